@@ -1,0 +1,89 @@
+"""Fold what stands in front of a ``quake`` operator into it.
+
+softmax takes a scale and an additive mask (attention's), exp takes scale and shift, sigmoid a
+positive scale. Only inputs that nothing else uses are folded, so no work is done twice.
+"""
+
+from tvm import relax
+
+from .graph import Graph, Site, op_name, same_shape
+from .quake_ops import operator_of
+
+
+def _affine(graph: Graph, expr: relax.Expr) -> tuple[relax.Expr, float, float] | None:
+    """(x, scale, shift) if ``expr`` is one affine step from x with splat constants."""
+    call, name = graph.value(expr), op_name(graph.value(expr))
+    if name == "relax.negative":
+        return call.args[0], -1.0, 0.0
+    if name not in ("relax.multiply", "relax.divide", "relax.add", "relax.subtract"):
+        return None
+    left, right = call.args
+    a, b = graph.scalar(left), graph.scalar(right)
+    if b is not None and same_shape(left, expr):
+        return {
+            "relax.multiply": (left, b, 0.0),
+            "relax.divide": (left, 1 / b, 0.0) if b else None,
+            "relax.add": (left, 1.0, b),
+            "relax.subtract": (left, 1.0, -b),
+        }[name]
+    if a is not None and same_shape(right, expr):
+        return {
+            "relax.multiply": (right, a, 0.0),
+            "relax.divide": None,
+            "relax.add": (right, 1.0, a),
+            "relax.subtract": (right, -1.0, a),
+        }[name]
+    return None
+
+
+def _mask(graph: Graph, expr: relax.Expr) -> tuple[relax.Expr, relax.Expr] | None:
+    """(logits, mask) if ``expr`` is their sum and has the logits' shape."""
+    call = graph.value(expr)
+    if op_name(call) != "relax.add":
+        return None
+    left, right = call.args
+    # Of two candidates the smaller is the mask.
+    if same_shape(left, expr) and str(right.ty.dtype) == "float32":
+        return left, right
+    if same_shape(right, expr) and str(left.ty.dtype) == "float32":
+        return right, left
+    return None
+
+
+def find(graph: Graph) -> list[Site]:
+    """The quake operators of the function that can swallow their input's last steps."""
+    return [site for root in graph.values if (site := _fold(graph, root)) is not None]
+
+
+def _fold(graph: Graph, root: relax.Var) -> Site | None:
+    call = graph.values[root]
+    operator = operator_of(call)
+    if operator not in ("softmax", "exp", "sigmoid"):
+        return None
+    attributes = {key: call.attrs[key] for key in call.attrs.keys()}
+    region, args = {root}, list(call.args)
+    scale, shift = attributes.get("scale", 1.0), attributes.get("shift", 0.0)
+
+    def private(expr: relax.Expr) -> bool:
+        return isinstance(expr, relax.Var) and graph.only_used_by(expr, region)
+
+    if operator == "softmax" and len(args) == 1 and scale == 1.0 and private(args[0]):
+        parts = _mask(graph, args[0])
+        if parts is not None and graph.scalar(parts[1]) is None:
+            region.add(args[0])
+            args = list(parts)
+    while private(args[0]):
+        step = _affine(graph, args[0])
+        if step is None:
+            break
+        x, factor, summand = step
+        if not 0 < abs(scale * factor) < 1e30:
+            break
+        if operator != "exp" and (summand != 0 or factor < 0):
+            break
+        region.add(args[0])
+        args[0], shift, scale = x, shift + scale * summand, scale * factor
+    if len(region) == 1:
+        return None
+    attributes |= {"scale": scale} | ({"shift": shift} if operator == "exp" else {})
+    return Site(root, operator, tuple(args), "", frozenset(region), attributes)

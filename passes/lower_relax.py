@@ -1,0 +1,81 @@
+"""Lower ``quake`` operators to PrimFuncs through TVM's own legalization.
+
+``LegalizeOps`` runs with our functions for our operators and skips every other operator, save
+those whose own legalization would hide an exponential (attention, cross entropy): these are
+legalized as TVM does it, for the TIR pass to find. Each PrimFunc carries its sites as the
+attribute ``quake.sites``, which the report reads.
+"""
+
+import json
+
+import tvm
+from tvm import relax
+
+from quake_tvm import compute
+from quake_tvm.operators import OPERATORS
+from quake_tvm.options import Options
+
+from .graph import functions, op_name
+from .quake_ops import PREFIX
+
+SITES = "quake.sites"
+# Operators that legalize to PrimFuncs with exponentials, and the name they answer to.
+HIDING = {
+    "relax.nn.attention": "softmax",
+    "relax.nn.attention_bias": "softmax",
+    "relax.nn.cross_entropy_with_logits": "log_softmax",
+    "relax.log_add_exp": "exp",
+}
+_NOT_COMPUTE = ("axis", "keepdims", "method", "ieee", "source")
+
+
+def _legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
+    operator = call.op.name.removeprefix(PREFIX)
+    attributes = {key: call.attrs[key] for key in call.attrs.keys()}
+    method, ieee = str(attributes["method"]), bool(attributes["ieee"])
+    options = {k: float(v) for k, v in attributes.items() if k not in _NOT_COMPUTE}
+    sites = json.dumps(
+        [
+            {
+                "operator": operator,
+                "method": method,
+                "special_values": "ieee" if ieee else "finite",
+                "source": str(attributes["source"]),
+                **options,
+            }
+        ]
+    )
+    if OPERATORS[operator].elementwise:
+        function, arguments = compute.elementwise, (call.args[0], operator, method, ieee)
+    else:
+        function, arguments = getattr(compute, operator), tuple(call.args)
+        options |= {"method": method, "ieee": ieee, "axis": int(attributes["axis"])}
+        if "keepdims" in attributes:
+            options["keepdims"] = bool(attributes["keepdims"])
+    return builder.call_te(
+        function,
+        *arguments,
+        **options,
+        primfunc_name_hint=f"quake_{operator}",
+        primfunc_attrs={SITES: sites},
+    )
+
+
+def lower(mod: tvm.IRModule, options: Options) -> tvm.IRModule:
+    """Legalize the module's ``quake`` operators and what hides exponentials, nothing else."""
+    present: set[str] = set()
+    for _, function in functions(mod):
+        relax.analysis.post_order_visit(function, lambda e: present.add(op_name(e)))
+    present.discard("")
+    hiding = {
+        name
+        for name, operator in HIDING.items()
+        if name in present and options.choose(operator).method is not None
+    }
+    ours = {name for name in present if name.startswith(PREFIX)}
+    if not ours | hiding:
+        return mod
+    return relax.transform.LegalizeOps(
+        customize_legalize_map={name: _legalize for name in ours},
+        skip_ops=sorted(present - ours - hiding),
+    )(mod)

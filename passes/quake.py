@@ -1,0 +1,84 @@
+"""``QuAKE``: the pass itself, the order of its steps, and the options on it."""
+
+from collections.abc import Iterable
+
+import tvm
+
+from quake_tvm.options import Options
+
+from . import fold_affine, lower_relax, lower_tir, recognize_elementwise, recognize_rows
+from .graph import Graph, Site, rewrite
+from .quake_ops import call
+
+
+@tvm.transform.module_pass(opt_level=0, name="QuAKE")
+class QuAKE:
+    """Lower a module's exponential nonlinearities to IEEE-754 bit manipulation.
+
+    Parameters
+    ----------
+    method : str, optional
+        ``"quake1"`` to ``"quake5"``, or ``"exact"``; ``"quake2"`` when ``max_error`` is not given
+        either.
+    max_error : float, optional
+        Instead of ``method``: for each operator the cheapest rung whose proven bound
+        (``quake_tvm.bound``) is within this.
+    only, skip : iterable of str, optional
+        The operators to lower, or to leave exact.
+    special_values : {"ieee", "finite"}
+        ``"ieee"`` (default) gives NaN and infinities their right results; ``"finite"`` drops the
+        guards for those who promise finite inputs.
+
+    Raises
+    ------
+    ValueError
+        For options that do not exist or contradict each other.
+
+    Notes
+    -----
+    float32 sites are lowered; other dtypes, unknown patterns and everything else in the module
+    stay as they are. Running the pass on its own result changes nothing.
+    """
+
+    def __init__(
+        self,
+        method: str | None = None,
+        max_error: float | None = None,
+        only: Iterable[str] | None = None,
+        skip: Iterable[str] | None = None,
+        special_values: str = "ieee",
+    ) -> None:
+        self.options = Options.parse(method, max_error, only, skip, special_values)
+
+    def transform_module(
+        self, mod: tvm.IRModule, _: tvm.transform.PassContext
+    ) -> tvm.IRModule:
+        """Recognise, fold, lower the graph, then what is left inside PrimFuncs."""
+        options = self.options
+
+        def make(site: Site):
+            method = options.choose(site.operator, site.dtype).method
+            if method is None:
+                return None
+            return call(
+                site.operator,
+                *site.args,
+                method=method,
+                ieee=options.ieee,
+                source=site.source,
+                **site.attributes,
+            )
+
+        mod = rewrite(mod, find_sites, make)
+        mod = rewrite(
+            mod, fold_affine.find, lambda site: call(site.operator, *site.args, **site.attributes)
+        )
+        mod = lower_relax.lower(mod, options)
+        return lower_tir.lower(mod, options)
+
+
+def find_sites(graph: Graph) -> list[Site]:
+    """Every nonlinearity of a function, each binding claimed by one site."""
+    rows = recognize_rows.find(graph)
+    claimed = frozenset(var for site in rows for var in site.region)
+    return rows + recognize_elementwise.find(graph, claimed)

@@ -1,0 +1,46 @@
+"""The operators ``quake.<name>`` in Relax: what recognisers write and the lowering reads.
+
+One for each row of the registry, with type inference and purity, so that TVM's own passes treat
+them as they treat ``relax.nn.*``. Attributes: ``method``, ``ieee``, ``source`` (what the site was
+recognised from), the operator's parameters, and ``axis``, ``keepdims``, ``scale``, ``shift`` where
+they mean something.
+"""
+
+from typing import Any
+
+import tvm
+from tvm import relax
+
+from quake_tvm.generation import make_attrs, register_op
+from quake_tvm.operators import OPERATORS
+
+PREFIX = "quake."
+
+
+def _infer_type(call: relax.Call, _: relax.BlockBuilder) -> relax.Type:
+    x = call.args[0].ty
+    if call.op.name != PREFIX + "logsumexp" or x.shape is None:
+        return x
+    shape, axis = list(x.shape), int(call.attrs["axis"])
+    rest = [1] if call.attrs["keepdims"] else []
+    return relax.TensorType(shape[:axis] + rest + shape[axis + 1 :], x.dtype)
+
+
+for _name, _row in OPERATORS.items():
+    if PREFIX + _name not in tvm.ir.Op.list_op_names():
+        register_op(PREFIX + _name, _row.formula)
+        tvm.ir.register_op_attr(PREFIX + _name, "FInferType", _infer_type)
+        tvm.ir.register_op_attr(PREFIX + _name, "FPurity", True)
+
+
+def call(operator: str, *args: relax.Expr, **attributes: Any) -> relax.Call:
+    """A call of ``quake.<operator>``."""
+    return relax.Call(tvm.ir.Op.get(PREFIX + operator), list(args), make_attrs(**attributes))
+
+
+def operator_of(expr: Any) -> str | None:
+    """The registry's name if ``expr`` calls one of our operators."""
+    if isinstance(expr, relax.Call) and isinstance(expr.op, tvm.ir.Op):
+        if expr.op.name.startswith(PREFIX):
+            return expr.op.name.removeprefix(PREFIX)
+    return None

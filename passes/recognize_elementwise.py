@@ -1,0 +1,198 @@
+"""Find element-wise nonlinearities, however an exporter has written them down.
+
+A region of element-wise operators between one tensor and one result, with only splat constants
+beside it, computes a function of one variable. Instead of a list of patterns (ONNX's
+Div-Erf-Add-Mul-Mul in its several orders, tf2onnx's, torch.export's, ELU from two relus, ...) the
+region is *evaluated* on a few hundred points and compared with every operator of the registry.
+The order, commutation or disguise of the formula does not matter, only what it computes.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from tvm import relax
+
+from quake_tvm import reference
+from quake_tvm.operators import OPERATORS
+
+from .graph import Graph, Site, op_name, same_shape
+
+# Enough to tell any two operators apart, at zero, in both tails, and on a fine grid between.
+_POINTS = np.concatenate(
+    [
+        np.linspace(-12, 12, 241) + 1e-3,
+        [s * v for v in (1e-3, 1e-2, 15.0, 19.9, 25.0, 40.0, 60.0, 80.0) for s in (-1, 1)],
+    ]
+)
+_RELATIVE, _ABSOLUTE = 4e-6, 2e-7
+_MAX_NODES = 24
+
+_EXPONENTIAL = {
+    "relax.exp": np.exp,
+    "relax.tanh": np.tanh,
+    "relax.sigmoid": lambda x: reference.sigmoid(reference.NUMPY, x),
+    "relax.erf": reference.NUMPY.erf,
+    "relax.nn.gelu": lambda x: reference.gelu(reference.NUMPY, x),
+    "relax.nn.gelu_tanh": lambda x: reference.gelu_tanh(reference.NUMPY, x),
+    "relax.nn.silu": lambda x: reference.silu(reference.NUMPY, x),
+    "relax.nn.selu": lambda x: reference.selu(reference.NUMPY, x),
+}
+_ALGEBRAIC = {
+    "relax.add": np.add,
+    "relax.subtract": np.subtract,
+    "relax.multiply": np.multiply,
+    "relax.divide": np.divide,
+    "relax.power": np.power,
+    "relax.maximum": np.maximum,
+    "relax.minimum": np.minimum,
+    "relax.negative": np.negative,
+    "relax.abs": np.abs,
+    "relax.square": np.square,
+    "relax.sqrt": np.sqrt,
+    "relax.rsqrt": lambda x: 1 / np.sqrt(x),
+    "relax.log": np.log,
+    "relax.nn.relu": lambda x: np.maximum(x, 0),
+    "relax.where": np.where,
+    "relax.greater": np.greater,
+    "relax.greater_equal": np.greater_equal,
+    "relax.less": np.less,
+    "relax.less_equal": np.less_equal,
+}
+
+
+def _evaluator(call: relax.Call) -> Callable | None:
+    """The call's function on float64 arrays, None if it is not element-wise."""
+    name = op_name(call)
+    if name == "relax.nn.softplus":
+        beta, threshold = float(call.attrs.beta), float(call.attrs.threshold)
+
+        def softplus(x: np.ndarray) -> np.ndarray:
+            return np.where(
+                beta * x > threshold, x, reference.softplus(reference.NUMPY, x, beta)
+            )
+
+        return softplus
+    return _EXPONENTIAL.get(name) or _ALGEBRAIC.get(name)
+
+
+def _is_exponential(call: relax.Call) -> bool:
+    return op_name(call) in _EXPONENTIAL or op_name(call) == "relax.nn.softplus"
+
+
+class _Region:
+    """The element-wise operators above ``root``, nearest first."""
+
+    def __init__(self, graph: Graph, root: relax.Var) -> None:
+        self.graph, self.root = graph, root
+        self.nodes: list[relax.Var] = []
+        queue = [root]
+        while queue and len(self.nodes) <= _MAX_NODES:
+            var = queue.pop(0)
+            if var in self.nodes or not self._inside(var):
+                continue
+            self.nodes.append(var)
+            queue += [a for a in graph.values[var].args if isinstance(a, relax.Var)]
+
+    def _inside(self, var: relax.Var) -> bool:
+        call = self.graph.values.get(var)
+        if not isinstance(call, relax.Call) or _evaluator(call) is None:
+            return False
+        return same_shape(var, self.root)
+
+    def inputs(self) -> list[relax.Expr]:
+        """Tensors the region could be a function of, nearest first."""
+        found: list[relax.Expr] = []
+        for var in self.nodes:
+            for arg in self.graph.values[var].args:
+                if self.graph.scalar(arg) is None and arg not in found:
+                    if same_shape(arg, self.root) and arg.ty.dtype == self.root.ty.dtype:
+                        found.append(arg)
+        return found
+
+    def between(self, source: relax.Expr) -> list[relax.Var] | None:
+        """The nodes from ``source`` to the root, None if something else flows in."""
+        nodes: list[relax.Var] = []
+        queue: list[relax.Expr] = [self.root]
+        while queue:
+            expr = queue.pop(0)
+            if expr in nodes or expr == source or self.graph.scalar(expr) is not None:
+                continue
+            if expr not in self.nodes:
+                return None
+            nodes.append(expr)
+            queue += list(self.graph.values[expr].args)
+        return nodes if any(_is_exponential(self.graph.values[v]) for v in nodes) else None
+
+    def evaluate(self, source: relax.Expr, points: np.ndarray) -> np.ndarray:
+        """The root's values where ``source`` takes the values ``points``."""
+        known: dict[relax.Var, np.ndarray] = {}
+
+        def value(expr: relax.Expr) -> np.ndarray:
+            if expr == source:
+                return points
+            constant = self.graph.scalar(expr)
+            if constant is not None:
+                return np.float64(constant)
+            if expr not in known:
+                call = self.graph.values[expr]
+                known[expr] = _evaluator(call)(*map(value, call.args))
+            return known[expr]
+
+        with np.errstate(all="ignore"):
+            return np.broadcast_to(value(self.root), points.shape)
+
+    def constants(self, nodes: list[relax.Var]) -> list[float]:
+        """Magnitudes that a parameter of the operator may have, from the nodes' constants."""
+        found = []
+        for var in nodes:
+            for arg in self.graph.values[var].args:
+                c = self.graph.scalar(arg)
+                if c:
+                    found += [abs(c), 1 / abs(c)]
+            if op_name(self.graph.values[var]) == "relax.nn.softplus":
+                found.append(float(self.graph.values[var].attrs.beta))
+        return list(dict.fromkeys(found))
+
+
+def _match(values: np.ndarray, constants: list[float]) -> tuple[str, dict[str, float]] | None:
+    """The registry's operator with these values at ``_POINTS``, and its parameters."""
+    if not np.all(np.isfinite(values)):
+        return None
+    for name, row in OPERATORS.items():
+        if not row.elementwise:
+            continue
+        candidates = [dict(row.parameters)]
+        if len(row.parameters) == 1 and name != "gelu_quick":
+            (key,) = row.parameters
+            candidates += [{key: c} for c in constants if c != row.parameters[key]]
+        for parameters in candidates:
+            with np.errstate(all="ignore"):
+                exact = row.reference(reference.NUMPY, _POINTS, **parameters)
+            if np.all(np.abs(values - exact) <= _RELATIVE * np.abs(exact) + _ABSOLUTE):
+                return name, parameters
+    return None
+
+
+def find(graph: Graph, claimed: frozenset[relax.Var] = frozenset()) -> list[Site]:
+    """Every element-wise nonlinearity of the function outside ``claimed``, largest first."""
+    sites: list[Site] = []
+    taken = set(claimed)
+    for root in reversed(list(graph.values)):
+        if root in taken or not isinstance(root.ty, relax.TensorType) or root.ty.shape is None:
+            continue
+        region = _Region(graph, root)
+        for source in region.inputs():
+            nodes = region.between(source)
+            if nodes is None:
+                continue
+            matched = _match(region.evaluate(source, _POINTS), region.constants(nodes))
+            if matched is None:
+                continue
+            operator, parameters = matched
+            names = [op_name(graph.values[v]).removeprefix("relax.") for v in reversed(nodes)]
+            site = Site(root, operator, (source,), "+".join(names), frozenset(nodes), parameters)
+            sites.append(site)
+            # A part that others use as well is a site of its own.
+            taken |= {v for v in nodes if graph.only_used_by(v, set(nodes))} | {root}
+            break
+    return sites

@@ -1,0 +1,169 @@
+"""The registry: one row an operator. Tests, bounds, accuracy tables and passes follow from it.
+
+To add an operator, add its formula to :mod:`expression`, its float64 form to :mod:`reference` and
+one row here, then let ``quake-tvm accuracy --update NAME`` measure its bounds. Walks no module.
+
+Error contract: with y the exact value of the operator at a float32 input and q the lowered
+operator's result, ``|q - y| <= relative*|y| + absolute``. ``bounds.json`` holds the two numbers by
+operator and rung with the input that comes closest to them.
+"""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from . import expression, reference
+from .approximation import METHODS
+from .generation import tir
+
+NAN, INF = math.nan, math.inf
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One exponential nonlinearity.
+
+    Attributes
+    ----------
+    name : str
+        As ``only=``, ``skip=``, reports and :func:`bound` spell it.
+    formula : str
+        For people.
+    expression, reference : callable
+        float32 TIR on a rung, and the exact formula; None for operators over rows.
+    parameters : mapping
+        The formula's parameters and their defaults.
+    special : mapping
+        The value at NaN and at the infinities; empty for operators over rows.
+    scalable : bool
+        Whether a factor on the input folds into the constants (``scale=``).
+    """
+
+    name: str
+    formula: str
+    expression: Callable[..., tir.Expr] | None = None
+    reference: Callable[..., Any] | None = None
+    parameters: Mapping[str, float] = field(default_factory=dict)
+    special: Mapping[float, float] = field(default_factory=dict)
+    scalable: bool = False
+
+    @property
+    def elementwise(self) -> bool:
+        """Whether one output element depends on one input element."""
+        return self.expression is not None
+
+
+def _unary(name: str, formula: str, low: float, high: float, **row: object) -> Operator:
+    return Operator(
+        name,
+        formula,
+        getattr(expression, name if name != "gelu_quick" else "silu"),
+        getattr(reference, name if name != "gelu_quick" else "silu"),
+        special={-INF: low, INF: high, NAN: NAN},
+        **row,
+    )
+
+
+OPERATORS = {
+    row.name: row
+    for row in (
+        _unary("exp", "e^x", 0.0, INF, scalable=True),
+        _unary("exp2", "2^x", 0.0, INF),
+        _unary("sigmoid", "1/(1 + e^-x)", 0.0, 1.0, scalable=True),
+        _unary("tanh", "tanh x", -1.0, 1.0),
+        _unary("erf", "erf x", -1.0, 1.0),
+        _unary("silu", "x sigmoid(beta x)", 0.0, INF, parameters={"beta": 1.0}),
+        _unary("gelu", "x/2 (1 + erf(x/sqrt 2))", 0.0, INF),
+        _unary("gelu_tanh", "x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))", 0.0, INF),
+        _unary("gelu_quick", "x sigmoid(1.702 x)", 0.0, INF, parameters={"beta": 1.702}),
+        _unary("softplus", "log(1 + e^(beta x))/beta", 0.0, INF, parameters={"beta": 1.0}),
+        _unary("mish", "x tanh(log(1 + e^x))", 0.0, INF),
+        _unary("elu", "x > 0 ? x : alpha (e^x - 1)", -1.0, INF, parameters={"alpha": 1.0}),
+        _unary(
+            "selu",
+            "gamma (x > 0 ? x : alpha (e^x - 1))",
+            -1.7580993408473766,
+            INF,
+            parameters={"alpha": 1.6732632423543772, "gamma": 1.0507009873554805},
+        ),
+        _unary("celu", "x > 0 ? x : alpha (e^(x/alpha) - 1)", -1.0, INF, parameters={"alpha": 1.0}),
+        Operator("softmax", "e^(scale x + mask) / sum e^(scale x + mask)"),
+        Operator("log_softmax", "x - log(sum e^x)"),
+        Operator("logsumexp", "log(sum e^x)"),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The proven error of an operator on a rung: ``|q - y| <= relative*|y| + absolute``.
+
+    Attributes
+    ----------
+    operator, method : str
+    relative, absolute : float
+        The two numbers of the contract.
+    witness : float or None
+        The float32 input that comes closest to the bound (None for operators over rows).
+    monotone : bool or None
+        Whether a larger input never gives a smaller result, over all float32 (None: not a
+        question for this operator).
+    """
+
+    operator: str
+    method: str
+    relative: float
+    absolute: float
+    witness: float | None = None
+    monotone: bool | None = None
+
+    @property
+    def error(self) -> float:
+        """The number ``max_error=`` is held against: relative, or absolute where that leads."""
+        return max(self.relative, self.absolute)
+
+
+@cache
+def _table() -> dict[str, dict[str, dict[str, float]]]:
+    return json.loads(resources.files("quake_tvm").joinpath("bounds.json").read_text())
+
+
+def operator(name: str) -> Operator:
+    """The registry's row. Raises ValueError for a name it does not have."""
+    if name not in OPERATORS:
+        raise ValueError(f"unknown operator {name!r}; choose from: {', '.join(OPERATORS)}")
+    return OPERATORS[name]
+
+
+def bound(name: str, method: str = "quake2") -> Bound:
+    """The proven error bound of an operator.
+
+    Parameters
+    ----------
+    name : str
+        An operator of the registry, for example ``"softmax"``.
+    method : str
+        A rung, ``"quake1"`` to ``"quake5"``.
+
+    Returns
+    -------
+    Bound
+
+    Raises
+    ------
+    ValueError
+        For an operator or method that does not exist.
+    """
+    operator(name)
+    if method not in METHODS:
+        raise ValueError(f"unknown method {method!r}; choose from: {', '.join(METHODS)}")
+    return Bound(name, method, **_table()[name][method])
+
+
+def cheapest(name: str, max_error: float) -> str | None:
+    """The lowest rung whose :attr:`Bound.error` is within ``max_error``; None if none is."""
+    return next((m for m in METHODS if bound(name, m).error <= max_error), None)

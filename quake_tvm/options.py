@@ -1,0 +1,111 @@
+"""What the user asks of the pass, checked once, and what follows from it for a site.
+
+The same for Relax and Relay. Knows the registry's names and bounds, no module and no target.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .approximation import METHODS
+from .operators import OPERATORS, cheapest
+
+DEFAULT_METHOD = "quake2"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What happens to one site: a rung, or None and the reason it stays exact."""
+
+    method: str | None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Validated options; build with :meth:`parse`."""
+
+    method: str | None
+    max_error: float | None
+    only: frozenset[str] | None
+    skip: frozenset[str]
+    ieee: bool
+
+    @staticmethod
+    def parse(
+        method: str | None = None,
+        max_error: float | None = None,
+        only: Iterable[str] | None = None,
+        skip: Iterable[str] | None = None,
+        special_values: str = "ieee",
+    ) -> "Options":
+        """Check the public keyword options.
+
+        Parameters
+        ----------
+        method : str, optional
+            ``"quake1"`` to ``"quake5"``, or ``"exact"`` to change nothing. ``"quake2"`` when
+            neither this nor ``max_error`` is given.
+        max_error : float, optional
+            Take for each operator the cheapest rung whose proven bound is within this.
+        only, skip : iterable of str, optional
+            Operators to lower, or to leave exact; at most one of the two.
+        special_values : {"ieee", "finite"}
+            ``"finite"`` drops the guards for NaN and infinities.
+
+        Raises
+        ------
+        ValueError
+            For a name that does not exist or options that contradict each other.
+        """
+        if method is not None and max_error is not None:
+            raise ValueError("give either method= or max_error=, not both")
+        if method is None and max_error is None:
+            method = DEFAULT_METHOD
+        if method is not None and method not in (*METHODS, "exact"):
+            raise ValueError(
+                f"unknown method {method!r}; choose from: {', '.join(METHODS)}, exact"
+            )
+        if max_error is not None and not max_error > 0:
+            raise ValueError(f"max_error must be positive, not {max_error!r}")
+        if only is not None and skip is not None:
+            raise ValueError("give either only= or skip=, not both")
+        for names in (only, skip):
+            _check_names(names)
+        if special_values not in ("ieee", "finite"):
+            raise ValueError(
+                f"unknown special_values {special_values!r}; choose from: ieee, finite"
+            )
+        return Options(
+            method,
+            max_error,
+            None if only is None else frozenset(only),
+            frozenset(skip or ()),
+            special_values == "ieee",
+        )
+
+    def choose(self, operator: str, dtype: str = "float32") -> Choice:
+        """The rung for a site of ``operator``, or why it stays exact."""
+        if self.method == "exact":
+            return Choice(None, "method is exact")
+        if self.only is not None and operator not in self.only:
+            return Choice(None, "not in only=")
+        if operator in self.skip:
+            return Choice(None, "in skip=")
+        if dtype != "float32":
+            return Choice(None, f"dtype {dtype}: only float32 is lowered")
+        if self.method is not None:
+            return Choice(self.method)
+        method = cheapest(operator, self.max_error)
+        if method is None:
+            return Choice(None, f"no rung within max_error={self.max_error:g}")
+        return Choice(method)
+
+
+def _check_names(names: Iterable[str] | None) -> None:
+    if isinstance(names, str):
+        raise ValueError(f"give a list of operators, for example [{names!r}]")
+    for name in names or ():
+        if name not in OPERATORS:
+            raise ValueError(
+                f"unknown operator {name!r}; choose from: {', '.join(OPERATORS)}"
+            )
