@@ -67,7 +67,8 @@ def _fold(graph: Graph, root: relax.Var) -> Site | None:
     def private(expr: relax.Expr) -> bool:
         return isinstance(expr, relax.Var) and graph.only_used_by(expr, region)
 
-    if operator == "softmax" and len(args) == 1 and scale == 1.0 and private(args[0]):
+    along_rows = operator == "softmax" and int(attributes["axis"]) == root.ty.ndim - 1
+    if along_rows and len(args) == 1 and scale == 1.0 and private(args[0]):
         parts = _mask(graph, args[0])
         if parts is not None and graph.scalar(parts[1]) is None:
             region.add(args[0])

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import tvm
+import tvm_ffi
 from tvm import relax
 from tvm.relax.expr_functor import PyExprMutator, mutator
 
@@ -116,14 +117,14 @@ def functions(mod: tvm.IRModule) -> Iterator[tuple[tvm.ir.GlobalVar, relax.Funct
 
 
 def same_shape(a: relax.Expr, b: relax.Expr) -> bool:
-    """Whether both are tensors of one known shape (symbolic extents count if spelled alike)."""
+    """Whether both are tensors of one known shape, symbolic extents included."""
     types = a.ty, b.ty
     if not all(isinstance(t, relax.TensorType) and t.shape is not None for t in types):
         return False
     if not all(isinstance(t.shape, relax.ShapeExpr) for t in types):
         return False
-    left, right = (list(map(str, t.shape)) for t in types)
-    return left == right
+    left, right = (list(t.shape) for t in types)
+    return len(left) == len(right) and all(map(tvm_ffi.structural_equal, left, right))
 
 
 @mutator

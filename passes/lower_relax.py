@@ -17,6 +17,7 @@ from quake_tvm.options import Options
 
 from .graph import functions, op_name
 from .quake_ops import PREFIX
+from .quake_ops import call as quake_call
 
 SITES = "quake.sites"
 # Operators that legalize to PrimFuncs with exponentials, and the name they answer to.
@@ -31,6 +32,8 @@ _NOT_COMPUTE = ("axis", "keepdims", "method", "ieee", "source")
 
 def _legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
     operator = call.op.name.removeprefix(PREFIX)
+    if not OPERATORS[operator].elementwise and int(call.attrs["axis"]) != call.args[0].ty.ndim - 1:
+        return _with_axis_last(builder, call, operator)
     attributes = {key: call.attrs[key] for key in call.attrs.keys()}
     method, ieee = str(attributes["method"]), bool(attributes["ieee"])
     options = {k: float(v) for k, v in attributes.items() if k not in _NOT_COMPUTE}
@@ -49,7 +52,7 @@ def _legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
         function, arguments = compute.elementwise, (call.args[0], operator, method, ieee)
     else:
         function, arguments = getattr(compute, operator), tuple(call.args)
-        options |= {"method": method, "ieee": ieee, "axis": int(attributes["axis"])}
+        options |= {"method": method, "ieee": ieee}
         if "keepdims" in attributes:
             options["keepdims"] = bool(attributes["keepdims"])
     return builder.call_te(
@@ -59,6 +62,21 @@ def _legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
         primfunc_name_hint=f"quake_{operator}",
         primfunc_attrs={SITES: sites},
     )
+
+
+def _with_axis_last(
+    builder: relax.BlockBuilder, call: relax.Call, operator: str
+) -> relax.Expr:
+    """Operators over rows are lowered along the last axis: bring theirs there, and back."""
+    attributes = {key: call.attrs[key] for key in call.attrs.keys()}
+    axis, rank = int(attributes["axis"]), call.args[0].ty.ndim
+    order = [*range(axis), *range(axis + 1, rank), axis]
+    keepdims = bool(attributes.get("keepdims", True))
+    x = builder.emit(relax.op.permute_dims(call.args[0], order))
+    result = builder.emit(quake_call(operator, x, **attributes | {"axis": rank - 1}))
+    if not keepdims:
+        return result
+    return relax.op.permute_dims(result, [order.index(k) for k in range(rank)])
 
 
 def lower(mod: tvm.IRModule, options: Options) -> tvm.IRModule:

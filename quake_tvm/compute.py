@@ -39,21 +39,17 @@ def _is(n: int | tir.Expr, value: int) -> bool:
 
 
 class _Rows:
-    """A tensor seen as rows along one axis: builds the stages that operators over rows share."""
+    """The last axis of a shape as rows: builds the stages that operators over rows share."""
 
-    def __init__(self, shape: list[tir.Expr], axis: int) -> None:
-        self.shape, self.axis = list(shape), axis
-        self.outer = self.shape[:axis] + self.shape[axis + 1 :]
-        self.length = self.shape[axis]
-
-    def index(self, outer: tuple[tir.Expr, ...], k: tir.Expr) -> tuple[tir.Expr, ...]:
-        return (*outer[: self.axis], k, *outer[self.axis :])
-
-    def row_of(self, i: tuple[tir.Expr, ...]) -> tuple[tir.Expr, ...]:
-        return (*i[: self.axis], *i[self.axis + 1 :])
+    def __init__(self, shape: list[tir.Expr]) -> None:
+        self.outer, self.length = list(shape[:-1]), shape[-1]
 
     def _lanes(
-        self, value: Callable[..., tir.Expr], combine: Callable, reduce: Callable, start: float,
+        self,
+        value: Callable[..., tir.Expr],
+        combine: Callable,
+        reduce: Callable,
+        start: float,
         name: str,
     ) -> te.Tensor:
         """One value a row: sixteen lanes over the full chunks, the rest, then the tree."""
@@ -62,7 +58,7 @@ class _Rows:
         k = te.reduce_axis((0, chunks), "chunk")
         lanes = te.compute(
             (*self.outer, LANES),
-            lambda *i: reduce(value(*self.index(i[:count], k * LANES + i[count])), axis=k),
+            lambda *i: reduce(value(*i[:count], k * LANES + i[count]), axis=k),
             name=f"{name}_lanes",
         )
         if not _is(rest, 0):
@@ -74,16 +70,13 @@ class _Rows:
                     return full(*i) if int(chunks) else constant(start)
                 return tir.if_then_else(chunks > 0, full(*i), constant(start))
 
+            def rest_of(i: tuple[tir.Expr, ...]) -> tir.Expr:
+                at = value(*i[:count], base + i[count])
+                return tir.if_then_else(i[count] < rest, at, constant(start))
+
             lanes = te.compute(
                 (*self.outer, LANES),
-                lambda *i: combine(
-                    start_of(i),
-                    tir.if_then_else(
-                        i[count] < rest,
-                        value(*self.index(i[:count], base + i[count])),
-                        constant(start),
-                    ),
-                ),
+                lambda *i: combine(start_of(i), rest_of(i)),
                 name=f"{name}_rest",
             )
         for width in (8, 4, 2, 1):
@@ -112,7 +105,7 @@ def _logits(x: te.Tensor, mask: te.Tensor | None, scale: float) -> Callable[...,
 
     def value(*i: tir.Expr) -> tir.Expr:
         tail = i[len(i) - len(mask.shape) :]
-        at = [0 if _is(n, 1) else k for n, k in zip(mask.shape, tail)]
+        at = [0 if _is(n, 1) else k for n, k in zip(mask.shape, tail, strict=True)]
         if scale == 1.0:
             return x(*i) + mask(*at)
         return expression.fma(x(*i), constant(scale), mask(*at))
@@ -126,82 +119,71 @@ def softmax(
     *,
     method: str,
     ieee: bool = True,
-    axis: int = -1,
     scale: float = 1.0,
 ) -> te.Tensor:
-    """softmax(scale*x + mask) along an axis; without a mask, scale > 0 folds into exp.
+    """softmax(scale*x + mask) along the last axis; without a mask, scale > 0 folds into exp.
 
-    With rows that hold +inf or only -inf, or a NaN, the row is NaN, as in PyTorch.
+    A row that holds +inf, or a NaN, or only -inf, is NaN, as in PyTorch.
     """
-    rows = _Rows(x.shape, axis % len(x.shape))
+    rows = _Rows(x.shape)
     value = _logits(x, mask, scale)
     fold = scale if mask is None else 1.0
     top = rows.max(value, "softmax_max")
     e = te.compute(
         x.shape,
         lambda *i: expression.exp(
-            value(*i) - top(*rows.row_of(i), 0), LADDER[method], ieee, scale=fold, high=0
+            value(*i) - top(*i[:-1], 0), LADDER[method], ieee, scale=fold, high=0
         ),
         name="softmax_exp",
     )
     total = rows.sum(e, "softmax_sum")
     inverse = te.compute(
-        rows.outer, lambda *i: constant(1) / total(*i, 0), name="softmax_inverse"
+        (*rows.outer, 1), lambda *i: constant(1) / total(*i), name="softmax_inverse"
     )
-    return te.compute(
-        x.shape, lambda *i: e(*i) * inverse(*rows.row_of(i)), name="quake_softmax"
-    )
+    return te.compute(x.shape, lambda *i: e(*i) * inverse(*i[:-1], 0), name="quake_softmax")
 
 
-def log_softmax(
-    x: te.Tensor, *, method: str, ieee: bool = True, axis: int = -1
-) -> te.Tensor:
-    """x - max - log(sum(exp(x - max))) along an axis; the logarithm is exact on every rung."""
-    rows = _Rows(x.shape, axis % len(x.shape))
+def log_softmax(x: te.Tensor, *, method: str, ieee: bool = True) -> te.Tensor:
+    """x - max - log(sum(exp(x - max))) along the last axis; only the exp is approximate."""
+    rows = _Rows(x.shape)
     top = rows.max(x, "softmax_max")
     e = te.compute(
         x.shape,
-        lambda *i: expression.exp(
-            x(*i) - top(*rows.row_of(i), 0), LADDER[method], ieee, high=0
-        ),
+        lambda *i: expression.exp(x(*i) - top(*i[:-1], 0), LADDER[method], ieee, high=0),
         name="softmax_exp",
     )
     total = rows.sum(e, "softmax_sum")
     shift = te.compute(
-        rows.outer, lambda *i: expression.log(total(*i, 0)), name="softmax_log"
+        (*rows.outer, 1), lambda *i: expression.log(total(*i)), name="softmax_log"
     )
     return te.compute(
         x.shape,
-        lambda *i: (x(*i) - top(*rows.row_of(i), 0)) - shift(*rows.row_of(i)),
+        lambda *i: (x(*i) - top(*i[:-1], 0)) - shift(*i[:-1], 0),
         name="quake_log_softmax",
     )
 
 
 def logsumexp(
-    x: te.Tensor, *, method: str, ieee: bool = True, axis: int = -1, keepdims: bool = False
+    x: te.Tensor, *, method: str, ieee: bool = True, keepdims: bool = False
 ) -> te.Tensor:
-    """log(sum(exp(x))) along an axis; -inf for a row of -inf, +inf for a row that holds it."""
-    axis = axis % len(x.shape)
-    rows = _Rows(x.shape, axis)
+    """log(sum(exp(x))) along the last axis; -inf for a row of -inf, +inf where there is one."""
+    rows = _Rows(x.shape)
     top = rows.max(x, "softmax_max")
 
     def finite(t: tir.Expr) -> tir.Expr:
         at_infinity = tir.any(t == constant(math.inf), t == constant(-math.inf))
         return tir.Select(at_infinity, constant(0), t)
 
-    center = te.compute(
-        rows.outer, lambda *i: finite(top(*i, 0)), name="softmax_center"
-    )
+    center = te.compute((*rows.outer, 1), lambda *i: finite(top(*i)), name="softmax_center")
     e = te.compute(
         x.shape,
-        lambda *i: expression.exp(x(*i) - center(*rows.row_of(i)), LADDER[method], ieee),
+        lambda *i: expression.exp(x(*i) - center(*i[:-1], 0), LADDER[method], ieee),
         name="softmax_exp",
     )
     total = rows.sum(e, "softmax_sum")
-    shape = rows.index(tuple(rows.outer), 1) if keepdims else rows.outer
-
-    def result(*i: tir.Expr) -> tir.Expr:
-        row = rows.row_of(i) if keepdims else i
-        return center(*row) + expression.log(total(*row, 0))
-
-    return te.compute(shape, result, name="quake_logsumexp")
+    return te.compute(
+        (*rows.outer, 1) if keepdims else rows.outer,
+        lambda *i: center(*i[: len(rows.outer)], 0)
+        + expression.log(total(*i[: len(rows.outer)], 0)),
+        name="quake_logsumexp",
+    )

@@ -1,0 +1,64 @@
+"""The order of everything between an imported module and the virtual machine's code.
+
+1. QuAKE: nonlinearities to bit manipulation.
+2. TVM's legalization of the rest, constant folding, operator fusion.
+3. The schedule rules.
+4. TVM's lowering to the virtual machine.
+"""
+
+from typing import Any
+
+import tvm
+from tvm.relax.backend.cpu_generic import pipeline as cpu_generic
+
+from quake_tvm.schedules import ScheduleKernels
+
+from .quake import QuAKE
+
+
+def graph_passes(target: tvm.target.Target, **options: Any) -> list[tvm.transform.Pass]:
+    """Phases 1 to 3: from an imported module to scheduled kernels."""
+    return [
+        QuAKE(**options),
+        *cpu_generic.library_dispatch_passes(target),
+        *cpu_generic.legalize_passes(target),
+        ScheduleKernels(target),
+    ]
+
+
+def machine_passes(target: tvm.target.Target) -> list[tvm.transform.Pass]:
+    """Phase 4: from scheduled kernels to what the virtual machine runs."""
+    return [
+        *cpu_generic.dataflow_lower_passes(target),
+        *cpu_generic.finalize_passes(target),
+    ]
+
+
+def pipeline(target: tvm.target.Target | str | dict, **options: Any) -> tvm.transform.Pass:
+    """The whole way as a ``relax_pipeline`` for ``tvm.compile``.
+
+    Parameters
+    ----------
+    target : tvm.target.Target, dict or str
+        What ``quake_tvm.target`` takes.
+    **options
+        Those of :class:`QuAKE`.
+
+    Raises
+    ------
+    ValueError
+        For an unknown target or option.
+    """
+    from quake_tvm.targets import target as resolve
+
+    resolved = resolve(target)
+    steps = [*graph_passes(resolved, **options), *machine_passes(resolved)]
+
+    @tvm.transform.module_pass(opt_level=0, name="quake_tvm.pipeline")
+    def run(mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
+        with resolved:
+            return tvm.transform.Sequential(steps)(mod)
+
+    return run
+
+

@@ -1,0 +1,75 @@
+"""Named targets: one row each. ``native`` is this machine.
+
+Knows instruction sets, no operator and no schedule.
+"""
+
+import os
+from dataclasses import dataclass
+
+import tvm
+
+
+@dataclass(frozen=True)
+class Row:
+    """A target by name: what people should know of it, and LLVM's words for it."""
+
+    description: str
+    config: dict[str, object]
+
+
+def _x86(level: str, description: str) -> Row:
+    return Row(description, {"mtriple": "x86_64-linux-gnu", "mcpu": level})
+
+
+TARGETS = {
+    "x86-64-v2": _x86("x86-64-v2", "x86-64 with SSE4.2 (2009 and later), no FMA"),
+    "x86-64-v3": _x86("x86-64-v3", "x86-64 with AVX2 and FMA (2013 and later)"),
+    "x86-64-v4": _x86("x86-64-v4", "x86-64 with AVX-512 (2017 and later)"),
+    "aarch64": Row(
+        "64-bit ARM with NEON", {"mtriple": "aarch64-linux-gnu", "mattr": ["+neon"]}
+    ),
+    "raspberry-pi-4": Row(
+        "Raspberry Pi 4B: four Cortex-A72",
+        {"mtriple": "aarch64-linux-gnu", "mcpu": "cortex-a72", "mattr": ["+neon"], "num-cores": 4},
+    ),
+}
+
+
+def targets() -> list[str]:
+    """The names that :func:`target` takes."""
+    return ["native", *TARGETS]
+
+
+def target(name: "str | dict | tvm.target.Target" = "native") -> tvm.target.Target:
+    """A TVM target.
+
+    Parameters
+    ----------
+    name : str, dict or tvm.target.Target
+        One of :func:`targets`, or any target TVM itself takes.
+
+    Returns
+    -------
+    tvm.target.Target
+        With ``num-cores`` set.
+
+    Raises
+    ------
+    ValueError
+        For a name that does not exist or a dictionary TVM refuses.
+    """
+    if isinstance(name, tvm.target.Target):
+        return name
+    if isinstance(name, dict):
+        try:
+            return tvm.target.Target(name)
+        except Exception as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise ValueError(f"TVM refuses this target: {reason}") from None
+    cores = {"num-cores": os.cpu_count() or 1}
+    if name == "native":
+        cpu = tvm.target.codegen.llvm_get_system_cpu()
+        return tvm.target.Target({"kind": "llvm", "mcpu": cpu, **cores})
+    if name not in TARGETS:
+        raise ValueError(f"unknown target {name!r}; choose from: {', '.join(targets())}")
+    return tvm.target.Target({"kind": "llvm", **cores, **TARGETS[name].config})

@@ -1,0 +1,79 @@
+"""What rules ask of a kernel and a target: blocks, loops, vector lanes, worthwhile threads."""
+
+import math
+
+import tvm
+import tvm_ffi
+from tvm import s_tir
+from tvm.s_tir.schedule import LoopRV, SBlockRV
+
+from quake_tvm.generation import tir
+
+# Below this many output elements a kernel is over before a second thread has woken up.
+PARALLEL_ELEMENTS = 16384
+
+
+def lanes(target: tvm.target.Target) -> int:
+    """float32 values in the target's vector registers."""
+    with target:
+        bits = tvm.target.codegen.llvm_get_vector_width(target)
+    return max(4, int(bits) // 32)
+
+
+def start(function: tir.PrimFunc) -> s_tir.Schedule:
+    """A schedule of the function, which is called ``main`` in it."""
+    return s_tir.Schedule(tvm.IRModule({"main": function}))
+
+
+def blocks(sch: s_tir.Schedule) -> list[SBlockRV] | None:
+    """The kernel's blocks in order; None if it is not made of plain nests of blocks."""
+    try:
+        return list(sch.get_child_blocks(sch.get_sblock("root")))
+    except Exception:  # TVM raises its own error types for functions without a root block
+        return None
+
+
+def kinds(sch: s_tir.Schedule, block: SBlockRV) -> str:
+    """A letter for each of the block's iterators: S spatial, R reduction, O other."""
+    letters = {tir.IterVar.DataPar: "S", tir.IterVar.CommReduce: "R"}
+    return "".join(letters.get(v.iter_type, "O") for v in sch.get(block).iter_vars)
+
+
+def same(a: list[tir.Expr], b: list[tir.Expr]) -> bool:
+    """Whether two lists of expressions say the same of the same variables."""
+    return len(a) == len(b) and all(map(tvm_ffi.structural_equal, a, b))
+
+
+def extent(sch: s_tir.Schedule, loop: LoopRV) -> int | None:
+    """The loop's constant extent, None if symbolic."""
+    value = sch.get(loop).extent
+    return int(value) if isinstance(value, int | tir.IntImm) else None
+
+
+def elements(sch: s_tir.Schedule, loops: list[LoopRV]) -> int | None:
+    """Iterations of a loop nest, None if any extent is symbolic."""
+    extents = [extent(sch, loop) for loop in loops]
+    return None if None in extents else math.prod(extents)
+
+
+def worth_threads(count: int | None) -> bool:
+    """Whether to split this many elements over the cores; unknown counts are assumed large."""
+    return count is None or count >= PARALLEL_ELEMENTS
+
+
+def vectorize(sch: s_tir.Schedule, loop: LoopRV, width: int) -> LoopRV:
+    """Split off and vectorize ``width`` iterations; the rest becomes a scalar loop of its own.
+
+    Returns the outer loop.
+    """
+    count = extent(sch, loop)
+    if count is not None and count < width:
+        # One short vector: the largest power of two that divides it, if any.
+        width = math.gcd(count, width)
+        if width == 1:
+            return loop
+    outer, inner = sch.split(loop, [None, width])
+    sch.vectorize(inner)
+    if count is None or count % width:
+        sch.annotate(outer, "pragma_loop_partition_hint", 1)
+    return outer

@@ -1,0 +1,103 @@
+"""Matrix products with their whole epilogue: a register tile, the epilogue while it is hot.
+
+1. Inline the epilogue into its last block.
+2. Tile 8 rows by two vectors of columns, accumulate in registers over all of k.
+3. Write the tile through the epilogue once.
+
+k is not split into partial sums, so an element's bits are those of the plain loop. Constant
+weights are not packed and k is not blocked for the caches yet.
+"""
+
+import math
+
+import tvm
+from tvm import s_tir
+from tvm.s_tir.schedule import SBlockRV
+
+from quake_tvm.generation import tir
+
+from . import analysis
+
+ROWS, VECTORS, UNROLL = 8, 2, 4
+
+
+def _product(sch: s_tir.Schedule, blocks: list[SBlockRV]) -> SBlockRV | None:
+    """The one reduction block, if it is c[.., i, j] += a[.., i, k] * b[.., k, j]."""
+    reductions = [b for b in blocks if "R" in analysis.kinds(sch, b)]
+    if len(reductions) != 1:
+        return None
+    block = sch.get(reductions[0])
+    if not analysis.kinds(sch, reductions[0]).endswith("SSR") or len(block.reads) != 2:
+        return None
+    *_, i, j, k = (v.var for v in block.iter_vars)
+
+    accesses = [*block.reads, block.writes[0]]
+    last_two = [[r.min for r in access.region][-2:] for access in accesses]
+    wanted = [[i, k], [k, j], [i, j]]
+    return reductions[0] if all(map(analysis.same, last_two, wanted)) else None
+
+
+def apply(
+    function: tir.PrimFunc, target: tvm.target.Target, tunable: bool
+) -> s_tir.Schedule | None:
+    """Schedule one matrix product, batched or not, and what is fused behind it."""
+    sch = analysis.start(function)
+    blocks = analysis.blocks(sch)
+    product = _product(sch, blocks) if blocks else None
+    if product is None or sch.get_producers(product):
+        return None
+    *_, m, n, _ = sch.get_loops(product)
+    width = analysis.lanes(target)
+    columns, rows = analysis.extent(sch, n), analysis.extent(sch, m)
+    if columns is None or columns % width or rows == 0:
+        return None
+    tile_columns = math.gcd(columns, width * VECTORS)
+    epilogue = _inline_epilogue(sch, product)
+    if epilogue is None:
+        epilogue = sch.cache_write(product, 0, "local")
+    else:
+        sch.set_scope(product, 0, "local")
+    *batch, m, n, k = sch.get_loops(product)
+    count = analysis.elements(sch, [*batch, m, n])
+    own = sch.get_loops(epilogue)
+    if len(own) != len(batch) + 2:
+        return None
+    *batch, i, j = own
+    i_outer, i_inner = sch.split(i, [None, min(ROWS, rows or ROWS)])
+    j_outer, j_inner = sch.split(j, [None, tile_columns])
+    sch.reorder(*batch, i_outer, j_outer, i_inner, j_inner)
+    if rows is None or rows % ROWS:
+        sch.annotate(i_outer, "pragma_loop_partition_hint", 1)
+        outer = sch.fuse(*batch) if analysis.elements(sch, batch) != 1 else i_outer
+    else:
+        outer = sch.fuse(*batch, i_outer)
+    if analysis.worth_threads(None if count is None else count * 8):
+        sch.parallel(outer)
+    sch.compute_at(product, j_outer, preserve_unit_loops=True)
+    *_, m, n, k = sch.get_loops(product)
+    n_vector = sch.split(n, [None, width])
+    k_outer, k_inner = sch.split(k, [None, math.gcd(analysis.extent(sch, k) or 1, UNROLL)])
+    sch.reorder(k_outer, k_inner, m, *n_vector)
+    sch.vectorize(n_vector[1])
+    for loop in (k_inner, m, n_vector[0]):
+        sch.unroll(loop)
+    init = sch.decompose_reduction(product, k_outer)
+    *_, m, n, vector = sch.get_loops(init)
+    sch.vectorize(vector)
+    sch.unroll(m)
+    sch.unroll(n)
+    sch.vectorize(sch.split(j_inner, [None, width])[1])
+    return sch
+
+
+def _inline_epilogue(sch: s_tir.Schedule, product: SBlockRV) -> SBlockRV | None:
+    """Inline the blocks behind the product into the last one; None if there is none."""
+    last = None
+    for block in analysis.blocks(sch):
+        if sch.get(block).name_hint == sch.get(product).name_hint:
+            continue
+        if sch.get_consumers(block):
+            sch.compute_inline(block)
+        else:
+            last = block
+    return last
