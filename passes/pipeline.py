@@ -46,7 +46,7 @@ def pipeline(target: tvm.target.Target | str | dict, **options: Any) -> tvm.tran
 
     Raises
     ------
-    ValueError
+    QuakeError
         For an unknown target or option.
     """
     from quake_tvm.targets import target as resolve

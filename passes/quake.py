@@ -31,7 +31,7 @@ class QuAKE:
 
     Raises
     ------
-    ValueError
+    QuakeError
         For options that do not exist or contradict each other.
 
     Notes

@@ -18,9 +18,12 @@ from typing import Any
 
 from . import expression, reference
 from .approximation import METHODS
+from .errors import QuakeError
 from .generation import tir
 
 NAN, INF = math.nan, math.inf
+# The row length that the bounds of softmax and its kin speak of.
+ROW = 1024
 
 
 @dataclass(frozen=True)
@@ -133,9 +136,9 @@ def _table() -> dict[str, dict[str, dict[str, float]]]:
 
 
 def operator(name: str) -> Operator:
-    """The registry's row. Raises ValueError for a name it does not have."""
+    """The registry's row. Raises QuakeError for a name it does not have."""
     if name not in OPERATORS:
-        raise ValueError(f"unknown operator {name!r}; choose from: {', '.join(OPERATORS)}")
+        raise QuakeError(f"unknown operator {name!r}; choose from: {', '.join(OPERATORS)}")
     return OPERATORS[name]
 
 
@@ -155,13 +158,34 @@ def bound(name: str, method: str = "quake2") -> Bound:
 
     Raises
     ------
-    ValueError
+    QuakeError
         For an operator or method that does not exist.
     """
     operator(name)
     if method not in METHODS:
-        raise ValueError(f"unknown method {method!r}; choose from: {', '.join(METHODS)}")
-    return Bound(name, method, **_table()[name][method])
+        raise QuakeError(f"unknown method {method!r}; choose from: {', '.join(METHODS)}")
+    if OPERATORS[name].elementwise:
+        return Bound(name, method, **_table()[name][method])
+    return _row_bound(name, method)
+
+
+def _row_bound(name: str, method: str) -> Bound:
+    """Bounds of operators over rows, derived from exp's bound d for rows of up to ROW elements.
+
+    The row's sum is off by d and by rounding: 2^-24 for each of ROW/16 chunks, the tree, and the
+    weighted mean of |x - max|, at most log(ROW). A probability is a quotient of two such errors;
+    what x - max loses to rounding far below the maximum is under 2^-25 in absolute terms. A
+    logarithm turns the sum's relative error into an absolute one. A longer row adds 2^-24 for
+    every 16 elements, and ``scale*x + mask`` its own rounding, as in any float32 softmax.
+    """
+    d, unit = bound("exp", method).relative, 2.0**-24
+    rounding = (ROW // 16 + 16) * unit
+    if name == "softmax":
+        return Bound(name, method, 2 * d / (1 - d) + rounding, 2.0**-25)
+    absolute = d / (1 - d) + rounding
+    if name == "log_softmax":
+        return Bound(name, method, 4 * unit, absolute)
+    return Bound(name, method, 2 * unit, absolute + 3 * unit * math.log(ROW))
 
 
 def cheapest(name: str, max_error: float) -> str | None:

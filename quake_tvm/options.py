@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .approximation import METHODS
+from .errors import QuakeError
 from .operators import OPERATORS, cheapest
 
 DEFAULT_METHOD = "quake2"
@@ -58,21 +59,21 @@ class Options:
             For a name that does not exist or options that contradict each other.
         """
         if method is not None and max_error is not None:
-            raise ValueError("give either method= or max_error=, not both")
+            raise QuakeError("give either method= or max_error=, not both")
         if method is None and max_error is None:
             method = DEFAULT_METHOD
         if method is not None and method not in (*METHODS, "exact"):
-            raise ValueError(
+            raise QuakeError(
                 f"unknown method {method!r}; choose from: {', '.join(METHODS)}, exact"
             )
         if max_error is not None and not max_error > 0:
-            raise ValueError(f"max_error must be positive, not {max_error!r}")
+            raise QuakeError(f"max_error must be positive, not {max_error!r}")
         if only is not None and skip is not None:
-            raise ValueError("give either only= or skip=, not both")
+            raise QuakeError("give either only= or skip=, not both")
         for names in (only, skip):
             _check_names(names)
         if special_values not in ("ieee", "finite"):
-            raise ValueError(
+            raise QuakeError(
                 f"unknown special_values {special_values!r}; choose from: ieee, finite"
             )
         return Options(
@@ -103,9 +104,9 @@ class Options:
 
 def _check_names(names: Iterable[str] | None) -> None:
     if isinstance(names, str):
-        raise ValueError(f"give a list of operators, for example [{names!r}]")
+        raise QuakeError(f"give a list of operators, for example [{names!r}]")
     for name in names or ():
         if name not in OPERATORS:
-            raise ValueError(
+            raise QuakeError(
                 f"unknown operator {name!r}; choose from: {', '.join(OPERATORS)}"
             )

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import tvm
 
+from .errors import QuakeError
+
 
 @dataclass(frozen=True)
 class Row:
@@ -55,7 +57,7 @@ def target(name: "str | dict | tvm.target.Target" = "native") -> tvm.target.Targ
 
     Raises
     ------
-    ValueError
+    QuakeError
         For a name that does not exist or a dictionary TVM refuses.
     """
     if isinstance(name, tvm.target.Target):
@@ -65,11 +67,11 @@ def target(name: "str | dict | tvm.target.Target" = "native") -> tvm.target.Targ
             return tvm.target.Target(name)
         except Exception as error:
             reason = str(error).strip().splitlines()[-1]
-            raise ValueError(f"TVM refuses this target: {reason}") from None
+            raise QuakeError(f"TVM refuses this target: {reason}") from None
     cores = {"num-cores": os.cpu_count() or 1}
     if name == "native":
         cpu = tvm.target.codegen.llvm_get_system_cpu()
         return tvm.target.Target({"kind": "llvm", "mcpu": cpu, **cores})
     if name not in TARGETS:
-        raise ValueError(f"unknown target {name!r}; choose from: {', '.join(targets())}")
+        raise QuakeError(f"unknown target {name!r}; choose from: {', '.join(targets())}")
     return tvm.target.Target({"kind": "llvm", **cores, **TARGETS[name].config})
