@@ -9,6 +9,9 @@ from tvm import relax
 from .graph import Graph, Site, op_name, same_shape
 from .quake_ops import operator_of
 
+# Far from zero, a shift in the constants would lose digits that x + shift keeps.
+_LARGEST_SHIFT = 64.0
+
 
 def _affine(graph: Graph, expr: relax.Expr) -> tuple[relax.Expr, float, float] | None:
     """(x, scale, shift) if ``expr`` is one affine step from x with splat constants."""
@@ -78,7 +81,7 @@ def _fold(graph: Graph, root: relax.Var) -> Site | None:
         if step is None:
             break
         x, factor, summand = step
-        if not 0 < abs(scale * factor) < 1e30:
+        if not (0 < abs(scale * factor) < 1e30 and abs(shift + scale * summand) <= _LARGEST_SHIFT):
             break
         if operator != "exp" and (summand != 0 or factor < 0):
             break

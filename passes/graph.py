@@ -98,6 +98,13 @@ class Graph:
         """Whether every use of ``var`` lies in ``region``."""
         return all(user in region for user in self.users.get(var, []) if user is not var)
 
+    def owned(self, root: relax.Var, region: frozenset[relax.Var]) -> set[relax.Var]:
+        """``root`` and what of ``region`` leads to nothing else."""
+        owned = {root}
+        while new := {v for v in region - owned if self.only_used_by(v, owned)}:
+            owned |= new
+        return owned
+
     def scalar(self, expr: relax.Expr) -> float | None:
         """The value of a constant whose elements are all equal, else None."""
         expr = self.value(expr)
@@ -116,14 +123,16 @@ def functions(mod: tvm.IRModule) -> Iterator[tuple[tvm.ir.GlobalVar, relax.Funct
             yield name, function
 
 
+def known_shape(expr: relax.Expr) -> bool:
+    """Whether this is a tensor with every extent given, symbolic ones included."""
+    return isinstance(expr.ty, relax.TensorType) and isinstance(expr.ty.shape, relax.ShapeExpr)
+
+
 def same_shape(a: relax.Expr, b: relax.Expr) -> bool:
-    """Whether both are tensors of one known shape, symbolic extents included."""
-    types = a.ty, b.ty
-    if not all(isinstance(t, relax.TensorType) and t.shape is not None for t in types):
+    """Whether both are tensors of one known shape."""
+    if not (known_shape(a) and known_shape(b)):
         return False
-    if not all(isinstance(t.shape, relax.ShapeExpr) for t in types):
-        return False
-    left, right = (list(t.shape) for t in types)
+    left, right = list(a.ty.shape), list(b.ty.shape)
     return len(left) == len(right) and all(map(tvm_ffi.structural_equal, left, right))
 
 

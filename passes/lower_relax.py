@@ -85,15 +85,15 @@ def lower(mod: tvm.IRModule, options: Options) -> tvm.IRModule:
     for _, function in functions(mod):
         relax.analysis.post_order_visit(function, lambda e: present.add(op_name(e)))
     present.discard("")
-    hiding = {
-        name
-        for name, operator in HIDING.items()
-        if name in present and options.choose(operator).method is not None
-    }
-    ours = {name for name in present if name.startswith(PREFIX)}
-    if not ours | hiding:
+
+    def legalize_hiding(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
+        choice = options.choose(HIDING[call.op.name], str(call.args[0].ty.dtype))
+        return call if choice.method is None else call.op.get_attr("FLegalize")(builder, call)
+
+    legalize = dict.fromkeys((name for name in present if name.startswith(PREFIX)), _legalize)
+    legalize |= dict.fromkeys(present & HIDING.keys(), legalize_hiding)
+    if not legalize:
         return mod
     return relax.transform.LegalizeOps(
-        customize_legalize_map={name: _legalize for name in ours},
-        skip_ops=sorted(present - ours - hiding),
+        customize_legalize_map=legalize, skip_ops=sorted(present - legalize.keys())
     )(mod)

@@ -80,5 +80,5 @@ class QuAKE:
 def find_sites(graph: Graph) -> list[Site]:
     """Every nonlinearity of a function, each binding claimed by one site."""
     rows = recognize_rows.find(graph)
-    claimed = frozenset(var for site in rows for var in site.region)
+    claimed = frozenset(var for site in rows for var in graph.owned(site.var, site.region))
     return rows + recognize_elementwise.find(graph, claimed)

@@ -15,7 +15,7 @@ from tvm import relax
 from quake_tvm import reference
 from quake_tvm.operators import OPERATORS
 
-from .graph import Graph, Site, op_name, same_shape
+from .graph import Graph, Site, known_shape, op_name, same_shape
 
 # Enough to tell any two operators apart, at zero, in both tails, and on a fine grid between.
 _POINTS = np.concatenate(
@@ -24,7 +24,9 @@ _POINTS = np.concatenate(
         [s * v for v in (1e-3, 1e-2, 15.0, 19.9, 25.0, 40.0, 60.0, 80.0) for s in (-1, 1)],
     ]
 )
-_RELATIVE, _ABSOLUTE = 4e-6, 2e-7
+# Constants are rounded to float32, 1 + erf and the like to float64: no more than that is forgiven,
+# or an epsilon that someone added against log(0) would be lost.
+_RELATIVE, _ABSOLUTE = 4e-6, 1e-13
 _MAX_NODES = 24
 
 _EXPONENTIAL = {
@@ -158,18 +160,17 @@ def _match(values: np.ndarray, constants: list[float]) -> tuple[str, dict[str, f
     """The registry's operator with these values at ``_POINTS``, and its parameters."""
     if not np.all(np.isfinite(values)):
         return None
-    for name, row in OPERATORS.items():
-        if not row.elementwise:
-            continue
-        candidates = [dict(row.parameters)]
-        if len(row.parameters) == 1 and name != "gelu_quick":
-            (key,) = row.parameters
-            candidates += [{key: c} for c in constants if c != row.parameters[key]]
-        for parameters in candidates:
-            with np.errstate(all="ignore"):
-                exact = row.reference(reference.NUMPY, _POINTS, **parameters)
-            if np.all(np.abs(values - exact) <= _RELATIVE * np.abs(exact) + _ABSOLUTE):
-                return name, parameters
+    rows = [row for row in OPERATORS.values() if row.elementwise]
+    # An operator as it stands comes before another with a parameter, gelu_quick before silu.
+    candidates = [(row, dict(row.parameters)) for row in rows]
+    for row in rows:
+        if len(row.parameters) == 1 and row.name != "gelu_quick":
+            candidates += [(row, {key: c}) for key in row.parameters for c in constants]
+    for row, parameters in candidates:
+        with np.errstate(all="ignore"):
+            exact = row.reference(reference.NUMPY, _POINTS, **parameters)
+        if np.all(np.abs(values - exact) <= _RELATIVE * np.abs(exact) + _ABSOLUTE):
+            return row.name, parameters
     return None
 
 
@@ -178,7 +179,7 @@ def find(graph: Graph, claimed: frozenset[relax.Var] = frozenset()) -> list[Site
     sites: list[Site] = []
     taken = set(claimed)
     for root in reversed(list(graph.values)):
-        if root in taken or not isinstance(root.ty, relax.TensorType) or root.ty.shape is None:
+        if root in taken or not known_shape(root):
             continue
         region = _Region(graph, root)
         for source in region.inputs():
@@ -193,6 +194,6 @@ def find(graph: Graph, claimed: frozenset[relax.Var] = frozenset()) -> list[Site
             site = Site(root, operator, (source,), "+".join(names), frozenset(nodes), parameters)
             sites.append(site)
             # A part that others use as well is a site of its own.
-            taken |= {v for v in nodes if graph.only_used_by(v, set(nodes))} | {root}
+            taken |= graph.owned(root, site.region)
             break
     return sites

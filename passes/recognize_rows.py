@@ -4,9 +4,10 @@ Written out means exp(t)/sum(exp(t)), t - log(sum(exp(t))) and log(sum(exp(t))) 
 x - max(x) (then x is the input) or not. Scale and mask in front of softmax are another pass's.
 """
 
+import tvm_ffi
 from tvm import relax
 
-from .graph import Graph, Site, op_name
+from .graph import Graph, Site, known_shape, op_name
 
 
 def _args(graph: Graph, expr: relax.Expr, name: str) -> list[relax.Expr] | None:
@@ -15,16 +16,53 @@ def _args(graph: Graph, expr: relax.Expr, name: str) -> list[relax.Expr] | None:
     return list(call.args) if op_name(call) == f"relax.{name}" else None
 
 
-def _reduced(graph: Graph, expr: relax.Expr, name: str) -> tuple[relax.Expr, int, bool] | None:
-    """(input, axis, keepdims) of a reduction over one axis."""
-    call = graph.value(expr)
+_SPREADING = {"relax.broadcast_to", "relax.reshape", "relax.expand_dims", "relax.squeeze"}
+
+
+def _reduced(
+    graph: Graph, expr: relax.Expr, name: str
+) -> tuple[relax.Expr, int, bool, set[relax.Var]] | None:
+    """(input, axis, keepdims, variables) of a reduction over one axis.
+
+    Exporters spell keepdims out as reshape and broadcast: these are looked through.
+    """
+    call, seen = graph.value(expr), [expr]
+    while op_name(call) in _SPREADING:
+        seen.append(call.args[0])
+        call = graph.value(call.args[0])
     if op_name(call) != f"relax.{name}":
         return None
     x, axes, rank = call.args[0], call.attrs.axis, call.args[0].ty.ndim
     axes = list(range(rank)) if axes is None else [int(a) % rank for a in axes]
     if len(axes) != 1:
         return None
-    return x, axes[0], bool(call.attrs.keepdims)
+    keepdims = bool(call.attrs.keepdims)
+    if len(seen) > 1:
+        if not _keeps_dims(seen, x, axes[0]):
+            return None
+        keepdims = True
+    return x, axes[0], keepdims, set(seen)
+
+
+def _keeps_dims(steps: list[relax.Expr], x: relax.Expr, axis: int) -> bool:
+    """Whether the steps, last first, hold one value a row of x: along ``axis`` once, then more."""
+    full = [step for step in steps if _same_rank(step, x)]
+    if not full or steps[0] is not full[0]:
+        return False
+    for step in full:
+        for k, (a, b) in enumerate(zip(step.ty.shape, x.ty.shape, strict=True)):
+            if not (tvm_ffi.structural_equal(a, b) or (k == axis and _is_one(a))):
+                return False
+    return _is_one(full[-1].ty.shape[axis])
+
+
+def _is_one(extent: relax.Expr) -> bool:
+    return getattr(extent, "value", None) == 1
+
+
+def _same_rank(a: relax.Expr, b: relax.Expr) -> bool:
+    """Whether both have known shapes of one rank."""
+    return all(isinstance(e.ty.shape, relax.ShapeExpr) for e in (a, b)) and a.ty.ndim == b.ty.ndim
 
 
 class _Finder:
@@ -40,11 +78,11 @@ class _Finder:
         total = _reduced(self.graph, expr, "sum")
         if total is None:
             return None
-        e, axis, keepdims = total
+        e, axis, keepdims, seen = total
         t = _args(self.graph, e, "exp")
         if t is None:
             return None
-        self.see(expr, e)
+        self.see(*seen, e)
         return e, t[0], axis, keepdims
 
     def unshifted(self, t: relax.Expr, axis: int) -> tuple[relax.Expr, relax.Expr | None]:
@@ -53,7 +91,7 @@ class _Finder:
         if parts:
             top = _reduced(self.graph, parts[1], "max")
             if top and top[0] == parts[0] and top[1] == axis and top[2]:
-                self.see(t, parts[1])
+                self.see(t, *top[3])
                 return parts[0], parts[1]
         return t, None
 
@@ -116,13 +154,12 @@ def find(graph: Graph) -> list[Site]:
     sites: list[Site] = []
     taken: set[relax.Var] = set()
     for root in reversed(list(graph.values)):
-        if root in taken or not isinstance(root.ty, relax.TensorType):
+        if root in taken or not known_shape(root):
             continue
         for form in ("operator", "softmax", "log_softmax", "logsumexp"):
             site = getattr(_Finder(graph, root), form)()
             if site is not None:
                 sites.append(site)
-                inside = set(site.region)
-                taken |= {v for v in inside if graph.only_used_by(v, inside)} | {root}
+                taken |= graph.owned(root, site.region)
                 break
     return sites

@@ -1,14 +1,18 @@
 """QuAKE for Apache TVM: exponential nonlinearities as bit manipulation, with proven bounds.
 
-The public contract is what this module exports.
+The public contract is what ``__all__`` names. TVM is loaded when one of them is first used.
 """
 
-from .compiler import Model, compile, load
-from .errors import QuakeError
-from .operators import bound
-from .passes.pipeline import pipeline
-from .passes.quake import QuAKE
-from .targets import target, targets
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .compiler import Model, compile, load
+    from .errors import QuakeError
+    from .operators import bound
+    from .passes.pipeline import pipeline
+    from .passes.quake import QuAKE
+    from .targets import target, targets
 
 __version__ = "0.1.0"
 __all__ = [
@@ -22,3 +26,23 @@ __all__ = [
     "target",
     "targets",
 ]
+
+_HOME = {
+    "Model": ".compiler",
+    "QuAKE": ".passes.quake",
+    "QuakeError": ".errors",
+    "bound": ".operators",
+    "compile": ".compiler",
+    "load": ".compiler",
+    "pipeline": ".passes.pipeline",
+    "target": ".targets",
+    "targets": ".targets",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name], __name__), name)
+    globals()[name] = value
+    return value

@@ -152,8 +152,8 @@ class Errors:
         q = q[~np.isnan(x)]
         if self._last is not None and self._last[0] == negative:
             q = np.concatenate([[self._last[1]], q])
-        steps = np.diff(q)
-        if np.any(steps > 0 if negative else steps < 0):
+        breaks = q[1:] > q[:-1] if negative else q[1:] < q[:-1]
+        if np.any(breaks):
             self.monotone = False
         if len(q):
             self._last = (negative, q[-1])

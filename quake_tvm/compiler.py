@@ -217,27 +217,45 @@ def compile(
     checked = Options.parse(**options)
     resolved = resolve_target(target)
     mod = import_model(model, shapes)
-    with resolved:
+    try:
+        return _build(mod, resolved, checked, options)
+    except QuakeError:
+        raise
+    except Exception as error:
+        dynamic = [i.name for i in _inputs(mod) if any(isinstance(n, str) for n in i.shape)]
+        if not dynamic:
+            raise
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1][:160]
+        raise QuakeError(
+            f"TVM cannot compile this model with dynamic dimensions ({reason}); "
+            f"give shapes for: {', '.join(f'{name}=...' for name in dynamic)}"
+        ) from error
+
+
+def _build(
+    mod: tvm.IRModule, target: tvm.target.Target, checked: Options, options: dict[str, Any]
+) -> Model:
+    with target:
         lowered = QuAKE(**options)(mod)
-        scheduled = tvm.transform.Sequential(graph_passes(resolved, **options))(lowered)
+        scheduled = tvm.transform.Sequential(graph_passes(target, **options))(lowered)
         summary = report(lowered, checked, scheduled)
         description = json.dumps(
             {
                 "inputs": [asdict(i) for i in _inputs(mod)],
                 "report": json.loads(summary.to_json()),
                 "options": {
-                    "target": str(resolved),
+                    "target": str(target),
                     "method": checked.method,
                     "max_error": checked.max_error,
-                    "special_values": special_values,
+                    "special_values": options["special_values"],
                 },
             }
         )
         scheduled = tvm.IRModule(scheduled.functions, attrs=scheduled.attrs)
         scheduled[DESCRIPTION] = _describe(description)
-        machine = tvm.transform.Sequential(machine_passes(resolved))(scheduled)
+        machine = tvm.transform.Sequential(machine_passes(target))(scheduled)
         executable = tvm.compile(
-            machine, resolved, relax_pipeline=tvm.transform.Sequential([])
+            machine, target, relax_pipeline=tvm.transform.Sequential([])
         )
     return Model(executable, description)
 
@@ -295,9 +313,14 @@ def _bind_shapes(mod: tvm.IRModule, shapes: Mapping[str, Sequence[int]]) -> tvm.
     for name, shape in shapes.items():
         if name not in parameters:
             raise QuakeError(f"no input {name!r}; the inputs: {', '.join(parameters)}")
-        for symbol, n in zip(parameters[name].ty.shape, shape, strict=True):
-            if not hasattr(symbol, "value"):
-                values[symbol] = int(n)
+        dims, given = list(parameters[name].ty.shape), [int(n) for n in shape]
+        fits = len(dims) == len(given) and all(
+            n >= 0 and n == (d.value if hasattr(d, "value") else values.setdefault(d, n))
+            for d, n in zip(dims, given, strict=True)
+        )
+        if not fits:
+            wanted = ", ".join(str(d) for d in dims)
+            raise QuakeError(f"shape {tuple(given)} does not fit input {name!r} ({wanted})")
     return relax.transform.BindSymbolicVars(values, "main")(mod) if values else mod
 
 

@@ -39,6 +39,8 @@ EXP_OVERFLOW = 88.72283935546875
 # exp(-u^2/2) has flushed to zero here, and x*sigmoid(x) long before -UNIT_REACH.
 GELU_REACH = 13.2557
 UNIT_REACH = 1e4
+# 1 - exp(-u^2) erfcx(u) is 1 here on every rung, at the end of where erfcx was fitted.
+ERF_REACH = 2 * ERFCX_CENTER
 
 
 def constant(value: float) -> Expr:
@@ -286,15 +288,15 @@ def gelu(x: Expr, rung: Rung, ieee: bool = True) -> Expr:
 
 
 def erf(x: Expr, rung: Rung, ieee: bool = True) -> Expr:
-    """erf(x): odd polynomial near zero, 1 - exp(-x^2) erfcx(x) beyond, 1 from |x| = 4."""
+    """erf(x): odd polynomial near zero, 1 - exp(-x^2) erfcx(x) beyond, 1 from |x| = 4 or so."""
 
     def build(x: Expr, u: Expr) -> Expr:
-        e = exp(u * u, rung, ieee, scale=-1.0, low=-16.1, high=0)
+        e = exp(u * u, rung, ieee, scale=-1.0, low=-ERF_REACH * ERF_REACH, high=0)
         far = fma(-_erfcx(u, rung, 1.0, 1.0), e, constant(1))
         near = x * horner(u * u, rung.erf)
         return tir.Select(u < constant(ERF_SWITCH), near, with_sign_of(x, far))
 
-    return let(x, lambda x: let(tir.min(constant(4), magnitude(x)), lambda u: build(x, u)))
+    return let(x, lambda x: let(tir.min(constant(ERF_REACH), magnitude(x)), lambda u: build(x, u)))
 
 
 def tanh(x: Expr, rung: Rung, ieee: bool = True) -> Expr:

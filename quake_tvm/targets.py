@@ -42,6 +42,11 @@ def targets() -> list[str]:
     return ["native", *TARGETS]
 
 
+def describe(name: str) -> str:
+    """What a named target is, in a few words."""
+    return "this machine" if name == "native" else TARGETS[name].description
+
+
 def target(name: "str | dict | tvm.target.Target" = "native") -> tvm.target.Target:
     """A TVM target.
 

@@ -13,11 +13,14 @@ from quake_tvm.generation import tir
 PARALLEL_ELEMENTS = 16384
 
 
+# Features by what their registers hold of float32, widest first.
+_VECTORS = (("avx512f", 16), ("avx2", 8), ("avx", 8))
+
+
 def lanes(target: tvm.target.Target) -> int:
-    """float32 values in the target's vector registers."""
-    with target:
-        bits = tvm.target.codegen.llvm_get_vector_width(target)
-    return max(4, int(bits) // 32)
+    """float32 values in the target's vector registers; four where nothing wider is known."""
+    has = tvm.target.codegen.target_has_features
+    return next((width for feature, width in _VECTORS if has(feature, target)), 4)
 
 
 def start(function: tir.PrimFunc) -> s_tir.Schedule:

@@ -1,0 +1,336 @@
+"""The shell: ``quake-tvm compile | run | accuracy | targets | doctor``.
+
+Parses, prints and draws progress; the work is done elsewhere. What the user can put right ends in
+one line on standard error and exit status 2.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from .errors import QuakeError
+
+if TYPE_CHECKING:
+    from .compiler import Model
+
+app = typer.Typer(
+    help="Exponential nonlinearities as bit manipulation, with proven error bounds.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+errors = Console(stderr=True, highlight=False)
+output = Console(highlight=False)
+
+ModelPath = Annotated[Path, typer.Argument(help="An ONNX file.")]
+Target = Annotated[str, typer.Option("--target", "-t", help="See `quake-tvm targets`.")]
+Method = Annotated[
+    str | None, typer.Option("--method", "-m", help="quake1 ... quake5, or exact [quake2].")
+]
+MaxError = Annotated[
+    float | None, typer.Option(help="Instead of a method: the largest error to allow.")
+]
+Only = Annotated[list[str] | None, typer.Option(help="Lower this operator only; repeatable.")]
+Skip = Annotated[list[str] | None, typer.Option(help="Leave this operator exact; repeatable.")]
+SpecialValues = Annotated[str, typer.Option(help="ieee, or finite to promise finite inputs.")]
+Shape = Annotated[
+    list[str] | None, typer.Option(help="Static shape of an input: NAME=1,128; repeatable.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+
+@contextmanager
+def _busy(what: str) -> Iterator[None]:
+    columns = SpinnerColumn(), TextColumn(what), TimeElapsedColumn()
+    with Progress(*columns, console=errors, transient=True) as progress:
+        progress.add_task(what, total=None)
+        yield
+
+
+def _shapes(items: list[str] | None) -> dict[str, list[int]]:
+    shapes = {}
+    for item in items or []:
+        name, separator, numbers = item.rpartition("=")
+        try:
+            shapes[name] = [int(n) for n in numbers.split(",") if n]
+        except ValueError:
+            separator = ""
+        if not separator:
+            raise QuakeError(f"--shape takes NAME=1,128, not {item!r}")
+    return shapes
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+
+
+@app.command()
+def compile(
+    model: ModelPath,
+    out: Annotated[Path | None, typer.Option("--output", "-o", help="Library to write.")] = None,
+    target: Target = "native",
+    method: Method = None,
+    max_error: MaxError = None,
+    only: Only = None,
+    skip: Skip = None,
+    special_values: SpecialValues = "ieee",
+    shape: Shape = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compile an ONNX model and report what became of every nonlinearity."""
+    from . import compiler
+
+    with _busy(f"compiling {model.name}"):
+        compiled = compiler.compile(
+            model,
+            target,
+            method,
+            max_error=max_error,
+            only=only,
+            skip=skip,
+            special_values=special_values,
+            shapes=_shapes(shape),
+        )
+        if out is not None:
+            compiled.export(out)
+    if as_json:
+        report = json.loads(compiled.report.to_json())
+        _print_json({"model": str(model), "output": out and str(out), **report})
+        return
+    output.print(str(compiled.report), markup=False, soft_wrap=True)
+    if out is not None:
+        output.print(f"written: {out}")
+
+
+@app.command()
+def run(
+    model: Annotated[Path, typer.Argument(help="What `compile -o` wrote, or an ONNX file.")],
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option("--input", "-i", help="NAME=FILE.npy; repeatable. Random where missing."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--output", "-o", help="Outputs as .npz.")] = None,
+    seed: Annotated[int, typer.Option(help="For inputs made up at random.")] = 0,
+    repeat: Annotated[int, typer.Option(help="Timed repetitions.")] = 5,
+    method: Method = None,
+    shape: Shape = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a model once, time it, and say what came out."""
+    import statistics
+
+    import numpy as np
+
+    from . import compiler
+
+    with _busy(f"running {model.name}"):
+        if model.suffix == ".onnx":
+            loaded = compiler.compile(model, method=method, shapes=_shapes(shape))
+        else:
+            loaded = compiler.load(model)
+        feeds = _feeds(loaded, inputs or [], _shapes(shape), seed)
+        results = loaded.run(feeds)
+        seconds = loaded.benchmark(feeds, number=3, repeat=repeat)
+        if out is not None:
+            _save(out, results)
+    rows = [
+        {
+            "shape": list(r.shape),
+            "dtype": str(r.dtype),
+            "min": float(np.min(r)) if r.size else None,
+            "max": float(np.max(r)) if r.size else None,
+            "finite": bool(np.all(np.isfinite(r))),
+        }
+        for r in results
+    ]
+    median = statistics.median(seconds)
+    if as_json:
+        _print_json({"model": str(model), "seconds": seconds, "median": median, "outputs": rows})
+        return
+    table = Table("output", "shape", "dtype", "min", "max", "finite")
+    for index, row in enumerate(rows):
+        shape_text = "x".join(map(str, row["shape"])) or "scalar"
+        ends = (f"{row[k]:.6g}" if row[k] is not None else "-" for k in ("min", "max"))
+        table.add_row(str(index), shape_text, row["dtype"], *ends, str(row["finite"]))
+    output.print(table)
+    output.print(f"{median * 1e3:.3f} ms a call (median of {repeat})")
+
+
+def _feeds(
+    model: "Model", items: list[str], shapes: dict[str, list[int]], seed: int
+) -> dict[str, Any]:
+    import numpy as np
+
+    feeds: dict[str, Any] = {}
+    for item in items:
+        name, separator, file = item.partition("=")
+        if not separator:
+            raise QuakeError(f"--input takes NAME=FILE.npy, not {item!r}")
+        try:
+            feeds[name] = np.load(file, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise QuakeError(f"cannot read {file} as .npy: {error}") from None
+    generator = np.random.default_rng(seed)
+    for spec in model.inputs:
+        if spec.name in feeds:
+            continue
+        size = shapes.get(spec.name, [n if isinstance(n, int) else 1 for n in spec.shape])
+        if np.issubdtype(np.dtype(spec.dtype), np.floating):
+            feeds[spec.name] = generator.standard_normal(size).astype(spec.dtype)
+        else:
+            feeds[spec.name] = np.ones(size, spec.dtype)
+    return feeds
+
+
+def _save(path: Path, results: list[Any]) -> None:
+    """Write all outputs or nothing."""
+    import os
+    import tempfile
+
+    import numpy as np
+
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as file:
+            np.savez(file, *results)
+        os.replace(file.name, path)
+    except OSError as error:
+        raise QuakeError(f"cannot write {path}: {error.strerror}") from None
+
+
+@app.command()
+def accuracy(
+    operators: Annotated[
+        list[str] | None, typer.Argument(help="Operators; all element-wise ones by default.")
+    ] = None,
+    method: Annotated[
+        list[str] | None, typer.Option("--method", "-m", help="Rungs; all by default.")
+    ] = None,
+    target: Target = "native",
+    exhaustive: Annotated[
+        bool, typer.Option("--exhaustive", help="Every float32: minutes an operator.")
+    ] = False,
+    update: Annotated[
+        bool, typer.Option("--update", help="With --exhaustive: keep the result as the bounds.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure compiled kernels against the exact formulas and their proven bounds."""
+    from .accuracy import EVERY, as_bound, sweep
+    from .approximation import METHODS
+    from .operators import OPERATORS, bound, operator, update_bounds
+    from .targets import target as resolve
+
+    if update and not (exhaustive and not method):
+        raise QuakeError("--update needs --exhaustive and every method: only that is a proof")
+    names = operators or [name for name, row in OPERATORS.items() if row.elementwise]
+    for name in names:
+        if not operator(name).elementwise:
+            raise QuakeError(f"{name} works on rows: its bound is derived from exp's")
+    methods = method or list(METHODS)
+    for m in methods:
+        bound("exp", m)  # refuses an unknown one
+    count = EVERY if exhaustive else 1 << 24
+    rows = []
+    columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=errors, transient=True) as progress:
+        for name in names:
+            task = progress.add_task(name, total=count)
+            found = sweep(
+                name, resolve(target), count, methods, lambda n, task=task: progress.advance(task, n)
+            )
+            measured = [as_bound(name, m, found[m]) for m in methods]
+            if update:
+                update_bounds(measured)
+            rows += [(row, bound(name, row.method)) for row in measured]
+    failed = [row for row, proven in rows if not row.relative <= proven.relative]
+    if as_json:
+        _print_json(
+            [{**asdict(row), "bound": proven.relative, "inputs": count} for row, proven in rows]
+        )
+    else:
+        title = f"largest relative error over {count:,} inputs, beside the absolute term"
+        table = Table(
+            "operator", "rung", "error", "at x =", "bound", "absolute", "monotone", title=title
+        )
+        for row, proven in rows:
+            table.add_row(
+                row.operator,
+                row.method,
+                f"{row.relative:.3g}",
+                f"{row.witness:.9g}",
+                f"{proven.relative:.3g}",
+                f"{proven.absolute:.2g}",
+                "yes" if row.monotone else "no",
+            )
+        output.print(table)
+    if failed:
+        names = ", ".join(f"{row.operator} on {row.method}" for row in failed)
+        errors.print(f"error: above the proven bound: {names}", markup=False)
+        raise typer.Exit(1)
+
+
+@app.command()
+def targets(as_json: AsJson = False) -> None:
+    """List the targets that have a name."""
+    from .schedules.analysis import lanes
+    from .targets import describe, target
+    from .targets import targets as names
+
+    rows = [
+        {
+            "name": name,
+            "description": describe(name),
+            "lanes": lanes(target(name)),
+            "target": json.loads(str(target(name))),
+        }
+        for name in names()
+    ]
+    if as_json:
+        _print_json(rows)
+        return
+    table = Table("name", "what it is", "float32 lanes", "cpu")
+    for row in rows:
+        cpu = row["target"].get("mcpu", "generic")
+        table.add_row(row["name"], row["description"], str(row["lanes"]), cpu)
+    output.print(table)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Check this installation: versions, target, linker, one kernel against its bound."""
+    from .doctor import examine
+
+    with _busy("examining"):
+        checks = examine()
+    if as_json:
+        _print_json([asdict(check) for check in checks])
+    else:
+        marks = {True: "ok", False: "BAD", None: ""}
+        table = Table("", "what", "finding")
+        for check in checks:
+            table.add_row(marks[check.ok], check.name, check.finding)
+        output.print(table)
+    if any(check.ok is False for check in checks):
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Entry point of ``quake-tvm``."""
+    try:
+        app()
+    except (QuakeError, ImportError) as error:
+        errors.print(f"error: {error}", markup=False, soft_wrap=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""Exponential intrinsics inside PrimFuncs go, within the operator's bound, and nothing else does."""
+
+import json
+
+import numpy as np
+import pytest
+import tvm
+from tvm import te, tirx
+from tvm.script import ir as I
+from tvm.script import tirx as T
+
+from quake_tvm import reference
+from quake_tvm.approximation import METHODS
+from quake_tvm.operators import OPERATORS, bound
+from quake_tvm.options import Options
+from quake_tvm.passes.lower_tir import INTRINSICS, intrinsics, lower
+
+NAMES = list(INTRINSICS.values())
+POINTS = np.linspace(-30, 30, 4001, dtype="float32")
+
+
+def module(*names: str, dtype: str = "float32") -> tvm.IRModule:
+    """``main`` applies the intrinsics to a vector, one after the other."""
+    x = te.placeholder(POINTS.shape, dtype, "x")
+
+    def value(i: tirx.Var) -> tirx.Expr:
+        result = x[i]
+        for name in names:
+            result = getattr(tirx, name)(result)
+        return result
+
+    main = te.create_prim_func([x, te.compute(POINTS.shape, value, "y")])
+    return tvm.IRModule({"main": main.with_attr("global_symbol", "main")})
+
+
+def left(mod: tvm.IRModule) -> list[str]:
+    return sorted(name for name, _ in intrinsics(mod["main"]))
+
+
+def sites(mod: tvm.IRModule) -> list[dict]:
+    return json.loads(mod["main"].attrs["quake.sites"])
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", NAMES)
+def test_result_is_within_the_bound(name: str, method: str) -> None:
+    mod = lower(module(name), Options.parse(method))
+    assert left(mod) == []
+    result = tvm.runtime.tensor(np.empty_like(POINTS))
+    tvm.compile(mod, target="llvm")["main"](tvm.runtime.tensor(POINTS), result)
+    exact = OPERATORS[name].reference(reference.NUMPY, POINTS.astype("float64"))
+    error = bound(name, method)
+    assert np.all(np.abs(result.numpy() - exact) <= error.relative * abs(exact) + error.absolute)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_site_is_written_down(name: str) -> None:
+    assert sites(lower(module(name), Options.parse("quake3", special_values="finite"))) == [
+        {"operator": name, "method": "quake3", "special_values": "finite", "source": "TIR"}
+    ]
+
+
+def test_nested_calls_are_all_lowered() -> None:
+    mod = lower(module("tanh", "exp", "tanh"), Options.parse())
+    assert left(mod) == []
+    assert [site["operator"] for site in sites(mod)] == ["exp", "tanh"]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64"])
+def test_other_dtypes_stay(dtype: str) -> None:
+    mod = module("exp", dtype=dtype)
+    assert lower(mod, Options.parse()).same_as(mod)
+
+
+@pytest.mark.parametrize("name", ["log", "sqrt", "sin"])
+def test_other_intrinsics_stay(name: str) -> None:
+    mod = module(name)
+    assert lower(mod, Options.parse()).same_as(mod)
+
+
+@pytest.mark.parametrize(
+    ("options", "stays"),
+    [
+        ({"only": ["exp"]}, ["tanh"]),
+        ({"skip": ["exp"]}, ["exp"]),
+        ({"only": ["softmax"]}, ["exp", "tanh"]),
+        ({"method": "exact"}, ["exp", "tanh"]),
+    ],
+    ids=["only", "skip", "only_another", "exact"],
+)
+def test_options(options: dict, stays: list[str]) -> None:
+    assert left(lower(module("exp", "tanh"), Options.parse(**options))) == stays
+
+
+def test_second_run_changes_nothing() -> None:
+    mod = lower(module("exp", "tanh"), Options.parse())
+    assert lower(mod, Options.parse()).same_as(mod)
+
+
+def test_later_run_adds_its_sites() -> None:
+    mod = lower(module("exp", "tanh"), Options.parse("quake1", only=["tanh"]))
+    mod = lower(mod, Options.parse("quake5"))
+    assert [(s["operator"], s["method"]) for s in sites(mod)] == [
+        ("tanh", "quake1"),
+        ("exp", "quake5"),
+    ]
+
+
+def test_dtypes_side_by_side_in_script() -> None:
+    @I.ir_module
+    class Module:
+        @T.prim_func
+        def main(x: T.Buffer((4,), "float32"), y: T.Buffer((4,), "float64")):
+            for i in range(4):
+                with T.sblock("b"):
+                    k = T.axis.spatial(4, i)
+                    x[k] = T.exp(x[k])
+                    y[k] = T.exp(y[k]) + T.sigmoid(y[k])
+
+        @T.prim_func
+        def plain(x: T.Buffer((4,), "float32")):
+            for i in range(4):
+                x[i] = x[i] + T.float32(1)
+
+    mod = lower(Module, Options.parse())
+    assert sorted(intrinsics(mod["main"])) == [("exp", "float64"), ("sigmoid", "float64")]
+    assert mod["plain"].same_as(Module["plain"])

@@ -1,0 +1,153 @@
+"""What holds of every operator and rung at special values, near zero and in the tails."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from quake_tvm import accuracy, reference
+from quake_tvm.approximation import METHODS
+from quake_tvm.operators import OPERATORS, bound
+from quake_tvm.targets import target
+
+ELEMENTWISE = [name for name, row in OPERATORS.items() if row.elementwise]
+EVERY_SITE = list(itertools.product(ELEMENTWISE, METHODS))
+NAN_PAYLOADS = np.uint32([0x7FC00000, 0x7F800001, 0x7FFFFFFF, 0xFFC00000, 0xFFC12345])
+
+
+@pytest.fixture(scope="module")
+def run():
+    """The compiled kernel of an operator on this machine, built once a test module."""
+    built = {}
+
+    def kernel(operator, method, ieee=True, **parameters):
+        key = operator, method, ieee, tuple(parameters.items())
+        if key not in built:
+            built[key] = accuracy.kernel(operator, method, target(), ieee, **parameters)
+        return built[key]
+
+    return kernel
+
+
+def assert_within_bound(operator, method, x, q, **parameters):
+    row, promised = OPERATORS[operator], bound(operator, method)
+    values = {**row.parameters, **parameters}
+    with np.errstate(all="ignore"):
+        y = row.reference(reference.NUMPY, x.astype(np.float64), **values)
+    scale = max(1.0, *(abs(v) for v in values.values()))
+    # A parameter other than 1 rounds, once in the result and once in exp's argument.
+    rounding = 2.0**-22 + 2.0**-24 * scale * np.abs(x)
+    allowed = (promised.relative + rounding) * np.abs(y) + promised.absolute * scale
+    assert np.all(np.abs(q - y) <= allowed)
+
+
+@pytest.mark.parametrize(("operator", "method"), EVERY_SITE)
+def test_nan_and_infinities(run, operator, method):
+    kernel = run(operator, method)
+    for x, expected in OPERATORS[operator].special.items():
+        (result,) = kernel(np.float32([x]))
+        promised = bound(operator, method)
+        if np.isfinite(expected) and expected != 0:
+            assert result == np.float32(expected), f"at {x}"
+        else:
+            np.testing.assert_equal(abs(result), abs(np.float32(expected)), f"at {x}")
+        assert promised.operator == operator
+
+
+@pytest.mark.parametrize(("operator", "method"), EVERY_SITE)
+def test_every_nan_stays_nan(run, operator, method):
+    assert np.all(np.isnan(run(operator, method)(NAN_PAYLOADS.view(np.float32))))
+
+
+@pytest.mark.parametrize(("operator", "method"), EVERY_SITE)
+def test_saturates_at_huge_finite_inputs(run, operator, method):
+    huge = np.float32([-3e38, 3e38])
+    low, high = run(operator, method)(huge)
+    special = OPERATORS[operator].special
+    assert low == np.float32(special[-np.inf])
+    expected = np.float32(3e38) if special[np.inf] == np.inf else np.float32(special[np.inf])
+    if operator in ("exp", "exp2"):
+        expected = np.inf
+    assert high == pytest.approx(expected, rel=2e-1 if operator == "selu" else 1e-6)
+
+
+@pytest.mark.parametrize(("operator", "method"), EVERY_SITE)
+def test_finite_mode_has_the_bits_of_ieee_mode(run, operator, method):
+    x = np.concatenate(list(accuracy.bit_patterns(1 << 16)))
+    x = x[np.isfinite(x)]
+    guarded, unguarded = run(operator, method)(x), run(operator, method, ieee=False)(x)
+    if method == "quake1" and operator in ("exp", "exp2"):
+        # Between FLT_MAX and the clamp, quake1 without the guard is finite a little longer.
+        inside = np.isfinite(guarded)
+        guarded, unguarded = guarded[inside], unguarded[inside]
+    np.testing.assert_array_equal(guarded.view(np.uint32), unguarded.view(np.uint32))
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("operator", ["tanh", "erf"])
+def test_odd_functions_are_odd_to_the_bit(run, operator, method):
+    x = np.concatenate(list(accuracy.bit_patterns(1 << 16)))
+    x = np.abs(x[~np.isnan(x)])
+    kernel = run(operator, method)
+    np.testing.assert_array_equal(kernel(-x).view(np.uint32), (-kernel(x)).view(np.uint32))
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("operator", "low", "high"),
+    [
+        ("exp", 0, np.inf),
+        ("sigmoid", 0, 1),
+        ("tanh", -1, 1),
+        ("erf", -1, 1),
+        ("softplus", 0, np.inf),
+    ],
+)
+def test_range_is_never_left(run, operator, low, high, method):
+    x = np.concatenate(list(accuracy.bit_patterns(1 << 20)))
+    q = run(operator, method)(x[~np.isnan(x)])
+    assert np.min(q) >= low
+    assert np.max(q) <= high
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("operator", "x"),
+    [
+        ("tanh", 1e-3), ("tanh", -1e-6), ("erf", 1e-3), ("sigmoid", -80), ("softplus", -80),
+        ("elu", -1e-5), ("selu", -1e-5), ("celu", -1e-5), ("mish", -80), ("silu", -80),
+        ("gelu", 1e-5), ("gelu_tanh", 1e-5), ("exp", -87), ("exp2", -125.5),
+    ],
+)  # fmt: skip
+def test_relative_precision_near_zero_and_in_the_tails(run, operator, x, method):
+    x = np.float32([x])
+    exact = OPERATORS[operator].reference(reference.NUMPY, x.astype(np.float64))
+    error = np.abs(run(operator, method)(x) / exact - 1)
+    # No absolute term here: relative to the rung's bound alone.
+    assert error <= bound(operator, method).relative
+
+
+@pytest.mark.parametrize("method", ["quake1", "quake2", "quake5"])
+@pytest.mark.parametrize(
+    ("operator", "name"),
+    [("silu", "beta"), ("softplus", "beta"), ("elu", "alpha"), ("celu", "alpha")],
+)
+@settings(max_examples=5, deadline=None)
+@given(value=st.floats(0.125, 8, width=32))
+def test_parameters(operator, name, method, value):
+    kernel = accuracy.kernel(operator, method, target(), **{name: value})
+    x = np.linspace(-10, 10, 4001, dtype=np.float32)
+    assert_within_bound(operator, method, x, kernel(x), **{name: value})
+
+
+def test_exp_of_zero_is_one_on_the_upper_rungs(run):
+    for method in ("quake3", "quake4", "quake5"):
+        np.testing.assert_array_equal(run("exp", method)(np.float32([0, -0.0])), 1)
+
+
+@pytest.mark.parametrize("method", ["quake3", "quake4", "quake5"])
+def test_exp2_is_exact_at_integers(run, method):
+    n = np.arange(-126, 128, dtype=np.float32)
+    np.testing.assert_array_equal(run("exp2", method)(n), np.exp2(n.astype(np.float64)))

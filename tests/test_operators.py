@@ -1,0 +1,72 @@
+"""The error contract of every element-wise operator and rung: it holds, and it is tight."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+import quake_tvm
+from quake_tvm.accuracy import EVERY, as_bound, sweep
+from quake_tvm.approximation import METHODS
+from quake_tvm.operators import OPERATORS, Bound, bound, cheapest
+from quake_tvm.targets import target
+
+ELEMENTWISE = [name for name, row in OPERATORS.items() if row.elementwise]
+# What the README promises of exp.
+PROMISED = {"quake1": 0.03, "quake2": 2.7e-3, "quake3": 1.1e-4, "quake4": 5e-6, "quake5": 4e-7}
+
+
+@pytest.mark.parametrize("operator", ELEMENTWISE)
+def test_sweep_stays_within_a_tight_bound(operator):
+    for method, errors in sweep(operator, target(), 1 << 24).items():
+        promised = bound(operator, method)
+        assert errors.relative <= promised.relative, method
+        assert errors.relative > promised.relative / 2, method
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("operator", ELEMENTWISE)
+def test_every_float32(operator):
+    for method, errors in sweep(operator, target(), EVERY).items():
+        assert as_bound(operator, method, errors) == bound(operator, method)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_promises_on_exp(method):
+    assert bound("exp", method).relative <= PROMISED[method]
+
+
+@pytest.mark.parametrize("operator", ELEMENTWISE)
+@pytest.mark.parametrize("method", METHODS)
+def test_no_operator_is_much_worse_than_its_exp(operator, method):
+    # quake5's exp is near float32's own rounding, which every further step adds to; GELU's
+    # argument x^2 doubles the rounding of x on top.
+    rounding = 2.0**-24 * (16 if operator == "gelu_tanh" else 6)
+    ours, exp = bound(operator, method).relative, bound("exp", method).relative
+    assert ours <= exp * 1.02 + rounding
+
+
+def test_bounds_are_machine_readable():
+    row = quake_tvm.bound("softmax", method="quake2")
+    assert isinstance(row, Bound)
+    assert json.loads(json.dumps(dataclasses.asdict(row)))["relative"] == row.relative
+
+
+def test_cheapest_rung_within_an_error():
+    assert cheapest("gelu", 0.5) == "quake1"
+    assert cheapest("gelu", 1e-2) == "quake2"
+    assert cheapest("exp", bound("exp", "quake4").relative) == "quake4"
+    assert cheapest("exp", 1e-12) is None
+
+
+@pytest.mark.parametrize("call", [("nope", "quake2"), ("exp", "quake9")])
+def test_unknown_names_are_refused(call):
+    with pytest.raises(quake_tvm.QuakeError, match="choose from"):
+        bound(*call)
+
+
+def test_witness_shows_the_bound():
+    for method in METHODS:
+        row = bound("exp", method)
+        assert row.witness == float(np.float32(row.witness))

