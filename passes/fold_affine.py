@@ -7,7 +7,7 @@ positive scale. Only inputs that nothing else uses are folded, so no work is don
 from tvm import relax
 
 from .graph import Graph, Site, op_name, same_shape
-from .quake_ops import operator_of
+from .quake_ops import attributes_of, operator_of
 
 # Far from zero, a shift in the constants would lose digits that x + shift keeps.
 _LARGEST_SHIFT = 64.0
@@ -63,7 +63,7 @@ def _fold(graph: Graph, root: relax.Var) -> Site | None:
     operator = operator_of(call)
     if operator not in ("softmax", "exp", "sigmoid"):
         return None
-    attributes = {key: call.attrs[key] for key in call.attrs.keys()}
+    attributes = attributes_of(call)
     region, args = {root}, list(call.args)
     scale, shift = attributes.get("scale", 1.0), attributes.get("shift", 0.0)
 

@@ -16,16 +16,16 @@ from quake_tvm.operators import OPERATORS
 from quake_tvm.options import Options
 
 from .graph import functions, op_name
-from .quake_ops import PREFIX
+from .quake_ops import PREFIX, attributes_of
 from .quake_ops import call as quake_call
 
 SITES = "quake.sites"
-# Operators that legalize to PrimFuncs with exponentials, and the name they answer to.
+# Operators whose own legalization makes PrimFuncs with an exp inside.
 HIDING = {
-    "relax.nn.attention": "softmax",
-    "relax.nn.attention_bias": "softmax",
-    "relax.nn.cross_entropy_with_logits": "log_softmax",
-    "relax.log_add_exp": "exp",
+    "relax.nn.attention",
+    "relax.nn.attention_bias",
+    "relax.nn.cross_entropy_with_logits",
+    "relax.log_add_exp",
 }
 _NOT_COMPUTE = ("axis", "keepdims", "method", "ieee", "source")
 
@@ -34,7 +34,7 @@ def _legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
     operator = call.op.name.removeprefix(PREFIX)
     if not OPERATORS[operator].elementwise and int(call.attrs["axis"]) != call.args[0].ty.ndim - 1:
         return _with_axis_last(builder, call, operator)
-    attributes = {key: call.attrs[key] for key in call.attrs.keys()}
+    attributes = attributes_of(call)
     method, ieee = str(attributes["method"]), bool(attributes["ieee"])
     options = {k: float(v) for k, v in attributes.items() if k not in _NOT_COMPUTE}
     sites = json.dumps(
@@ -64,11 +64,9 @@ def _legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
     )
 
 
-def _with_axis_last(
-    builder: relax.BlockBuilder, call: relax.Call, operator: str
-) -> relax.Expr:
+def _with_axis_last(builder: relax.BlockBuilder, call: relax.Call, operator: str) -> relax.Expr:
     """Operators over rows are lowered along the last axis: bring theirs there, and back."""
-    attributes = {key: call.attrs[key] for key in call.attrs.keys()}
+    attributes = attributes_of(call)
     axis, rank = int(attributes["axis"]), call.args[0].ty.ndim
     order = [*range(axis), *range(axis + 1, rank), axis]
     keepdims = bool(attributes.get("keepdims", True))
@@ -87,11 +85,14 @@ def lower(mod: tvm.IRModule, options: Options) -> tvm.IRModule:
     present.discard("")
 
     def legalize_hiding(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
-        choice = options.choose(HIDING[call.op.name], str(call.args[0].ty.dtype))
-        return call if choice.method is None else call.op.get_attr("FLegalize")(builder, call)
+        choice = options.choose("exp", str(call.args[0].ty.dtype))
+        sliding = "attention" in call.op.name and call.attrs.window_size is not None
+        if choice.method is None or sliding:  # TVM cannot legalize a sliding window
+            return call
+        return call.op.get_attr("FLegalize")(builder, call)
 
     legalize = dict.fromkeys((name for name in present if name.startswith(PREFIX)), _legalize)
-    legalize |= dict.fromkeys(present & HIDING.keys(), legalize_hiding)
+    legalize |= dict.fromkeys(present & HIDING, legalize_hiding)
     if not legalize:
         return mod
     return relax.transform.LegalizeOps(

@@ -60,5 +60,3 @@ def pipeline(target: tvm.target.Target | str | dict, **options: Any) -> tvm.tran
             return tvm.transform.Sequential(steps)(mod)
 
     return run
-
-

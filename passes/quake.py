@@ -50,9 +50,7 @@ class QuAKE:
     ) -> None:
         self.options = Options.parse(method, max_error, only, skip, special_values)
 
-    def transform_module(
-        self, mod: tvm.IRModule, _: tvm.transform.PassContext
-    ) -> tvm.IRModule:
+    def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         """Recognise, fold, lower the graph, then what is left inside PrimFuncs."""
         options = self.options
 

@@ -14,6 +14,8 @@ from tvm import relax
 from quake_tvm.generation import make_attrs, register_op
 from quake_tvm.operators import OPERATORS
 
+from .graph import op_name
+
 PREFIX = "quake."
 
 
@@ -38,9 +40,12 @@ def call(operator: str, *args: relax.Expr, **attributes: Any) -> relax.Call:
     return relax.Call(tvm.ir.Op.get(PREFIX + operator), list(args), make_attrs(**attributes))
 
 
+def attributes_of(call: relax.Call) -> dict[str, Any]:
+    """The attributes of a call of ours."""
+    return {str(key): call.attrs[key] for key in list(call.attrs.keys())}
+
+
 def operator_of(expr: Any) -> str | None:
     """The registry's name if ``expr`` calls one of our operators."""
-    if isinstance(expr, relax.Call) and isinstance(expr.op, tvm.ir.Op):
-        if expr.op.name.startswith(PREFIX):
-            return expr.op.name.removeprefix(PREFIX)
-    return None
+    name = op_name(expr)
+    return name.removeprefix(PREFIX) if name.startswith(PREFIX) else None

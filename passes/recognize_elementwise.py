@@ -69,9 +69,7 @@ def _evaluator(call: relax.Call) -> Callable | None:
         beta, threshold = float(call.attrs.beta), float(call.attrs.threshold)
 
         def softplus(x: np.ndarray) -> np.ndarray:
-            return np.where(
-                beta * x > threshold, x, reference.softplus(reference.NUMPY, x, beta)
-            )
+            return np.where(beta * x > threshold, x, reference.softplus(reference.NUMPY, x, beta))
 
         return softplus
     return _EXPONENTIAL.get(name) or _ALGEBRAIC.get(name)
@@ -106,9 +104,10 @@ class _Region:
         found: list[relax.Expr] = []
         for var in self.nodes:
             for arg in self.graph.values[var].args:
-                if self.graph.scalar(arg) is None and arg not in found:
-                    if same_shape(arg, self.root) and arg.ty.dtype == self.root.ty.dtype:
-                        found.append(arg)
+                if self.graph.scalar(arg) is not None or arg in found:
+                    continue
+                if same_shape(arg, self.root) and arg.ty.dtype == self.root.ty.dtype:
+                    found.append(arg)
         return found
 
     def between(self, source: relax.Expr) -> list[relax.Var] | None:

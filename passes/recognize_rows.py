@@ -98,9 +98,7 @@ class _Finder:
     def site(self, operator: str, x: relax.Expr, **attributes: object) -> Site:
         inside = [v for v in self.graph.values if v in self.region and v != x]
         names = [op_name(self.graph.value(v)).removeprefix("relax.") for v in inside]
-        return Site(
-            self.root, operator, (x,), "+".join(names), frozenset(inside), dict(attributes)
-        )
+        return Site(self.root, operator, (x,), "+".join(names), frozenset(inside), dict(attributes))
 
     def softmax(self) -> Site | None:
         parts = _args(self.graph, self.root, "divide")

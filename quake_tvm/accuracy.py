@@ -23,11 +23,12 @@ CHUNK = 1 << 20
 EVERY = 1 << 32
 
 # Finite arguments at which something happens in some operator, beside the special values.
-BOUNDARIES = np.array(
-    [0.0, 1e-45, 1.17549421e-38, SMALLEST_NORMAL, 1e-30, 1e-6, 1e-3, 0.45, 0.5, 0.9, 1.0]
-    + [3.999, 4.0, 8.0, 9.0, 10.0, 13.25, 13.26, 14.0, 51.3, 86.6, 87.33, 87.34, 88.0]
-    + [88.72283, 88.72284, 103.9, 104.0, 126.0, 127.0, 128.0, 149.0, 1e4, 1e10, 3e38, FLT_MAX],
-    dtype=np.float32,
+BOUNDARIES = np.float32(
+    [
+        *(0.0, 1e-45, 1.17549421e-38, SMALLEST_NORMAL, 1e-30, 1e-6, 1e-3, 0.45, 0.5, 0.9, 1.0),
+        *(3.999, 4.0, 4.5, 8.0, 9.0, 10.0, 13.25, 13.26, 14.0, 51.3, 86.6, 87.33, 87.34, 88.0),
+        *(88.72283, 88.72284, 103.9, 104.0, 126.0, 127.0, 128.0, 149.0, 1e4, 1e10, 3e38, FLT_MAX),
+    ]
 )
 SPECIAL = np.array([np.nan, np.inf, -np.inf], dtype=np.float32)
 
@@ -51,8 +52,10 @@ def bit_patterns(count: int) -> Iterator[np.ndarray]:
     for first in range(0, EVERY, step * CHUNK):
         last = min(first + step * CHUNK, EVERY)
         # Odd offsets, so that a coarse sweep does not see round numbers only.
-        yield (np.arange(first, last, step, dtype=np.uint64) + step // 3).astype(np.uint32).view(
-            np.float32
+        yield (
+            (np.arange(first, last, step, dtype=np.uint64) + step // 3)
+            .astype(np.uint32)
+            .view(np.float32)
         )
 
 
@@ -199,9 +202,7 @@ def sweep(
     """
     truth = exact(operator, target)
     found = {m: Errors(absolute_term(operator, m)) for m in methods}
-    kernels = {
-        m: (kernel(operator, m, target), error(target, found[m].absolute)) for m in methods
-    }
+    kernels = {m: (kernel(operator, m, target), error(target, found[m].absolute)) for m in methods}
 
     def measure(x: np.ndarray, in_order: bool) -> None:
         y = truth(x)

@@ -245,7 +245,11 @@ def accuracy(
         for name in names:
             task = progress.add_task(name, total=count)
             found = sweep(
-                name, resolve(target), count, methods, lambda n, task=task: progress.advance(task, n)
+                name,
+                resolve(target),
+                count,
+                methods,
+                lambda n, task=task: progress.advance(task, n),
             )
             measured = [as_bound(name, m, found[m]) for m in methods]
             if update:

@@ -116,7 +116,9 @@ class Model:
         try:
             if path.is_dir():
                 raise QuakeError(f"cannot write {path}: it is a folder")
-            self._executable.export_library(str(temporary), fcompile=_linker(self.options["target"]))
+            self._executable.export_library(
+                str(temporary), fcompile=_linker(self.options["target"])
+            )
             temporary.chmod(0o755)
             os.replace(temporary, path)
         except OSError as error:
@@ -156,7 +158,9 @@ def _tensor(spec: Input, given: Mapping[str, Any], sizes: dict[str, int]) -> tvm
         for n, wanted in zip(array.shape, spec.shape, strict=False)
     )
     if not fits:
-        wanted = ", ".join(str(sizes.get(n, n)) if isinstance(n, str) else str(n) for n in spec.shape)
+        wanted = ", ".join(
+            str(sizes.get(n, n)) if isinstance(n, str) else str(n) for n in spec.shape
+        )
         raise QuakeError(f"input {spec.name!r} must have shape ({wanted}), got {array.shape}")
     return tvm.runtime.tensor(np.ascontiguousarray(array).reshape(array.shape))
 
@@ -211,9 +215,13 @@ def compile(
     QuakeError
         For whatever the user can put right: options, target, file, operators, shapes.
     """
-    options = dict(
-        method=method, max_error=max_error, only=only, skip=skip, special_values=special_values
-    )
+    options = {
+        "method": method,
+        "max_error": max_error,
+        "only": only,
+        "skip": skip,
+        "special_values": special_values,
+    }
     checked = Options.parse(**options)
     resolved = resolve_target(target)
     mod = import_model(model, shapes)
@@ -254,9 +262,7 @@ def _build(
         scheduled = tvm.IRModule(scheduled.functions, attrs=scheduled.attrs)
         scheduled[DESCRIPTION] = _describe(description)
         machine = tvm.transform.Sequential(machine_passes(target))(scheduled)
-        executable = tvm.compile(
-            machine, target, relax_pipeline=tvm.transform.Sequential([])
-        )
+        executable = tvm.compile(machine, target, relax_pipeline=tvm.transform.Sequential([]))
     return Model(executable, description)
 
 

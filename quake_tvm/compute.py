@@ -44,6 +44,10 @@ class _Rows:
     def __init__(self, shape: list[tir.Expr]) -> None:
         self.outer, self.length = list(shape[:-1]), shape[-1]
 
+    def wide(self, width: int) -> tuple[tir.Expr, ...]:
+        """The shape of ``width`` values a row, its extents integers of the given shape's type."""
+        return (*self.outer, tir.const(width, self.length.ty.dtype))
+
     def _lanes(
         self,
         value: Callable[..., tir.Expr],
@@ -56,12 +60,14 @@ class _Rows:
         chunks, rest = self.length // LANES, self.length % LANES
         count = len(self.outer)
         k = te.reduce_axis((0, chunks), "chunk")
-        lanes = te.compute(
-            (*self.outer, LANES),
-            lambda *i: reduce(value(*i[:count], k * LANES + i[count]), axis=k),
-            name=f"{name}_lanes",
-        )
-        if not _is(rest, 0):
+
+        def chunks_of(*i: tir.Expr) -> tir.Expr:
+            if _is(chunks, 1):  # TVM's passes stumble over a reduction of one step
+                return value(*i)
+            return reduce(value(*i[:count], k * LANES + i[count]), axis=k)
+
+        lanes = te.compute(self.wide(LANES), chunks_of, name=f"{name}_lanes")
+        if not _is(rest, 0) or _is(chunks, 0):
             full, base = lanes, chunks * LANES
 
             def start_of(i: tuple[tir.Expr, ...]) -> tir.Expr:
@@ -75,7 +81,7 @@ class _Rows:
                 return tir.if_then_else(i[count] < rest, at, constant(start))
 
             lanes = te.compute(
-                (*self.outer, LANES),
+                self.wide(LANES),
                 lambda *i: combine(start_of(i), rest_of(i)),
                 name=f"{name}_rest",
             )
@@ -86,7 +92,7 @@ class _Rows:
     def _halve(self, wide: te.Tensor, width: int, combine: Callable, name: str) -> te.Tensor:
         count = len(self.outer)
         return te.compute(
-            (*self.outer, width),
+            self.wide(width),
             lambda *i: combine(wide(*i), wide(*i[:count], i[count] + width)),
             name=f"{name}_tree{width}",
         )
@@ -137,9 +143,7 @@ def softmax(
         name="softmax_exp",
     )
     total = rows.sum(e, "softmax_sum")
-    inverse = te.compute(
-        (*rows.outer, 1), lambda *i: constant(1) / total(*i), name="softmax_inverse"
-    )
+    inverse = te.compute(rows.wide(1), lambda *i: constant(1) / total(*i), name="softmax_inverse")
     return te.compute(x.shape, lambda *i: e(*i) * inverse(*i[:-1], 0), name="quake_softmax")
 
 
@@ -153,9 +157,7 @@ def log_softmax(x: te.Tensor, *, method: str, ieee: bool = True) -> te.Tensor:
         name="softmax_exp",
     )
     total = rows.sum(e, "softmax_sum")
-    shift = te.compute(
-        (*rows.outer, 1), lambda *i: expression.log(total(*i)), name="softmax_log"
-    )
+    shift = te.compute(rows.wide(1), lambda *i: expression.log(total(*i)), name="softmax_log")
     return te.compute(
         x.shape,
         lambda *i: (x(*i) - top(*i[:-1], 0)) - shift(*i[:-1], 0),
@@ -163,9 +165,7 @@ def log_softmax(x: te.Tensor, *, method: str, ieee: bool = True) -> te.Tensor:
     )
 
 
-def logsumexp(
-    x: te.Tensor, *, method: str, ieee: bool = True, keepdims: bool = False
-) -> te.Tensor:
+def logsumexp(x: te.Tensor, *, method: str, ieee: bool = True, keepdims: bool = False) -> te.Tensor:
     """log(sum(exp(x))) along the last axis; -inf for a row of -inf, +inf where there is one."""
     rows = _Rows(x.shape)
     top = rows.max(x, "softmax_max")
@@ -174,7 +174,7 @@ def logsumexp(
         at_infinity = tir.any(t == constant(math.inf), t == constant(-math.inf))
         return tir.Select(at_infinity, constant(0), t)
 
-    center = te.compute((*rows.outer, 1), lambda *i: finite(top(*i)), name="softmax_center")
+    center = te.compute(rows.wide(1), lambda *i: finite(top(*i)), name="softmax_center")
     e = te.compute(
         x.shape,
         lambda *i: expression.exp(x(*i) - center(*i[:-1], 0), LADDER[method], ieee),
@@ -182,8 +182,9 @@ def logsumexp(
     )
     total = rows.sum(e, "softmax_sum")
     return te.compute(
-        (*rows.outer, 1) if keepdims else rows.outer,
-        lambda *i: center(*i[: len(rows.outer)], 0)
-        + expression.log(total(*i[: len(rows.outer)], 0)),
+        rows.wide(1) if keepdims else rows.outer,
+        lambda *i: (
+            center(*i[: len(rows.outer)], 0) + expression.log(total(*i[: len(rows.outer)], 0))
+        ),
         name="quake_logsumexp",
     )

@@ -207,7 +207,7 @@ def tables() -> dict[str, dict[str, np.ndarray]]:
         (erf, ERF_DEGREES),
         (erfcx, ERFCX_DEGREES),
     ):
-        rows[fit.__name__] = dict(zip(METHODS, map(fit, degrees)))
+        rows[fit.__name__] = dict(zip(METHODS, map(fit, degrees), strict=False))
     rows["log"] = {"all": log(LOG_DEGREE)}
     return {
         name: {rung: c.astype("float32") for rung, c in row.items()} for name, row in rows.items()

@@ -30,8 +30,10 @@ def examine() -> list[Check]:
     for package in ("quake-tvm", "apache-tvm", "apache-tvm-ffi", "numpy", "onnx"):
         found = _version(package)
         checks.append(Check(package, found != "not installed", found))
-    for package in ("onnxruntime", "torch", "xgboost"):
-        checks.append(Check(package, None, _version(package) + " (optional)"))
+    checks += [
+        Check(package, None, _version(package) + " (optional)")
+        for package in ("onnxruntime", "torch", "xgboost")
+    ]
     linker = next((c for c in ("g++", "gcc", "clang++", "clang") if shutil.which(c)), None)
     advice = linker or "none found: install gcc or clang; export() needs one"
     checks.append(Check("linker", linker is not None, advice))
@@ -63,5 +65,3 @@ def _examine_tvm() -> list[Check]:
         )
     )
     return checks
-
-

@@ -38,7 +38,7 @@ Z_ZERO, Z_INFINITE = -126.75, 128.5
 EXP_OVERFLOW = 88.72283935546875
 # exp(-u^2/2) has flushed to zero here, and x*sigmoid(x) long before -UNIT_REACH.
 GELU_REACH = 13.2557
-UNIT_REACH = 1e4
+UNIT_REACH = 200.0
 # 1 - exp(-u^2) erfcx(u) is 1 here on every rung, at the end of where erfcx was fitted.
 ERF_REACH = 2 * ERFCX_CENTER
 
@@ -96,9 +96,7 @@ def reciprocal(d: Expr) -> Expr:
         def cubic(r: Expr) -> Expr:
             return let(fma(-d, r, constant(1)), lambda e: fma(fma(e, e, e), r, r))
 
-        return let(
-            let(seed, cubic), lambda r: let(fma(-d, r, constant(1)), lambda e: fma(e, r, r))
-        )
+        return let(let(seed, cubic), lambda r: let(fma(-d, r, constant(1)), lambda e: fma(e, r, r)))
 
     return let(d, refine)
 
@@ -175,10 +173,13 @@ def _exp_bits(
                 y = tir.min(constant(255 * unit), y)
             return from_bits(tir.Cast("int32", y))
         # The bits of a NaN or of a value past the range mean nothing: choose before them.
-        edge = (EXP_OVERFLOW if overflows else 2 * UNIT_REACH) - shift
+        edge = (EXP_OVERFLOW if overflows else UNIT_REACH) - shift
         edge = constant(edge / scale)
         inside = x < edge if scale > 0 else x > edge
-        outside = x * constant(math.copysign(math.inf, scale)) if overflows else x
+        outside = x
+        if overflows:
+            large = fma(x, constant(scale), constant(shift)) if shift else x
+            outside = large * constant(math.inf if shift else math.copysign(math.inf, scale))
         return tir.Select(inside, from_bits(tir.Cast("int32", y)), outside)
 
     return let(x, build)
@@ -226,9 +227,7 @@ def sigmoid(x: Expr, rung: Rung, ieee: bool = True, scale: float = 1.0) -> Expr:
     return let(x, lambda x: _sigmoid(x, rung, ieee, scale, lambda s: s))
 
 
-def _sigmoid(
-    x: Expr, rung: Rung, ieee: bool, scale: float, use: Callable[[Expr], Expr]
-) -> Expr:
+def _sigmoid(x: Expr, rung: Rung, ieee: bool, scale: float, use: Callable[[Expr], Expr]) -> Expr:
     e = exp(magnitude(x), rung, ieee, scale=-scale, high=0)
     return let(
         e,
@@ -245,7 +244,7 @@ def _gated(
     """x * sigmoid(scale*gate(x)); at x = -inf the gate is 0 and x must not be infinite."""
 
     def build(x: Expr) -> Expr:
-        factor = tir.max(constant(-UNIT_REACH), x) if ieee else x
+        factor = tir.max(constant(-UNIT_REACH / scale), x) if ieee else x
         return let(gate(x), lambda y: _sigmoid(y, rung, ieee, scale, lambda s: factor * s))
 
     return let(x, build)
@@ -282,9 +281,7 @@ def gelu(x: Expr, rung: Rung, ieee: bool = True) -> Expr:
         e = exp(u * u, rung, ieee, scale=-0.5, low=low * math.log(2), high=0)
         return fma(-(u * _erfcx(u, rung, math.sqrt(0.5), 0.5)), e, tir.max(constant(0), x))
 
-    return let(
-        x, lambda x: let(tir.min(constant(reach), magnitude(x)), lambda u: tail(x, u))
-    )
+    return let(x, lambda x: let(tir.min(constant(reach), magnitude(x)), lambda u: tail(x, u)))
 
 
 def erf(x: Expr, rung: Rung, ieee: bool = True) -> Expr:
@@ -344,9 +341,7 @@ def elu(x: Expr, rung: Rung, ieee: bool = True, alpha: float = 1.0) -> Expr:
     """x for x > 0, alpha (exp(x) - 1) else."""
 
     def build(x: Expr) -> Expr:
-        return tir.Select(
-            x > constant(0), x, constant(alpha) * expm1_negative(x, rung, ieee)
-        )
+        return tir.Select(x > constant(0), x, constant(alpha) * expm1_negative(x, rung, ieee))
 
     return let(x, build)
 

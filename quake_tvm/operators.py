@@ -17,6 +17,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from . import expression, reference
 from .approximation import METHODS
 from .errors import QuakeError
@@ -172,15 +174,19 @@ def bound(name: str, method: str = "quake2") -> Bound:
 
 
 def _row_bound(name: str, method: str) -> Bound:
-    """Bounds of operators over rows, derived from exp's bound d for rows of up to ROW elements.
+    """Bounds of operators over rows, derived for rows of up to ROW elements.
 
-    The row's sum is off by d and by rounding: 2^-24 for each of ROW/16 chunks, the tree, and the
-    weighted mean of |x - max|, at most log(ROW). A probability is a quotient of two such errors;
-    what x - max loses to rounding far below the maximum is under 2^-25 in absolute terms. A
-    logarithm turns the sum's relative error into an absolute one. A longer row adds 2^-24 for
-    every 16 elements, and ``scale*x + mask`` its own rounding, as in any float32 softmax.
+    exp's relative error on [-17, 0] is d: that of exp2, and what log2(e) loses as a float32. (An
+    element further below the maximum is smaller than 2^-24, which the absolute term covers, as it
+    covers what x - max loses to rounding there.) The row's sum is off by d and by rounding: 2^-24
+    for each of ROW/16 chunks, the tree, and the weighted mean of |x - max|, at most log(ROW). A
+    probability is a quotient of two such errors; a logarithm turns the sum's relative error into
+    an absolute one. A longer row adds 2^-24 for every 16 elements, and ``scale*x + mask`` its own
+    rounding, as in any float32 softmax.
     """
-    d, unit = bound("exp", method).relative, 2.0**-24
+    unit = 2.0**-24
+    lost = abs(math.log2(math.e) - float(np.float32(math.log2(math.e)))) * math.log(2)
+    d = min(bound("exp", method).relative, bound("exp2", method).relative + 17 * lost)
     rounding = (ROW // 16 + 16) * unit
     if name == "softmax":
         return Bound(name, method, 2 * d / (1 - d) + rounding, 2.0**-25)

@@ -63,9 +63,7 @@ class Options:
         if method is None and max_error is None:
             method = DEFAULT_METHOD
         if method is not None and method not in (*METHODS, "exact"):
-            raise QuakeError(
-                f"unknown method {method!r}; choose from: {', '.join(METHODS)}, exact"
-            )
+            raise QuakeError(f"unknown method {method!r}; choose from: {', '.join(METHODS)}, exact")
         if max_error is not None and not max_error > 0:
             raise QuakeError(f"max_error must be positive, not {max_error!r}")
         if only is not None and skip is not None:
@@ -107,6 +105,4 @@ def _check_names(names: Iterable[str] | None) -> None:
         raise QuakeError(f"give a list of operators, for example [{names!r}]")
     for name in names or ():
         if name not in OPERATORS:
-            raise QuakeError(
-                f"unknown operator {name!r}; choose from: {', '.join(OPERATORS)}"
-            )
+            raise QuakeError(f"unknown operator {name!r}; choose from: {', '.join(OPERATORS)}")

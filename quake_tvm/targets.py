@@ -27,9 +27,7 @@ TARGETS = {
     "x86-64-v2": _x86("x86-64-v2", "x86-64 with SSE4.2 (2009 and later), no FMA"),
     "x86-64-v3": _x86("x86-64-v3", "x86-64 with AVX2 and FMA (2013 and later)"),
     "x86-64-v4": _x86("x86-64-v4", "x86-64 with AVX-512 (2017 and later)"),
-    "aarch64": Row(
-        "64-bit ARM with NEON", {"mtriple": "aarch64-linux-gnu", "mattr": ["+neon"]}
-    ),
+    "aarch64": Row("64-bit ARM with NEON", {"mtriple": "aarch64-linux-gnu", "mattr": ["+neon"]}),
     "raspberry-pi-4": Row(
         "Raspberry Pi 4B: four Cortex-A72",
         {"mtriple": "aarch64-linux-gnu", "mcpu": "cortex-a72", "mattr": ["+neon"], "num-cores": 4},

@@ -24,9 +24,7 @@ class ScheduleKernels:
     def __init__(self, target: tvm.target.Target) -> None:
         self.target = target
 
-    def transform_module(
-        self, mod: tvm.IRModule, _: tvm.transform.PassContext
-    ) -> tvm.IRModule:
+    def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         """Schedule; functions that no rule takes stay as they are."""
         updates = {}
         for name, function in mod.functions_items():

