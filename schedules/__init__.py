@@ -11,6 +11,7 @@ from tvm import s_tir
 from quake_tvm.generation import tir
 
 from . import elementwise, fallback, matmul, rows
+from .fence import fence_products
 
 RULES = (matmul, rows, elementwise, fallback)
 # The attribute that names the rule, for the report.
@@ -40,8 +41,9 @@ class ScheduleKernels:
 
 def schedule(function: tir.PrimFunc, target: tvm.target.Target) -> tir.PrimFunc | None:
     """The function scheduled by the first rule that takes it, marked with the rule's name."""
+    fenced = fence_products(function)
     for rule in RULES:
-        result: s_tir.Schedule | None = rule.apply(function, target, False)
+        result: s_tir.Schedule | None = rule.apply(fenced, target, False)
         if result is not None:
             name = rule.__name__.rpartition(".")[2]
             done = result.mod["main"].with_attr("tirx.is_scheduled", True)

@@ -78,5 +78,12 @@ def vectorize(sch: s_tir.Schedule, loop: LoopRV, width: int) -> LoopRV:
     outer, inner = sch.split(loop, [None, width])
     sch.vectorize(inner)
     if count is None or count % width:
-        sch.annotate(outer, "pragma_loop_partition_hint", 1)
+        peel(sch, outer)
     return outer
+
+
+def peel(sch: s_tir.Schedule, loop: LoopRV) -> None:
+    """Give the loop's last, incomplete step a body of its own."""
+    sch.annotate(loop, "pragma_loop_partition_hint", 1)
+    # A loop of one step that bears no annotation is replaced by a 32-bit 0, whatever its type.
+    sch.annotate(loop, "quake.peeled", 1)

@@ -67,7 +67,7 @@ def apply(
     j_outer, j_inner = sch.split(j, [None, tile_columns])
     sch.reorder(*batch, i_outer, j_outer, i_inner, j_inner)
     if rows is None or rows % ROWS:
-        sch.annotate(i_outer, "pragma_loop_partition_hint", 1)
+        analysis.peel(sch, i_outer)
         outer = sch.fuse(*batch) if analysis.elements(sch, batch) != 1 else i_outer
     else:
         outer = sch.fuse(*batch, i_outer)

@@ -1,0 +1,115 @@
+"""Each rule takes what it is for, and its kernels compute what the plain loops compute.
+
+Bit for bit: no rule may change the order in which an element is summed up.
+"""
+
+import numpy as np
+import pytest
+import tvm
+from tvm import te, topi
+
+from quake_tvm import compute
+from quake_tvm.schedules import RULE, schedule
+from quake_tvm.targets import target
+
+SIZES = [1, 2, 15, 17, 31, 33, 64, 197]
+
+
+def both(inputs, output, name="native"):
+    """(rule, scheduled result, plain result) for random inputs."""
+    function = te.create_prim_func([*inputs, output])
+    scheduled = schedule(function, target(name))
+    rng = np.random.default_rng(0)
+    arrays = [rng.normal(size=[int(n) for n in t.shape]).astype(str(t.dtype)) for t in inputs]
+    results = []
+    for form in (scheduled, function):
+        kernel = tvm.compile(form, target=target(name))["main"]
+        out = tvm.runtime.empty([int(n) for n in output.shape], str(output.dtype))
+        kernel(*map(tvm.runtime.tensor, arrays), out)
+        results.append(out.numpy())
+    return str(scheduled.attrs[RULE]), *results
+
+
+def placeholder(*shape, name="x"):
+    return te.placeholder(shape, name=name)
+
+
+@pytest.mark.parametrize("columns", SIZES)
+@pytest.mark.parametrize("rows", [1, 3, 64])
+def test_elementwise(rows, columns):
+    x, b = placeholder(rows, columns), placeholder(columns, name="b")
+    y = compute.elementwise(topi.add(x, b), "gelu", "quake2")
+    rule, ours, plain = both([x, b], y)
+    assert rule == "elementwise"
+    np.testing.assert_array_equal(ours, plain)
+
+
+@pytest.mark.parametrize("columns", [7, 16, 33])
+def test_transpose_and_concat(columns):
+    x = placeholder(5, columns)
+    y = topi.concatenate([topi.transpose(x), topi.transpose(topi.exp(x))], axis=1)
+    rule, ours, plain = both([x], y)
+    assert rule == "elementwise"
+    np.testing.assert_array_equal(ours, plain)
+
+
+@pytest.mark.parametrize("operator", ["softmax", "log_softmax", "logsumexp"])
+@pytest.mark.parametrize("columns", SIZES)
+@pytest.mark.parametrize("rows", [1, 5, 400])
+def test_rows(operator, rows, columns):
+    x = placeholder(rows, columns)
+    rule, ours, plain = both([x], getattr(compute, operator)(x, method="quake3"))
+    assert rule == "rows"
+    np.testing.assert_array_equal(ours, plain)
+
+
+@pytest.mark.parametrize("m", [1, 7, 8, 9, 64, 77])
+@pytest.mark.parametrize("n", [16, 48, 128])
+@pytest.mark.parametrize("k", [1, 3, 64])
+def test_matmul_with_epilogue(m, n, k):
+    a, w, b = placeholder(m, k, name="a"), placeholder(k, n, name="w"), placeholder(n, name="b")
+    y = compute.elementwise(topi.add(topi.matmul(a, w), b), "gelu", "quake2")
+    rule, ours, plain = both([a, w, b], y)
+    assert rule == "matmul"
+    np.testing.assert_array_equal(ours, plain)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_batched_matmul(batch):
+    a, b = placeholder(batch, 24, 32, name="a"), placeholder(batch, 32, 48, name="b")
+    rule, ours, plain = both([a, b], topi.nn.batch_matmul(a, b, transpose_b=False))
+    assert rule == "matmul"
+    np.testing.assert_array_equal(ours, plain)
+
+
+@pytest.mark.parametrize("n", [15, 33])
+def test_matmul_of_awkward_width_falls_back(n):
+    a, w = placeholder(9, 20, name="a"), placeholder(20, n, name="w")
+    rule, ours, plain = both([a, w], topi.matmul(a, w))
+    assert rule == "fallback"
+    np.testing.assert_array_equal(ours, plain)
+
+
+def test_reduction_falls_back():
+    x = placeholder(33, 70)
+    rule, ours, plain = both([x], topi.sum(x, axis=1))
+    assert rule == "fallback"
+    np.testing.assert_array_equal(ours, plain)
+
+
+@pytest.mark.parametrize("length", [0, 1, 15, 16, 17, 40, 1000])
+@pytest.mark.parametrize("operator", ["softmax", "log_softmax", "logsumexp"])
+def test_dynamic_rows_have_the_bits_of_static_ones(operator, length):
+    n = te.var("n", dtype="int64")
+    dynamic, static = placeholder(6, n), placeholder(6, length)
+    x = np.random.default_rng(1).normal(size=(6, length)).astype(np.float32)
+    results = []
+    for t in (dynamic, static):
+        if length == 0 and t is static:
+            continue
+        y = getattr(compute, operator)(t, method="quake2")
+        kernel = tvm.compile(schedule(te.create_prim_func([t, y]), target()), target=target())
+        out = tvm.runtime.empty(x.shape if operator != "logsumexp" else x.shape[:1], "float32")
+        kernel["main"](tvm.runtime.tensor(x), out)
+        results.append(out.numpy())
+    np.testing.assert_array_equal(results[0], results[-1])
