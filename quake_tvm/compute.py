@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 from tvm import te
 
-from . import expression
+from . import exponential
 from .approximation import LADDER
-from .expression import constant
-from .generation import tir
+from .exponential import constant
+from .generation import fma, tir
 from .operators import OPERATORS
 
 LANES = 16
@@ -114,7 +114,7 @@ def _logits(x: te.Tensor, mask: te.Tensor | None, scale: float) -> Callable[...,
         at = [0 if _is(n, 1) else k for n, k in zip(mask.shape, tail, strict=True)]
         if scale == 1.0:
             return x(*i) + mask(*at)
-        return expression.fma(x(*i), constant(scale), mask(*at))
+        return fma(x(*i), constant(scale), mask(*at))
 
     return value
 
@@ -137,7 +137,7 @@ def softmax(
     top = rows.max(value, "softmax_max")
     e = te.compute(
         x.shape,
-        lambda *i: expression.exp(
+        lambda *i: exponential.exp(
             value(*i) - top(*i[:-1], 0), LADDER[method], ieee, scale=fold, high=0
         ),
         name="softmax_exp",
@@ -153,11 +153,11 @@ def log_softmax(x: te.Tensor, *, method: str, ieee: bool = True) -> te.Tensor:
     top = rows.max(x, "softmax_max")
     e = te.compute(
         x.shape,
-        lambda *i: expression.exp(x(*i) - top(*i[:-1], 0), LADDER[method], ieee, high=0),
+        lambda *i: exponential.exp(x(*i) - top(*i[:-1], 0), LADDER[method], ieee, high=0),
         name="softmax_exp",
     )
     total = rows.sum(e, "softmax_sum")
-    shift = te.compute(rows.wide(1), lambda *i: expression.log(total(*i)), name="softmax_log")
+    shift = te.compute(rows.wide(1), lambda *i: exponential.log(total(*i)), name="softmax_log")
     return te.compute(
         x.shape,
         lambda *i: (x(*i) - top(*i[:-1], 0)) - shift(*i[:-1], 0),
@@ -177,14 +177,14 @@ def logsumexp(x: te.Tensor, *, method: str, ieee: bool = True, keepdims: bool = 
     center = te.compute(rows.wide(1), lambda *i: finite(top(*i)), name="softmax_center")
     e = te.compute(
         x.shape,
-        lambda *i: expression.exp(x(*i) - center(*i[:-1], 0), LADDER[method], ieee),
+        lambda *i: exponential.exp(x(*i) - center(*i[:-1], 0), LADDER[method], ieee),
         name="softmax_exp",
     )
     total = rows.sum(e, "softmax_sum")
     return te.compute(
         rows.wide(1) if keepdims else rows.outer,
         lambda *i: (
-            center(*i[: len(rows.outer)], 0) + expression.log(total(*i[: len(rows.outer)], 0))
+            center(*i[: len(rows.outer)], 0) + exponential.log(total(*i[: len(rows.outer)], 0))
         ),
         name="quake_logsumexp",
     )
