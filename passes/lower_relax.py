@@ -27,6 +27,9 @@ HIDING = {
     "relax.nn.cross_entropy_with_logits",
     "relax.log_add_exp",
 }
+# TVM's kOpaque. Short rows have no reduction loop, and would be taken for element-wise and inlined,
+# every element summing its whole row.
+_UNFUSABLE = {"op_pattern": 8}
 _NOT_COMPUTE = ("axis", "keepdims", "method", "ieee", "source")
 
 
@@ -48,11 +51,13 @@ def _legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
             }
         ]
     )
+    attrs = {SITES: sites}
     if OPERATORS[operator].elementwise:
         function, arguments = compute.elementwise, (call.args[0], operator, method, ieee)
     else:
         function, arguments = getattr(compute, operator), tuple(call.args)
         options |= {"method": method, "ieee": ieee}
+        attrs |= _UNFUSABLE
         if "keepdims" in attributes:
             options["keepdims"] = bool(attributes["keepdims"])
     return builder.call_te(
@@ -60,7 +65,7 @@ def _legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
         *arguments,
         **options,
         primfunc_name_hint=f"quake_{operator}",
-        primfunc_attrs={SITES: sites},
+        primfunc_attrs=attrs,
     )
 
 

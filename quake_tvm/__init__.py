@@ -7,8 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .compiler import Model, compile, load
+    from .compiler import compile
     from .errors import QuakeError
+    from .model import Model, load
     from .operators import bound
     from .passes.pipeline import pipeline
     from .passes.quake import QuAKE
@@ -28,12 +29,12 @@ __all__ = [
 ]
 
 _HOME = {
-    "Model": ".compiler",
+    "Model": ".model",
     "QuAKE": ".passes.quake",
     "QuakeError": ".errors",
     "bound": ".operators",
     "compile": ".compiler",
-    "load": ".compiler",
+    "load": ".model",
     "pipeline": ".passes.pipeline",
     "target": ".targets",
     "targets": ".targets",

@@ -20,7 +20,7 @@ from rich.table import Table
 from .errors import QuakeError
 
 if TYPE_CHECKING:
-    from .compiler import Model
+    from .model import Model
 
 app = typer.Typer(
     help="Exponential nonlinearities as bit manipulation, with proven error bounds.",
@@ -131,12 +131,13 @@ def run(
     import numpy as np
 
     from . import compiler
+    from .model import load
 
     with _busy(f"running {model.name}"):
         if model.suffix == ".onnx":
             loaded = compiler.compile(model, method=method, shapes=_shapes(shape))
         else:
-            loaded = compiler.load(model)
+            loaded = load(model)
         feeds = _feeds(loaded, inputs or [], _shapes(shape), seed)
         results = loaded.run(feeds)
         seconds = loaded.benchmark(feeds, number=3, repeat=repeat)

