@@ -2,7 +2,9 @@
 
 1. One loop over the rows, on all cores if there is enough to do.
 2. Every stage inside it, in order, so that a row stays in the first-level cache between them.
-3. The sixteen lanes of a reduction are vectors; the halvings that follow are shorter ones. The
+3. softmax's exponentials wait for their sum in the output's own memory; the others' are added up
+   as they come.
+4. The sixteen lanes of a reduction are vectors; the halvings that follow are shorter ones. The
    rest of a row that fills no chunk is scalar. Rows are not interleaved: their stages are
    independent enough for the processor to overlap them.
 """
@@ -15,7 +17,9 @@ from quake_tvm.compute import LANES
 from quake_tvm.generation import tir
 
 from . import analysis
+from .in_place import in_place
 
+EXP = "softmax_exp"
 _RESULTS = ("quake_softmax", "quake_log_softmax", "quake_logsumexp")
 
 
@@ -44,10 +48,14 @@ def apply(
     if not blocks or str(sch.get(blocks[-1]).name_hint) not in _RESULTS:
         return None
     *stages, result = blocks
+    exp = next(b for b in stages if str(sch.get(b).name_hint) == EXP)
+    count = analysis.elements(sch, sch.get_loops(exp))
+    if str(sch.get(result).name_hint) != "quake_softmax":
+        sch.compute_inline(exp)
+        stages.remove(exp)
     loops = sch.get_loops(result)
     over_rows = str(sch.get(result).name_hint) == "quake_logsumexp"
     outer = loops if over_rows else loops[:-1]
-    count = analysis.elements(sch, sch.get_loops(_longest(sch, stages)))
     if count == 0:
         return sch
     if not outer:
@@ -59,8 +67,6 @@ def apply(
         sch.compute_at(block, row, preserve_unit_loops=False)
     for block in (*stages, result):
         _stage(sch, block, analysis.lanes(target))
+    if str(sch.get(result).name_hint) == "quake_softmax":
+        return analysis.start(in_place(sch.mod["main"], EXP))
     return sch
-
-
-def _longest(sch: s_tir.Schedule, stages: list[SBlockRV]) -> SBlockRV:
-    return next(b for b in stages if str(sch.get(b).name_hint) == "softmax_exp")

@@ -150,3 +150,15 @@ def test_elementwise_of_every_length(operator, length):
 )
 def test_dynamic_elementwise(operator, shape, runs):
     check(operator, shape, runs=runs)
+
+
+@pytest.mark.parametrize("operator", ROWS)
+@pytest.mark.parametrize("length", [10, 20, 40])
+def test_rows_are_not_inlined_into_their_neighbours(operator, length):
+    # TVM takes a kernel without a reduction loop for an element-wise one, and fuses it as such.
+    def network(x, w):
+        logits = once(relax.op.nn.relu(relax.op.matmul(x, w)))
+        return relax.op.nn.relu(formula(operator, -1)(logits))
+
+    compiled = quake_tvm.compile(module(network, (4, 8), (8, length)), method=METHOD)
+    assert [site.schedule for site in compiled.report.sites] == ["rows"]

@@ -44,6 +44,7 @@ exact     this library's own build with nothing lowered: TVM's softmax and GELU
           are the same, but their rule for softmax fits the lowered one only.
 lowered   exponential nonlinearities, of those that the model has.
 bound     proven error of one such operator, relative to its result; the largest.
+          To it comes an absolute error of {absolute:.1g} at most.
 ms        median of {rounds} rounds of {number} calls, the rows in turn in each round.
 /exact    time over that of the row "exact", median of the rounds; /ORT likewise.
 max diff  largest difference to ONNX Runtime in any element of any output: the
@@ -61,6 +62,7 @@ class Row:
     lowered: int | None = None
     sites: int | None = None
     bound: float | None = None
+    absolute: float | None = None
     milliseconds: float = 0.0
     to_exact: float = 1.0
     to_ort: float = 1.0
@@ -210,6 +212,7 @@ def compare(arguments: argparse.Namespace, console: Console) -> tuple[list[Row],
             row = Row(method, lowered=len(model.report.sites))
             row.sites = row.lowered + len(model.report.exact)
             row.bound = max((site.relative for site in model.report.sites), default=None)
+            row.absolute = max((site.absolute for site in model.report.sites), default=None)
             row.difference = max(
                 float(np.abs(a - b).max())
                 for one, other in zip(outputs, expected, strict=True)
@@ -305,6 +308,7 @@ def main(argv: list[str] | None = None) -> int:
         rounds=arguments.rounds,
         number=arguments.number,
         tokens=TOKENS,
+        absolute=max(row.absolute or 0.0 for row in rows),
         grouped=grouped,
         sentences=sentences,
     )
