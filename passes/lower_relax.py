@@ -75,19 +75,13 @@ def _with_axis_last(builder: relax.BlockBuilder, call: relax.Call, operator: str
     axis, rank = int(attributes["axis"]), call.args[0].ty.ndim
     order = [*range(axis), *range(axis + 1, rank), axis]
     keepdims = bool(attributes.get("keepdims", True))
-    x = builder.emit(_permuted(call.args[0], order))
+    if operator != "logsumexp" and any(getattr(n, "value", 1) == 0 for n in call.args[0].ty.shape):
+        return call.args[0]  # empty, and TVM mistakes an empty transpose for a reshape
+    x = builder.emit(relax.op.permute_dims(call.args[0], order))
     result = builder.emit(quake_call(operator, x, **attributes | {"axis": rank - 1}))
     if not keepdims:
         return result
-    return _permuted(result, [order.index(k) for k in range(rank)])
-
-
-def _permuted(x: relax.Expr, order: list[int]) -> relax.Expr:
-    """permute_dims; TVM would make a reshape of an empty tensor's, in which 0 has a meaning."""
-    shape = [x.ty.shape[k] for k in order]
-    if any(getattr(n, "value", None) == 0 for n in shape):
-        return relax.op.zeros(shape, x.ty.dtype)
-    return relax.op.permute_dims(x, order)
+    return relax.op.permute_dims(result, [order.index(k) for k in range(rank)])
 
 
 def lower(mod: tvm.IRModule, options: Options) -> tvm.IRModule:

@@ -227,7 +227,7 @@ def as_bound(operator: str, method: str, errors: Errors) -> Bound:
         round_up(errors.relative),
         errors.absolute,
         errors.witness,
-        errors.monotone,
+        errors.monotone if OPERATORS[operator].rising else None,
     )
 
 

@@ -274,7 +274,7 @@ def accuracy(
                 f"{row.witness:.9g}",
                 f"{proven.relative:.3g}",
                 f"{proven.absolute:.2g}",
-                "yes" if row.monotone else "no",
+                {True: "yes", False: "no", None: ""}[row.monotone],
             )
         output.print(table)
     if failed:

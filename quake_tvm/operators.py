@@ -48,6 +48,8 @@ class Operator:
         The value at NaN and at the infinities; empty for operators over rows.
     scalable : bool
         Whether a factor on the input folds into the constants (``scale=``).
+    rising : bool
+        Whether the exact function is monotone, so that a rung's monotonicity is a question.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Operator:
     parameters: Mapping[str, float] = field(default_factory=dict)
     special: Mapping[float, float] = field(default_factory=dict)
     scalable: bool = False
+    rising: bool = True
 
     @property
     def elementwise(self) -> bool:
@@ -83,12 +86,16 @@ OPERATORS = {
         _unary("sigmoid", "1/(1 + e^-x)", 0.0, 1.0, scalable=True),
         _unary("tanh", "tanh x", -1.0, 1.0),
         _unary("erf", "erf x", -1.0, 1.0),
-        _unary("silu", "x sigmoid(beta x)", 0.0, INF, parameters={"beta": 1.0}),
-        _unary("gelu", "x/2 (1 + erf(x/sqrt 2))", 0.0, INF),
-        _unary("gelu_tanh", "x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))", 0.0, INF),
-        _unary("gelu_quick", "x sigmoid(1.702 x)", 0.0, INF, parameters={"beta": 1.702}),
+        _unary("silu", "x sigmoid(beta x)", 0.0, INF, parameters={"beta": 1.0}, rising=False),
+        _unary("gelu", "x/2 (1 + erf(x/sqrt 2))", 0.0, INF, rising=False),
+        _unary(
+            "gelu_tanh", "x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))", 0.0, INF, rising=False
+        ),
+        _unary(
+            "gelu_quick", "x sigmoid(1.702 x)", 0.0, INF, parameters={"beta": 1.702}, rising=False
+        ),
         _unary("softplus", "log(1 + e^(beta x))/beta", 0.0, INF, parameters={"beta": 1.0}),
-        _unary("mish", "x tanh(log(1 + e^x))", 0.0, INF),
+        _unary("mish", "x tanh(log(1 + e^x))", 0.0, INF, rising=False),
         _unary("elu", "x > 0 ? x : alpha (e^x - 1)", -1.0, INF, parameters={"alpha": 1.0}),
         _unary(
             "selu",

@@ -50,14 +50,14 @@ def apply(
     *stages, result = blocks
     exp = next(b for b in stages if str(sch.get(b).name_hint) == EXP)
     count = analysis.elements(sch, sch.get_loops(exp))
+    if count == 0:
+        return sch
     if str(sch.get(result).name_hint) != "quake_softmax":
         sch.compute_inline(exp)
         stages.remove(exp)
     loops = sch.get_loops(result)
     over_rows = str(sch.get(result).name_hint) == "quake_logsumexp"
     outer = loops if over_rows else loops[:-1]
-    if count == 0:
-        return sch
     if not outer:
         outer = [sch.add_unit_loop(loops[0] if loops else result)]
     row = sch.fuse(*outer)

@@ -63,6 +63,15 @@ def test_rows(operator, rows, columns):
     np.testing.assert_array_equal(ours, plain)
 
 
+@pytest.mark.parametrize("columns", [16, 33, 197])
+@pytest.mark.parametrize("rows", [1, 5, 400])
+def test_exact_softmax(rows, columns):
+    x = placeholder(rows, columns)
+    rule, ours, plain = both([x], topi.nn.softmax(x))
+    assert rule == "exact_softmax"
+    np.testing.assert_array_equal(ours, plain)
+
+
 @pytest.mark.parametrize("m", [1, 7, 8, 9, 64, 77])
 @pytest.mark.parametrize("n", [16, 48, 128])
 @pytest.mark.parametrize("k", [1, 3, 64])
