@@ -152,7 +152,7 @@ def _bind_shapes(mod: tvm.IRModule, shapes: Mapping[str, Sequence[int]]) -> tvm.
             for d, n in zip(dims, given, strict=True)
         )
         if not fits:
-            wanted = ", ".join(str(d) for d in dims)
+            wanted = ", ".join(str(getattr(d, "value", d)) for d in dims)
             raise QuakeError(f"shape {tuple(given)} does not fit input {name!r} ({wanted})")
     return relax.transform.BindSymbolicVars(values, "main")(mod) if values else mod
 
