@@ -79,7 +79,7 @@ class Model:
             For a missing or unknown name, a wrong shape or a wrong dtype.
         """
         result = self._vm["main"](*self._arguments(inputs))
-        return [np.asarray(t.numpy()) for t in _flatten(result)]
+        return _flatten(result)
 
     def benchmark(self, *inputs: Inputs, number: int = 10, repeat: int = 5) -> list[float]:
         """Time calls inside the runtime, without Python between them.
@@ -160,9 +160,11 @@ def _tensor(spec: Input, given: Mapping[str, Any], sizes: dict[str, int]) -> tvm
     return tvm.runtime.tensor(np.ascontiguousarray(array).reshape(array.shape))
 
 
-def _flatten(result: Any) -> list[Any]:
+def _flatten(result: Any) -> list[np.ndarray]:
     if hasattr(result, "numpy"):
-        return [result]
+        return [result.numpy()]
+    if all(isinstance(item, int) for item in result):  # a shape
+        return [np.array(list(result), dtype=np.int64)]
     return [leaf for item in result for leaf in _flatten(item)]
 
 

@@ -346,7 +346,7 @@ def test_operators_tvm_cannot_import(made, named, capsys):
 
 def test_what_the_importer_raises_is_one_line(capsys):
     nodes = [node("ReduceSum", ["x", "axes"], ["y"])]
-    model = make(nodes, {"x": [2, 3]}, {"y": None})
+    model = make(nodes, {"x": [2, 3]}, {"y": [None, None]})
     model.graph.input.append(value("axes", [1], INT64))
     with pytest.raises(QuakeError, match=r"^TVM's ONNX importer failed: [^\n]*$"):
         quake_tvm.compile(model)

@@ -33,7 +33,7 @@ def kernel(
     **parameters: float,
 ) -> relax.Expr:
     """The call of the PrimFunc that an operator is to become."""
-    row = OPERATORS[operator].elementwise
+    elementwise = OPERATORS[operator].elementwise
     site = {
         "operator": operator,
         "method": method,
@@ -41,15 +41,18 @@ def kernel(
         "source": source,
         **parameters,
     }
-    arguments = (operator, method, ieee) if row else more
-    options = parameters if row else parameters | {"method": method, "ieee": ieee}
+    arguments = (operator, method, ieee) if elementwise else more
+    options = parameters if elementwise else parameters | {"method": method, "ieee": ieee}
     return relax.BlockBuilder.current().call_te(
-        compute.elementwise if row else getattr(compute, operator),
+        compute.elementwise if elementwise else getattr(compute, operator),
         x,
         *arguments,
         **options,
         primfunc_name_hint=f"quake_{operator}",
-        primfunc_attrs={"quake.sites": json.dumps([site])},
+        primfunc_attrs={
+            "quake.sites": json.dumps([site]),
+            **({} if elementwise else {"op_pattern": 8}),
+        },
     )
 
 
