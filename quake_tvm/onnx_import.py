@@ -7,25 +7,17 @@ Knows nothing of nonlinearities.
 
 import contextlib
 import io
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import onnx
 import tvm
-from onnx import helper, inliner, numpy_helper, shape_inference
-from onnx.reference import ReferenceEvaluator
+from onnx import helper, inliner, shape_inference
 from tvm.relax.frontend.onnx import from_onnx, onnx_frontend
 
 from .errors import QuakeError
+from .onnx_fold import all_nodes, element_types, fold_shapes
 
-# A folded constant larger than this would cost more to store than to compute.
-MAX_FOLDED = 65536
-# Dropout is random when it trains.
-_RANDOM = {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike"} | {
-    "Multinomial", "Bernoulli", "Dropout"
-}  # fmt: skip
 # The importer goes by an operator's name alone: these are the domains it means.
 _DOMAINS = ("", "com.microsoft")
 # The importer gives these float32 constants, whatever the input's type.
@@ -90,19 +82,11 @@ def to_relax(model: onnx.ModelProto, shapes: Shapes | None = None) -> tvm.IRModu
         raise QuakeError(f"TVM's ONNX importer failed: {reason}") from error
 
 
-def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    """The graph's nodes, those of branches and loop bodies included."""
-    for node in graph.node:
-        yield node
-        for attribute in node.attribute:
-            yield from _nodes(attribute.g)
-
-
 def _check_operators(model: onnx.ModelProto) -> None:
     known = {*onnx_frontend._get_convert_map(), "Constant", "If"}
     unknown = {
         f"{node.domain}.{node.op_type}" if node.domain else node.op_type
-        for node in _nodes(model.graph)
+        for node in all_nodes(model.graph)
         if node.op_type not in known or node.domain not in _DOMAINS
     }
     if unknown:
@@ -125,7 +109,7 @@ def _with_default_domain(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy in which the standard's domain has one of its two names."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    for item in (*copy.opset_import, *_nodes(copy.graph)):
+    for item in (*copy.opset_import, *all_nodes(copy.graph)):
         if item.domain == "ai.onnx":
             item.domain = ""
     return copy
@@ -188,7 +172,7 @@ def _expand_functions(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def _spell_out_defaults(model: onnx.ModelProto, names: set[tuple[str, str]]) -> None:
     """Give the nodes, in place, the attributes they leave to the standard: the inliner does not."""
-    for node in _nodes(model.graph):
+    for node in all_nodes(model.graph):
         schema = _schema(model, node) if (node.domain, node.op_type) in names else None
         given = {attribute.name for attribute in node.attribute}
         for name, attribute in schema.attributes.items() if schema else ():
@@ -198,9 +182,9 @@ def _spell_out_defaults(model: onnx.ModelProto, names: set[tuple[str, str]]) -> 
 
 def _with_function(model: onnx.ModelProto) -> set[tuple[str, str]]:
     """Operators that the importer lacks, or gets wrong, and the standard defines by others."""
-    lacking = {n.op_type for n in _nodes(model.graph)} - onnx_frontend._get_convert_map().keys()
+    lacking = {n.op_type for n in all_nodes(model.graph)} - onnx_frontend._get_convert_map().keys()
     if any(node.op_type in _FLOAT32_ONLY for node in model.graph.node):
-        types = _types(shape_inference.infer_shapes(model))
+        types = element_types(shape_inference.infer_shapes(model))
         lacking |= {
             node.op_type
             for node in model.graph.node
@@ -209,7 +193,7 @@ def _with_function(model: onnx.ModelProto) -> set[tuple[str, str]]:
         }
     return {
         (node.domain, node.op_type)
-        for node in _nodes(model.graph)
+        for node in all_nodes(model.graph)
         if node.op_type in lacking
         and (schema := _schema(model, node)) is not None
         and (schema.has_function or schema.has_context_dependent_function)
@@ -222,14 +206,6 @@ def _schema(model: onnx.ModelProto, node: onnx.NodeProto) -> onnx.defs.OpSchema 
         return onnx.defs.get_schema(node.op_type, version, node.domain)
     except onnx.defs.SchemaError:
         return None
-
-
-def _types(model: onnx.ModelProto) -> dict[str, int]:
-    """The element types that are known."""
-    graph = model.graph
-    values = (*graph.value_info, *graph.input)
-    types = {v.name: v.type.tensor_type.elem_type for v in values}
-    return types | {c.name: c.data_type for c in graph.initializer}
 
 
 def _sums_as_additions(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -248,105 +224,3 @@ def _sums_as_additions(model: onnx.ModelProto) -> onnx.ModelProto:
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     return model
-
-
-def fold_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Evaluate what depends on static shapes and small constants only, as often as it helps."""
-    while True:
-        try:
-            inferred = shape_inference.infer_shapes(model, data_prop=True)
-        except Exception:  # a wrong annotation in the file: the importer decides
-            return model
-        folded = _fold_once(inferred)
-        if len(folded.graph.node) == len(model.graph.node):
-            return folded
-        model = folded
-
-
-def _fold_once(model: onnx.ModelProto) -> onnx.ModelProto:
-    graph = model.graph
-    shapes = {
-        v.name: [d.dim_value if d.HasField("dim_value") else None for d in t.shape.dim]
-        for v in (*graph.value_info, *graph.input)
-        if (t := v.type.tensor_type).HasField("shape")
-    }
-    known = {
-        c.name: numpy_helper.to_array(c)
-        for c in graph.initializer
-        if int(np.prod(c.dims)) <= MAX_FOLDED
-    }
-    shapes |= {c.name: list(c.dims) for c in graph.initializer}
-    types = _types(model)
-    outputs = {o.name for o in graph.output}
-    kept, folded = [], {}
-    for node in graph.node:
-        values = None
-        if not outputs & set(node.output):
-            values = _evaluate(_without_like(node, types), known, shapes, model.opset_import)
-        if values is None:
-            kept.append(node)
-        else:
-            known |= values
-            folded |= values
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
-    del result.graph.node[:]
-    result.graph.node.extend(kept)
-    used = {name for node in kept for name in _names_used(node)} | outputs
-    result.graph.initializer.extend(
-        numpy_helper.from_array(np.asarray(value), name)
-        for name, value in folded.items()
-        if name in used
-    )
-    return result
-
-
-def _names_used(node: onnx.NodeProto) -> set[str]:
-    inner = (n for a in node.attribute for n in _nodes(a.g))
-    return {name for n in (node, *inner) for name in n.input}
-
-
-def _without_like(node: onnx.NodeProto, types: Mapping[str, int]) -> onnx.NodeProto:
-    """CastLike, which needs its second input's type only, as Cast."""
-    if node.op_type != "CastLike" or not types.get(node.input[1]):
-        return node
-    return helper.make_node("Cast", node.input[:1], node.output, to=types[node.input[1]])
-
-
-def _evaluate(
-    node: onnx.NodeProto,
-    known: Mapping[str, np.ndarray],
-    shapes: Mapping[str, list[int | None]],
-    opsets: Sequence[onnx.OperatorSetIdProto],
-) -> dict[str, np.ndarray] | None:
-    """The node's outputs if they are constants worth keeping."""
-    if node.op_type == "Shape" and None not in shapes.get(node.input[0], [None]):
-        options = {a.name: a.i for a in node.attribute}
-        shape = np.array(shapes[node.input[0]], dtype=np.int64)
-        return {node.output[0]: shape[options.get("start", 0) : options.get("end")]}
-    has_graph = any(a.type == onnx.AttributeProto.GRAPH for a in node.attribute)
-    if node.op_type in _RANDOM or has_graph or not all(i in known or not i for i in node.input):
-        return None
-    feeds = {name: known[name] for name in node.input if name}
-    graph = helper.make_graph(
-        [node],
-        "fold",
-        [],
-        [onnx.ValueInfoProto(name=name) for name in node.output],
-        [numpy_helper.from_array(value, name) for name, value in feeds.items()],
-    )
-    alone = helper.make_model(graph, opset_imports=opsets)
-    try:
-        if any(_size(o) > MAX_FOLDED for o in shape_inference.infer_shapes(alone).graph.output):
-            return None
-        results = ReferenceEvaluator(alone).run(None, {})
-    except Exception:  # an operator without a reference stays for the importer
-        return None
-    if any(not isinstance(r, np.ndarray) or r.size > MAX_FOLDED for r in results):
-        return None
-    return dict(zip(node.output, results, strict=True))
-
-
-def _size(value: onnx.ValueInfoProto) -> int:
-    """Elements of a tensor, as far as its extents are known."""
-    return math.prod(d.dim_value for d in value.type.tensor_type.shape.dim)

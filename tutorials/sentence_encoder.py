@@ -41,7 +41,7 @@ Feeds = dict[str, np.ndarray]
 NOTES = """\
 exact     this library's own build with nothing lowered: TVM's softmax and GELU
           call the C library's exp and erf for every element. The schedule rules
-          are the same, but their rule for softmax fits the lowered one only.
+          are the same; TVM's softmax keeps its own order of summation.
 lowered   exponential nonlinearities, of those that the model has.
 bound     proven error of one such operator, relative to its result; the largest.
           To it comes an absolute error of {absolute:.1g} at most.
