@@ -44,6 +44,7 @@ _HOME = {
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import_module(".generation", __name__)  # refuses a missing or broken TVM in one line
     value = getattr(import_module(_HOME[name], __name__), name)
     globals()[name] = value
     return value

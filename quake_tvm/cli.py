@@ -48,6 +48,12 @@ Shape = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
+@app.callback()
+def _check(context: typer.Context) -> None:
+    if context.invoked_subcommand != "doctor":  # which tells what is wrong by itself
+        from . import generation  # noqa: F401  refuses a missing or broken TVM
+
+
 @contextmanager
 def _busy(what: str) -> Iterator[None]:
     columns = SpinnerColumn(), TextColumn(what), TimeElapsedColumn()
