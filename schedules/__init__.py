@@ -10,10 +10,10 @@ from tvm import s_tir
 
 from quake_tvm.generation import tir
 
-from . import elementwise, exact_softmax, fallback, matmul, rows
+from . import elementwise, exact_softmax, fallback, matmul, reduction, rows
 from .fence import fence_products
 
-RULES = (matmul, rows, exact_softmax, elementwise, fallback)
+RULES = (matmul, rows, exact_softmax, elementwise, reduction, fallback)
 # The attribute that names the rule, for the report.
 RULE = "quake.rule"
 

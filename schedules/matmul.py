@@ -19,6 +19,8 @@ from quake_tvm.generation import tir
 from . import analysis
 
 ROWS, VECTORS, UNROLL = 8, 2, 4
+# From this many rows on, copying a panel of columns together pays.
+PACK_ROWS = 32
 
 
 def _product(sch: s_tir.Schedule, blocks: list[SBlockRV]) -> SBlockRV | None:
@@ -65,15 +67,18 @@ def apply(
     *batch, i, j = own
     i_outer, i_inner = sch.split(i, [None, min(ROWS, rows or ROWS)])
     j_outer, j_inner = sch.split(j, [None, tile_columns])
-    sch.reorder(*batch, i_outer, j_outer, i_inner, j_inner)
+    packed = sch.cache_read(product, 1, "global") if rows is None or rows >= PACK_ROWS else None
+    sch.reorder(*batch, j_outer, i_outer, i_inner, j_inner)
     if rows is None or rows % ROWS:
         analysis.peel(sch, i_outer)
-        outer = sch.fuse(*batch) if analysis.elements(sch, batch) != 1 else i_outer
-    else:
-        outer = sch.fuse(*batch, i_outer)
+    outer = sch.fuse(*batch, j_outer)
     if analysis.worth_threads(None if count is None else count * 8):
         sch.parallel(outer)
-    sch.compute_at(product, j_outer, preserve_unit_loops=True)
+    sch.compute_at(product, i_outer, preserve_unit_loops=True)
+    if packed is not None:
+        sch.compute_at(packed, outer, preserve_unit_loops=True)
+        *_, columns = sch.get_loops(packed)
+        sch.vectorize(sch.split(columns, [None, width])[1])
     *_, m, n, k = sch.get_loops(product)
     n_vector = sch.split(n, [None, width])
     k_outer, k_inner = sch.split(k, [None, math.gcd(analysis.extent(sch, k) or 1, UNROLL)])

@@ -1,0 +1,60 @@
+"""Norms and reductions along the last axis, in TVM's own order of summation.
+
+A row's sum is a chain of dependent additions. Several rows side by side keep the processor busy,
+each in its own lane of a vector, and leave the order within a row as it is.
+
+1. Fuse the outer loops into one over rows, a block of rows at a time, blocks on all cores.
+2. Every stage inside the block. In a reduction the rows are innermost and vectorized.
+3. The last stage, where it walks along the row, is vectorized along it.
+"""
+
+import math
+
+import tvm
+from tvm import s_tir
+
+from quake_tvm.generation import tir
+
+from . import analysis
+
+ROWS = 16
+
+
+def apply(
+    function: tir.PrimFunc, target: tvm.target.Target, tunable: bool
+) -> s_tir.Schedule | None:
+    """Schedule a chain of stages over the same rows, at least one of them a sum along them."""
+    sch = analysis.start(function)
+    blocks = analysis.blocks(sch)
+    if not blocks:
+        return None
+    kinds = [analysis.kinds(sch, block) for block in blocks]
+    rank = min(map(len, kinds))
+    along = {"S" * rank, "S" * rank + "S", "S" * rank + "R"}
+    if not any("R" in kind for kind in kinds) or not set(kinds) <= along or rank == 0:
+        return None
+    *stages, result = blocks
+    outer = sch.get_loops(result)[:rank]
+    rows = analysis.elements(sch, outer)
+    count = analysis.elements(sch, sch.get_loops(max(blocks, key=lambda b: len(sch.get_loops(b)))))
+    width = math.gcd(rows or 1, ROWS)
+    if width < 4 or not count:
+        return None
+    try:
+        block, row = sch.split(sch.fuse(*outer), [None, width])
+        if analysis.worth_threads(count):
+            sch.parallel(block)
+        for stage in reversed(stages):
+            sch.compute_at(stage, block, preserve_unit_loops=False)
+        for stage, kind in zip(blocks, kinds, strict=True):
+            row, *rest = sch.get_loops(stage)[1:]
+            if kind.endswith("R"):
+                sch.reorder(*rest, row)
+                sch.vectorize(row)
+            elif rest:
+                analysis.vectorize(sch, rest[-1], analysis.lanes(target))
+            else:
+                sch.vectorize(row)
+    except s_tir.ScheduleError:  # stages that do not walk the same rows
+        return None
+    return sch
