@@ -1,14 +1,13 @@
 """Matrix products with their whole epilogue: a register tile, the epilogue while it is hot.
 
 1. Inline the epilogue into its last block.
-2. Tile 8 rows by two vectors of columns, accumulate in registers over all of k.
-3. Write the tile through the epilogue once.
+2. Walk panels of columns outermost, on all cores, each copied together once if it is used often
+   enough: a weight larger than the cache is read once, and in order.
+3. Within a panel tiles of rows by vectors of columns, accumulated in registers over all of k.
+4. Write each tile through the epilogue once.
 
-k is not split into partial sums, so an element's bits are those of the plain loop. Constant
-weights are not packed and k is not blocked for the caches yet.
+k is not split into partial sums, so an element's bits are those of the plain loop.
 """
-
-import math
 
 import tvm
 from tvm import s_tir
@@ -17,8 +16,8 @@ from tvm.s_tir.schedule import SBlockRV
 from quake_tvm.generation import tir
 
 from . import analysis
+from .x86 import TILES
 
-ROWS, VECTORS, UNROLL = 8, 2, 4
 # From this many rows on, copying a panel of columns together pays.
 PACK_ROWS = 32
 
@@ -53,7 +52,7 @@ def apply(
     columns, rows = analysis.extent(sch, n), analysis.extent(sch, m)
     if columns is None or columns % width or rows == 0:
         return None
-    tile_columns = math.gcd(columns, width * VECTORS)
+    tile_rows, vectors = next(t for t in TILES[width] if columns % (width * t[1]) == 0)
     epilogue = _inline_epilogue(sch, product)
     if epilogue is None:
         epilogue = sch.cache_write(product, 0, "local")
@@ -65,11 +64,11 @@ def apply(
     if len(own) != len(batch) + 2:
         return None
     *batch, i, j = own
-    i_outer, i_inner = sch.split(i, [None, min(ROWS, rows or ROWS)])
-    j_outer, j_inner = sch.split(j, [None, tile_columns])
+    i_outer, i_inner = sch.split(i, [None, min(tile_rows, rows or tile_rows)])
+    j_outer, j_inner = sch.split(j, [None, vectors * width])
     packed = sch.cache_read(product, 1, "global") if rows is None or rows >= PACK_ROWS else None
     sch.reorder(*batch, j_outer, i_outer, i_inner, j_inner)
-    if rows is None or rows % ROWS:
+    if rows is None or rows % tile_rows:
         analysis.peel(sch, i_outer)
     outer = sch.fuse(*batch, j_outer)
     if analysis.worth_threads(None if count is None else count * 8):
@@ -81,12 +80,11 @@ def apply(
         sch.vectorize(sch.split(columns, [None, width])[1])
     *_, m, n, k = sch.get_loops(product)
     n_vector = sch.split(n, [None, width])
-    k_outer, k_inner = sch.split(k, [None, math.gcd(analysis.extent(sch, k) or 1, UNROLL)])
-    sch.reorder(k_outer, k_inner, m, *n_vector)
+    sch.reorder(k, m, *n_vector)
     sch.vectorize(n_vector[1])
-    for loop in (k_inner, m, n_vector[0]):
-        sch.unroll(loop)
-    init = sch.decompose_reduction(product, k_outer)
+    sch.unroll(m)
+    sch.unroll(n_vector[0])
+    init = sch.decompose_reduction(product, k)
     *_, m, n, vector = sch.get_loops(init)
     sch.vectorize(vector)
     sch.unroll(m)
