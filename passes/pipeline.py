@@ -1,7 +1,7 @@
 """The order of everything between an imported module and the virtual machine's code.
 
 1. QuAKE: nonlinearities to bit manipulation.
-2. TVM's legalization of the rest, constant folding, operator fusion.
+2. Constant weights into panels; TVM's legalization of the rest, constant folding, operator fusion.
 3. The schedule rules.
 4. TVM's lowering to the virtual machine.
 """
@@ -11,8 +11,9 @@ from typing import Any
 import tvm
 from tvm.relax.backend.cpu_generic import pipeline as cpu_generic
 
-from quake_tvm.schedules import ScheduleKernels
+from quake_tvm.schedules import ScheduleKernels, matmul
 
+from .pack_weights import PackWeights
 from .quake import QuAKE
 
 
@@ -20,6 +21,7 @@ def graph_passes(target: tvm.target.Target, **options: Any) -> list[tvm.transfor
     """Phases 1 to 3: from an imported module to scheduled kernels."""
     return [
         QuAKE(**options),
+        PackWeights(lambda columns: matmul.panel(columns, target)),
         *cpu_generic.library_dispatch_passes(target),
         *cpu_generic.legalize_passes(target),
         ScheduleKernels(target),

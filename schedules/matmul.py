@@ -22,8 +22,22 @@ from .x86 import TILES
 PACK_ROWS = 32
 
 
-def _product(sch: s_tir.Schedule, blocks: list[SBlockRV]) -> SBlockRV | None:
-    """The one reduction block, if it is c[.., i, j] += a[.., i, k] * b[.., k, j]."""
+def panel(columns: int, target: tvm.target.Target) -> int | None:
+    """Columns of a tile, which is a panel of packed weights; None where no tile fits."""
+    tile = _tile(columns, analysis.lanes(target))
+    return None if tile is None else tile[1] * analysis.lanes(target)
+
+
+def _tile(columns: int, width: int) -> tuple[int, int] | None:
+    """(rows, vectors) of the best register tile whose vectors divide the columns."""
+    return next((t for t in TILES[width] if columns and columns % (width * t[1]) == 0), None)
+
+
+def _product(sch: s_tir.Schedule, blocks: list[SBlockRV]) -> tuple[SBlockRV, int | None] | None:
+    """The one reduction block, if it is c[.., i, j] += a[.., i, k] * b[.., k, j].
+
+    With it the width of b's panels, if it is packed: b[j // p, k, j % p].
+    """
     reductions = [b for b in blocks if "R" in analysis.kinds(sch, b)]
     if len(reductions) != 1:
         return None
@@ -34,8 +48,15 @@ def _product(sch: s_tir.Schedule, blocks: list[SBlockRV]) -> SBlockRV | None:
 
     accesses = [*block.reads, block.writes[0]]
     last_two = [[r.min for r in access.region][-2:] for access in accesses]
-    wanted = [[i, k], [k, j], [i, j]]
-    return reductions[0] if all(map(analysis.same, last_two, wanted)) else None
+    if all(map(analysis.same, last_two, [[i, k], [k, j], [i, j]])):
+        return reductions[0], None
+    weights = block.reads[1]
+    width = weights.source.shape[-1]
+    packed = [j // width, k, j % width]
+    in_panels = analysis.same([r.min for r in weights.region], packed)
+    if in_panels and all(map(analysis.same, last_two[::2], [[i, k], [i, j]])):
+        return reductions[0], int(width)
+    return None
 
 
 def apply(
@@ -44,15 +65,17 @@ def apply(
     """Schedule one matrix product, batched or not, and what is fused behind it."""
     sch = analysis.start(function)
     blocks = analysis.blocks(sch)
-    product = _product(sch, blocks) if blocks else None
-    if product is None or sch.get_producers(product):
+    found = _product(sch, blocks) if blocks else None
+    if found is None or sch.get_producers(found[0]):
         return None
+    product, packed_width = found
     *_, m, n, _ = sch.get_loops(product)
     width = analysis.lanes(target)
     columns, rows = analysis.extent(sch, n), analysis.extent(sch, m)
-    if columns is None or columns % width or rows == 0:
+    tile = _tile(columns or 0, width)
+    if tile is None or rows == 0 or packed_width not in (None, tile[1] * width):
         return None
-    tile_rows, vectors = next(t for t in TILES[width] if columns % (width * t[1]) == 0)
+    tile_rows, vectors = tile
     epilogue = _inline_epilogue(sch, product)
     if epilogue is None:
         epilogue = sch.cache_write(product, 0, "local")
@@ -66,7 +89,8 @@ def apply(
     *batch, i, j = own
     i_outer, i_inner = sch.split(i, [None, min(tile_rows, rows or tile_rows)])
     j_outer, j_inner = sch.split(j, [None, vectors * width])
-    packed = sch.cache_read(product, 1, "global") if rows is None or rows >= PACK_ROWS else None
+    used_often = packed_width is None and (rows is None or rows >= PACK_ROWS)
+    packed = sch.cache_read(product, 1, "global") if used_often else None
     sch.reorder(*batch, j_outer, i_outer, i_inner, j_inner)
     if rows is None or rows % tile_rows:
         analysis.peel(sch, i_outer)

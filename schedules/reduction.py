@@ -35,7 +35,7 @@ def apply(
         return None
     *stages, result = blocks
     outer = sch.get_loops(result)[:rank]
-    rows = analysis.elements(sch, outer)
+    rows = analysis.extent(sch, outer[-1])
     count = analysis.elements(sch, sch.get_loops(max(blocks, key=lambda b: len(sch.get_loops(b)))))
     width = math.gcd(rows or 1, ROWS)
     if width < 4 or not count:

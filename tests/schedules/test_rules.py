@@ -9,7 +9,8 @@ import tvm
 from tvm import te, topi
 
 from quake_tvm import compute
-from quake_tvm.schedules import RULE, schedule
+from quake_tvm.passes.pack_weights import packed_matmul
+from quake_tvm.schedules import RULE, matmul, schedule
 from quake_tvm.targets import target
 
 SIZES = [1, 2, 15, 17, 31, 33, 64, 197]
@@ -88,6 +89,28 @@ def test_batched_matmul(batch):
     a, b = placeholder(batch, 24, 32, name="a"), placeholder(batch, 32, 48, name="b")
     rule, ours, plain = both([a, b], topi.nn.batch_matmul(a, b, transpose_b=False))
     assert rule == "matmul"
+    np.testing.assert_array_equal(ours, plain)
+
+
+@pytest.mark.parametrize("m", [1, 8, 13, 130])
+@pytest.mark.parametrize("panels", [1, 3])
+def test_packed_matmul(m, panels):
+    width = matmul.panel(48 * panels, target())
+    a, b = placeholder(2, m, 24, name="a"), placeholder(48 * panels, name="b")
+    w = placeholder(48 * panels // width, 24, width, name="w")
+    y = compute.elementwise(topi.add(packed_matmul(a, w), b), "gelu", "quake2")
+    rule, ours, plain = both([a, w, b], y)
+    assert rule == "matmul"
+    np.testing.assert_array_equal(ours, plain)
+
+
+@pytest.mark.parametrize("rows", [1, 6, 16, 33, 128])
+def test_norm_and_sum(rows):
+    x, g, b = placeholder(2, rows, 70), placeholder(70, name="g"), placeholder(70, name="b")
+    rule, ours, plain = both([x, g, b], topi.nn.layer_norm(x, g, b, axis=[2]))
+    assert rule == ("reduction" if rows % 4 == 0 else "fallback")
+    np.testing.assert_array_equal(ours, plain)
+    _, ours, plain = both([x], topi.sum(x, axis=2))
     np.testing.assert_array_equal(ours, plain)
 
 
