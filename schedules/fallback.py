@@ -1,9 +1,11 @@
 """Whatever no rule knows: inline what can be, the outer spatial loops on all cores.
 
-The loops inside are left to LLVM, which vectorizes those that carry no reduction.
+A reduction that reads along its last spatial axis (convolutions, sums over other axes) gets that
+axis innermost, so that it runs in vectors; an element's sum keeps its order.
 """
 
 import tvm
+import tvm_ffi
 from tvm import s_tir
 
 from quake_tvm.generation import tir
@@ -34,9 +36,35 @@ def apply(
         if not spatial or loops[: len(spatial)] != spatial:
             continue
         count = analysis.elements(sch, loops)
+        along = [n for n, loop in enumerate(spatial) if analysis.extent(sch, loop) != 1]
+        if reduction and len(along) > 1 and count and _reads_along(sch.get(block), along[-1]):
+            last = spatial.pop(along[-1])
+            sch.reorder(*spatial, *reduction, last)
+            outer = sch.fuse(*spatial)
+            if analysis.worth_threads(count):
+                sch.parallel(outer)
+            analysis.vectorize(sch, last, analysis.lanes(target))
+            sch.decompose_reduction(block, reduction[0])
+            continue
         if not reduction and count != 0:
             inner = analysis.vectorize(sch, spatial[-1], analysis.lanes(target))
             spatial = spatial[:-1] or [inner]
         if analysis.worth_threads(count):
             sch.parallel(sch.fuse(*spatial))
     return sch
+
+
+def _reads_along(block: s_tir.SBlock, axis: int) -> bool:
+    """Whether an iterator moves the last index, unit axes apart, of something the block reads."""
+    spatial = [v.var for v in block.iter_vars if v.iter_type == tir.IterVar.DataPar]
+    found: list[bool] = []
+
+    def see(var: tir.Var) -> None:
+        found.append(var.same_as(spatial[axis]))
+
+    for read in block.reads:
+        pairs = zip(read.region, read.source.shape, strict=True)
+        moving = [r.min for r, n in pairs if getattr(n, "value", None) != 1]
+        if moving:
+            tvm_ffi.structural_walk(moving[-1], (tir.Var, see))
+    return any(found)

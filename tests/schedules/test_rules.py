@@ -129,6 +129,21 @@ def test_reduction_falls_back():
     np.testing.assert_array_equal(ours, plain)
 
 
+@pytest.mark.parametrize("width", [1, 5, 16, 37])
+def test_convolution_falls_back(width):
+    x, w = placeholder(1, 6, 9, width), placeholder(8, 6, 3, 1, name="w")
+    rule, ours, plain = both([x, w], topi.nn.relu(topi.nn.conv2d(x, w, 1, (1, 0), 1, "NCHW")))
+    assert rule == "fallback"
+    np.testing.assert_array_equal(ours, plain)
+
+
+@pytest.mark.parametrize("columns", [1, 15, 64])
+def test_reduction_over_another_axis(columns):
+    x = placeholder(3, 40, columns)
+    _, ours, plain = both([x], topi.sum(x, axis=1))
+    np.testing.assert_array_equal(ours, plain)
+
+
 @pytest.mark.parametrize("length", [0, 1, 15, 16, 17, 40, 1000])
 @pytest.mark.parametrize("operator", ["softmax", "log_softmax", "logsumexp"])
 def test_dynamic_rows_have_the_bits_of_static_ones(operator, length):
