@@ -48,18 +48,16 @@ ERF_REACH = 2 * ERFCX_CENTER
 
 def sigmoid(x: Expr, rung: Rung, ieee: bool = True, scale: float = 1.0) -> Expr:
     """1/(1 + exp(-scale*x)), scale > 0, from exp(-|x|) so that neither tail loses digits."""
-    return let(x, lambda x: _sigmoid(x, rung, ieee, scale, lambda s: s))
 
+    def select(x: Expr, e: Expr) -> Expr:
+        r = reciprocal(constant(1) + e)
+        return let(r, lambda r: tir.Select(x >= constant(0), r, e * r))
 
-def _sigmoid(x: Expr, rung: Rung, ieee: bool, scale: float, use: Callable[[Expr], Expr]) -> Expr:
-    e = exp(magnitude(x), rung, ieee, scale=-scale, high=0)
-    return let(
-        e,
-        lambda e: let(
-            reciprocal(constant(1) + e),
-            lambda r: use(tir.Select(x >= constant(0), r, e * r)),
-        ),
-    )
+    def build(x: Expr) -> Expr:
+        e = exp(magnitude(x), rung, ieee, scale=-scale, high=0)
+        return let(e, lambda e: select(x, e))
+
+    return let(x, build)
 
 
 def _gated(
@@ -69,7 +67,7 @@ def _gated(
 
     def build(x: Expr) -> Expr:
         factor = tir.max(constant(-UNIT_REACH / scale), x) if ieee else x
-        return let(gate(x), lambda y: _sigmoid(y, rung, ieee, scale, lambda s: factor * s))
+        return factor * sigmoid(gate(x), rung, ieee, scale)
 
     return let(x, build)
 

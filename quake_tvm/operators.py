@@ -46,8 +46,6 @@ class Operator:
         The formula's parameters and their defaults.
     special : mapping
         The value at NaN and at the infinities; empty for operators over rows.
-    scalable : bool
-        Whether a factor on the input folds into the constants (``scale=``).
     rising : bool
         Whether the exact function is monotone, so that a rung's monotonicity is a question.
     """
@@ -58,7 +56,6 @@ class Operator:
     reference: Callable[..., Any] | None = None
     parameters: Mapping[str, float] = field(default_factory=dict)
     special: Mapping[float, float] = field(default_factory=dict)
-    scalable: bool = False
     rising: bool = True
 
     @property
@@ -81,9 +78,9 @@ def _unary(name: str, formula: str, low: float, high: float, **row: object) -> O
 OPERATORS = {
     row.name: row
     for row in (
-        _unary("exp", "e^x", 0.0, INF, scalable=True),
+        _unary("exp", "e^x", 0.0, INF),
         _unary("exp2", "2^x", 0.0, INF),
-        _unary("sigmoid", "1/(1 + e^-x)", 0.0, 1.0, scalable=True),
+        _unary("sigmoid", "1/(1 + e^-x)", 0.0, 1.0),
         _unary("tanh", "tanh x", -1.0, 1.0),
         _unary("erf", "erf x", -1.0, 1.0),
         _unary("silu", "x sigmoid(beta x)", 0.0, INF, parameters={"beta": 1.0}, rising=False),

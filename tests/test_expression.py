@@ -48,12 +48,10 @@ def test_nan_and_infinities(run, operator, method):
     kernel = run(operator, method)
     for x, expected in OPERATORS[operator].special.items():
         (result,) = kernel(np.float32([x]))
-        promised = bound(operator, method)
         if np.isfinite(expected) and expected != 0:
             assert result == np.float32(expected), f"at {x}"
         else:
             np.testing.assert_equal(abs(result), abs(np.float32(expected)), f"at {x}")
-        assert promised.operator == operator
 
 
 @pytest.mark.parametrize(("operator", "method"), EVERY_SITE)
@@ -70,7 +68,8 @@ def test_saturates_at_huge_finite_inputs(run, operator, method):
     expected = np.float32(3e38) if special[np.inf] == np.inf else np.float32(special[np.inf])
     if operator in ("exp", "exp2"):
         expected = np.inf
-    assert high == pytest.approx(expected, rel=2e-1 if operator == "selu" else 1e-6)
+    gamma = OPERATORS[operator].parameters.get("gamma", 1.0)
+    assert high == pytest.approx(expected * gamma, rel=1e-6)
 
 
 @pytest.mark.parametrize(("operator", "method"), EVERY_SITE)
