@@ -21,7 +21,7 @@ def graph_passes(target: tvm.target.Target, **options: Any) -> list[tvm.transfor
     """Phases 1 to 3: from an imported module to scheduled kernels."""
     return [
         QuAKE(**options),
-        PackWeights(lambda columns: matmul.panel(columns, target)),
+        PackWeights(lambda rows, columns: matmul.panel(rows, columns, target)),
         *cpu_generic.library_dispatch_passes(target),
         *cpu_generic.legalize_passes(target),
         ScheduleKernels(target),

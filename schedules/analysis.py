@@ -47,10 +47,14 @@ def same(a: list[tir.Expr], b: list[tir.Expr]) -> bool:
     return len(a) == len(b) and all(map(tvm_ffi.structural_equal, a, b))
 
 
+def constant(value: int | tir.Expr) -> int | None:
+    """The value of a constant integer, None if symbolic."""
+    return int(value) if isinstance(value, int | tir.IntImm) else None
+
+
 def extent(sch: s_tir.Schedule, loop: LoopRV) -> int | None:
     """The loop's constant extent, None if symbolic."""
-    value = sch.get(loop).extent
-    return int(value) if isinstance(value, int | tir.IntImm) else None
+    return constant(sch.get(loop).extent)
 
 
 def elements(sch: s_tir.Schedule, loops: list[LoopRV]) -> int | None:
