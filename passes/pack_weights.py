@@ -14,10 +14,12 @@ from tvm import relax, te
 from quake_tvm.generation import tir
 from quake_tvm.schedules.matmul import panel_of, within_panel
 
-from .graph import functions, op_name
+from .legalize import legalize
 
 # TVM's kOutEWiseFusable: what follows may be fused behind it.
-_FUSABLE = {"op_pattern": 4}
+FUSABLE = {"op_pattern": 4}
+# Width of a panel for numbers of rows (None if unknown) and columns; None: leave it alone.
+Panel = Callable[[int | None, int], int | None]
 
 
 def packed_matmul(x: te.Tensor, w: te.Tensor, columns: int) -> te.Tensor:
@@ -46,24 +48,15 @@ class PackWeights:
     Parameters
     ----------
     panel : callable
-        The width of a panel for numbers of rows (None if unknown) and columns; None to leave the
-        product alone.
+        Says how wide panels are.
     """
 
-    def __init__(self, panel: Callable[[int | None, int], int | None]) -> None:
+    def __init__(self, panel: Panel) -> None:
         self.panel = panel
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         """Legalize such products, nothing else."""
-        present: set[str] = set()
-        for _name, function in functions(mod):
-            relax.analysis.post_order_visit(function, lambda e: present.add(op_name(e)))
-        if "relax.matmul" not in present:
-            return mod
-        return relax.transform.LegalizeOps(
-            customize_legalize_map={"relax.matmul": self._legalize},
-            skip_ops=sorted(present - {"relax.matmul", ""}),
-        )(mod)
+        return legalize(mod, {"relax.matmul": self._legalize})
 
     def _legalize(self, builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
         x, w = call.args
@@ -83,5 +76,5 @@ class PackWeights:
             relax.const(panels(values, width), "float32"),
             columns,
             primfunc_name_hint="matmul",
-            primfunc_attrs=_FUSABLE,
+            primfunc_attrs=FUSABLE,
         )

@@ -1,9 +1,10 @@
 """The order of everything between an imported module and the virtual machine's code.
 
-1. QuAKE: nonlinearities to bit manipulation.
-2. Constant weights into panels; TVM's legalization of the rest, constant folding, operator fusion.
-3. The schedule rules.
-4. TVM's lowering to the virtual machine.
+1. Batch norms folded, convolutions with channels last.
+2. QuAKE: nonlinearities to bit manipulation.
+3. Constant weights into panels; TVM's legalization of the rest, constant folding, operator fusion.
+4. The schedule rules.
+5. TVM's lowering to the virtual machine.
 """
 
 from typing import Any
@@ -13,15 +14,31 @@ from tvm.relax.backend.cpu_generic import pipeline as cpu_generic
 
 from quake_tvm.schedules import ScheduleKernels, matmul
 
+from .channels_last import ChannelsLast
+from .fold_batch_norm import FoldBatchNorm
+from .pack_convolutions import PackConvolutions
+from .pack_transposed_convolutions import PackTransposedConvolutions
 from .pack_weights import PackWeights
 from .quake import QuAKE
 
 
+def layout_passes() -> list[tvm.transform.Pass]:
+    """Phase 1: what pays only while nothing is lowered yet."""
+    return [FoldBatchNorm(), ChannelsLast()]
+
+
 def graph_passes(target: tvm.target.Target, **options: Any) -> list[tvm.transform.Pass]:
-    """Phases 1 to 3: from an imported module to scheduled kernels."""
+    """Phases 1 to 4: from an imported module to scheduled kernels."""
+
+    def panel(rows: int | None, columns: int) -> int | None:
+        return matmul.panel(rows, columns, target)
+
     return [
+        *layout_passes(),
         QuAKE(**options),
-        PackWeights(lambda rows, columns: matmul.panel(rows, columns, target)),
+        PackConvolutions(panel),
+        PackTransposedConvolutions(panel),
+        PackWeights(panel),
         *cpu_generic.library_dispatch_passes(target),
         *cpu_generic.legalize_passes(target),
         ScheduleKernels(target),
@@ -29,7 +46,7 @@ def graph_passes(target: tvm.target.Target, **options: Any) -> list[tvm.transfor
 
 
 def machine_passes(target: tvm.target.Target) -> list[tvm.transform.Pass]:
-    """Phase 4: from scheduled kernels to what the virtual machine runs."""
+    """Phase 5: from scheduled kernels to what the virtual machine runs."""
     return [
         *cpu_generic.dataflow_lower_passes(target),
         *cpu_generic.finalize_passes(target),

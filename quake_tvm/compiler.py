@@ -18,7 +18,7 @@ from . import onnx_import
 from .errors import QuakeError
 from .model import DESCRIPTION, Input, Model
 from .options import Options
-from .passes.pipeline import graph_passes, machine_passes
+from .passes.pipeline import graph_passes, layout_passes, machine_passes
 from .passes.quake import QuAKE
 from .report import report
 from .targets import target as resolve_target
@@ -90,7 +90,7 @@ def _build(
     mod: tvm.IRModule, target: tvm.target.Target, checked: Options, options: dict[str, Any]
 ) -> Model:
     with target:
-        lowered = QuAKE(**options)(mod)
+        lowered = tvm.transform.Sequential([*layout_passes(), QuAKE(**options)])(mod)
         scheduled = tvm.transform.Sequential(graph_passes(target, **options))(lowered)
         summary = report(lowered, checked, scheduled)
         description = json.dumps(

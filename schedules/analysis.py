@@ -91,3 +91,12 @@ def peel(sch: s_tir.Schedule, loop: LoopRV) -> None:
     sch.annotate(loop, "pragma_loop_partition_hint", 1)
     # A loop of one step that bears no annotation is replaced by a 32-bit 0, whatever its type.
     sch.annotate(loop, "quake.peeled", 1)
+
+
+def inline_behind(sch: s_tir.Schedule, block: SBlockRV) -> SBlockRV | None:
+    """Inline the blocks behind this one into the last of them; None if there is none."""
+    names = [str(sch.get(b).name_hint) for b in blocks(sch)]
+    behind = blocks(sch)[names.index(str(sch.get(block).name_hint)) + 1 :]
+    for other in behind[:-1]:
+        sch.compute_inline(other)
+    return behind[-1] if behind else None

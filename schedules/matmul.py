@@ -125,13 +125,14 @@ def _panels(
 ) -> int | None:
     """The width of b's panels, 0 if b is a plain matrix with columns last, None if neither."""
     *others, last = b
+    along = [n for n, index in enumerate(others) if _mentions([index], column)]
     if last.same_as(column):
-        return None if _mentions(others, column) else 0
+        return None if along else 0
     width, count = analysis.constant(shape[-1]), analysis.constant(columns)
-    if width is None or count is None:
+    if width is None or count is None or len(along) != 1:
         return None
     wanted = [panel_of(column, width), within_panel(column, width, count)]
-    return width if analysis.same([others[0], last], wanted) else None
+    return width if analysis.same([others[along[0]], last], wanted) else None
 
 
 def panel_of(column: tir.Expr, width: int) -> tir.Expr:
@@ -165,7 +166,7 @@ def apply(
         return None
     for producer in sch.get_producers(product):
         _stage(sch, producer, target)
-    epilogue = _inline_epilogue(sch, product)
+    epilogue = analysis.inline_behind(sch, product)
     if epilogue is None:
         epilogue = sch.cache_write(product, 0, "local")
     else:
@@ -225,12 +226,3 @@ def _stage(sch: s_tir.Schedule, block: SBlockRV, target: tvm.target.Target) -> N
     analysis.vectorize(sch, last, analysis.lanes(target))
     if outer:
         sch.parallel(sch.fuse(*outer))
-
-
-def _inline_epilogue(sch: s_tir.Schedule, product: SBlockRV) -> SBlockRV | None:
-    """Inline the blocks behind the product into the last one; None if there is none."""
-    names = [str(sch.get(block).name_hint) for block in analysis.blocks(sch)]
-    behind = analysis.blocks(sch)[names.index(str(sch.get(product).name_hint)) + 1 :]
-    for block in behind[:-1]:
-        sch.compute_inline(block)
-    return behind[-1] if behind else None
