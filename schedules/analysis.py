@@ -100,3 +100,12 @@ def inline_behind(sch: s_tir.Schedule, block: SBlockRV) -> SBlockRV | None:
     for other in behind[:-1]:
         sch.compute_inline(other)
     return behind[-1] if behind else None
+
+
+def copy(sch: s_tir.Schedule, block: SBlockRV, target: tvm.target.Target) -> None:
+    """Schedule a block that copies (a padded operand, say) as a stage of its own."""
+    *outer, last = sch.get_loops(block)
+    count = elements(sch, [*outer, last])
+    vectorize(sch, last, lanes(target))
+    if outer and worth_threads(count):
+        sch.parallel(sch.fuse(*outer))

@@ -165,7 +165,7 @@ def apply(
     if found.packed not in (None, vectors * width):
         return None
     for producer in sch.get_producers(product):
-        _stage(sch, producer, target)
+        analysis.copy(sch, producer, target)
     epilogue = analysis.inline_behind(sch, product)
     if epilogue is None:
         epilogue = sch.cache_write(product, 0, "local")
@@ -218,11 +218,3 @@ def _registers(sch: s_tir.Schedule, product: SBlockRV, found: _Product, width: i
     sch.vectorize(n_vector)
     sch.unroll(m)
     sch.unroll(n_outer)
-
-
-def _stage(sch: s_tir.Schedule, block: SBlockRV, target: tvm.target.Target) -> None:
-    """A padded operand is a copy of its own."""
-    *outer, last = sch.get_loops(block)
-    analysis.vectorize(sch, last, analysis.lanes(target))
-    if outer:
-        sch.parallel(sch.fuse(*outer))
