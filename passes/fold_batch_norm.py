@@ -27,7 +27,7 @@ class _Fold(PyExprMutator):
         shape = [1] * x.ty.ndim
         shape[int(call.attrs.axis)] = -1
 
-        def constant(values: np.ndarray) -> relax.Constant:
+        def constant(values: np.ndarray) -> relax.Expr:
             return relax.const(values.reshape(shape).astype(np.float32), "float32")
 
         scaled = self.builder_.emit(relax.op.multiply(x, constant(factor)))
