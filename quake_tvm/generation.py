@@ -42,6 +42,11 @@ def fma(a: tir.Expr, b: tir.Expr, c: tir.Expr) -> tir.Expr:
     return tir.call_intrin("float32", "tirx.fma", a, b, c)
 
 
+def alloc(buffer: tir.Buffer) -> tir.Stmt:
+    """Make a buffer for the statements that follow in the same sequence."""
+    return tir.AllocBuffer(buffer)
+
+
 def make_attrs(**values: object) -> tvm.ir.Attrs:
     """Free-form operator attributes."""
     return tvm.ir.make_node("ir.DictAttrs", **values)

@@ -1,0 +1,232 @@
+"""Loops along rows, written out: what softmax, its relatives and the norms are made of.
+
+A row is walked in chunks of sixteen floats, whatever the target: element i belongs to virtual lane
+i mod 16 of an accumulator, and at the end the lanes are halved to one. Where the row's length is no
+multiple of sixteen, one more chunk ends with the row and counts only what the chunks before it have
+not seen. So every load and store is a whole vector, nothing is padded, and the bits depend neither
+on the vector width nor on the threads. Shorter rows have chunks of the largest power of two they
+hold; where the length is known only at run time and below sixteen, of one.
+
+These are statements, not tensor expressions: a schedule cannot say "read the last chunk again".
+Knows no target, no graph and no approximation; the caller brings the formulas.
+"""
+
+import math
+from collections.abc import Callable
+
+from .exponential import constant, let
+from .generation import alloc, fma, tir
+
+LANES = 16
+# Accumulators of a maximum, whose order means nothing, and of the norms' sums.
+WIDE = 4
+# From this many elements on the rows run on all cores.
+PARALLEL_ELEMENTS = 16384
+
+Expr, Stmt = tir.Expr, tir.Stmt
+Value = Callable[[Expr], Expr]
+
+
+def sequence(*statements: Stmt) -> Stmt:
+    """One after the other."""
+    flat: list[Stmt] = []
+    for each in statements:
+        flat.extend(each.seq if isinstance(each, tir.SeqStmt) else [each])
+    return tir.SeqStmt(flat) if len(flat) > 1 else flat[0]
+
+
+def local(size: int) -> tir.Buffer:
+    """Floats on the stack, which the compiler keeps in registers; :func:`alloc` makes them."""
+    return tir.decl_buffer((size,), "float32", "on_stack")
+
+
+def fixed(value: int | Expr) -> int | None:
+    """The value of a constant, None if it is known only at run time."""
+    return int(value) if isinstance(value, int | tir.IntImm) else None
+
+
+def loop(count: int | Expr, body: Callable[[Expr], Stmt], kind: int = tir.ForKind.SERIAL) -> Stmt:
+    """``for i in range(count)``; what runs once is no loop."""
+    dtype = str(count.ty.dtype) if isinstance(count, tir.Expr) else "int64"
+    if fixed(count) == 1:
+        return body(tir.const(0, dtype))
+    extent = count if isinstance(count, tir.Expr) else tir.const(count, dtype)
+    var = tir.Var("lane" if kind == tir.ForKind.VECTORIZED else "i", dtype)
+    return tir.For(var, tir.const(0, dtype), extent, kind, body(var))
+
+
+def rows(outer: list[int | Expr], length: int | Expr, body: Callable[..., Stmt]) -> Stmt:
+    """A body for every row, on all cores if there is enough to do."""
+    count: int | Expr = 1
+    for n in outer:
+        count = count * n
+    known = fixed(count) is not None and fixed(length) is not None
+    small = known and fixed(count) * fixed(length) < PARALLEL_ELEMENTS
+
+    def row(r: Expr) -> Stmt:
+        at: list[Expr] = []
+        for n in reversed(outer):
+            at.insert(0, r if len(at) == len(outer) - 1 else r % n)
+            r = r // n
+        return body(*at)
+
+    return loop(count, row, tir.ForKind.SERIAL if small else tir.ForKind.PARALLEL)
+
+
+def by_length(length: int | Expr, body: Callable[["Row"], Stmt]) -> Stmt:
+    """The body for rows of this length, twice if only the run knows whether they fill a chunk."""
+    n = fixed(length)
+    if n is not None:
+        return body(Row(length, min(LANES, 1 << max(n.bit_length() - 1, 0))))
+    long, short = body(Row(length, LANES)), body(Row(length, 1))
+    return tir.IfThenElse(length >= LANES, long, short)
+
+
+class Row:
+    """A row of some length in chunks of ``lanes``: builds the loops along it."""
+
+    def __init__(self, length: int | Expr, lanes: int) -> None:
+        self.length, self.lanes = length, lanes
+        self.chunks, self.rest = length // lanes, length % lanes
+
+    def vector(self, body: Callable[[Expr], Stmt], width: int | None = None) -> Stmt:
+        """All lanes at once."""
+        return loop(width or self.lanes, body, tir.ForKind.VECTORIZED)
+
+    def tail(self, body: Callable[[Expr, Expr], Stmt]) -> list[Stmt]:
+        """``body(element, lane)`` over the chunk that ends with the row, if one is left over."""
+        if fixed(self.rest) == 0 or self.lanes == 1:
+            return []
+        chunk = self.vector(lambda lane: body(self.length - self.lanes + lane, lane))
+        return [chunk if fixed(self.rest) else tir.IfThenElse(self.rest > 0, chunk)]
+
+    def new_in_tail(self, lane: Expr) -> Expr:
+        """Whether the tail's lane holds an element that no chunk before it held."""
+        return lane >= self.lanes - self.rest
+
+    def whole(self, body: Callable[[Expr], Stmt]) -> Stmt:
+        """A body over the elements of all chunks but the tail."""
+        return loop(
+            self.chunks, lambda c: self.vector(lambda lane: body(c * self.lanes + lane))
+        )
+
+    def each(self, body: Callable[[Expr], Stmt]) -> Stmt:
+        """A body over all elements, some of which the tail visits again."""
+        return sequence(self.whole(body), *self.tail(lambda i, _: body(i)))
+
+    def reduce(
+        self,
+        value: Value,
+        step: Callable[[Expr, Expr], Expr],
+        combine: Callable[[Expr, Expr], Expr],
+        start: Expr,
+        neutral: Expr | None = None,
+        wide: int = WIDE,
+    ) -> tuple[list[Stmt], Expr]:
+        """Reduce the row.
+
+        Parameters
+        ----------
+        value
+            The element at an index.
+        step : callable
+            (accumulator, element) to accumulator.
+        combine : callable
+            Two accumulators to one.
+        start : Expr
+            An empty accumulator.
+        neutral : Expr, optional
+            An element that changes nothing; None where seeing one twice does no harm.
+        wide : int
+            Accumulators side by side.
+
+        Returns
+        -------
+        list of Stmt, Expr
+            What computes it, and the result.
+        """
+        lanes = self.lanes
+        into = local(lanes * wide)
+
+        def accumulate(offset: int, element: Expr, lane: Expr) -> Stmt:
+            at = [offset + lane]
+            return tir.BufferStore(into, step(into[offset + lane], element), at)
+
+        def chunk(c: Expr, accumulator: int) -> Stmt:
+            return self.vector(
+                lambda lane: accumulate(accumulator * lanes, value(c * lanes + lane), lane)
+            )
+
+        def unseen(i: Expr, lane: Expr) -> Stmt:
+            element = value(i)
+            if neutral is not None:
+                element = tir.Select(self.new_in_tail(lane), element, neutral)
+            return accumulate(0, element, lane)
+
+        steps = [
+            alloc(into),
+            *(
+                self.vector(lambda lane, u=u: tir.BufferStore(into, start, [u * lanes + lane]))
+                for u in range(wide)
+            ),
+        ]
+        blocks = self.chunks // wide
+        if fixed(blocks) != 0:
+            steps.append(
+                loop(blocks, lambda b: sequence(*(chunk(b * wide + u, u) for u in range(wide))))
+            )
+        if fixed(self.chunks % wide) != 0:
+            steps.append(loop(self.chunks % wide, lambda c: chunk(blocks * wide + c, 0)))
+        steps.extend(self.tail(unseen))
+        more, total = self.halve(into, lanes * wide, combine)
+        return [*steps, *more], total
+
+    def halve(
+        self, wide: tir.Buffer, width: int, combine: Callable[[Expr, Expr], Expr]
+    ) -> tuple[list[Stmt], Expr]:
+        """Combine an accumulator's halves until one value is left."""
+        steps = []
+        while width > 1:
+            width //= 2
+            half = local(width)
+            steps.append(alloc(half))
+            for start in range(0, width, self.lanes):
+
+                def both(
+                    lane: Expr,
+                    start: int = start,
+                    half: tir.Buffer = half,
+                    wide: tir.Buffer = wide,
+                    width: int = width,
+                ) -> Stmt:
+                    low = start + lane
+                    return tir.BufferStore(half, combine(wide[low], wide[low + width]), [low])
+
+                steps.append(self.vector(both, min(width, self.lanes)))
+            wide = half
+        return steps, wide[0]
+
+
+def maximum(r: Row, value: Value) -> tuple[list[Stmt], Expr]:
+    """The largest element; anything for a row with a NaN."""
+    return r.reduce(value, tir.max, tir.max, constant(-math.inf))
+
+
+def total(r: Row, value: Value, wide: int = 1) -> tuple[list[Stmt], Expr]:
+    """The sum."""
+    return r.reduce(value, lambda a, x: a + x, lambda a, b: a + b, constant(0), constant(0), wide)
+
+
+def squares(r: Row, value: Value) -> tuple[list[Stmt], Expr]:
+    """The sum of squares, each square added unrounded."""
+
+    def step(a: Expr, x: Expr) -> Expr:
+        return let(x, lambda x: fma(x, x, a))
+
+    return r.reduce(value, step, lambda a, b: a + b, constant(0), constant(0))
+
+
+def kept(value: Expr) -> tuple[list[Stmt], Expr]:
+    """A number a row, computed once."""
+    where = local(1)
+    return [alloc(where), tir.BufferStore(where, value, [0])], where[0]
