@@ -18,6 +18,7 @@ from . import onnx_import
 from .errors import QuakeError
 from .model import DESCRIPTION, Input, Model
 from .options import Options
+from .ownership import owned_outputs
 from .passes.pipeline import graph_passes, machine_passes
 from .passes.quake import QuAKE
 from .report import report
@@ -96,6 +97,7 @@ def _build(
         description = json.dumps(
             {
                 "inputs": [asdict(i) for i in _inputs(mod)],
+                "owned": owned_outputs(scheduled),
                 "report": json.loads(summary.to_json()),
                 "options": {
                     "target": str(target),
