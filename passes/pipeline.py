@@ -1,6 +1,7 @@
 """The order of everything between an imported module and the virtual machine's code.
 
-1. QuAKE: nonlinearities to bit manipulation.
+1. QuAKE: nonlinearities to bit manipulation. Between its two halves reshapes sink: before, they
+   would change what is recognised; after, kernels of one shape stand in their way.
 2. Constant weights into panels; TVM's legalization of the rest, constant folding, operator fusion.
 3. The schedule rules.
 4. TVM's lowering to the virtual machine.
@@ -11,21 +12,39 @@ from typing import Any
 import tvm
 from tvm.relax.backend.cpu_generic import pipeline as cpu_generic
 
+from quake_tvm.options import Options
 from quake_tvm.schedules import ScheduleKernels, matmul
 
+from . import quake
 from .pack_weights import PackWeights
-from .quake import QuAKE
+from .sink_reshapes import SinkReshapes
 
 
-def graph_passes(target: tvm.target.Target, **options: Any) -> list[tvm.transform.Pass]:
-    """Phases 1 to 3: from an imported module to scheduled kernels."""
+@tvm.transform.module_pass(opt_level=0, name="LowerNonlinearities")
+class LowerNonlinearities:
+    """Phase 1. Takes the options of :class:`quake_tvm.QuAKE`."""
+
+    def __init__(self, **options: Any) -> None:
+        self.options = Options.parse(**options)
+
+    def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
+        """Recognise, sink, lower."""
+        return quake.lower(SinkReshapes()(quake.recognize(mod, self.options)), self.options)
+
+
+def kernel_passes(target: tvm.target.Target) -> list[tvm.transform.Pass]:
+    """Phases 2 and 3: to scheduled kernels."""
     return [
-        QuAKE(**options),
         PackWeights(lambda columns: matmul.panel(columns, target)),
         *cpu_generic.library_dispatch_passes(target),
         *cpu_generic.legalize_passes(target),
         ScheduleKernels(target),
     ]
+
+
+def graph_passes(target: tvm.target.Target, **options: Any) -> list[tvm.transform.Pass]:
+    """Phases 1 to 3: from an imported module to scheduled kernels."""
+    return [LowerNonlinearities(**options), *kernel_passes(target)]
 
 
 def machine_passes(target: tvm.target.Target) -> list[tvm.transform.Pass]:
@@ -44,7 +63,7 @@ def pipeline(target: tvm.target.Target | str | dict, **options: Any) -> tvm.tran
     target : tvm.target.Target, dict or str
         What ``quake_tvm.target`` takes.
     **options
-        Those of :class:`QuAKE`.
+        Those of :class:`quake_tvm.QuAKE`.
 
     Raises
     ------

@@ -19,8 +19,7 @@ from .errors import QuakeError
 from .model import DESCRIPTION, Input, Model
 from .options import Options
 from .ownership import owned_outputs
-from .passes.pipeline import graph_passes, machine_passes
-from .passes.quake import QuAKE
+from .passes.pipeline import LowerNonlinearities, kernel_passes, machine_passes
 from .report import report
 from .targets import target as resolve_target
 
@@ -91,8 +90,8 @@ def _build(
     mod: tvm.IRModule, target: tvm.target.Target, checked: Options, options: dict[str, Any]
 ) -> Model:
     with target:
-        lowered = QuAKE(**options)(mod)
-        scheduled = tvm.transform.Sequential(graph_passes(target, **options))(lowered)
+        lowered = LowerNonlinearities(**options)(mod)
+        scheduled = tvm.transform.Sequential(kernel_passes(target))(lowered)
         summary = report(lowered, checked, scheduled)
         description = json.dumps(
             {
