@@ -1,7 +1,9 @@
 """Arrays go in and come out uncopied where they may, and every result is its caller's own."""
 
+import functools
 import gc
 import itertools
+import timeit
 
 import numpy as np
 import pytest
@@ -152,3 +154,11 @@ def test_results_are_the_callers_own(formula, owned):
     for y, k in zip(model.run(x), kept, strict=True):
         np.testing.assert_array_equal(y, k)
     assert model._owned == owned
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_call_costs_little(count):
+    model = compiled(lambda *xs: op.nn.relu(functools.reduce(op.add, xs)), *[SHAPE] * count)
+    xs = [placed(0), placed(16), read_only()][:count]
+    calls = min(timeit.repeat(lambda: model.run(*xs), number=200, repeat=20)) / 200
+    assert calls - min(model.benchmark(*xs, number=200, repeat=20)) < 20e-6

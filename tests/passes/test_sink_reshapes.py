@@ -260,10 +260,17 @@ def test_other_dtypes(dtype):
     np.testing.assert_array_equal(run(SinkReshapes()(mod), x), run(mod, x))
 
 
-def test_bits_are_kept():
+@pytest.mark.parametrize("method", ["exact", "quake2", "quake5"])
+def test_bits_are_kept(method):
     x = RNG.normal(size=X).astype(np.float32)
-    mod = module(linears, X)
-    np.testing.assert_array_equal(run(SinkReshapes()(mod), x), run(mod, x))
+    mod = module(lambda x: nn.softmax(batched(once(flat(linears(x))) / c(8))), X)
+    without = run(quake_tvm.QuAKE(method)(mod), x)
+    executable = tvm.compile(
+        mod, quake_tvm.target(), relax_pipeline=quake_tvm.pipeline("native", method=method)
+    )
+    machine = relax.VirtualMachine(executable, tvm.cpu())
+    np.testing.assert_array_equal(machine["main"](tvm.runtime.tensor(x)).numpy(), without)
+    np.testing.assert_array_equal(quake_tvm.compile(mod, method=method).run(x)[0], without)
 
 
 def kernels(mod: tvm.IRModule) -> set[str]:
