@@ -15,7 +15,7 @@ from quake_tvm import compute
 from quake_tvm.operators import OPERATORS
 from quake_tvm.options import Options
 
-from .graph import functions, op_name
+from .legalize import legalize
 from .quake_ops import PREFIX, attributes_of
 from .quake_ops import call as quake_call
 
@@ -86,10 +86,6 @@ def _with_axis_last(builder: relax.BlockBuilder, call: relax.Call, operator: str
 
 def lower(mod: tvm.IRModule, options: Options) -> tvm.IRModule:
     """Legalize the module's ``quake`` operators and what hides exponentials, nothing else."""
-    present: set[str] = set()
-    for _, function in functions(mod):
-        relax.analysis.post_order_visit(function, lambda e: present.add(op_name(e)))
-    present.discard("")
 
     def legalize_hiding(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
         choice = options.choose("exp", str(call.args[0].ty.dtype))
@@ -98,10 +94,5 @@ def lower(mod: tvm.IRModule, options: Options) -> tvm.IRModule:
             return call
         return call.op.get_attr("FLegalize")(builder, call)
 
-    legalize = dict.fromkeys((name for name in present if name.startswith(PREFIX)), _legalize)
-    legalize |= dict.fromkeys(present & HIDING, legalize_hiding)
-    if not legalize:
-        return mod
-    return relax.transform.LegalizeOps(
-        customize_legalize_map=legalize, skip_ops=sorted(present - legalize.keys())
-    )(mod)
+    ours = dict.fromkeys((PREFIX + name for name in OPERATORS), _legalize)
+    return legalize(mod, ours | dict.fromkeys(HIDING, legalize_hiding))

@@ -11,21 +11,34 @@ import numpy as np
 import tvm
 from tvm import relax, te
 
-from .graph import functions, op_name
+from quake_tvm.generation import tir
+from quake_tvm.schedules.matmul import panel_of, within_panel
+
+from .legalize import legalize
 
 # TVM's kOutEWiseFusable: what follows may be fused behind it.
-_FUSABLE = {"op_pattern": 4}
+FUSABLE = {"op_pattern": 4}
+# Width of a panel for numbers of rows (None if unknown) and columns; None: leave it alone.
+Panel = Callable[[int | None, int], int | None]
 
 
-def packed_matmul(x: te.Tensor, w: te.Tensor) -> te.Tensor:
-    """x (.., k) times w (n/p, k, p), the packed form of (k, n)."""
-    panels, depth, width = w.shape
+def packed_matmul(x: te.Tensor, w: te.Tensor, columns: int) -> te.Tensor:
+    """x (.., k) times w (n/p, k, p), the packed form of (k, columns)."""
+    _, depth, width = (int(n) for n in w.shape)
     k = te.reduce_axis((0, depth), "k")
-    return te.compute(
-        (*x.shape[:-1], panels * width),
-        lambda *i: te.sum(x(*i[:-1], k) * w(i[-1] // width, k, i[-1] % width), axis=k),
-        name="packed_matmul",
-    )
+
+    def element(*i: tir.Expr) -> tir.Expr:
+        j = i[-1]
+        return te.sum(x(*i[:-1], k) * w(panel_of(j, width), k, within_panel(j, width, columns)), k)
+
+    return te.compute((*x.shape[:-1], columns), element, name="packed_matmul")
+
+
+def panels(weights: np.ndarray, width: int) -> np.ndarray:
+    """(.., n) as (n/width, .., width); the last panel ends with the last column."""
+    columns = weights.shape[-1]
+    starts = np.minimum(np.arange(0, columns, width), columns - width)
+    return np.ascontiguousarray(np.stack([weights[..., s : s + width] for s in starts]))
 
 
 @tvm.transform.module_pass(opt_level=0, name="PackWeights")
@@ -35,23 +48,15 @@ class PackWeights:
     Parameters
     ----------
     panel : callable
-        The width of a panel for a number of columns, None to leave the product alone.
+        Says how wide panels are.
     """
 
-    def __init__(self, panel: Callable[[int], int | None]) -> None:
+    def __init__(self, panel: Panel) -> None:
         self.panel = panel
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         """Legalize such products, nothing else."""
-        present: set[str] = set()
-        for _name, function in functions(mod):
-            relax.analysis.post_order_visit(function, lambda e: present.add(op_name(e)))
-        if "relax.matmul" not in present:
-            return mod
-        return relax.transform.LegalizeOps(
-            customize_legalize_map={"relax.matmul": self._legalize},
-            skip_ops=sorted(present - {"relax.matmul", ""}),
-        )(mod)
+        return legalize(mod, {"relax.matmul": self._legalize})
 
     def _legalize(self, builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
         x, w = call.args
@@ -61,11 +66,15 @@ class PackWeights:
             return call
         values = w.value.numpy()
         depth, columns = values.shape
-        width = self.panel(columns)
+        rows = x.ty.shape[-2]
+        width = self.panel(int(rows) if hasattr(rows, "value") else None, columns)
         if width is None or depth == 0:
             return call
-        panels = values.reshape(depth, columns // width, width).transpose(1, 0, 2)
-        packed = relax.const(np.ascontiguousarray(panels), "float32")
         return builder.call_te(
-            packed_matmul, x, packed, primfunc_name_hint="matmul", primfunc_attrs=_FUSABLE
+            packed_matmul,
+            x,
+            relax.const(panels(values, width), "float32"),
+            columns,
+            primfunc_name_hint="matmul",
+            primfunc_attrs=FUSABLE,
         )

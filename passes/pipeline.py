@@ -1,10 +1,11 @@
 """The order of everything between an imported module and the virtual machine's code.
 
-1. QuAKE: nonlinearities to bit manipulation. Between its two halves reshapes sink: before, they
+1. Batch norms folded, convolutions with channels last.
+2. QuAKE: nonlinearities to bit manipulation. Between its two halves reshapes sink: before, they
    would change what is recognised; after, kernels of one shape stand in their way.
-2. Constant weights into panels; TVM's legalization of the rest, constant folding, operator fusion.
-3. The schedule rules.
-4. TVM's lowering to the virtual machine.
+3. Constant weights into panels; TVM's legalization of the rest, constant folding, operator fusion.
+4. The schedule rules.
+5. TVM's lowering to the virtual machine.
 """
 
 from typing import Any
@@ -16,13 +17,17 @@ from quake_tvm.options import Options
 from quake_tvm.schedules import ScheduleKernels, matmul
 
 from . import quake
+from .channels_last import ChannelsLast
+from .fold_batch_norm import FoldBatchNorm
+from .pack_convolutions import PackConvolutions
+from .pack_transposed_convolutions import PackTransposedConvolutions
 from .pack_weights import PackWeights
 from .sink_reshapes import SinkReshapes
 
 
 @tvm.transform.module_pass(opt_level=0, name="LowerNonlinearities")
 class LowerNonlinearities:
-    """Phase 1. Takes the options of :class:`quake_tvm.QuAKE`."""
+    """Phase 2. Takes the options of :class:`quake_tvm.QuAKE`."""
 
     def __init__(self, **options: Any) -> None:
         self.options = Options.parse(**options)
@@ -32,10 +37,21 @@ class LowerNonlinearities:
         return quake.lower(SinkReshapes()(quake.recognize(mod, self.options)), self.options)
 
 
+def lowering_passes(**options: Any) -> list[tvm.transform.Pass]:
+    """Phases 1 and 2: what pays only while nothing is lowered yet, then the nonlinearities."""
+    return [FoldBatchNorm(), ChannelsLast(), LowerNonlinearities(**options)]
+
+
 def kernel_passes(target: tvm.target.Target) -> list[tvm.transform.Pass]:
-    """Phases 2 and 3: to scheduled kernels."""
+    """Phases 3 and 4: to scheduled kernels."""
+
+    def panel(rows: int | None, columns: int) -> int | None:
+        return matmul.panel(rows, columns, target)
+
     return [
-        PackWeights(lambda columns: matmul.panel(columns, target)),
+        PackConvolutions(panel),
+        PackTransposedConvolutions(panel),
+        PackWeights(panel),
         *cpu_generic.library_dispatch_passes(target),
         *cpu_generic.legalize_passes(target),
         ScheduleKernels(target),
@@ -43,12 +59,12 @@ def kernel_passes(target: tvm.target.Target) -> list[tvm.transform.Pass]:
 
 
 def graph_passes(target: tvm.target.Target, **options: Any) -> list[tvm.transform.Pass]:
-    """Phases 1 to 3: from an imported module to scheduled kernels."""
-    return [LowerNonlinearities(**options), *kernel_passes(target)]
+    """Phases 1 to 4: from an imported module to scheduled kernels."""
+    return [*lowering_passes(**options), *kernel_passes(target)]
 
 
 def machine_passes(target: tvm.target.Target) -> list[tvm.transform.Pass]:
-    """Phase 4: from scheduled kernels to what the virtual machine runs."""
+    """Phase 5: from scheduled kernels to what the virtual machine runs."""
     return [
         *cpu_generic.dataflow_lower_passes(target),
         *cpu_generic.finalize_passes(target),

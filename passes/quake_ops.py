@@ -17,6 +17,8 @@ from quake_tvm.operators import OPERATORS
 from .graph import op_name
 
 PREFIX = "quake."
+# Element-wise operators take any layout, as TVM's own do.
+_LAYOUT, _ANY = "FRelaxInferLayout", "relax.sigmoid"
 
 
 def _infer_type(call: relax.Call, _: relax.BlockBuilder) -> relax.Type:
@@ -33,6 +35,8 @@ for _name, _row in OPERATORS.items():
         register_op(PREFIX + _name, _row.formula)
         tvm.ir.register_op_attr(PREFIX + _name, "FInferType", _infer_type)
         tvm.ir.register_op_attr(PREFIX + _name, "FPurity", True)
+        if _row.elementwise:
+            tvm.ir.register_op_attr(PREFIX + _name, _LAYOUT, tvm.ir.Op.get(_ANY).get_attr(_LAYOUT))
 
 
 def call(operator: str, *args: relax.Expr, **attributes: Any) -> relax.Call:

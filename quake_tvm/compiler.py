@@ -19,7 +19,7 @@ from .errors import QuakeError
 from .model import DESCRIPTION, Input, Model
 from .options import Options
 from .ownership import owned_outputs
-from .passes.pipeline import LowerNonlinearities, kernel_passes, machine_passes
+from .passes.pipeline import kernel_passes, lowering_passes, machine_passes
 from .report import report
 from .targets import target as resolve_target
 
@@ -90,7 +90,7 @@ def _build(
     mod: tvm.IRModule, target: tvm.target.Target, checked: Options, options: dict[str, Any]
 ) -> Model:
     with target:
-        lowered = LowerNonlinearities(**options)(mod)
+        lowered = tvm.transform.Sequential(lowering_passes(**options))(mod)
         scheduled = tvm.transform.Sequential(kernel_passes(target))(lowered)
         summary = report(lowered, checked, scheduled)
         description = json.dumps(

@@ -10,10 +10,10 @@ from tvm import s_tir
 
 from quake_tvm.generation import tir
 
-from . import elementwise, exact_softmax, fallback, matmul, reduction, rows
+from . import depthwise, elementwise, exact_softmax, fallback, matmul, pooling, reduction, rows
 from .fence import fence_products
 
-RULES = (matmul, rows, exact_softmax, elementwise, reduction, fallback)
+RULES = (matmul, depthwise, rows, exact_softmax, elementwise, reduction, pooling, fallback)
 # The attribute that names the rule, for the report.
 RULE = "quake.rule"
 

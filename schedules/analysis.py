@@ -47,10 +47,14 @@ def same(a: list[tir.Expr], b: list[tir.Expr]) -> bool:
     return len(a) == len(b) and all(map(tvm_ffi.structural_equal, a, b))
 
 
+def constant(value: int | tir.Expr) -> int | None:
+    """The value of a constant integer, None if symbolic."""
+    return int(value) if isinstance(value, int | tir.IntImm) else None
+
+
 def extent(sch: s_tir.Schedule, loop: LoopRV) -> int | None:
     """The loop's constant extent, None if symbolic."""
-    value = sch.get(loop).extent
-    return int(value) if isinstance(value, int | tir.IntImm) else None
+    return constant(sch.get(loop).extent)
 
 
 def elements(sch: s_tir.Schedule, loops: list[LoopRV]) -> int | None:
@@ -87,3 +91,21 @@ def peel(sch: s_tir.Schedule, loop: LoopRV) -> None:
     sch.annotate(loop, "pragma_loop_partition_hint", 1)
     # A loop of one step that bears no annotation is replaced by a 32-bit 0, whatever its type.
     sch.annotate(loop, "quake.peeled", 1)
+
+
+def inline_behind(sch: s_tir.Schedule, block: SBlockRV) -> SBlockRV | None:
+    """Inline the blocks behind this one into the last of them; None if there is none."""
+    names = [str(sch.get(b).name_hint) for b in blocks(sch)]
+    behind = blocks(sch)[names.index(str(sch.get(block).name_hint)) + 1 :]
+    for other in behind[:-1]:
+        sch.compute_inline(other)
+    return behind[-1] if behind else None
+
+
+def copy(sch: s_tir.Schedule, block: SBlockRV, target: tvm.target.Target) -> None:
+    """Schedule a block that copies (a padded operand, say) as a stage of its own."""
+    *outer, last = sch.get_loops(block)
+    count = elements(sch, [*outer, last])
+    vectorize(sch, last, lanes(target))
+    if outer and worth_threads(count):
+        sch.parallel(sch.fuse(*outer))

@@ -1,130 +1,220 @@
-"""Matrix products with their whole epilogue: a register tile, the epilogue while it is hot.
+"""Products with their whole epilogue: a register tile, the epilogue while it is hot.
+
+``c[.., i, .., j] += a[.., i, .., k..] * b[.., k.., j]``: matrix products, batched or not, and
+convolutions with channels last, whose rows are pixels and whose k runs over window and channels.
 
 1. Inline the epilogue into its last block.
-2. Walk panels of columns outermost, on all cores, each copied together once if it is used often
-   enough: a weight larger than the cache is read once, and in order.
-3. Within a panel tiles of rows by vectors of columns, accumulated in registers over all of k.
-4. Write each tile through the epilogue once.
+2. Tiles of rows by vectors of columns, accumulated in registers over all of k. The larger operand
+   is walked outermost, so that it is read once; the outer loops run on all cores. A right operand
+   that is neither packed nor used seldom is copied together a panel of columns at a time.
+3. Write each tile through the epilogue once.
+4. The last tile of a row or column overlaps the one before.
 
 k is not split into partial sums, so an element's bits are those of the plain loop.
 """
 
+import math
+from dataclasses import dataclass
+
 import tvm
+import tvm_ffi
 from tvm import s_tir
-from tvm.s_tir.schedule import SBlockRV
+from tvm.s_tir.schedule import LoopRV, SBlockRV
 
 from quake_tvm.generation import tir
 
 from . import analysis
+from .overlap import OVERLAP, overlap_tiles
 from .x86 import TILES
 
 # From this many rows on, copying a panel of columns together pays.
 PACK_ROWS = 32
 
 
-def panel(columns: int, target: tvm.target.Target) -> int | None:
-    """Columns of a tile, which is a panel of packed weights; None where no tile fits."""
-    tile = _tile(columns, analysis.lanes(target))
-    return None if tile is None else tile[1] * analysis.lanes(target)
+def panel(rows: int | None, columns: int, target: tvm.target.Target) -> int | None:
+    """Columns of a tile, which is a panel of packed weights; None if they fill no vector."""
+    return None if columns < 4 else math.prod(_tile(rows, columns, analysis.lanes(target))[1:])
 
 
-def _tile(columns: int, width: int) -> tuple[int, int] | None:
-    """(rows, vectors) of the best register tile whose vectors divide the columns."""
-    return next((t for t in TILES[width] if columns and columns % (width * t[1]) == 0), None)
+def _tile(
+    rows: int | None, columns: int, width: int, packed: int | None = None
+) -> tuple[int, int, int]:
+    """(rows, vectors, lanes) of the register tile that computes the product in the fewest steps."""
+    lanes = min(width, 1 << (columns.bit_length() - 1))
+    best, found = math.inf, (1, 1, lanes)
+    for vectors, most in TILES[width].items():
+        if vectors * lanes > columns or packed not in (None, vectors * lanes):
+            continue
+        height = most if rows is None else -(-rows // -(-rows // most))
+        count = (1 / height if rows is None else -(-rows // height)) * -(-columns // (vectors * lanes))
+        # Multiply-adds, loads, and never faster than a chain of dependent additions.
+        cost = count * max(height * vectors + (height + vectors) / 4, 8)
+        if cost < best * 0.999:
+            best, found = cost, (height, vectors, lanes)
+    return found
 
 
-def _product(sch: s_tir.Schedule, blocks: list[SBlockRV]) -> tuple[SBlockRV, int | None] | None:
-    """The one reduction block, if it is c[.., i, j] += a[.., i, k] * b[.., k, j].
+@dataclass(frozen=True)
+class _Product:
+    """The product's block and the places of its row and column among its spatial iterators."""
 
-    With it the width of b's panels, if it is packed: b[j // p, k, j % p].
-    """
+    block: SBlockRV
+    row: int
+    column: int
+    # Places of the outer iterators on which b depends, and of the others.
+    batch: tuple[int, ...]
+    free: tuple[int, ...]
+    packed: int | None
+    rows_larger: bool
+
+
+def _mentions(indices: list[tir.Expr], variable: tir.Var) -> bool:
+    found: list[bool] = []
+
+    def see(var: tir.Var) -> None:
+        found.append(var.same_as(variable))
+
+    for index in indices:
+        tvm_ffi.structural_walk(index, (tir.Var, see))
+    return any(found)
+
+
+def _product(sch: s_tir.Schedule, blocks: list[SBlockRV]) -> _Product | None:
+    """The one reduction block, if it is such a product."""
     reductions = [b for b in blocks if "R" in analysis.kinds(sch, b)]
     if len(reductions) != 1:
         return None
     block = sch.get(reductions[0])
-    if not analysis.kinds(sch, reductions[0]).endswith("SSR") or len(block.reads) != 2:
+    kinds = analysis.kinds(sch, reductions[0])
+    if kinds.lstrip("S").strip("R") or kinds.count("S") < 2 or len(block.reads) != 2:
         return None
-    *_, i, j, k = (v.var for v in block.iter_vars)
+    spatial = [v.var for v in block.iter_vars][: kinds.count("S")]
+    extents = [v.dom.extent for v in block.iter_vars][: len(spatial)]
+    a, b, c = ([r.min for r in access.region] for access in (*block.reads, block.writes[0]))
+    if not analysis.same(c, spatial) or _mentions(a, spatial[-1]):
+        return None
+    column = len(spatial) - 1
+    packed = _panels(b, spatial[column], block.reads[1].source.shape, extents[column])
+    if packed is None:
+        return None
+    outer = range(column)
+    batch = tuple(n for n in outer if _mentions(b, spatial[n]))
+    free = [n for n in outer if n not in batch]
+    if not free:
+        return None
+    # The innermost dimension that fills a tile, or else the longest.
+    sizes = {n: analysis.constant(extents[n]) for n in free}
+    long = [n for n in free if sizes[n] is None or sizes[n] >= 4]
+    row = long[-1] if long else max(free, key=lambda n: (sizes[n], n))
+    elements = [
+        math.prod(analysis.constant(n) or 64 for n in access.source.shape) for access in block.reads
+    ]
+    return _Product(
+        reductions[0],
+        row,
+        column,
+        batch,
+        tuple(n for n in free if n != row),
+        packed or None,
+        elements[0] > elements[1],
+    )
 
-    accesses = [*block.reads, block.writes[0]]
-    last_two = [[r.min for r in access.region][-2:] for access in accesses]
-    if all(map(analysis.same, last_two, [[i, k], [k, j], [i, j]])):
-        return reductions[0], None
-    weights = block.reads[1]
-    width = weights.source.shape[-1]
-    packed = [j // width, k, j % width]
-    in_panels = analysis.same([r.min for r in weights.region], packed)
-    if in_panels and all(map(analysis.same, last_two[::2], [[i, k], [i, j]])):
-        return reductions[0], int(width)
-    return None
+
+def _panels(
+    b: list[tir.Expr], column: tir.Var, shape: list[tir.Expr], columns: tir.Expr
+) -> int | None:
+    """The width of b's panels, 0 if b is a plain matrix with columns last, None if neither."""
+    *others, last = b
+    along = [n for n, index in enumerate(others) if _mentions([index], column)]
+    if last.same_as(column):
+        return None if along else 0
+    width, count = analysis.constant(shape[-1]), analysis.constant(columns)
+    if width is None or count is None or len(along) != 1:
+        return None
+    wanted = [panel_of(column, width), within_panel(column, width, count)]
+    return width if analysis.same([others[along[0]], last], wanted) else None
+
+
+def panel_of(column: tir.Expr, width: int) -> tir.Expr:
+    """The panel that holds a column: panels are ``width`` columns wide."""
+    return column // width
+
+
+def within_panel(column: tir.Expr, width: int, columns: int) -> tir.Expr:
+    """A column's place in its panel; the last panel ends with the last of the ``columns``."""
+    if columns % width == 0:
+        return column % width
+    return column - tir.min(column // width * width, columns - width)
 
 
 def apply(
     function: tir.PrimFunc, target: tvm.target.Target, tunable: bool
 ) -> s_tir.Schedule | None:
-    """Schedule one matrix product, batched or not, and what is fused behind it."""
+    """Schedule one product and what is fused around it."""
     sch = analysis.start(function)
     blocks = analysis.blocks(sch)
     found = _product(sch, blocks) if blocks else None
-    if found is None or sch.get_producers(found[0]):
+    if found is None:
         return None
-    product, packed_width = found
-    *_, m, n, _ = sch.get_loops(product)
-    width = analysis.lanes(target)
-    columns, rows = analysis.extent(sch, n), analysis.extent(sch, m)
-    tile = _tile(columns or 0, width)
-    if tile is None or rows == 0 or packed_width not in (None, tile[1] * width):
+    product = found.block
+    loops = sch.get_loops(product)
+    rows, columns = (analysis.extent(sch, loops[n]) for n in (found.row, found.column))
+    if not columns or rows == 0 or analysis.elements(sch, loops) == 0:
         return None
-    tile_rows, vectors = tile
-    epilogue = _inline_epilogue(sch, product)
+    tile_rows, vectors, width = _tile(rows, columns, analysis.lanes(target), found.packed)
+    if found.packed not in (None, vectors * width):
+        return None
+    for producer in sch.get_producers(product):
+        analysis.copy(sch, producer, target)
+    epilogue = analysis.inline_behind(sch, product)
     if epilogue is None:
         epilogue = sch.cache_write(product, 0, "local")
     else:
         sch.set_scope(product, 0, "local")
-    *batch, m, n, k = sch.get_loops(product)
-    count = analysis.elements(sch, [*batch, m, n])
     own = sch.get_loops(epilogue)
-    if len(own) != len(batch) + 2:
+    if len(own) != found.column + 1:
         return None
-    *batch, i, j = own
-    i_outer, i_inner = sch.split(i, [None, min(tile_rows, rows or tile_rows)])
-    j_outer, j_inner = sch.split(j, [None, vectors * width])
-    used_often = packed_width is None and (rows is None or rows >= PACK_ROWS)
-    packed = sch.cache_read(product, 1, "global") if used_often else None
-    sch.reorder(*batch, j_outer, i_outer, i_inner, j_inner)
-    if rows is None or rows % tile_rows:
+    count = analysis.elements(sch, own)
+    uses = analysis.elements(sch, [own[n] for n in (found.row, *found.free)])
+    i_outer, i_inner = sch.split(own[found.row], [None, tile_rows])
+    j_outer, j_inner = sch.split(own[found.column], [None, vectors * width])
+    batch, free = [own[n] for n in found.batch], [own[n] for n in found.free]
+    copied = not found.packed and (uses is None or uses >= PACK_ROWS)
+    if found.rows_larger and not copied and rows is not None:
+        shared, walked = [*batch, *free, i_outer], [j_outer]
+    else:
+        shared, walked = [*batch, j_outer], [*free, i_outer]
+    copy = sch.cache_read(product, 1, "global") if copied else None
+    sch.reorder(*shared, *walked, i_inner, j_inner)
+    if rows is None:
         analysis.peel(sch, i_outer)
-    outer = sch.fuse(*batch, j_outer)
+    for block in (product, epilogue, copy):
+        if block is not None:
+            sch.annotate(block, OVERLAP, 1)
+    outer = sch.fuse(*shared)
     if analysis.worth_threads(None if count is None else count * 8):
         sch.parallel(outer)
-    sch.compute_at(product, i_outer, preserve_unit_loops=True)
-    if packed is not None:
-        sch.compute_at(packed, outer, preserve_unit_loops=True)
-        *_, columns = sch.get_loops(packed)
-        sch.vectorize(sch.split(columns, [None, width])[1])
-    *_, m, n, k = sch.get_loops(product)
-    n_vector = sch.split(n, [None, width])
-    sch.reorder(k, m, *n_vector)
-    sch.vectorize(n_vector[1])
-    sch.unroll(m)
-    sch.unroll(n_vector[0])
-    init = sch.decompose_reduction(product, k)
-    *_, m, n, vector = sch.get_loops(init)
-    sch.vectorize(vector)
-    sch.unroll(m)
-    sch.unroll(n)
+    sch.compute_at(product, walked[-1], preserve_unit_loops=True)
+    if copy is not None:
+        sch.compute_at(copy, outer, preserve_unit_loops=True)
+        *_, along = sch.get_loops(copy)
+        sch.vectorize(sch.split(along, [None, width])[1])
+    _registers(sch, product, found, width)
     sch.vectorize(sch.split(j_inner, [None, width])[1])
-    return sch
+    return analysis.start(overlap_tiles(sch.mod["main"]))
 
 
-def _inline_epilogue(sch: s_tir.Schedule, product: SBlockRV) -> SBlockRV | None:
-    """Inline the blocks behind the product into the last one; None if there is none."""
-    last = None
-    for block in analysis.blocks(sch):
-        if sch.get(block).name_hint == sch.get(product).name_hint:
-            continue
-        if sch.get_consumers(block):
-            sch.compute_inline(block)
-        else:
-            last = block
-    return last
+def _registers(sch: s_tir.Schedule, product: SBlockRV, found: _Product, width: int) -> None:
+    """Within a tile: k outermost, all rows and vectors unrolled inside."""
+    inner = sch.get_loops(product)[-len(sch.get(product).iter_vars) :]
+    m, n, depth = inner[found.row], inner[found.column], inner[found.column + 1 :]
+    n_outer, n_vector = sch.split(n, [None, width])
+    sch.reorder(*depth, m, n_outer, n_vector)
+    sch.vectorize(n_vector)
+    sch.unroll(m)
+    sch.unroll(n_outer)
+    init = sch.decompose_reduction(product, depth[0])
+    *_, m, n_outer, n_vector = sch.get_loops(init)
+    sch.vectorize(n_vector)
+    sch.unroll(m)
+    sch.unroll(n_outer)

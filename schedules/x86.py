@@ -5,10 +5,9 @@ GELU behind them, in GFLOP/s: with 16 lanes 8x3 gave 199-215, 4x4 188-208, 8x2 1
 164-202, 16x1 171-188; with 8 lanes 4x3 gave 99-107, 6x2 97-103, 8x2 60 (it spills).
 """
 
-# Register tiles of a matrix product as (rows, vectors of columns), best first. The first whose
-# vectors divide the columns is taken.
+# Register tiles of a matrix product: vectors of columns to rows, best first.
 TILES = {
-    16: ((8, 3), (4, 4), (8, 2), (16, 1)),
-    8: ((4, 3), (6, 2), (8, 1)),
-    4: ((4, 3), (6, 2), (8, 1)),
+    16: {3: 8, 4: 4, 2: 8, 1: 16},
+    8: {3: 4, 2: 6, 1: 8},
+    4: {3: 4, 2: 6, 1: 8},
 }

@@ -9,19 +9,24 @@ import tvm
 from tvm import te, topi
 
 from quake_tvm import compute
-from quake_tvm.passes.pack_weights import packed_matmul
+from quake_tvm.passes.pack_weights import packed_matmul, panels
 from quake_tvm.schedules import RULE, matmul, schedule
 from quake_tvm.targets import target
 
 SIZES = [1, 2, 15, 17, 31, 33, 64, 197]
 
 
-def both(inputs, output, name="native"):
-    """(rule, scheduled result, plain result) for random inputs."""
+def both(inputs, output, name="native", given=None):
+    """(rule, scheduled result, plain result) for random inputs, those ``given`` by name apart."""
     function = te.create_prim_func([*inputs, output])
     scheduled = schedule(function, target(name))
     rng = np.random.default_rng(0)
-    arrays = [rng.normal(size=[int(n) for n in t.shape]).astype(str(t.dtype)) for t in inputs]
+    arrays = [
+        (given or {}).get(
+            t.op.name, rng.normal(size=[int(n) for n in t.shape]).astype(str(t.dtype))
+        )
+        for t in inputs
+    ]
     results = []
     for form in (scheduled, function):
         kernel = tvm.compile(form, target=target(name))["main"]
@@ -92,14 +97,17 @@ def test_batched_matmul(batch):
     np.testing.assert_array_equal(ours, plain)
 
 
+@pytest.mark.parametrize("name", ["x86-64-v2", "x86-64-v3", "native"])
 @pytest.mark.parametrize("m", [1, 8, 13, 130])
-@pytest.mark.parametrize("panels", [1, 3])
-def test_packed_matmul(m, panels):
-    width = matmul.panel(48 * panels, target())
-    a, b = placeholder(2, m, 24, name="a"), placeholder(48 * panels, name="b")
-    w = placeholder(48 * panels // width, 24, width, name="w")
-    y = compute.elementwise(topi.add(packed_matmul(a, w), b), "gelu", "quake2")
-    rule, ours, plain = both([a, w, b], y)
+@pytest.mark.parametrize("n", [4, 7, 20, 48, 144, 257, 1000])
+def test_packed_matmul(m, n, name):
+    width = matmul.panel(m, n, target(name))
+    a, b = placeholder(2, m, 24, name="a"), placeholder(n, name="b")
+    weights = np.random.default_rng(1).normal(size=(24, n)).astype(np.float32)
+    packed = panels(weights, width)
+    w = placeholder(*packed.shape, name="w")
+    y = compute.elementwise(topi.add(packed_matmul(a, w, n), b), "gelu", "quake2")
+    rule, ours, plain = both([a, w, b], y, name, {"w": packed})
     assert rule == "matmul"
     np.testing.assert_array_equal(ours, plain)
 
@@ -115,10 +123,10 @@ def test_norm_and_sum(rows):
 
 
 @pytest.mark.parametrize("n", [15, 33])
-def test_matmul_of_awkward_width_falls_back(n):
+def test_matmul_of_awkward_width(n):
     a, w = placeholder(9, 20, name="a"), placeholder(20, n, name="w")
     rule, ours, plain = both([a, w], topi.matmul(a, w))
-    assert rule == "fallback"
+    assert rule == "matmul"
     np.testing.assert_array_equal(ours, plain)
 
 

@@ -1,0 +1,47 @@
+"""Convolutions with channels last, and with them what stands between them.
+
+There the channels of a pixel are neighbours in memory, so that a convolution is a matrix product
+whose rows are pixels, and element-wise work on channels runs in vectors. TVM's ConvertLayout moves
+the transposes outwards until they cancel or meet what cares about the order.
+"""
+
+import tvm
+from tvm import relax
+
+from .graph import functions, op_name
+
+LAYOUTS = {
+    "relax.nn.conv1d": ["NWC", "OWI"],
+    "relax.nn.conv2d": ["NHWC", "OHWI"],
+    "relax.nn.conv3d": ["NDHWC", "ODHWI"],
+    "relax.nn.conv1d_transpose": ["NWC", "IWO"],
+    "relax.nn.conv2d_transpose": ["NHWC", "IHWO"],
+}
+
+
+def _wanted(call: relax.Call) -> dict[str, list[str]]:
+    """Layouts for a convolution that PackConvolutions will take, none for any other operator."""
+    name = op_name(call)
+    if name not in LAYOUTS or not isinstance(call.args[1], tvm.ir.expr.GenericConst):
+        return {}
+    grouped_transpose = name.endswith("_transpose") and int(call.attrs.groups) != 1
+    if {str(a.ty.dtype) for a in call.args} != {"float32"} or grouped_transpose:
+        return {}
+    return {name: LAYOUTS[name]}
+
+
+@tvm.transform.module_pass(opt_level=0, name="ChannelsLast")
+class ChannelsLast:
+    """Convert every float32 convolution with constant weights, and fold what that leaves."""
+
+    def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
+        """The module as it is if there is no such convolution."""
+        found: list[relax.Call] = []
+        for _name, function in functions(mod):
+            relax.analysis.post_order_visit(
+                function, lambda e: found.append(e) if op_name(e) in LAYOUTS else None
+            )
+        if not any(_wanted(call) for call in found):
+            return mod
+        convert = relax.transform.ConvertLayout({}, _wanted)
+        return tvm.transform.Sequential([convert, relax.transform.FoldConstant()])(mod)

@@ -1,0 +1,23 @@
+"""TVM's LegalizeOps for some operators only: every other stays as it is."""
+
+from collections.abc import Callable, Mapping
+
+import tvm
+from tvm import relax
+
+from .graph import functions, op_name
+
+Legalize = Callable[[relax.BlockBuilder, relax.Call], relax.Expr]
+
+
+def legalize(mod: tvm.IRModule, rules: Mapping[str, Legalize]) -> tvm.IRModule:
+    """The module with the named operators legalized by these functions."""
+    present: set[str] = set()
+    for _name, function in functions(mod):
+        relax.analysis.post_order_visit(function, lambda e: present.add(op_name(e)))
+    present.discard("")
+    wanted = {name: rule for name, rule in rules.items() if name in present}
+    if not wanted:
+        return mod
+    others = sorted(present - wanted.keys())
+    return relax.transform.LegalizeOps(customize_legalize_map=wanted, skip_ops=others)(mod)

@@ -1,0 +1,113 @@
+"""Depthwise convolutions with channels last and their epilogue.
+
+``c[n, y.., x, c] += a[n, .., c] * b[taps.., c]``: every channel by itself, so a tile is some pixels
+of a row by a vector or two of channels, accumulated in registers over all taps.
+
+1. Inline the epilogue into its last block.
+2. Bands of rows by vectors of channels on all cores. Padding is done a band at a time, so that the
+   padded input never leaves the cache.
+3. Within a band, tiles of pixels; the taps outside, pixels and channels unrolled inside.
+4. The last tile of a row or of the channels overlaps the one before.
+"""
+
+import math
+
+import tvm
+from tvm import s_tir
+from tvm.s_tir.schedule import SBlockRV
+
+from quake_tvm.generation import tir
+
+from . import analysis
+from .overlap import OVERLAP, overlap_tiles
+
+# Pixels of a tile, at most; floats of a padded band, at most.
+PIXELS, BAND = 8, 8192
+
+
+def _convolution(sch: s_tir.Schedule, blocks: list[SBlockRV]) -> SBlockRV | None:
+    """The one reduction block, if both operands and the output end in the same spatial iterator."""
+    reductions = [b for b in blocks if "R" in analysis.kinds(sch, b)]
+    if len(reductions) != 1:
+        return None
+    block, kinds = sch.get(reductions[0]), analysis.kinds(sch, reductions[0])
+    spatial = kinds.count("S")
+    if kinds.lstrip("S").strip("R") or spatial < 3 or len(block.reads) != 2:
+        return None
+    variables = [v.var for v in block.iter_vars]
+    a, b, c = ([r.min for r in access.region] for access in (*block.reads, block.writes[0]))
+    channel = variables[spatial - 1]
+    taps = [*variables[spatial:], channel]
+    return (
+        reductions[0]
+        if a[-1].same_as(channel) and analysis.same(b, taps) and analysis.same(c, variables[:spatial])
+        else None
+    )
+
+
+def apply(
+    function: tir.PrimFunc, target: tvm.target.Target, tunable: bool
+) -> s_tir.Schedule | None:
+    """Schedule one depthwise convolution and what is fused around it."""
+    sch = analysis.start(function)
+    blocks = analysis.blocks(sch)
+    product = _convolution(sch, blocks) if blocks else None
+    if product is None:
+        return None
+    width = analysis.lanes(target)
+    *outer, y, x, c = sch.get_loops(product)[: analysis.kinds(sch, product).count("S")]
+    height, pixels, channels = (analysis.extent(sch, loop) for loop in (y, x, c))
+    if None in (height, pixels, channels) or not analysis.elements(sch, sch.get_loops(product)):
+        return None
+    width = min(width, 1 << (channels.bit_length() - 1))
+    vectors = 2 if channels % (2 * width) == 0 else 1
+    tile = -(-pixels // -(-pixels // PIXELS))
+    epilogue = analysis.inline_behind(sch, product)
+    if epilogue is None:
+        epilogue = sch.cache_write(product, 0, "local")
+    else:
+        sch.set_scope(product, 0, "local")
+    *outer, y, x, c = sch.get_loops(epilogue)
+    padded = sch.get_producers(product)
+    band = height
+    if padded:
+        *_, across, _ = (int(n) for n in sch.get(padded[0]).writes[0].source.shape)
+        band = min(height, max(1, BAND // (across * vectors * width)))
+        band = -(-height // -(-height // band))
+    y_outer, y_inner = sch.split(y, [None, band])
+    x_outer, x_inner = sch.split(x, [None, tile])
+    c_outer, c_inner = sch.split(c, [None, vectors * width])
+    sch.reorder(*outer, y_outer, c_outer, y_inner, x_outer, x_inner, c_inner)
+    for block in (product, epilogue):
+        sch.annotate(block, OVERLAP, 1)
+    shared = sch.fuse(*outer, y_outer, c_outer)
+    if analysis.worth_threads(math.prod((height, pixels, channels))):
+        sch.parallel(shared)
+    sch.compute_at(product, x_outer, preserve_unit_loops=True)
+    if padded:
+        sch.annotate(padded[0], OVERLAP, 1)
+        sch.compute_at(padded[0], shared, preserve_unit_loops=True)
+        *_, along = sch.get_loops(padded[0])
+        sch.vectorize(sch.split(along, [None, width])[1])
+    _registers(sch, product, width)
+    sch.vectorize(sch.split(c_inner, [None, width])[1])
+    sch.unroll(x_inner)
+    return analysis.start(overlap_tiles(sch.mod["main"]))
+
+
+def _registers(sch: s_tir.Schedule, product: SBlockRV, width: int) -> None:
+    """Within a tile: taps outermost, all pixels and vectors unrolled inside."""
+    kinds = analysis.kinds(sch, product)
+    inner = sch.get_loops(product)[-len(kinds) :]
+    spatial = kinds.count("S")
+    x, c, taps = inner[spatial - 2], inner[spatial - 1], inner[spatial:]
+    c_outer, c_vector = sch.split(c, [None, width])
+    sch.reorder(*taps, x, c_outer, c_vector)
+    sch.vectorize(c_vector)
+    for loop in (x, c_outer, taps[-1]):
+        sch.unroll(loop)
+    init = sch.decompose_reduction(product, taps[0])
+    *_, x, c_outer, c_vector = sch.get_loops(init)
+    sch.vectorize(c_vector)
+    sch.unroll(x)
+    sch.unroll(c_outer)

@@ -1,0 +1,82 @@
+"""Reductions over other axes than the last: pooling, sums over pixels or tokens.
+
+``c[.., j] = reduce(a[.., k.., j])``: neighbours in memory belong to different sums, so vectors run
+along j and each lane keeps the order of its own sum.
+
+1. Inline the epilogue into its last block.
+2. Outputs by a few vectors of j on all cores, accumulated in registers over all of k.
+3. The last tile of a row overlaps the one before.
+"""
+
+import tvm
+from tvm import s_tir
+from tvm.s_tir.schedule import SBlockRV
+
+from quake_tvm.generation import tir
+
+from . import analysis
+from .overlap import OVERLAP, overlap_tiles
+
+# Vectors of a tile, most first: enough independent chains to hide an addition's latency.
+VECTORS = (4, 2, 1)
+
+
+def _reduction(sch: s_tir.Schedule, blocks: list[SBlockRV]) -> SBlockRV | None:
+    """The one reduction block, if input and output end in the same spatial iterator."""
+    reductions = [b for b in blocks if "R" in analysis.kinds(sch, b)]
+    if len(reductions) != 1:
+        return None
+    block, kinds = sch.get(reductions[0]), analysis.kinds(sch, reductions[0])
+    one_each = len(block.reads) == len(block.writes) == 1
+    if kinds.lstrip("S").strip("R") or not kinds.startswith("S") or not one_each:
+        return None
+    spatial = [v.var for v in block.iter_vars][: kinds.count("S")]
+    read, write = ([r.min for r in access.region] for access in (block.reads[0], block.writes[0]))
+    along = read[-1].same_as(spatial[-1]) and analysis.same(write, spatial)
+    return reductions[0] if along else None
+
+
+def apply(
+    function: tir.PrimFunc, target: tvm.target.Target, tunable: bool
+) -> s_tir.Schedule | None:
+    """Schedule one such reduction and what is fused around it."""
+    sch = analysis.start(function)
+    blocks = analysis.blocks(sch)
+    block = _reduction(sch, blocks) if blocks else None
+    if block is None:
+        return None
+    kinds, count = analysis.kinds(sch, block), analysis.elements(sch, sch.get_loops(block))
+    columns = analysis.extent(sch, sch.get_loops(block)[kinds.count("S") - 1])
+    if not columns or columns == 1 or count == 0:
+        return None
+    width = min(analysis.lanes(target), 1 << (columns.bit_length() - 1))
+    vectors = next(n for n in VECTORS if n * width <= columns)
+    for producer in sch.get_producers(block):
+        analysis.copy(sch, producer, target)
+    epilogue = analysis.inline_behind(sch, block)
+    if epilogue is None:
+        epilogue = sch.cache_write(block, 0, "local")
+    else:
+        sch.set_scope(block, 0, "local")
+    own = sch.get_loops(epilogue)
+    if len(own) != kinds.count("S"):
+        return None
+    j_outer, j_inner = sch.split(own[-1], [None, vectors * width])
+    for each in (block, epilogue):
+        sch.annotate(each, OVERLAP, 1)
+    outer = sch.fuse(*own[:-1], j_outer)
+    if analysis.worth_threads(count):
+        sch.parallel(outer)
+    sch.compute_at(block, outer, preserve_unit_loops=True)
+    inner = sch.get_loops(block)[-len(kinds) :]
+    j, reduced = inner[kinds.count("S") - 1], inner[kinds.count("S") :]
+    several, vector = sch.split(j, [None, width])
+    sch.reorder(*reduced, several, vector)
+    sch.vectorize(vector)
+    sch.unroll(several)
+    init = sch.decompose_reduction(block, reduced[0])
+    *_, several, vector = sch.get_loops(init)
+    sch.vectorize(vector)
+    sch.unroll(several)
+    sch.vectorize(sch.split(j_inner, [None, width])[1])
+    return analysis.start(overlap_tiles(sch.mod["main"]))
