@@ -1,7 +1,8 @@
 """The order of everything between an imported module and the virtual machine's code.
 
 1. Batch norms folded, convolutions with channels last.
-2. QuAKE: nonlinearities to bit manipulation.
+2. QuAKE: nonlinearities to bit manipulation. Between its two halves reshapes sink: before, they
+   would change what is recognised; after, kernels of one shape stand in their way.
 3. Constant weights into panels; TVM's legalization of the rest, constant folding, operator fusion.
 4. The schedule rules.
 5. TVM's lowering to the virtual machine.
@@ -12,30 +13,42 @@ from typing import Any
 import tvm
 from tvm.relax.backend.cpu_generic import pipeline as cpu_generic
 
+from quake_tvm.options import Options
 from quake_tvm.schedules import ScheduleKernels, matmul
 
+from . import quake
 from .channels_last import ChannelsLast
 from .fold_batch_norm import FoldBatchNorm
 from .pack_convolutions import PackConvolutions
 from .pack_transposed_convolutions import PackTransposedConvolutions
 from .pack_weights import PackWeights
-from .quake import QuAKE
+from .sink_reshapes import SinkReshapes
 
 
-def layout_passes() -> list[tvm.transform.Pass]:
-    """Phase 1: what pays only while nothing is lowered yet."""
-    return [FoldBatchNorm(), ChannelsLast()]
+@tvm.transform.module_pass(opt_level=0, name="LowerNonlinearities")
+class LowerNonlinearities:
+    """Phase 2. Takes the options of :class:`quake_tvm.QuAKE`."""
+
+    def __init__(self, **options: Any) -> None:
+        self.options = Options.parse(**options)
+
+    def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
+        """Recognise, sink, lower."""
+        return quake.lower(SinkReshapes()(quake.recognize(mod, self.options)), self.options)
 
 
-def graph_passes(target: tvm.target.Target, **options: Any) -> list[tvm.transform.Pass]:
-    """Phases 1 to 4: from an imported module to scheduled kernels."""
+def lowering_passes(**options: Any) -> list[tvm.transform.Pass]:
+    """Phases 1 and 2: what pays only while nothing is lowered yet, then the nonlinearities."""
+    return [FoldBatchNorm(), ChannelsLast(), LowerNonlinearities(**options)]
+
+
+def kernel_passes(target: tvm.target.Target) -> list[tvm.transform.Pass]:
+    """Phases 3 and 4: to scheduled kernels."""
 
     def panel(rows: int | None, columns: int) -> int | None:
         return matmul.panel(rows, columns, target)
 
     return [
-        *layout_passes(),
-        QuAKE(**options),
         PackConvolutions(panel),
         PackTransposedConvolutions(panel),
         PackWeights(panel),
@@ -43,6 +56,11 @@ def graph_passes(target: tvm.target.Target, **options: Any) -> list[tvm.transfor
         *cpu_generic.legalize_passes(target),
         ScheduleKernels(target),
     ]
+
+
+def graph_passes(target: tvm.target.Target, **options: Any) -> list[tvm.transform.Pass]:
+    """Phases 1 to 4: from an imported module to scheduled kernels."""
+    return [*lowering_passes(**options), *kernel_passes(target)]
 
 
 def machine_passes(target: tvm.target.Target) -> list[tvm.transform.Pass]:
@@ -61,7 +79,7 @@ def pipeline(target: tvm.target.Target | str | dict, **options: Any) -> tvm.tran
     target : tvm.target.Target, dict or str
         What ``quake_tvm.target`` takes.
     **options
-        Those of :class:`QuAKE`.
+        Those of :class:`quake_tvm.QuAKE`.
 
     Raises
     ------

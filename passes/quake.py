@@ -52,27 +52,34 @@ class QuAKE:
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         """Recognise, fold, lower the graph, then what is left inside PrimFuncs."""
-        options = self.options
+        return lower(recognize(mod, self.options), self.options)
 
-        def make(site: Site):
-            method = options.choose(site.operator, site.dtype).method
-            if method is None:
-                return None
-            return call(
-                site.operator,
-                *site.args,
-                method=method,
-                ieee=options.ieee,
-                source=site.source,
-                **site.attributes,
-            )
 
-        mod = rewrite(mod, find_sites, make)
-        mod = rewrite(
-            mod, fold_affine.find, lambda site: call(site.operator, *site.args, **site.attributes)
+def recognize(mod: tvm.IRModule, options: Options) -> tvm.IRModule:
+    """Write the sites that the options want lowered as ``quake`` operators, and fold into them."""
+
+    def make(site: Site):
+        method = options.choose(site.operator, site.dtype).method
+        if method is None:
+            return None
+        return call(
+            site.operator,
+            *site.args,
+            method=method,
+            ieee=options.ieee,
+            source=site.source,
+            **site.attributes,
         )
-        mod = lower_relax.lower(mod, options)
-        return lower_tir.lower(mod, options)
+
+    mod = rewrite(mod, find_sites, make)
+    return rewrite(
+        mod, fold_affine.find, lambda site: call(site.operator, *site.args, **site.attributes)
+    )
+
+
+def lower(mod: tvm.IRModule, options: Options) -> tvm.IRModule:
+    """Lower the ``quake`` operators, then what is left inside PrimFuncs."""
+    return lower_tir.lower(lower_relax.lower(mod, options), options)
 
 
 def find_sites(graph: Graph) -> list[Site]:

@@ -62,7 +62,7 @@ _ALGEBRAIC = {
 }
 
 
-def _evaluator(call: relax.Call) -> Callable | None:
+def evaluator(call: relax.Call | None) -> Callable | None:
     """The call's function on float64 arrays, None if it is not element-wise."""
     name = op_name(call)
     if name == "relax.nn.softplus":
@@ -95,7 +95,7 @@ class _Region:
 
     def _inside(self, var: relax.Var) -> bool:
         call = self.graph.values.get(var)
-        if not isinstance(call, relax.Call) or _evaluator(call) is None:
+        if not isinstance(call, relax.Call) or evaluator(call) is None:
             return False
         return same_shape(var, self.root)
 
@@ -136,7 +136,7 @@ class _Region:
                 return np.float64(constant)
             if expr not in known:
                 call = self.graph.values[expr]
-                known[expr] = _evaluator(call)(*map(value, call.args))
+                known[expr] = evaluator(call)(*map(value, call.args))
             return known[expr]
 
         with np.errstate(all="ignore"):

@@ -18,8 +18,8 @@ from . import onnx_import
 from .errors import QuakeError
 from .model import DESCRIPTION, Input, Model
 from .options import Options
-from .passes.pipeline import graph_passes, layout_passes, machine_passes
-from .passes.quake import QuAKE
+from .ownership import owned_outputs
+from .passes.pipeline import kernel_passes, lowering_passes, machine_passes
 from .report import report
 from .targets import target as resolve_target
 
@@ -90,12 +90,13 @@ def _build(
     mod: tvm.IRModule, target: tvm.target.Target, checked: Options, options: dict[str, Any]
 ) -> Model:
     with target:
-        lowered = tvm.transform.Sequential([*layout_passes(), QuAKE(**options)])(mod)
-        scheduled = tvm.transform.Sequential(graph_passes(target, **options))(lowered)
+        lowered = tvm.transform.Sequential(lowering_passes(**options))(mod)
+        scheduled = tvm.transform.Sequential(kernel_passes(target))(lowered)
         summary = report(lowered, checked, scheduled)
         description = json.dumps(
             {
                 "inputs": [asdict(i) for i in _inputs(mod)],
+                "owned": owned_outputs(scheduled),
                 "report": json.loads(summary.to_json()),
                 "options": {
                     "target": str(target),

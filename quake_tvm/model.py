@@ -10,15 +10,18 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tvm
+import tvm_ffi
 from tvm import relax
 from tvm.support import cc
 
 from .errors import QuakeError
+from .exchange import Inlet, arrays
 from .report import Report
 
 # The virtual machine's function that returns the model's description.
@@ -52,14 +55,18 @@ class Model:
         self.inputs = [Input(i["name"], tuple(i["shape"]), i["dtype"]) for i in raw["inputs"]]
         self.report = Report.from_json(json.dumps(raw["report"]))
         self.options = raw["options"]
+        self._owned: list[bool] = raw["owned"]
         self._executable = executable
-        self._machine: relax.VirtualMachine | None = None
+        self._inlets = [Inlet(i.dtype) for i in self.inputs]
 
-    @property
+    # Started when asked for: a cross-compiled model cannot run here.
+    @cached_property
     def _vm(self) -> relax.VirtualMachine:
-        if self._machine is None:  # a cross-compiled model cannot run here: start when asked
-            self._machine = relax.VirtualMachine(self._executable, tvm.cpu())
-        return self._machine
+        return relax.VirtualMachine(self._executable, tvm.cpu(), memory_cfg="pooled")
+
+    @cached_property
+    def _main(self) -> tvm_ffi.Function:
+        return self._vm["main"]
 
     def run(self, *inputs: Inputs) -> list[np.ndarray]:
         """Run once.
@@ -71,15 +78,24 @@ class Model:
         Returns
         -------
         list of numpy.ndarray
-            The outputs in the model's order.
+            The outputs in the model's order, the caller's to keep and to change (with NumPy before
+            2.1 only to read).
 
         Raises
         ------
         QuakeError
             For a missing or unknown name, a wrong shape or a wrong dtype.
+
+        Notes
+        -----
+        Contiguous, writable inputs on a 64-byte address, as outputs are, are not copied. Not to be
+        called from two threads at once.
         """
-        result = self._vm["main"](*self._arguments(inputs))
-        return _flatten(result)
+        result = self._main(*self._arguments(inputs))
+        return [
+            array if owned else array.copy()
+            for array, owned in zip(arrays(result), self._owned, strict=True)
+        ]
 
     def benchmark(self, *inputs: Inputs, number: int = 10, repeat: int = 5) -> list[float]:
         """Time calls inside the runtime, without Python between them.
@@ -123,49 +139,50 @@ class Model:
         return path
 
     def _arguments(self, inputs: tuple[Inputs, ...]) -> list[tvm.runtime.Tensor]:
-        names = [i.name for i in self.inputs]
         if len(inputs) == 1 and isinstance(inputs[0], Mapping):
-            given = dict(inputs[0])
+            given = self._by_name(inputs[0])
         else:
-            flat = inputs
+            given = inputs
             if len(inputs) == 1 and isinstance(inputs[0], list | tuple):
-                flat = tuple(inputs[0])
-            if len(flat) != len(names):
+                given = inputs[0]
+            if len(given) != len(self.inputs):
+                names = ", ".join(i.name for i in self.inputs)
                 raise QuakeError(
-                    f"the model takes {len(names)} inputs ({', '.join(names)}), got {len(flat)}"
+                    f"the model takes {len(self.inputs)} inputs ({names}), got {len(given)}"
                 )
-            given = dict(zip(names, flat, strict=True))
+        sizes: dict[str, int] = {}
+        tensors = []
+        for spec, inlet, value in zip(self.inputs, self._inlets, given, strict=True):
+            array = np.asarray(value)
+            if array.dtype != inlet.dtype:
+                raise QuakeError(f"input {spec.name!r} must be {spec.dtype}, got {array.dtype}")
+            if array.shape != spec.shape:
+                _check_shape(spec, array.shape, sizes)
+            tensors.append(inlet.tensor(array))
+        return tensors
+
+    def _by_name(self, given: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        names = [i.name for i in self.inputs]
         for name in given:
             if name not in names:
                 raise QuakeError(f"unknown input {name!r}; the model's inputs: {', '.join(names)}")
-        sizes: dict[str, int] = {}
-        return [_tensor(spec, given, sizes) for spec in self.inputs]
+        for name in names:
+            if name not in given:
+                raise QuakeError(f"input {name!r} is missing")
+        return [given[name] for name in names]
 
 
-def _tensor(spec: Input, given: Mapping[str, Any], sizes: dict[str, int]) -> tvm.runtime.Tensor:
-    if spec.name not in given:
-        raise QuakeError(f"input {spec.name!r} is missing")
-    array = np.asarray(given[spec.name])
-    if str(array.dtype) != spec.dtype:
-        raise QuakeError(f"input {spec.name!r} must be {spec.dtype}, got {array.dtype}")
-    fits = len(array.shape) == len(spec.shape) and all(
+def _check_shape(spec: Input, shape: tuple[int, ...], sizes: dict[str, int]) -> None:
+    """Raise unless the shape fits; ``sizes`` collects what it says of symbolic dimensions."""
+    fits = len(shape) == len(spec.shape) and all(
         n == (wanted if isinstance(wanted, int) else sizes.setdefault(wanted, n))
-        for n, wanted in zip(array.shape, spec.shape, strict=False)
+        for n, wanted in zip(shape, spec.shape, strict=False)
     )
     if not fits:
         wanted = ", ".join(
             str(sizes.get(n, n)) if isinstance(n, str) else str(n) for n in spec.shape
         )
-        raise QuakeError(f"input {spec.name!r} must have shape ({wanted}), got {array.shape}")
-    return tvm.runtime.tensor(np.ascontiguousarray(array).reshape(array.shape))
-
-
-def _flatten(result: Any) -> list[np.ndarray]:
-    if hasattr(result, "numpy"):
-        return [result.numpy()]
-    if all(isinstance(item, int) for item in result):  # a shape
-        return [np.array(list(result), dtype=np.int64)]
-    return [leaf for item in result for leaf in _flatten(item)]
+        raise QuakeError(f"input {spec.name!r} must have shape ({wanted}), got {shape}")
 
 
 def _linker(target: str) -> Callable | None:

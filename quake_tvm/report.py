@@ -120,9 +120,9 @@ def report(
     Parameters
     ----------
     lowered : IRModule
-        As :class:`QuAKE` returned it.
+        With its nonlinearities lowered.
     options : Options
-        Those QuAKE ran with: they give the reasons.
+        Those it was lowered with: they give the reasons.
     scheduled : IRModule, optional
         The same after fusion and scheduling, for the kernels.
     """
