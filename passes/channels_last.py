@@ -9,6 +9,7 @@ import tvm
 from tvm import relax
 
 from .graph import functions, op_name
+from .legalize import legalize
 
 LAYOUTS = {
     "relax.nn.conv1d": ["NWC", "OWI"],
@@ -30,6 +31,13 @@ def _wanted(call: relax.Call) -> dict[str, list[str]]:
     return {name: LAYOUTS[name]}
 
 
+def _unstacked(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
+    """A stack as a concatenation: ConvertLayout stumbles over the dimension that a stack makes."""
+    axis = int(call.attrs.axis) % call.ty.ndim
+    parts = [builder.emit(relax.op.expand_dims(x, axis)) for x in call.args[0].fields]
+    return relax.op.concat(parts, axis)
+
+
 @tvm.transform.module_pass(opt_level=0, name="ChannelsLast")
 class ChannelsLast:
     """Convert every float32 convolution with constant weights, and fold what that leaves."""
@@ -43,5 +51,6 @@ class ChannelsLast:
             )
         if not any(_wanted(call) for call in found):
             return mod
+        mod = legalize(mod, {"relax.stack": _unstacked})
         convert = relax.transform.ConvertLayout({}, _wanted)
         return tvm.transform.Sequential([convert, relax.transform.FoldConstant()])(mod)

@@ -1,9 +1,9 @@
 """The order of everything between an imported module and the virtual machine's code.
 
-1. Batch norms folded, convolutions with channels last.
+1. Norms recognised or folded, convolutions with channels last.
 2. QuAKE: nonlinearities to bit manipulation. Between its two halves reshapes sink: before, they
    would change what is recognised; after, kernels of one shape stand in their way.
-3. Constant weights into panels; TVM's legalization of the rest, constant folding, operator fusion.
+3. Norms to rows, constant weights into panels; TVM's legalization of the rest, constant folding, operator fusion.
 4. The schedule rules.
 5. TVM's lowering to the virtual machine.
 """
@@ -19,9 +19,11 @@ from quake_tvm.schedules import ScheduleKernels, matmul
 from . import quake
 from .channels_last import ChannelsLast
 from .fold_batch_norm import FoldBatchNorm
+from .lower_norms import LowerNorms
 from .pack_convolutions import PackConvolutions
 from .pack_transposed_convolutions import PackTransposedConvolutions
 from .pack_weights import PackWeights
+from .recognize_norms import RecognizeNorms
 from .sink_reshapes import SinkReshapes
 
 
@@ -39,7 +41,7 @@ class LowerNonlinearities:
 
 def lowering_passes(**options: Any) -> list[tvm.transform.Pass]:
     """Phases 1 and 2: what pays only while nothing is lowered yet, then the nonlinearities."""
-    return [FoldBatchNorm(), ChannelsLast(), LowerNonlinearities(**options)]
+    return [RecognizeNorms(), FoldBatchNorm(), ChannelsLast(), LowerNonlinearities(**options)]
 
 
 def kernel_passes(target: tvm.target.Target) -> list[tvm.transform.Pass]:
@@ -49,6 +51,7 @@ def kernel_passes(target: tvm.target.Target) -> list[tvm.transform.Pass]:
         return matmul.panel(rows, columns, target)
 
     return [
+        LowerNorms(),
         PackConvolutions(panel),
         PackTransposedConvolutions(panel),
         PackWeights(panel),

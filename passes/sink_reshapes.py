@@ -20,6 +20,7 @@ from .recognize_elementwise import evaluator
 
 _RESHAPES = {"relax.reshape", "relax.expand_dims", "relax.squeeze", "relax.flatten"}
 _TRANSPOSE = "relax.permute_dims"
+_PRODUCTS = {"relax.matmul", "relax.nn.conv1d", "relax.nn.conv2d", "relax.nn.conv3d"}
 
 
 @tvm.transform.module_pass(opt_level=0, name="SinkReshapes")
@@ -31,12 +32,12 @@ class SinkReshapes:
     """
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
-        """Rewrite every function that has a matrix product."""
+        """Rewrite every function that has a matrix product or a convolution."""
         updates = {}
         for name, function in functions(mod):
             present: set[str] = set()
             relax.analysis.post_order_visit(function, lambda e, seen=present: seen.add(op_name(e)))
-            if "relax.matmul" in present:
+            if _PRODUCTS & present:
                 sunk = relax.analysis.remove_all_unused(_Sinker(mod).visit_expr(function))
                 merged = _Merger(mod).visit_expr(sunk)
                 updates[name] = relax.analysis.remove_all_unused(merged)
@@ -97,6 +98,8 @@ class _Sinker(_Mutator):
             return self._cancelled(call)
         if name == "relax.matmul":
             return self._behind_product(call)
+        if name == "relax.strided_slice" and _takes_all(call):
+            return call.args[0]
         if _elementwise(call):
             for arg in call.args:
                 move = self.moved(arg)
@@ -159,7 +162,7 @@ class _Sinker(_Mutator):
             return False
         if expr not in self.products:
             call = self.value(expr)
-            self.products[expr] = op_name(call) == "relax.matmul" or (
+            self.products[expr] = op_name(call) in _PRODUCTS or (
                 _elementwise(call) and any(map(self._of_product, call.args))
             )
         return self.products[expr]
@@ -220,6 +223,13 @@ def _elementwise(call: relax.Expr | None) -> bool:
     if operator is not None:
         return OPERATORS[operator].elementwise
     return evaluator(call) is not None or op_name(call) in ("relax.clip", "relax.nn.leakyrelu")
+
+
+def _takes_all(cut: relax.Call) -> bool:
+    """Whether a slice leaves nothing out and turns nothing round."""
+    steps = cut.args[4] if len(cut.args) > 4 else ()
+    forward = all(int(getattr(n, "value", -1)) > 0 for n in steps)
+    return forward and same_shape(cut.args[0], cut)
 
 
 def _axes(transpose: relax.Call) -> list[int]:

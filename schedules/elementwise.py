@@ -7,10 +7,12 @@
 
 import tvm
 from tvm import s_tir
+from tvm.s_tir.schedule import LoopRV, SBlockRV
 
 from quake_tvm.generation import tir
 
 from . import analysis
+from .overlap import OVERLAP, overlap_tiles
 
 
 def _walked_alike(block: s_tir.SBlock) -> bool:
@@ -25,6 +27,17 @@ def _walked_alike(block: s_tir.SBlock) -> bool:
         and analysis.same(list(read.source.shape), list(write.source.shape))
         for read in block.reads
     )
+
+
+def _vectorize_last(sch: s_tir.Schedule, block: SBlockRV, loop: LoopRV, width: int) -> LoopRV:
+    """Vectorize along the last axis; where its length is known, the last vector may overlap."""
+    count = analysis.extent(sch, loop)
+    if count is None or count < 4:
+        return analysis.vectorize(sch, loop, width)
+    outer, inner = sch.split(loop, [None, min(width, 1 << (count.bit_length() - 1))])
+    sch.vectorize(inner)
+    sch.annotate(block, OVERLAP, 1)
+    return outer
 
 
 def apply(
@@ -51,8 +64,8 @@ def apply(
         if _walked_alike(sch.get(block)):
             outer = analysis.vectorize(sch, sch.fuse(*loops), analysis.lanes(target))
         else:
-            inner = analysis.vectorize(sch, loops[-1], analysis.lanes(target))
+            inner = _vectorize_last(sch, block, loops[-1], analysis.lanes(target))
             outer = sch.fuse(*loops[:-1]) if len(loops) > 1 else inner
         if analysis.worth_threads(count):
             sch.parallel(outer)
-    return sch
+    return analysis.start(overlap_tiles(sch.mod["main"]))
