@@ -1,4 +1,4 @@
-"""The shell: ``quake-tvm compile | run | accuracy | targets | doctor``.
+"""The shell: ``quake-tvm compile | run | bench | accuracy | targets | doctor``.
 
 Parses, prints and draws progress; the work is done elsewhere. What the user can put right ends in
 one line on standard error and exit status 2.
@@ -14,6 +14,7 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from .bench.command import bench
 from .errors import QuakeError
 from .shell import (
     AsJson,
@@ -168,6 +169,9 @@ def _feeds(
         else:
             feeds[spec.name] = np.ones(size, spec.dtype)
     return feeds
+
+
+app.command()(bench)
 
 
 @app.command()
