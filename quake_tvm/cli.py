@@ -1,4 +1,4 @@
-"""The shell: ``quake-tvm compile | run | accuracy | targets | doctor``.
+"""The shell: ``quake-tvm compile | run | bench | accuracy | targets | doctor``.
 
 Parses, prints and draws progress; the work is done elsewhere. What the user can put right ends in
 one line on standard error and exit status 2.
@@ -6,18 +6,33 @@ one line on standard error and exit status 2.
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from .bench.command import bench
 from .errors import QuakeError
+from .shell import (
+    AsJson,
+    MaxError,
+    Method,
+    ModelPath,
+    Only,
+    Shape,
+    Skip,
+    SpecialValues,
+    Target,
+    busy,
+    errors,
+    output,
+    parse_shapes,
+    print_json,
+    whole_file,
+)
 
 if TYPE_CHECKING:
     from .model import Model
@@ -28,55 +43,12 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-errors = Console(stderr=True, highlight=False)
-output = Console(highlight=False)
-
-ModelPath = Annotated[Path, typer.Argument(help="An ONNX file.")]
-Target = Annotated[str, typer.Option("--target", "-t", help="See `quake-tvm targets`.")]
-Method = Annotated[
-    str | None, typer.Option("--method", "-m", help="quake1 ... quake5, or exact [quake2].")
-]
-MaxError = Annotated[
-    float | None, typer.Option(help="Instead of a method: the largest error to allow.")
-]
-Only = Annotated[list[str] | None, typer.Option(help="Lower this operator only; repeatable.")]
-Skip = Annotated[list[str] | None, typer.Option(help="Leave this operator exact; repeatable.")]
-SpecialValues = Annotated[str, typer.Option(help="ieee, or finite to promise finite inputs.")]
-Shape = Annotated[
-    list[str] | None, typer.Option(help="Static shape of an input: NAME=1,128; repeatable.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
 @app.callback()
 def _check(context: typer.Context) -> None:
     if context.invoked_subcommand != "doctor":  # which tells what is wrong by itself
         from . import generation  # noqa: F401  refuses a missing or broken TVM
-
-
-@contextmanager
-def _busy(what: str) -> Iterator[None]:
-    columns = SpinnerColumn(), TextColumn(what), TimeElapsedColumn()
-    with Progress(*columns, console=errors, transient=True) as progress:
-        progress.add_task(what, total=None)
-        yield
-
-
-def _shapes(items: list[str] | None) -> dict[str, list[int]]:
-    shapes = {}
-    for item in items or []:
-        name, separator, numbers = item.rpartition("=")
-        try:
-            shapes[name] = [int(n) for n in numbers.split(",") if n]
-        except ValueError:
-            separator = ""
-        if not separator:
-            raise QuakeError(f"--shape takes NAME=1,128, not {item!r}")
-    return shapes
-
-
-def _print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=2) + "\n")
 
 
 @app.command()
@@ -95,7 +67,7 @@ def compile(
     """Compile an ONNX model and report what became of every nonlinearity."""
     from . import compiler
 
-    with _busy(f"compiling {model.name}"):
+    with busy(f"compiling {model.name}"):
         compiled = compiler.compile(
             model,
             target,
@@ -104,13 +76,13 @@ def compile(
             only=only,
             skip=skip,
             special_values=special_values,
-            shapes=_shapes(shape),
+            shapes=parse_shapes(shape),
         )
         if out is not None:
             compiled.export(out)
     if as_json:
         report = json.loads(compiled.report.to_json())
-        _print_json({"model": str(model), "output": out and str(out), **report})
+        print_json({"model": str(model), "output": out and str(out), **report})
         return
     output.print(str(compiled.report), markup=False, soft_wrap=True)
     if out is not None:
@@ -139,16 +111,17 @@ def run(
     from . import compiler
     from .model import load
 
-    with _busy(f"running {model.name}"):
+    with busy(f"running {model.name}"):
         if model.suffix == ".onnx":
-            loaded = compiler.compile(model, method=method, shapes=_shapes(shape))
+            loaded = compiler.compile(model, method=method, shapes=parse_shapes(shape))
         else:
             loaded = load(model)
-        feeds = _feeds(loaded, inputs or [], _shapes(shape), seed)
+        feeds = _feeds(loaded, inputs or [], parse_shapes(shape), seed)
         results = loaded.run(feeds)
         seconds = loaded.benchmark(feeds, number=3, repeat=repeat)
         if out is not None:
-            _save(out, results)
+            with whole_file(out) as file:
+                np.savez(file, *results)
     rows = [
         {
             "shape": list(r.shape),
@@ -161,7 +134,7 @@ def run(
     ]
     median = statistics.median(seconds)
     if as_json:
-        _print_json({"model": str(model), "seconds": seconds, "median": median, "outputs": rows})
+        print_json({"model": str(model), "seconds": seconds, "median": median, "outputs": rows})
         return
     table = Table("output", "shape", "dtype", "min", "max", "finite")
     for index, row in enumerate(rows):
@@ -198,19 +171,7 @@ def _feeds(
     return feeds
 
 
-def _save(path: Path, results: list[Any]) -> None:
-    """Write all outputs or nothing."""
-    import os
-    import tempfile
-
-    import numpy as np
-
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as file:
-            np.savez(file, *results)
-        os.replace(file.name, path)
-    except OSError as error:
-        raise QuakeError(f"cannot write {path}: {error.strerror}") from None
+app.command()(bench)
 
 
 @app.command()
@@ -264,7 +225,7 @@ def accuracy(
             rows += [(row, bound(name, row.method)) for row in measured]
     failed = [row for row, proven in rows if not row.relative <= proven.relative]
     if as_json:
-        _print_json(
+        print_json(
             [{**asdict(row), "bound": proven.relative, "inputs": count} for row, proven in rows]
         )
     else:
@@ -306,7 +267,7 @@ def targets(as_json: AsJson = False) -> None:
         for name in names()
     ]
     if as_json:
-        _print_json(rows)
+        print_json(rows)
         return
     table = Table("name", "what it is", "float32 lanes", "cpu")
     for row in rows:
@@ -320,10 +281,10 @@ def doctor(as_json: AsJson = False) -> None:
     """Check this installation: versions, target, linker, one kernel against its bound."""
     from .doctor import examine
 
-    with _busy("examining"):
+    with busy("examining"):
         checks = examine()
     if as_json:
-        _print_json([asdict(check) for check in checks])
+        print_json([asdict(check) for check in checks])
     else:
         marks = {True: "ok", False: "BAD", None: ""}
         table = Table("", "what", "finding")

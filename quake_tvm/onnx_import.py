@@ -56,7 +56,7 @@ def to_relax(model: onnx.ModelProto, shapes: Shapes | None = None) -> tvm.IRModu
     QuakeError
         For a shape that does not fit, or an operator TVM cannot import.
     """
-    model = _with_shapes(_with_default_domain(model), shapes or {})
+    model = with_shapes(model, shapes or {})
     model = _expand_functions(model)
     _check_operators(model)
     model = fold_shapes(_sums_as_additions(model))
@@ -115,8 +115,15 @@ def _with_default_domain(model: onnx.ModelProto) -> onnx.ModelProto:
     return copy
 
 
-def _with_shapes(model: onnx.ModelProto, shapes: Shapes) -> onnx.ModelProto:
-    """The model, changed in place: the shapes given, and a name for each dimension left open."""
+def with_shapes(model: onnx.ModelProto, shapes: Shapes) -> onnx.ModelProto:
+    """A copy with the shapes given, and a name for each dimension left open.
+
+    Raises
+    ------
+    QuakeError
+        For a shape that does not fit.
+    """
+    model = _with_default_domain(model)
     inputs = {i.name: i for i in _inputs(model)}
     sizes: dict[str, int] = {}
     for name, shape in shapes.items():

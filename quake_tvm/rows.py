@@ -4,8 +4,8 @@ A row is walked in chunks of sixteen floats, whatever the target: element i belo
 i mod 16 of an accumulator, and at the end the lanes are halved to one. Where the row's length is no
 multiple of sixteen, one more chunk ends with the row and counts only what the chunks before it have
 not seen. So every load and store is a whole vector, nothing is padded, and the bits depend neither
-on the vector width nor on the threads. Shorter rows have chunks of the largest power of two they
-hold; where the length is known only at run time and below sixteen, of one.
+on the vector width nor on the threads. Shorter rows have chunks of the largest power of two that
+fits.
 
 These are statements, not tensor expressions: a schedule cannot say "read the last chunk again".
 Knows no target, no graph and no approximation; the caller brings the formulas.
@@ -60,6 +60,8 @@ def rows(outer: list[int | Expr], length: int | Expr, body: Callable[..., Stmt])
     count: int | Expr = 1
     for n in outer:
         count = count * n
+    if fixed(count) == 0:
+        return tir.Evaluate(0)
     known = fixed(count) is not None and fixed(length) is not None
     small = known and fixed(count) * fixed(length) < PARALLEL_ELEMENTS
 
@@ -74,12 +76,15 @@ def rows(outer: list[int | Expr], length: int | Expr, body: Callable[..., Stmt])
 
 
 def by_length(length: int | Expr, body: Callable[["Row"], Stmt]) -> Stmt:
-    """The body for rows of this length, twice if only the run knows whether they fill a chunk."""
+    """The body for rows of this length; where only the run knows it, for every size of a chunk."""
     n = fixed(length)
     if n is not None:
         return body(Row(length, min(LANES, 1 << max(n.bit_length() - 1, 0))))
-    long, short = body(Row(length, LANES)), body(Row(length, 1))
-    return tir.IfThenElse(length >= LANES, long, short)
+    chosen, lanes = body(Row(length, 1)), 2
+    while lanes <= LANES:
+        chosen = tir.IfThenElse(length >= lanes, body(Row(length, lanes)), chosen)
+        lanes *= 2
+    return chosen
 
 
 class Row:
@@ -98,7 +103,7 @@ class Row:
         if fixed(self.rest) == 0 or self.lanes == 1:
             return []
         chunk = self.vector(lambda lane: body(self.length - self.lanes + lane, lane))
-        return [chunk if fixed(self.rest) else tir.IfThenElse(self.rest > 0, chunk)]
+        return [chunk if fixed(self.rest) else tir.IfThenElse(self.rest > 0, chunk, None)]
 
     def new_in_tail(self, lane: Expr) -> Expr:
         """Whether the tail's lane holds an element that no chunk before it held."""

@@ -60,6 +60,7 @@ def test_compile_prints_the_report(model):
         ("compile", "{model}", "-o", "missing/out.so"),
         ("run", "{model}", "--shape", "x=2,8", "-i", "x=missing.npy"),
         ("run", "missing.so"),
+        ("bench", "-k", "sofmax"),
         ("accuracy", "nope"),
         ("accuracy", "softmax"),
         ("accuracy", "exp", "-m", "quake9"),
@@ -75,7 +76,9 @@ def test_what_the_user_got_wrong(model, tmp_path, arguments):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("command", ["", "compile", "run", "accuracy", "targets", "doctor"])
+@pytest.mark.parametrize(
+    "command", ["", "compile", "run", "bench", "accuracy", "targets", "doctor"]
+)
 def test_help(command):
     done = quake(*command.split(), "--help")
     assert done.returncode == 0

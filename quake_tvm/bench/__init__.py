@@ -1,0 +1,5 @@
+"""``quake-tvm bench``: kernels and whole models beside other runtimes, in one run.
+
+``cases.py`` says what is measured, ``peers.py`` by whom, ``measure.py`` how the clock is read,
+``compare.py`` joins them, ``show.py`` makes tables and a picture, ``command.py`` is the shell's.
+"""

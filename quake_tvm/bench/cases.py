@@ -1,0 +1,220 @@
+"""What is measured: kernels as small ONNX graphs, and ONNX models from files.
+
+Everyone who reads ONNX gets the same graph; PyTorch gets its own function for it. Knows no
+runtime.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from .. import onnx_import
+from ..errors import QuakeError
+from ..model import Input
+
+# Given the module ``torch``, the kernel as a function of tensors.
+Torch = Callable[[Any], Callable[..., Any]]
+Nodes = list[onnx.NodeProto]
+
+SIZES = (1 << 12, 1 << 18, 1 << 24)
+ROWS = ((1536, 128), (256, 1024), (64, 4096), (12, 197, 197))
+PRODUCT = (128, 384, 1536)
+# Kernels up to that many elements are timed net of the call, that of one over TINY elements.
+NET, TINY = 1 << 20, 16
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing to measure.
+
+    Attributes
+    ----------
+    name, shape : str
+    model : onnx.ModelProto
+        With static shapes.
+    elements : int or None
+        Of a kernel's result; None for a whole model.
+    torch : callable or None
+        The same for PyTorch; None if there is no such thing.
+    multiply : onnx.ModelProto or None
+        For element-wise kernels: the same tensor times a constant.
+    tiny : Case or None
+        The same kernel over TINY elements. Its time is the call's alone, the runtime's and
+        Python's, and is taken off, so that small kernels compare as kernels.
+    """
+
+    name: str
+    shape: str
+    model: onnx.ModelProto
+    elements: int | None = None
+    torch: Torch | None = None
+    multiply: onnx.ModelProto | None = None
+    tiny: "Case | None" = None
+
+
+def _node(kind: str, *inputs: str, **attributes: Any) -> onnx.NodeProto:
+    return helper.make_node(kind, list(inputs or "x"), ["y"], **attributes)
+
+
+# Operator: its nodes from x to y, and what PyTorch calls it.
+ELEMENTWISE: dict[str, tuple[Nodes, Torch]] = {
+    "exp": ([_node("Exp")], lambda torch: torch.exp),
+    "sigmoid": ([_node("Sigmoid")], lambda torch: torch.nn.Sigmoid()),
+    "tanh": ([_node("Tanh")], lambda torch: torch.nn.Tanh()),
+    "silu": (
+        [helper.make_node("Sigmoid", ["x"], ["s"]), _node("Mul", "x", "s")],
+        lambda torch: torch.nn.SiLU(),
+    ),
+    "gelu": ([_node("Gelu")], lambda torch: torch.nn.GELU()),
+    "gelu_tanh": (
+        [_node("Gelu", approximate="tanh")],
+        lambda torch: torch.nn.GELU(approximate="tanh"),
+    ),
+    "softplus": ([_node("Softplus")], lambda torch: torch.nn.Softplus()),
+    "mish": ([_node("Mish")], lambda torch: torch.nn.Mish()),
+    "elu": ([_node("Elu")], lambda torch: torch.nn.ELU()),
+}
+PRODUCTS = ("matmul", "matmul_gelu")
+KERNELS = ("softmax", *ELEMENTWISE, *PRODUCTS)
+
+
+def _model(
+    nodes: Nodes,
+    shape: Sequence[int],
+    result: Sequence[int],
+    constants: Mapping[str, np.ndarray] | None = None,
+) -> onnx.ModelProto:
+    graph = helper.make_graph(
+        nodes,
+        "kernel",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, result)],
+        [numpy_helper.from_array(v, k) for k, v in (constants or {}).items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+
+
+def _text(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))
+
+
+def _net(make: Callable[..., Case], name: str, shape: tuple[int, ...]) -> Case:
+    """The case, with its tiny sister if it is small enough for the call to count."""
+    case = make(name, shape)
+    if case.elements > NET:
+        return case
+    return replace(case, tiny=make(name, (*[1 for _ in shape[1:]], TINY)))
+
+
+def _softmax(name: str, shape: tuple[int, ...]) -> Case:
+    model = _model([_node("Softmax", axis=-1)], shape, shape)
+    return Case(name, _text(shape), model, math.prod(shape), lambda torch: torch.nn.Softmax(dim=-1))
+
+
+def _elementwise(name: str, shape: tuple[int, ...]) -> Case:
+    nodes, torch = ELEMENTWISE[name]
+    times = _model([_node("Mul", "x", "c")], shape, shape, {"c": np.array(1.25, np.float32)})
+    return Case(name, _text(shape), _model(nodes, shape, shape), math.prod(shape), torch, times)
+
+
+def _product(name: str) -> Case:
+    rows, depth, columns = PRODUCT
+    generator = np.random.default_rng(0)
+    constants = {"w": generator.normal(0, depth**-0.5, (depth, columns)).astype(np.float32)}
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["p"])]
+    if name == "matmul":
+        nodes = [_node("MatMul", "x", "w")]
+    else:
+        constants["b"] = generator.normal(0, 1, columns).astype(np.float32)
+        nodes += [helper.make_node("Add", ["p", "b"], ["a"]), _node("Gelu", "a")]
+
+    def torch(torch: Any) -> Any:
+        linear = torch.nn.Linear(depth, columns, bias="b" in constants)
+        linear.weight.data = torch.from_numpy(constants["w"].T.copy())
+        if name == "matmul":
+            return linear.eval()
+        linear.bias.data = torch.from_numpy(constants["b"])
+        return torch.nn.Sequential(linear, torch.nn.GELU()).eval()
+
+    model = _model(nodes, (rows, depth), (rows, columns), constants)
+    return Case(name, _text(PRODUCT), model, rows * columns, torch)
+
+
+def kernels(names: Sequence[str] | None = None) -> list[Case]:
+    """The kernels of these names at all their sizes; all kernels by default.
+
+    Raises
+    ------
+    QuakeError
+        For a name that does not exist.
+    """
+    for name in names or ():
+        if name not in KERNELS:
+            raise QuakeError(f"unknown kernel {name!r}; choose from: {', '.join(KERNELS)}")
+    cases = []
+    for name in names or KERNELS:
+        if name in ELEMENTWISE:
+            cases += [_net(_elementwise, name, (size,)) for size in SIZES]
+        elif name == "softmax":
+            cases += [_net(_softmax, name, shape) for shape in ROWS]
+        else:
+            cases.append(_product(name))
+    return cases
+
+
+def models(paths: Sequence[Path], shapes: Mapping[str, Sequence[int]]) -> list[Case]:
+    """ONNX models from files, each with those of the shapes that it has inputs for.
+
+    Raises
+    ------
+    QuakeError
+        For a file that is no model, a shape that does not fit, is missing, or that
+        none has an input for.
+    """
+    cases, unknown = [], set(shapes)
+    for path in paths:
+        model = onnx_import.read(path)
+        names = {i.name for i in model.graph.input}
+        unknown -= names
+        own = {name: shape for name, shape in shapes.items() if name in names}
+        model = onnx_import.with_shapes(model, own)
+        _refuse_dynamic(model, path.name)
+        text = ", ".join(_text(shape) for shape in own.values())
+        cases.append(Case(path.name, text, model))
+    if unknown:
+        raise QuakeError(f"no model has an input named {', '.join(sorted(unknown))}")
+    return cases
+
+
+def _refuse_dynamic(model: onnx.ModelProto, name: str) -> None:
+    constants = {c.name for c in model.graph.initializer}
+    dynamic = [
+        i.name
+        for i in model.graph.input
+        if i.name not in constants
+        and any(not d.HasField("dim_value") for d in i.type.tensor_type.shape.dim)
+    ]
+    if dynamic:
+        missing = " ".join(f"--shape {i}=..." for i in dynamic)
+        raise QuakeError(f"{name} has dynamic dimensions: give {missing}")
+
+
+def random_feeds(inputs: Sequence[Input]) -> dict[str, np.ndarray]:
+    """Inputs to measure with: normal floats; integers 0 and 1, fit for tokens; masks of ones."""
+    generator = np.random.default_rng(0)
+    feeds = {}
+    for spec in inputs:
+        dtype = np.dtype(spec.dtype)
+        if np.issubdtype(dtype, np.floating):
+            feeds[spec.name] = generator.standard_normal(spec.shape, np.float32).astype(dtype)
+        elif np.issubdtype(dtype, np.integer) and "mask" not in spec.name.lower():
+            feeds[spec.name] = generator.integers(0, 2, spec.shape, dtype)
+        else:
+            feeds[spec.name] = np.ones(spec.shape, dtype)
+    return feeds

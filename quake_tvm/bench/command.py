@@ -1,0 +1,128 @@
+"""``quake-tvm bench`` in the shell: options, progress, output. Loads TVM when it is called."""
+
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from ..errors import QuakeError
+from ..shell import AsJson, Shape, Target, errors, output, parse_shapes, print_json, whole_file
+
+if TYPE_CHECKING:
+    import tvm
+
+PACKAGES = ("quake-tvm", "apache-tvm", "onnxruntime", "openvino", "torch", "numpy")
+
+
+def bench(
+    models: Annotated[
+        list[Path] | None, typer.Argument(help="ONNX files; the kernels when there are none.")
+    ] = None,
+    kernel: Annotated[
+        list[str] | None, typer.Option("--kernel", "-k", help="This kernel only; repeatable.")
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option("--method", "-m", help="Repeatable; ratios are to the first. [quake2]"),
+    ] = None,
+    target: Target = "native",
+    threads: Annotated[int, typer.Option(min=1, help="The same for all.")] = 1,
+    rounds: Annotated[int, typer.Option(min=1, help="Interleaved repetitions.")] = 15,
+    shape: Shape = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the medians: .png, .svg, ...")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Time kernels or models beside TVM's own pipelines and other runtimes, in one run."""
+    # TVM reads these when it starts its threads; where they run is left to the system, as for all.
+    os.environ.update(TVM_NUM_THREADS=str(threads), TVM_BIND_THREADS="0")
+    from ..compiler import import_model
+    from ..options import DEFAULT_METHOD, Options
+    from . import cases, show
+    from .compare import compare
+
+    methods = list(dict.fromkeys(method or [DEFAULT_METHOD]))
+    for name in methods:
+        Options.parse(name)  # refuses an unknown one
+    resolved = _native(target)
+    if plot is not None:
+        show.require_matplotlib(plot)
+    todo = cases.models(models or [], parse_shapes(shape))
+    for case in todo:
+        import_model(case.model)  # refuses what TVM lacks, before anything is measured
+    if kernel or not models:
+        todo += cases.kernels(kernel)
+    results = []
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=errors, transient=True) as progress:
+        task = progress.add_task("", total=len(todo))
+        for case in todo:
+            results.append(
+                compare(
+                    case,
+                    methods,
+                    resolved,
+                    threads,
+                    rounds,
+                    lambda what: progress.update(task, description=what),
+                )
+            )
+            progress.advance(task)
+    facts = {**machine(resolved), "threads": threads, "rounds": rounds}
+    if plot is not None:
+        with whole_file(plot) as file:
+            show.plot(results, facts, file)
+    if as_json:
+        print_json({**facts, "cases": [result.to_dict() for result in results]})
+        return
+    packages = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
+    output.print(
+        f"{facts['cpu']}, {facts['cores']} cores; target {facts['target']}, "
+        f"{facts['lanes']} float32 lanes; threads: {threads}\n{packages}\n",
+        markup=False,
+        soft_wrap=True,
+    )
+    output.print(show.tables(results), markup=False, soft_wrap=True)
+    if plot is not None:
+        output.print(f"written: {plot}")
+
+
+def _native(name: str) -> "tvm.target.Target":
+    """The target, which must run here."""
+    from ..schedules.analysis import lanes
+    from ..targets import target
+
+    resolved = target(name)
+    triple = str(resolved.attrs.get("mtriple", ""))
+    foreign = triple and triple.partition("-")[0] != platform.machine()
+    if foreign or lanes(resolved) > lanes(target("native")):
+        raise QuakeError(f"bench measures on this machine, which does not run {name} code")
+    return resolved
+
+
+def machine(target: "tvm.target.Target") -> dict[str, Any]:
+    """What the figures depend on, threads apart."""
+    from ..schedules.analysis import lanes
+
+    cpu = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        cpu = next((s.partition(":")[2].strip() for s in lines if s.startswith("model name")), cpu)
+    versions = {package: _version(package) for package in PACKAGES}
+    return {
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "target": str(target.attrs.get("mcpu", "generic")),
+        "lanes": lanes(target),
+        "versions": {package: version for package, version in versions.items() if version},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,141 @@
+"""One case through all contenders: built, held against the exact result, timed in turn."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import tvm
+
+from . import peers
+from .cases import Case
+from .measure import Spread, Timer, interleave, ratio
+from .peers import EXACT, MULTIPLY, PEERS, Unavailable
+
+
+@dataclass(frozen=True)
+class Row:
+    """One contender's result.
+
+    Attributes
+    ----------
+    contender : str
+    ratio : Spread or None
+        Its time over the first method's, of the rounds that both were in.
+    seconds : Spread
+        A call; net of the call itself for small kernels.
+    difference : float or None
+        The largest to the exact result, relative where that is above 1; None for ``multiply``.
+    lowered : (int, int) or None
+        For this library: nonlinearities lowered, and how many there are.
+    rounds : list of float
+        Seconds a call in each round.
+    """
+
+    contender: str
+    ratio: Spread | None
+    seconds: Spread
+    difference: float | None
+    lowered: tuple[int, int] | None
+    rounds: list[float]
+
+
+@dataclass(frozen=True)
+class Result:
+    """A case's rows, the first method first, and why some contenders are not among them."""
+
+    case: Case
+    rows: list[Row] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        case = self.case
+        return {
+            "name": case.name,
+            "shape": case.shape,
+            "kind": "model" if case.elements is None else "kernel",
+            "elements": case.elements,
+            "net": case.tiny is not None,
+            "contenders": [asdict(row) for row in self.rows],
+            "skipped": self.skipped,
+        }
+
+
+def difference(found: Sequence[np.ndarray], exact: Sequence[np.ndarray]) -> float:
+    """The largest difference of any element, relative where the exact one is above 1.
+
+    Infinity for outputs of another number or shape, or NaN in other places.
+    """
+    if [a.shape for a in found] != [b.shape for b in exact]:
+        return float("inf")
+    worst = 0.0
+    for a, b in zip(found, exact, strict=True):
+        a, b = (array.astype(np.result_type(b, np.float32), copy=False) for array in (a, b))
+        same = (a == b) | (np.isnan(a) & np.isnan(b))
+        with np.errstate(invalid="ignore", over="ignore"):
+            apart = np.where(same, 0, np.abs(a - b) / np.maximum(1, np.abs(b)))
+        worst = max(worst, float(np.nan_to_num(apart, nan=np.inf).max(initial=0)))
+    return worst
+
+
+def compare(
+    case: Case,
+    methods: Sequence[str],
+    target: tvm.target.Target,
+    threads: int,
+    rounds: int,
+    progress: Callable[[str], None] = lambda what: None,
+) -> Result:
+    """Measure a case.
+
+    Parameters
+    ----------
+    case : Case
+    methods : sequence of str
+        Rungs; the ratios are to the first.
+    target : tvm.target.Target
+        Must run on this machine.
+    threads : int
+        For everyone but TVM, whose threads are those its runtime started with.
+    rounds : int
+    progress : callable
+        Called with what is done next.
+    """
+    progress(f"{case.name} {case.shape}: importing")
+    full = peers.job(case, target, threads)
+    tiny = case.tiny and peers.job(case.tiny, target, threads)
+    exact = full.exact.run(full.feeds)
+    builders = {**{m: peers.quake(m) for m in methods}, **PEERS}
+    if case.multiply is not None:
+        builders[MULTIPLY] = peers.multiply
+    timers: dict[str, Timer] = {}
+    notes: dict[str, tuple[float | None, tuple[int, int] | None]] = {}
+    skipped = {}
+    for name, build in builders.items():
+        progress(f"{case.name} {case.shape}: compiling, {name}")
+        try:
+            contender = build(full)
+            apart = None if name == MULTIPLY else difference(contender.run(), exact)
+            timers[name] = Timer(contender.clock, tiny and build(tiny).clock)
+            notes[name] = apart, contender.lowered
+        except Unavailable as error:
+            skipped[name] = str(error)
+        except Exception as error:
+            if name in (*methods, EXACT, MULTIPLY):
+                raise
+            skipped[name] = _reason(error)
+    progress(f"{case.name} {case.shape}: measuring")
+    seconds = interleave(timers, rounds)
+    base = seconds[methods[0]]
+    rows = [
+        Row(name, ratio(own, base), Spread.of(own), *notes[name], own)
+        for name, own in seconds.items()
+    ]
+    return Result(case, rows, skipped)
+
+
+def _reason(error: Exception) -> str:
+    """A foreign error in a line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0]}"[:160] if lines else type(error).__name__

@@ -1,0 +1,84 @@
+"""What the commands share: how options are spelled, consoles, progress, JSON, files whole or not.
+
+Knows no command and loads no TVM.
+"""
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from .errors import QuakeError
+
+errors = Console(stderr=True, highlight=False)
+output = Console(highlight=False)
+
+ModelPath = Annotated[Path, typer.Argument(help="An ONNX file.")]
+Target = Annotated[str, typer.Option("--target", "-t", help="See `quake-tvm targets`.")]
+Method = Annotated[
+    str | None, typer.Option("--method", "-m", help="quake1 ... quake5, or exact [quake2].")
+]
+MaxError = Annotated[
+    float | None, typer.Option(help="Instead of a method: the largest error to allow.")
+]
+Only = Annotated[list[str] | None, typer.Option(help="Lower this operator only; repeatable.")]
+Skip = Annotated[list[str] | None, typer.Option(help="Leave this operator exact; repeatable.")]
+SpecialValues = Annotated[str, typer.Option(help="ieee, or finite to promise finite inputs.")]
+Shape = Annotated[
+    list[str] | None, typer.Option(help="Static shape of an input: NAME=1,128; repeatable.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+
+@contextmanager
+def busy(what: str) -> Iterator[None]:
+    """A spinner with the time that has passed."""
+    columns = SpinnerColumn(), TextColumn(what), TimeElapsedColumn()
+    with Progress(*columns, console=errors, transient=True) as progress:
+        progress.add_task(what, total=None)
+        yield
+
+
+def parse_shapes(items: list[str] | None) -> dict[str, list[int]]:
+    """What ``--shape`` says: input name to shape."""
+    shapes = {}
+    for item in items or []:
+        name, separator, numbers = item.rpartition("=")
+        try:
+            shapes[name] = [int(n) for n in numbers.split(",") if n]
+        except ValueError:
+            separator = ""
+        if not separator:
+            raise QuakeError(f"--shape takes NAME=1,128, not {item!r}")
+    return shapes
+
+
+def print_json(value: Any) -> None:
+    """One JSON value on standard output, and nothing else."""
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A file to write that takes the place of ``path`` when all went well, and else goes."""
+    temporary = None
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, suffix=path.suffix)
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        temporary.chmod(0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise QuakeError(f"cannot write {path}: {error.strerror}") from None
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
