@@ -60,9 +60,7 @@ def _grouped(builder: relax.BlockBuilder, call: relax.Call, groups: int) -> rela
     flat = builder.emit(relax.op.reshape(x, (shape[0], groups, length // groups)))
     function = partial(norms.layer_norm, epsilon=float(call.attrs.epsilon))
     normal = builder.emit(
-        builder.call_te(
-            function, flat, primfunc_name_hint="layer_norm", primfunc_attrs=_UNFUSABLE
-        )
+        builder.call_te(function, flat, primfunc_name_hint="layer_norm", primfunc_attrs=_UNFUSABLE)
     )
     per_channel = (int(shape[1]), *[1] * (len(shape) - 2))
     gamma, beta = (builder.emit(relax.op.reshape(w, per_channel)) for w in (gamma, beta))

@@ -16,6 +16,8 @@ from .generation import alloc, fma, tir
 from .operators import OPERATORS
 from .rows import Expr, Row, Stmt
 
+RowProgram = Callable[[Row, tuple[Expr, ...], list[tir.Buffer], tir.Buffer], list[Stmt]]
+
 
 def elementwise(
     x: te.Tensor, operator: str, method: str, ieee: bool = True, **parameters: float
@@ -63,25 +65,38 @@ def softmax(
 
     A row that holds +inf, or a NaN, or only -inf, is NaN, as in PyTorch.
     """
-    *outer, length = x.shape
     fold = scale if mask is None else 1.0
 
     def exp(t: Expr) -> Expr:
         return exponential.exp(t, LADDER[method], ieee, scale=fold, high=0)
 
-    def body(buffers: list[tir.Buffer], out: tir.Buffer) -> Stmt:
-        def row(*at: Expr) -> Stmt:
-            value = _logits(buffers, scale, at)
-            return rows.by_length(length, lambda r: _softmax_row(r, value, exp, out, at))
-
-        return rows.rows(outer, length, row)
+    def program(
+        r: Row, at: tuple[Expr, ...], inputs: list[tir.Buffer], out: tir.Buffer
+    ) -> list[Stmt]:
+        return _softmax_row(r, _logits(inputs, scale, at), exp, out, at)
 
     inputs = [x] if mask is None else [x, mask]
+    return over_rows(inputs, x.shape, program, "quake_softmax")
+
+
+def over_rows(
+    inputs: list[te.Tensor], shape: list[Expr], program: RowProgram, name: str
+) -> te.Tensor:
+    """A tensor from a program for each row of the first input.
+
+    Parameters
+    ----------
+    program : callable
+        (row, its indices, inputs, output) to statements.
+    """
+    *outer, length = inputs[0].shape
     return te.extern(
-        [x.shape],
+        [shape],
         inputs,
-        lambda ins, outs: body(list(ins), outs[0]),
-        name="quake_softmax",
+        lambda ins, outs: rows.kernel(
+            outer, length, lambda r, at: program(r, at, list(ins), outs[0])
+        ),
+        name=name,
         dtype="float32",
     )
 
@@ -92,25 +107,27 @@ def _softmax_row(
     exp: Callable[[Expr], Expr],
     out: tir.Buffer,
     at: tuple[Expr, ...],
-) -> Stmt:
-    """One row; its exponentials wait in the output for their sum, the last chunk's on the stack.
+) -> list[Stmt]:
+    """One row; its exponentials wait for their sum in registers, those of a long row in the output.
 
-    The last chunk overlaps the one before, so it must not be scaled in place a second time.
+    The last chunk's always wait apart: it overlaps the one before, and must not be scaled twice.
     """
     steps, top = rows.maximum(r, value)
-    e, last, lanes = (rows.local(r.lanes) for _ in range(3))
+    in_registers = r.short
+    e = rows.local(int(r.chunks) * r.lanes if in_registers else r.lanes)
+    last, lanes = rows.local(r.lanes), rows.local(r.lanes)
 
     def add(lane: Expr, element: Expr) -> Stmt:
         return tir.BufferStore(lanes, lanes[lane] + element, [lane])
 
     def chunk(c: Expr) -> Stmt:
-        def element(lane: Expr) -> Expr:
-            return c * r.lanes + lane
-
+        start = c * r.lanes
+        here = start if in_registers else 0
+        keep = r.vector(lambda n: tir.BufferStore(out, e[n], [*at, start + n]))
         return rows.sequence(
-            r.vector(lambda n: tir.BufferStore(e, exp(value(element(n)) - top), [n])),
-            r.vector(lambda n: tir.BufferStore(out, e[n], [*at, element(n)])),
-            r.vector(lambda n: add(n, e[n])),
+            r.vector(lambda n: tir.BufferStore(e, exp(value(start + n) - top), [here + n])),
+            *([] if in_registers else [keep]),
+            r.vector(lambda n: add(n, e[here + n])),
         )
 
     def last_chunk(i: Expr, lane: Expr) -> Stmt:
@@ -120,14 +137,15 @@ def _softmax_row(
         return add(lane, tir.Select(r.new_in_tail(lane), last[lane], constant(0)))
 
     def scale(i: Expr) -> Stmt:
-        return tir.BufferStore(out, out[(*at, i)] * inverse, [*at, i])
+        kept = e[i] if in_registers else out[(*at, i)]
+        return tir.BufferStore(out, kept * inverse, [*at, i])
 
     def scale_last(i: Expr, lane: Expr) -> Stmt:
         return tir.BufferStore(out, last[lane] * inverse, [*at, i])
 
     sums, whole = r.halve(lanes, r.lanes, lambda a, b: a + b)
     keep, inverse = rows.kept(constant(1) / whole)
-    return rows.sequence(
+    return [
         *steps,
         *map(alloc, (e, last, lanes)),
         r.vector(lambda n: tir.BufferStore(lanes, constant(0), [n])),
@@ -138,39 +156,28 @@ def _softmax_row(
         *keep,
         r.whole(scale),
         *r.tail(scale_last),
-    )
+    ]
 
 
 def log_softmax(x: te.Tensor, *, method: str, ieee: bool = True) -> te.Tensor:
     """x - max - log(sum(exp(x - max))) along the last axis; only the exp is approximate."""
-    *outer, length = x.shape
 
-    def body(x: tir.Buffer, out: tir.Buffer) -> Stmt:
-        def row(*at: Expr) -> Stmt:
-            return rows.by_length(length, lambda r: along(r, at))
+    def program(
+        r: Row, at: tuple[Expr, ...], inputs: list[tir.Buffer], out: tir.Buffer
+    ) -> list[Stmt]:
+        (x,) = inputs
+        steps, top = rows.maximum(r, lambda i: x[(*at, i)])
+        sums, total = rows.total(
+            r, lambda i: exponential.exp(x[(*at, i)] - top, LADDER[method], ieee, high=0)
+        )
+        keep, shift = rows.kept(exponential.log(total))
 
-        def along(r: Row, at: tuple[Expr, ...]) -> Stmt:
-            steps, top = rows.maximum(r, lambda i: x[(*at, i)])
-            sums, total = rows.total(
-                r,
-                lambda i: exponential.exp(x[(*at, i)] - top, LADDER[method], ieee, high=0),
-            )
-            keep, shift = rows.kept(exponential.log(total))
+        def element(i: Expr) -> Stmt:
+            return tir.BufferStore(out, (x[(*at, i)] - top) - shift, [*at, i])
 
-            def element(i: Expr) -> Stmt:
-                return tir.BufferStore(out, (x[(*at, i)] - top) - shift, [*at, i])
+        return [*steps, *sums, *keep, r.each(element)]
 
-            return rows.sequence(*steps, *sums, *keep, r.each(element))
-
-        return rows.rows(outer, length, row)
-
-    return te.extern(
-        [x.shape],
-        [x],
-        lambda ins, outs: body(ins[0], outs[0]),
-        name="quake_log_softmax",
-        dtype="float32",
-    )
+    return over_rows([x], x.shape, program, "quake_log_softmax")
 
 
 def logsumexp(x: te.Tensor, *, method: str, ieee: bool = True, keepdims: bool = False) -> te.Tensor:
@@ -181,27 +188,18 @@ def logsumexp(x: te.Tensor, *, method: str, ieee: bool = True, keepdims: bool = 
         at_infinity = tir.any(t == constant(math.inf), t == constant(-math.inf))
         return tir.Select(at_infinity, constant(0), t)
 
-    def body(x: tir.Buffer, out: tir.Buffer) -> Stmt:
-        def row(*at: Expr) -> Stmt:
-            return rows.by_length(length, lambda r: along(r, at))
-
-        def along(r: Row, at: tuple[Expr, ...]) -> Stmt:
-            steps, top = rows.maximum(r, lambda i: x[(*at, i)])
-            keep, center = rows.kept(finite(top))
-            sums, total = rows.total(
-                r, lambda i: exponential.exp(x[(*at, i)] - center, LADDER[method], ieee)
-            )
-            where = [*at, 0] if keepdims else list(at) or [0]
-            result = tir.BufferStore(out, center + exponential.log(total), where)
-            return rows.sequence(*steps, *keep, *sums, result)
-
-        return rows.rows(outer, length, row)
+    def program(
+        r: Row, at: tuple[Expr, ...], inputs: list[tir.Buffer], out: tir.Buffer
+    ) -> list[Stmt]:
+        (x,) = inputs
+        steps, top = rows.maximum(r, lambda i: x[(*at, i)])
+        keep, center = rows.kept(finite(top))
+        sums, total = rows.total(
+            r, lambda i: exponential.exp(x[(*at, i)] - center, LADDER[method], ieee)
+        )
+        where = [*at, 0] if keepdims else list(at) or [0]
+        result = tir.BufferStore(out, center + exponential.log(total), where)
+        return [*steps, *keep, *sums, result]
 
     shape = [*outer, tir.const(1, length.ty.dtype)] if keepdims else outer
-    return te.extern(
-        [shape],
-        [x],
-        lambda ins, outs: body(ins[0], outs[0]),
-        name="quake_logsumexp",
-        dtype="float32",
-    )
+    return over_rows([x], shape, program, "quake_logsumexp")

@@ -8,6 +8,7 @@ approximation takes part.
 from tvm import te
 
 from . import rows
+from .compute import over_rows
 from .exponential import constant
 from .generation import fma, tir
 from .rows import Expr, Row, Stmt
@@ -28,14 +29,15 @@ def layer_norm(
         Both or neither.
     """
 
-    def along(r: Row, x: tir.Buffer, weights: list[tir.Buffer], out: tir.Buffer, at: tuple) -> Stmt:
+    def program(
+        r: Row, at: tuple[Expr, ...], inputs: list[tir.Buffer], out: tir.Buffer
+    ) -> list[Stmt]:
+        x, *weights = inputs
         count = tir.Cast("float32", r.length)
         sums, total = rows.total(r, lambda i: x[(*at, i)], wide=rows.WIDE)
         keep_mean, mean = rows.kept(total / count)
         more, square = rows.squares(r, lambda i: x[(*at, i)] - mean)
-        keep, factor = rows.kept(
-            constant(1) / tir.sqrt(square / count + constant(epsilon))
-        )
+        keep, factor = rows.kept(constant(1) / tir.sqrt(square / count + constant(epsilon)))
 
         def element(i: Expr) -> Stmt:
             value = (x[(*at, i)] - mean) * factor
@@ -43,16 +45,19 @@ def layer_norm(
                 value = fma(value, weights[0][i], weights[1][i])
             return tir.BufferStore(out, value, [*at, i])
 
-        return rows.sequence(*sums, *keep_mean, *more, *keep, r.each(element))
+        return [*sums, *keep_mean, *more, *keep, r.each(element)]
 
     weights = [] if gamma is None else [gamma, beta]
-    return _over_rows(x, weights, along, "quake_layer_norm")
+    return over_rows([x, *weights], x.shape, program, "quake_layer_norm")
 
 
 def rms_norm(x: te.Tensor, gamma: te.Tensor, *, epsilon: float) -> te.Tensor:
     """x/sqrt(mean(x^2) + epsilon) * gamma; float32, gamma of a row's length."""
 
-    def along(r: Row, x: tir.Buffer, weights: list[tir.Buffer], out: tir.Buffer, at: tuple) -> Stmt:
+    def program(
+        r: Row, at: tuple[Expr, ...], inputs: list[tir.Buffer], out: tir.Buffer
+    ) -> list[Stmt]:
+        x, *weights = inputs
         sums, square = rows.squares(r, lambda i: x[(*at, i)])
         mean = square / tir.Cast("float32", r.length)
         keep, factor = rows.kept(constant(1) / tir.sqrt(mean + constant(epsilon)))
@@ -60,24 +65,6 @@ def rms_norm(x: te.Tensor, gamma: te.Tensor, *, epsilon: float) -> te.Tensor:
         def element(i: Expr) -> Stmt:
             return tir.BufferStore(out, x[(*at, i)] * factor * weights[0][i], [*at, i])
 
-        return rows.sequence(*sums, *keep, r.each(element))
+        return [*sums, *keep, r.each(element)]
 
-    return _over_rows(x, [gamma], along, "quake_rms_norm")
-
-
-def _over_rows(x: te.Tensor, weights: list[te.Tensor], along, name: str) -> te.Tensor:
-    *outer, length = x.shape
-
-    def body(x: tir.Buffer, weights: list[tir.Buffer], out: tir.Buffer) -> Stmt:
-        def row(*at: Expr) -> Stmt:
-            return rows.by_length(length, lambda r: along(r, x, weights, out, at))
-
-        return rows.rows(outer, length, row)
-
-    return te.extern(
-        [x.shape],
-        [x, *weights],
-        lambda ins, outs: body(ins[0], list(ins[1:]), outs[0]),
-        name=name,
-        dtype="float32",
-    )
+    return over_rows([x, gamma], x.shape, program, "quake_rms_norm")

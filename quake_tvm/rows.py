@@ -20,11 +20,16 @@ from .generation import alloc, fma, tir
 LANES = 16
 # Accumulators of a maximum, whose order means nothing, and of the norms' sums.
 WIDE = 4
+# Loops of up to this many steps are written out; a row of so many chunks stays in registers.
+SHORT = 16
+# Two rows of this length, or four of half of it, are computed side by side.
+SIDE_BY_SIDE = 128
 # From this many elements on the rows run on all cores.
 PARALLEL_ELEMENTS = 16384
 
 Expr, Stmt = tir.Expr, tir.Stmt
 Value = Callable[[Expr], Expr]
+Program = Callable[["Row", tuple[Expr, ...]], list[Stmt]]
 
 
 def sequence(*statements: Stmt) -> Stmt:
@@ -45,37 +50,77 @@ def fixed(value: int | Expr) -> int | None:
     return int(value) if isinstance(value, int | tir.IntImm) else None
 
 
-def loop(count: int | Expr, body: Callable[[Expr], Stmt], kind: int = tir.ForKind.SERIAL) -> Stmt:
-    """``for i in range(count)``; what runs once is no loop."""
+def loop(
+    count: int | Expr,
+    body: Callable[[Expr], Stmt],
+    kind: int = tir.ForKind.SERIAL,
+    most: int = SHORT,
+) -> Stmt:
+    """``for i in range(count)``, written out if it is serial and has at most so many steps."""
     dtype = str(count.ty.dtype) if isinstance(count, tir.Expr) else "int64"
-    if fixed(count) == 1:
-        return body(tir.const(0, dtype))
+    known = fixed(count)
+    if kind == tir.ForKind.SERIAL and known is not None and 0 < known <= most or known == 1:
+        return sequence(*(body(tir.const(i, dtype)) for i in range(known)))
     extent = count if isinstance(count, tir.Expr) else tir.const(count, dtype)
     var = tir.Var("lane" if kind == tir.ForKind.VECTORIZED else "i", dtype)
     return tir.For(var, tir.const(0, dtype), extent, kind, body(var))
 
 
-def rows(outer: list[int | Expr], length: int | Expr, body: Callable[..., Stmt]) -> Stmt:
-    """A body for every row, on all cores if there is enough to do."""
+def kernel(outer: list[int | Expr], length: int | Expr, program: "Program") -> Stmt:
+    """A program for every row, on all cores if there is enough to do.
+
+    Short rows are computed a few side by side, statement by statement, because each by itself is a
+    chain of waiting: for its maximum, its sum, its quotient. Where their number is no multiple of
+    that, the last few overlap those before.
+
+    Parameters
+    ----------
+    outer, length
+        The shape: rows, and floats a row.
+    program : callable
+        (Row, indices of the row) to its statements, which depend on no other row and on nothing
+        that they write.
+    """
     count: int | Expr = 1
     for n in outer:
         count = count * n
     if fixed(count) == 0:
         return tir.Evaluate(0)
+    beside = _side_by_side(fixed(count), fixed(length))
     known = fixed(count) is not None and fixed(length) is not None
     small = known and fixed(count) * fixed(length) < PARALLEL_ELEMENTS
 
-    def row(r: Expr) -> Stmt:
+    def indices(r: Expr) -> tuple[Expr, ...]:
         at: list[Expr] = []
         for n in reversed(outer):
             at.insert(0, r if len(at) == len(outer) - 1 else r % n)
             r = r // n
-        return body(*at)
+        return tuple(at)
 
-    return loop(count, row, tir.ForKind.SERIAL if small else tir.ForKind.PARALLEL)
+    def block(b: Expr) -> Stmt:
+        first = b if beside == 1 else tir.min(b * beside, count - beside)
+        places = [indices(first + k) for k in range(beside)]
+        return _by_length(length, lambda r: _interleaved([program(r, at) for at in places]))
+
+    kind = tir.ForKind.SERIAL if small else tir.ForKind.PARALLEL
+    return loop((count + beside - 1) // beside, block, kind, most=1)
 
 
-def by_length(length: int | Expr, body: Callable[["Row"], Stmt]) -> Stmt:
+def _side_by_side(count: int | None, length: int | None) -> int:
+    """How many rows to compute at once: as many as fill the registers."""
+    if count is None or length is None:
+        return 1
+    return next((n for n in (4, 2) if count >= n and n * length <= 2 * SIDE_BY_SIDE), 1)
+
+
+def _interleaved(programs: list[list[Stmt]]) -> Stmt:
+    """The programs' statements in turn; all have the same number."""
+    flat = [sequence(*program) for program in programs]
+    steps = [s.seq if isinstance(s, tir.SeqStmt) else [s] for s in flat]
+    return sequence(*(s for together in zip(*steps, strict=True) for s in together))
+
+
+def _by_length(length: int | Expr, body: Callable[["Row"], Stmt]) -> Stmt:
     """The body for rows of this length; where only the run knows it, for every size of a chunk."""
     n = fixed(length)
     if n is not None:
@@ -93,6 +138,7 @@ class Row:
     def __init__(self, length: int | Expr, lanes: int) -> None:
         self.length, self.lanes = length, lanes
         self.chunks, self.rest = length // lanes, length % lanes
+        self.short = fixed(self.chunks) is not None and 0 < fixed(self.chunks) <= SHORT
 
     def vector(self, body: Callable[[Expr], Stmt], width: int | None = None) -> Stmt:
         """All lanes at once."""
@@ -111,9 +157,7 @@ class Row:
 
     def whole(self, body: Callable[[Expr], Stmt]) -> Stmt:
         """A body over the elements of all chunks but the tail."""
-        return loop(
-            self.chunks, lambda c: self.vector(lambda lane: body(c * self.lanes + lane))
-        )
+        return loop(self.chunks, lambda c: self.vector(lambda lane: body(c * self.lanes + lane)))
 
     def each(self, body: Callable[[Expr], Stmt]) -> Stmt:
         """A body over all elements, some of which the tail visits again."""

@@ -12,6 +12,7 @@ from quake_tvm.generation import tir
 
 from . import depthwise, elementwise, exact_softmax, fallback, matmul, pooling, reduction, rows
 from .fence import fence_products
+from .overlap import overlap_tiles
 
 RULES = (matmul, depthwise, rows, exact_softmax, elementwise, reduction, pooling, fallback)
 # The attribute that names the rule, for the report.
@@ -46,6 +47,6 @@ def schedule(function: tir.PrimFunc, target: tvm.target.Target) -> tir.PrimFunc 
         result: s_tir.Schedule | None = rule.apply(fenced, target, False)
         if result is not None:
             name = rule.__name__.rpartition(".")[2]
-            done = result.mod["main"].with_attr("tirx.is_scheduled", True)
+            done = overlap_tiles(result.mod["main"]).with_attr("tirx.is_scheduled", True)
             return done.with_attr(RULE, name)
     return None

@@ -19,7 +19,7 @@ from tvm.s_tir.schedule import SBlockRV
 from quake_tvm.generation import tir
 
 from . import analysis
-from .overlap import OVERLAP, overlap_tiles
+from .overlap import OVERLAP
 
 # Pixels of a tile, at most; floats of a padded band, at most.
 PIXELS, BAND = 8, 8192
@@ -40,7 +40,9 @@ def _convolution(sch: s_tir.Schedule, blocks: list[SBlockRV]) -> SBlockRV | None
     taps = [*variables[spatial:], channel]
     return (
         reductions[0]
-        if a[-1].same_as(channel) and analysis.same(b, taps) and analysis.same(c, variables[:spatial])
+        if a[-1].same_as(channel)
+        and analysis.same(b, taps)
+        and analysis.same(c, variables[:spatial])
         else None
     )
 
@@ -62,6 +64,7 @@ def apply(
     width = min(width, 1 << (channels.bit_length() - 1))
     vectors = 2 if channels % (2 * width) == 0 else 1
     tile = -(-pixels // -(-pixels // PIXELS))
+    tile = analysis.choose(sch, range(1, PIXELS + 1), tile, pixels, tunable)
     epilogue = analysis.inline_behind(sch, product)
     if epilogue is None:
         epilogue = sch.cache_write(product, 0, "local")
@@ -92,7 +95,7 @@ def apply(
     _registers(sch, product, width)
     sch.vectorize(sch.split(c_inner, [None, width])[1])
     sch.unroll(x_inner)
-    return analysis.start(overlap_tiles(sch.mod["main"]))
+    return sch
 
 
 def _registers(sch: s_tir.Schedule, product: SBlockRV, width: int) -> None:

@@ -12,7 +12,7 @@ from tvm.s_tir.schedule import LoopRV, SBlockRV
 from quake_tvm.generation import tir
 
 from . import analysis
-from .overlap import OVERLAP, overlap_tiles
+from .overlap import OVERLAP
 
 
 def _walked_alike(block: s_tir.SBlock) -> bool:
@@ -68,4 +68,4 @@ def apply(
             outer = sch.fuse(*loops[:-1]) if len(loops) > 1 else inner
         if analysis.worth_threads(count):
             sch.parallel(outer)
-    return analysis.start(overlap_tiles(sch.mod["main"]))
+    return sch

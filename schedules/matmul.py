@@ -24,11 +24,13 @@ from tvm.s_tir.schedule import LoopRV, SBlockRV
 from quake_tvm.generation import tir
 
 from . import analysis
-from .overlap import OVERLAP, overlap_tiles
+from .overlap import OVERLAP
 from .x86 import TILES
 
 # From this many rows on, copying a panel of columns together pays.
 PACK_ROWS = 32
+# Heights of a tile that a tuner may try.
+ROWS = (1, 2, 3, 4, 6, 8, 12, 16)
 
 
 def panel(rows: int | None, columns: int, target: tvm.target.Target) -> int | None:
@@ -37,16 +39,20 @@ def panel(rows: int | None, columns: int, target: tvm.target.Target) -> int | No
 
 
 def _tile(
-    rows: int | None, columns: int, width: int, packed: int | None = None
+    rows: int | None, columns: int | None, width: int, packed: int | None = None
 ) -> tuple[int, int, int]:
     """(rows, vectors, lanes) of the register tile that computes the product in the fewest steps."""
+    if columns is None:
+        return TILES[width][1], 1, width
     lanes = min(width, 1 << (columns.bit_length() - 1))
     best, found = math.inf, (1, 1, lanes)
     for vectors, most in TILES[width].items():
         if vectors * lanes > columns or packed not in (None, vectors * lanes):
             continue
         height = most if rows is None else -(-rows // -(-rows // most))
-        count = (1 / height if rows is None else -(-rows // height)) * -(-columns // (vectors * lanes))
+        count = (1 / height if rows is None else -(-rows // height)) * -(
+            -columns // (vectors * lanes)
+        )
         # Multiply-adds, loads, and never faster than a chain of dependent additions.
         cost = count * max(height * vectors + (height + vectors) / 4, 8)
         if cost < best * 0.999:
@@ -159,7 +165,7 @@ def apply(
     product = found.block
     loops = sch.get_loops(product)
     rows, columns = (analysis.extent(sch, loops[n]) for n in (found.row, found.column))
-    if not columns or rows == 0 or analysis.elements(sch, loops) == 0:
+    if columns == 0 or rows == 0 or analysis.elements(sch, loops) == 0:
         return None
     tile_rows, vectors, width = _tile(rows, columns, analysis.lanes(target), found.packed)
     if found.packed not in (None, vectors * width):
@@ -176,22 +182,27 @@ def apply(
         return None
     count = analysis.elements(sch, own)
     uses = analysis.elements(sch, [own[n] for n in (found.row, *found.free)])
-    i_outer, i_inner = sch.split(own[found.row], [None, tile_rows])
+    height = analysis.choose(sch, ROWS, tile_rows, rows, tunable)
+    i_outer, i_inner = sch.split(own[found.row], [None, height])
     j_outer, j_inner = sch.split(own[found.column], [None, vectors * width])
     batch, free = [own[n] for n in found.batch], [own[n] for n in found.free]
-    copied = not found.packed and (uses is None or uses >= PACK_ROWS)
-    if found.rows_larger and not copied and rows is not None:
-        shared, walked = [*batch, *free, i_outer], [j_outer]
+    copied = not found.packed and columns is not None and (uses is None or uses >= PACK_ROWS)
+    by_rows = found.rows_larger and not copied
+    first, second = (i_outer, j_outer) if by_rows else (j_outer, i_outer)
+    lead, rest = [*batch, *(free if by_rows else ())], [] if by_rows else free
+    if (rows if by_rows else columns) is None:  # its last, incomplete tile is a loop of its own
+        shared, walked = lead, [first, *rest, second]
     else:
-        shared, walked = [*batch, j_outer], [*free, i_outer]
+        shared, walked = [*lead, first], [*rest, second]
     copy = sch.cache_read(product, 1, "global") if copied else None
     sch.reorder(*shared, *walked, i_inner, j_inner)
-    if rows is None:
-        analysis.peel(sch, i_outer)
+    for loop, extent in ((i_outer, rows), (j_outer, columns)):
+        if extent is None:
+            analysis.peel(sch, loop)
     for block in (product, epilogue, copy):
         if block is not None:
             sch.annotate(block, OVERLAP, 1)
-    outer = sch.fuse(*shared)
+    outer = sch.fuse(*shared) if shared else sch.add_unit_loop(walked[0])
     if analysis.worth_threads(None if count is None else count * 8):
         sch.parallel(outer)
     sch.compute_at(product, walked[-1], preserve_unit_loops=True)
@@ -201,7 +212,7 @@ def apply(
         sch.vectorize(sch.split(along, [None, width])[1])
     _registers(sch, product, found, width)
     sch.vectorize(sch.split(j_inner, [None, width])[1])
-    return analysis.start(overlap_tiles(sch.mod["main"]))
+    return sch
 
 
 def _registers(sch: s_tir.Schedule, product: SBlockRV, found: _Product, width: int) -> None:

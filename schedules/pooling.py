@@ -15,7 +15,7 @@ from tvm.s_tir.schedule import SBlockRV
 from quake_tvm.generation import tir
 
 from . import analysis
-from .overlap import OVERLAP, overlap_tiles
+from .overlap import OVERLAP
 
 # Vectors of a tile, most first: enough independent chains to hide an addition's latency.
 VECTORS = (4, 2, 1)
@@ -61,7 +61,8 @@ def apply(
     own = sch.get_loops(epilogue)
     if len(own) != kinds.count("S"):
         return None
-    j_outer, j_inner = sch.split(own[-1], [None, vectors * width])
+    floats = analysis.choose(sch, [n * width for n in VECTORS], vectors * width, columns, tunable)
+    j_outer, j_inner = sch.split(own[-1], [None, floats])
     for each in (block, epilogue):
         sch.annotate(each, OVERLAP, 1)
     outer = sch.fuse(*own[:-1], j_outer)
@@ -79,4 +80,4 @@ def apply(
     sch.vectorize(vector)
     sch.unroll(several)
     sch.vectorize(sch.split(j_inner, [None, width])[1])
-    return analysis.start(overlap_tiles(sch.mod["main"]))
+    return sch

@@ -109,6 +109,7 @@ def _default(mod: tvm.IRModule, job: Job) -> Contender:
     """A module through TVM's default pipeline."""
     description = {
         "inputs": [asdict(i) for i in job.exact.inputs],
+        "owned": [False for _ in job.exact.run(job.feeds)],
         "report": asdict(Report()),
         "options": {"target": str(job.target)},
     }
