@@ -59,7 +59,7 @@ def loop(
     """``for i in range(count)``, written out if it is serial and has at most so many steps."""
     dtype = str(count.ty.dtype) if isinstance(count, tir.Expr) else "int64"
     known = fixed(count)
-    if kind == tir.ForKind.SERIAL and known is not None and 0 < known <= most or known == 1:
+    if (kind == tir.ForKind.SERIAL and known is not None and 0 < known <= most) or known == 1:
         return sequence(*(body(tir.const(i, dtype)) for i in range(known)))
     extent = count if isinstance(count, tir.Expr) else tir.const(count, dtype)
     var = tir.Var("lane" if kind == tir.ForKind.VECTORIZED else "i", dtype)

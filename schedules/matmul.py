@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import tvm
 import tvm_ffi
 from tvm import s_tir
-from tvm.s_tir.schedule import LoopRV, SBlockRV
+from tvm.s_tir.schedule import SBlockRV
 
 from quake_tvm.generation import tir
 
