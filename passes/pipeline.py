@@ -3,7 +3,8 @@
 1. Norms recognised or folded, convolutions with channels last.
 2. QuAKE: nonlinearities to bit manipulation. Between its two halves reshapes sink: before, they
    would change what is recognised; after, kernels of one shape stand in their way.
-3. Norms to rows, constant weights into panels; TVM's legalization of the rest, constant folding, operator fusion.
+3. Norms to rows, constant weights into panels; TVM's legalization of the rest, constant folding,
+   operator fusion.
 4. The schedule rules.
 5. TVM's lowering to the virtual machine.
 """
