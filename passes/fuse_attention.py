@@ -14,7 +14,7 @@ from tvm import relax
 from quake_tvm.attention import BLOCK, Operand, Tile
 from quake_tvm.generation import make_attrs, register_op
 
-from .graph import Graph, Site, known_shape, op_name, rewrite
+from .graph import Graph, Site, functions, known_shape, op_name, rewrite
 from .quake_ops import attributes_of, operator_of
 
 ATTENTION = "quake.attention"
@@ -112,7 +112,9 @@ def _site(graph: Graph, var: relax.Var, tiles: Tiles) -> Site | None:
         inverse = [[int(a) % 4 for a in order.attrs.axes].index(n) for n in range(4)]
         if inverse[3] == 3:
             result, out_axes = user, inverse
-    sizes = [Operand(tuple(a)).sizes(t.ty.shape) for a, t in ((q_axes, q), (k_axes, k), (v_axes, v))]
+    sizes = [
+        Operand(tuple(a)).sizes(t.ty.shape) for a, t in ((q_axes, q), (k_axes, k), (v_axes, v))
+    ]
     (batch, heads, length, depth), (*of_k, keys, _), (*of_v, _, width) = sizes
     if of_k != [batch, heads] or of_v != [batch, heads] or min(depth, keys) < BLOCK or scale <= 0:
         return None
@@ -158,4 +160,8 @@ class FuseAttention:
             attributes = make_attrs(**site.attributes)
             return relax.Call(tvm.ir.Op.get(ATTENTION), list(site.args), attributes)
 
-        return rewrite(mod, find, make)
+        mod = rewrite(mod, find, make)
+        mod = tvm.IRModule(mod.functions, attrs=mod.attrs, global_infos=mod.global_infos)
+        for name, function in list(functions(mod)):  # transposes that were taken in
+            mod.update_func(name, relax.analysis.remove_all_unused(function))
+        return mod

@@ -79,9 +79,7 @@ class Tile:
             return rows.sequence(*(vector(r, s) for r in range(self.rows) for s in starts))
 
         def step(k: Expr) -> Stmt:
-            return each(
-                lambda r, j: tir.BufferStore(sums[r], sums[r][j] + a(r, k) * b(k, j), [j])
-            )
+            return each(lambda r, j: tir.BufferStore(sums[r], sums[r][j] + a(r, k) * b(k, j), [j]))
 
         return rows.sequence(
             *map(alloc, sums),
@@ -96,9 +94,7 @@ def over_tiles(count: int, size: int, body: Callable[[Expr], Stmt]) -> Stmt:
     return rows.loop(-(-count // size), lambda t: body(tir.min(t * size, count - size)), most=1)
 
 
-def transpose(
-    load: Callable[[int], Expr], store: Callable[[int, Expr], Stmt]
-) -> Stmt:
+def transpose(load: Callable[[int], Expr], store: Callable[[int, Expr], Stmt]) -> Stmt:
     """A square of BLOCK vectors: ``store(c, column c)`` from ``load(r)``, in log2(BLOCK) steps.
 
     Each step swaps the off-diagonal quarters of squares half the size of those before.
@@ -115,7 +111,7 @@ def transpose(
             upper, lower = (tir.BufferLoad(lines[n], [lane]) for n in (r & ~size, r | size))
             own = 0 if r & size == 0 else size
             # Lanes of the upper line count from 0, those of the lower from BLOCK.
-            pick = [(l & ~size) + own + (BLOCK if l & size else 0) for l in range(BLOCK)]
+            pick = [(n & ~size) + own + (BLOCK if n & size else 0) for n in range(BLOCK)]
             shuffled = tir.Shuffle([upper, lower], [tir.const(n, "int64") for n in pick])
             steps.append(tir.BufferStore(swapped[r], shuffled, [lane]))
         lines, size = swapped, size // 2
@@ -218,9 +214,7 @@ def attention(
                 alloc(keys_first),
                 alloc(scores),
                 transposed(b, h, keys_first),
-                over_tiles(
-                    length, first.rows, lambda i: block(b, h, i, keys_first, scores)
-                ),
+                over_tiles(length, first.rows, lambda i: block(b, h, i, keys_first, scores)),
             )
 
         return rows.loop(batch * heads, head, tir.ForKind.PARALLEL)

@@ -24,7 +24,17 @@ from . import (
 from .fence import fence_products
 from .overlap import overlap_tiles
 
-RULES = (matmul, depthwise, attention, rows, exact_softmax, elementwise, reduction, pooling, fallback)
+RULES = (
+    matmul,
+    depthwise,
+    attention,
+    rows,
+    exact_softmax,
+    elementwise,
+    reduction,
+    pooling,
+    fallback,
+)
 # The attribute that names the rule, for the report.
 RULE = "quake.rule"
 
