@@ -1,8 +1,9 @@
 """The order of everything between an imported module and the virtual machine's code.
 
-1. Norms recognised or folded, convolutions with channels last.
-2. QuAKE: nonlinearities to bit manipulation. Between its two halves reshapes sink and attention
-   is fused: before, they would change what is recognised; after, kernels stand in their way.
+1. Norms recognised or folded.
+2. QuAKE: nonlinearities to bit manipulation. Between its two halves convolutions get their channels
+   last, reshapes sink and attention is fused: before, that would change what is recognised; after,
+   kernels stand in the way.
 3. Norms to rows, constant weights into panels; TVM's legalization of the rest, constant folding,
    operator fusion.
 4. The schedule rules.
@@ -39,8 +40,8 @@ class LowerNonlinearities:
         self.options = Options.parse(**options)
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
-        """Recognise, sink, fuse, lower."""
-        mod = SinkReshapes()(quake.recognize(mod, self.options))
+        """Recognise, lay out, sink, fuse, lower."""
+        mod = SinkReshapes()(ChannelsLast()(quake.recognize(mod, self.options)))
         return quake.lower(lower_attention.lower(self.fuse_attention(mod)), self.options)
 
 
@@ -49,7 +50,6 @@ def lowering_passes(target: tvm.target.Target, **options: Any) -> list[tvm.trans
     return [
         RecognizeNorms(),
         FoldBatchNorm(),
-        ChannelsLast(),
         LowerNonlinearities(target, **options),
     ]
 
