@@ -130,10 +130,11 @@ def test_matmul_of_awkward_width(n):
     np.testing.assert_array_equal(ours, plain)
 
 
-def test_reduction_falls_back():
-    x = placeholder(33, 70)
+@pytest.mark.parametrize("rows", [1, 4, 5, 33])
+def test_sum_along_rows(rows):
+    x = placeholder(rows, 70)
     rule, ours, plain = both([x], topi.sum(x, axis=1))
-    assert rule == "fallback"
+    assert rule == ("reduction" if rows >= 4 else "fallback")
     np.testing.assert_array_equal(ours, plain)
 
 
