@@ -21,14 +21,29 @@ LAYOUTS = {
 
 
 def _wanted(call: relax.Call) -> dict[str, list[str]]:
-    """Layouts for a convolution that PackConvolutions will take, none for any other operator."""
+    """The layouts that a convolution is to have: its own if it gains nothing by another."""
     name = op_name(call)
-    if name not in LAYOUTS or not isinstance(call.args[1], tvm.ir.expr.GenericConst):
+    if name not in LAYOUTS:
         return {}
-    grouped_transpose = name.endswith("_transpose") and int(call.attrs.groups) != 1
-    if {str(a.ty.dtype) for a in call.args} != {"float32"} or grouped_transpose:
-        return {}
-    return {name: LAYOUTS[name]}
+    return {name: LAYOUTS[name] if _gains(call) else _own(call)}
+
+
+def _own(call: relax.Call) -> list[str]:
+    return [str(call.attrs.data_layout), str(call.attrs.kernel_layout)]
+
+
+def _gains(call: relax.Call) -> bool:
+    constant = isinstance(call.args[1], tvm.ir.expr.GenericConst)
+    floats = {str(a.ty.dtype) for a in call.args} == {"float32"}
+    lowered = not op_name(call).endswith("_transpose") or _simple(call)
+    return constant and floats and lowered
+
+
+def _simple(transposed: relax.Call) -> bool:
+    """Whether it is one PackTransposedConvolutions takes: TVM has none with channels last."""
+    known = all(hasattr(n, "value") for n in list(transposed.args[0].ty.shape)[1:])
+    dense = int(transposed.attrs.groups) == 1 and {*map(int, transposed.attrs.dilation)} == {1}
+    return known and dense
 
 
 def _unstacked(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
@@ -49,7 +64,7 @@ class ChannelsLast:
             relax.analysis.post_order_visit(
                 function, lambda e: found.append(e) if op_name(e) in LAYOUTS else None
             )
-        if not any(_wanted(call) for call in found):
+        if not any(_gains(call) for call in found):
             return mod
         mod = legalize(mod, {"relax.stack": _unstacked})
         convert = relax.transform.ConvertLayout({}, _wanted)

@@ -56,11 +56,6 @@ class Window:
 
         return te.compute((x.shape[0], *shape, x.shape[-1]), value, name="padded")
 
-    def pixels(self, padded: te.Tensor) -> list[tir.Expr]:
-        """The output's pixels."""
-        steps = zip(padded.shape[1:-1], self.size, self.strides, self.dilation, strict=True)
-        return [(n - (size - 1) * d - 1) // s + 1 for n, size, s, d in steps]
-
     def axes(self) -> list[tir.IterVar]:
         """A reduction axis a spatial dimension."""
         return [te.reduce_axis((0, n), f"tap{k}") for k, n in enumerate(self.size)]
@@ -71,8 +66,10 @@ class Window:
         return [p * s + t * d for p, t, s, d in steps]
 
 
-def packed_convolution(x: te.Tensor, w: te.Tensor, channels: int, window: Window) -> te.Tensor:
-    """x (n, pixels.., i) by w (o/p, window.., i, p), giving (n, pixels.., channels)."""
+def packed_convolution(
+    x: te.Tensor, w: te.Tensor, pixels: Sequence[tir.Expr], channels: int, window: Window
+) -> te.Tensor:
+    """x (n, places.., i) by w (o/p, window.., i, p), giving (n, pixels.., channels)."""
     padded, width = window.padded(x), int(w.shape[-1])
     taps, i = window.axes(), te.reduce_axis((0, x.shape[-1]), "i")
 
@@ -81,12 +78,14 @@ def packed_convolution(x: te.Tensor, w: te.Tensor, channels: int, window: Window
         weight = w(panel_of(o, width), *taps, i, within_panel(o, width, channels))
         return te.sum(padded(n, *window.at(pixel, taps), i) * weight, [*taps, i])
 
-    shape = (x.shape[0], *window.pixels(padded), channels)
+    shape = (x.shape[0], *pixels, channels)
     return te.compute(shape, element, name="packed_convolution")
 
 
-def grouped_convolution(x: te.Tensor, w: te.Tensor, channels: int, window: Window) -> te.Tensor:
-    """x (n, pixels.., g*i) by w (g, o/p, window.., i, p), giving (n, pixels.., g, channels)."""
+def grouped_convolution(
+    x: te.Tensor, w: te.Tensor, pixels: Sequence[tir.Expr], channels: int, window: Window
+) -> te.Tensor:
+    """x (n, places.., g*i) by w (g, o/p, window.., i, p), giving (n, pixels.., g, channels)."""
     padded, groups, inputs, width = window.padded(x), w.shape[0], w.shape[-2], int(w.shape[-1])
     taps, i = window.axes(), te.reduce_axis((0, inputs), "i")
 
@@ -95,19 +94,21 @@ def grouped_convolution(x: te.Tensor, w: te.Tensor, channels: int, window: Windo
         weight = w(g, panel_of(o, width), *taps, i, within_panel(o, width, channels))
         return te.sum(padded(n, *window.at(pixel, taps), g * inputs + i) * weight, [*taps, i])
 
-    shape = (x.shape[0], *window.pixels(padded), groups, channels)
+    shape = (x.shape[0], *pixels, groups, channels)
     return te.compute(shape, element, name="grouped_convolution")
 
 
-def depthwise_convolution(x: te.Tensor, w: te.Tensor, window: Window) -> te.Tensor:
-    """x (n, pixels.., c) by w (window.., c), giving (n, pixels.., c)."""
+def depthwise_convolution(
+    x: te.Tensor, w: te.Tensor, pixels: Sequence[tir.Expr], window: Window
+) -> te.Tensor:
+    """x (n, places.., c) by w (window.., c), giving (n, pixels.., c)."""
     padded, taps = window.padded(x), window.axes()
 
     def element(n: tir.Expr, *rest: tir.Expr) -> tir.Expr:
         *pixel, c = rest
         return te.sum(padded(n, *window.at(pixel, taps), c) * w(*taps, c), taps)
 
-    shape = (x.shape[0], *window.pixels(padded), x.shape[-1])
+    shape = (x.shape[0], *pixels, x.shape[-1])
     return te.compute(shape, element, name="depthwise_convolution")
 
 
@@ -163,10 +164,13 @@ class PackConvolutions:
                 function = partial(packed_matmul, columns=channels)
             else:
                 function = partial(packed_convolution, channels=channels, window=window)
+        weights = relax.const(np.ascontiguousarray(packed), "float32")
+        pixels = [] if function.func is packed_matmul else [list(call.ty.shape)[1:-1]]
         result = builder.call_te(
             function,
             x,
-            relax.const(np.ascontiguousarray(packed), "float32"),
+            weights,
+            *pixels,
             primfunc_name_hint="conv",
             primfunc_attrs=FUSABLE,
         )

@@ -59,7 +59,7 @@ def apply(
     width = analysis.lanes(target)
     *outer, y, x, c = sch.get_loops(product)[: analysis.kinds(sch, product).count("S")]
     height, pixels, channels = (analysis.extent(sch, loop) for loop in (y, x, c))
-    if None in (height, pixels, channels) or not analysis.elements(sch, sch.get_loops(product)):
+    if None in (height, pixels, channels) or analysis.elements(sch, sch.get_loops(product)) == 0:
         return None
     width = min(width, 1 << (channels.bit_length() - 1))
     vectors = 2 if channels % (2 * width) == 0 else 1
@@ -74,7 +74,7 @@ def apply(
     padded = sch.get_producers(product)
     band = height
     if padded:
-        *_, across, _ = (int(n) for n in sch.get(padded[0]).writes[0].source.shape)
+        across = int(sch.get(padded[0]).writes[0].source.shape[-2])
         band = min(height, max(1, BAND // (across * vectors * width)))
         band = -(-height // -(-height // band))
     y_outer, y_inner = sch.split(y, [None, band])
