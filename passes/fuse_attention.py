@@ -11,15 +11,14 @@ from collections.abc import Callable, Sequence
 import tvm
 from tvm import relax
 
-from quake_tvm.attention import BLOCK, Operand, Tile
+from quake_tvm.attention import Operand, whole_rows_fit
 from quake_tvm.generation import make_attrs, register_op
+from quake_tvm.register_tile import SQUARE, Tile
 
 from .graph import Graph, Site, functions, known_shape, op_name, rewrite
 from .quake_ops import attributes_of, operator_of
 
 ATTENTION = "quake.attention"
-# Scores of a block of rows that still leave room in the first-level cache, in floats.
-MOST_SCORES = 1 << 14
 # (rows, keys, features) to the tiles of the two products, None where none fits.
 Tiles = Callable[[int, int, int], tuple[Tile, Tile] | None]
 
@@ -116,10 +115,10 @@ def _site(graph: Graph, var: relax.Var, tiles: Tiles) -> Site | None:
         Operand(tuple(a)).sizes(t.ty.shape) for a, t in ((q_axes, q), (k_axes, k), (v_axes, v))
     ]
     (batch, heads, length, depth), (*of_k, keys, _), (*of_v, _, width) = sizes
-    if of_k != [batch, heads] or of_v != [batch, heads] or min(depth, keys) < BLOCK or scale <= 0:
+    if of_k != [batch, heads] or of_v != [batch, heads] or min(depth, keys) < SQUARE or scale <= 0:
         return None
     chosen = tiles(length, keys, width)
-    if chosen is None or chosen[0].rows * keys > MOST_SCORES:
+    if chosen is None or not (whole_rows_fit(keys, chosen) or width % chosen[1].columns == 0):
         return None
     axes = [*q_axes, *k_axes, *v_axes, *out_axes]
     numbers = [n for t in chosen for n in (t.rows, t.vectors, t.lanes)]

@@ -1,13 +1,15 @@
 """softmax(q k^T) v as one kernel that never writes the matrix of scores.
 
 A few rows of scores at a time: enough to fill the register tile of a product, so few that they
-stay in the first-level cache while softmax and the second product use them. Every sum has the order
-of the separate kernels. Rows are whole when softmax sees them, so no running maximum is needed; the
-scores of a block take rows * keys floats.
+stay in the first-level cache while softmax and the second product use them. Rows that fit are whole
+when softmax sees them, and every sum has the order of the separate kernels. Longer ones come in
+blocks of keys with a running maximum: what has been summed so far is rescaled whenever it rises, by
+an exponential of the highest rung, so that the blocks do not add to the error.
 
 Source of the idea: FlashAttention (arXiv 2205.14135), for caches instead of shared memory.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -17,10 +19,13 @@ from . import exponential, rows
 from .approximation import LADDER
 from .compute import logits, softmax_row
 from .exponential import constant
-from .generation import alloc, tir
+from .generation import alloc, fma, tir
+from .register_tile import SQUARE, Tile, over_tiles, transpose, vector_at
 from .rows import Expr, Row, Stmt
 
-BLOCK = 16  # K is transposed in squares of this size
+# Scores of a block of rows that leave room in the first-level cache, in floats.
+MOST_SCORES = 1 << 13
+HIGHEST = LADDER["quake5"]
 
 
 @dataclass(frozen=True)
@@ -48,75 +53,212 @@ class Operand:
 
 
 @dataclass(frozen=True)
-class Tile:
-    """Rows by vectors of lanes in registers."""
+class _Operation:
+    """Sizes, formulas and buffers that every part of the kernel needs."""
 
-    rows: int
-    vectors: int
-    lanes: int
+    operands: tuple[Operand, Operand, Operand, Operand]
+    tiles: tuple[Tile, Tile]
+    depth: int
+    keys: int
+    width: int
+    scale: float
+    exp: Callable[[Expr], Expr]
+    rescale: Callable[[Expr], Expr]
+    q: tir.Buffer
+    k: tir.Buffer
+    v: tir.Buffer
+    masks: list[tir.Buffer]
+    out: tir.Buffer
 
-    @property
-    def columns(self) -> int:
-        return self.vectors * self.lanes
+    def keys_first(self, b: Expr, h: Expr, transposed: tir.Buffer) -> Stmt:
+        """A head's k as (feature, key)."""
+        of_k = self.operands[1]
 
-    def product(
-        self,
-        depth: int,
-        a: Callable[[int, Expr], Expr],
-        b: Callable[[Expr, Expr], Expr],
-        store: Callable[[int, Expr, Expr], Stmt],
-    ) -> Stmt:
-        """``store(r, j, sum over k of a(r, k) * b(k, j))`` for the tile's rows r and columns j."""
-        sums = [rows.local(self.columns) for _ in range(self.rows)]
+        def square(j: Expr, d: Expr) -> Stmt:
+            def line(r: int) -> Expr:
+                return tir.BufferLoad(self.k, list(of_k.at(b, h, j + r, vector_at(d))))
 
-        def each(body: Callable[[int, Expr], Stmt]) -> Stmt:
-            def vector(r: int, start: int) -> Stmt:
-                return rows.loop(
-                    self.lanes, lambda lane: body(r, start + lane), tir.ForKind.VECTORIZED
-                )
+            return transpose(
+                line, lambda c, column: tir.BufferStore(transposed, column, [d + c, vector_at(j)])
+            )
 
-            starts = range(0, self.columns, self.lanes)
-            return rows.sequence(*(vector(r, s) for r in range(self.rows) for s in starts))
-
-        def step(k: Expr) -> Stmt:
-            return each(lambda r, j: tir.BufferStore(sums[r], sums[r][j] + a(r, k) * b(k, j), [j]))
-
-        return rows.sequence(
-            *map(alloc, sums),
-            each(lambda r, j: tir.BufferStore(sums[r], constant(0), [j])),
-            rows.loop(depth, step, most=1),
-            each(lambda r, j: store(r, j, sums[r][j])),
+        return over_tiles(
+            self.keys, SQUARE, lambda j: over_tiles(self.depth, SQUARE, lambda d: square(j, d))
         )
 
+    def scores(
+        self,
+        place: tuple[Expr, Expr, Expr],
+        keys: int,
+        start: Expr | int,
+        transposed: tir.Buffer,
+        scores: tir.Buffer,
+    ) -> Stmt:
+        """The first product for a block of rows and ``keys`` keys from ``start`` on."""
+        b, h, i = place
+        tile = self.tiles[0]
+        return over_tiles(
+            keys,
+            tile.columns,
+            lambda first: tile.product(
+                self.depth,
+                lambda r, d: self.q[self.operands[0].at(b, h, i + r, d)],
+                lambda d, j: transposed[d, start + first + j],
+                lambda r, j, s: tir.BufferStore(scores, s, [r, first + j]),
+            ),
+        )
 
-def over_tiles(count: int, size: int, body: Callable[[Expr], Stmt]) -> Stmt:
-    """A body for the start of every tile; the last overlaps the one before."""
-    return rows.loop(-(-count // size), lambda t: body(tir.min(t * size, count - size)), most=1)
+    def values(
+        self,
+        place: tuple[Expr, Expr, Expr],
+        keys: int,
+        start: Expr | int,
+        weights: tir.Buffer,
+        store: Callable[[int, Expr, Expr], Stmt],
+        before: Callable[[int, Expr], Expr] = lambda r, e: constant(0),
+    ) -> Stmt:
+        """The second product for a block of rows, ``before`` what it adds to."""
+        b, h, _ = place
+        tile = self.tiles[1]
+        return over_tiles(
+            self.width,
+            tile.columns,
+            lambda first: tile.product(
+                keys,
+                lambda r, j: weights[r, j],
+                lambda j, e: self.v[self.operands[2].at(b, h, start + j, first + e)],
+                lambda r, e, s: store(r, first + e, s),
+                lambda r, e: before(r, first + e),
+            ),
+        )
+
+    def logits(
+        self, place: tuple[Expr, Expr, Expr], r: int, start: Expr | int, scores: tir.Buffer
+    ) -> Callable[[Expr], Expr]:
+        """One row's scores, scaled and masked."""
+        b, h, i = place
+        return logits([scores, *self.masks], self.scale, (r,), (b, h, i + r), start)
+
+    def write(self, place: tuple[Expr, Expr, Expr], r: int, e: Expr, value: Expr) -> Stmt:
+        """An element of the result."""
+        b, h, i = place
+        return tir.BufferStore(self.out, value, list(self.operands[3].at(b, h, i + r, e)))
 
 
-def transpose(load: Callable[[int], Expr], store: Callable[[int, Expr], Stmt]) -> Stmt:
-    """A square of BLOCK vectors: ``store(c, column c)`` from ``load(r)``, in log2(BLOCK) steps.
+def _whole_rows(op: _Operation, place: tuple, transposed: tir.Buffer, scores: tir.Buffer) -> Stmt:
+    """A block of rows that fit."""
+    softmaxes = [
+        softmax_row(
+            Row(op.keys, rows.LANES),
+            op.logits(place, r, 0, scores),
+            op.exp,
+            scores,
+            (tir.const(r, "int64"),),
+        )
+        for r in range(op.tiles[0].rows)
+    ]
+    return rows.sequence(
+        op.scores(place, op.keys, 0, transposed, scores),
+        *(step for row in softmaxes for step in row),
+        op.values(place, op.keys, 0, scores, lambda r, e, s: op.write(place, r, e, s)),
+    )
 
-    Each step swaps the off-diagonal quarters of squares half the size of those before.
-    """
-    lines = [rows.local(BLOCK) for _ in range(BLOCK)]
-    steps: list[Stmt] = [alloc(line) for line in lines]
-    lane = tir.Ramp(tir.const(0, "int64"), tir.const(1, "int64"), BLOCK)
-    steps += [tir.BufferStore(line, load(r), [lane]) for r, line in enumerate(lines)]
-    size = BLOCK // 2
-    while size:
-        swapped = [rows.local(BLOCK) for _ in range(BLOCK)]
-        steps += [alloc(line) for line in swapped]
-        for r in range(BLOCK):
-            upper, lower = (tir.BufferLoad(lines[n], [lane]) for n in (r & ~size, r | size))
-            own = 0 if r & size == 0 else size
-            # Lanes of the upper line count from 0, those of the lower from BLOCK.
-            pick = [(n & ~size) + own + (BLOCK if n & size else 0) for n in range(BLOCK)]
-            shuffled = tir.Shuffle([upper, lower], [tir.const(n, "int64") for n in pick])
-            steps.append(tir.BufferStore(swapped[r], shuffled, [lane]))
-        lines, size = swapped, size // 2
-    steps += [store(c, tir.BufferLoad(line, [lane])) for c, line in enumerate(lines)]
-    return rows.sequence(*steps)
+
+def _block_size(op: _Operation) -> int:
+    """Keys a block of a long row; the last may have fewer, but enough for a tile."""
+    most = MOST_SCORES // op.tiles[0].rows // rows.LANES * rows.LANES
+    blocks = -(-op.keys // most)
+    return -(-op.keys // blocks // rows.LANES) * rows.LANES
+
+
+def _long_rows(op: _Operation, place: tuple, transposed: tir.Buffer, scores: tir.Buffer) -> Stmt:
+    """A block of rows a block of keys after the other, with a running maximum."""
+    height = op.tiles[0].rows
+    top, total, factor = (rows.local(height) for _ in range(3))
+    result = tir.decl_buffer((height, op.width), "float32", "result")
+    block = _block_size(op)
+    count = -(-op.keys // block)
+    lowest = constant(-math.inf)
+
+    def keys(start: Expr | int, n: int) -> Stmt:
+        steps = [op.scores(place, n, start, transposed, scores)]
+        for r in range(height):
+            value = op.logits(place, r, start, scores)
+            steps += _running_row(op, Row(n, rows.LANES), r, value, (top, total, factor), scores)
+        more = op.values(
+            place,
+            n,
+            start,
+            scores,
+            lambda r, e, s: tir.BufferStore(result, s, [r, e]),
+            lambda r, e: result[r, e] * factor[r],
+        )
+        return rows.sequence(*steps, more)
+
+    def each(body: Callable[[int, Expr], Stmt]) -> list[Stmt]:
+        return [Row(op.width, rows.LANES).each(lambda e, r=r: body(r, e)) for r in range(height)]
+
+    empty = [
+        store
+        for r in range(height)
+        for store in (tir.BufferStore(top, lowest, [r]), tir.BufferStore(total, constant(0), [r]))
+    ]
+    return rows.sequence(
+        *map(alloc, (top, total, factor, result)),
+        *empty,
+        *each(lambda r, e: tir.BufferStore(result, constant(0), [r, e])),
+        rows.loop(count - 1, lambda n: keys(n * block, block), most=1),
+        keys((count - 1) * block, op.keys - (count - 1) * block),
+        *(tir.BufferStore(total, constant(1) / total[r], [r]) for r in range(height)),
+        *each(lambda r, e: op.write(place, r, e, result[r, e] * total[r])),
+    )
+
+
+def _running_row(
+    op: _Operation,
+    row: Row,
+    r: int,
+    value: Callable[[Expr], Expr],
+    state: tuple[tir.Buffer, tir.Buffer, tir.Buffer],
+    scores: tir.Buffer,
+) -> list[Stmt]:
+    """Exponentials of one row's block in place of its scores; maximum, sum and factor follow."""
+    top, total, factor = state
+    steps, highest = rows.maximum(row, value)
+    keep_risen, risen = rows.kept(tir.max(top[r], highest))
+    # Where all is masked so far there is no maximum to subtract.
+    keep, above = rows.kept(tir.Select(risen == constant(-math.inf), constant(0), risen))
+    last, lanes = rows.local(row.lanes), rows.local(row.lanes)
+
+    def add(lane: Expr, element: Expr) -> Stmt:
+        return tir.BufferStore(lanes, lanes[lane] + element, [lane])
+
+    def chunk(c: Expr) -> Stmt:
+        at = c * row.lanes
+        return rows.sequence(
+            row.vector(
+                lambda n: tir.BufferStore(scores, op.exp(value(at + n) - above), [r, at + n])
+            ),
+            row.vector(lambda n: add(n, scores[r, at + n])),
+        )
+
+    sums, whole = row.halve(lanes, row.lanes, lambda a, b: a + b)
+    return [
+        *steps,
+        *keep_risen,
+        *keep,
+        alloc(last),
+        alloc(lanes),
+        row.vector(lambda n: tir.BufferStore(lanes, constant(0), [n])),
+        *row.tail(lambda i, n: tir.BufferStore(last, op.exp(value(i) - above), [n])),
+        rows.loop(row.chunks, chunk),
+        *row.tail(lambda i, n: add(n, tir.Select(row.new_in_tail(n), last[n], constant(0)))),
+        *row.tail(lambda i, n: tir.BufferStore(scores, last[n], [r, i])),
+        *sums,
+        tir.BufferStore(factor, op.rescale(top[r] - above), [r]),
+        tir.BufferStore(total, fma(total[r], factor[r], whole), [r]),
+        tir.BufferStore(top, risen, [r]),
+    ]
 
 
 def attention(
@@ -136,92 +278,52 @@ def attention(
     Parameters
     ----------
     q, k, v : te.Tensor
-        (batch, head, position, feature) in the order their operands say.
+        (batch, head, position, feature) in the order their operands say, features of k and v
+        innermost.
     mask : te.Tensor, optional
         Broadcast to (batch, head, row, key).
     operands : four Operand
         Of q, k, v and the output.
     tiles : two Tile
-        Of the two products, with the same rows.
+        Of the two products, with the same rows. The width of v must be a multiple of the second's
+        columns where rows of scores are long (:func:`whole_rows_fit`).
     method, ieee, scale
         As for softmax.
     """
     of_q, of_k, of_v, of_out = operands
     batch, heads, length, depth = of_q.sizes(q.shape)
     keys, width = of_k.sizes(k.shape)[2], of_v.sizes(v.shape)[3]
-    first, second = tiles
     fold = scale if mask is None else 1.0
-
-    def exp(t: Expr) -> Expr:
-        return exponential.exp(t, LADDER[method], ieee, scale=fold, high=0)
+    fits = whole_rows_fit(keys, tiles)
 
     def body(inputs: list[tir.Buffer], out: tir.Buffer) -> Stmt:
         q, k, v, *masks = inputs
-
-        def transposed(b: Expr, h: Expr, keys_first: tir.Buffer) -> Stmt:
-            def square(j: Expr, d: Expr) -> Stmt:
-                return transpose(
-                    lambda r: _line(k, of_k.at(b, h, j + r, d), of_k.axes[3]),
-                    lambda c, line: tir.BufferStore(
-                        keys_first, line, [d + c, tir.Ramp(j, tir.const(1, "int64"), BLOCK)]
-                    ),
-                )
-
-            return over_tiles(
-                keys, BLOCK, lambda j: over_tiles(depth, BLOCK, lambda d: square(j, d))
-            )
-
-        def block(b: Expr, h: Expr, i: Expr, keys_first: tir.Buffer, scores: tir.Buffer) -> Stmt:
-            products = over_tiles(
-                keys,
-                first.columns,
-                lambda start: first.product(
-                    depth,
-                    lambda r, d: q[of_q.at(b, h, i + r, d)],
-                    lambda d, j: keys_first[d, start + j],
-                    lambda r, j, s: tir.BufferStore(scores, s, [r, start + j]),
-                ),
-            )
-            softmaxes = [
-                softmax_row(
-                    Row(keys, rows.LANES),
-                    logits([scores, *masks], scale, (r,), (b, h, i + r)),
-                    exp,
-                    scores,
-                    (tir.const(r, "int64"),),
-                )
-                for r in range(first.rows)
-            ]
-            results = over_tiles(
-                width,
-                second.columns,
-                lambda start: second.product(
-                    keys,
-                    lambda r, j: scores[r, j],
-                    lambda j, e: v[of_v.at(b, h, j, start + e)],
-                    lambda r, e, s: tir.BufferStore(
-                        out, s, list(of_out.at(b, h, i + r, start + e))
-                    ),
-                ),
-            )
-            return rows.sequence(products, *(s for row in softmaxes for s in row), results)
+        op = _Operation(
+            operands, tiles, depth, keys, width, scale,
+            lambda t: exponential.exp(t, LADDER[method], ieee, scale=fold, high=0),
+            lambda t: exponential.exp(t, HIGHEST, ieee, scale=fold, high=0),
+            q, k, v, masks, out,
+        )  # fmt: skip
 
         def head(n: Expr) -> Stmt:
             b, h = n // heads, n % heads
-            keys_first = tir.decl_buffer((depth, keys), "float32", "keys_first")
-            scores = tir.decl_buffer((first.rows, keys), "float32", "scores")
+            transposed = tir.decl_buffer((depth, keys), "float32", "keys_first")
+            most = keys if fits else _block_size(op)
+            scores = tir.decl_buffer((tiles[0].rows, most), "float32", "scores")
+            block = _whole_rows if fits else _long_rows
             return rows.sequence(
-                alloc(keys_first),
+                alloc(transposed),
                 alloc(scores),
-                transposed(b, h, keys_first),
-                over_tiles(length, first.rows, lambda i: block(b, h, i, keys_first, scores)),
+                op.keys_first(b, h, transposed),
+                over_tiles(
+                    length, tiles[0].rows, lambda i: block(op, (b, h, i), transposed, scores)
+                ),
             )
 
         return rows.loop(batch * heads, head, tir.ForKind.PARALLEL)
 
-    shape = of_out.at(batch, heads, length, width)
     return te.extern(
-        [shape],
+        [of_out.at(batch, heads, length, width)],
         [q, k, v] if mask is None else [q, k, v, mask],
         lambda ins, outs: body(list(ins), outs[0]),
         name="quake_attention",
@@ -229,8 +331,6 @@ def attention(
     )
 
 
-def _line(buffer: tir.Buffer, at: tuple[Expr, ...], axis: int) -> Expr:
-    """A vector of BLOCK floats from an index on, along an axis, which is the buffer's last."""
-    index = list(at)
-    index[axis] = tir.Ramp(index[axis], tir.const(1, "int64"), BLOCK)
-    return tir.BufferLoad(buffer, index)
+def whole_rows_fit(keys: int, tiles: tuple[Tile, Tile]) -> bool:
+    """Whether a block of rows of scores stays in the first-level cache."""
+    return tiles[0].rows * keys <= MOST_SCORES

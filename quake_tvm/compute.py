@@ -37,6 +37,7 @@ def logits(
     scale: float,
     at: tuple[Expr, ...],
     place: tuple[Expr, ...] | None = None,
+    start: int | Expr = 0,
 ) -> Callable[[Expr], Expr]:
     """scale*x + mask along one row.
 
@@ -46,6 +47,8 @@ def logits(
         x, and the mask if there is one, which broadcasts from the right as numpy does.
     at, place
         The row's indices in x, and those that the mask is broadcast to, the same by default.
+    start
+        Where in the mask's row x begins.
     """
     x, *masks = buffers
     if not masks:
@@ -54,7 +57,7 @@ def logits(
     whole = at if place is None else place
 
     def value(i: Expr) -> Expr:
-        tail = (*whole, i)[len(whole) + 1 - len(mask.shape) :]
+        tail = (*whole, start + i)[len(whole) + 1 - len(mask.shape) :]
         spread = tuple(
             0 if rows.fixed(n) == 1 else k for n, k in zip(mask.shape, tail, strict=True)
         )

@@ -3,8 +3,8 @@
 import tvm
 from tvm import s_tir
 
-from quake_tvm.attention import Tile
 from quake_tvm.generation import tir
+from quake_tvm.register_tile import Tile
 
 from . import analysis
 from .x86 import TILES

@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tvm import te
 
-from quake_tvm.attention import BLOCK, Operand, attention, transpose
+from quake_tvm.attention import MOST_SCORES, Operand, attention
 from quake_tvm.generation import tir
 from quake_tvm.operators import bound
+from quake_tvm.register_tile import SQUARE, transpose
 from quake_tvm.schedules import RULE, schedule
 from quake_tvm.schedules.attention import tiles
 from quake_tvm.targets import target
@@ -90,6 +91,42 @@ def test_special_rows_stay_alone():
     np.testing.assert_array_equal(result[0, 0, others], plain[0, 0, others])
 
 
+@pytest.fixture
+def long_rows(monkeypatch):
+    """Rows in blocks of keys, whatever their length."""
+    monkeypatch.setattr("quake_tvm.attention.MOST_SCORES", 1024)
+
+
+@pytest.mark.usefixtures("long_rows")
+@pytest.mark.parametrize("name", ["x86-64-v3", "native"])
+@pytest.mark.parametrize("keys", [130, 257, 500, 1000])
+def test_long_rows(keys, name):
+    q, k, v = operands(1, 2, 20, keys, 32, 64)
+    error = np.abs(run(q, k, v, name=name) - reference(q, k, v)).max()
+    assert error <= allowed("quake3", v)
+
+
+@pytest.mark.usefixtures("long_rows")
+def test_masked_blocks_of_long_rows():
+    q, k, v = operands(1, 1, 20, 500, 16, 32)
+    mask = np.zeros((20, 500), np.float32)
+    mask[0, :300] = mask[1, 200:] = mask[2, :130] = mask[2, 260:] = -np.inf
+    mask[3, :300] = -3.4e38
+    mask[4, :300], mask[4, 300:] = -np.inf, -300
+    mask[5], mask[6, 400] = -np.inf, np.nan
+    result, exact = run(q, k, v, mask)[0, 0], reference(q, k, v, mask.astype(np.float64))[0, 0]
+    assert np.isnan(result[[5, 6]]).all()
+    others = [n for n in range(20) if n not in (5, 6)]
+    assert np.abs(result[others] - exact[others]).max() <= allowed("quake3", v)
+
+
+def test_a_row_that_does_not_fit():
+    keys = MOST_SCORES // 8 * 2 + 77
+    q, k, v = operands(1, 1, 16, keys, 16, 32)
+    error = np.abs(run(q, k, v) - reference(q, k, v)).max()
+    assert error <= allowed("quake3", v)
+
+
 @settings(max_examples=10, deadline=None)
 @given(
     st.integers(8, 70), st.integers(48, 200), st.integers(16, 70), st.integers(16, 70), st.data()
@@ -101,10 +138,10 @@ def test_any_size(length, keys, depth, width, data):
 
 
 def test_transpose_of_a_square():
-    x = te.placeholder((BLOCK, BLOCK), name="x")
-    lane = tir.Ramp(tir.const(0, "int64"), tir.const(1, "int64"), BLOCK)
+    x = te.placeholder((SQUARE, SQUARE), name="x")
+    lane = tir.Ramp(tir.const(0, "int64"), tir.const(1, "int64"), SQUARE)
     y = te.extern(
-        [(BLOCK, BLOCK)],
+        [(SQUARE, SQUARE)],
         [x],
         lambda ins, outs: transpose(
             lambda r: tir.BufferLoad(ins[0], [r, lane]),
@@ -113,7 +150,7 @@ def test_transpose_of_a_square():
         dtype="float32",
     )
     kernel = tvm.compile(te.create_prim_func([x, y]), target=target())["main"]
-    square = np.arange(BLOCK * BLOCK, dtype=np.float32).reshape(BLOCK, BLOCK)
+    square = np.arange(SQUARE * SQUARE, dtype=np.float32).reshape(SQUARE, SQUARE)
     out = tvm.runtime.empty(square.shape, "float32")
     kernel(tvm.runtime.tensor(square), out)
     np.testing.assert_array_equal(out.numpy(), square.T)
