@@ -39,7 +39,8 @@ def run(q, k, v, mask=None, operand=HEADS_LAST, name="native", method="quake3", 
 
 def reference(q, k, v, mask=0.0, scale=0.25):
     scores = scale * q.astype(np.float64) @ k.astype(np.float64).swapaxes(2, 3) + mask
-    weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    with np.errstate(invalid="ignore"):  # rows that are masked altogether
+        weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
     return weights / weights.sum(axis=-1, keepdims=True) @ v.astype(np.float64)
 
 
