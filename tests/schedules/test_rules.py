@@ -10,34 +10,11 @@ from tvm import te, topi
 
 from quake_tvm import compute
 from quake_tvm.passes.pack_weights import packed_matmul, panels
-from quake_tvm.schedules import RULE, matmul, schedule
+from quake_tvm.schedules import matmul, schedule
 from quake_tvm.targets import target
+from tests.schedules.kernels import both, placeholder
 
 SIZES = [1, 2, 15, 17, 31, 33, 64, 197]
-
-
-def both(inputs, output, name="native", given=None):
-    """(rule, scheduled result, plain result) for random inputs, those ``given`` by name apart."""
-    function = te.create_prim_func([*inputs, output])
-    scheduled = schedule(function, target(name))
-    rng = np.random.default_rng(0)
-    arrays = [
-        (given or {}).get(
-            t.op.name, rng.normal(size=[int(n) for n in t.shape]).astype(str(t.dtype))
-        )
-        for t in inputs
-    ]
-    results = []
-    for form in (scheduled, function):
-        kernel = tvm.compile(form, target=target(name))["main"]
-        out = tvm.runtime.empty([int(n) for n in output.shape], str(output.dtype))
-        kernel(*map(tvm.runtime.tensor, arrays), out)
-        results.append(out.numpy())
-    return str(scheduled.attrs[RULE]), *results
-
-
-def placeholder(*shape, name="x"):
-    return te.placeholder(shape, name=name)
 
 
 @pytest.mark.parametrize("columns", SIZES)
