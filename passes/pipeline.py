@@ -1,24 +1,28 @@
 """The order of everything between an imported module and the virtual machine's code.
 
-1. Norms recognised or folded, convolutions with channels last.
-2. QuAKE: nonlinearities to bit manipulation. Between its two halves reshapes sink: before, they
-   would change what is recognised; after, kernels of one shape stand in their way.
-3. Norms to rows, constant weights into panels; TVM's legalization of the rest, constant folding, operator fusion.
+1. Norms recognised or folded.
+2. QuAKE: nonlinearities to bit manipulation. Between its two halves convolutions get their channels
+   last, reshapes sink and attention is fused: before, that would change what is recognised; after,
+   kernels stand in the way.
+3. Norms to rows, constant weights into panels; TVM's legalization of the rest, constant folding,
+   operator fusion.
 4. The schedule rules.
 5. TVM's lowering to the virtual machine.
 """
 
+from functools import partial
 from typing import Any
 
 import tvm
 from tvm.relax.backend.cpu_generic import pipeline as cpu_generic
 
 from quake_tvm.options import Options
-from quake_tvm.schedules import ScheduleKernels, matmul
+from quake_tvm.schedules import ScheduleKernels, attention, matmul
 
-from . import quake
+from . import lower_attention, quake
 from .channels_last import ChannelsLast
 from .fold_batch_norm import FoldBatchNorm
+from .fuse_attention import FuseAttention
 from .lower_norms import LowerNorms
 from .pack_convolutions import PackConvolutions
 from .pack_transposed_convolutions import PackTransposedConvolutions
@@ -31,17 +35,23 @@ from .sink_reshapes import SinkReshapes
 class LowerNonlinearities:
     """Phase 2. Takes the options of :class:`quake_tvm.QuAKE`."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, target: tvm.target.Target, **options: Any) -> None:
+        self.fuse_attention = FuseAttention(partial(attention.tiles, target=target))
         self.options = Options.parse(**options)
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
-        """Recognise, sink, lower."""
-        return quake.lower(SinkReshapes()(quake.recognize(mod, self.options)), self.options)
+        """Recognise, lay out, sink, fuse, lower."""
+        mod = SinkReshapes()(ChannelsLast()(quake.recognize(mod, self.options)))
+        return quake.lower(lower_attention.lower(self.fuse_attention(mod)), self.options)
 
 
-def lowering_passes(**options: Any) -> list[tvm.transform.Pass]:
+def lowering_passes(target: tvm.target.Target, **options: Any) -> list[tvm.transform.Pass]:
     """Phases 1 and 2: what pays only while nothing is lowered yet, then the nonlinearities."""
-    return [RecognizeNorms(), FoldBatchNorm(), ChannelsLast(), LowerNonlinearities(**options)]
+    return [
+        RecognizeNorms(),
+        FoldBatchNorm(),
+        LowerNonlinearities(target, **options),
+    ]
 
 
 def kernel_passes(target: tvm.target.Target) -> list[tvm.transform.Pass]:
@@ -63,7 +73,7 @@ def kernel_passes(target: tvm.target.Target) -> list[tvm.transform.Pass]:
 
 def graph_passes(target: tvm.target.Target, **options: Any) -> list[tvm.transform.Pass]:
     """Phases 1 to 4: from an imported module to scheduled kernels."""
-    return [*lowering_passes(**options), *kernel_passes(target)]
+    return [*lowering_passes(target, **options), *kernel_passes(target)]
 
 
 def machine_passes(target: tvm.target.Target) -> list[tvm.transform.Pass]:

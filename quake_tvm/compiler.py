@@ -90,7 +90,7 @@ def _build(
     mod: tvm.IRModule, target: tvm.target.Target, checked: Options, options: dict[str, Any]
 ) -> Model:
     with target:
-        lowered = tvm.transform.Sequential(lowering_passes(**options))(mod)
+        lowered = tvm.transform.Sequential(lowering_passes(target, **options))(mod)
         scheduled = tvm.transform.Sequential(kernel_passes(target))(lowered)
         summary = report(lowered, checked, scheduled)
         description = json.dumps(

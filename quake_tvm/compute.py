@@ -32,17 +32,29 @@ def elementwise(
     )
 
 
-def _logits(
-    buffers: list[tir.Buffer], scale: float, at: tuple[Expr, ...]
+def logits(
+    buffers: list[tir.Buffer],
+    scale: float,
+    at: tuple[Expr, ...],
+    place: tuple[Expr, ...] | None = None,
 ) -> Callable[[Expr], Expr]:
-    """scale*x + mask along one row, the mask broadcast from the right as numpy does."""
+    """scale*x + mask along one row.
+
+    Parameters
+    ----------
+    buffers
+        x, and the mask if there is one, which broadcasts from the right as numpy does.
+    at, place
+        The row's indices in x, and those that the mask is broadcast to, the same by default.
+    """
     x, *masks = buffers
     if not masks:
         return lambda i: x[(*at, i)]
     (mask,) = masks
+    whole = at if place is None else place
 
     def value(i: Expr) -> Expr:
-        tail = (*at, i)[len(at) + 1 - len(mask.shape) :]
+        tail = (*whole, i)[len(whole) + 1 - len(mask.shape) :]
         spread = tuple(
             0 if rows.fixed(n) == 1 else k for n, k in zip(mask.shape, tail, strict=True)
         )
@@ -73,7 +85,7 @@ def softmax(
     def program(
         r: Row, at: tuple[Expr, ...], inputs: list[tir.Buffer], out: tir.Buffer
     ) -> list[Stmt]:
-        return _softmax_row(r, _logits(inputs, scale, at), exp, out, at)
+        return softmax_row(r, logits(inputs, scale, at), exp, out, at)
 
     inputs = [x] if mask is None else [x, mask]
     return over_rows(inputs, x.shape, program, "quake_softmax")
@@ -101,7 +113,7 @@ def over_rows(
     )
 
 
-def _softmax_row(
+def softmax_row(
     r: Row,
     value: Callable[[Expr], Expr],
     exp: Callable[[Expr], Expr],
@@ -149,8 +161,8 @@ def _softmax_row(
         *steps,
         *map(alloc, (e, last, lanes)),
         r.vector(lambda n: tir.BufferStore(lanes, constant(0), [n])),
+        *r.tail(last_chunk),  # before the chunks: the output may be the input
         rows.loop(r.chunks, chunk),
-        *r.tail(last_chunk),
         *r.tail(add_last),
         *sums,
         *keep,

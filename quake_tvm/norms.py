@@ -21,7 +21,7 @@ def layer_norm(
     *,
     epsilon: float,
 ) -> te.Tensor:
-    """(x - mean)/sqrt(variance + epsilon) * gamma + beta; float32, gamma and beta of a row's length.
+    """(x - mean)/sqrt(variance + epsilon) * gamma + beta, all float32, weights of a row's length.
 
     Parameters
     ----------

@@ -98,7 +98,21 @@ class Report:
             for site, count in Counter(self.exact).items():
                 table.add_row(str(count), site.operator, site.shape, site.dtype, site.reason)
             console.print(table)
+        for line in self._schedules():
+            console.print(line, soft_wrap=True)
         return console.export_text().rstrip()
+
+    def _schedules(self) -> list[str]:
+        """Kernels by rule, and which of them no rule was made for."""
+        if not self.kernels:
+            return []
+        counted = Counter(self.kernels.values()).most_common()
+        lines = ["kernels: " + ", ".join(f"{count} {rule}" for rule, count in counted)]
+        for rule, words in (("fallback", "parallel and in vectors"), ("none", "not scheduled")):
+            names = [name for name, own in self.kernels.items() if own == rule]
+            if names:
+                lines.append(f"no rule of their own, {words}: {', '.join(names)}")
+        return lines
 
 
 def _shape(ty: relax.Type) -> str:

@@ -10,11 +10,31 @@ from tvm import s_tir
 
 from quake_tvm.generation import tir
 
-from . import depthwise, elementwise, exact_softmax, fallback, matmul, pooling, reduction, rows
+from . import (
+    attention,
+    depthwise,
+    elementwise,
+    exact_softmax,
+    fallback,
+    matmul,
+    pooling,
+    reduction,
+    rows,
+)
 from .fence import fence_products
 from .overlap import overlap_tiles
 
-RULES = (matmul, depthwise, rows, exact_softmax, elementwise, reduction, pooling, fallback)
+RULES = (
+    matmul,
+    depthwise,
+    attention,
+    rows,
+    exact_softmax,
+    elementwise,
+    reduction,
+    pooling,
+    fallback,
+)
 # The attribute that names the rule, for the report.
 RULE = "quake.rule"
 

@@ -120,3 +120,9 @@ def choose(
         return best
     fitting = sorted({best, *(n for n in choices if most is None or n <= most)})
     return sch.sample_categorical(fitting, [1 / len(fitting)] * len(fitting), fitting.index(best))
+
+
+def written_out(function: tir.PrimFunc, *names: str) -> bool:
+    """Whether the function is one block of one of these names, its loops inside it."""
+    body = function.body
+    return isinstance(body, s_tir.SBlockRealize) and str(body.block.name_hint) in names

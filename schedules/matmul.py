@@ -33,9 +33,9 @@ PACK_ROWS = 32
 ROWS = (1, 2, 3, 4, 6, 8, 12, 16)
 
 
-def panel(rows: int | None, columns: int, target: tvm.target.Target) -> int | None:
-    """Columns of a tile, which is a panel of packed weights; None if they fill no vector."""
-    return None if columns < 4 else math.prod(_tile(rows, columns, analysis.lanes(target))[1:])
+def panel(rows: int | None, columns: int, target: tvm.target.Target) -> int:
+    """Columns of a tile, which is a panel of packed weights."""
+    return math.prod(_tile(rows, columns, analysis.lanes(target))[1:])
 
 
 def _tile(

@@ -16,6 +16,7 @@ from tvm import s_tir
 from quake_tvm.generation import tir
 
 from . import analysis
+from .overlap import OVERLAP
 
 ROWS = 16
 
@@ -29,17 +30,21 @@ def apply(
     if not blocks:
         return None
     kinds = [analysis.kinds(sch, block) for block in blocks]
-    rank = min(map(len, kinds))
+    rank = min(kind.count("S") for kind in kinds)
     along = {"S" * rank, "S" * rank + "S", "S" * rank + "R"}
     if not any("R" in kind for kind in kinds) or not set(kinds) <= along or rank == 0:
         return None
     *stages, result = blocks
     outer = sch.get_loops(result)[:rank]
-    rows = analysis.extent(sch, outer[-1])
+    rows = analysis.elements(sch, outer)
     count = analysis.elements(sch, sch.get_loops(max(blocks, key=lambda b: len(sch.get_loops(b)))))
-    width = math.gcd(rows or 1, ROWS)
-    if width < 4 or not count:
+    if not count or rows < 4:
         return None
+    width = math.gcd(rows, ROWS)
+    if width < 4:  # the last block overlaps
+        width = min(ROWS, 1 << (rows.bit_length() - 1))
+        for block in blocks:
+            sch.annotate(block, OVERLAP, 1)
     try:
         block, row = sch.split(sch.fuse(*outer), [None, width])
         if analysis.worth_threads(count):

@@ -24,7 +24,4 @@ def apply(
     function: tir.PrimFunc, target: tvm.target.Target, tunable: bool
 ) -> s_tir.Schedule | None:
     """Take a function that is one of the operators over rows."""
-    body = function.body
-    if not isinstance(body, s_tir.SBlockRealize) or str(body.block.name_hint) not in WRITTEN_OUT:
-        return None
-    return analysis.start(function)
+    return analysis.start(function) if analysis.written_out(function, *WRITTEN_OUT) else None

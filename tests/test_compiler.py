@@ -7,6 +7,7 @@ from onnx import TensorProto, helper
 
 import quake_tvm
 from quake_tvm import QuakeError
+from quake_tvm.report import Report
 from tests.helpers import module
 
 
@@ -190,3 +191,11 @@ def test_unwritable_output_leaves_nothing(model, tmp_path, where):
     with pytest.raises(QuakeError, match="cannot write"):
         model.export(tmp_path / where)
     assert [p.name for p in tmp_path.rglob("*")] == ["folder"]
+
+
+def test_report_names_kernels_without_a_rule_of_their_own():
+    report = Report(kernels={"a": "matmul", "b": "fallback", "c": "matmul", "d": "none"})
+    text = str(report)
+    assert "kernels: 2 matmul, 1 fallback, 1 none" in text
+    assert "parallel and in vectors: b" in text
+    assert "not scheduled: d" in text
