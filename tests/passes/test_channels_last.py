@@ -49,11 +49,11 @@ def layouts(mod):
 
 def test_two_convolutions_and_what_is_between():
     def before(x):
-        active = nn.relu(conv(x, W, padding=1) + const(W[:, 0, 0, 0].reshape(8, 1, 1)))
+        active = nn.relu(conv(x, W, padding=1) + const(W[:, 0, 0, 0].reshape(1, 8, 1, 1)))
         return conv(active, V)
 
     def expected(x):
-        active = nn.relu(conv_last(last(x), W, padding=1) + const(W[:, 0, 0, 0].reshape(1, 1, 8)))
+        active = nn.relu(conv_last(last(x), W, padding=1) + const(W[:, 0, 0, 0].reshape(1, 1, 1, 8)))
         return first(conv_last(active, V))
 
     after = ChannelsLast()(module(before, X))

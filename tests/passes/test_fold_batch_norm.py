@@ -17,8 +17,10 @@ VARIANCE = RNG.uniform(1e-4, 2, size=4).astype(np.float32)
 nn, op = relax.op.nn, relax.op
 
 
-def norm(x, axis=1, parameters=(GAMMA, BETA, MEAN, VARIANCE), **options):
-    return once(nn.batch_norm(x, *map(relax.const, parameters), axis=axis, **options))
+def norm(x, axis=1, parameters=(GAMMA, BETA, MEAN, VARIANCE), training=False, **options):
+    return once(
+        nn.batch_norm(x, *map(relax.const, parameters), axis=axis, training=training, **options)
+    )
 
 
 def factor_and_shift(scale=True, center=True, epsilon=1e-5):
@@ -92,7 +94,7 @@ def test_stays(formula):
 
 
 def test_unknown_statistics_and_other_dtypes_stay():
-    mod = module(lambda x, m: nn.batch_norm(x, m, m, m, m, axis=1)[0], X, (4,))
+    mod = module(lambda x, m: nn.batch_norm(x, m, m, m, m, axis=1, training=False)[0], X, (4,))
     assert operators(FoldBatchNorm()(mod)) == operators(mod)
     half = [p.astype(np.float16) for p in (GAMMA, BETA, MEAN, VARIANCE)]
     mod = module(lambda x: norm(x, parameters=half)[0], X, dtype="float16")
