@@ -53,7 +53,9 @@ def test_two_convolutions_and_what_is_between():
         return conv(active, V)
 
     def expected(x):
-        active = nn.relu(conv_last(last(x), W, padding=1) + const(W[:, 0, 0, 0].reshape(1, 1, 1, 8)))
+        active = nn.relu(
+            conv_last(last(x), W, padding=1) + const(W[:, 0, 0, 0].reshape(1, 1, 1, 8))
+        )
         return first(conv_last(active, V))
 
     after = ChannelsLast()(module(before, X))

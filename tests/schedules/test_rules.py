@@ -107,10 +107,11 @@ def test_matmul_of_awkward_width(n):
     np.testing.assert_array_equal(ours, plain)
 
 
-def test_reduction_falls_back():
-    x = placeholder(33, 70)
+@pytest.mark.parametrize("rows", [1, 3, 4, 17, 33, 64, 197])
+def test_sum_along_rows(rows):
+    x = placeholder(rows, 70)
     rule, ours, plain = both([x], topi.sum(x, axis=1))
-    assert rule == "fallback"
+    assert rule == ("reduction" if rows >= 4 else "fallback")
     np.testing.assert_array_equal(ours, plain)
 
 
@@ -125,7 +126,8 @@ def test_convolution_falls_back(width):
 @pytest.mark.parametrize("columns", [1, 15, 64])
 def test_reduction_over_another_axis(columns):
     x = placeholder(3, 40, columns)
-    _, ours, plain = both([x], topi.sum(x, axis=1))
+    rule, ours, plain = both([x], topi.sum(x, axis=1))
+    assert rule == ("pooling" if columns > 1 else "fallback")
     np.testing.assert_array_equal(ours, plain)
 
 
