@@ -25,10 +25,17 @@ def _wanted(call: relax.Call) -> dict[str, list[str]]:
     name = op_name(call)
     if name not in LAYOUTS or not isinstance(call.args[1], tvm.ir.expr.GenericConst):
         return {}
-    grouped_transpose = name.endswith("_transpose") and int(call.attrs.groups) != 1
-    if {str(a.ty.dtype) for a in call.args} != {"float32"} or grouped_transpose:
+    if {str(a.ty.dtype) for a in call.args} != {"float32"}:
+        return {}
+    if name.endswith("_transpose") and not _plain_transpose(call):
         return {}
     return {name: LAYOUTS[name]}
+
+
+def _plain_transpose(call: relax.Call) -> bool:
+    """Whether PackTransposedConvolutions takes it; TVM has none with channels last."""
+    static = all(hasattr(n, "value") for n in list(call.args[0].ty.shape)[1:])
+    return static and int(call.attrs.groups) == 1 and {*map(int, call.attrs.dilation)} == {1}
 
 
 def _unstacked(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
