@@ -34,7 +34,9 @@ def runtime(proto: ModelProto, *arrays: np.ndarray) -> np.ndarray:
     return session.run(None, dict(zip(names, arrays, strict=True)))[0]
 
 
-def check(kind, shape, size, channels, groups=1, constant=True, dtype="float32", **attributes):
+def check(
+    kind, shape, size, channels, groups=1, constant=True, dtype="float32", unknown=(), **attributes
+):
     """Compile one convolution, compare it with ONNX Runtime's in float32, give its kernels.
 
     Parameters
@@ -43,15 +45,18 @@ def check(kind, shape, size, channels, groups=1, constant=True, dtype="float32",
         (n, inputs, pixels..)
     channels : int
         Of the output.
+    unknown : tuple of int
+        The axes whose extent the model does not tell.
     """
     inputs = shape[1]
     first = (inputs, channels // groups) if "Transpose" in kind else (channels, inputs // groups)
     weights = RNG(0).normal(size=(*first, *size)).astype(dtype)
     bias, x = RNG(1).normal(size=channels).astype(dtype), RNG(2).normal(size=shape).astype(dtype)
     attributes |= {"group": groups, "kernel_shape": list(size)}
+    declared = [f"n{k}" if k in unknown else n for k, n in enumerate(shape)]
     more = [] if constant else [weights, bias]
     compiled = quake_tvm.compile(
-        model(kind, shape, weights, bias, dtype, constant, **attributes), method="exact"
+        model(kind, declared, weights, bias, dtype, constant, **attributes), method="exact"
     )
     (y,) = compiled.run(x, *more)
     exact = runtime(

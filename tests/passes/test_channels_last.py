@@ -6,6 +6,7 @@ import tvm
 from tvm import relax
 
 import quake_tvm
+from quake_tvm.generation import tir
 from quake_tvm.passes.channels_last import ChannelsLast
 from quake_tvm.passes.graph import Graph, op_name
 from tests.helpers import module, once, run
@@ -98,6 +99,12 @@ def test_kinds(formula, shape):
             [X],
             "float32",
         ),
+        (lambda x: nn.conv2d_transpose(x, const(W[:4]), dilation=2), [X], "float32"),
+        (
+            lambda x: nn.conv2d_transpose(x, const(W[:4])),
+            [(1, 4, tir.Var("h", "int64"), 7)],
+            "float32",
+        ),
         (lambda x: conv_last(x, W), [(1, 6, 7, 4)], "float32"),
     ],
     ids=[
@@ -107,6 +114,8 @@ def test_kinds(formula, shape):
         "float16",
         "float64",
         "grouped_transpose",
+        "dilated_transpose",
+        "transpose_of_unknown_pixels",
         "channels_last_already",
     ],
 )

@@ -1,5 +1,8 @@
 """Convolutions of every kind against ONNX Runtime, and which are packed."""
 
+import itertools
+from functools import partial
+
 import numpy as np
 import pytest
 import tvm
@@ -32,13 +35,13 @@ def conv(x, w, **options):
 def test_weights_become_panels():
     shape, w = (1, 6, 7, 4), RNG.normal(size=(16, 3, 2, 4)).astype(np.float32)
 
+    view = Window((3, 2), (2, 1), (1, 2), (1, 0), (0, 1))
+
     def expected(x):
         return relax.BlockBuilder.current().call_te(
-            packed_convolution,
+            partial(packed_convolution, channels=16, window=view),
             x,
             const(panels(np.moveaxis(w, 0, -1), 8)),
-            16,
-            Window((3, 2), (2, 1), (1, 2), (1, 0), (0, 1)),
             primfunc_name_hint="conv",
             primfunc_attrs={"op_pattern": 4},
         )
@@ -50,17 +53,20 @@ def test_weights_become_panels():
     tvm.ir.assert_structural_equal(after, module(expected, shape))
 
 
+ONES = np.ones((16, 3, 3, 4), "float32")
+
+
 @pytest.mark.parametrize(
     ("formula", "shapes", "dtype"),
     [
         (lambda x, w: conv(x, w), [(1, 6, 7, 4), (16, 3, 3, 4)], "float32"),
-        (lambda x: conv(x, const(np.ones((16, 3, 3, 4), "float16"))), [(1, 6, 7, 4)], "float16"),
-        (lambda x: conv(x, const(np.ones((3, 3, 3, 4), "float32"))), [(1, 6, 7, 4)], "float32"),
-        (lambda x: nn.conv2d(x, const(np.ones((16, 4, 3, 3), "float32"))), [(1, 4, 6, 7)], "float32"),
+        (lambda x: conv(x, const(ONES.astype("float16"))), [(1, 6, 7, 4)], "float16"),
+        (lambda x: conv(x, const(ONES[:3])), [(1, 6, 7, 4)], "float32"),
+        (lambda x: nn.conv2d(x, const(ONES.transpose(0, 3, 1, 2))), [(1, 4, 6, 7)], "float32"),
         (lambda x: relax.op.exp(x), [(1, 6, 7, 4)], "float32"),
     ],
     ids=["weights_not_constant", "float16", "no_panel_fits", "channels_first", "no_convolution"],
-)  # fmt: skip
+)
 def test_stays(formula, shapes, dtype):
     mod = module(formula, *shapes, dtype=dtype)
     tvm.ir.assert_structural_equal(PackConvolutions(panels_of_8)(mod), mod)
@@ -134,3 +140,12 @@ def test_other_dtypes(groups, dtype):
 @pytest.mark.parametrize("groups", [1, 2, 8])
 def test_weights_that_are_inputs(groups):
     check("Conv", (1, 8, 9, 10), (3, 3), 16, groups, constant=False, strides=[2, 2])
+
+
+@pytest.mark.parametrize(
+    ("unknown", "groups"),
+    [*itertools.product([(0,), (2,), (0, 2, 3)], [1, 2, 8]), ((3,), 1)],
+    ids=str,
+)
+def test_unknown_extents(unknown, groups):
+    check("Conv", (2, 8, 9, 10), (3, 3), 16, groups, unknown=unknown, strides=[2, 1])

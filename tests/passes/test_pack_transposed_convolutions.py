@@ -124,3 +124,8 @@ def test_other_dtypes(dtype):
 
 def test_weights_that_are_inputs():
     check("ConvTranspose", (1, 4, 6, 7), (3, 3), 8, constant=False, strides=[2, 2])
+
+
+@pytest.mark.parametrize("unknown", [(0,), (3,), (0, 2, 3)], ids=str)
+def test_unknown_extents(unknown):
+    check("ConvTranspose", (2, 4, 6, 7), (3, 3), 8, unknown=unknown, strides=[2, 2])
