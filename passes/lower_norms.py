@@ -51,8 +51,7 @@ def _grouped(builder: relax.BlockBuilder, call: relax.Call, groups: int) -> rela
     static = all(hasattr(n, "value") for n in shape[1:])
     channels_first = axis % len(shape) == 1 and axes == list(range(2, len(shape)))
     floats = all(str(a.ty.dtype) == "float32" for a in call.args)
-    whole = call.attrs.center and call.attrs.scale
-    if not (static and channels_first and floats and whole):
+    if not (static and channels_first and floats):
         return call
     length = 1
     for n in shape[1:]:
@@ -63,9 +62,14 @@ def _grouped(builder: relax.BlockBuilder, call: relax.Call, groups: int) -> rela
         builder.call_te(function, flat, primfunc_name_hint="layer_norm", primfunc_attrs=_UNFUSABLE)
     )
     per_channel = (int(shape[1]), *[1] * (len(shape) - 2))
-    gamma, beta = (builder.emit(relax.op.reshape(w, per_channel)) for w in (gamma, beta))
-    normal = builder.emit(relax.op.reshape(normal, shape))
-    return relax.op.add(builder.emit(relax.op.multiply(normal, gamma)), beta)
+    normal = relax.op.reshape(normal, shape)
+    if call.attrs.scale:
+        gamma = builder.emit(relax.op.reshape(gamma, per_channel))
+        normal = relax.op.multiply(builder.emit(normal), gamma)
+    if call.attrs.center:
+        beta = builder.emit(relax.op.reshape(beta, per_channel))
+        normal = relax.op.add(builder.emit(normal), beta)
+    return normal
 
 
 def _group_norm(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:

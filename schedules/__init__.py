@@ -31,8 +31,8 @@ RULES = (
     rows,
     exact_softmax,
     elementwise,
-    reduction,
     pooling,
+    reduction,
     fallback,
 )
 # The attribute that names the rule, for the report.

@@ -1,0 +1,107 @@
+"""Small kernels as te writes them, and a way to run them scheduled and not."""
+
+import numpy as np
+import tvm
+from tvm import te
+
+from quake_tvm.passes.pack_convolutions import (
+    Window,
+    depthwise_convolution,
+    grouped_convolution,
+    packed_convolution,
+)
+from quake_tvm.passes.pack_weights import panels
+from quake_tvm.schedules import RULE, matmul, schedule
+from quake_tvm.targets import target
+
+RNG = np.random.default_rng
+
+
+def placeholder(*shape, name="x"):
+    return te.placeholder(shape, name=name)
+
+
+def random_inputs(inputs, given=None):
+    """Normal numbers for every input, those ``given`` by name apart."""
+    rng = RNG(0)
+    return [
+        (given or {}).get(
+            t.op.name, rng.normal(size=[int(n) for n in t.shape]).astype(str(t.dtype))
+        )
+        for t in inputs
+    ]
+
+
+def build_and_run(function, arrays, shape, name="native", dtype="float32"):
+    """The one output of a PrimFunc."""
+    out = tvm.runtime.empty(shape, dtype)
+    kernel = tvm.compile(function, target=target(name))["main"]
+    kernel(*map(tvm.runtime.tensor, arrays), out)
+    return out.numpy()
+
+
+def both(inputs, output, name="native", given=None):
+    """(rule, scheduled result, plain result) for random inputs, those ``given`` by name apart."""
+    function = te.create_prim_func([*inputs, output])
+    scheduled = schedule(function, target(name))
+    arrays, shape = random_inputs(inputs, given), [int(n) for n in output.shape]
+    ours, plain = (
+        build_and_run(form, arrays, shape, name, str(output.dtype))
+        for form in (scheduled, function)
+    )
+    return str(scheduled.attrs[RULE]), ours, plain
+
+
+def window(size, strides=1, dilation=1, padding=(0, 0), rank=2):
+    """The same window in every dimension; ``padding`` is (before, after)."""
+    before, after = ((n,) * rank for n in padding)
+    return Window((size,) * rank, (strides,) * rank, (dilation,) * rank, before, after)
+
+
+def depthwise(shape, size, **options):
+    """(inputs, output) of a depthwise convolution; ``shape`` is (n, pixels.., c)."""
+    rank = len(shape) - 2
+    x, w = placeholder(*shape), placeholder(*[size] * rank, shape[-1], name="w")
+    return [x, w], depthwise_convolution(x, w, window(size, rank=rank, **options))
+
+
+def convolution(shape, channels, size, groups=1, name="native", **options):
+    """(inputs, output, packed weights by name, plain weights (o, window.., i / groups))."""
+    rank, each = len(shape) - 2, channels // groups
+    view = window(size, rank=rank, **options)
+    plain = RNG(1).normal(size=(channels, *[size] * rank, shape[-1] // groups)).astype(np.float32)
+    x = placeholder(*shape)
+    width = matmul.panel(int(view.pixels(view.padded(x))[-1]), each, target(name))
+    if groups == 1:
+        packed = panels(np.moveaxis(plain, 0, -1), width)
+        w = placeholder(*packed.shape, name="w")
+        y = packed_convolution(x, w, channels, view)
+    else:
+        split = plain.reshape(groups, each, *plain.shape[1:])
+        packed = np.moveaxis(panels(np.moveaxis(split, 1, -1), width), 0, 1)
+        w = placeholder(*packed.shape, name="w")
+        y = grouped_convolution(x, w, each, view)
+    return [x, w], y, {"w": np.ascontiguousarray(packed)}, plain
+
+
+def numpy_convolution(x, w, groups=1, strides=1, dilation=1, padding=(0, 0)):
+    """x (n, pixels.., i) by w (o, window.., i / groups) in float64."""
+    rank, size = x.ndim - 2, w.shape[1]
+    x = np.pad(x.astype(np.float64), [(0, 0), *[padding] * rank, (0, 0)])
+    reach = (size - 1) * dilation + 1
+    views = np.lib.stride_tricks.sliding_window_view(
+        x, [reach] * rank, axis=tuple(range(1, rank + 1))
+    )  # (n, pixels.., i, window..)
+    steps = (slice(None), *[slice(None, None, strides)] * rank, slice(None))
+    views = views[(*steps, *[slice(None, None, dilation)] * rank)]
+    n, *pixels = views.shape[: rank + 1]
+    views = views.reshape(n, *pixels, groups, x.shape[-1] // groups, *[size] * rank)
+    split = w.astype(np.float64).reshape(groups, len(w) // groups, *w.shape[1:])
+    window_axes = "uvw"[:rank]
+    y = np.einsum(f"...gi{window_axes},go{window_axes}i->...go", views, split)
+    return y.reshape(n, *pixels, len(w))
+
+
+def numpy_depthwise(x, w, **options):
+    """x (n, pixels.., c) by w (window.., c) in float64."""
+    return numpy_convolution(x, np.moveaxis(w, -1, 0)[..., None], groups=w.shape[-1], **options)

@@ -1,0 +1,187 @@
+"""What each rule makes of a kernel, as text: a change of a schedule shows in the diff.
+
+``python -m pytest tests/schedules/test_golden.py --update-golden`` writes the files anew.
+"""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tvm import te, topi
+
+from quake_tvm import compute, norms
+from quake_tvm.passes.pack_weights import packed_matmul
+from quake_tvm.schedules import RULE, RULES, matmul, schedule
+from quake_tvm.targets import target
+from tests.schedules.kernels import convolution, depthwise, placeholder
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def gelu(x):
+    return compute.elementwise(x, "gelu", "quake1")
+
+
+def mean(x):
+    return topi.divide(topi.sum(x, 1), 21.0)
+
+
+def packed(rows, columns, name):
+    width = matmul.panel(rows, columns, target(name))
+    a, b = placeholder(rows, 6, name="a"), placeholder(columns, name="b")
+    w = placeholder(-(-columns // width), 6, width, name="w")
+    return [a, w, b], topi.nn.relu(topi.add(packed_matmul(a, w, columns), b))
+
+
+def batched(_):
+    a, b = placeholder(2, 4, 6, name="a"), placeholder(2, 6, 32, name="b")
+    return [a, b], topi.nn.batch_matmul(a, b, transpose_b=False)
+
+
+def copied(_):
+    a, b = placeholder(40, 6, name="a"), placeholder(6, 40, name="b")
+    return [a, b], topi.matmul(a, b)
+
+
+def dynamic(_):
+    n = te.var("n", dtype="int64")
+    a, w = placeholder(n, 6, name="a"), placeholder(1, 6, 16, name="w")
+    return [a, w], packed_matmul(a, w, 16)
+
+
+def convolved(name, groups=1):
+    (x, w), y, *_ = convolution((1, 5, 5, 4), 32, 3, groups, name, strides=2, padding=(1, 0))
+    return [x, w], topi.nn.relu(y)
+
+
+def depthwise_with_bias(_):
+    inputs, y = depthwise((1, 6, 6, 16), 3, padding=(1, 1))
+    b = placeholder(16, name="b")
+    return [*inputs, b], topi.nn.relu(topi.add(y, b))
+
+
+def over_rows(operator, *shape, **options):
+    x = placeholder(*shape)
+    return [x], getattr(compute, operator)(x, **options)
+
+
+def layer_norm(_):
+    x, g, b = placeholder(1, 70), placeholder(70, name="g"), placeholder(70, name="b")
+    return [x, g, b], norms.layer_norm(x, g, b, epsilon=1e-5)
+
+
+def one(make, *shape):
+    x = placeholder(*shape)
+    return [x], make(x)
+
+
+def broadcast(_):
+    x, b = placeholder(3, 21), placeholder(21, name="b")
+    return [x, b], gelu(topi.add(x, b))
+
+
+def channels_first(_):
+    x, w = placeholder(1, 2, 5, 21), placeholder(3, 2, 3, 3, name="w")
+    return [x, w], topi.nn.relu(topi.nn.conv2d(x, w, 1, 0, 1, "NCHW"))
+
+
+# Name of the file: (target, rule, kernel).
+CASES = {
+    "matmul_packed": ("x86-64-v4", matmul, lambda name: packed(5, 96, name)),
+    "matmul_packed_v3": ("x86-64-v3", matmul, lambda name: packed(5, 96, name)),
+    "matmul_odd_width": ("x86-64-v4", matmul, lambda name: packed(3, 33, name)),
+    "matmul_batched": ("x86-64-v4", matmul, batched),
+    "matmul_copied": ("x86-64-v4", matmul, copied),
+    "matmul_dynamic_rows": ("x86-64-v4", matmul, dynamic),
+    "convolution": ("x86-64-v4", matmul, convolved),
+    "convolution_of_groups": ("x86-64-v4", matmul, lambda name: convolved(name, 2)),
+    "depthwise": ("x86-64-v4", "depthwise", depthwise_with_bias),
+    "depthwise_v3": ("x86-64-v3", "depthwise", depthwise_with_bias),
+    "softmax_128": (
+        "x86-64-v4",
+        "rows",
+        lambda _: over_rows("softmax", 1, 128, method="quake1"),
+    ),
+    "softmax_197": (
+        "x86-64-v4",
+        "rows",
+        lambda _: over_rows("softmax", 2, 197, method="quake1"),
+    ),
+    "layer_norm": ("x86-64-v4", "rows", layer_norm),
+    "exact_softmax": ("x86-64-v4", "exact_softmax", lambda _: one(topi.nn.softmax, 3, 40)),
+    "elementwise_flat": ("x86-64-v4", "elementwise", lambda _: one(gelu, 3, 50)),
+    "elementwise_broadcast": ("x86-64-v4", "elementwise", broadcast),
+    "elementwise_transpose": ("x86-64-v4", "elementwise", lambda _: one(topi.transpose, 33, 5)),
+    "reduction": ("x86-64-v4", "reduction", lambda _: one(mean, 32, 21)),
+    "pooling": (
+        "x86-64-v4",
+        "pooling",
+        lambda _: one(
+            lambda x: topi.nn.pool2d(x, [3, 3], [2, 2], [1, 1], [1, 1, 1, 1], "max", layout="NHWC"),
+            *(1, 7, 7, 20),
+        ),
+    ),
+    "pooling_v3": ("x86-64-v3", "pooling", lambda _: one(lambda x: topi.sum(x, 1), 2, 9, 40)),
+    "fallback": ("x86-64-v4", "fallback", channels_first),
+}
+
+
+def rule_name(rule):
+    return rule if isinstance(rule, str) else rule.__name__.rpartition(".")[2]
+
+
+def script(name):
+    kind, rule, kernel = CASES[name]
+    inputs, output = kernel(kind)
+    function = schedule(te.create_prim_func([*inputs, output]), target(kind))
+    assert function.attrs[RULE] == rule_name(rule)
+    return function.script() + "\n"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_script(name, request):
+    path, found = GOLDEN / f"{name}.txt", script(name)
+    if request.config.getoption("--update-golden"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(found)
+    if not path.exists():
+        pytest.fail(f"{path} is missing: run pytest with --update-golden to write it")
+    assert found == path.read_text(), "if this is meant, run pytest with --update-golden"
+
+
+def test_every_rule_has_a_file_and_every_file_a_test():
+    # Attention comes scheduled, and has thousands of lines.
+    seen = {rule_name(rule) for _, rule, _ in CASES.values()} | {"attention"}
+    assert seen == set(map(rule_name, RULES))
+    assert {path.stem for path in GOLDEN.iterdir()} == set(CASES)
+
+
+def hash_of_scripts():
+    return hashlib.sha256("".join(map(script, CASES)).encode()).hexdigest()
+
+
+def test_scripts_do_not_depend_on_the_run():
+    command = "from tests.schedules.test_golden import hash_of_scripts; print(hash_of_scripts())"
+    results = {hash_of_scripts()}
+    for seed in ("1", "2"):
+        done = subprocess.run(
+            [sys.executable, "-c", command],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        results.add(done.stdout.splitlines()[-1])
+    assert len(results) == 1
+
+
+@pytest.mark.parametrize("name", ["softmax_128", "softmax_197", "layer_norm"])
+def test_rows_are_alike_for_every_target(name, monkeypatch):
+    scripts = set()
+    for kind in ("x86-64-v2", "x86-64-v3", "x86-64-v4", "aarch64"):
+        monkeypatch.setitem(CASES, name, (kind, *CASES[name][1:]))
+        scripts.add(script(name))
+    assert len(scripts) == 1
