@@ -58,11 +58,20 @@ def window(size, strides=1, dilation=1, padding=(0, 0), rank=2):
     return Window((size,) * rank, (strides,) * rank, (dilation,) * rank, before, after)
 
 
+def pixels(shape, view):
+    """The output's pixels."""
+    steps = zip(
+        shape[1:-1], view.before, view.after, view.size, view.dilation, view.strides, strict=True
+    )
+    return [(n + b + a - (size - 1) * d - 1) // s + 1 for n, b, a, size, d, s in steps]
+
+
 def depthwise(shape, size, **options):
     """(inputs, output) of a depthwise convolution; ``shape`` is (n, pixels.., c)."""
     rank = len(shape) - 2
     x, w = placeholder(*shape), placeholder(*[size] * rank, shape[-1], name="w")
-    return [x, w], depthwise_convolution(x, w, window(size, rank=rank, **options))
+    view = window(size, rank=rank, **options)
+    return [x, w], depthwise_convolution(x, w, pixels(shape, view), view)
 
 
 def convolution(shape, channels, size, groups=1, name="native", **options):
@@ -71,16 +80,17 @@ def convolution(shape, channels, size, groups=1, name="native", **options):
     view = window(size, rank=rank, **options)
     plain = RNG(1).normal(size=(channels, *[size] * rank, shape[-1] // groups)).astype(np.float32)
     x = placeholder(*shape)
-    width = matmul.panel(int(view.pixels(view.padded(x))[-1]), each, target(name))
+    places = pixels(shape, view)
+    width = matmul.panel(places[-1], each, target(name))
     if groups == 1:
         packed = panels(np.moveaxis(plain, 0, -1), width)
         w = placeholder(*packed.shape, name="w")
-        y = packed_convolution(x, w, channels, view)
+        y = packed_convolution(x, w, places, channels, view)
     else:
         split = plain.reshape(groups, each, *plain.shape[1:])
         packed = np.moveaxis(panels(np.moveaxis(split, 1, -1), width), 0, 1)
         w = placeholder(*packed.shape, name="w")
-        y = grouped_convolution(x, w, each, view)
+        y = grouped_convolution(x, w, places, each, view)
     return [x, w], y, {"w": np.ascontiguousarray(packed)}, plain
 
 

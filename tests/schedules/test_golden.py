@@ -13,7 +13,9 @@ import pytest
 from tvm import te, topi
 
 from quake_tvm import compute, norms
+from quake_tvm.attention import Operand, attention
 from quake_tvm.passes.pack_weights import packed_matmul
+from quake_tvm.register_tile import Tile
 from quake_tvm.schedules import RULE, RULES, matmul, schedule
 from quake_tvm.targets import target
 from tests.schedules.kernels import convolution, depthwise, placeholder
@@ -83,6 +85,13 @@ def broadcast(_):
     return [x, b], gelu(topi.add(x, b))
 
 
+def attended(_):
+    q, k, v = placeholder(1, 2, 1, 16), placeholder(1, 16, 1, 16), placeholder(1, 16, 1, 16)
+    heads_last, tile = Operand((0, 2, 1, 3)), Tile(2, 1, 16)
+    options = {"operands": (heads_last,) * 4, "tiles": (tile, tile), "method": "quake1"}
+    return [q, k, v], attention(q, k, v, **options)
+
+
 def channels_first(_):
     x, w = placeholder(1, 2, 5, 21), placeholder(3, 2, 3, 3, name="w")
     return [x, w], topi.nn.relu(topi.nn.conv2d(x, w, 1, 0, 1, "NCHW"))
@@ -111,6 +120,7 @@ CASES = {
         lambda _: over_rows("softmax", 2, 197, method="quake1"),
     ),
     "layer_norm": ("x86-64-v4", "rows", layer_norm),
+    "attention": ("x86-64-v4", "attention", attended),
     "exact_softmax": ("x86-64-v4", "exact_softmax", lambda _: one(topi.nn.softmax, 3, 40)),
     "elementwise_flat": ("x86-64-v4", "elementwise", lambda _: one(gelu, 3, 50)),
     "elementwise_broadcast": ("x86-64-v4", "elementwise", broadcast),
