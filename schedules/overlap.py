@@ -55,13 +55,13 @@ def _realize(realize: s_tir.SBlockRealize) -> s_tir.SBlockRealize:
             for n, value in enumerate(values)
             if isinstance(guard, tir.LT) and analysis.same(_terms(guard.a), _terms(value))
         ]
-        if not at or not isinstance(guard.b, tir.IntImm):
+        terms = _terms(values[at[0]]) if at else []
+        step = max(map(_step, terms), default=0)
+        if step == 0 or not isinstance(guard.b, tir.IntImm):
             kept.append(guard)
             continue
         (axis,) = at
-        limit, terms = guard.b, _terms(values[axis])
-        tile = max(terms, key=_step)
-        step = _step(tile)
+        limit, tile = guard.b, max(terms, key=_step)
         start = tir.min(tile, limit - step)
         values[axis] = sum((t for t in terms if t is not tile), start)
         # A packed operand is indexed by the tile's number, which is no longer start // step.
