@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tvm import relax
 
+from quake_tvm.generation import tir
 from quake_tvm.passes.pack_convolutions import PackConvolutions, Window, packed_convolution
 from quake_tvm.passes.pack_weights import panels
 from tests.helpers import module
@@ -42,6 +43,7 @@ def test_weights_become_panels():
             partial(packed_convolution, channels=16, window=view),
             x,
             const(panels(np.moveaxis(w, 0, -1), 8)),
+            [tir.const(3, "int64"), tir.const(6, "int64")],
             primfunc_name_hint="conv",
             primfunc_attrs={"op_pattern": 4},
         )

@@ -135,3 +135,28 @@ def test_every_element_is_computed(length):
     x = np.random.default_rng(0).normal(size=length).astype(np.float32)
     y = build_and_run(overlap_tiles(split(length, 16, True)), [x], x.shape)
     np.testing.assert_array_equal(y, x + np.float32(1))
+
+
+def test_guard_of_a_value_without_a_tile_stays():
+    @T.prim_func(s_tir=True)
+    def before(x: T.Buffer((2,), "float32"), y: T.Buffer((2,), "float32")):
+        for i0, i1 in T.grid(2, 2):
+            with T.sblock("y"):
+                v = T.axis.spatial(2, i0 + i1)
+                T.where(i0 + i1 < 2)
+                T.reads(x[v])
+                T.writes(y[v])
+                T.sblock_attr({"quake.overlap": 1})
+                y[v] = x[v] + T.float32(1)
+
+    @T.prim_func(s_tir=True)
+    def expected(x: T.Buffer((2,), "float32"), y: T.Buffer((2,), "float32")):
+        for i0, i1 in T.grid(2, 2):
+            with T.sblock("y"):
+                v = T.axis.spatial(2, i0 + i1)
+                T.where(i0 + i1 < 2)
+                T.reads(x[v])
+                T.writes(y[v])
+                y[v] = x[v] + T.float32(1)
+
+    check(before, expected)

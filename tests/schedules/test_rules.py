@@ -99,6 +99,14 @@ def test_norm_and_sum(rows):
     np.testing.assert_array_equal(ours, plain)
 
 
+@pytest.mark.parametrize("outer", [(2, 3), (3, 3), (3, 7), (5, 5), (11, 2), (9, 1)], ids=str)
+def test_norm_of_rows_over_two_axes(outer):
+    """Blocks of rows that end within the second axis."""
+    x, g, b = placeholder(*outer, 33), placeholder(33, name="g"), placeholder(33, name="b")
+    _, ours, plain = both([x, g, b], topi.nn.layer_norm(x, g, b, axis=[2]))
+    np.testing.assert_array_equal(ours, plain)
+
+
 @pytest.mark.parametrize("n", [15, 33])
 def test_matmul_of_awkward_width(n):
     a, w = placeholder(9, 20, name="a"), placeholder(20, n, name="w")
