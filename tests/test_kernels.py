@@ -136,11 +136,10 @@ def test_elementwise_kernels_run_in_vectors(name, kind):
 def hash_of_results():
     """The bits of every model's results."""
     results = []
-    for name, (formula, shape) in MODELS.items():
-        large = (8, *shape[1:])
+    for formula, shape in MODELS.values():
+        large = (16, *shape[1:])  # enough for threads
         x = np.random.default_rng(0).normal(size=large).astype(np.float32)
         results += quake_tvm.compile(module(formula, large), method="quake2").run(x)
-        results += quake_tvm.compile(module(*SYMBOLIC[name]), method="quake2").run(x)
     return "".join(y.tobytes().hex() for y in results)
 
 
