@@ -76,7 +76,7 @@ def test_output_padding(more):
     )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     inputs=st.integers(1, 9),
     outputs=st.integers(1, 40),

@@ -59,7 +59,7 @@ def test_one_dimension_of_pixels_and_three():
     check((1, 5, 6, 7, 18), 3, strides=2, padding=(1, 0))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     pixels=st.tuples(st.integers(1, 35), st.integers(1, 35)),
     channels=st.integers(1, 70),

@@ -61,7 +61,7 @@ def product(a, b, name="native"):
 
 
 @pytest.mark.parametrize("n", SIZES)
-@pytest.mark.parametrize("m", SIZES)
+@pytest.mark.parametrize("m", [1, 2, 17, 33, 257])
 def test_sizes(m, n):
     product(placeholder(m, 19, name="a"), placeholder(19, n, name="b"))
 

@@ -77,8 +77,8 @@ def test_any(pixels, channels, kind, size, strides, name):
 
 
 @pytest.mark.parametrize("name", TARGETS)
-@pytest.mark.parametrize("columns", [1, 2, 15, 17, 31, 33, 257, 997])
-@pytest.mark.parametrize("reduce", ["sum", "max", "min"])
+@pytest.mark.parametrize("columns", [1, 2, 15, 17, 33, 997])
+@pytest.mark.parametrize("reduce", ["sum", "max"])
 def test_over_tokens(reduce, columns, name):
     x = placeholder(3, 40, columns)
     rule, ours, plain = both([x], getattr(topi, reduce)(x, axis=1), name)
