@@ -2,7 +2,8 @@
 
 1. Inline every block into its consumer, so that one block a result is left.
 2. Fuse all loops if every buffer is walked alike, else all but the last.
-3. Vectorize the innermost, run the outermost on all cores if the kernel is long enough.
+3. Vectorize the innermost, a flat one several vectors at a time; run the outermost on all cores if
+   the kernel is long enough.
 """
 
 import tvm
@@ -13,6 +14,9 @@ from quake_tvm.generation import tir
 
 from . import analysis
 from .overlap import OVERLAP
+
+# Vectors side by side, best first.
+SEVERAL = (4, 2)
 
 
 def _walked_alike(block: s_tir.SBlock) -> bool:
@@ -27,6 +31,19 @@ def _walked_alike(block: s_tir.SBlock) -> bool:
         and analysis.same(list(read.source.shape), list(write.source.shape))
         for read in block.reads
     )
+
+
+def _several(count: int | None, target: tvm.target.Target) -> int:
+    """The width of several vectors at once, where that leaves no longer a rest than one does.
+
+    A nonlinearity is a long chain of dependent operations: side by side, they wait for each other
+    less.
+    """
+    lanes = analysis.lanes(target)
+    if count is None:
+        return lanes
+    wide = (n * lanes for n in SEVERAL)
+    return next((n for n in wide if n <= count and count % n < lanes), lanes)
 
 
 def _vectorize_last(sch: s_tir.Schedule, block: SBlockRV, loop: LoopRV, width: int) -> LoopRV:
@@ -62,7 +79,7 @@ def apply(
         if count == 0:
             continue
         if _walked_alike(sch.get(block)):
-            outer = analysis.vectorize(sch, sch.fuse(*loops), analysis.lanes(target))
+            outer = analysis.vectorize(sch, sch.fuse(*loops), _several(count, target))
         else:
             inner = _vectorize_last(sch, block, loops[-1], analysis.lanes(target))
             outer = sch.fuse(*loops[:-1]) if len(loops) > 1 else inner
