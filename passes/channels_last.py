@@ -35,8 +35,17 @@ def _own(call: relax.Call) -> list[str]:
 def _gains(call: relax.Call) -> bool:
     constant = isinstance(call.args[1], tvm.ir.expr.GenericConst)
     floats = {str(a.ty.dtype) for a in call.args} == {"float32"}
-    lowered = not op_name(call).endswith("_transpose") or _simple(call)
-    return constant and floats and lowered
+    return (
+        constant and floats and (_simple(call) if "transpose" in op_name(call) else _packed(call))
+    )
+
+
+def _packed(call: relax.Call) -> bool:
+    """Whether PackConvolutions takes it: not with groups, depthwise apart, of unknown extents."""
+    x, weights = call.args
+    groups, inputs = int(call.attrs.groups), getattr(x.ty.shape[1], "value", None)
+    known = all(hasattr(n, "value") for n in x.ty.shape)
+    return known or groups == 1 or groups == inputs == int(weights.ty.shape[0])
 
 
 def _simple(transposed: relax.Call) -> bool:

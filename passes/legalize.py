@@ -1,4 +1,4 @@
-"""TVM's LegalizeOps for some operators only: every other stays as it is."""
+"""TVM's LegalizeOps for some operators only: every other that was there stays as it is."""
 
 from collections.abc import Callable, Mapping
 
@@ -11,7 +11,10 @@ Legalize = Callable[[relax.BlockBuilder, relax.Call], relax.Expr]
 
 
 def legalize(mod: tvm.IRModule, rules: Mapping[str, Legalize]) -> tvm.IRModule:
-    """The module with the named operators legalized by these functions."""
+    """The module with the named operators legalized by these functions.
+
+    What these emit themselves of operators that were not there, TVM legalizes too.
+    """
     present: set[str] = set()
     for _name, function in functions(mod):
         relax.analysis.post_order_visit(function, lambda e: present.add(op_name(e)))

@@ -148,8 +148,9 @@ class PackConvolutions:
         depthwise = groups == channels == int(x.ty.shape[-1])
         rows = call.ty.shape[-2]
         width = self.panel(int(rows) if hasattr(rows, "value") else None, channels // groups)
-        if not depthwise and width is None:
-            return call
+        known = all(hasattr(n, "value") for n in call.ty.shape)
+        if not depthwise and (width is None or (groups > 1 and not known)):
+            return call  # TVM cannot fuse behind the reshape of groups without knowing its extents
         if depthwise:
             packed = np.ascontiguousarray(np.moveaxis(values[..., 0], 0, -1))
             function = partial(depthwise_convolution, window=window)

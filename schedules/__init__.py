@@ -61,10 +61,16 @@ class ScheduleKernels:
 
 
 def schedule(function: tir.PrimFunc, target: tvm.target.Target) -> tir.PrimFunc | None:
-    """The function scheduled by the first rule that takes it, marked with the rule's name."""
+    """The function scheduled by the first rule that takes it, marked with the rule's name.
+
+    A rule whose step TVM refuses, because the kernel is not what it looked like, does not take it.
+    """
     fenced = fence_products(function)
     for rule in RULES:
-        result: s_tir.Schedule | None = rule.apply(fenced, target, False)
+        try:
+            result: s_tir.Schedule | None = rule.apply(fenced, target, False)
+        except s_tir.ScheduleError:
+            continue
         if result is not None:
             name = rule.__name__.rpartition(".")[2]
             done = overlap_tiles(result.mod["main"]).with_attr("tirx.is_scheduled", True)
