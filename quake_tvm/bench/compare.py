@@ -12,6 +12,9 @@ from .cases import Case
 from .measure import Spread, Timer, interleave, ratio
 from .peers import EXACT, MULTIPLY, PEERS, Unavailable
 
+# Seconds between turns where contenders have threads of their own.
+REST = 0.05
+
 
 @dataclass(frozen=True)
 class Row:
@@ -126,7 +129,7 @@ def compare(
                 raise
             skipped[name] = _reason(error)
     progress(f"{case.name} {case.shape}: measuring")
-    seconds = interleave(timers, rounds)
+    seconds = interleave(timers, rounds, REST if threads > 1 else 0.0)
     base = seconds[methods[0]]
     rows = [
         Row(name, ratio(own, base), Spread.of(own), *notes[name], own)

@@ -4,6 +4,7 @@ Every contender has its turn in every round, each round beginning with another o
 whatever else the machine does falls on all alike; ratios are taken within a round.
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -69,7 +70,9 @@ def calibrate(clock: Clock) -> tuple[int, float]:
     return number, number * seconds
 
 
-def interleave(timers: Mapping[str, Timer], rounds: int) -> dict[str, list[float]]:
+def interleave(
+    timers: Mapping[str, Timer], rounds: int, rest: float = 0.0
+) -> dict[str, list[float]]:
     """Time all contenders in turn.
 
     Parameters
@@ -77,6 +80,8 @@ def interleave(timers: Mapping[str, Timer], rounds: int) -> dict[str, list[float
     timers : mapping of name to Timer
     rounds : int
         A contender whose turns would outlast the budget takes part in the first of them only.
+    rest : float
+        Seconds before each turn, in which the threads of the one before stop spinning.
 
     Returns
     -------
@@ -96,8 +101,9 @@ def interleave(timers: Mapping[str, Timer], rounds: int) -> dict[str, list[float
             number, last = plans[name]
             if n >= last:
                 continue
+            time.sleep(rest)
             if number > 1:
-                timers[name](1)  # the threads of the one before come to rest
+                timers[name](1)  # back into the caches
             seconds[name].append(timers[name](number))
     return seconds
 

@@ -165,6 +165,7 @@ def openvino(job: Job) -> Contender:
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": job.threads,
         "INFERENCE_PRECISION_HINT": "f32",
+        "ENABLE_CPU_PINNING": False,  # it would pin the thread that all contenders run in
     }
     model = core.compile_model(core.read_model(job.case.model.SerializeToString()), "CPU", settings)
     request = model.create_infer_request()
