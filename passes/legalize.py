@@ -7,6 +7,8 @@ from tvm import relax
 
 from .graph import functions, op_name
 
+# TVM's kOutEWiseFusable: what follows may be fused behind it. Its kOpaque: nothing is fused.
+FUSABLE, UNFUSABLE = {"op_pattern": 4}, {"op_pattern": 8}
 Legalize = Callable[[relax.BlockBuilder, relax.Call], relax.Expr]
 
 

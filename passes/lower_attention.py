@@ -9,12 +9,9 @@ from tvm import relax
 from quake_tvm.attention import attention
 
 from .fuse_attention import ATTENTION, operands_of, tiles_of
-from .legalize import legalize
+from .legalize import UNFUSABLE, legalize
 from .lower_relax import SITES
 from .quake_ops import attributes_of
-
-# TVM's kOpaque.
-_UNFUSABLE = {"op_pattern": 8}
 
 
 def _legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
@@ -40,7 +37,7 @@ def _legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
         function,
         *call.args,
         primfunc_name_hint="quake_attention",
-        primfunc_attrs={SITES: json.dumps([site]), **_UNFUSABLE},
+        primfunc_attrs={SITES: json.dumps([site]), **UNFUSABLE},
     )
 
 

@@ -11,10 +11,7 @@ from tvm import relax
 
 from quake_tvm import norms
 
-from .legalize import legalize
-
-# TVM's kOpaque: nothing is fused with a kernel over rows.
-_UNFUSABLE = {"op_pattern": 8}
+from .legalize import UNFUSABLE, legalize
 
 
 def _along_last(call: relax.Call) -> bool:
@@ -30,7 +27,7 @@ def _layer_norm(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
         return call
     function = partial(norms.layer_norm, epsilon=float(call.attrs.epsilon))
     return builder.call_te(
-        function, *call.args, primfunc_name_hint="layer_norm", primfunc_attrs=_UNFUSABLE
+        function, *call.args, primfunc_name_hint="layer_norm", primfunc_attrs=UNFUSABLE
     )
 
 
@@ -39,7 +36,7 @@ def _rms_norm(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
         return call
     function = partial(norms.rms_norm, epsilon=float(call.attrs.epsilon))
     return builder.call_te(
-        function, *call.args, primfunc_name_hint="rms_norm", primfunc_attrs=_UNFUSABLE
+        function, *call.args, primfunc_name_hint="rms_norm", primfunc_attrs=UNFUSABLE
     )
 
 
@@ -59,7 +56,7 @@ def _grouped(builder: relax.BlockBuilder, call: relax.Call, groups: int) -> rela
     flat = builder.emit(relax.op.reshape(x, (shape[0], groups, length // groups)))
     function = partial(norms.layer_norm, epsilon=float(call.attrs.epsilon))
     normal = builder.emit(
-        builder.call_te(function, flat, primfunc_name_hint="layer_norm", primfunc_attrs=_UNFUSABLE)
+        builder.call_te(function, flat, primfunc_name_hint="layer_norm", primfunc_attrs=UNFUSABLE)
     )
     per_channel = (int(shape[1]), *[1] * (len(shape) - 2))
     normal = relax.op.reshape(normal, shape)

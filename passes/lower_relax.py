@@ -15,7 +15,7 @@ from quake_tvm import compute
 from quake_tvm.operators import OPERATORS
 from quake_tvm.options import Options
 
-from .legalize import legalize
+from .legalize import UNFUSABLE, legalize
 from .quake_ops import PREFIX, attributes_of
 from .quake_ops import call as quake_call
 
@@ -27,9 +27,6 @@ HIDING = {
     "relax.nn.cross_entropy_with_logits",
     "relax.log_add_exp",
 }
-# TVM's kOpaque. Short rows have no reduction loop, and would be taken for element-wise and inlined,
-# every element summing its whole row.
-_UNFUSABLE = {"op_pattern": 8}
 _NOT_COMPUTE = ("axis", "keepdims", "method", "ieee", "source")
 
 
@@ -57,7 +54,7 @@ def _legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
     else:
         function, arguments = getattr(compute, operator), tuple(call.args)
         options |= {"method": method, "ieee": ieee}
-        attrs |= _UNFUSABLE
+        attrs |= UNFUSABLE  # each element would compute its whole row
         if "keepdims" in attributes:
             options["keepdims"] = bool(attributes["keepdims"])
     return builder.call_te(

@@ -16,8 +16,8 @@ from tvm import relax, te
 from quake_tvm.generation import tir
 from quake_tvm.schedules.matmul import panel_of, within_panel
 
-from .legalize import legalize
-from .pack_weights import FUSABLE, Panel, packed_matmul, panels
+from .legalize import FUSABLE, legalize
+from .pack_weights import Panel, packed_matmul, panels
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from tvm import relax, te
 from quake_tvm.generation import tir
 from quake_tvm.schedules.matmul import panel_of, within_panel
 
-from .legalize import legalize
+from .legalize import FUSABLE, legalize
 from .pack_convolutions import Window, channels_last
-from .pack_weights import FUSABLE, Panel, panels
+from .pack_weights import Panel, panels
 
 
 @dataclass(frozen=True)

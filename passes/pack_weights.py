@@ -14,10 +14,8 @@ from tvm import relax, te
 from quake_tvm.generation import tir
 from quake_tvm.schedules.matmul import panel_of, within_panel
 
-from .legalize import legalize
+from .legalize import FUSABLE, legalize
 
-# TVM's kOutEWiseFusable: what follows may be fused behind it.
-FUSABLE = {"op_pattern": 4}
 # Width of a panel for numbers of rows (None if unknown) and columns; None: leave it alone.
 Panel = Callable[[int | None, int], int | None]
 

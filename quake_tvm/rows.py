@@ -24,7 +24,7 @@ WIDE = 4
 SHORT = 16
 # Two rows of this length, or four of half of it, are computed side by side.
 SIDE_BY_SIDE = 128
-# From this many elements on the rows run on all cores.
+# Below this many elements a kernel is over before a second thread has woken up.
 PARALLEL_ELEMENTS = 16384
 
 Expr, Stmt = tir.Expr, tir.Stmt

@@ -9,10 +9,7 @@ from tvm import s_tir
 from tvm.s_tir.schedule import ExprRV, LoopRV, SBlockRV
 
 from quake_tvm.generation import tir
-
-# Below this many output elements a kernel is over before a second thread has woken up.
-PARALLEL_ELEMENTS = 16384
-
+from quake_tvm.rows import PARALLEL_ELEMENTS
 
 # Features by what their registers hold of float32, widest first.
 _VECTORS = (("avx512f", 16), ("avx2", 8), ("avx", 8))
@@ -94,13 +91,16 @@ def peel(sch: s_tir.Schedule, loop: LoopRV) -> None:
     sch.annotate(loop, "quake.peeled", 1)
 
 
-def inline_behind(sch: s_tir.Schedule, block: SBlockRV) -> SBlockRV | None:
-    """Inline the blocks behind this one into the last of them; None if there is none."""
+def in_registers(sch: s_tir.Schedule, block: SBlockRV) -> SBlockRV:
+    """Keep a block's result local; gives the block that writes it out, all behind it inlined."""
     names = [str(sch.get(b).name_hint) for b in blocks(sch)]
-    behind = blocks(sch)[names.index(str(sch.get(block).name_hint)) + 1 :]
-    for other in behind[:-1]:
+    *between, last = blocks(sch)[names.index(str(sch.get(block).name_hint)) :]
+    if not between:
+        return sch.cache_write(block, 0, "local")
+    for other in between[1:]:
         sch.compute_inline(other)
-    return behind[-1] if behind else None
+    sch.set_scope(block, 0, "local")
+    return last
 
 
 def copy(sch: s_tir.Schedule, block: SBlockRV, target: tvm.target.Target) -> None:

@@ -65,11 +65,7 @@ def apply(
     vectors = 2 if channels % (2 * width) == 0 else 1
     tile = -(-pixels // -(-pixels // PIXELS))
     tile = analysis.choose(sch, range(1, PIXELS + 1), tile, pixels, tunable)
-    epilogue = analysis.inline_behind(sch, product)
-    if epilogue is None:
-        epilogue = sch.cache_write(product, 0, "local")
-    else:
-        sch.set_scope(product, 0, "local")
+    epilogue = analysis.in_registers(sch, product)
     *outer, y, x, c = sch.get_loops(epilogue)
     padded = sch.get_producers(product)
     band = height

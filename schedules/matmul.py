@@ -172,11 +172,7 @@ def apply(
         return None
     for producer in sch.get_producers(product):
         analysis.copy(sch, producer, target)
-    epilogue = analysis.inline_behind(sch, product)
-    if epilogue is None:
-        epilogue = sch.cache_write(product, 0, "local")
-    else:
-        sch.set_scope(product, 0, "local")
+    epilogue = analysis.in_registers(sch, product)
     own = sch.get_loops(epilogue)
     if len(own) != found.column + 1:
         return None

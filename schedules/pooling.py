@@ -53,11 +53,7 @@ def apply(
     vectors = next(n for n in VECTORS if n * width <= columns)
     for producer in sch.get_producers(block):
         analysis.copy(sch, producer, target)
-    epilogue = analysis.inline_behind(sch, block)
-    if epilogue is None:
-        epilogue = sch.cache_write(block, 0, "local")
-    else:
-        sch.set_scope(block, 0, "local")
+    epilogue = analysis.in_registers(sch, block)
     own = sch.get_loops(epilogue)
     if len(own) != kinds.count("S"):
         return None
