@@ -8,7 +8,7 @@ the transposes outwards until they cancel or meet what cares about the order.
 import tvm
 from tvm import relax
 
-from .graph import functions, op_name
+from .relax_graph import functions, op_name
 from .legalize import legalize
 
 LAYOUTS = {

@@ -4,51 +4,49 @@ softmax takes a scale and an additive mask (attention's), exp takes scale and sh
 positive scale. Only inputs that nothing else uses are folded, so no work is done twice.
 """
 
-from tvm import relax
-
-from .graph import Graph, Site, op_name, same_shape
-from .quake_ops import attributes_of, operator_of
+from .dialect import attributes_of, operator_of
+from .graph import Expr, Graph, Site
 
 # Far from zero, a shift in the constants would lose digits that x + shift keeps.
 _LARGEST_SHIFT = 64.0
 
 
-def _affine(graph: Graph, expr: relax.Expr) -> tuple[relax.Expr, float, float] | None:
+def _affine(graph: Graph, expr: Expr) -> tuple[Expr, float, float] | None:
     """(x, scale, shift) if ``expr`` is one affine step from x with splat constants."""
-    call, name = graph.value(expr), op_name(graph.value(expr))
-    if name == "relax.negative":
+    call, name = graph.value(expr), graph.kind(graph.value(expr))
+    if name == "negative":
         return call.args[0], -1.0, 0.0
-    if name not in ("relax.multiply", "relax.divide", "relax.add", "relax.subtract"):
+    if name not in ("multiply", "divide", "add", "subtract"):
         return None
     left, right = call.args
     a, b = graph.scalar(left), graph.scalar(right)
-    if b is not None and same_shape(left, expr):
+    if b is not None and graph.same_shape(left, expr):
         return {
-            "relax.multiply": (left, b, 0.0),
-            "relax.divide": (left, 1 / b, 0.0) if b else None,
-            "relax.add": (left, 1.0, b),
-            "relax.subtract": (left, 1.0, -b),
+            "multiply": (left, b, 0.0),
+            "divide": (left, 1 / b, 0.0) if b else None,
+            "add": (left, 1.0, b),
+            "subtract": (left, 1.0, -b),
         }[name]
-    if a is not None and same_shape(right, expr):
+    if a is not None and graph.same_shape(right, expr):
         return {
-            "relax.multiply": (right, a, 0.0),
-            "relax.divide": None,
-            "relax.add": (right, 1.0, a),
-            "relax.subtract": (right, -1.0, a),
+            "multiply": (right, a, 0.0),
+            "divide": None,
+            "add": (right, 1.0, a),
+            "subtract": (right, -1.0, a),
         }[name]
     return None
 
 
-def _mask(graph: Graph, expr: relax.Expr) -> tuple[relax.Expr, relax.Expr] | None:
+def _mask(graph: Graph, expr: Expr) -> tuple[Expr, Expr] | None:
     """(logits, mask) if ``expr`` is their sum and has the logits' shape."""
     call = graph.value(expr)
-    if op_name(call) != "relax.add":
+    if graph.kind(call) != "add":
         return None
     left, right = call.args
     # Of two candidates the smaller is the mask.
-    if same_shape(left, expr) and str(right.ty.dtype) == "float32":
+    if graph.same_shape(left, expr) and graph.dtype(right) == "float32":
         return left, right
-    if same_shape(right, expr) and str(left.ty.dtype) == "float32":
+    if graph.same_shape(right, expr) and graph.dtype(left) == "float32":
         return right, left
     return None
 
@@ -58,7 +56,7 @@ def find(graph: Graph) -> list[Site]:
     return [site for root in graph.values if (site := _fold(graph, root)) is not None]
 
 
-def _fold(graph: Graph, root: relax.Var) -> Site | None:
+def _fold(graph: Graph, root: Expr) -> Site | None:
     call = graph.values[root]
     operator = operator_of(call)
     if operator not in ("softmax", "exp", "sigmoid"):
@@ -67,10 +65,10 @@ def _fold(graph: Graph, root: relax.Var) -> Site | None:
     region, args = {root}, list(call.args)
     scale, shift = attributes.get("scale", 1.0), attributes.get("shift", 0.0)
 
-    def private(expr: relax.Expr) -> bool:
-        return isinstance(expr, relax.Var) and graph.only_used_by(expr, region)
+    def private(expr: Expr) -> bool:
+        return expr in graph.values and graph.only_used_by(expr, region)
 
-    along_rows = operator == "softmax" and int(attributes["axis"]) == root.ty.ndim - 1
+    along_rows = operator == "softmax" and int(attributes["axis"]) == len(graph.shape(root)) - 1
     if along_rows and len(args) == 1 and scale == 1.0 and private(args[0]):
         parts = _mask(graph, args[0])
         if parts is not None and graph.scalar(parts[1]) is None:

@@ -5,7 +5,7 @@ import tvm
 from tvm import relax
 from tvm.relax.expr_functor import PyExprMutator, mutator
 
-from .graph import functions, op_name
+from .relax_graph import functions, op_name
 
 
 @mutator

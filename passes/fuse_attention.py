@@ -15,8 +15,9 @@ from quake_tvm.attention import Operand, whole_rows_fit
 from quake_tvm.generation import make_attrs, register_op
 from quake_tvm.register_tile import SQUARE, Tile
 
-from .graph import Graph, Site, functions, known_shape, op_name, rewrite
-from .quake_ops import attributes_of, operator_of
+from .graph import Site
+from .relax_graph import Graph, functions, known_shape, op_name, rewrite
+from .relax_ops import attributes_of, operator_of
 
 ATTENTION = "quake.attention"
 # (rows, keys, features) to the tiles of the two products, None where none fits.

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import tvm
 from tvm import relax
 
-from .graph import functions, op_name
+from .relax_graph import functions, op_name
 
 # TVM's kOutEWiseFusable: what follows may be fused behind it. Its kOpaque: nothing is fused.
 FUSABLE, UNFUSABLE = {"op_pattern": 4}, {"op_pattern": 8}

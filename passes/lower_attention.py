@@ -10,8 +10,8 @@ from quake_tvm.attention import attention
 
 from .fuse_attention import ATTENTION, operands_of, tiles_of
 from .legalize import UNFUSABLE, legalize
-from .lower_relax import SITES
-from .quake_ops import attributes_of
+from .lower_tir import SITES
+from .relax_ops import attributes_of
 
 
 def _legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:

@@ -16,10 +16,10 @@ from quake_tvm.operators import OPERATORS
 from quake_tvm.options import Options
 
 from .legalize import UNFUSABLE, legalize
-from .quake_ops import PREFIX, attributes_of
-from .quake_ops import call as quake_call
+from .lower_tir import SITES
+from .relax_ops import PREFIX, attributes_of
+from .relax_ops import call as quake_call
 
-SITES = "quake.sites"
 # Operators whose own legalization makes PrimFuncs with an exp inside.
 HIDING = {
     "relax.nn.attention",

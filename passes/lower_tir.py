@@ -8,16 +8,18 @@ import json
 import tvm
 
 from quake_tvm.approximation import LADDER
-from quake_tvm.generation import replace_calls, tir, visit_calls
+from quake_tvm.generation import PREFIX, Call, dtype_of, replace_calls, tir, updated, visit_calls
 from quake_tvm.operators import OPERATORS
 from quake_tvm.options import Options
 
-from .lower_relax import SITES
-
-INTRINSICS = {f"tirx.{name}": name for name in ("exp", "exp2", "tanh", "sigmoid", "erf")}
 
 
-def _intrinsic(call: tvm.ir.Call) -> str | None:
+# Which sites a PrimFunc holds, as JSON: the attribute that the report reads.
+SITES = "quake.sites"
+INTRINSICS = {PREFIX + name: name for name in ("exp", "exp2", "tanh", "sigmoid", "erf")}
+
+
+def _intrinsic(call: Call) -> str | None:
     return INTRINSICS.get(call.op.name) if isinstance(call.op, tvm.ir.Op) else None
 
 
@@ -25,15 +27,22 @@ def intrinsics(function: tir.PrimFunc) -> list[tuple[str, str]]:
     """(operator, dtype) of every exponential intrinsic call in the function."""
     found: list[tuple[str, str]] = []
 
-    def see(call: tvm.ir.Call) -> None:
+    def see(call: Call) -> None:
         if _intrinsic(call) is not None:
-            found.append((_intrinsic(call), str(call.ty.dtype)))
+            found.append((_intrinsic(call), dtype_of(call)))
 
     visit_calls(function.body, see)
     return found
 
 
-def _lower(function: tir.PrimFunc, options: Options) -> tir.PrimFunc:
+def sites_of(function: tir.PrimFunc) -> list[dict]:
+    """The sites that were lowered in the function."""
+    attributes = function.attrs
+    return json.loads(str(attributes[SITES])) if attributes and SITES in attributes.keys() else []
+
+
+def lower_function(function: tir.PrimFunc, options: Options) -> tir.PrimFunc:
+    """Lower the intrinsic calls of one function."""
     methods = {
         name: options.choose(name, dtype).method
         for name, dtype in set(intrinsics(function))
@@ -43,15 +52,14 @@ def _lower(function: tir.PrimFunc, options: Options) -> tir.PrimFunc:
     if not methods:
         return function
 
-    def replace(call: tvm.ir.Call) -> tir.Expr:
+    def replace(call: Call) -> tir.Expr:
         name = _intrinsic(call)
-        if name not in methods or str(call.ty.dtype) != "float32":
+        if name not in methods or dtype_of(call) != "float32":
             return call
         return OPERATORS[name].expression(call.args[0], LADDER[methods[name]], options.ieee)
 
     body = replace_calls(function.body, replace)
-    earlier = json.loads(function.attrs[SITES]) if SITES in function.attrs else []
-    sites = earlier + [
+    sites = sites_of(function) + [
         {
             "operator": name,
             "method": method,
@@ -66,14 +74,9 @@ def _lower(function: tir.PrimFunc, options: Options) -> tir.PrimFunc:
 def lower(mod: tvm.IRModule, options: Options) -> tvm.IRModule:
     """Lower the intrinsic calls in every PrimFunc of the module."""
     updates = {}
-    for name, function in mod.functions_items():
+    for name, function in mod.functions.items():
         if isinstance(function, tir.PrimFunc):
-            lowered = _lower(function, options)
+            lowered = lower_function(function, options)
             if not lowered.same_as(function):
                 updates[name] = lowered
-    if not updates:
-        return mod
-    mod = tvm.IRModule(mod.functions, attrs=mod.attrs, global_infos=mod.global_infos)
-    for name, function in updates.items():
-        mod.update_func(name, function)
-    return mod
+    return updated(mod, updates)

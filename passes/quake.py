@@ -6,9 +6,10 @@ import tvm
 
 from quake_tvm.options import Options
 
-from . import fold_affine, lower_relax, lower_tir, recognize_elementwise, recognize_rows
-from .graph import Graph, Site, rewrite
-from .quake_ops import call
+from . import fold_affine, lower_tir, recognize_elementwise, recognize_rows
+from .dialect import Graph, call, dtype, rewrite
+from .dialect import lower as lower_graph
+from .graph import Site
 
 
 @tvm.transform.module_pass(opt_level=0, name="QuAKE")
@@ -59,7 +60,7 @@ def recognize(mod: tvm.IRModule, options: Options) -> tvm.IRModule:
     """Write the sites that the options want lowered as ``quake`` operators, and fold into them."""
 
     def make(site: Site):
-        method = options.choose(site.operator, site.dtype).method
+        method = options.choose(site.operator, dtype(site.args[0])).method
         if method is None:
             return None
         return call(
@@ -79,7 +80,7 @@ def recognize(mod: tvm.IRModule, options: Options) -> tvm.IRModule:
 
 def lower(mod: tvm.IRModule, options: Options) -> tvm.IRModule:
     """Lower the ``quake`` operators, then what is left inside PrimFuncs."""
-    return lower_tir.lower(lower_relax.lower(mod, options), options)
+    return lower_tir.lower(lower_graph(mod, options), options)
 
 
 def find_sites(graph: Graph) -> list[Site]:

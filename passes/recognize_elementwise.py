@@ -10,12 +10,11 @@ The order, commutation or disguise of the formula does not matter, only what it 
 from collections.abc import Callable
 
 import numpy as np
-from tvm import relax
 
 from quake_tvm import reference
 from quake_tvm.operators import OPERATORS
 
-from .graph import Graph, Site, known_shape, op_name, same_shape
+from .graph import Expr, Graph, Site
 
 # Enough to tell any two operators apart, at zero, in both tails, and on a fine grid between.
 _POINTS = np.concatenate(
@@ -30,90 +29,89 @@ _RELATIVE, _ABSOLUTE = 4e-6, 1e-13
 _MAX_NODES = 24
 
 _EXPONENTIAL = {
-    "relax.exp": np.exp,
-    "relax.tanh": np.tanh,
-    "relax.sigmoid": lambda x: reference.sigmoid(reference.NUMPY, x),
-    "relax.erf": reference.NUMPY.erf,
-    "relax.nn.gelu": lambda x: reference.gelu(reference.NUMPY, x),
-    "relax.nn.gelu_tanh": lambda x: reference.gelu_tanh(reference.NUMPY, x),
-    "relax.nn.silu": lambda x: reference.silu(reference.NUMPY, x),
-    "relax.nn.selu": lambda x: reference.selu(reference.NUMPY, x),
+    "exp": np.exp,
+    "tanh": np.tanh,
+    "sigmoid": lambda x: reference.sigmoid(reference.NUMPY, x),
+    "erf": reference.NUMPY.erf,
+    "nn.gelu": lambda x: reference.gelu(reference.NUMPY, x),
+    "nn.gelu_tanh": lambda x: reference.gelu_tanh(reference.NUMPY, x),
+    "nn.silu": lambda x: reference.silu(reference.NUMPY, x),
+    "nn.selu": lambda x: reference.selu(reference.NUMPY, x),
 }
 _ALGEBRAIC = {
-    "relax.add": np.add,
-    "relax.subtract": np.subtract,
-    "relax.multiply": np.multiply,
-    "relax.divide": np.divide,
-    "relax.power": np.power,
-    "relax.maximum": np.maximum,
-    "relax.minimum": np.minimum,
-    "relax.negative": np.negative,
-    "relax.abs": np.abs,
-    "relax.square": np.square,
-    "relax.sqrt": np.sqrt,
-    "relax.rsqrt": lambda x: 1 / np.sqrt(x),
-    "relax.log": np.log,
-    "relax.nn.relu": lambda x: np.maximum(x, 0),
-    "relax.where": np.where,
-    "relax.greater": np.greater,
-    "relax.greater_equal": np.greater_equal,
-    "relax.less": np.less,
-    "relax.less_equal": np.less_equal,
+    "add": np.add,
+    "subtract": np.subtract,
+    "multiply": np.multiply,
+    "divide": np.divide,
+    "power": np.power,
+    "maximum": np.maximum,
+    "minimum": np.minimum,
+    "negative": np.negative,
+    "abs": np.abs,
+    "square": np.square,
+    "sqrt": np.sqrt,
+    "rsqrt": lambda x: 1 / np.sqrt(x),
+    "log": np.log,
+    "nn.relu": lambda x: np.maximum(x, 0),
+    "where": np.where,
+    "greater": np.greater,
+    "greater_equal": np.greater_equal,
+    "less": np.less,
+    "less_equal": np.less_equal,
 }
 
 
-def evaluator(call: relax.Call | None) -> Callable | None:
+def evaluator(kind: str, call: Expr) -> Callable | None:
     """The call's function on float64 arrays, None if it is not element-wise."""
-    name = op_name(call)
-    if name == "relax.nn.softplus":
+    if kind == "nn.softplus":
         beta, threshold = float(call.attrs.beta), float(call.attrs.threshold)
 
         def softplus(x: np.ndarray) -> np.ndarray:
             return np.where(beta * x > threshold, x, reference.softplus(reference.NUMPY, x, beta))
 
         return softplus
-    return _EXPONENTIAL.get(name) or _ALGEBRAIC.get(name)
+    return _EXPONENTIAL.get(kind) or _ALGEBRAIC.get(kind)
 
 
-def _is_exponential(call: relax.Call) -> bool:
-    return op_name(call) in _EXPONENTIAL or op_name(call) == "relax.nn.softplus"
+def _is_exponential(kind: str) -> bool:
+    return kind in _EXPONENTIAL or kind == "nn.softplus"
 
 
 class _Region:
     """The element-wise operators above ``root``, nearest first."""
 
-    def __init__(self, graph: Graph, root: relax.Var) -> None:
+    def __init__(self, graph: Graph, root: Expr) -> None:
         self.graph, self.root = graph, root
-        self.nodes: list[relax.Var] = []
+        self.nodes: list[Expr] = []
         queue = [root]
         while queue and len(self.nodes) <= _MAX_NODES:
             var = queue.pop(0)
             if var in self.nodes or not self._inside(var):
                 continue
             self.nodes.append(var)
-            queue += [a for a in graph.values[var].args if isinstance(a, relax.Var)]
+            queue += [a for a in graph.values[var].args if a in graph.values]
 
-    def _inside(self, var: relax.Var) -> bool:
-        call = self.graph.values.get(var)
-        if not isinstance(call, relax.Call) or evaluator(call) is None:
-            return False
-        return same_shape(var, self.root)
+    def _inside(self, var: Expr) -> bool:
+        call = self.graph.values[var]
+        known = evaluator(self.graph.kind(call), call) is not None
+        return known and self.graph.same_shape(var, self.root)
 
-    def inputs(self) -> list[relax.Expr]:
+    def inputs(self) -> list[Expr]:
         """Tensors the region could be a function of, nearest first."""
-        found: list[relax.Expr] = []
+        found: list[Expr] = []
+        dtype = self.graph.dtype
         for var in self.nodes:
             for arg in self.graph.values[var].args:
                 if self.graph.scalar(arg) is not None or arg in found:
                     continue
-                if same_shape(arg, self.root) and arg.ty.dtype == self.root.ty.dtype:
+                if self.graph.same_shape(arg, self.root) and dtype(arg) == dtype(self.root):
                     found.append(arg)
         return found
 
-    def between(self, source: relax.Expr) -> list[relax.Var] | None:
+    def between(self, source: Expr) -> list[Expr] | None:
         """The nodes from ``source`` to the root, None if something else flows in."""
-        nodes: list[relax.Var] = []
-        queue: list[relax.Expr] = [self.root]
+        nodes: list[Expr] = []
+        queue: list[Expr] = [self.root]
         while queue:
             expr = queue.pop(0)
             if expr in nodes or expr == source or self.graph.scalar(expr) is not None:
@@ -122,13 +120,14 @@ class _Region:
                 return None
             nodes.append(expr)
             queue += list(self.graph.values[expr].args)
-        return nodes if any(_is_exponential(self.graph.values[v]) for v in nodes) else None
+        kinds = [self.graph.kind(self.graph.values[v]) for v in nodes]
+        return nodes if any(map(_is_exponential, kinds)) else None
 
-    def evaluate(self, source: relax.Expr, points: np.ndarray) -> np.ndarray:
+    def evaluate(self, source: Expr, points: np.ndarray) -> np.ndarray:
         """The root's values where ``source`` takes the values ``points``."""
-        known: dict[relax.Var, np.ndarray] = {}
+        known: dict[Expr, np.ndarray] = {}
 
-        def value(expr: relax.Expr) -> np.ndarray:
+        def value(expr: Expr) -> np.ndarray:
             if expr == source:
                 return points
             constant = self.graph.scalar(expr)
@@ -136,13 +135,13 @@ class _Region:
                 return np.float64(constant)
             if expr not in known:
                 call = self.graph.values[expr]
-                known[expr] = evaluator(call)(*map(value, call.args))
+                known[expr] = evaluator(self.graph.kind(call), call)(*map(value, call.args))
             return known[expr]
 
         with np.errstate(all="ignore"):
             return np.broadcast_to(value(self.root), points.shape)
 
-    def constants(self, nodes: list[relax.Var]) -> list[float]:
+    def constants(self, nodes: list[Expr]) -> list[float]:
         """Magnitudes that a parameter of the operator may have, from the nodes' constants."""
         found = []
         for var in nodes:
@@ -150,7 +149,7 @@ class _Region:
                 c = self.graph.scalar(arg)
                 if c:
                     found += [abs(c), 1 / abs(c)]
-            if op_name(self.graph.values[var]) == "relax.nn.softplus":
+            if self.graph.kind(self.graph.values[var]) == "nn.softplus":
                 found.append(float(self.graph.values[var].attrs.beta))
         return list(dict.fromkeys(found))
 
@@ -173,12 +172,12 @@ def _match(values: np.ndarray, constants: list[float]) -> tuple[str, dict[str, f
     return None
 
 
-def find(graph: Graph, claimed: frozenset[relax.Var] = frozenset()) -> list[Site]:
+def find(graph: Graph, claimed: frozenset[Expr] = frozenset()) -> list[Site]:
     """Every element-wise nonlinearity of the function outside ``claimed``, largest first."""
     sites: list[Site] = []
     taken = set(claimed)
     for root in reversed(list(graph.values)):
-        if root in taken or not known_shape(root):
+        if root in taken or graph.shape(root) is None:
             continue
         region = _Region(graph, root)
         for source in region.inputs():
@@ -189,7 +188,7 @@ def find(graph: Graph, claimed: frozenset[relax.Var] = frozenset()) -> list[Site
             if matched is None:
                 continue
             operator, parameters = matched
-            names = [op_name(graph.values[v]).removeprefix("relax.") for v in reversed(nodes)]
+            names = [graph.kind(graph.values[v]) for v in reversed(nodes)]
             site = Site(root, operator, (source,), "+".join(names), frozenset(nodes), parameters)
             sites.append(site)
             # A part that others use as well is a site of its own.

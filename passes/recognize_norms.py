@@ -8,7 +8,8 @@ import tvm
 import tvm_ffi
 from tvm import relax
 
-from .graph import Graph, Site, known_shape, op_name, rewrite, same_shape
+from .graph import Site
+from .relax_graph import Graph, known_shape, op_name, rewrite, same_shape
 
 
 def _call(graph: Graph, expr: relax.Expr, name: str) -> relax.Call | None:

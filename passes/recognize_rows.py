@@ -4,76 +4,64 @@ Written out means exp(t)/sum(exp(t)), t - log(sum(exp(t))) and log(sum(exp(t))) 
 x - max(x) (then x is the input) or not. Scale and mask in front of softmax are another pass's.
 """
 
-import tvm_ffi
-from tvm import relax
-
-from .graph import Graph, Site, known_shape, op_name
+from .graph import Expr, Graph, Shape, Site
 
 
-def _args(graph: Graph, expr: relax.Expr, name: str) -> list[relax.Expr] | None:
-    """The arguments if ``expr`` is bound to a call of ``relax.<name>``."""
+def _args(graph: Graph, expr: Expr, name: str) -> list[Expr] | None:
+    """The arguments if ``expr`` is bound to a call of ``<name>``."""
     call = graph.value(expr)
-    return list(call.args) if op_name(call) == f"relax.{name}" else None
+    return list(call.args) if graph.kind(call) == name else None
 
 
-_SPREADING = {"relax.broadcast_to", "relax.reshape", "relax.expand_dims", "relax.squeeze"}
+_SPREADING = {"broadcast_to", "reshape", "expand_dims", "squeeze"}
 
 
 def _reduced(
-    graph: Graph, expr: relax.Expr, name: str
-) -> tuple[relax.Expr, int, bool, set[relax.Var]] | None:
+    graph: Graph, expr: Expr, name: str
+) -> tuple[Expr, int, bool, set[Expr]] | None:
     """(input, axis, keepdims, variables) of a reduction over one axis.
 
     Exporters spell keepdims out as reshape and broadcast: these are looked through.
     """
     call, seen = graph.value(expr), [expr]
-    while op_name(call) in _SPREADING:
+    while graph.kind(call) in _SPREADING:
         seen.append(call.args[0])
         call = graph.value(call.args[0])
-    if op_name(call) != f"relax.{name}":
+    if graph.kind(call) != name or graph.shape(call.args[0]) is None:
         return None
-    x, axes, rank = call.args[0], call.attrs.axis, call.args[0].ty.ndim
+    x, axes, rank = call.args[0], call.attrs.axis, len(graph.shape(call.args[0]))
     axes = list(range(rank)) if axes is None else [int(a) % rank for a in axes]
     if len(axes) != 1:
         return None
     keepdims = bool(call.attrs.keepdims)
     if len(seen) > 1:
-        if not _keeps_dims(seen, x, axes[0]):
+        if not _keeps_dims([graph.shape(e) for e in seen], graph.shape(x), axes[0]):
             return None
         keepdims = True
     return x, axes[0], keepdims, set(seen)
 
 
-def _keeps_dims(steps: list[relax.Expr], x: relax.Expr, axis: int) -> bool:
+def _keeps_dims(steps: list[Shape | None], x: Shape, axis: int) -> bool:
     """Whether the steps, last first, hold one value a row of x: along ``axis`` once, then more."""
-    full = [step for step in steps if _same_rank(step, x)]
+    full = [step for step in steps if step is not None and len(step) == len(x)]
     if not full or steps[0] is not full[0]:
         return False
     for step in full:
-        for k, (a, b) in enumerate(zip(step.ty.shape, x.ty.shape, strict=True)):
-            if not (tvm_ffi.structural_equal(a, b) or (k == axis and _is_one(a))):
+        for k, (a, b) in enumerate(zip(step, x, strict=True)):
+            if not (a == b or (k == axis and a == 1)):
                 return False
-    return _is_one(full[-1].ty.shape[axis])
-
-
-def _is_one(extent: relax.Expr) -> bool:
-    return getattr(extent, "value", None) == 1
-
-
-def _same_rank(a: relax.Expr, b: relax.Expr) -> bool:
-    """Whether both have known shapes of one rank."""
-    return all(isinstance(e.ty.shape, relax.ShapeExpr) for e in (a, b)) and a.ty.ndim == b.ty.ndim
+    return full[-1][axis] == 1
 
 
 class _Finder:
-    def __init__(self, graph: Graph, root: relax.Var) -> None:
+    def __init__(self, graph: Graph, root: Expr) -> None:
         self.graph, self.root = graph, root
-        self.region: set[relax.Var] = {root}
+        self.region: set[Expr] = {root}
 
-    def see(self, *exprs: relax.Expr) -> None:
-        self.region |= {e for e in exprs if isinstance(e, relax.Var)}
+    def see(self, *exprs: Expr) -> None:
+        self.region |= {e for e in exprs if e in self.graph.values}
 
-    def sum_of_exp(self, expr: relax.Expr) -> tuple[relax.Expr, relax.Expr, int, bool] | None:
+    def sum_of_exp(self, expr: Expr) -> tuple[Expr, Expr, int, bool] | None:
         """(exp's variable, t, axis, keepdims) of sum(exp(t))."""
         total = _reduced(self.graph, expr, "sum")
         if total is None:
@@ -85,7 +73,7 @@ class _Finder:
         self.see(*seen, e)
         return e, t[0], axis, keepdims
 
-    def unshifted(self, t: relax.Expr, axis: int) -> tuple[relax.Expr, relax.Expr | None]:
+    def unshifted(self, t: Expr, axis: int) -> tuple[Expr, Expr | None]:
         """(x, max) if t is x - max(x) along the axis, else (t, None)."""
         parts = _args(self.graph, t, "subtract")
         if parts:
@@ -95,9 +83,9 @@ class _Finder:
                 return parts[0], parts[1]
         return t, None
 
-    def site(self, operator: str, x: relax.Expr, **attributes: object) -> Site:
+    def site(self, operator: str, x: Expr, **attributes: object) -> Site:
         inside = [v for v in self.graph.values if v in self.region and v != x]
-        names = [op_name(self.graph.value(v)).removeprefix("relax.") for v in inside]
+        names = [self.graph.kind(self.graph.value(v)) for v in inside]
         return Site(self.root, operator, (x,), "+".join(names), frozenset(inside), dict(attributes))
 
     def softmax(self) -> Site | None:
@@ -141,8 +129,8 @@ class _Finder:
         """TVM's own operator."""
         call = self.graph.values[self.root]
         for name in ("softmax", "log_softmax"):
-            if op_name(call) == f"relax.nn.{name}":
-                rank = call.args[0].ty.ndim
+            if self.graph.kind(call) == f"nn.{name}" and self.graph.shape(call.args[0]) is not None:
+                rank = len(self.graph.shape(call.args[0]))
                 return self.site(name, call.args[0], axis=int(call.attrs.axis) % max(rank, 1))
         return None
 
@@ -150,9 +138,9 @@ class _Finder:
 def find(graph: Graph) -> list[Site]:
     """Every operator over rows in the function, largest first."""
     sites: list[Site] = []
-    taken: set[relax.Var] = set()
+    taken: set[Expr] = set()
     for root in reversed(list(graph.values)):
-        if root in taken or not known_shape(root):
+        if root in taken or graph.shape(root) is None:
             continue
         for form in ("operator", "softmax", "log_softmax", "logsumexp"):
             site = getattr(_Finder(graph, root), form)()

@@ -14,8 +14,8 @@ from tvm.relax.expr_functor import PyExprMutator, mutator
 
 from quake_tvm.operators import OPERATORS
 
-from .graph import functions, known_shape, op_name, same_shape
-from .quake_ops import operator_of
+from .relax_graph import functions, known_shape, op_name, same_shape
+from .relax_ops import operator_of
 from .recognize_elementwise import evaluator
 
 _RESHAPES = {"relax.reshape", "relax.expand_dims", "relax.squeeze", "relax.flatten"}
@@ -222,7 +222,7 @@ def _elementwise(call: relax.Expr | None) -> bool:
     operator = operator_of(call)
     if operator is not None:
         return OPERATORS[operator].elementwise
-    return evaluator(call) is not None or op_name(call) in ("relax.clip", "relax.nn.leakyrelu")
+    return evaluator(op_name(call).removeprefix("relax."), call) is not None or op_name(call) in ("relax.clip", "relax.nn.leakyrelu")
 
 
 def _takes_all(cut: relax.Call) -> bool:

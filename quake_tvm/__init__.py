@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .compiler import compile
+    from .context import PassContext
     from .errors import QuakeError
     from .model import Model, load
     from .operators import bound
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "Model",
+    "PassContext",
     "QuAKE",
     "QuakeError",
     "bound",
@@ -30,6 +32,7 @@ __all__ = [
 
 _HOME = {
     "Model": ".model",
+    "PassContext": ".context",
     "QuAKE": ".passes.quake",
     "QuakeError": ".errors",
     "bound": ".operators",
@@ -41,10 +44,31 @@ _HOME = {
 }
 
 
+# What only one of the two TVMs has; the other road's way to the same end.
+_RELAX = dict.fromkeys(("Model", "compile", "load", "pipeline"), "PassContext around relay.build")
+_RELAY = {"PassContext": "pipeline(target) as tvm.compile's relax_pipeline"}
+
+
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import_module(".generation", __name__)  # refuses a missing or broken TVM in one line
-    value = getattr(import_module(_HOME[name], __name__), name)
+    generation = import_module(".generation", __name__)  # refuses a missing or broken TVM
+    elsewhere = _RELAX if generation.RELAY else _RELAY
+    if name in elsewhere:
+        value = _refusal(name, "Relax" if generation.RELAY else "Relay", elsewhere[name])
+    else:
+        value = getattr(import_module(_HOME[name], __name__), name)
     globals()[name] = value
     return value
+
+
+def _refusal(name: str, wanted: str, instead: str) -> Any:
+    def refuse(*_: Any, **__: Any) -> None:
+        from .errors import QuakeError
+
+        raise QuakeError(
+            f"quake_tvm.{name} needs the TVM that has {wanted}; with this one use "
+            f"quake_tvm.{instead}"
+        )
+
+    return refuse

@@ -13,7 +13,7 @@ from tvm import te
 
 from . import compute, reference
 from .approximation import METHODS
-from .generation import tir
+from .generation import Expr, tir
 from .operators import OPERATORS, Bound, bound
 from .schedules import schedule
 
@@ -90,7 +90,7 @@ def exact(
     values = {**row.parameters, **parameters}
     x = te.placeholder((te.var("n", dtype="int64"),), name="x")
 
-    def value(i: tir.Expr) -> tir.Expr:
+    def value(i: Expr) -> Expr:
         return row.reference(reference.LIBM, x[i].astype("float64"), **values)
 
     return _build([x], te.compute(x.shape, value, name="reference"), target)
@@ -104,10 +104,10 @@ def error(target: tvm.target.Target, absolute: float) -> Callable[..., np.ndarra
     n = te.var("n", dtype="int64")
     q, y = te.placeholder((n,), name="q"), te.placeholder((n,), "float64", name="y")
 
-    def f64(value: float) -> tir.Expr:
+    def f64(value: float) -> Expr:
         return tir.const(value, "float64")
 
-    def value(i: tir.Expr) -> tir.Expr:
+    def value(i: Expr) -> Expr:
         size = tir.abs(y[i])
         relative = (tir.abs(q[i].astype("float64") - y[i]) - f64(absolute)) / tir.max(
             size, f64(1e-300)

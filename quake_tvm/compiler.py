@@ -20,7 +20,7 @@ from .model import DESCRIPTION, Input, Model
 from .options import Options
 from .ownership import owned_outputs
 from .passes.pipeline import kernel_passes, lowering_passes, machine_passes
-from .report import report
+from .relax_report import report
 from .targets import target as resolve_target
 
 

@@ -12,7 +12,7 @@ from tvm import te
 from . import exponential, rows
 from .approximation import LADDER
 from .exponential import constant
-from .generation import alloc, fma, tir
+from .generation import alloc, dtype_of, fma, tir
 from .operators import OPERATORS
 from .rows import Expr, Row, Stmt
 
@@ -216,5 +216,5 @@ def logsumexp(x: te.Tensor, *, method: str, ieee: bool = True, keepdims: bool = 
         result = tir.BufferStore(out, center + exponential.log(total), where)
         return [*steps, *keep, *sums, result]
 
-    shape = [*outer, tir.const(1, length.ty.dtype)] if keepdims else outer
+    shape = [*outer, tir.const(1, dtype_of(length))] if keepdims else outer
     return over_rows([x], shape, program, "quake_logsumexp")

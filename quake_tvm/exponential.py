@@ -18,9 +18,8 @@ from .approximation import (
     Rung,
     affine_exp2,
 )
-from .generation import fma, tir
+from .generation import Expr, fma, tir
 
-Expr = tir.Expr
 
 # float32 addition of 1.5*2^23 rounds to an integer, which then stands in the low mantissa bits;
 # the 127 more is the exponent's bias.

@@ -1,13 +1,16 @@
 """The one place that tells Relax TVM (0.25 and later: ``tvm.tirx``) from Relay TVM (``tvm.tir``).
 
-Everything else imports ``tir`` and the few differing calls from here and does not ask again.
-Knows names and versions only: no mathematics, no passes.
+Everything else imports ``tir`` and the few differing calls from here and does not ask again; which
+modules serve the graph is decided in :mod:`quake_tvm.passes.dialect`. Knows names and versions
+only: no mathematics, no passes.
 """
 
 from collections.abc import Callable
-from importlib import metadata
+from importlib import metadata, util
+from typing import Any
 
-INSTALL = "pip install 'apache-tvm==0.27.*' 'apache-tvm-ffi>=0.1.14.post0,<0.1.15'"
+RELAX_INSTALL = "pip install 'apache-tvm==0.27.*' 'apache-tvm-ffi>=0.1.14.post0,<0.1.15'"
+RELAY_INSTALL = "pip install hhb-tvm==3.2.3"
 
 
 def check_versions() -> None:
@@ -18,11 +21,16 @@ def check_versions() -> None:
     ImportError
         When no TVM is installed, or apache-tvm 0.26/0.27 stands beside apache-tvm-ffi 0.1.15.
     """
+    if util.find_spec("tvm") is None:
+        raise ImportError(
+            f"quake_tvm needs TVM; install Relax's with: {RELAX_INSTALL}; "
+            f"or Relay's, in an environment of its own, with: {RELAY_INSTALL}"
+        )
     try:
         tvm_version = metadata.version("apache-tvm")
+        ffi_version = metadata.version("apache-tvm-ffi")
     except metadata.PackageNotFoundError:
-        raise ImportError(f"quake_tvm needs Apache TVM; install it with: {INSTALL}") from None
-    ffi_version = metadata.version("apache-tvm-ffi")
+        return  # a TVM of the user's own, or Relay's
     if tvm_version.startswith(("0.26.", "0.27.")) and ffi_version.startswith("0.1.15"):
         raise ImportError(
             f"apache-tvm {tvm_version} crashes with apache-tvm-ffi {ffi_version}; "
@@ -33,23 +41,66 @@ def check_versions() -> None:
 check_versions()
 
 import tvm  # noqa: E402
-import tvm_ffi  # noqa: E402
-from tvm import tirx as tir  # noqa: E402
+
+# Whether this TVM has Relay.
+RELAY = util.find_spec("tvm.relay") is not None
+
+if RELAY:
+    from tvm import tir
+else:
+    import tvm_ffi
+    from tvm import tirx as tir
+
+# What TVM's own intrinsics are called by.
+PREFIX = "tir." if RELAY else "tirx."
+Expr = tir.PrimExpr if RELAY else tir.Expr
+Stmt = tir.Stmt
+Call = tir.Call if RELAY else tvm.ir.Call
 
 
-def fma(a: tir.Expr, b: tir.Expr, c: tir.Expr) -> tir.Expr:
+def fma(a: Expr, b: Expr, c: Expr) -> Expr:
     """a*b + c with one rounding, on every target that has the instruction."""
-    return tir.call_intrin("float32", "tirx.fma", a, b, c)
+    return tir.call_intrin("float32", PREFIX + "fma", a, b, c)
 
 
-def alloc(buffer: tir.Buffer) -> tir.Stmt:
+def dtype_of(expr: Expr) -> str:
+    """The dtype of an expression."""
+    return str(expr.dtype if RELAY else expr.ty.dtype)
+
+
+# Marks in Relay's TVM, until :func:`nest`, where a buffer is made.
+_ALLOCATION = "quake.allocation"
+
+
+def alloc(buffer: tir.Buffer) -> Stmt:
     """Make a buffer for the statements that follow in the same sequence."""
+    if RELAY:
+        return tir.AttrStmt(buffer.data, _ALLOCATION, buffer.shape[0], tir.Evaluate(0))
     return tir.AllocBuffer(buffer)
+
+
+def nest(body: Stmt) -> Stmt:
+    """Put what follows an :func:`alloc` inside it, where this TVM wants that."""
+    if not RELAY:
+        return body
+
+    def gather(sequence: tir.SeqStmt) -> Stmt:
+        rest: list[Stmt] = []
+        for step in reversed(sequence.seq):
+            if isinstance(step, tir.AttrStmt) and step.attr_key == _ALLOCATION:
+                after = tir.SeqStmt(rest) if len(rest) > 1 else rest[0]
+                true = tir.const(True, "bool")
+                rest = [tir.Allocate(step.node, "float32", [step.value], true, after)]
+            else:
+                rest.insert(0, step)
+        return tir.SeqStmt(rest) if len(rest) > 1 else rest[0]
+
+    return tir.stmt_functor.ir_transform(body, None, gather, ["tir.SeqStmt"])
 
 
 def make_attrs(**values: object) -> tvm.ir.Attrs:
     """Free-form operator attributes."""
-    return tvm.ir.make_node("ir.DictAttrs", **values)
+    return tvm.ir.make_node("DictAttrs" if RELAY else "ir.DictAttrs", **values)
 
 
 def register_op(name: str, description: str) -> tvm.ir.Op:
@@ -59,15 +110,33 @@ def register_op(name: str, description: str) -> tvm.ir.Op:
     return tvm.ir.Op.get(name)
 
 
-def visit_calls(body: tir.Stmt, f: Callable[[tvm.ir.Call], None]) -> None:
+def updated(mod: tvm.IRModule, functions: dict[tvm.ir.GlobalVar, Any]) -> tvm.IRModule:
+    """The module with some functions replaced; itself if there are none."""
+    if not functions:
+        return mod
+    kept = [mod.type_definitions] if RELAY else []
+    mod = tvm.IRModule(mod.functions, *kept, attrs=mod.attrs, global_infos=mod.global_infos)
+    for name, function in functions.items():
+        mod.update_func(name, function)
+    return mod
+
+
+def visit_calls(body: Stmt, f: Callable[[Call], None]) -> None:
     """Call ``f`` on every call in a TIR statement, inner ones first."""
 
-    def see(call: tvm.ir.Call) -> None:
-        f(call)
 
-    tvm_ffi.structural_walk(body, (tvm.ir.Call, see))
+    def see(node: Any) -> None:
+        if isinstance(node, Call):
+            f(node)
+
+    if RELAY:
+        tir.stmt_functor.post_order_visit(body, see)
+    else:
+        tvm_ffi.structural_walk(body, (Call, see))
 
 
-def replace_calls(body: tir.Stmt, f: Callable[[tvm.ir.Call], tir.Expr]) -> tir.Stmt:
+def replace_calls(body: Stmt, f: Callable[[Call], Expr]) -> Stmt:
     """The statement with each call replaced by what ``f`` gives for it, inner ones first."""
-    return tvm_ffi.structural_map(body, (tvm.ir.Call, f))
+    if RELAY:
+        return tir.stmt_functor.ir_transform(body, None, f, ["tir.Call"])
+    return tvm_ffi.structural_map(body, (Call, f))

@@ -22,7 +22,7 @@ import numpy as np
 from . import expression, reference
 from .approximation import METHODS
 from .errors import QuakeError
-from .generation import tir
+from .generation import Expr, tir
 
 NAN, INF = math.nan, math.inf
 BOUNDS = "bounds.json"
@@ -52,7 +52,7 @@ class Operator:
 
     name: str
     formula: str
-    expression: Callable[..., tir.Expr] | None = None
+    expression: Callable[..., Expr] | None = None
     reference: Callable[..., Any] | None = None
     parameters: Mapping[str, float] = field(default_factory=dict)
     special: Mapping[float, float] = field(default_factory=dict)

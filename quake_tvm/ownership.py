@@ -8,7 +8,7 @@ import tvm
 from tvm import relax
 
 from .generation import tir
-from .passes.graph import Graph, op_name
+from .passes.relax_graph import Graph, op_name
 
 _ALLOCATING = {"relax.call_tir", "relax.call_dps_packed"}
 

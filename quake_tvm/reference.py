@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from .generation import tir
+from .generation import Expr, tir
 
 
-def _float64(value: Any) -> tir.Expr:
-    return value if isinstance(value, tir.Expr) else tir.const(float(value), "float64")
+def _float64(value: Any) -> Expr:
+    return value if isinstance(value, Expr) else tir.const(float(value), "float64")
 
 
 def _libm(name: str) -> Any:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from . import rows
 from .exponential import constant
-from .generation import alloc, tir
+from .generation import Expr, alloc, tir
 from .rows import Expr, Stmt
 
 SQUARE = 16  # what :func:`transpose` turns round
@@ -61,7 +61,7 @@ def over_tiles(count: int, size: int, body: Callable[[Expr], Stmt]) -> Stmt:
 
 def vector_at(start: Expr | int) -> Expr:
     """The indices of SQUARE neighbours."""
-    start = start if isinstance(start, tir.Expr) else tir.const(start, "int64")
+    start = start if isinstance(start, Expr) else tir.const(start, "int64")
     return tir.Ramp(start, tir.const(1, "int64"), SQUARE)
 
 

@@ -1,26 +1,20 @@
 """What became of every nonlinearity of a module, and which rule scheduled each kernel.
 
-Read from the modules themselves: lowered PrimFuncs carry their sites, whatever is still to be
-recognised in the graph was left exact. Knows no pass's inner workings beyond those marks.
+The data and how it is shown; :mod:`relax_report` and :mod:`relay_report` read it from a module.
 """
 
 import io
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
-import tvm
 from rich.console import Console
 from rich.table import Table
-from tvm import relax
 
-from .generation import tir
-from .operators import Bound, bound
+from .operators import bound
 from .options import Options
-from .passes import lower_relax, lower_tir
-from .passes.graph import Graph, functions, op_name
-from .passes.quake import find_sites
-from .schedules import RULE
 
 
 @dataclass(frozen=True)
@@ -37,6 +31,24 @@ class LoweredSite:
     kernel: str
     schedule: str
 
+    @staticmethod
+    def of(
+        site: Mapping[str, Any], shape: str, kernel: str = "", schedule: str = ""
+    ) -> "LoweredSite":
+        """From the marks of a lowering: operator, method, special_values, source."""
+        proven = bound(site["operator"], site["method"])
+        return LoweredSite(
+            site["operator"],
+            shape,
+            site["method"],
+            site["special_values"],
+            proven.relative,
+            proven.absolute,
+            site["source"],
+            kernel,
+            schedule,
+        )
+
 
 @dataclass(frozen=True)
 class ExactSite:
@@ -46,6 +58,18 @@ class ExactSite:
     shape: str
     dtype: str
     reason: str
+
+    @staticmethod
+    def of(
+        operator: str, shape: str, dtype: str, options: Options, otherwise: str = "unknown pattern"
+    ) -> "ExactSite":
+        """With the reason that the options give, if they do."""
+        reason = options.choose(operator, dtype).reason or otherwise
+        return ExactSite(operator, shape, dtype, reason)
+
+
+# (operator, source) of a site to its kernel and what scheduled it.
+Kernels = dict[tuple[str, str], tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -63,6 +87,14 @@ class Report:
     sites: list[LoweredSite] = field(default_factory=list)
     exact: list[ExactSite] = field(default_factory=list)
     kernels: dict[str, str] = field(default_factory=dict)
+
+    def with_kernels(self, kernels: Kernels) -> "Report":
+        """The report with the sites' kernels known."""
+        sites = []
+        for site in self.sites:
+            kernel, rule = kernels.get((site.operator, site.source), ("", ""))
+            sites.append(replace(site, kernel=kernel, schedule=rule))
+        return replace(self, sites=sites)
 
     def to_json(self) -> str:
         """The whole report as JSON."""
@@ -113,93 +145,3 @@ class Report:
             if names:
                 lines.append(f"no rule of their own, {words}: {', '.join(names)}")
         return lines
-
-
-def _shape(ty: relax.Type) -> str:
-    if not isinstance(ty, relax.TensorType) or ty.shape is None:
-        return "?"
-    return "x".join(str(getattr(n, "value", n)) for n in ty.shape) or "scalar"
-
-
-def _sites_of(function: tir.PrimFunc) -> list[dict]:
-    text = function.attrs.get(lower_relax.SITES) if function.attrs else None
-    return json.loads(str(text)) if text else []
-
-
-def report(
-    lowered: tvm.IRModule, options: Options, scheduled: tvm.IRModule | None = None
-) -> Report:
-    """The report on a module.
-
-    Parameters
-    ----------
-    lowered : IRModule
-        With its nonlinearities lowered.
-    options : Options
-        Those it was lowered with: they give the reasons.
-    scheduled : IRModule, optional
-        The same after fusion and scheduling, for the kernels.
-    """
-    kernels = {}
-    for name, function in scheduled.functions_items() if scheduled else ():
-        if isinstance(function, tir.PrimFunc):
-            kernels[name.name_hint] = str(function.attrs.get(RULE, "none"))
-    sites: list[LoweredSite] = []
-    exact: list[ExactSite] = []
-    for _, function in functions(lowered):
-        graph = Graph(function)
-        for value in graph.values.values():
-            if op_name(value) == "relax.call_tir":
-                sites += _lowered(lowered, value, kernels)
-                exact += _exact_in_kernel(lowered, value, options)
-            elif op_name(value) in lower_relax.HIDING:
-                exact.append(_exact("exp", value.args[0].ty, options))
-            elif op_name(value) in UNKNOWN:
-                ty = value.args[0].ty
-                name = op_name(value).removeprefix("relax.")
-                exact.append(ExactSite(name, _shape(ty), str(ty.dtype), "no such operator here"))
-        exact += [_exact(site.operator, site.args[0].ty, options) for site in find_sites(graph)]
-    return Report(sites, exact, kernels)
-
-
-# Exponentials that the registry has no operator for.
-UNKNOWN = {"relax.sinh", "relax.cosh"}
-
-
-def _exact(operator: str, ty: relax.Type, options: Options) -> ExactSite:
-    choice = options.choose(operator, str(ty.dtype))
-    reason = choice.reason or "unknown pattern"
-    return ExactSite(operator, _shape(ty), str(ty.dtype), reason)
-
-
-def _lowered(mod: tvm.IRModule, call: relax.Call, kernels: dict[str, str]) -> list[LoweredSite]:
-    name, ty = call.args[0].name_hint, call.ty_args[0]
-    kernel = next((k for k in kernels if name in k.split("fused_")[-1]), name)
-    rows = []
-    for site in _sites_of(mod[call.args[0]]):
-        proven: Bound = bound(site["operator"], site["method"])
-        rows.append(
-            LoweredSite(
-                site["operator"],
-                _shape(ty),
-                site["method"],
-                site["special_values"],
-                proven.relative,
-                proven.absolute,
-                site["source"],
-                kernel,
-                kernels.get(kernel, ""),
-            )
-        )
-    return rows
-
-
-def _exact_in_kernel(mod: tvm.IRModule, call: relax.Call, options: Options) -> list[ExactSite]:
-    function = mod[call.args[0]]
-    if not isinstance(function, tir.PrimFunc):
-        return []
-    rows = []
-    for operator, dtype in dict.fromkeys(lower_tir.intrinsics(function)):
-        reason = options.choose(operator, dtype).reason or "vector code in a PrimFunc"
-        rows.append(ExactSite(operator, _shape(call.ty_args[0]), dtype, reason))
-    return rows

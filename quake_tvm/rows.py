@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable
 
 from .exponential import constant, let
-from .generation import alloc, fma, tir
+from .generation import Expr, Stmt, alloc, dtype_of, fma, nest, tir
 
 LANES = 16
 # Accumulators of a maximum, whose order means nothing, and of the norms' sums.
@@ -27,7 +27,6 @@ SIDE_BY_SIDE = 128
 # Below this many elements a kernel is over before a second thread has woken up.
 PARALLEL_ELEMENTS = 16384
 
-Expr, Stmt = tir.Expr, tir.Stmt
 Value = Callable[[Expr], Expr]
 Program = Callable[["Row", tuple[Expr, ...]], list[Stmt]]
 
@@ -42,7 +41,7 @@ def sequence(*statements: Stmt) -> Stmt:
 
 def local(size: int) -> tir.Buffer:
     """Floats on the stack, which the compiler keeps in registers; :func:`alloc` makes them."""
-    return tir.decl_buffer((size,), "float32", "on_stack")
+    return tir.decl_buffer((size,), "float32", "on_stack", scope="global")
 
 
 def fixed(value: int | Expr) -> int | None:
@@ -57,11 +56,11 @@ def loop(
     most: int = SHORT,
 ) -> Stmt:
     """``for i in range(count)``, written out if it is serial and has at most so many steps."""
-    dtype = str(count.ty.dtype) if isinstance(count, tir.Expr) else "int64"
+    dtype = dtype_of(count) if isinstance(count, Expr) else "int64"
     known = fixed(count)
     if (kind == tir.ForKind.SERIAL and known is not None and 0 < known <= most) or known == 1:
         return sequence(*(body(tir.const(i, dtype)) for i in range(known)))
-    extent = count if isinstance(count, tir.Expr) else tir.const(count, dtype)
+    extent = count if isinstance(count, Expr) else tir.const(count, dtype)
     var = tir.Var("lane" if kind == tir.ForKind.VECTORIZED else "i", dtype)
     return tir.For(var, tir.const(0, dtype), extent, kind, body(var))
 
@@ -103,7 +102,7 @@ def kernel(outer: list[int | Expr], length: int | Expr, program: "Program") -> S
         return _by_length(length, lambda r: _interleaved([program(r, at) for at in places]))
 
     kind = tir.ForKind.SERIAL if small else tir.ForKind.PARALLEL
-    return loop((count + beside - 1) // beside, block, kind, most=1)
+    return nest(loop((count + beside - 1) // beside, block, kind, most=1))
 
 
 def _side_by_side(count: int | None, length: int | None) -> int:

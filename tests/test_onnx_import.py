@@ -8,7 +8,7 @@ from onnx.reference import ReferenceEvaluator
 
 import quake_tvm
 from quake_tvm import QuakeError, onnx_import
-from quake_tvm.passes.graph import op_name
+from quake_tvm.passes.relax_graph import op_name
 
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
 node, constant = helper.make_node, numpy_helper.from_array

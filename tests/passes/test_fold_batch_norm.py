@@ -7,7 +7,7 @@ from tvm import relax
 
 import quake_tvm
 from quake_tvm.passes.fold_batch_norm import FoldBatchNorm
-from quake_tvm.passes.graph import Graph, op_name
+from quake_tvm.passes.relax_graph import Graph, op_name
 from tests.helpers import module, once, run
 
 RNG = np.random.default_rng(0)

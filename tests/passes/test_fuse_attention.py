@@ -9,7 +9,7 @@ import quake_tvm
 from quake_tvm.options import Options
 from quake_tvm.passes import quake
 from quake_tvm.passes.fuse_attention import ATTENTION, FuseAttention, operands_of
-from quake_tvm.passes.graph import op_name
+from quake_tvm.passes.relax_graph import op_name
 from quake_tvm.register_tile import Tile
 from tests.helpers import c, module, once, run
 

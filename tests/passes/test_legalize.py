@@ -3,7 +3,7 @@
 import tvm
 from tvm import relax
 
-from quake_tvm.passes.graph import Graph, op_name
+from quake_tvm.passes.relax_graph import Graph, op_name
 from quake_tvm.passes.legalize import legalize
 from tests.helpers import module, once
 

@@ -7,7 +7,7 @@ from tvm import relax
 
 import quake_tvm
 from quake_tvm.generation import tir
-from quake_tvm.passes.graph import Graph, op_name
+from quake_tvm.passes.relax_graph import Graph, op_name
 from quake_tvm.passes.lower_norms import LowerNorms
 from tests.helpers import module, run
 

@@ -32,7 +32,7 @@ from tvm.script import ir as I
 from tvm.script import relax as R
 
 from quake_tvm.operators import OPERATORS
-from quake_tvm.passes.graph import Graph
+from quake_tvm.passes.relax_graph import Graph
 from quake_tvm.passes.recognize_elementwise import find
 from tests.helpers import Formula, c, function, module, once
 
@@ -335,8 +335,9 @@ def test_part_used_elsewhere_is_a_site_too() -> None:
 
 @pytest.mark.parametrize("dtype", ["float16", "float64"])
 def test_dtype_is_told(dtype: str) -> None:
-    (site,) = find(Graph(function(sigmoid, dtype=dtype)))
-    assert site.dtype == dtype
+    graph = Graph(function(sigmoid, dtype=dtype))
+    (site,) = find(graph)
+    assert graph.dtype(site.args[0]) == dtype
 
 
 def test_unknown_shape_is_left() -> None:

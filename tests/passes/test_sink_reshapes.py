@@ -11,7 +11,7 @@ import quake_tvm
 from quake_tvm.compiler import import_model
 from quake_tvm.generation import tir
 from quake_tvm.passes.pipeline import graph_passes
-from quake_tvm.passes.quake_ops import call
+from quake_tvm.passes.relax_ops import call
 from quake_tvm.passes.sink_reshapes import SinkReshapes
 from tests.helpers import Formula, c, module, once, run
 

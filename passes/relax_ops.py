@@ -14,7 +14,7 @@ from tvm import relax
 from quake_tvm.generation import make_attrs, register_op
 from quake_tvm.operators import OPERATORS
 
-from .graph import op_name
+from .relax_graph import op_name
 
 PREFIX = "quake."
 # Element-wise operators take any layout, as TVM's own do.

@@ -1,0 +1,56 @@
+"""Inside a Relay build: lower the exponentials that operators hide in their kernels.
+
+Runs over every kernel through ``tir.add_lower_pass``, before loops are vectorized. A kernel of an
+operator that the graph passes decide about is not this one's to touch: what they left exact was to
+stay so. For the C target it also turns vector loops into plain ones, since C has no vectors.
+"""
+
+import re
+from typing import Any
+
+import tvm
+from tvm import tir
+
+from quake_tvm.options import Options
+
+from . import lower_tir
+
+# TVM names a kernel after its operators. These the graph passes have decided about.
+_DECIDED = "exp|tanh|sigmoid|erf|nn_softmax|nn_log_softmax|fast_exp|fast_tanh|fast_erf|nn_fast_softmax"
+_NAMED_AFTER = re.compile(rf"_({_DECIDED})(_|$)")
+# A name this long was cut by TVM: it does not tell all operators any more.
+_CUT = 80
+
+
+class LowerKernels:
+    """The passes for ``tir.add_lower_pass``, and what they found.
+
+    Attributes
+    ----------
+    lowered : list of dict
+        Marks of the sites lowered, with their ``kernel``.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.lowered: list[dict[str, Any]] = []
+
+    def phases(self) -> list[tuple[int, tvm.transform.Pass]]:
+        """As ``tir.add_lower_pass`` wants them."""
+
+        @tir.transform.prim_func_pass(opt_level=0, name="QuAKE.LowerKernels")
+        def lower(
+            function: tir.PrimFunc, _: tvm.IRModule, __: tvm.transform.PassContext
+        ) -> tir.PrimFunc:
+            return self._lower(function)
+
+        return [(1, lower)]
+
+    def _lower(self, function: tir.PrimFunc) -> tir.PrimFunc:
+        name = str(function.attrs["global_symbol"]) if function.attrs else ""
+        if _NAMED_AFTER.search(name) or len(name) >= _CUT:
+            return function
+        lowered = lower_tir.lower_function(function, self.options)
+        for site in lower_tir.sites_of(lowered)[len(lower_tir.sites_of(function)) :]:
+            self.lowered.append(site | {"kernel": name})
+        return lowered

@@ -1,0 +1,99 @@
+"""How Relay's TVM computes and schedules the ``quake`` operators.
+
+Element-wise operators are tensor expressions under TVM's own injective schedules, so that they
+fuse into whatever comes before and after. Operators over rows are written out, the same kernels
+as on Relax; a tuner, which can schedule only what it sees, gets them as tensor expressions.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import tvm
+from tvm import relay, te
+from tvm.meta_schedule import is_meta_schedule_enabled
+from tvm.relay.op import op as registry
+from tvm.relay.op.strategy.generic import schedule_injective
+
+from quake_tvm import compute
+from quake_tvm.operators import OPERATORS
+from quake_tvm.options import Options
+
+from .graph import Site
+from .relay_graph import Graph, rewrite
+from .relay_ops import PREFIX, attributes_of, operator_of, read
+from .relay_ops import call as quake_call
+
+_NOT_COMPUTE = ("axis", "keepdims", "method", "ieee", "source")
+Compute = Callable[[tvm.ir.Attrs, list[te.Tensor], relay.Type], list[te.Tensor]]
+
+
+def _compute(operator: str) -> Compute:
+    """The operator's tensor computation from its attributes."""
+
+    def computed(attrs: tvm.ir.Attrs, inputs: list[te.Tensor], _: relay.Type) -> list[te.Tensor]:
+        attributes = read(attrs)
+        method, ieee = attributes["method"], bool(attributes["ieee"])
+        options = {k: float(v) for k, v in attributes.items() if k not in _NOT_COMPUTE}
+        if OPERATORS[operator].elementwise:
+            return [compute.elementwise(inputs[0], operator, method, ieee, **options)]
+        if "keepdims" in attributes:
+            options["keepdims"] = bool(attributes["keepdims"])
+        return [getattr(compute, operator)(*inputs, method=method, ieee=ieee, **options)]
+
+    return computed
+
+
+def _as_written(_: tvm.ir.Attrs, outs: list[te.Tensor], __: tvm.target.Target) -> te.Schedule:
+    return te.create_schedule([out.op for out in outs])
+
+
+def _strategy(operator: str) -> tvm.target.GenericFunc:
+    schedule = schedule_injective if OPERATORS[operator].elementwise else _as_written
+
+    @tvm.target.override_native_generic_func(f"quake_{operator}_strategy")
+    def strategy(
+        attrs: tvm.ir.Attrs, inputs: list[te.Tensor], out: relay.Type, target: tvm.target.Target
+    ) -> relay.op.OpStrategy:
+        chosen = relay.op.OpStrategy()
+        chosen.add_implementation(_compute(operator), schedule, name=f"quake_{operator}")
+        return chosen
+
+    return strategy
+
+
+for _name in OPERATORS:
+    if tvm.ir.Op.get(PREFIX + _name).get_attr("FTVMStrategy") is None:
+        registry.register_strategy(PREFIX + _name, _strategy(_name))
+
+
+def _axis_last(mod: tvm.IRModule) -> tvm.IRModule:
+    """Operators over rows are computed along the last axis: bring theirs there, and back."""
+
+    def find(graph: Graph) -> list[Site]:
+        found = []
+        for key, call in graph.values.items():
+            operator, x = operator_of(call), call.args[0] if call.args else None
+            if operator is None or OPERATORS[operator].elementwise:
+                continue
+            attributes = attributes_of(call)
+            if attributes["axis"] != len(graph.shape(x)) - 1:
+                found.append(Site(key, operator, (x,), "", frozenset([key]), attributes))
+        return found
+
+    def make(site: Site) -> relay.Call:
+        (x,), axis = site.args, site.attributes["axis"]
+        rank = len(x.checked_type.shape)
+        order = [*range(axis), *range(axis + 1, rank), axis]
+        result = quake_call(
+            site.operator, relay.transpose(x, order), **site.attributes | {"axis": rank - 1}
+        )
+        if not site.attributes.get("keepdims", True):
+            return result
+        return relay.transpose(result, [order.index(k) for k in range(rank)])
+
+    return rewrite(mod, find, make)
+
+
+def lower(mod: tvm.IRModule, _: Options) -> tvm.IRModule:
+    """Make the module's ``quake`` operators such as the strategies can compute."""
+    return _axis_last(mod)

@@ -1,0 +1,162 @@
+"""A Relay function as a :class:`Graph`, and operator calls put into it.
+
+A value's key is its call, or the variable that a ``let`` binds it to. Knows no operator and no
+pattern.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import tvm
+from tvm import relay, tir
+
+from quake_tvm.generation import updated
+
+from . import graph
+from .graph import Shape, Site
+
+
+def op_name(expr: Any) -> str:
+    """``exp`` and the like for a call of an operator, else the empty string."""
+    if isinstance(expr, relay.Call) and isinstance(expr.op, tvm.ir.Op):
+        return expr.op.name
+    return ""
+
+
+class Graph(graph.Graph):
+    """A Relay function whose types are inferred."""
+
+    def __init__(self, function: relay.Function) -> None:
+        super().__init__()
+        self._shapes: dict[relay.Expr, Shape | None] = {}
+        self._order: list[relay.Expr] = []
+        relay.analysis.post_order_visit(function.body, self._order.append)
+        for expr in self._order:
+            if isinstance(expr, relay.Let):
+                self.values[expr.var] = expr.value
+        bound = {value: var for var, value in self.values.items()}
+        calls = {e: e for e in self._order if isinstance(e, relay.Call) and e not in bound}
+        # Definitions before uses: in the order of the visit, a bound value under its variable.
+        keys = {e: bound.get(e, e) for e in self._order if e in calls or e in bound}
+        self.values = {key: self.values.get(key, e) for e, key in keys.items()}
+        for expr in self._order:
+            for arg in _operands(expr):
+                self.users.setdefault(arg, []).append(keys.get(expr))
+        self.users.setdefault(function.body, []).append(None)
+
+    def kind(self, expr: relay.Expr) -> str:
+        """The operator's name."""
+        return op_name(expr)
+
+    def shape(self, expr: relay.Expr) -> Shape | None:
+        """Numbers; of unknown extents, the same symbol where they are known to be the same."""
+        if expr not in self._shapes:
+            self._shapes[expr] = self._infer(expr)
+        return self._shapes[expr]
+
+    def _infer(self, expr: relay.Expr) -> Shape | None:
+        value = self.values.get(expr)
+        if value is not None and value is not expr:
+            return self.shape(value)
+        if not isinstance(expr.checked_type, relay.TensorType):
+            return None
+        extents = [int(n) if isinstance(n, tir.IntImm) else None for n in expr.checked_type.shape]
+        args = [self.shape(a) for a in expr.args] if _spreads(expr) and None in extents else []
+
+        def symbol(place: int) -> object:
+            """The one unknown extent that broadcasting can have put here, else a new one."""
+            met = {s[place] for s in args if s is not None and -place <= len(s)} - {1}
+            return met.pop() if len(met) == 1 and None not in args else object()
+
+        rank = len(extents)
+        return tuple(symbol(k - rank) if n is None else n for k, n in enumerate(extents))
+
+    def dtype(self, expr: relay.Expr) -> str:
+        """From the type."""
+        return dtype(expr)
+
+    def constant(self, expr: relay.Expr) -> np.ndarray | None:
+        """From the function's constants."""
+        return expr.data.numpy() if isinstance(expr, relay.Constant) else None
+
+
+def _spreads(expr: relay.Expr) -> bool:
+    """Whether this is an operator that broadcasts its operands and does nothing else to shapes."""
+    name = op_name(expr)
+    return bool(name) and (expr.op.get_attr("TOpPattern") or 9) <= relay.op.OpPattern.BROADCAST
+
+
+def _operands(expr: relay.Expr) -> list[relay.Expr]:
+    """The expressions whose values ``expr`` uses itself."""
+    if isinstance(expr, relay.Call):
+        operator = [] if isinstance(expr.op, tvm.ir.Op) else [expr.op]
+        return [*expr.args, *operator]
+    if isinstance(expr, relay.Tuple):
+        return list(expr.fields)
+    if isinstance(expr, relay.TupleGetItem):
+        return [expr.tuple_value]
+    if isinstance(expr, relay.If):
+        return [expr.cond, expr.true_branch, expr.false_branch]
+    if isinstance(expr, relay.Let):
+        return [expr.body]
+    if isinstance(expr, relay.Function):
+        return [expr.body]
+    if isinstance(expr, relay.Match):
+        return [expr.data, *(clause.rhs for clause in expr.clauses)]
+    return []
+
+
+def dtype(expr: relay.Expr) -> str:
+    """The dtype of a tensor."""
+    return expr.checked_type.dtype
+
+
+def functions(mod: tvm.IRModule) -> Iterator[tuple[tvm.ir.GlobalVar, relay.Function]]:
+    """The module's Relay functions."""
+    for name, function in mod.functions.items():
+        if isinstance(function, relay.Function):
+            yield name, function
+
+
+class _Rewriter(relay.ExprMutator):
+    def __init__(self, calls: dict[relay.Expr, relay.Call], dead: set[relay.Expr]) -> None:
+        super().__init__()
+        self.calls, self.dead = calls, dead
+
+    def visit_call(self, call: relay.Call) -> relay.Expr:
+        return super().visit_call(self.calls.get(call, call))
+
+    def visit_let(self, let: relay.Let) -> relay.Expr:
+        if let.var in self.dead:
+            return self.visit(let.body)
+        return super().visit_let(let)
+
+
+def rewrite(
+    mod: tvm.IRModule,
+    find: Callable[[Graph], list[Site]],
+    make: Callable[[Site], relay.Call | None],
+) -> tvm.IRModule:
+    """Replace every site that ``find`` reports and ``make`` gives a call for.
+
+    Bindings that only the replaced sites used go; nothing else changes, and a module without
+    sites is returned as it is.
+    """
+    mod = relay.transform.InferType()(mod)
+    updates = {}
+    for name, function in functions(mod):
+        graph = Graph(function)
+        calls: dict[relay.Expr, relay.Call] = {}
+        region: set[relay.Expr] = set()
+        for site in find(graph):
+            call = make(site)
+            if call is not None:
+                calls[site.var] = call
+                region |= site.region - {site.var}
+        if calls:
+            dead = graph.dead(region, calls)
+            rewriter = _Rewriter({graph.values[key]: c for key, c in calls.items()}, dead)
+            relay.analysis.post_order_visit(function, rewriter.visit)  # no deep recursion
+            updates[name] = rewriter.visit(function)
+    return relay.transform.InferType()(updated(mod, updates))

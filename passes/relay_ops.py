@@ -1,0 +1,107 @@
+"""The operators ``quake.<name>`` in Relay: what recognisers write and the lowering reads.
+
+One for each row of the registry, with type relation, shape function, fusion pattern and layout
+rule, so that TVM's own passes treat them as they treat ``nn.softmax`` and ``sigmoid``. Attributes
+as in :mod:`relax_ops`. How they are computed and scheduled is :mod:`lower_relay`'s.
+"""
+
+from typing import Any
+
+import tvm
+from tvm import relay, tir
+from tvm.relay.op import op as registry
+from tvm.relay.op.op import OpPattern
+from tvm.te import hybrid
+
+from quake_tvm.generation import make_attrs, register_op
+from quake_tvm.operators import OPERATORS
+
+from .relay_graph import op_name
+
+PREFIX = "quake."
+# Element-wise operators take any layout, as TVM's own do.
+_LAYOUT, _ANY = "FInferCorrectLayout", "sigmoid"
+
+
+def _softmax_type(types: list[relay.Type], _: tvm.ir.Attrs) -> relay.Type | None:
+    """softmax's type is that of x; the mask broadcasts to it."""
+    return types[0] if isinstance(types[0], relay.TensorType) else None
+
+
+def _logsumexp_type(types: list[relay.Type], attrs: tvm.ir.Attrs) -> relay.Type | None:
+    (x,) = types
+    if not isinstance(x, relay.TensorType):
+        return None
+    shape, axis = list(x.shape), int(attrs["axis"])
+    rest = [1] if int(attrs["keepdims"]) else []
+    return relay.TensorType(shape[:axis] + rest + shape[axis + 1 :], x.dtype)
+
+
+def _same_shape(attrs: tvm.ir.Attrs, inputs: list[tvm.te.Tensor], _: list) -> list[tvm.te.Tensor]:
+    return [tvm.topi.identity(inputs[0])]
+
+
+@hybrid.script
+def _reduced_shape(shape, axis, rank):
+    out = output_tensor((rank,), "int64")  # noqa: F821: hybrid script's
+    for k in const_range(rank):  # noqa: F821
+        if rank == shape.shape[0]:
+            out[k] = shape[k] if k != axis else int64(1)  # noqa: F821
+        elif k < axis:
+            out[k] = shape[k]
+        else:
+            out[k] = shape[k + 1]
+    return out
+
+
+def _logsumexp_shape(
+    attrs: tvm.ir.Attrs, inputs: list[tvm.te.Tensor], ranks: list
+) -> list[tvm.te.Tensor]:
+    axis = tvm.runtime.convert(int(attrs["axis"]))
+    return [_reduced_shape(inputs[0], axis, tvm.runtime.convert(int(ranks[0])))]
+
+
+for _name, _row in OPERATORS.items():
+    _full = PREFIX + _name
+    if _full in tvm.ir.Op.list_op_names():
+        continue
+    _op = register_op(_full, _row.formula)
+    if _name == "softmax":
+        _op.add_type_rel("QuakeSoftmax", _softmax_type)
+    elif _name == "logsumexp":
+        _op.set_num_inputs(1)
+        _op.add_type_rel("QuakeLogsumexp", _logsumexp_type)
+    else:
+        _op.set_num_inputs(1)
+        _op.add_type_rel("Identity")
+    _shape = _logsumexp_shape if _name == "logsumexp" else _same_shape
+    registry.register_shape_func(_full, False, _shape)
+    registry.register_stateful(_full, False)
+    registry.register_pattern(_full, OpPattern.ELEMWISE if _row.elementwise else OpPattern.OPAQUE)
+    if _row.elementwise:
+        tvm.ir.register_op_attr(_full, _LAYOUT, tvm.ir.Op.get(_ANY).get_attr(_LAYOUT))
+
+
+def call(operator: str, *args: relay.Expr, **attributes: Any) -> relay.Call:
+    """A call of ``quake.<operator>``."""
+    return relay.Call(tvm.ir.Op.get(PREFIX + operator), list(args), make_attrs(**attributes))
+
+
+def attributes_of(call: relay.Call) -> dict[str, Any]:
+    """The attributes of a call of ours."""
+    return read(call.attrs)
+
+
+def read(attrs: tvm.ir.Attrs) -> dict[str, Any]:
+    """Attributes as Python values."""
+    return {str(key): _plain(attrs[key]) for key in list(attrs.keys())}
+
+
+def _plain(value: Any) -> Any:
+    return value.value if isinstance(value, tir.IntImm | tir.FloatImm) else str(value)
+
+
+def operator_of(expr: Any) -> str | None:
+    """The registry's name if ``expr`` calls one of our operators."""
+    name = op_name(expr)
+    return name.removeprefix(PREFIX) if name.startswith(PREFIX) else None
