@@ -1,21 +1,33 @@
-# Every goal sets up what it needs: a virtual environment in .venv, redone when pyproject.toml
+# Every goal sets up what it needs: a virtual environment in .venv for Relax and one in .venv-relay
+# for Relay, since both TVMs are a package named tvm. They are redone when what they are made from
 # changes. Options: PYTHON=python3.12, DEMO="--threads 2 --json demo.json", TEST="-k softmax".
 
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+RELAY := .venv-relay/bin
+RELAY_READY := .venv-relay/.ready
+# TVM 0.16 as PyPI still serves it: loaded through ctypes, so its one wheel fits every Python 3.
+RELAY_TVM := hhb-tvm==3.2.3
+# Tests that ask no TVM's graph.
+BOTH := approximation.py generation.py public.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format prove clean
+.PHONY: help demo test test-relax test-relay lint format prove clean
 
 help:  ## list the goals
-	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
 
 demo: $(READY)  ## compile a pretrained sentence encoder on every rung and compare
 	@$(BIN)/python tutorials/sentence_encoder.py $(DEMO)
 
-test: $(READY)  ## run the tests
+test: test-relax test-relay  ## run the tests, for both TVMs
+
+test-relax: $(READY)  ## run the tests of Relax, on TVM 0.27
 	$(BIN)/python -m pytest $(TEST)
+
+test-relay: $(RELAY_READY)  ## run the tests of Relay, on TVM 0.16
+	$(RELAY)/python -m pytest tests/relay $(addprefix tests/test_,$(BOTH)) $(TEST)
 
 lint: $(READY)  ## check style
 	$(BIN)/ruff check .
@@ -29,18 +41,32 @@ prove: $(READY)  ## check every bound on every float32 input: minutes an operato
 	$(BIN)/python -m pytest -m exhaustive $(TEST)
 
 clean:  ## remove the environment and all that was built
-	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-relay build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml
+	$(call environment,.venv)
+	@$(BIN)/python -m pip install -qq --editable '.[dev,demo]'
+	@touch $@
+
+$(RELAY_READY): pyproject.toml requirements-relay.txt
+	$(call environment,.venv-relay)
+	@$(RELAY)/python -m pip install -qq --requirement requirements-relay.txt
+	@$(RELAY)/python -m pip install -qq --no-deps --upgrade --python-version 3.10 \
+	  --only-binary=:all: --target "$$($(RELAY)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
+	  $(RELAY_TVM)
+	@$(RELAY)/python -m pip install -qq --no-deps --editable .
+	@touch $@
+
+# An empty virtual environment of this name.
+define environment
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
 	  echo 'error: $(PYTHON) is not Python 3.10 or later: install one, or name it: make PYTHON=...' >&2; \
 	  exit 2; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
 	  echo 'error: $(PYTHON) has no venv: install it (Debian and Ubuntu: apt install python3-venv)' >&2; \
 	  exit 2; }
-	@echo 'setting up .venv (a few minutes, once)'
-	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install -qq --upgrade pip
-	@$(BIN)/python -m pip install -qq --editable '.[dev,demo]'
-	@touch $@
+	@echo 'setting up $(1) (a few minutes, once)'
+	@$(PYTHON) -m venv $(1)
+	@$(1)/bin/python -m pip install -qq --upgrade pip
+endef

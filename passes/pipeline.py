@@ -99,7 +99,7 @@ def pipeline(target: tvm.target.Target | str | dict, **options: Any) -> tvm.tran
     QuakeError
         For an unknown target or option.
     """
-    from quake_tvm.targets import target as resolve
+    from quake_tvm.named_targets import target as resolve
 
     resolved = resolve(target)
     steps = [*graph_passes(resolved, **options), *machine_passes(resolved)]

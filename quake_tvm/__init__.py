@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .operators import bound
     from .passes.pipeline import pipeline
     from .passes.quake import QuAKE
-    from .targets import target, targets
+    from .named_targets import target, targets
 
 __version__ = "0.1.0"
 __all__ = [
@@ -39,8 +39,8 @@ _HOME = {
     "compile": ".compiler",
     "load": ".model",
     "pipeline": ".passes.pipeline",
-    "target": ".targets",
-    "targets": ".targets",
+    "target": ".named_targets",
+    "targets": ".named_targets",
 }
 
 

@@ -195,7 +195,7 @@ def accuracy(
     from .accuracy import EVERY, as_bound, sweep
     from .approximation import METHODS
     from .operators import OPERATORS, bound, operator, update_bounds
-    from .targets import target as resolve
+    from .named_targets import target as resolve
 
     if update and not (exhaustive and not method):
         raise QuakeError("--update needs --exhaustive and every method: only that is a proof")
@@ -254,8 +254,8 @@ def accuracy(
 def targets(as_json: AsJson = False) -> None:
     """List the targets that have a name."""
     from .schedules.analysis import lanes
-    from .targets import describe, target
-    from .targets import targets as names
+    from .named_targets import describe, target
+    from .named_targets import targets as names
 
     rows = [
         {

@@ -21,7 +21,7 @@ from .options import Options
 from .ownership import owned_outputs
 from .passes.pipeline import kernel_passes, lowering_passes, machine_passes
 from .relax_report import report
-from .targets import target as resolve_target
+from .named_targets import target as resolve_target
 
 
 def compile(

@@ -48,7 +48,7 @@ def _examine_tvm() -> list[Check]:
     from .accuracy import sweep
     from .operators import bound
     from .schedules.analysis import lanes
-    from .targets import target
+    from .named_targets import target
 
     native = target("native")
     checks = [

@@ -5,6 +5,7 @@ modules serve the graph is decided in :mod:`quake_tvm.passes.dialect`. Knows nam
 only: no mathematics, no passes.
 """
 
+import platform
 from collections.abc import Callable
 from importlib import metadata, util
 from typing import Any
@@ -119,6 +120,12 @@ def updated(mod: tvm.IRModule, functions: dict[tvm.ir.GlobalVar, Any]) -> tvm.IR
     for name, function in functions.items():
         mod.update_func(name, function)
     return mod
+
+
+def native_machine() -> dict[str, str]:
+    """This machine as LLVM names it. Relay's TVM was built to assume another."""
+    triple = {"mtriple": f"{platform.machine()}-linux-gnu"} if RELAY else {}
+    return triple | {"mcpu": tvm.target.codegen.llvm_get_system_cpu()}
 
 
 def visit_calls(body: Stmt, f: Callable[[Call], None]) -> None:

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from quake_tvm import QuakeError
 from quake_tvm.bench import cases, compare, measure, peers, show
 from quake_tvm.cli import app
-from quake_tvm.targets import target
+from quake_tvm.named_targets import target
 from tests.test_cli import quake
 from tests.test_compiler import mlp
 

@@ -93,7 +93,7 @@ def bench(
 def _native(name: str) -> "tvm.target.Target":
     """The target, which must run here."""
     from ..schedules.analysis import lanes
-    from ..targets import target
+    from ..named_targets import target
 
     resolved = target(name)
     triple = str(resolved.attrs.get("mtriple", ""))

@@ -14,7 +14,7 @@ from quake_tvm.approximation import METHODS
 from quake_tvm.operators import OPERATORS, bound
 from quake_tvm.options import Options
 from quake_tvm.passes.lower_tir import INTRINSICS, intrinsics, lower
-from quake_tvm.targets import target
+from quake_tvm.named_targets import target
 
 NAMES = list(INTRINSICS.values())
 POINTS = np.linspace(-30, 30, 4001, dtype="float32")

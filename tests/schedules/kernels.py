@@ -12,7 +12,7 @@ from quake_tvm.passes.pack_convolutions import (
 )
 from quake_tvm.passes.pack_weights import panels
 from quake_tvm.schedules import RULE, matmul, schedule
-from quake_tvm.targets import target
+from quake_tvm.named_targets import target
 
 RNG = np.random.default_rng
 

@@ -19,7 +19,7 @@ from quake_tvm.schedules import (
 )
 from quake_tvm.schedules.fence import fence_products
 from quake_tvm.schedules.overlap import overlap_tiles
-from quake_tvm.targets import target
+from quake_tvm.named_targets import target
 from tests.schedules.kernels import (
     RNG,
     build_and_run,

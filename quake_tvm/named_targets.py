@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import tvm
 
 from .errors import QuakeError
+from .generation import native_machine
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,7 @@ def target(name: "str | dict | tvm.target.Target" = "native") -> tvm.target.Targ
             raise QuakeError(f"TVM refuses this target: {reason}") from None
     cores = {"num-cores": os.cpu_count() or 1}
     if name == "native":
-        cpu = tvm.target.codegen.llvm_get_system_cpu()
-        return tvm.target.Target({"kind": "llvm", "mcpu": cpu, **cores})
+        return tvm.target.Target({"kind": "llvm", **native_machine(), **cores})
     if name not in TARGETS:
         raise QuakeError(f"unknown target {name!r}; choose from: {', '.join(targets())}")
     return tvm.target.Target({"kind": "llvm", **cores, **TARGETS[name].config})
