@@ -14,6 +14,7 @@ from tvm import tir
 from quake_tvm.options import Options
 
 from . import lower_tir
+from .serial_loops import has_vectors, serial
 
 # TVM names a kernel after its operators. These the graph passes have decided about.
 _DECIDED = "exp|tanh|sigmoid|erf|nn_softmax|nn_log_softmax|fast_exp|fast_tanh|fast_erf|nn_fast_softmax"
@@ -44,7 +45,16 @@ class LowerKernels:
         ) -> tir.PrimFunc:
             return self._lower(function)
 
-        return [(1, lower)]
+        @tir.transform.prim_func_pass(opt_level=0, name="QuAKE.SerialLoops")
+        def plain(
+            function: tir.PrimFunc, _: tvm.IRModule, __: tvm.transform.PassContext
+        ) -> tir.PrimFunc:
+            target = tvm.target.Target.current()
+            if target is None or has_vectors(target):
+                return function
+            return function.with_body(serial(function.body))
+
+        return [(1, lower), (1, plain)]
 
     def _lower(self, function: tir.PrimFunc) -> tir.PrimFunc:
         name = str(function.attrs["global_symbol"]) if function.attrs else ""

@@ -18,10 +18,12 @@ from quake_tvm import compute
 from quake_tvm.operators import OPERATORS
 from quake_tvm.options import Options
 
+from . import lower_c  # noqa: F401: stands in front of TVM's C code generator
 from .graph import Site
 from .relay_graph import Graph, rewrite
 from .relay_ops import PREFIX, attributes_of, operator_of, read
 from .relay_ops import call as quake_call
+from .serial_loops import has_vectors, serial_tensor
 
 _NOT_COMPUTE = ("axis", "keepdims", "method", "ieee", "source")
 Compute = Callable[[tvm.ir.Attrs, list[te.Tensor], relay.Type], list[te.Tensor]]
@@ -38,7 +40,8 @@ def _compute(operator: str) -> Compute:
             return [compute.elementwise(inputs[0], operator, method, ieee, **options)]
         if "keepdims" in attributes:
             options["keepdims"] = bool(attributes["keepdims"])
-        return [getattr(compute, operator)(*inputs, method=method, ieee=ieee, **options)]
+        rows = getattr(compute, operator)(*inputs, method=method, ieee=ieee, **options)
+        return [rows if has_vectors(tvm.target.Target.current()) else serial_tensor(rows)]
 
     return computed
 
@@ -47,8 +50,18 @@ def _as_written(_: tvm.ir.Attrs, outs: list[te.Tensor], __: tvm.target.Target) -
     return te.create_schedule([out.op for out in outs])
 
 
+def _element_wise(
+    attrs: tvm.ir.Attrs, outs: list[te.Tensor], target: tvm.target.Target
+) -> te.Schedule:
+    if has_vectors(target):
+        return schedule_injective(attrs, outs, target)
+    schedule = _as_written(attrs, outs, target)
+    te.schedule.AutoInlineInjective(schedule)
+    return schedule
+
+
 def _strategy(operator: str) -> tvm.target.GenericFunc:
-    schedule = schedule_injective if OPERATORS[operator].elementwise else _as_written
+    schedule = _element_wise if OPERATORS[operator].elementwise else _as_written
 
     @tvm.target.override_native_generic_func(f"quake_{operator}_strategy")
     def strategy(

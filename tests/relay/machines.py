@@ -1,0 +1,149 @@
+"""Machines to compile C for, and a way to run an exported model on them: QEMU where it takes one."""
+
+import shutil
+import subprocess
+import sys
+import tarfile
+import types
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tvm
+from tvm import relay
+from tvm.relay.backend import Executor, Runtime
+
+TVM = Path(tvm.__file__).parent
+
+
+@dataclass(frozen=True)
+class Machine:
+    """How code is compiled for a machine and run there.
+
+    Attributes
+    ----------
+    llvm : str
+        The machine as LLVM names it.
+    """
+
+    compiler: str
+    flags: tuple[str, ...]
+    emulator: tuple[str, ...]
+    llvm: str
+
+
+MACHINES = {
+    "x86-64": Machine(
+        "gcc", ("-march=x86-64-v3",), (), "-mtriple=x86_64-linux-gnu -mcpu=x86-64-v3"
+    ),
+    "aarch64": Machine(
+        "aarch64-linux-gnu-gcc",
+        (),
+        ("qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"),
+        "-mtriple=aarch64-linux-gnu -mattr=+neon",
+    ),
+    "armv7": Machine(
+        "arm-linux-gnueabihf-gcc",
+        ("-mfpu=neon-vfpv4",),
+        ("qemu-arm", "-L", "/usr/arm-linux-gnueabihf"),
+        "-mtriple=armv7l-linux-gnueabihf -mfloat-abi=hard -mattr=+neon,+vfp4",
+    ),
+}
+
+
+def machine(name: str) -> Machine:
+    """A machine; the test is skipped where a tool for it is missing."""
+    found = MACHINES[name]
+    for tool in (found.compiler, *found.emulator[:1]):
+        if shutil.which(tool) is None:
+            pytest.skip(f"no {tool}: sh tests/relay/install_cross_tools.sh")
+    return found
+
+
+def build(mod: tvm.IRModule, target: str, context: tvm.transform.PassContext, **host: str) -> object:
+    """``relay.build`` for the C runtime, ahead of time."""
+    executor = Executor("aot", {"interface-api": "c", "unpacked-api": True})
+    with context:
+        on = tvm.target.Target(target, **host)
+        return relay.build(mod, on, executor=executor, runtime=Runtime("crt"), mod_name="net")
+
+
+def export(lib: object, folder: Path) -> Path:
+    """The model in Model Library Format, unpacked."""
+    _model_library_format(folder).export_model_library_format(lib, folder / "net.tar")
+    with tarfile.open(folder / "net.tar") as archive:
+        archive.extractall(folder / "net", filter="data")
+    return folder / "net"
+
+
+def _model_library_format(folder: Path) -> types.ModuleType:
+    """TVM's exporter without the rest of ``tvm.micro``, which this TVM was built without.
+
+    It wants to add the C runtime's own sources to the archive: there are none, nor are they needed.
+    """
+    (folder / "templates").mkdir()
+    for name in ("crt_config.h", "platform.c"):
+        (folder / "templates" / f"{name}.template").touch()
+    micro = types.ModuleType("tvm.micro")
+    micro.__path__ = [str(TVM / "micro")]
+    micro.get_standalone_crt_dir = lambda: str(folder / "templates")
+    micro.get_microtvm_template_projects = lambda _: str(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "tvm.micro", micro)
+        patch.delitem(sys.modules, "tvm.micro.model_library_format", raising=False)
+        import tvm.micro.model_library_format as module
+    return module
+
+
+def main_c(inputs: list[int], outputs: list[int]) -> str:
+    """A program that reads the inputs, of so many floats, and writes the outputs."""
+    names = ["output"] if len(outputs) == 1 else [f"output{i}" for i in range(len(outputs))]
+    x = [f"x{i}" for i in range(len(inputs))]
+    return "\n".join(
+        [
+            "#include <stdio.h>",
+            "#include <stdlib.h>",
+            "#include <tvmgen_net.h>",
+            *(f"static float {n}[{size}];" for n, size in zip(x + names, inputs + outputs, strict=True)),
+            # Workspaces of kernels that have not been planned.
+            "void *TVMBackendAllocWorkspace(int type, int id, uint64_t size, int code, int bits) {",
+            "  return aligned_alloc(64, (size + 63) / 64 * 64);",
+            "}",
+            "int TVMBackendFreeWorkspace(int type, int id, void *p) { free(p); return 0; }",
+            "int main(void) {",
+            f"  struct tvmgen_net_inputs in = {{ {', '.join(f'.{n} = {n}' for n in x)} }};",
+            f"  struct tvmgen_net_outputs out = {{ {', '.join(f'.{n} = {n}' for n in names)} }};",
+            *(f"  if (fread({n}, sizeof {n}, 1, stdin) != 1) return 1;" for n in x),
+            "  if (tvmgen_net_run(&in, &out) != 0) return 2;",
+            *(f"  fwrite({n}, sizeof {n}, 1, stdout);" for n in names),
+            "  return 0;",
+            "}",
+            "",
+        ]
+    )
+
+
+def compile_c(on: Machine, sources: list[Path], net: Path, *flags: str) -> None:
+    """The C compiler of a machine."""
+    paths = (net / "codegen/host/include", TVM / "include", TVM / "dlpack/include")
+    includes = [f"-I{path}" for path in paths]
+    command = [on.compiler, "-O2", *on.flags, *includes, *map(str, sources), *flags, "-lm"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def run(
+    on: Machine, net: Path, shapes: list[tuple[int, ...]], *arrays: np.ndarray, flags: tuple[str, ...] = ()
+) -> list[np.ndarray]:
+    """The outputs, of these shapes, of an exported model on a machine."""
+    sizes = [int(np.prod(shape)) for shape in shapes]
+    (net / "main.c").write_text(main_c([a.size for a in arrays], sizes))
+    kernels = [p for p in sorted((net / "codegen/host").rglob("*")) if p.suffix in (".c", ".o")]
+    compile_c(on, [net / "main.c", *kernels], net, *flags, "-o", str(net / "main"))
+    data = b"".join(np.float32(a).tobytes() for a in arrays)
+    command = [*on.emulator, str(net / "main")]
+    done = subprocess.run(command, input=data, capture_output=True, timeout=60)
+    assert done.returncode == 0, done.stderr.decode()
+    found = np.split(np.frombuffer(done.stdout, np.float32), np.cumsum(sizes)[:-1])
+    return [y.reshape(shape) for y, shape in zip(found, shapes, strict=True)]
