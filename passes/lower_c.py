@@ -18,16 +18,24 @@ from tvm import tir
 from quake_tvm.errors import QuakeError
 from quake_tvm.generation import PREFIX, register_op, updated, visit_calls
 
-# fma rounds once exactly where the hardware does, as it is on every other target.
+# A choice by its bits, and a conversion that is defined for every float, leave no branch and nothing
+# that traps: compilers can vectorize the loop. fma rounds once where the hardware does, as on every
+# other target.
 SOURCE = """
-#ifndef QUAKE_TVM
-#define QUAKE_TVM
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
 static inline float quake_float(int32_t i) { float f; memcpy(&f, &i, 4); return f; }
 static inline int32_t quake_bits(float f) { int32_t i; memcpy(&i, &f, 4); return i; }
 static inline int32_t quake_shift(int32_t i, int32_t n) { return (int32_t)((uint32_t)i << n); }
+static inline int32_t quake_int(float x) {
+  const float low = -0x1p31f, high = 0x1.fffffep30f;
+  x = x > low ? x : low;
+  return (int32_t)(x < high ? x : high);
+}
+static inline float quake_select(int32_t chosen, float a, float b) {
+  return quake_float((quake_bits(a) & -chosen) | (quake_bits(b) & ~-chosen));
+}
 static inline float quake_max(float a, float b) { return a > b ? a : b; }
 static inline float quake_min(float a, float b) { return a < b ? a : b; }
 static inline float quake_fma(float a, float b, float c) {
@@ -37,7 +45,6 @@ static inline float quake_fma(float a, float b, float c) {
   return a * b + c;
 #endif
 }
-#endif
 """
 
 
@@ -50,8 +57,12 @@ def _function(name: str, dtype: str = "float32") -> Callable[..., tir.Call]:
 
 
 _float, _fma = _function("float"), _function("fma")
-_bits, _shift = _function("bits", "int32"), _function("shift", "int32")
+_bits, _shift, _int = (_function(name, "int32") for name in ("bits", "shift", "int"))
+_select = _function("select")
 _EXTREMES = {tir.Max: _function("max"), tir.Min: _function("min")}
+# fma as LLVM has it: TVM lowers intrinsics for the host, C, also where LLVM compiles the kernel.
+_LLVM_CALL = PREFIX + "call_llvm_pure_intrin"
+_LLVM_FMA = tvm.target.codegen.llvm_lookup_intrinsic_id("llvm.fmuladd")
 # Puts what an expression needs in front of the statement that it stands in.
 Step = Callable[[tir.Stmt], tir.Stmt]
 
@@ -75,17 +86,20 @@ def lower(function: tir.PrimFunc) -> tir.PrimFunc:
         )
     transform = tir.stmt_functor.ir_transform
     body = transform(function.body, None, _hoist_from, ["tir.BufferStore", "tir.LetStmt"])
-    kinds = ["tir.Call", "tir.Max", "tir.Min", "IntImm", "FloatImm"]
+    kinds = ["tir.Call", "tir.Cast", "tir.Max", "tir.Min", "tir.Select", "IntImm", "FloatImm"]
     body = transform(body, None, _spell, kinds)
-    source = tir.StringImm(SOURCE)
-    return function.with_body(tir.AttrStmt(source, "pragma_import_c", source, body))
+    return function.with_body(body)
 
 
 def _is_ours(call: tir.Call) -> bool:
-    name = call.op.name
-    if name == PREFIX + "reinterpret":
+    if isinstance(call.op, tvm.ir.Op) and call.op.name == PREFIX + "reinterpret":
         return call.dtype.startswith("float") or call.args[0].dtype.startswith("float")
-    return name == PREFIX + "fma"
+    return _is_fma(call)
+
+
+def _is_fma(call: tir.Call) -> bool:
+    llvm = isinstance(call.op, tvm.ir.Op) and call.op.name == _LLVM_CALL
+    return llvm and call.args[0].value == _LLVM_FMA
 
 
 def _spell(node: tir.PrimExpr) -> tir.PrimExpr | None:
@@ -101,8 +115,16 @@ def _spell(node: tir.PrimExpr) -> tir.PrimExpr | None:
         return _float(tir.IntImm("int32", int(value.view("int32"))))
     if isinstance(node, tir.Max | tir.Min):
         return _EXTREMES[type(node)](node.a, node.b) if node.dtype == "float32" else None
-    if node.op.name == PREFIX + "fma":
-        return _fma(*node.args)
+    if isinstance(node, tir.Select):
+        chosen = node.condition, node.true_value, node.false_value
+        return _select(*chosen) if node.dtype == "float32" else None
+    if isinstance(node, tir.Cast):
+        converted = (node.value.dtype, node.dtype) == ("float32", "int32")
+        return _int(node.value) if converted else None
+    if _is_fma(node):
+        return _fma(*node.args[2:])
+    if not isinstance(node.op, tvm.ir.Op):
+        return None
     if node.op.name == PREFIX + "shift_left" and node.dtype == "int32":
         return _shift(*node.args)
     if node.op.name == PREFIX + "reinterpret" and node.dtype in ("int32", "float32"):
@@ -138,7 +160,7 @@ def _hoist(expr: tir.PrimExpr, steps: list[Step]) -> tir.PrimExpr:
             steps.append(lambda rest: tir.LetStmt(var, value, rest))
             body = tir.stmt_functor.substitute(tir.Evaluate(node.body), {node.var: var})
             return _hoist(body.value, steps)
-        if node.op.name == PREFIX + "if_then_else":
+        if isinstance(node.op, tvm.ir.Op) and node.op.name == PREFIX + "if_then_else":
             return _branch(node, steps)
         return None
 
@@ -169,13 +191,29 @@ def _branch(node: tir.Call, steps: list[Step]) -> tir.PrimExpr:
     return found[0]
 
 
+def _with_source(function: tir.PrimFunc) -> tir.PrimFunc:
+    source = tir.StringImm(SOURCE)
+    return function.with_body(tir.AttrStmt(source, "pragma_import_c", source, function.body))
+
+
 def _register() -> None:
     """Stand in front of TVM's C code generator: no pass of a build runs as late in every build."""
     generate = tvm.get_global_func("target.build.c")
 
+    @tvm.ir.register_intrin_lowering(PREFIX + "fma", target="c")
+    def fma(call: tir.Call) -> tir.Call:
+        count = tir.const(len(call.args), "uint32")
+        return tir.call_llvm_pure_intrin(call.dtype, "llvm.fmuladd", count, *call.args)
+
     @tvm.register_func("target.build.c", override=True)
     def build(mod: tvm.IRModule, target: tvm.target.Target) -> tvm.runtime.Module:
-        functions = {name: lower(function) for name, function in mod.functions.items()}
+        functions = {
+            name: lowered
+            for name, function in mod.functions.items()
+            if not (lowered := lower(function)).same_as(function)
+        }
+        for name in list(functions)[:1]:  # stands before all functions, whichever brings it
+            functions[name] = _with_source(functions[name])
         return generate(updated(mod, functions), target)
 
 
