@@ -1,26 +1,30 @@
 """What TVM's C code generator cannot write down, said so that it can.
 
-It prints a ``let`` as text wherever its variable stands, seven digits of a constant, ``reinterpret``
-as a pointer cast that C forbids, ``fma`` not at all, and takes an operand of ``max`` for unchanged
-while its text is, even after a store. So ``let`` becomes a statement, the others calls of small
-inline functions that every compiler folds into the instructions they stand for.
+It prints a ``let`` as text wherever its variable stands, seven digits of a constant,
+``reinterpret`` as a pointer cast that C forbids, ``fma`` not at all, and takes an operand of
+``max`` for unchanged while its text is, even after a store. So ``let`` becomes a statement, the
+others calls of small inline functions that every compiler folds into the instructions they stand
+for.
 
 Runs wherever TVM generates C, with or without our ``PassContext``, and touches only kernels that
 hold bit manipulation. Knows no operator and no schedule.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tvm
 from tvm import tir
 
 from quake_tvm.errors import QuakeError
-from quake_tvm.generation import PREFIX, register_op, updated, visit_calls
+from quake_tvm.generation import PREFIX, register_op, replace_calls, updated, visit_calls
 
-# A choice by its bits, and a conversion that is defined for every float, leave no branch and nothing
-# that traps: compilers can vectorize the loop. fma rounds once where the hardware does, as on every
-# other target.
+from .fit_vectors import llvm_fma
+
+# A choice by its bits, and a conversion that is defined for every float, leave no branch and
+# nothing that traps: compilers can vectorize the loop. fma rounds once where the hardware does, as
+# on every other target.
 SOURCE = """
 #include <math.h>
 #include <stdint.h>
@@ -60,46 +64,30 @@ _float, _fma = _function("float"), _function("fma")
 _bits, _shift, _int = (_function(name, "int32") for name in ("bits", "shift", "int"))
 _select = _function("select")
 _EXTREMES = {tir.Max: _function("max"), tir.Min: _function("min")}
-# fma as LLVM has it: TVM lowers intrinsics for the host, C, also where LLVM compiles the kernel.
-_LLVM_CALL = PREFIX + "call_llvm_pure_intrin"
-_LLVM_FMA = tvm.target.codegen.llvm_lookup_intrinsic_id("llvm.fmuladd")
 # Puts what an expression needs in front of the statement that it stands in.
 Step = Callable[[tir.Stmt], tir.Stmt]
 
 
 def lower(function: tir.PrimFunc) -> tir.PrimFunc:
-    """A function ready for the C code generator.
-
-    Raises
-    ------
-    QuakeError
-        Where its bit manipulation is in vectors already.
-    """
+    """A function ready for the C code generator."""
     ours: list[tir.Call] = []
     visit_calls(function.body, lambda call: ours.append(call) if _is_ours(call) else None)
     if not ours:
         return function
-    if any(tvm.DataType(call.dtype).lanes > 1 for call in ours):
-        raise QuakeError(
-            f"kernel {function.attrs['global_symbol']} has vectors, C has none: build inside "
-            "quake_tvm.PassContext, or with config={'tir.disable_vectorize': True}"
-        )
     transform = tir.stmt_functor.ir_transform
     body = transform(function.body, None, _hoist_from, ["tir.BufferStore", "tir.LetStmt"])
     kinds = ["tir.Call", "tir.Cast", "tir.Max", "tir.Min", "tir.Select", "IntImm", "FloatImm"]
-    body = transform(body, None, _spell, kinds)
-    return function.with_body(body)
+    return function.with_body(transform(body, None, _spell, kinds))
 
 
 def _is_ours(call: tir.Call) -> bool:
-    if isinstance(call.op, tvm.ir.Op) and call.op.name == PREFIX + "reinterpret":
+    if _calls(call, "reinterpret"):
         return call.dtype.startswith("float") or call.args[0].dtype.startswith("float")
-    return _is_fma(call)
+    return _calls(call, "fma")
 
 
-def _is_fma(call: tir.Call) -> bool:
-    llvm = isinstance(call.op, tvm.ir.Op) and call.op.name == _LLVM_CALL
-    return llvm and call.args[0].value == _LLVM_FMA
+def _calls(call: tir.Call, name: str) -> bool:
+    return isinstance(call.op, tvm.ir.Op) and call.op.name == PREFIX + name
 
 
 def _spell(node: tir.PrimExpr) -> tir.PrimExpr | None:
@@ -121,13 +109,11 @@ def _spell(node: tir.PrimExpr) -> tir.PrimExpr | None:
     if isinstance(node, tir.Cast):
         converted = (node.value.dtype, node.dtype) == ("float32", "int32")
         return _int(node.value) if converted else None
-    if _is_fma(node):
-        return _fma(*node.args[2:])
-    if not isinstance(node.op, tvm.ir.Op):
-        return None
-    if node.op.name == PREFIX + "shift_left" and node.dtype == "int32":
+    if _calls(node, "fma"):
+        return _fma(*node.args)
+    if _calls(node, "shift_left") and node.dtype == "int32":
         return _shift(*node.args)
-    if node.op.name == PREFIX + "reinterpret" and node.dtype in ("int32", "float32"):
+    if _calls(node, "reinterpret") and node.dtype in ("int32", "float32"):
         return (_bits if node.dtype == "int32" else _float)(*node.args)
     return None
 
@@ -160,7 +146,7 @@ def _hoist(expr: tir.PrimExpr, steps: list[Step]) -> tir.PrimExpr:
             steps.append(lambda rest: tir.LetStmt(var, value, rest))
             body = tir.stmt_functor.substitute(tir.Evaluate(node.body), {node.var: var})
             return _hoist(body.value, steps)
-        if isinstance(node.op, tvm.ir.Op) and node.op.name == PREFIX + "if_then_else":
+        if _calls(node, "if_then_else"):
             return _branch(node, steps)
         return None
 
@@ -184,37 +170,75 @@ def _branch(node: tir.Call, steps: list[Step]) -> tir.PrimExpr:
     choice = tir.IfThenElse(condition, *stores)
     true = tir.const(True, "bool")
     steps.append(
-        lambda rest: tir.Allocate(
-            found.data, found.dtype, [1], true, tir.SeqStmt([choice, rest])
-        )
+        lambda rest: tir.Allocate(found.data, found.dtype, [1], true, tir.SeqStmt([choice, rest]))
     )
     return found[0]
 
 
-def _with_source(function: tir.PrimFunc) -> tir.PrimFunc:
-    source = tir.StringImm(SOURCE)
-    return function.with_body(tir.AttrStmt(source, "pragma_import_c", source, function.body))
+def lower_module(mod: tvm.IRModule) -> tvm.IRModule:
+    """A module ready for the C code generator.
+
+    Raises
+    ------
+    QuakeError
+        Where it has vectors beside bit manipulation.
+    """
+    lowered = _changed(mod, lower)
+    if lowered:
+        _refuse_vectors(mod)
+        # It is printed before all functions, whichever of them brings it.
+        name, function = next(iter(lowered.items()))
+        source = tir.StringImm(SOURCE)
+        body = tir.AttrStmt(source, "pragma_import_c", source, function.body)
+        lowered[name] = function.with_body(body)
+    return updated(mod, lowered)
 
 
-def _register() -> None:
-    """Stand in front of TVM's C code generator: no pass of a build runs as late in every build."""
-    generate = tvm.get_global_func("target.build.c")
+def _refuse_vectors(mod: tvm.IRModule) -> None:
+    vectors: list[Any] = []
 
-    @tvm.ir.register_intrin_lowering(PREFIX + "fma", target="c")
-    def fma(call: tir.Call) -> tir.Call:
-        count = tir.const(len(call.args), "uint32")
-        return tir.call_llvm_pure_intrin(call.dtype, "llvm.fmuladd", count, *call.args)
+    def see(node: Any) -> None:
+        if isinstance(node, tir.Ramp | tir.Broadcast):
+            vectors.append(node)
+
+    for name, function in mod.functions.items():
+        tir.stmt_functor.post_order_visit(function.body, see)
+        if vectors:
+            raise QuakeError(
+                f"C has no vectors, kernel {name.name_hint} has: build inside "
+                "quake_tvm.PassContext, or with config={'tir.disable_vectorize': True}"
+            )
+
+
+def lower_module_under_c(mod: tvm.IRModule) -> tvm.IRModule:
+    """A module ready for LLVM: TVM leaves fma as it is because it asks the host, C, about it."""
+
+    def lowered(function: tir.PrimFunc) -> tir.PrimFunc:
+        body = replace_calls(function.body, lambda c: llvm_fma(c) if _calls(c, "fma") else None)
+        return function.with_body(body)
+
+    return updated(mod, _changed(mod, lowered))
+
+
+def _changed(
+    mod: tvm.IRModule, change: Callable[[tir.PrimFunc], tir.PrimFunc]
+) -> dict[tvm.ir.GlobalVar, tir.PrimFunc]:
+    changed = {name: change(function) for name, function in mod.functions.items()}
+    return {name: f for name, f in changed.items() if not f.same_as(mod[name])}
+
+
+def _stand_before_generators() -> None:
+    """Prepare modules for TVM's code generators: no pass runs as late in every build."""
+    for_c, for_llvm = (tvm.get_global_func(f"target.build.{kind}") for kind in ("c", "llvm"))
 
     @tvm.register_func("target.build.c", override=True)
-    def build(mod: tvm.IRModule, target: tvm.target.Target) -> tvm.runtime.Module:
-        functions = {
-            name: lowered
-            for name, function in mod.functions.items()
-            if not (lowered := lower(function)).same_as(function)
-        }
-        for name in list(functions)[:1]:  # stands before all functions, whichever brings it
-            functions[name] = _with_source(functions[name])
-        return generate(updated(mod, functions), target)
+    def build_c(mod: tvm.IRModule, target: tvm.target.Target) -> tvm.runtime.Module:
+        return for_c(lower_module(mod), target)
+
+    @tvm.register_func("target.build.llvm", override=True)
+    def build_llvm(mod: tvm.IRModule, target: tvm.target.Target) -> tvm.runtime.Module:
+        under_c = target.host is not None and target.host.kind.name == "c"
+        return for_llvm(lower_module_under_c(mod) if under_c else mod, target)
 
 
-_register()
+_stand_before_generators()

@@ -2,7 +2,7 @@
 
 Runs over every kernel through ``tir.add_lower_pass``, before loops are vectorized. A kernel of an
 operator that the graph passes decide about is not this one's to touch: what they left exact was to
-stay so. For the C target it also turns vector loops into plain ones, since C has no vectors.
+stay so. Then vectors are made fit for the target.
 """
 
 import re
@@ -14,7 +14,7 @@ from tvm import tir
 from quake_tvm.options import Options
 
 from . import lower_tir
-from .serial_loops import has_vectors, serial
+from .fit_vectors import fit
 
 # TVM names a kernel after its operators. These the graph passes have decided about.
 _DECIDED = "exp|tanh|sigmoid|erf|nn_softmax|nn_log_softmax|fast_exp|fast_tanh|fast_erf|nn_fast_softmax"
@@ -45,16 +45,14 @@ class LowerKernels:
         ) -> tir.PrimFunc:
             return self._lower(function)
 
-        @tir.transform.prim_func_pass(opt_level=0, name="QuAKE.SerialLoops")
-        def plain(
+        @tir.transform.prim_func_pass(opt_level=0, name="QuAKE.FitVectors")
+        def fitted(
             function: tir.PrimFunc, _: tvm.IRModule, __: tvm.transform.PassContext
         ) -> tir.PrimFunc:
             target = tvm.target.Target.current()
-            if target is None or has_vectors(target):
-                return function
-            return function.with_body(serial(function.body))
+            return function.with_body(fit(function.body, target)) if target else function
 
-        return [(1, lower), (1, plain)]
+        return [(1, lower), (1, fitted)]
 
     def _lower(self, function: tir.PrimFunc) -> tir.PrimFunc:
         name = str(function.attrs["global_symbol"]) if function.attrs else ""

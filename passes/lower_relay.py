@@ -19,29 +19,30 @@ from quake_tvm.operators import OPERATORS
 from quake_tvm.options import Options
 
 from . import lower_c  # noqa: F401: stands in front of TVM's C code generator
+from .fit_vectors import fit_tensor, for_c
 from .graph import Site
 from .relay_graph import Graph, rewrite
 from .relay_ops import PREFIX, attributes_of, operator_of, read
 from .relay_ops import call as quake_call
-from .serial_loops import has_vectors, serial_tensor
 
 _NOT_COMPUTE = ("axis", "keepdims", "method", "ieee", "source")
 Compute = Callable[[tvm.ir.Attrs, list[te.Tensor], relay.Type], list[te.Tensor]]
 
 
-def _compute(operator: str) -> Compute:
-    """The operator's tensor computation from its attributes."""
+def _compute(operator: str, target: tvm.target.Target) -> Compute:
+    """The operator's tensor computation from its attributes, for a target."""
 
     def computed(attrs: tvm.ir.Attrs, inputs: list[te.Tensor], _: relay.Type) -> list[te.Tensor]:
         attributes = read(attrs)
         method, ieee = attributes["method"], bool(attributes["ieee"])
         options = {k: float(v) for k, v in attributes.items() if k not in _NOT_COMPUTE}
         if OPERATORS[operator].elementwise:
-            return [compute.elementwise(inputs[0], operator, method, ieee, **options)]
+            tensor = compute.elementwise(inputs[0], operator, method, ieee, **options)
+            return [fit_tensor(tensor, target)]
         if "keepdims" in attributes:
             options["keepdims"] = bool(attributes["keepdims"])
         rows = getattr(compute, operator)(*inputs, method=method, ieee=ieee, **options)
-        return [rows if has_vectors(tvm.target.Target.current()) else serial_tensor(rows)]
+        return [fit_tensor(rows, target)]
 
     return computed
 
@@ -53,7 +54,7 @@ def _as_written(_: tvm.ir.Attrs, outs: list[te.Tensor], __: tvm.target.Target) -
 def _element_wise(
     attrs: tvm.ir.Attrs, outs: list[te.Tensor], target: tvm.target.Target
 ) -> te.Schedule:
-    if has_vectors(target):
+    if not for_c(target):
         return schedule_injective(attrs, outs, target)
     schedule = _as_written(attrs, outs, target)
     te.schedule.AutoInlineInjective(schedule)
@@ -68,7 +69,7 @@ def _strategy(operator: str) -> tvm.target.GenericFunc:
         attrs: tvm.ir.Attrs, inputs: list[te.Tensor], out: relay.Type, target: tvm.target.Target
     ) -> relay.op.OpStrategy:
         chosen = relay.op.OpStrategy()
-        chosen.add_implementation(_compute(operator), schedule, name=f"quake_{operator}")
+        chosen.add_implementation(_compute(operator, target), schedule, name=f"quake_{operator}")
         return chosen
 
     return strategy

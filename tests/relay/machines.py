@@ -61,7 +61,9 @@ def machine(name: str) -> Machine:
     return found
 
 
-def build(mod: tvm.IRModule, target: str, context: tvm.transform.PassContext, **host: str) -> object:
+def build(
+    mod: tvm.IRModule, target: str, context: tvm.transform.PassContext, **host: str
+) -> object:
     """``relay.build`` for the C runtime, ahead of time."""
     executor = Executor("aot", {"interface-api": "c", "unpacked-api": True})
     with context:
@@ -105,7 +107,10 @@ def main_c(inputs: list[int], outputs: list[int]) -> str:
             "#include <stdio.h>",
             "#include <stdlib.h>",
             "#include <tvmgen_net.h>",
-            *(f"static float {n}[{size}];" for n, size in zip(x + names, inputs + outputs, strict=True)),
+            *(
+                f"static float {n}[{size}];"
+                for n, size in zip(x + names, inputs + outputs, strict=True)
+            ),
             # Workspaces of kernels that have not been planned.
             "void *TVMBackendAllocWorkspace(int type, int id, uint64_t size, int code, int bits) {",
             "  return aligned_alloc(64, (size + 63) / 64 * 64);",
@@ -134,7 +139,11 @@ def compile_c(on: Machine, sources: list[Path], net: Path, *flags: str) -> None:
 
 
 def run(
-    on: Machine, net: Path, shapes: list[tuple[int, ...]], *arrays: np.ndarray, flags: tuple[str, ...] = ()
+    on: Machine,
+    net: Path,
+    shapes: list[tuple[int, ...]],
+    *arrays: np.ndarray,
+    flags: tuple[str, ...] = (),
 ) -> list[np.ndarray]:
     """The outputs, of these shapes, of an exported model on a machine."""
     sizes = [int(np.prod(shape)) for shape in shapes]
