@@ -24,6 +24,8 @@ def fit(body: tir.Stmt, target: Target) -> tir.Stmt:
     """The statement as it is best vectorized for the target, or not at all."""
     if for_c(target):
         return tir.stmt_functor.ir_transform(body, None, _plain, ["tir.For"])
+    if target.host is not None and for_c(target.host):
+        body = tir.stmt_functor.ir_transform(body, None, _of_scalars, ["tir.Allocate"])
     if str(target.attrs.get("mtriple", "")).startswith("arm"):
         return replace_calls(body, _vectorizable)
     return body
@@ -45,6 +47,17 @@ def _plain(loop: tir.For) -> tir.For | None:
     if loop.kind != tir.ForKind.VECTORIZED:
         return None
     return tir.For(loop.loop_var, loop.min, loop.extent, tir.ForKind.SERIAL, loop.body)
+
+
+def _of_scalars(made: tir.Allocate) -> tir.Allocate:
+    """A buffer that keeps scalars for its elements because one is read, to no end, for a while.
+
+    TVM plans the memory of kernels under C, and takes a buffer of vectors for one of scalars.
+    """
+    buffer = tir.decl_buffer(made.extents, made.dtype, made.buffer_var.name, made.buffer_var)
+    read = tir.Evaluate(tir.BufferLoad(buffer, [0] * len(made.extents)))
+    body = tir.SeqStmt([read, made.body])
+    return tir.Allocate(made.buffer_var, made.dtype, made.extents, made.condition, body)
 
 
 def _vector_form(name: str, lower: Callable[[tir.Call], tir.PrimExpr]) -> tvm.ir.Op:
