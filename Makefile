@@ -27,6 +27,7 @@ test-relax: $(READY)  ## run the tests of Relax, on TVM 0.27
 	$(BIN)/python -m pytest $(TEST)
 
 test-relay: $(RELAY_READY)  ## run the tests of Relay, on TVM 0.16
+	@sh tests/relay/install_cross_tools.sh
 	$(RELAY)/python -m pytest tests/relay $(addprefix tests/test_,$(BOTH)) $(TEST)
 
 lint: $(READY)  ## check style

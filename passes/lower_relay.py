@@ -18,7 +18,7 @@ from quake_tvm import compute
 from quake_tvm.operators import OPERATORS
 from quake_tvm.options import Options
 
-from . import lower_c  # noqa: F401: stands in front of TVM's C code generator
+from . import lower_c  # noqa: F401 (stands before TVM's code generators)
 from .fit_vectors import fit_tensor, for_c
 from .graph import Site
 from .relay_graph import Graph, rewrite

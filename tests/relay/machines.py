@@ -1,4 +1,4 @@
-"""Machines to compile C for, and a way to run an exported model on them: QEMU where it takes one."""
+"""Machines to compile C for, and a way to run an exported model on them, in QEMU if need be."""
 
 import shutil
 import subprocess
@@ -99,43 +99,41 @@ def _model_library_format(folder: Path) -> types.ModuleType:
 
 
 def main_c(inputs: list[int], outputs: list[int]) -> str:
-    """A program that reads the inputs, of so many floats, and writes the outputs."""
-    names = ["output"] if len(outputs) == 1 else [f"output{i}" for i in range(len(outputs))]
+    """A program that reads the inputs, of so many floats each, and writes the outputs."""
     x = [f"x{i}" for i in range(len(inputs))]
-    return "\n".join(
-        [
-            "#include <stdio.h>",
-            "#include <stdlib.h>",
-            "#include <tvmgen_net.h>",
-            *(
-                f"static float {n}[{size}];"
-                for n, size in zip(x + names, inputs + outputs, strict=True)
-            ),
-            # Workspaces of kernels that have not been planned.
-            "void *TVMBackendAllocWorkspace(int type, int id, uint64_t size, int code, int bits) {",
-            "  return aligned_alloc(64, (size + 63) / 64 * 64);",
-            "}",
-            "int TVMBackendFreeWorkspace(int type, int id, void *p) { free(p); return 0; }",
-            "int main(void) {",
-            f"  struct tvmgen_net_inputs in = {{ {', '.join(f'.{n} = {n}' for n in x)} }};",
-            f"  struct tvmgen_net_outputs out = {{ {', '.join(f'.{n} = {n}' for n in names)} }};",
-            *(f"  if (fread({n}, sizeof {n}, 1, stdin) != 1) return 1;" for n in x),
-            "  if (tvmgen_net_run(&in, &out) != 0) return 2;",
-            *(f"  fwrite({n}, sizeof {n}, 1, stdout);" for n in names),
-            "  return 0;",
-            "}",
-            "",
-        ]
-    )
+    y = [f"output{i}" for i in range(len(outputs))] if len(outputs) > 1 else ["output"]
+    sizes = zip(x + y, inputs + outputs, strict=True)
+
+    def each(form: str, names: list[str]) -> str:
+        return " ".join(form.format(name) for name in names)
+
+    return f"""\
+#include <stdio.h>
+#include <tvmgen_net.h>
+{" ".join(f"static float {name}[{size}];" for name, size in sizes)}
+int main(void) {{
+  struct tvmgen_net_inputs inputs = {{ {each(".{0} = {0},", x)} }};
+  struct tvmgen_net_outputs outputs = {{ {each(".{0} = {0},", y)} }};
+  {each("if (fread({0}, sizeof {0}, 1, stdin) != 1) return 1;", x)}
+  if (tvmgen_net_run(&inputs, &outputs) != 0) return 2;
+  {each("fwrite({0}, sizeof {0}, 1, stdout);", y)}
+  return 0;
+}}
+"""
 
 
-def compile_c(on: Machine, sources: list[Path], net: Path, *flags: str) -> None:
-    """The C compiler of a machine."""
+def compile_c(on: Machine, net: Path, sources: list[Path], *flags: str) -> None:
+    """Run the C compiler for a machine."""
     paths = (net / "codegen/host/include", TVM / "include", TVM / "dlpack/include")
     includes = [f"-I{path}" for path in paths]
     command = [on.compiler, "-O2", *on.flags, *includes, *map(str, sources), *flags, "-lm"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def kernels(net: Path) -> list[Path]:
+    """What TVM has generated: C, or objects of LLVM's."""
+    return [p for p in sorted((net / "codegen/host").rglob("*")) if p.suffix in (".c", ".o")]
 
 
 def run(
@@ -148,8 +146,7 @@ def run(
     """The outputs, of these shapes, of an exported model on a machine."""
     sizes = [int(np.prod(shape)) for shape in shapes]
     (net / "main.c").write_text(main_c([a.size for a in arrays], sizes))
-    kernels = [p for p in sorted((net / "codegen/host").rglob("*")) if p.suffix in (".c", ".o")]
-    compile_c(on, [net / "main.c", *kernels], net, *flags, "-o", str(net / "main"))
+    compile_c(on, net, [net / "main.c", *kernels(net)], *flags, "-o", str(net / "main"))
     data = b"".join(np.float32(a).tobytes() for a in arrays)
     command = [*on.emulator, str(net / "main")]
     done = subprocess.run(command, input=data, capture_output=True, timeout=60)
