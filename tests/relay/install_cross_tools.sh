@@ -5,7 +5,7 @@ set -eu
 
 missing=
 need() { command -v "$1" >/dev/null || missing="$missing $2"; }
-need gcc gcc
+need gcc g++
 need qemu-aarch64 qemu-user
 need aarch64-linux-gnu-gcc g++-aarch64-linux-gnu
 need arm-linux-gnueabihf-gcc g++-arm-linux-gnueabihf
