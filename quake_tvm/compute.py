@@ -29,6 +29,7 @@ def elementwise(
         x.shape,
         lambda *i: row.expression(x(*i), LADDER[method], ieee, **values),
         name=f"quake_{operator}",
+        tag="elemwise",  # what TVM's own schedules of products and convolutions look for
     )
 
 

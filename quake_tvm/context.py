@@ -15,6 +15,7 @@ import tvm
 from tvm.ir.instrument import PassInstrument
 
 from .options import Options
+from .passes.densify_products import DensifyProducts
 from .passes.lower_kernels import LowerKernels
 from .passes.quake import QuAKE
 from .relay_report import kernels_of, report
@@ -29,7 +30,8 @@ class _Insert(PassInstrument):
 
     def __init__(self, **options: Any) -> None:
         super().__init__()
-        self.quake, self.options = QuAKE(**options), Options.parse(**options)
+        self.options = Options.parse(**options)
+        self.passes = tvm.transform.Sequential([QuAKE(**options), DensifyProducts()])
         self.begun = False
         self.report = Report()
 
@@ -39,7 +41,7 @@ class _Insert(PassInstrument):
         if info.name == _BEFORE and self.begun:
             self.begun = False
             # The build's own copy of the module, so it may be changed in place.
-            for name, function in tvm.transform.Sequential([self.quake])(mod).functions.items():
+            for name, function in self.passes(mod).functions.items():
                 mod.update_func(name, function)
             self.report = report(mod, self.options)
 
