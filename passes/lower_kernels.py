@@ -16,7 +16,7 @@ from quake_tvm.options import Options
 from . import lower_tir
 
 # TVM names a kernel after its operators. These the graph passes have decided about.
-_DECIDED = "exp|tanh|sigmoid|erf|nn_softmax|nn_log_softmax|fast_exp|fast_tanh|fast_erf|nn_fast_softmax"
+_DECIDED = "(fast_)?(exp|tanh|erf)|sigmoid|nn_(fast_|log_)?softmax"
 _NAMED_AFTER = re.compile(rf"_({_DECIDED})(_|$)")
 # A name this long was cut by TVM: it does not tell all operators any more.
 _CUT = 80

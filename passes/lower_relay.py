@@ -6,11 +6,9 @@ as on Relax; a tuner, which can schedule only what it sees, gets them as tensor 
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import tvm
 from tvm import relay, te
-from tvm.meta_schedule import is_meta_schedule_enabled
 from tvm.relay.op import op as registry
 from tvm.relay.op.strategy.generic import schedule_injective
 

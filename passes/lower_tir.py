@@ -12,8 +12,6 @@ from quake_tvm.generation import PREFIX, Call, dtype_of, replace_calls, tir, upd
 from quake_tvm.operators import OPERATORS
 from quake_tvm.options import Options
 
-
-
 # Which sites a PrimFunc holds, as JSON: the attribute that the report reads.
 SITES = "quake.sites"
 INTRINSICS = {PREFIX + name: name for name in ("exp", "exp2", "tanh", "sigmoid", "erf")}
@@ -38,7 +36,7 @@ def intrinsics(function: tir.PrimFunc) -> list[tuple[str, str]]:
 def sites_of(function: tir.PrimFunc) -> list[dict]:
     """The sites that were lowered in the function."""
     attributes = function.attrs
-    return json.loads(str(attributes[SITES])) if attributes and SITES in attributes.keys() else []
+    return json.loads(str(attributes[SITES])) if attributes and SITES in attributes else []
 
 
 def lower_function(function: tir.PrimFunc, options: Options) -> tir.PrimFunc:

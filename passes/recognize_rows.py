@@ -16,9 +16,7 @@ def _args(graph: Graph, expr: Expr, name: str) -> list[Expr] | None:
 _SPREADING = {"broadcast_to", "reshape", "expand_dims", "squeeze"}
 
 
-def _reduced(
-    graph: Graph, expr: Expr, name: str
-) -> tuple[Expr, int, bool, set[Expr]] | None:
+def _reduced(graph: Graph, expr: Expr, name: str) -> tuple[Expr, int, bool, set[Expr]] | None:
     """(input, axis, keepdims, variables) of a reduction over one axis.
 
     Exporters spell keepdims out as reshape and broadcast: these are looked through.

@@ -43,7 +43,7 @@ def _same_shape(attrs: tvm.ir.Attrs, inputs: list[tvm.te.Tensor], _: list) -> li
 
 @hybrid.script
 def _reduced_shape(shape, axis, rank):
-    out = output_tensor((rank,), "int64")  # noqa: F821: hybrid script's
+    out = output_tensor((rank,), "int64")  # noqa: F821
     for k in const_range(rank):  # noqa: F821
         if rank == shape.shape[0]:
             out[k] = shape[k] if k != axis else int64(1)  # noqa: F821

@@ -194,8 +194,8 @@ def accuracy(
     """Measure compiled kernels against the exact formulas and their proven bounds."""
     from .accuracy import EVERY, as_bound, sweep
     from .approximation import METHODS
-    from .operators import OPERATORS, bound, operator, update_bounds
     from .named_targets import target as resolve
+    from .operators import OPERATORS, bound, operator, update_bounds
 
     if update and not (exhaustive and not method):
         raise QuakeError("--update needs --exhaustive and every method: only that is a proof")
@@ -253,8 +253,7 @@ def accuracy(
 @app.command()
 def targets(as_json: AsJson = False) -> None:
     """List the targets that have a name."""
-    from .schedules.analysis import lanes
-    from .named_targets import describe, target
+    from .named_targets import describe, lanes, target
     from .named_targets import targets as names
 
     rows = [

@@ -46,9 +46,8 @@ def examine() -> list[Check]:
 
 def _examine_tvm() -> list[Check]:
     from .accuracy import sweep
+    from .named_targets import lanes, target
     from .operators import bound
-    from .schedules.analysis import lanes
-    from .named_targets import target
 
     native = target("native")
     checks = [

@@ -131,7 +131,6 @@ def native_machine() -> dict[str, str]:
 def visit_calls(body: Stmt, f: Callable[[Call], None]) -> None:
     """Call ``f`` on every call in a TIR statement, inner ones first."""
 
-
     def see(node: Any) -> None:
         if isinstance(node, Call):
             f(node)

@@ -78,3 +78,13 @@ def target(name: "str | dict | tvm.target.Target" = "native") -> tvm.target.Targ
     if name not in TARGETS:
         raise QuakeError(f"unknown target {name!r}; choose from: {', '.join(targets())}")
     return tvm.target.Target({"kind": "llvm", **cores, **TARGETS[name].config})
+
+
+# Features by what their registers hold of float32, widest first.
+_VECTORS = (("avx512f", 16), ("avx2", 8), ("avx", 8))
+
+
+def lanes(target: tvm.target.Target) -> int:
+    """float32 values in the target's vector registers; four where nothing wider is known."""
+    has = tvm.target.codegen.target_has_features
+    return next((width for feature, width in _VECTORS if has(feature, target)), 4)

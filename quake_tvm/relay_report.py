@@ -76,18 +76,17 @@ def kernels_of(fused: tvm.IRModule) -> Kernels:
         nodes: list[relay.Expr] = []
         relay.analysis.post_order_visit(function, nodes.append)
         for node in nodes:
-            if isinstance(node, relay.Function) and node.attrs and "Primitive" in node.attrs.keys():
+            if isinstance(node, relay.Function) and node.attrs and "Primitive" in node.attrs:
                 _read_kernel(node, found)
     return found
 
 
 def _read_kernel(kernel: relay.Function, found: Kernels) -> None:
     calls: list[relay.Call] = []
-    relay.analysis.post_order_visit(
-        kernel.body, lambda e: calls.append(e) if op_name(e) else None
-    )
+    relay.analysis.post_order_visit(kernel.body, lambda e: calls.append(e) if op_name(e) else None)
     name = "_".join(["fused", *(op_name(call).replace(".", "_") for call in calls)])
-    anchors = [op_name(c) for c in calls if c.op.get_attr("TOpPattern") > relay.op.OpPattern.INJECTIVE]
+    injective = relay.op.OpPattern.INJECTIVE
+    anchors = [op_name(c) for c in calls if c.op.get_attr("TOpPattern") > injective]
     for call in calls:
         operator = operator_of(call)
         if operator is not None:

@@ -9,8 +9,8 @@ import pytest
 import quake_tvm
 from quake_tvm.accuracy import EVERY, as_bound, exact, kernel, round_up, sweep
 from quake_tvm.approximation import METHODS
-from quake_tvm.operators import OPERATORS, Bound, bound, cheapest
 from quake_tvm.named_targets import target
+from quake_tvm.operators import OPERATORS, Bound, bound, cheapest
 
 ELEMENTWISE = [name for name, row in OPERATORS.items() if row.elementwise]
 # What the README promises of exp.

@@ -14,9 +14,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from .. import onnx_import
+from .. import onnx_file
 from ..errors import QuakeError
-from ..model import Input
+from ..model_input import Input
 
 # Given the module ``torch``, the kernel as a function of tensors.
 Torch = Callable[[Any], Callable[..., Any]]
@@ -179,11 +179,11 @@ def models(paths: Sequence[Path], shapes: Mapping[str, Sequence[int]]) -> list[C
     """
     cases, unknown = [], set(shapes)
     for path in paths:
-        model = onnx_import.read(path)
+        model = onnx_file.read(path)
         names = {i.name for i in model.graph.input}
         unknown -= names
         own = {name: shape for name, shape in shapes.items() if name in names}
-        model = onnx_import.with_shapes(model, own)
+        model = onnx_file.with_shapes(model, own)
         _refuse_dynamic(model, path.name)
         text = ", ".join(_text(shape) for shape in own.values())
         cases.append(Case(path.name, text, model))
