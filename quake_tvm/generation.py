@@ -48,6 +48,9 @@ RELAY = util.find_spec("tvm.relay") is not None
 
 if RELAY:
     from tvm import tir
+
+    # This TVM's vectorizer takes a reinterpretation of bits for an unknown call: one lane at a time.
+    tvm.ir.register_op_attr("tir.reinterpret", "TVectorizable", True)
 else:
     import tvm_ffi
     from tvm import tirx as tir

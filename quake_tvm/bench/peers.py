@@ -4,11 +4,21 @@ from ..generation import RELAY
 from .runtimes import RUNTIMES, Unavailable
 
 if RELAY:
-    from .relay_peers import TVM, check, job, multiply, quake
+    from .relay_peers import NOTES, TVM, check, job, multiply, quake
 else:
-    from .relax_peers import TVM, check, job, multiply, quake
+    from .relax_peers import NOTES, TVM, check, job, multiply, quake
 
 EXACT, MULTIPLY = "exact", "multiply"
 PEERS = {**TVM, **RUNTIMES}
 
-__all__ = ["EXACT", "MULTIPLY", "PEERS", "Unavailable", "check", "job", "multiply", "quake"]
+__all__ = [
+    "EXACT",
+    "MULTIPLY",
+    "NOTES",
+    "PEERS",
+    "Unavailable",
+    "check",
+    "job",
+    "multiply",
+    "quake",
+]

@@ -14,6 +14,8 @@ from .cases import Case, random_feeds
 from .runtimes import Contender, Job
 
 EXACT = "exact"
+NOTES = """\
+FastMath   TVM's FastMathTransform on its default pipeline; "scheduled": on these schedules"""
 
 
 def job(case: Case, target: tvm.target.Target, threads: int) -> Job:

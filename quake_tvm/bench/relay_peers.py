@@ -1,8 +1,6 @@
 """This library on Relay and TVM's own builds there, timed inside TVM's graph executor.
 
-``exact`` is this library's build with nothing lowered; ``TVM`` is ``relay.build`` at opt_level 3;
-``FastMath 3`` and ``FastMath 4`` are the same with TVM's FastMath pass, at either level;
-``FastMath scheduled`` is ``exact`` with that pass. All have Relay's own schedules.
+All have Relay's own schedules; this library's builds have its other passes as well.
 """
 
 from collections.abc import Callable
@@ -20,6 +18,10 @@ from .cases import Case, random_feeds
 from .runtimes import Contender, Job
 
 EXACT = "exact"
+NOTES = """\
+TVM        relay.build at opt_level 3
+FastMath   the same with TVM's FastMath pass, at opt_level 3 and 4; "scheduled": on this
+           library's other passes"""
 _FASTMATH = {"required_pass": ["FastMath"]}
 
 
