@@ -31,7 +31,9 @@ class _Insert(PassInstrument):
     def __init__(self, **options: Any) -> None:
         super().__init__()
         self.options = Options.parse(**options)
-        self.passes = tvm.transform.Sequential([QuAKE(**options), DensifyProducts()])
+        # In sequences of one, which ask the context whether it wants them.
+        self.quake = tvm.transform.Sequential([QuAKE(**options)])
+        self.densify = tvm.transform.Sequential([DensifyProducts()])
         self.begun = False
         self.report = Report()
 
@@ -40,10 +42,11 @@ class _Insert(PassInstrument):
             self.begun = True
         if info.name == _BEFORE and self.begun:
             self.begun = False
+            lowered = self.quake(mod)
+            self.report = report(lowered, self.options)
             # The build's own copy of the module, so it may be changed in place.
-            for name, function in self.passes(mod).functions.items():
+            for name, function in self.densify(lowered).functions.items():
                 mod.update_func(name, function)
-            self.report = report(mod, self.options)
 
     def run_after_pass(self, mod: tvm.IRModule, info: tvm.transform.PassInfo) -> None:
         if info.name == _FUSED:

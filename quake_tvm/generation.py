@@ -49,7 +49,7 @@ RELAY = util.find_spec("tvm.relay") is not None
 if RELAY:
     from tvm import tir
 
-    # This TVM's vectorizer takes a reinterpretation of bits for an unknown call: one lane at a time.
+    # This TVM's vectorizer takes a reinterpretation of bits for an unknown call, lane by lane.
     tvm.ir.register_op_attr("tir.reinterpret", "TVectorizable", True)
 else:
     import tvm_ffi
