@@ -112,6 +112,14 @@ def dtype(expr: relay.Expr) -> str:
     return expr.checked_type.dtype
 
 
+def shape_text(expr: relay.Expr) -> str:
+    """The shape of a tensor for people: ``1x128x?``."""
+    extents = getattr(expr.checked_type, "shape", None)
+    if extents is None:
+        return "?"
+    return "x".join(str(getattr(n, "value", "?")) for n in extents) or "scalar"
+
+
 def functions(mod: tvm.IRModule) -> Iterator[tuple[tvm.ir.GlobalVar, relay.Function]]:
     """The module's Relay functions."""
     for name, function in mod.functions.items():

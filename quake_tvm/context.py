@@ -118,5 +118,5 @@ class PassContext(tvm.transform.PassContext):
         found, hidden = self._insert.report, self._kernels.lowered
         return replace(
             found,
-            sites=found.sites + [LoweredSite.of(site, "?", site["kernel"]) for site in hidden],
+            sites=found.sites + [LoweredSite.of(site, site["kernel"]) for site in hidden],
         )

@@ -10,7 +10,7 @@ from tvm import relay
 from .operators import OPERATORS
 from .options import Options
 from .passes.quake import find_sites
-from .passes.relay_graph import Graph, functions, op_name
+from .passes.relay_graph import Graph, functions, op_name, shape_text
 from .passes.relay_ops import attributes_of, operator_of
 from .report import ExactSite, Kernels, LoweredSite, Report
 
@@ -18,13 +18,6 @@ from .report import ExactSite, Kernels, LoweredSite, Report
 UNKNOWN = {"sinh", "cosh"}
 # FastMath's and the like: approximate already, by TVM.
 FAST = {"fast_exp": "exp", "fast_tanh": "tanh", "fast_erf": "erf", "nn.fast_softmax": "softmax"}
-
-
-def _shape(expr: relay.Expr) -> str:
-    extents = getattr(expr.checked_type, "shape", None)
-    if extents is None:
-        return "?"
-    return "x".join(str(getattr(n, "value", "?")) for n in extents) or "scalar"
 
 
 def report(lowered: tvm.IRModule, options: Options) -> Report:
@@ -44,14 +37,14 @@ def report(lowered: tvm.IRModule, options: Options) -> Report:
         for value in graph.values.values():
             operator, name = operator_of(value), op_name(value)
             if operator is not None:
-                sites.append(LoweredSite.of(_marks(value, operator), _shape(value.args[0])))
+                sites.append(LoweredSite.of(_marks(value, operator)))
             elif name in UNKNOWN or name in FAST:
                 reason = "no such operator here" if name in UNKNOWN else "TVM's own approximation"
                 x = value.args[0]
-                exact.append(ExactSite(name, _shape(x), x.checked_type.dtype, reason))
+                exact.append(ExactSite(name, shape_text(x), x.checked_type.dtype, reason))
         for site in find_sites(graph):
             x = site.args[0]
-            exact.append(ExactSite.of(site.operator, _shape(x), x.checked_type.dtype, options))
+            exact.append(ExactSite.of(site.operator, shape_text(x), x.checked_type.dtype, options))
     return Report(sites, exact)
 
 
@@ -62,6 +55,7 @@ def _marks(call: relay.Call, operator: str) -> dict[str, str]:
         "method": attributes["method"],
         "special_values": "ieee" if attributes["ieee"] else "finite",
         "source": attributes["source"],
+        "shape": attributes["shape"],
     }
 
 

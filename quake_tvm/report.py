@@ -33,13 +33,16 @@ class LoweredSite:
 
     @staticmethod
     def of(
-        site: Mapping[str, Any], shape: str, kernel: str = "", schedule: str = ""
+        site: Mapping[str, Any], kernel: str = "", schedule: str = "", shape: str = "?"
     ) -> "LoweredSite":
-        """From the marks of a lowering: operator, method, special_values, source."""
+        """From the marks of a lowering: operator, method, special_values, source.
+
+        And ``shape``, which kernels that were lowered as such do not know.
+        """
         proven = bound(site["operator"], site["method"])
         return LoweredSite(
             site["operator"],
-            shape,
+            site.get("shape", shape),
             site["method"],
             site["special_values"],
             proven.relative,

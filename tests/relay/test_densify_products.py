@@ -49,9 +49,7 @@ CASES = {
     ),
     "one product behind another": (
         lambda x: product(product(x), WEIGHTS.transpose(0, 2, 1).copy()),
-        lambda x: relay.reshape(
-            relay.nn.dense(dense(x), relay.const(WEIGHTS[0])), (1, 4, 8)
-        ),
+        lambda x: relay.reshape(relay.nn.dense(dense(x), relay.const(WEIGHTS[0])), (1, 4, 8)),
     ),
     "a reshape that mixes columns stays before what follows": (
         lambda x: relay.exp(relay.reshape(product(x), (8, 3))),
