@@ -47,8 +47,16 @@ app = typer.Typer(
 
 @app.callback()
 def _check(context: typer.Context) -> None:
-    if context.invoked_subcommand != "doctor":  # which tells what is wrong by itself
-        from . import generation  # noqa: F401  refuses a missing or broken TVM
+    command = context.invoked_subcommand
+    if command == "doctor":  # which tells what is wrong by itself
+        return
+    from . import generation  # refuses a missing or broken TVM
+
+    if generation.RELAY and command in ("compile", "run", "accuracy"):
+        raise QuakeError(
+            f"{command} needs the TVM that has Relax: {generation.RELAX_INSTALL}; "
+            "with this one build in Python, with quake_tvm.PassContext around relay.build"
+        )
 
 
 @app.command()
@@ -253,7 +261,7 @@ def accuracy(
 @app.command()
 def targets(as_json: AsJson = False) -> None:
     """List the targets that have a name."""
-    from .named_targets import describe, lanes, target
+    from .named_targets import config, describe, lanes, target
     from .named_targets import targets as names
 
     rows = [
@@ -261,7 +269,7 @@ def targets(as_json: AsJson = False) -> None:
             "name": name,
             "description": describe(name),
             "lanes": lanes(target(name)),
-            "target": json.loads(str(target(name))),
+            "target": config(name),
         }
         for name in names()
     ]

@@ -27,7 +27,9 @@ def _version(package: str) -> str:
 def examine() -> list[Check]:
     """Versions, the CPU as LLVM sees it, a linker, and one kernel measured against its bound."""
     checks = [Check("python", None, f"{platform.python_version()} on {platform.platform()}")]
-    for package in ("quake-tvm", "apache-tvm", "apache-tvm-ffi", "numpy", "onnx"):
+    relay = _version("hhb-tvm") != "not installed"
+    tvm = ["hhb-tvm"] if relay else ["apache-tvm", "apache-tvm-ffi"]
+    for package in ("quake-tvm", *tvm, "numpy", "onnx"):
         found = _version(package)
         checks.append(Check(package, found != "not installed", found))
     checks += [

@@ -46,6 +46,14 @@ def describe(name: str) -> str:
     return "this machine" if name == "native" else TARGETS[name].description
 
 
+def config(name: str) -> dict[str, object]:
+    """A named target as the dictionary TVM takes. Raises QuakeError for a name that is none."""
+    if name not in targets():
+        raise QuakeError(f"unknown target {name!r}; choose from: {', '.join(targets())}")
+    own = native_machine() if name == "native" else TARGETS[name].config
+    return {"kind": "llvm", "num-cores": os.cpu_count() or 1, **own}
+
+
 def target(name: "str | dict | tvm.target.Target" = "native") -> tvm.target.Target:
     """A TVM target.
 
@@ -72,12 +80,7 @@ def target(name: "str | dict | tvm.target.Target" = "native") -> tvm.target.Targ
         except Exception as error:
             reason = str(error).strip().splitlines()[-1]
             raise QuakeError(f"TVM refuses this target: {reason}") from None
-    cores = {"num-cores": os.cpu_count() or 1}
-    if name == "native":
-        return tvm.target.Target({"kind": "llvm", **native_machine(), **cores})
-    if name not in TARGETS:
-        raise QuakeError(f"unknown target {name!r}; choose from: {', '.join(targets())}")
-    return tvm.target.Target({"kind": "llvm", **cores, **TARGETS[name].config})
+    return tvm.target.Target(config(name))
 
 
 # Features by what their registers hold of float32, widest first.
