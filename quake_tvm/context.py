@@ -18,6 +18,7 @@ from .options import Options
 from .passes.densify_products import DensifyProducts
 from .passes.lower_kernels import LowerKernels
 from .passes.quake import QuAKE
+from .passes.turn_convolutions import TurnConvolutions
 from .relay_report import kernels_of, report
 from .report import LoweredSite, Report
 
@@ -31,9 +32,9 @@ class _Insert(PassInstrument):
     def __init__(self, **options: Any) -> None:
         super().__init__()
         self.options = Options.parse(**options)
-        # In sequences of one, which ask the context whether it wants them.
+        # In sequences, which ask the context whether it wants them.
         self.quake = tvm.transform.Sequential([QuAKE(**options)])
-        self.densify = tvm.transform.Sequential([DensifyProducts()])
+        self.shape = tvm.transform.Sequential([DensifyProducts(), TurnConvolutions()])
         self.begun = False
         self.report = Report()
 
@@ -45,7 +46,7 @@ class _Insert(PassInstrument):
             lowered = self.quake(mod)
             self.report = report(lowered, self.options)
             # The build's own copy of the module, so it may be changed in place.
-            for name, function in self.densify(lowered).functions.items():
+            for name, function in self.shape(lowered).functions.items():
                 mod.update_func(name, function)
 
     def run_after_pass(self, mod: tvm.IRModule, info: tvm.transform.PassInfo) -> None:
