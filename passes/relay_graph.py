@@ -30,6 +30,9 @@ class Graph(graph.Graph):
     def __init__(self, function: relay.Function) -> None:
         super().__init__()
         self._shapes: dict[relay.Expr, Shape | None] = {}
+        # What recognisers ask for again and again, each time through ctypes.
+        self._kinds: dict[relay.Expr, str] = {}
+        self._scalars: dict[relay.Expr, float | None] = {}
         order = _visited(function.body)
         lets = {e.var: e.value for e in order if isinstance(e, relay.Let)}
         # What computes something is known by its variable; a renaming is no computation.
@@ -49,7 +52,15 @@ class Graph(graph.Graph):
 
     def kind(self, expr: relay.Expr) -> str:
         """The operator's name."""
-        return op_name(expr)
+        if expr not in self._kinds:
+            self._kinds[expr] = op_name(expr)
+        return self._kinds[expr]
+
+    def scalar(self, expr: relay.Expr) -> float | None:
+        """From the function's constants."""
+        if expr not in self._scalars:
+            self._scalars[expr] = super().scalar(expr)
+        return self._scalars[expr]
 
     def shape(self, expr: relay.Expr) -> Shape | None:
         """Numbers; of unknown extents, the same symbol where they are known to be the same."""
