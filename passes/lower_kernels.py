@@ -47,7 +47,7 @@ class LowerKernels:
         return [(1, lower)]
 
     def _lower(self, function: tir.PrimFunc) -> tir.PrimFunc:
-        name = str(function.attrs["global_symbol"]) if function.attrs else ""
+        name = str(dict(function.attrs or {}).get("global_symbol", ""))
         if _NAMED_AFTER.search(name) or len(name) >= _CUT:
             return function
         lowered = lower_tir.lower_function(function, self.options)

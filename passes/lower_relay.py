@@ -70,10 +70,10 @@ def _axis_last(mod: tvm.IRModule) -> tvm.IRModule:
     def find(graph: Graph) -> list[Site]:
         found = []
         for key, call in graph.values.items():
-            operator, x = operator_of(call), call.args[0] if call.args else None
+            operator = operator_of(call)
             if operator is None or OPERATORS[operator].elementwise:
                 continue
-            attributes = attributes_of(call)
+            x, attributes = call.args[0], attributes_of(call)
             if attributes["axis"] != len(graph.shape(x)) - 1:
                 found.append(Site(key, operator, (x,), "", frozenset([key]), attributes))
         return found

@@ -8,7 +8,16 @@ import json
 import tvm
 
 from quake_tvm.approximation import LADDER
-from quake_tvm.generation import PREFIX, Call, dtype_of, replace_calls, tir, updated, visit_calls
+from quake_tvm.generation import (
+    PREFIX,
+    Call,
+    Expr,
+    dtype_of,
+    replace_calls,
+    tir,
+    updated,
+    visit_calls,
+)
 from quake_tvm.operators import OPERATORS
 from quake_tvm.options import Options
 
@@ -50,7 +59,7 @@ def lower_function(function: tir.PrimFunc, options: Options) -> tir.PrimFunc:
     if not methods:
         return function
 
-    def replace(call: Call) -> tir.Expr:
+    def replace(call: Call) -> Expr:
         name = _intrinsic(call)
         if name not in methods or dtype_of(call) != "float32":
             return call

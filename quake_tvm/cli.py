@@ -200,8 +200,9 @@ def accuracy(
     as_json: AsJson = False,
 ) -> None:
     """Measure compiled kernels against the exact formulas and their proven bounds."""
-    from .accuracy import EVERY, as_bound, sweep
+    from .accuracy import as_bound, sweep
     from .approximation import METHODS
+    from .inputs import EVERY
     from .named_targets import target as resolve
     from .operators import OPERATORS, bound, operator, update_bounds
 

@@ -41,6 +41,8 @@ def constant(value: float) -> Expr:
 
 def let(value: Expr, body: Callable[[Expr], Expr]) -> Expr:
     """Name ``value`` once and use it as often as ``body`` likes."""
+    if isinstance(value, tir.Var):  # Relay's TVM fails over a name for a name
+        return body(value)
     name = tir.Var("t", "float32")
     return tir.Let(name, value, body(name))
 

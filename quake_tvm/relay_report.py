@@ -10,7 +10,7 @@ from tvm import relay
 from .operators import OPERATORS
 from .options import Options
 from .passes.quake import find_sites
-from .passes.relay_graph import Graph, functions, op_name, shape_text
+from .passes.relay_graph import Graph, functions, has_mark, op_name, shape_text
 from .passes.relay_ops import attributes_of, operator_of
 from .report import ExactSite, Kernels, LoweredSite, Report
 
@@ -60,7 +60,7 @@ def _marks(call: relay.Call, operator: str) -> dict[str, str]:
 
 
 def kernels_of(fused: tvm.IRModule) -> Kernels:
-    """The kernel of each lowered site after operator fusion, by operator and source.
+    """The kernels of lowered sites after operator fusion, by operator and source.
 
     Kernels are called what TVM will call them; the rule is what schedules them: that of the
     operator they are fused behind.
@@ -70,7 +70,7 @@ def kernels_of(fused: tvm.IRModule) -> Kernels:
         nodes: list[relay.Expr] = []
         relay.analysis.post_order_visit(function, nodes.append)
         for node in nodes:
-            if isinstance(node, relay.Function) and node.attrs and "Primitive" in node.attrs:
+            if has_mark(node, "Primitive"):
                 _read_kernel(node, found)
     return found
 
@@ -79,11 +79,14 @@ def _read_kernel(kernel: relay.Function, found: Kernels) -> None:
     calls: list[relay.Call] = []
     relay.analysis.post_order_visit(kernel.body, lambda e: calls.append(e) if op_name(e) else None)
     name = "_".join(["fused", *(op_name(call).replace(".", "_") for call in calls)])
-    injective = relay.op.OpPattern.INJECTIVE
-    anchors = [op_name(c) for c in calls if c.op.get_attr("TOpPattern") > injective]
+    anchors = [
+        op_name(c)
+        for c in calls
+        if (c.op.get_attr("TOpPattern") or 0) > relay.op.OpPattern.INJECTIVE
+    ]
     for call in calls:
         operator = operator_of(call)
         if operator is not None:
             rows = not OPERATORS[operator].elementwise
             rule = "rows" if rows else anchors[0] if anchors else "injective"
-            found.setdefault((operator, attributes_of(call)["source"]), (name, rule))
+            found.setdefault((operator, attributes_of(call)["source"]), []).append((name, rule))

@@ -71,8 +71,8 @@ class ExactSite:
         return ExactSite(operator, shape, dtype, reason)
 
 
-# (operator, source) of a site to its kernel and what scheduled it.
-Kernels = dict[tuple[str, str], tuple[str, str]]
+# (operator, source) of sites to the kernel of each, in order, and what scheduled it.
+Kernels = dict[tuple[str, str], list[tuple[str, str]]]
 
 
 @dataclass(frozen=True)
@@ -92,10 +92,15 @@ class Report:
     kernels: dict[str, str] = field(default_factory=dict)
 
     def with_kernels(self, kernels: Kernels) -> "Report":
-        """The report with the sites' kernels known."""
+        """The report with the sites' kernels known.
+
+        Equal sites that TVM has merged into one share the last kernel of their kind.
+        """
+        left = {key: list(found) for key, found in kernels.items()}
         sites = []
         for site in self.sites:
-            kernel, rule = kernels.get((site.operator, site.source), ("", ""))
+            of_kind = left.get((site.operator, site.source), [("", "")])
+            kernel, rule = of_kind.pop(0) if len(of_kind) > 1 else of_kind[0]
             sites.append(replace(site, kernel=kernel, schedule=rule))
         return replace(self, sites=sites)
 

@@ -19,7 +19,7 @@ from quake_tvm.generation import RELAY
 from quake_tvm.onnx_file import with_shapes
 from quake_tvm.report import Report
 
-GOLDEN = Path(__file__).parent / "golden_reports"
+GOLDEN = Path(__file__).parent / "golden_models"
 TOKENS = {"input_ids": (1, 128), "attention_mask": (1, 128)}
 Outputs = list[np.ndarray]
 MODELS: dict[str, tuple[Callable[[], Path], dict[str, tuple[int, ...]]]] = {
