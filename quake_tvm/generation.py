@@ -48,6 +48,11 @@ RELAY = util.find_spec("tvm.relay") is not None
 
 if RELAY:
     from tvm import tir
+
+    # TVM 0.16 takes vectors apart for a reinterpret; LLVM puts them together again, but not on
+    # 32-bit ARM.
+    if tvm.ir.Op.get("tir.reinterpret").get_attr("TVectorizable") is None:
+        tvm.ir.register_op_attr("tir.reinterpret", "TVectorizable", True)
 else:
     import tvm_ffi
     from tvm import tirx as tir
