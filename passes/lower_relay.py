@@ -19,7 +19,7 @@ from quake_tvm import compute, tensor_rows, tensor_rows_schedule
 from quake_tvm.operators import OPERATORS
 from quake_tvm.options import Options
 
-from . import count_flops
+from . import tunable_kernels
 from .graph import Site
 from .relay_graph import Graph, rewrite
 from .relay_ops import PREFIX, attributes_of, operator_of, read
@@ -52,7 +52,9 @@ def _for_tuner(x: te.Tensor) -> bool:
     return asked and all(isinstance(n, tir.IntImm) for n in x.shape)
 
 
-def _schedule_rows(_: tvm.ir.Attrs, outs: list[te.Tensor], target: tvm.target.Target) -> te.Schedule:
+def _schedule_rows(
+    _: tvm.ir.Attrs, outs: list[te.Tensor], target: tvm.target.Target
+) -> te.Schedule:
     if isinstance(outs[0].op, te.ExternOp):  # written out: nothing is left to schedule
         return te.create_schedule(outs[0].op)
     return tensor_rows_schedule.schedule(outs, target)
@@ -76,7 +78,7 @@ for _name in OPERATORS:
     if tvm.ir.Op.get(PREFIX + _name).get_attr("FTVMStrategy") is None:
         registry.register_strategy(PREFIX + _name, _strategy(_name))
 
-count_flops.install()
+tunable_kernels.install()
 
 
 def _axis_last(mod: tvm.IRModule) -> tvm.IRModule:
