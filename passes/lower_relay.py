@@ -6,7 +6,6 @@ as on Relax; a tuner, which can schedule only what it sees, gets them as tensor 
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import tvm
 from tvm import relay, te, tir
