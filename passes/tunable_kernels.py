@@ -2,8 +2,8 @@
 
 It counts a kernel's operations before it tunes, and its counter knows no ``let``: so the kernel
 brings the number. And it inlines a producer into every reader, which binds the same name to two
-values, and no such candidate compiles: so a formula whose results are read more than once begins
-with a ``let`` statement, which inlining leaves alone. Nor are they computed more than once then.
+values, and no such candidate compiles: so a block whose results are read more than once is kept
+from its rules. Nor are they computed more than once then.
 
 Stands behind TVM's own function that makes kernels for tuners, since extraction and building must
 ask the same. Knows no operator.
@@ -18,6 +18,8 @@ from tvm import te, tir
 _CONVERTER = "relay.backend.tir_converter.default"
 # TVM's own name for a number that it need not find out.
 _COUNT = "estimated_flops"
+# TVM's own mark of a block that no rule may touch.
+_AS_IT_IS = {"schedule_rule": "None"}
 
 
 def tunable(kernel: tir.PrimFunc) -> tir.PrimFunc:
@@ -48,15 +50,23 @@ def _protected(body: tir.Stmt) -> tir.Stmt:
             for load in _loads(store.value):
                 uses[load.buffer] += max(1, _size(store.buffer) // _size(load.buffer))
 
-    def begin_with_let(store: tir.BufferStore) -> tir.Stmt:
-        formula = store.value
-        if not (isinstance(formula, tir.Let) and uses[store.buffer] > 1):
-            return store
-        rest = tir.BufferStore(store.buffer, formula.body, store.indices)
-        return tir.LetStmt(formula.var, formula.value, rest)
+    def protect(block: tir.Block) -> tir.Block:
+        store = block.body
+        if not (isinstance(store, tir.BufferStore) and isinstance(store.value, tir.Let)):
+            return block
+        if uses[store.buffer] <= 1:
+            return block
+        return tir.Block(
+            block.iter_vars,
+            block.reads,
+            block.writes,
+            block.name_hint,
+            store,
+            annotations={**block.annotations, **_AS_IT_IS},
+        )
 
     tir.stmt_functor.post_order_visit(body, see)
-    return tir.stmt_functor.ir_transform(body, None, begin_with_let, ["tir.BufferStore"])
+    return tir.stmt_functor.ir_transform(body, None, protect, ["tir.Block"])
 
 
 def _loads(value: tir.PrimExpr) -> list[tir.BufferLoad]:
