@@ -8,14 +8,17 @@ as on Relax; a tuner, which can schedule only what it sees, gets them as tensor 
 from collections.abc import Callable
 
 import tvm
-from tvm import relay, te
+from tvm import relay, te, tir
+from tvm.auto_scheduler import is_auto_scheduler_enabled
+from tvm.meta_schedule import is_meta_schedule_enabled
 from tvm.relay.op import op as registry
 from tvm.relay.op.strategy.generic import schedule_injective
 
-from quake_tvm import compute
+from quake_tvm import compute, tensor_rows, tensor_rows_schedule
 from quake_tvm.operators import OPERATORS
 from quake_tvm.options import Options
 
+from . import tunable_kernels
 from .graph import Site
 from .relay_graph import Graph, rewrite
 from .relay_ops import PREFIX, attributes_of, operator_of, read
@@ -36,17 +39,28 @@ def _compute(operator: str) -> Compute:
             return [compute.elementwise(inputs[0], operator, method, ieee, **options)]
         if "keepdims" in attributes:
             options["keepdims"] = bool(attributes["keepdims"])
-        return [getattr(compute, operator)(*inputs, method=method, ieee=ieee, **options)]
+        form = tensor_rows if _for_tuner(inputs[0]) else compute
+        return [getattr(form, operator)(*inputs, method=method, ieee=ieee, **options)]
 
     return computed
 
 
-def _as_written(_: tvm.ir.Attrs, outs: list[te.Tensor], __: tvm.target.Target) -> te.Schedule:
-    return te.create_schedule([out.op for out in outs])
+def _for_tuner(x: te.Tensor) -> bool:
+    """Whether a tuner is asked for a schedule. None takes a shape that only the run knows."""
+    asked = is_meta_schedule_enabled() or is_auto_scheduler_enabled()
+    return asked and all(isinstance(n, tir.IntImm) for n in x.shape)
+
+
+def _schedule_rows(
+    _: tvm.ir.Attrs, outs: list[te.Tensor], target: tvm.target.Target
+) -> te.Schedule:
+    if isinstance(outs[0].op, te.ExternOp):  # written out: nothing is left to schedule
+        return te.create_schedule(outs[0].op)
+    return tensor_rows_schedule.schedule(outs, target)
 
 
 def _strategy(operator: str) -> tvm.target.GenericFunc:
-    schedule = schedule_injective if OPERATORS[operator].elementwise else _as_written
+    schedule = schedule_injective if OPERATORS[operator].elementwise else _schedule_rows
 
     @tvm.target.override_native_generic_func(f"quake_{operator}_strategy")
     def strategy(
@@ -62,6 +76,8 @@ def _strategy(operator: str) -> tvm.target.GenericFunc:
 for _name in OPERATORS:
     if tvm.ir.Op.get(PREFIX + _name).get_attr("FTVMStrategy") is None:
         registry.register_strategy(PREFIX + _name, _strategy(_name))
+
+tunable_kernels.install()
 
 
 def _axis_last(mod: tvm.IRModule) -> tvm.IRModule:

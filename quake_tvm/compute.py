@@ -196,13 +196,15 @@ def log_softmax(x: te.Tensor, *, method: str, ieee: bool = True) -> te.Tensor:
     return over_rows([x], x.shape, program, "quake_log_softmax")
 
 
+def finite(t: Expr) -> Expr:
+    """t, or 0 if it is infinite: what may be subtracted from infinities."""
+    at_infinity = tir.any(t == constant(math.inf), t == constant(-math.inf))
+    return tir.Select(at_infinity, constant(0), t)
+
+
 def logsumexp(x: te.Tensor, *, method: str, ieee: bool = True, keepdims: bool = False) -> te.Tensor:
     """log(sum(exp(x))) along the last axis; -inf for a row of -inf, +inf where there is one."""
     *outer, length = x.shape
-
-    def finite(t: Expr) -> Expr:
-        at_infinity = tir.any(t == constant(math.inf), t == constant(-math.inf))
-        return tir.Select(at_infinity, constant(0), t)
 
     def program(
         r: Row, at: tuple[Expr, ...], inputs: list[tir.Buffer], out: tir.Buffer
