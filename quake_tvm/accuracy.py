@@ -16,22 +16,7 @@ from .approximation import METHODS
 from .generation import Expr, tir
 from .inputs import FLT_MAX, SMALLEST_NORMAL, bit_patterns, special_inputs
 from .operators import OPERATORS, Bound, bound
-from .schedules import schedule
-
-
-def _build(
-    inputs: list[te.Tensor], output: te.Tensor, target: tvm.target.Target
-) -> Callable[..., np.ndarray]:
-    """A compiled, scheduled kernel over one-dimensional arrays of any length."""
-    function = te.create_prim_func([*inputs, output])
-    built = tvm.compile(schedule(function, target), target=target)["main"]
-
-    def run(*values: np.ndarray) -> np.ndarray:
-        result = tvm.runtime.empty(values[0].shape, output.dtype)
-        built(*(tvm.runtime.tensor(np.ascontiguousarray(v)) for v in values), result)
-        return result.numpy()
-
-    return run
+from .standalone import build
 
 
 def kernel(
@@ -39,7 +24,7 @@ def kernel(
 ) -> Callable[[np.ndarray], np.ndarray]:
     """The compiled, scheduled kernel of an element-wise operator, for one-dimensional arrays."""
     x = te.placeholder((te.var("n", dtype="int64"),), name="x")
-    return _build([x], compute.elementwise(x, operator, method, ieee, **parameters), target)
+    return build([x], compute.elementwise(x, operator, method, ieee, **parameters), target)
 
 
 def exact(
@@ -53,7 +38,7 @@ def exact(
     def value(i: Expr) -> Expr:
         return row.reference(reference.LIBM, x[i].astype("float64"), **values)
 
-    return _build([x], te.compute(x.shape, value, name="reference"), target)
+    return build([x], te.compute(x.shape, value, name="reference"), target)
 
 
 def error(target: tvm.target.Target, absolute: float) -> Callable[..., np.ndarray]:
@@ -78,7 +63,7 @@ def error(target: tvm.target.Target, absolute: float) -> Callable[..., np.ndarra
         inside = tir.Select(overflow, f64(0), relative)
         return tir.Select(size <= f64(FLT_MAX), inside, f64(0)).astype("float32")
 
-    return _build([q, y], te.compute((n,), value, name="error"), target)
+    return build([q, y], te.compute((n,), value, name="error"), target)
 
 
 @dataclass
