@@ -29,6 +29,7 @@ def elementwise(
         x.shape,
         lambda *i: row.expression(x(*i), LADDER[method], ieee, **values),
         name=f"quake_{operator}",
+        tag="elemwise",  # by which Relay's schedules know what they may inline
     )
 
 
@@ -212,7 +213,7 @@ def logsumexp(x: te.Tensor, *, method: str, ieee: bool = True, keepdims: bool = 
         sums, total = rows.total(
             r, lambda i: exponential.exp(x[(*at, i)] - center, LADDER[method], ieee)
         )
-        where = [*at, 0] if keepdims else list(at) or [0]
+        where = [*at, 0] if keepdims else [*at]
         result = tir.BufferStore(out, center + exponential.log(total), where)
         return [*steps, *keep, *sums, result]
 

@@ -1,4 +1,4 @@
-"""The whole pass over Relay: what it writes, what its options leave alone, and every kind of module."""
+"""The whole pass over Relay: what it writes, what options leave alone, every kind of module."""
 
 import numpy as np
 import pytest
