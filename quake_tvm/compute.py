@@ -29,7 +29,7 @@ def elementwise(
         x.shape,
         lambda *i: row.expression(x(*i), LADDER[method], ieee, **values),
         name=f"quake_{operator}",
-        tag="elemwise",  # what TVM's own schedules of products and convolutions look for
+        tag="elemwise",  # by which Relay's schedules know what they may inline
     )
 
 
@@ -215,7 +215,7 @@ def logsumexp(x: te.Tensor, *, method: str, ieee: bool = True, keepdims: bool = 
         sums, total = rows.total(
             r, lambda i: exponential.exp(x[(*at, i)] - center, LADDER[method], ieee)
         )
-        where = [*at, 0] if keepdims else list(at) or [0]
+        where = [*at, 0] if keepdims else [*at]
         result = tir.BufferStore(out, center + exponential.log(total), where)
         return [*steps, *keep, *sums, result]
 
