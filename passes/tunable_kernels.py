@@ -48,7 +48,7 @@ def _protected(body: tir.Stmt) -> tir.Stmt:
     def see(store: tvm.Object) -> None:
         if isinstance(store, tir.BufferStore):
             for load in _loads(store.value):
-                uses[load.buffer] += max(1, _size(store.buffer) // _size(load.buffer))
+                uses[load.buffer] += max(1, _size(store.buffer) // max(1, _size(load.buffer)))
 
     def protect(block: tir.Block) -> tir.Block:
         store = block.body

@@ -30,15 +30,16 @@ def schedule(outs: list[te.Tensor], target: tvm.target.Target) -> te.Schedule:
     sums = [stage for stage in stages if stage.op.reduce_axis]
     rank = len(sums[0].shape)
     row = s[out].fuse(*out.op.axis[:rank])
-    if math.prod(int(n) for n in sums[0].op.input_tensors[0].shape) >= PARALLEL_ELEMENTS:
+    length = sums[0].op.reduce_axis[0].dom.extent
+    if math.prod(map(int, sums[0].shape)) * int(length) >= PARALLEL_ELEMENTS:
         s[out].parallel(row)
     for stage in stages[:-1]:
         s[stage].compute_at(s[out], row)
     if target.kind.name != "llvm":
         return s
     for stage in stages:
-        *_, length = stage.shape or [1]
-        if len(stage.shape) > rank and length % LANES == 0 and stage.op.name != PADDED:
+        along = len(stage.shape) > rank and stage.shape[-1] % LANES == 0
+        if along and stage.op.name != PADDED:
             s[stage].vectorize(s[stage].split(stage.op.axis[-1], LANES)[1])
     for stage in sums:
         for lanes in (LANES, 4):

@@ -100,6 +100,14 @@ def test_scale_and_mask(mask, length):
     assert_within("softmax", "quake4", run("softmax", "quake4", x, scale=0.125), wanted, length)
 
 
+@pytest.mark.parametrize("operator", NAMES)
+def test_leading_rows_do_not_matter(operator):
+    x = np.random.default_rng(5).normal(size=(6, 37)).astype(np.float32)
+    whole = run(operator, "quake2", x)
+    for index, row in enumerate(x):
+        np.testing.assert_array_equal(whole[index], run(operator, "quake2", row))
+
+
 def test_keepdims():
     x = np.random.default_rng(3).normal(size=(3, 20)).astype(np.float32)
     kept = run("logsumexp", "quake2", x, keepdims=True)

@@ -118,6 +118,14 @@ def test_meta_schedule_records_fit_the_context(database):
     assert {site.kernel for site in quake.report.sites} == KERNELS
 
 
+@pytest.mark.parametrize("shape", [(0, 5), (3, 0)])
+def test_nothing_to_do_is_no_trouble(shape):
+    mod = quake_tvm.QuAKE(method=METHOD)(module(relay.nn.softmax, shape))
+    assert [task.task_name for task in meta_schedule_tasks(mod)] == ["fused_quake_softmax"]
+    with ms.database.MemoryDatabase(), context("meta_schedule"):
+        relay.build(mod, TARGET)
+
+
 def test_a_tuner_opens_its_own_context():
     with quake_tvm.PassContext(opt_level=3, method=METHOD):
         tasks = meta_schedule_tasks(unlowered())
