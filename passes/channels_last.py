@@ -8,8 +8,8 @@ the transposes outwards until they cancel or meet what cares about the order.
 import tvm
 from tvm import relax
 
-from .relax_graph import functions, op_name
 from .legalize import legalize
+from .relax_graph import functions, op_name
 
 LAYOUTS = {
     "relax.nn.conv1d": ["NWC", "OWI"],

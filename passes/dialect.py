@@ -8,11 +8,11 @@ from quake_tvm.generation import RELAY
 
 if RELAY:
     from .lower_relay import lower
-    from .relay_graph import Graph, dtype, functions, rewrite
+    from .relay_graph import Graph, dtype, functions, rewrite, shape_text
     from .relay_ops import attributes_of, call, operator_of
 else:
     from .lower_relax import lower
-    from .relax_graph import Graph, dtype, functions, rewrite
+    from .relax_graph import Graph, dtype, functions, rewrite, shape_text
     from .relax_ops import attributes_of, call, operator_of
 
 __all__ = [
@@ -24,4 +24,5 @@ __all__ = [
     "lower",
     "operator_of",
     "rewrite",
+    "shape_text",
 ]

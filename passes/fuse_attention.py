@@ -128,6 +128,7 @@ def _site(graph: Graph, var: relax.Var, tiles: Tiles) -> Site | None:
         "method": str(options["method"]),
         "ieee": bool(options["ieee"]),
         "source": str(options["source"]),
+        "shape": str(options["shape"]),
         "scale": scale,
         "axes": axes,
         "tiles": numbers,

@@ -23,6 +23,7 @@ def _legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
         "method": method,
         "special_values": "ieee" if ieee else "finite",
         "source": str(attributes["source"]),
+        "shape": str(attributes["shape"]),
         "scale": scale,
     }
     function = partial(

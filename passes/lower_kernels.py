@@ -17,7 +17,7 @@ from . import lower_tir
 from .fit_vectors import fit
 
 # TVM names a kernel after its operators. These the graph passes have decided about.
-_DECIDED = "exp|tanh|sigmoid|erf|nn_softmax|nn_log_softmax|fast_exp|fast_tanh|fast_erf|nn_fast_softmax"
+_DECIDED = "(fast_)?(exp|tanh|erf)|sigmoid|nn_(fast_|log_)?softmax"
 _NAMED_AFTER = re.compile(rf"_({_DECIDED})(_|$)")
 # A name this long was cut by TVM: it does not tell all operators any more.
 _CUT = 80
@@ -55,7 +55,7 @@ class LowerKernels:
         return [(1, lower), (1, fitted)]
 
     def _lower(self, function: tir.PrimFunc) -> tir.PrimFunc:
-        name = str(function.attrs["global_symbol"]) if function.attrs else ""
+        name = str(dict(function.attrs or {}).get("global_symbol", ""))
         if _NAMED_AFTER.search(name) or len(name) >= _CUT:
             return function
         lowered = lower_tir.lower_function(function, self.options)

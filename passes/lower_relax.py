@@ -27,7 +27,7 @@ HIDING = {
     "relax.nn.cross_entropy_with_logits",
     "relax.log_add_exp",
 }
-_NOT_COMPUTE = ("axis", "keepdims", "method", "ieee", "source")
+_NOT_COMPUTE = ("axis", "keepdims", "method", "ieee", "source", "shape")
 
 
 def _legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
@@ -44,6 +44,7 @@ def _legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
                 "method": method,
                 "special_values": "ieee" if ieee else "finite",
                 "source": str(attributes["source"]),
+                "shape": str(attributes["shape"]),
                 **options,
             }
         ]

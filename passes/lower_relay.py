@@ -6,26 +6,26 @@ as on Relax; a tuner, which can schedule only what it sees, gets them as tensor 
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import tvm
-from tvm import relay, te
+from tvm import relay, te, tir
+from tvm.auto_scheduler import is_auto_scheduler_enabled
 from tvm.meta_schedule import is_meta_schedule_enabled
 from tvm.relay.op import op as registry
 from tvm.relay.op.strategy.generic import schedule_injective
 
-from quake_tvm import compute
+from quake_tvm import compute, tensor_rows, tensor_rows_schedule
 from quake_tvm.operators import OPERATORS
 from quake_tvm.options import Options
 
-from . import lower_c  # noqa: F401 (stands before TVM's code generators)
+from . import lower_c, tunable_kernels  # noqa: F401 (lower_c stands before code generators)
 from .fit_vectors import fit_tensor, for_c
 from .graph import Site
 from .relay_graph import Graph, rewrite
 from .relay_ops import PREFIX, attributes_of, operator_of, read
 from .relay_ops import call as quake_call
 
-_NOT_COMPUTE = ("axis", "keepdims", "method", "ieee", "source")
+_NOT_COMPUTE = ("axis", "keepdims", "method", "ieee", "source", "shape")
 Compute = Callable[[tvm.ir.Attrs, list[te.Tensor], relay.Type], list[te.Tensor]]
 
 
@@ -41,28 +41,40 @@ def _compute(operator: str, target: tvm.target.Target) -> Compute:
             return [fit_tensor(tensor, target)]
         if "keepdims" in attributes:
             options["keepdims"] = bool(attributes["keepdims"])
-        rows = getattr(compute, operator)(*inputs, method=method, ieee=ieee, **options)
-        return [fit_tensor(rows, target)]
+        options |= {"method": method, "ieee": ieee}
+        if _for_tuner(inputs[0]):
+            return [getattr(tensor_rows, operator)(*inputs, **options)]
+        return [fit_tensor(getattr(compute, operator)(*inputs, **options), target)]
 
     return computed
 
 
-def _as_written(_: tvm.ir.Attrs, outs: list[te.Tensor], __: tvm.target.Target) -> te.Schedule:
-    return te.create_schedule([out.op for out in outs])
+def _for_tuner(x: te.Tensor) -> bool:
+    """Whether a tuner is asked for a schedule. None takes a shape that only the run knows."""
+    asked = is_meta_schedule_enabled() or is_auto_scheduler_enabled()
+    return asked and all(isinstance(n, tir.IntImm) for n in x.shape)
 
 
-def _element_wise(
+def _schedule_rows(
+    _: tvm.ir.Attrs, outs: list[te.Tensor], target: tvm.target.Target
+) -> te.Schedule:
+    if isinstance(outs[0].op, te.ExternOp):  # written out: nothing is left to schedule
+        return te.create_schedule(outs[0].op)
+    return tensor_rows_schedule.schedule(outs, target)
+
+
+def _schedule_element_wise(
     attrs: tvm.ir.Attrs, outs: list[te.Tensor], target: tvm.target.Target
 ) -> te.Schedule:
     if not for_c(target):
         return schedule_injective(attrs, outs, target)
-    schedule = _as_written(attrs, outs, target)
+    schedule = te.create_schedule([out.op for out in outs])
     te.schedule.AutoInlineInjective(schedule)
     return schedule
 
 
 def _strategy(operator: str) -> tvm.target.GenericFunc:
-    schedule = _element_wise if OPERATORS[operator].elementwise else _as_written
+    schedule = _schedule_element_wise if OPERATORS[operator].elementwise else _schedule_rows
 
     @tvm.target.override_native_generic_func(f"quake_{operator}_strategy")
     def strategy(
@@ -79,6 +91,8 @@ for _name in OPERATORS:
     if tvm.ir.Op.get(PREFIX + _name).get_attr("FTVMStrategy") is None:
         registry.register_strategy(PREFIX + _name, _strategy(_name))
 
+tunable_kernels.install()
+
 
 def _axis_last(mod: tvm.IRModule) -> tvm.IRModule:
     """Operators over rows are computed along the last axis: bring theirs there, and back."""
@@ -86,10 +100,10 @@ def _axis_last(mod: tvm.IRModule) -> tvm.IRModule:
     def find(graph: Graph) -> list[Site]:
         found = []
         for key, call in graph.values.items():
-            operator, x = operator_of(call), call.args[0] if call.args else None
+            operator = operator_of(call)
             if operator is None or OPERATORS[operator].elementwise:
                 continue
-            attributes = attributes_of(call)
+            x, attributes = call.args[0], attributes_of(call)
             if attributes["axis"] != len(graph.shape(x)) - 1:
                 found.append(Site(key, operator, (x,), "", frozenset([key]), attributes))
         return found

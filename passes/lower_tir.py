@@ -8,11 +8,18 @@ import json
 import tvm
 
 from quake_tvm.approximation import LADDER
-from quake_tvm.generation import PREFIX, Call, dtype_of, replace_calls, tir, updated, visit_calls
+from quake_tvm.generation import (
+    PREFIX,
+    Call,
+    Expr,
+    dtype_of,
+    replace_calls,
+    tir,
+    updated,
+    visit_calls,
+)
 from quake_tvm.operators import OPERATORS
 from quake_tvm.options import Options
-
-
 
 # Which sites a PrimFunc holds, as JSON: the attribute that the report reads.
 SITES = "quake.sites"
@@ -38,7 +45,7 @@ def intrinsics(function: tir.PrimFunc) -> list[tuple[str, str]]:
 def sites_of(function: tir.PrimFunc) -> list[dict]:
     """The sites that were lowered in the function."""
     attributes = function.attrs
-    return json.loads(str(attributes[SITES])) if attributes and SITES in attributes.keys() else []
+    return json.loads(str(attributes[SITES])) if attributes and SITES in attributes else []
 
 
 def lower_function(function: tir.PrimFunc, options: Options) -> tir.PrimFunc:
@@ -52,7 +59,7 @@ def lower_function(function: tir.PrimFunc, options: Options) -> tir.PrimFunc:
     if not methods:
         return function
 
-    def replace(call: Call) -> tir.Expr:
+    def replace(call: Call) -> Expr:
         name = _intrinsic(call)
         if name not in methods or dtype_of(call) != "float32":
             return call

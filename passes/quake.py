@@ -7,7 +7,7 @@ import tvm
 from quake_tvm.options import Options
 
 from . import fold_affine, lower_tir, recognize_elementwise, recognize_rows
-from .dialect import Graph, call, dtype, rewrite
+from .dialect import Graph, call, dtype, rewrite, shape_text
 from .dialect import lower as lower_graph
 from .graph import Site
 
@@ -69,6 +69,7 @@ def recognize(mod: tvm.IRModule, options: Options) -> tvm.IRModule:
             method=method,
             ieee=options.ieee,
             source=site.source,
+            shape=shape_text(site.args[0]),
             **site.attributes,
         )
 

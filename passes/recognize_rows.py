@@ -1,7 +1,8 @@
 """Find softmax, log_softmax and logsumexp: TVM's operators, and the same written out.
 
-Written out means exp(t)/sum(exp(t)), t - log(sum(exp(t))) and log(sum(exp(t))) + m, where t may be
-x - max(x) (then x is the input) or not. Scale and mask in front of softmax are another pass's.
+Written out means exp(t)/sum(exp(t)), its logarithm, t - log(sum(exp(t))) and log(sum(exp(t))) + m,
+where t may be x - max(x) (then x is the input) or not. Scale and mask in front of softmax are
+another pass's.
 """
 
 from .graph import Expr, Graph, Shape, Site
@@ -16,9 +17,7 @@ def _args(graph: Graph, expr: Expr, name: str) -> list[Expr] | None:
 _SPREADING = {"broadcast_to", "reshape", "expand_dims", "squeeze"}
 
 
-def _reduced(
-    graph: Graph, expr: Expr, name: str
-) -> tuple[Expr, int, bool, set[Expr]] | None:
+def _reduced(graph: Graph, expr: Expr, name: str) -> tuple[Expr, int, bool, set[Expr]] | None:
     """(input, axis, keepdims, variables) of a reduction over one axis.
 
     Exporters spell keepdims out as reshape and broadcast: these are looked through.
@@ -31,6 +30,8 @@ def _reduced(
         return None
     x, axes, rank = call.args[0], call.attrs.axis, len(graph.shape(call.args[0]))
     axes = list(range(rank)) if axes is None else [int(a) % rank for a in axes]
+    if getattr(call.attrs, "exclude", False):  # Relay's: all axes but these
+        axes = [k for k in range(rank) if k not in axes]
     if len(axes) != 1:
         return None
     keepdims = bool(call.attrs.keepdims)
@@ -97,6 +98,18 @@ class _Finder:
         return self.site("softmax", self.unshifted(t, axis)[0], axis=axis)
 
     def log_softmax(self) -> Site | None:
+        return self.log_of_softmax() or self.logits_less_logsumexp()
+
+    def log_of_softmax(self) -> Site | None:
+        parts = _args(self.graph, self.root, "log")
+        inner = _Finder(self.graph, parts[0]) if parts and parts[0] in self.graph.values else None
+        found = inner and (inner.operator() or inner.softmax())
+        if not found or found.operator != "softmax":
+            return None
+        self.see(*found.region)
+        return self.site("log_softmax", found.args[0], axis=found.attributes["axis"])
+
+    def logits_less_logsumexp(self) -> Site | None:
         parts = _args(self.graph, self.root, "subtract")
         total = _args(self.graph, parts[1], "log") if parts else None
         found = self.sum_of_exp(total[0]) if total else None

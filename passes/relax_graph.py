@@ -96,6 +96,13 @@ def dtype(expr: relax.Expr) -> str:
     return str(expr.ty.dtype)
 
 
+def shape_text(expr: relax.Expr) -> str:
+    """The shape of a tensor for people: ``1x128xn``."""
+    if not known_shape(expr):
+        return "?"
+    return "x".join(str(getattr(n, "value", n)) for n in expr.ty.shape) or "scalar"
+
+
 def functions(mod: tvm.IRModule) -> Iterator[tuple[tvm.ir.GlobalVar, relax.Function]]:
     """The module's Relax functions."""
     for name, function in mod.functions_items():

@@ -1,9 +1,9 @@
 """The operators ``quake.<name>`` in Relax: what recognisers write and the lowering reads.
 
 One for each row of the registry, with type inference and purity, so that TVM's own passes treat
-them as they treat ``relax.nn.*``. Attributes: ``method``, ``ieee``, ``source`` (what the site was
-recognised from), the operator's parameters, and ``axis``, ``keepdims``, ``scale``, ``shift`` where
-they mean something.
+them as they treat ``relax.nn.*``. Attributes: ``method``, ``ieee``, ``source`` and ``shape``
+(what the site was recognised from, for the report), the operator's parameters, and ``axis``,
+``keepdims``, ``scale``, ``shift`` where they mean something.
 """
 
 from typing import Any

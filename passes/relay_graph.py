@@ -30,24 +30,37 @@ class Graph(graph.Graph):
     def __init__(self, function: relay.Function) -> None:
         super().__init__()
         self._shapes: dict[relay.Expr, Shape | None] = {}
-        self._order: list[relay.Expr] = []
-        relay.analysis.post_order_visit(function.body, self._order.append)
-        for expr in self._order:
-            if isinstance(expr, relay.Let):
-                self.values[expr.var] = expr.value
-        bound = {value: var for var, value in self.values.items()}
-        calls = {e: e for e in self._order if isinstance(e, relay.Call) and e not in bound}
-        # Definitions before uses: in the order of the visit, a bound value under its variable.
-        keys = {e: bound.get(e, e) for e in self._order if e in calls or e in bound}
-        self.values = {key: self.values.get(key, e) for e, key in keys.items()}
-        for expr in self._order:
+        # What recognisers ask for again and again, each time through ctypes.
+        self._kinds: dict[relay.Expr, str] = {}
+        self._scalars: dict[relay.Expr, float | None] = {}
+        order = _visited(function.body)
+        lets = {e.var: e.value for e in order if isinstance(e, relay.Let)}
+        # What computes something is known by its variable; a renaming is no computation.
+        names = {value: var for var, value in lets.items() if not isinstance(value, _ATOMS)}
+        for expr in order:  # definitions before uses
+            if isinstance(lets.get(expr), _ATOMS):
+                self.values[expr] = lets[expr]
+            elif isinstance(expr, relay.Call) or expr in names:
+                self.values[names.get(expr, expr)] = expr
+            user = names.get(expr, expr if isinstance(expr, relay.Call) else None)
             for arg in _operands(expr):
-                self.users.setdefault(arg, []).append(keys.get(expr))
+                self.users.setdefault(arg, []).append(user)
+        for var, value in lets.items():
+            if names.get(value, value) != var:
+                self.users.setdefault(names.get(value, value), []).append(var)
         self.users.setdefault(function.body, []).append(None)
 
     def kind(self, expr: relay.Expr) -> str:
         """The operator's name."""
-        return op_name(expr)
+        if expr not in self._kinds:
+            self._kinds[expr] = op_name(expr)
+        return self._kinds[expr]
+
+    def scalar(self, expr: relay.Expr) -> float | None:
+        """From the function's constants."""
+        if expr not in self._scalars:
+            self._scalars[expr] = super().scalar(expr)
+        return self._scalars[expr]
 
     def shape(self, expr: relay.Expr) -> Shape | None:
         """Numbers; of unknown extents, the same symbol where they are known to be the same."""
@@ -83,8 +96,31 @@ class Graph(graph.Graph):
 
 def _spreads(expr: relay.Expr) -> bool:
     """Whether this is an operator that broadcasts its operands and does nothing else to shapes."""
-    name = op_name(expr)
-    return bool(name) and (expr.op.get_attr("TOpPattern") or 9) <= relay.op.OpPattern.BROADCAST
+    pattern = expr.op.get_attr("TOpPattern") if op_name(expr) else None
+    return pattern is not None and pattern <= relay.op.OpPattern.BROADCAST
+
+
+# Expressions that compute nothing.
+_ATOMS = (relay.Var, relay.Constant, relay.GlobalVar, tvm.ir.Op)
+# What is another compiler's: its patterns must stay as they are.
+_FOREIGN = ("Compiler", "Composite")
+
+
+def has_mark(expr: relay.Expr, *names: str) -> bool:
+    """Whether ``expr`` is a function with one of these attributes."""
+    if not isinstance(expr, relay.Function) or not expr.attrs:
+        return False
+    return not set(names).isdisjoint(dict(expr.attrs))
+
+
+def _visited(body: relay.Expr) -> list[relay.Expr]:
+    """All that is computed in a body, in the order of a visit, other compilers' functions apart."""
+    order: list[relay.Expr] = []
+    relay.analysis.post_order_visit(body, order.append)
+    foreign: set[relay.Expr] = set()
+    for function in (e for e in order if has_mark(e, *_FOREIGN)):
+        relay.analysis.post_order_visit(function.body, foreign.add)
+    return [expr for expr in order if expr not in foreign]
 
 
 def _operands(expr: relay.Expr) -> list[relay.Expr]:
@@ -112,10 +148,18 @@ def dtype(expr: relay.Expr) -> str:
     return expr.checked_type.dtype
 
 
+def shape_text(expr: relay.Expr) -> str:
+    """The shape of a tensor for people: ``1x128x?``."""
+    extents = getattr(expr.checked_type, "shape", None)
+    if extents is None:
+        return "?"
+    return "x".join(str(getattr(n, "value", "?")) for n in extents) or "scalar"
+
+
 def functions(mod: tvm.IRModule) -> Iterator[tuple[tvm.ir.GlobalVar, relay.Function]]:
-    """The module's Relay functions."""
+    """The module's Relay functions that are TVM's own to compile."""
     for name, function in mod.functions.items():
-        if isinstance(function, relay.Function):
+        if isinstance(function, relay.Function) and not has_mark(function, *_FOREIGN):
             yield name, function
 
 

@@ -5,6 +5,7 @@ rule, so that TVM's own passes treat them as they treat ``nn.softmax`` and ``sig
 as in :mod:`relax_ops`. How they are computed and scheduled is :mod:`lower_relay`'s.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import tvm
@@ -13,6 +14,7 @@ from tvm.relay.op import op as registry
 from tvm.relay.op.op import OpPattern
 from tvm.te import hybrid
 
+from quake_tvm.errors import QuakeError
 from quake_tvm.generation import make_attrs, register_op
 from quake_tvm.operators import OPERATORS
 
@@ -23,15 +25,42 @@ PREFIX = "quake."
 _LAYOUT, _ANY = "FInferCorrectLayout", "sigmoid"
 
 
-def _softmax_type(types: list[relay.Type], _: tvm.ir.Attrs) -> relay.Type | None:
+TypeOf = Callable[[list[relay.Type], tvm.ir.Attrs], relay.Type | None]
+
+
+def _checked(infer: TypeOf) -> TypeOf:
+    """The inference once all types are known to be float32 tensors, and the axis one of x's."""
+
+    def checked(types: list[relay.Type], attrs: tvm.ir.Attrs) -> relay.Type | None:
+        if any(isinstance(t, relay.IncompleteType) for t in types):
+            return None
+        for t in types:
+            if not isinstance(t, relay.TensorType) or t.dtype != "float32":
+                raise QuakeError(f"quake operators take float32 tensors, not {t}")
+        if "axis" in read(attrs) and not 0 <= int(attrs["axis"]) < len(types[0].shape):
+            raise QuakeError(f"axis {attrs['axis']} is none of {len(types[0].shape)} dimensions")
+        return infer(types, attrs)
+
+    return checked
+
+
+def _same_type(types: list[relay.Type], _: tvm.ir.Attrs) -> relay.Type:
+    return types[0]
+
+
+def _softmax_type(types: list[relay.Type], _: tvm.ir.Attrs) -> relay.Type:
     """softmax's type is that of x; the mask broadcasts to it."""
-    return types[0] if isinstance(types[0], relay.TensorType) else None
+    x, *masks = types
+    for mask in masks:
+        ends = zip(reversed(mask.shape), reversed(x.shape), strict=False)
+        fixed = [(m, n) for m, n in ends if {type(m), type(n)} == {tir.IntImm}]
+        if len(mask.shape) > len(x.shape) or any(m not in (1, int(n)) for m, n in fixed):
+            raise QuakeError(f"a mask of {mask} does not broadcast to {x}")
+    return x
 
 
-def _logsumexp_type(types: list[relay.Type], attrs: tvm.ir.Attrs) -> relay.Type | None:
+def _logsumexp_type(types: list[relay.Type], attrs: tvm.ir.Attrs) -> relay.Type:
     (x,) = types
-    if not isinstance(x, relay.TensorType):
-        return None
     shape, axis = list(x.shape), int(attrs["axis"])
     rest = [1] if int(attrs["keepdims"]) else []
     return relay.TensorType(shape[:axis] + rest + shape[axis + 1 :], x.dtype)
@@ -43,7 +72,7 @@ def _same_shape(attrs: tvm.ir.Attrs, inputs: list[tvm.te.Tensor], _: list) -> li
 
 @hybrid.script
 def _reduced_shape(shape, axis, rank):
-    out = output_tensor((rank,), "int64")  # noqa: F821: hybrid script's
+    out = output_tensor((rank,), "int64")  # noqa: F821
     for k in const_range(rank):  # noqa: F821
         if rank == shape.shape[0]:
             out[k] = shape[k] if k != axis else int64(1)  # noqa: F821
@@ -66,14 +95,10 @@ for _name, _row in OPERATORS.items():
     if _full in tvm.ir.Op.list_op_names():
         continue
     _op = register_op(_full, _row.formula)
-    if _name == "softmax":
-        _op.add_type_rel("QuakeSoftmax", _softmax_type)
-    elif _name == "logsumexp":
+    if _name != "softmax":
         _op.set_num_inputs(1)
-        _op.add_type_rel("QuakeLogsumexp", _logsumexp_type)
-    else:
-        _op.set_num_inputs(1)
-        _op.add_type_rel("Identity")
+    _infer = {"softmax": _softmax_type, "logsumexp": _logsumexp_type}.get(_name, _same_type)
+    _op.add_type_rel("Quake" + _name.title(), _checked(_infer))
     _shape = _logsumexp_shape if _name == "logsumexp" else _same_shape
     registry.register_shape_func(_full, False, _shape)
     registry.register_stateful(_full, False)

@@ -14,9 +14,9 @@ from tvm.relax.expr_functor import PyExprMutator, mutator
 
 from quake_tvm.operators import OPERATORS
 
+from .recognize_elementwise import evaluator
 from .relax_graph import functions, known_shape, op_name, same_shape
 from .relax_ops import operator_of
-from .recognize_elementwise import evaluator
 
 _RESHAPES = {"relax.reshape", "relax.expand_dims", "relax.squeeze", "relax.flatten"}
 _TRANSPOSE = "relax.permute_dims"
@@ -222,7 +222,8 @@ def _elementwise(call: relax.Expr | None) -> bool:
     operator = operator_of(call)
     if operator is not None:
         return OPERATORS[operator].elementwise
-    return evaluator(op_name(call).removeprefix("relax."), call) is not None or op_name(call) in ("relax.clip", "relax.nn.leakyrelu")
+    kind = op_name(call).removeprefix("relax.")
+    return evaluator(kind, call) is not None or kind in ("clip", "nn.leakyrelu")
 
 
 def _takes_all(cut: relax.Call) -> bool:

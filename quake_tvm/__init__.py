@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from .context import PassContext
     from .errors import QuakeError
     from .model import Model, load
+    from .named_targets import target, targets
     from .operators import bound
     from .passes.pipeline import pipeline
     from .passes.quake import QuAKE
-    from .named_targets import target, targets
 
 __version__ = "0.1.0"
 __all__ = [

@@ -4,7 +4,7 @@ The kernels are the ones users run, the reference is float64 through libm, compi
 compiler; numpy compares. Knows the registry and no graph.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,64 +14,9 @@ from tvm import te
 from . import compute, reference
 from .approximation import METHODS
 from .generation import Expr, tir
+from .inputs import FLT_MAX, SMALLEST_NORMAL, bit_patterns, special_inputs
 from .operators import OPERATORS, Bound, bound
-from .schedules import schedule
-
-FLT_MAX = float(np.finfo(np.float32).max)
-SMALLEST_NORMAL = float(np.finfo(np.float32).tiny)
-CHUNK = 1 << 20
-EVERY = 1 << 32
-
-# Finite arguments at which something happens in some operator, beside the special values.
-BOUNDARIES = np.float32(
-    [
-        *(0.0, 1e-45, 1.17549421e-38, SMALLEST_NORMAL, 1e-30, 1e-6, 1e-3, 0.45, 0.5, 0.9, 1.0),
-        *(3.999, 4.0, 4.5, 8.0, 9.0, 10.0, 13.25, 13.26, 14.0, 51.3, 86.6, 87.33, 87.34, 88.0),
-        *(88.72283, 88.72284, 103.9, 104.0, 126.0, 127.0, 128.0, 149.0, 1e4, 1e10, 3e38, FLT_MAX),
-    ]
-)
-SPECIAL = np.array([np.nan, np.inf, -np.inf], dtype=np.float32)
-
-
-def special_inputs() -> np.ndarray:
-    """NaN, infinities and the boundaries with their neighbours, of both signs."""
-    around = [BOUNDARIES, np.nextafter(BOUNDARIES, np.float32(0))]
-    with np.errstate(over="ignore"):
-        around.append(np.nextafter(BOUNDARIES, np.float32(np.inf)))
-    positive = np.concatenate(around)
-    payloads = np.array([0x7F800001, 0x7FFFFFFF, 0xFFC12345], dtype=np.uint32).view(np.float32)
-    return np.concatenate([SPECIAL, payloads, positive, -positive])
-
-
-def bit_patterns(count: int) -> Iterator[np.ndarray]:
-    """``count`` (a power of two) float32 values evenly spread over all bit patterns, by chunks.
-
-    In the order of the patterns; all 2^32 with ``count = EVERY``.
-    """
-    step = EVERY // count
-    for first in range(0, EVERY, step * CHUNK):
-        last = min(first + step * CHUNK, EVERY)
-        # Odd offsets, so that a coarse sweep does not see round numbers only.
-        yield (
-            (np.arange(first, last, step, dtype=np.uint64) + step // 3)
-            .astype(np.uint32)
-            .view(np.float32)
-        )
-
-
-def _build(
-    inputs: list[te.Tensor], output: te.Tensor, target: tvm.target.Target
-) -> Callable[..., np.ndarray]:
-    """A compiled, scheduled kernel over one-dimensional arrays of any length."""
-    function = te.create_prim_func([*inputs, output])
-    built = tvm.compile(schedule(function, target), target=target)["main"]
-
-    def run(*values: np.ndarray) -> np.ndarray:
-        result = tvm.runtime.empty(values[0].shape, output.dtype)
-        built(*(tvm.runtime.tensor(np.ascontiguousarray(v)) for v in values), result)
-        return result.numpy()
-
-    return run
+from .standalone import build
 
 
 def kernel(
@@ -79,7 +24,7 @@ def kernel(
 ) -> Callable[[np.ndarray], np.ndarray]:
     """The compiled, scheduled kernel of an element-wise operator, for one-dimensional arrays."""
     x = te.placeholder((te.var("n", dtype="int64"),), name="x")
-    return _build([x], compute.elementwise(x, operator, method, ieee, **parameters), target)
+    return build([x], compute.elementwise(x, operator, method, ieee, **parameters), target)
 
 
 def exact(
@@ -93,7 +38,7 @@ def exact(
     def value(i: Expr) -> Expr:
         return row.reference(reference.LIBM, x[i].astype("float64"), **values)
 
-    return _build([x], te.compute(x.shape, value, name="reference"), target)
+    return build([x], te.compute(x.shape, value, name="reference"), target)
 
 
 def error(target: tvm.target.Target, absolute: float) -> Callable[..., np.ndarray]:
@@ -118,7 +63,7 @@ def error(target: tvm.target.Target, absolute: float) -> Callable[..., np.ndarra
         inside = tir.Select(overflow, f64(0), relative)
         return tir.Select(size <= f64(FLT_MAX), inside, f64(0)).astype("float32")
 
-    return _build([q, y], te.compute((n,), value, name="error"), target)
+    return build([q, y], te.compute((n,), value, name="error"), target)
 
 
 @dataclass

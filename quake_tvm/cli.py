@@ -47,8 +47,16 @@ app = typer.Typer(
 
 @app.callback()
 def _check(context: typer.Context) -> None:
-    if context.invoked_subcommand != "doctor":  # which tells what is wrong by itself
-        from . import generation  # noqa: F401  refuses a missing or broken TVM
+    command = context.invoked_subcommand
+    if command == "doctor":  # which tells what is wrong by itself
+        return
+    from . import generation  # refuses a missing or broken TVM
+
+    if generation.RELAY and command in ("compile", "run"):
+        raise QuakeError(
+            f"{command} needs the TVM that has Relax: {generation.RELAX_INSTALL}; "
+            "with this one build in Python, with quake_tvm.PassContext around relay.build"
+        )
 
 
 @app.command()
@@ -192,10 +200,11 @@ def accuracy(
     as_json: AsJson = False,
 ) -> None:
     """Measure compiled kernels against the exact formulas and their proven bounds."""
-    from .accuracy import EVERY, as_bound, sweep
+    from .accuracy import as_bound, sweep
     from .approximation import METHODS
-    from .operators import OPERATORS, bound, operator, update_bounds
+    from .inputs import EVERY
     from .named_targets import target as resolve
+    from .operators import OPERATORS, bound, operator, update_bounds
 
     if update and not (exhaustive and not method):
         raise QuakeError("--update needs --exhaustive and every method: only that is a proof")
@@ -253,8 +262,7 @@ def accuracy(
 @app.command()
 def targets(as_json: AsJson = False) -> None:
     """List the targets that have a name."""
-    from .schedules.analysis import lanes
-    from .named_targets import describe, target
+    from .named_targets import config, describe, lanes, target
     from .named_targets import targets as names
 
     rows = [
@@ -262,7 +270,7 @@ def targets(as_json: AsJson = False) -> None:
             "name": name,
             "description": describe(name),
             "lanes": lanes(target(name)),
-            "target": json.loads(str(target(name))),
+            "target": config(name),
         }
         for name in names()
     ]

@@ -14,14 +14,14 @@ import onnx
 import tvm
 from tvm import relax
 
-from . import onnx_import
+from . import onnx_file, onnx_import
 from .errors import QuakeError
 from .model import DESCRIPTION, Input, Model
+from .named_targets import target as resolve_target
 from .options import Options
 from .ownership import owned_outputs
 from .passes.pipeline import kernel_passes, lowering_passes, machine_passes
 from .relax_report import report
-from .named_targets import target as resolve_target
 
 
 def compile(
@@ -124,7 +124,7 @@ def _describe(description: str) -> relax.Function:
 def import_model(model: Any, shapes: Mapping[str, Sequence[int]] | None = None) -> tvm.IRModule:
     """A Relax module from any of the sources that :func:`compile` takes."""
     if isinstance(model, str | Path):
-        return onnx_import.to_relax(onnx_import.read(model), shapes)
+        return onnx_import.to_relax(onnx_file.read(model), shapes)
     if isinstance(model, onnx.ModelProto):
         return onnx_import.to_relax(model, shapes)
     if isinstance(model, tvm.IRModule):

@@ -29,6 +29,7 @@ def elementwise(
         x.shape,
         lambda *i: row.expression(x(*i), LADDER[method], ieee, **values),
         name=f"quake_{operator}",
+        tag="elemwise",  # by which Relay's schedules know what they may inline
     )
 
 
@@ -195,13 +196,15 @@ def log_softmax(x: te.Tensor, *, method: str, ieee: bool = True) -> te.Tensor:
     return over_rows([x], x.shape, program, "quake_log_softmax")
 
 
+def finite(t: Expr) -> Expr:
+    """t, or 0 if it is infinite: what may be subtracted from infinities."""
+    at_infinity = tir.any(t == constant(math.inf), t == constant(-math.inf))
+    return tir.Select(at_infinity, constant(0), t)
+
+
 def logsumexp(x: te.Tensor, *, method: str, ieee: bool = True, keepdims: bool = False) -> te.Tensor:
     """log(sum(exp(x))) along the last axis; -inf for a row of -inf, +inf where there is one."""
     *outer, length = x.shape
-
-    def finite(t: Expr) -> Expr:
-        at_infinity = tir.any(t == constant(math.inf), t == constant(-math.inf))
-        return tir.Select(at_infinity, constant(0), t)
 
     def program(
         r: Row, at: tuple[Expr, ...], inputs: list[tir.Buffer], out: tir.Buffer
@@ -212,7 +215,7 @@ def logsumexp(x: te.Tensor, *, method: str, ieee: bool = True, keepdims: bool = 
         sums, total = rows.total(
             r, lambda i: exponential.exp(x[(*at, i)] - center, LADDER[method], ieee)
         )
-        where = [*at, 0] if keepdims else list(at) or [0]
+        where = [*at, 0] if keepdims else [*at]
         result = tir.BufferStore(out, center + exponential.log(total), where)
         return [*steps, *keep, *sums, result]
 

@@ -1,10 +1,11 @@
 """``PassContext``: the pass inside ``relay.build`` and its kin, for Relay's TVM.
 
 ``relay.build`` has no place for a pass of one's own over the graph, but every compiler of Relay
-(graph and AOT executor, virtual machine, tuners) starts with the same passes and shows each of
-them to the context's instruments. Ours stands before ``SimplifyInference``: parameters are bound by
-then, and nothing is simplified, laid out or fused yet. What no graph pass sees is lowered by a pass
-over the kernels, through TVM's own ``tir.add_lower_pass``.
+(graph and AOT executor, virtual machine, interpreter) runs the same passes and shows each of them
+to the context's instruments. Ours stands before ``SimplifyInference``, the first that every
+optimization level has: parameters are bound by then, and nothing is simplified, laid out or fused
+yet. What no graph pass sees is lowered by a pass over the kernels, through TVM's own
+``tir.add_lower_pass``.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,38 +15,55 @@ from typing import Any
 import tvm
 from tvm.ir.instrument import PassInstrument
 
-from .options import Options
+from .passes.densify_products import DensifyProducts
 from .passes.lower_kernels import LowerKernels
 from .passes.quake import QuAKE
+from .passes.turn_convolutions import TurnConvolutions
 from .relay_report import kernels_of, report
 from .report import LoweredSite, Report
 
-# The first pass of every Relay build, and the one that ours goes before.
-_FIRST, _BEFORE, _FUSED = "RemoveUnusedFunctions", "SimplifyInference", "FuseOps"
+# The pass that ours goes before, and the last of all levels; it serves where the first is disabled.
+_BEFORE, _FUSED = "SimplifyInference", "FuseOps"
 
 
 class _Insert(PassInstrument):
     """Runs the pass where a build begins, and keeps what the report is made from."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, before: str, quake: QuAKE, kernels: LowerKernels) -> None:
         super().__init__()
-        self.quake, self.options = QuAKE(**options), Options.parse(**options)
-        self.begun = False
+        self.before, self.quake, self.kernels = before, quake, kernels
+        self.shape = [DensifyProducts(), TurnConvolutions()]
         self.report = Report()
+        self.shown: list[tuple[tvm.IRModule, dict[tvm.ir.GlobalVar, tvm.ir.BaseFunc]]] = []
 
     def run_before_pass(self, mod: tvm.IRModule, info: tvm.transform.PassInfo) -> None:
-        if info.name == _FIRST:
-            self.begun = True
-        if info.name == _BEFORE and self.begun:
-            self.begun = False
-            # The build's own copy of the module, so it may be changed in place.
-            for name, function in tvm.transform.Sequential([self.quake])(mod).functions.items():
-                mod.update_func(name, function)
-            self.report = report(mod, self.options)
+        if info.name != self.before:
+            return
+        # An instrument cannot hand over another module, only change this one, which may be the
+        # user's own: the passes copy it, then it is put back.
+        self.shown.append((mod, dict(mod.functions.items())))
+        # In sequences, which ask the context whether it wants them.
+        lowered = tvm.transform.Sequential([self.quake])(mod)
+        self.report = report(lowered, self.quake.options)
+        self.kernels.lowered.clear()
+        _set_functions(mod, tvm.transform.Sequential(self.shape)(lowered).functions)
 
     def run_after_pass(self, mod: tvm.IRModule, info: tvm.transform.PassInfo) -> None:
+        if info.name == self.before:
+            _set_functions(*self.shown.pop())
         if info.name == _FUSED:
             self.report = self.report.with_kernels(kernels_of(mod))
+
+    def exit_pass_ctx(self) -> None:
+        while self.shown:  # passes that failed
+            _set_functions(*self.shown.pop())
+
+
+def _set_functions(
+    mod: tvm.IRModule, functions: Mapping[tvm.ir.GlobalVar, tvm.ir.BaseFunc]
+) -> None:
+    for name, function in functions.items():
+        mod.update_func(name, function)
 
 
 class PassContext(tvm.transform.PassContext):
@@ -66,7 +84,8 @@ class PassContext(tvm.transform.PassContext):
     Notes
     -----
     As always in TVM the innermost context counts, whole. Tuners open contexts of their own: give
-    them a module that ``QuAKE`` has lowered.
+    them a module that ``QuAKE`` has lowered. A ``SimplifyInference`` that you run by hand inside
+    the context lowers, too.
 
     Examples
     --------
@@ -89,14 +108,13 @@ class PassContext(tvm.transform.PassContext):
         skip: Iterable[str] | None = None,
         special_values: str = "ieee",
     ) -> None:
-        self._insert = _Insert(
-            method=method,
-            max_error=max_error,
-            only=only,
-            skip=skip,
-            special_values=special_values,
-        )
-        self._kernels = LowerKernels(self._insert.options)
+        quake = QuAKE(method, max_error, only, skip, special_values)
+        disabled_pass = list(disabled_pass or [])
+        if "QuAKE" in disabled_pass:
+            quake = QuAKE("exact")
+        self._kernels = LowerKernels(quake.options)
+        before = _FUSED if _BEFORE in disabled_pass else _BEFORE
+        self._insert = _Insert(before, quake, self._kernels)
         config = dict(config or {})
         added = [*config.get("tir.add_lower_pass", []), *self._kernels.phases()]
         super().__init__(
@@ -113,5 +131,5 @@ class PassContext(tvm.transform.PassContext):
         found, hidden = self._insert.report, self._kernels.lowered
         return replace(
             found,
-            sites=found.sites + [LoweredSite.of(site, "?", site["kernel"]) for site in hidden],
+            sites=found.sites + [LoweredSite.of(site, site["kernel"]) for site in hidden],
         )

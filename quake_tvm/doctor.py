@@ -27,7 +27,9 @@ def _version(package: str) -> str:
 def examine() -> list[Check]:
     """Versions, the CPU as LLVM sees it, a linker, and one kernel measured against its bound."""
     checks = [Check("python", None, f"{platform.python_version()} on {platform.platform()}")]
-    for package in ("quake-tvm", "apache-tvm", "apache-tvm-ffi", "numpy", "onnx"):
+    relay = _version("hhb-tvm") != "not installed"
+    tvm = ["hhb-tvm"] if relay else ["apache-tvm", "apache-tvm-ffi"]
+    for package in ("quake-tvm", *tvm, "numpy", "onnx"):
         found = _version(package)
         checks.append(Check(package, found != "not installed", found))
     checks += [
@@ -46,9 +48,8 @@ def examine() -> list[Check]:
 
 def _examine_tvm() -> list[Check]:
     from .accuracy import sweep
+    from .named_targets import lanes, target
     from .operators import bound
-    from .schedules.analysis import lanes
-    from .named_targets import target
 
     native = target("native")
     checks = [

@@ -20,7 +20,6 @@ from .approximation import (
 )
 from .generation import Expr, fma, tir
 
-
 # float32 addition of 1.5*2^23 rounds to an integer, which then stands in the low mantissa bits;
 # the 127 more is the exponent's bias.
 ROUND = 1.5 * 2.0**23 + 127

@@ -11,7 +11,9 @@ from importlib import metadata, util
 from typing import Any
 
 RELAX_INSTALL = "pip install 'apache-tvm==0.27.*' 'apache-tvm-ffi>=0.1.14.post0,<0.1.15'"
-RELAY_INSTALL = "pip install hhb-tvm==3.2.3"
+RELAY_INSTALL = (
+    "pip install --no-deps --python-version 3.10 --only-binary=:all: --target SITE hhb-tvm==3.2.3"
+)
 
 
 def check_versions() -> None:
@@ -25,7 +27,7 @@ def check_versions() -> None:
     if util.find_spec("tvm") is None:
         raise ImportError(
             f"quake_tvm needs TVM; install Relax's with: {RELAX_INSTALL}; "
-            f"or Relay's, in an environment of its own, with: {RELAY_INSTALL}"
+            f"or Relay's, in an environment of its own (README: Relay), with: {RELAY_INSTALL}"
         )
     try:
         tvm_version = metadata.version("apache-tvm")
@@ -48,6 +50,9 @@ RELAY = util.find_spec("tvm.relay") is not None
 
 if RELAY:
     from tvm import tir
+
+    # This TVM's vectorizer takes a reinterpretation of bits for an unknown call, lane by lane.
+    tvm.ir.register_op_attr("tir.reinterpret", "TVectorizable", True)
 else:
     import tvm_ffi
     from tvm import tirx as tir
@@ -130,7 +135,6 @@ def native_machine() -> dict[str, str]:
 
 def visit_calls(body: Stmt, f: Callable[[Call], None]) -> None:
     """Call ``f`` on every call in a TIR statement, inner ones first."""
-
 
     def see(node: Any) -> None:
         if isinstance(node, Call):

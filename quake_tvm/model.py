@@ -9,7 +9,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,20 +21,12 @@ from tvm.support import cc
 
 from .errors import QuakeError
 from .exchange import Inlet, arrays
+from .model_input import Input
 from .report import Report
 
 # The virtual machine's function that returns the model's description.
 DESCRIPTION = "quake_description"
 Inputs = Mapping[str, np.ndarray] | Sequence[np.ndarray] | np.ndarray
-
-
-@dataclass(frozen=True)
-class Input:
-    """A model input: symbolic dimensions by name."""
-
-    name: str
-    shape: tuple[int | str, ...]
-    dtype: str
 
 
 class Model:

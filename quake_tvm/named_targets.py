@@ -46,6 +46,14 @@ def describe(name: str) -> str:
     return "this machine" if name == "native" else TARGETS[name].description
 
 
+def config(name: str) -> dict[str, object]:
+    """A named target as the dictionary TVM takes. Raises QuakeError for a name that is none."""
+    if name not in targets():
+        raise QuakeError(f"unknown target {name!r}; choose from: {', '.join(targets())}")
+    own = native_machine() if name == "native" else TARGETS[name].config
+    return {"kind": "llvm", "num-cores": os.cpu_count() or 1, **own}
+
+
 def target(name: "str | dict | tvm.target.Target" = "native") -> tvm.target.Target:
     """A TVM target.
 
@@ -72,9 +80,14 @@ def target(name: "str | dict | tvm.target.Target" = "native") -> tvm.target.Targ
         except Exception as error:
             reason = str(error).strip().splitlines()[-1]
             raise QuakeError(f"TVM refuses this target: {reason}") from None
-    cores = {"num-cores": os.cpu_count() or 1}
-    if name == "native":
-        return tvm.target.Target({"kind": "llvm", **native_machine(), **cores})
-    if name not in TARGETS:
-        raise QuakeError(f"unknown target {name!r}; choose from: {', '.join(targets())}")
-    return tvm.target.Target({"kind": "llvm", **cores, **TARGETS[name].config})
+    return tvm.target.Target(config(name))
+
+
+# Features by what their registers hold of float32, widest first.
+_VECTORS = (("avx512f", 16), ("avx2", 8), ("avx", 8))
+
+
+def lanes(target: tvm.target.Target) -> int:
+    """float32 values in the target's vector registers; four where nothing wider is known."""
+    has = tvm.target.codegen.target_has_features
+    return next((width for feature, width in _VECTORS if has(feature, target)), 4)

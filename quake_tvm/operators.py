@@ -22,7 +22,7 @@ import numpy as np
 from . import expression, reference
 from .approximation import METHODS
 from .errors import QuakeError
-from .generation import Expr, tir
+from .generation import Expr
 
 NAN, INF = math.nan, math.inf
 BOUNDS = "bounds.json"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from . import rows
 from .exponential import constant
-from .generation import Expr, alloc, tir
+from .generation import alloc, tir
 from .rows import Expr, Stmt
 
 SQUARE = 16  # what :func:`transpose` turns round

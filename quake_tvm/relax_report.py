@@ -11,18 +11,12 @@ from .generation import tir
 from .options import Options
 from .passes import lower_relax, lower_tir
 from .passes.quake import find_sites
-from .passes.relax_graph import Graph, functions, op_name
+from .passes.relax_graph import Graph, functions, op_name, shape_text
 from .report import ExactSite, LoweredSite, Report
 from .schedules import RULE
 
 # Exponentials that the registry has no operator for.
 UNKNOWN = {"relax.sinh", "relax.cosh"}
-
-
-def _shape(ty: relax.Type) -> str:
-    if not isinstance(ty, relax.TensorType) or ty.shape is None:
-        return "?"
-    return "x".join(str(getattr(n, "value", n)) for n in ty.shape) or "scalar"
 
 
 def report(
@@ -54,28 +48,28 @@ def report(
             elif op_name(value) in lower_relax.HIDING:
                 exact.append(_exact("exp", value.args[0], options))
             elif op_name(value) in UNKNOWN:
-                ty = value.args[0].ty
-                name = op_name(value).removeprefix("relax.")
-                exact.append(ExactSite(name, _shape(ty), str(ty.dtype), "no such operator here"))
+                name, x = op_name(value).removeprefix("relax."), value.args[0]
+                reason = "no such operator here"
+                exact.append(ExactSite(name, shape_text(x), str(x.ty.dtype), reason))
         exact += [_exact(site.operator, site.args[0], options) for site in find_sites(graph)]
     return Report(sites, exact, kernels)
 
 
 def _exact(operator: str, x: relax.Expr, options: Options) -> ExactSite:
-    return ExactSite.of(operator, _shape(x.ty), str(x.ty.dtype), options)
+    return ExactSite.of(operator, shape_text(x), str(x.ty.dtype), options)
 
 
 def _lowered(mod: tvm.IRModule, call: relax.Call, kernels: dict[str, str]) -> list[LoweredSite]:
-    name, shape = call.args[0].name_hint, _shape(call.ty_args[0])
+    name, shape = call.args[0].name_hint, shape_text(call)
     kernel = next((k for k in kernels if name in k.split("fused_")[-1]), name)
     return [
-        LoweredSite.of(site, shape, kernel, kernels.get(kernel, ""))
+        LoweredSite.of(site, kernel, kernels.get(kernel, ""), shape)
         for site in lower_tir.sites_of(mod[call.args[0]])
     ]
 
 
 def _exact_in_kernel(mod: tvm.IRModule, call: relax.Call, options: Options) -> list[ExactSite]:
-    function, shape = mod[call.args[0]], _shape(call.ty_args[0])
+    function, shape = mod[call.args[0]], shape_text(call)
     if not isinstance(function, tir.PrimFunc):
         return []
     return [

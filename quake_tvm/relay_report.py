@@ -10,7 +10,7 @@ from tvm import relay
 from .operators import OPERATORS
 from .options import Options
 from .passes.quake import find_sites
-from .passes.relay_graph import Graph, functions, op_name
+from .passes.relay_graph import Graph, functions, has_mark, op_name, shape_text
 from .passes.relay_ops import attributes_of, operator_of
 from .report import ExactSite, Kernels, LoweredSite, Report
 
@@ -18,13 +18,6 @@ from .report import ExactSite, Kernels, LoweredSite, Report
 UNKNOWN = {"sinh", "cosh"}
 # FastMath's and the like: approximate already, by TVM.
 FAST = {"fast_exp": "exp", "fast_tanh": "tanh", "fast_erf": "erf", "nn.fast_softmax": "softmax"}
-
-
-def _shape(expr: relay.Expr) -> str:
-    extents = getattr(expr.checked_type, "shape", None)
-    if extents is None:
-        return "?"
-    return "x".join(str(getattr(n, "value", "?")) for n in extents) or "scalar"
 
 
 def report(lowered: tvm.IRModule, options: Options) -> Report:
@@ -44,14 +37,14 @@ def report(lowered: tvm.IRModule, options: Options) -> Report:
         for value in graph.values.values():
             operator, name = operator_of(value), op_name(value)
             if operator is not None:
-                sites.append(LoweredSite.of(_marks(value, operator), _shape(value.args[0])))
+                sites.append(LoweredSite.of(_marks(value, operator)))
             elif name in UNKNOWN or name in FAST:
                 reason = "no such operator here" if name in UNKNOWN else "TVM's own approximation"
                 x = value.args[0]
-                exact.append(ExactSite(name, _shape(x), x.checked_type.dtype, reason))
+                exact.append(ExactSite(name, shape_text(x), x.checked_type.dtype, reason))
         for site in find_sites(graph):
             x = site.args[0]
-            exact.append(ExactSite.of(site.operator, _shape(x), x.checked_type.dtype, options))
+            exact.append(ExactSite.of(site.operator, shape_text(x), x.checked_type.dtype, options))
     return Report(sites, exact)
 
 
@@ -62,11 +55,12 @@ def _marks(call: relay.Call, operator: str) -> dict[str, str]:
         "method": attributes["method"],
         "special_values": "ieee" if attributes["ieee"] else "finite",
         "source": attributes["source"],
+        "shape": attributes["shape"],
     }
 
 
 def kernels_of(fused: tvm.IRModule) -> Kernels:
-    """The kernel of each lowered site after operator fusion, by operator and source.
+    """The kernels of lowered sites after operator fusion, by operator and source.
 
     Kernels are called what TVM will call them; the rule is what schedules them: that of the
     operator they are fused behind.
@@ -76,21 +70,23 @@ def kernels_of(fused: tvm.IRModule) -> Kernels:
         nodes: list[relay.Expr] = []
         relay.analysis.post_order_visit(function, nodes.append)
         for node in nodes:
-            if isinstance(node, relay.Function) and node.attrs and "Primitive" in node.attrs.keys():
+            if has_mark(node, "Primitive"):
                 _read_kernel(node, found)
     return found
 
 
 def _read_kernel(kernel: relay.Function, found: Kernels) -> None:
     calls: list[relay.Call] = []
-    relay.analysis.post_order_visit(
-        kernel.body, lambda e: calls.append(e) if op_name(e) else None
-    )
+    relay.analysis.post_order_visit(kernel.body, lambda e: calls.append(e) if op_name(e) else None)
     name = "_".join(["fused", *(op_name(call).replace(".", "_") for call in calls)])
-    anchors = [op_name(c) for c in calls if c.op.get_attr("TOpPattern") > relay.op.OpPattern.INJECTIVE]
+    anchors = [
+        op_name(c)
+        for c in calls
+        if (c.op.get_attr("TOpPattern") or 0) > relay.op.OpPattern.INJECTIVE
+    ]
     for call in calls:
         operator = operator_of(call)
         if operator is not None:
             rows = not OPERATORS[operator].elementwise
             rule = "rows" if rows else anchors[0] if anchors else "injective"
-            found.setdefault((operator, attributes_of(call)["source"]), (name, rule))
+            found.setdefault((operator, attributes_of(call)["source"]), []).append((name, rule))

@@ -33,13 +33,16 @@ class LoweredSite:
 
     @staticmethod
     def of(
-        site: Mapping[str, Any], shape: str, kernel: str = "", schedule: str = ""
+        site: Mapping[str, Any], kernel: str = "", schedule: str = "", shape: str = "?"
     ) -> "LoweredSite":
-        """From the marks of a lowering: operator, method, special_values, source."""
+        """From the marks of a lowering: operator, method, special_values, source.
+
+        And ``shape``, which kernels that were lowered as such do not know.
+        """
         proven = bound(site["operator"], site["method"])
         return LoweredSite(
             site["operator"],
-            shape,
+            site.get("shape", shape),
             site["method"],
             site["special_values"],
             proven.relative,
@@ -68,8 +71,8 @@ class ExactSite:
         return ExactSite(operator, shape, dtype, reason)
 
 
-# (operator, source) of a site to its kernel and what scheduled it.
-Kernels = dict[tuple[str, str], tuple[str, str]]
+# (operator, source) of sites to the kernel of each, in order, and what scheduled it.
+Kernels = dict[tuple[str, str], list[tuple[str, str]]]
 
 
 @dataclass(frozen=True)
@@ -89,10 +92,15 @@ class Report:
     kernels: dict[str, str] = field(default_factory=dict)
 
     def with_kernels(self, kernels: Kernels) -> "Report":
-        """The report with the sites' kernels known."""
+        """The report with the sites' kernels known.
+
+        Equal sites that TVM has merged into one share the last kernel of their kind.
+        """
+        left = {key: list(found) for key, found in kernels.items()}
         sites = []
         for site in self.sites:
-            kernel, rule = kernels.get((site.operator, site.source), ("", ""))
+            of_kind = left.get((site.operator, site.source), [("", "")])
+            kernel, rule = of_kind.pop(0) if len(of_kind) > 1 else of_kind[0]
             sites.append(replace(site, kernel=kernel, schedule=rule))
         return replace(self, sites=sites)
 

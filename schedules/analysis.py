@@ -9,16 +9,8 @@ from tvm import s_tir
 from tvm.s_tir.schedule import ExprRV, LoopRV, SBlockRV
 
 from quake_tvm.generation import tir
+from quake_tvm.named_targets import lanes
 from quake_tvm.rows import PARALLEL_ELEMENTS
-
-# Features by what their registers hold of float32, widest first.
-_VECTORS = (("avx512f", 16), ("avx2", 8), ("avx", 8))
-
-
-def lanes(target: tvm.target.Target) -> int:
-    """float32 values in the target's vector registers; four where nothing wider is known."""
-    has = tvm.target.codegen.target_has_features
-    return next((width for feature, width in _VECTORS if has(feature, target)), 4)
 
 
 def start(function: tir.PrimFunc) -> s_tir.Schedule:

@@ -9,9 +9,9 @@ from tvm import te
 
 from quake_tvm import compute
 from quake_tvm.approximation import METHODS
+from quake_tvm.named_targets import target
 from quake_tvm.operators import OPERATORS
 from quake_tvm.schedules import schedule
-from quake_tvm.named_targets import target
 
 REGISTERS = {"x86-64-v3": "ymm", "x86-64-v4": "zmm"}
 LIBM = re.compile(

@@ -9,11 +9,11 @@ from tvm import te
 
 from quake_tvm.attention import MOST_SCORES, Operand, attention
 from quake_tvm.generation import tir
+from quake_tvm.named_targets import target
 from quake_tvm.operators import bound
 from quake_tvm.register_tile import SQUARE, transpose
 from quake_tvm.schedules import RULE, schedule
 from quake_tvm.schedules.attention import tiles
-from quake_tvm.named_targets import target
 
 HEADS_LAST = Operand((0, 2, 1, 3))
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from quake_tvm import accuracy, reference
 from quake_tvm.approximation import METHODS
-from quake_tvm.operators import OPERATORS, bound
 from quake_tvm.named_targets import target
+from quake_tvm.operators import OPERATORS, bound
 
 ELEMENTWISE = [name for name, row in OPERATORS.items() if row.elementwise]
 EVERY_SITE = list(itertools.product(ELEMENTWISE, METHODS))

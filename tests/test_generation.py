@@ -25,7 +25,7 @@ def test_the_pair_that_crashes_is_refused(monkeypatch):
 
 def test_no_tvm_at_all(monkeypatch):
     monkeypatch.setattr(util, "find_spec", lambda name: None)
-    with pytest.raises(ImportError, match="apache-tvm==0.27.*hhb-tvm==") as error:
+    with pytest.raises(ImportError, match=r"apache-tvm==0\.27.*hhb-tvm==") as error:
         generation.check_versions()
     assert "\n" not in str(error.value)
 

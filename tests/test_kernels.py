@@ -12,9 +12,9 @@ from tvm import relax
 
 import quake_tvm
 from quake_tvm.generation import tir
+from quake_tvm.named_targets import target
 from quake_tvm.passes.pipeline import graph_passes
 from quake_tvm.schedules import RULE, RULES
-from quake_tvm.named_targets import target
 from tests.helpers import c, module, once
 from tests.test_assembly import REGISTERS
 

@@ -10,8 +10,8 @@ from tvm import te
 
 import quake_tvm
 from quake_tvm import norms
-from quake_tvm.schedules import RULE, schedule
 from quake_tvm.named_targets import target
+from quake_tvm.schedules import RULE, schedule
 
 LENGTHS = [1, 2, 7, 15, 16, 17, 33, 384, 1000, 4096]
 NORMS = ["layer_norm", "rms_norm"]

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 import quake_tvm
-from quake_tvm.accuracy import EVERY, as_bound, exact, kernel, round_up, sweep
+from quake_tvm.accuracy import as_bound, exact, kernel, round_up, sweep
 from quake_tvm.approximation import METHODS
-from quake_tvm.operators import OPERATORS, Bound, bound, cheapest
+from quake_tvm.inputs import EVERY
 from quake_tvm.named_targets import target
+from quake_tvm.operators import OPERATORS, Bound, bound, cheapest
 
 ELEMENTWISE = [name for name, row in OPERATORS.items() if row.elementwise]
 # What the README promises of exp.

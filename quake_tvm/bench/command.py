@@ -15,7 +15,7 @@ from ..shell import AsJson, Shape, Target, errors, output, parse_shapes, print_j
 if TYPE_CHECKING:
     import tvm
 
-PACKAGES = ("quake-tvm", "apache-tvm", "onnxruntime", "openvino", "torch", "numpy")
+PACKAGES = ("quake-tvm", "apache-tvm", "hhb-tvm", "onnxruntime", "openvino", "torch", "numpy")
 
 
 def bench(
@@ -39,9 +39,8 @@ def bench(
     """Time kernels or models beside TVM's own pipelines and other runtimes, in one run."""
     # TVM reads these when it starts its threads; where they run is left to the system, as for all.
     os.environ.update(TVM_NUM_THREADS=str(threads), TVM_BIND_THREADS="0")
-    from ..compiler import import_model
     from ..options import DEFAULT_METHOD, Options
-    from . import cases, show
+    from . import cases, peers, show
     from .compare import compare
 
     methods = list(dict.fromkeys(method or [DEFAULT_METHOD]))
@@ -52,7 +51,7 @@ def bench(
         show.require_matplotlib(plot)
     todo = cases.models(models or [], parse_shapes(shape))
     for case in todo:
-        import_model(case.model)  # refuses what TVM lacks, before anything is measured
+        peers.check(case)  # refuses what TVM lacks, before anything is measured
     if kernel or not models:
         todo += cases.kernels(kernel)
     results = []
@@ -92,8 +91,7 @@ def bench(
 
 def _native(name: str) -> "tvm.target.Target":
     """The target, which must run here."""
-    from ..schedules.analysis import lanes
-    from ..named_targets import target
+    from ..named_targets import lanes, target
 
     resolved = target(name)
     triple = str(resolved.attrs.get("mtriple", ""))
@@ -105,7 +103,7 @@ def _native(name: str) -> "tvm.target.Target":
 
 def machine(target: "tvm.target.Target") -> dict[str, Any]:
     """What the figures depend on, threads apart."""
-    from ..schedules.analysis import lanes
+    from ..named_targets import lanes
 
     cpu = platform.processor() or platform.machine()
     if Path("/proc/cpuinfo").exists():

@@ -108,7 +108,7 @@ def compare(
     progress(f"{case.name} {case.shape}: importing")
     full = peers.job(case, target, threads)
     tiny = case.tiny and peers.job(case.tiny, target, threads)
-    exact = full.exact.run(full.feeds)
+    exact = peers.quake(EXACT)(full).run()
     builders = {**{m: peers.quake(m) for m in methods}, **PEERS}
     if case.multiply is not None:
         builders[MULTIPLY] = peers.multiply

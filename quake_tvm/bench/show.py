@@ -11,11 +11,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..errors import QuakeError
+from . import peers
 from .compare import Result, Row
 
 NOTES = """\
-exact      this library's schedules with nothing lowered
-FastMath   TVM's FastMathTransform on its default pipeline; "scheduled": on these schedules
+exact      this library's build with nothing lowered
+{tvm}
 multiply   the same tensor times a constant
 ±          half the distance between the quartiles
 *          less the call: the time of the same kernel over a few elements is taken off;
@@ -87,7 +88,7 @@ def tables(results: Sequence[Result]) -> str:
             reasons.setdefault(f"{name} skipped: {reason}", []).append(result.case.name)
     for line, cases in reasons.items():
         console.print(f"{line} ({', '.join(dict.fromkeys(cases))})", markup=False)
-    console.print(NOTES, markup=False)
+    console.print(NOTES.format(tvm=peers.NOTES), markup=False)
     return console.export_text().rstrip()
 
 

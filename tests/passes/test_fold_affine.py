@@ -15,7 +15,7 @@ LOGITS, ROW = (2, 4, 4), (4,)
 
 
 def quake(operator: str, *args: relax.Expr, **attributes: float) -> relax.Call:
-    return call(operator, *args, method="quake2", ieee=True, source="", **attributes)
+    return call(operator, *args, method="quake2", ieee=True, source="", shape="", **attributes)
 
 
 def softmax(*args: relax.Expr, axis: int = 2, **attributes: float) -> relax.Call:

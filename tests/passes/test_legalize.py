@@ -3,8 +3,8 @@
 import tvm
 from tvm import relax
 
-from quake_tvm.passes.relax_graph import Graph, op_name
 from quake_tvm.passes.legalize import legalize
+from quake_tvm.passes.relax_graph import Graph, op_name
 from tests.helpers import module, once
 
 op, nn = relax.op, relax.op.nn

@@ -7,8 +7,8 @@ from tvm import relax
 
 import quake_tvm
 from quake_tvm.generation import tir
-from quake_tvm.passes.relax_graph import Graph, op_name
 from quake_tvm.passes.lower_norms import LowerNorms
+from quake_tvm.passes.relax_graph import Graph, op_name
 from tests.helpers import module, run
 
 RNG = np.random.default_rng(0)

@@ -11,10 +11,10 @@ from tvm.script import tirx as T
 
 from quake_tvm import reference
 from quake_tvm.approximation import METHODS
+from quake_tvm.named_targets import target
 from quake_tvm.operators import OPERATORS, bound
 from quake_tvm.options import Options
 from quake_tvm.passes.lower_tir import INTRINSICS, intrinsics, lower
-from quake_tvm.named_targets import target
 
 NAMES = list(INTRINSICS.values())
 POINTS = np.linspace(-30, 30, 4001, dtype="float32")

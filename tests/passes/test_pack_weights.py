@@ -5,9 +5,9 @@ import pytest
 import tvm
 from tvm import relax
 
+from quake_tvm.named_targets import target
 from quake_tvm.passes.pack_weights import PackWeights, packed_matmul
 from quake_tvm.passes.pipeline import pipeline
-from quake_tvm.named_targets import target
 from tests.helpers import module, once, run
 
 W = np.random.default_rng(0).normal(size=(24, 96)).astype(np.float32)

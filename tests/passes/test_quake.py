@@ -18,6 +18,7 @@ from quake_tvm.errors import QuakeError
 from quake_tvm.operators import OPERATORS, bound
 from quake_tvm.passes.lower_tir import intrinsics
 from quake_tvm.passes.quake import QuAKE
+from quake_tvm.passes.relax_graph import shape_text
 from tests.helpers import Formula, c, module, once, run
 
 same = tvm.ir.assert_structural_equal
@@ -39,6 +40,7 @@ def kernel(
         "method": method,
         "special_values": "ieee" if ieee else "finite",
         "source": source,
+        "shape": shape_text(x),
         **parameters,
     }
     arguments = (operator, method, ieee) if elementwise else more

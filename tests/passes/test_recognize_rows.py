@@ -5,8 +5,8 @@ from tvm import relax
 from tvm.relax.op import broadcast_to, exp, expand_dims, log, max, mean, min, nn, square, sum
 
 from quake_tvm.passes.graph import Site
-from quake_tvm.passes.relax_graph import Graph
 from quake_tvm.passes.recognize_rows import find
+from quake_tvm.passes.relax_graph import Graph
 from tests.helpers import Formula, c, function, once
 
 CUBE = (4, 4, 4)

@@ -45,7 +45,7 @@ def turned(x: relax.Expr) -> relax.Expr:
 
 
 def quake(operator: str, x: relax.Expr, **attributes: float) -> relax.Call:
-    return call(operator, x, method="quake2", ieee=True, source="", **attributes)
+    return call(operator, x, method="quake2", ieee=True, source="", shape="", **attributes)
 
 
 def check(before: Formula, after: Formula, *shapes: tuple) -> None:

@@ -1,13 +1,17 @@
 """Small Relay modules from formulas, and ways to run them."""
 
+import json
 from collections.abc import Callable
 
 import numpy as np
 import tvm
 from tvm import relay
 from tvm.contrib import graph_executor
+from tvm.runtime import vm
 
 from quake_tvm.named_targets import target
+from quake_tvm.operators import OPERATORS
+from quake_tvm.passes.dialect import call
 
 Formula = Callable[..., relay.Expr]
 
@@ -15,6 +19,27 @@ Formula = Callable[..., relay.Expr]
 def c(value: float, dtype: str = "float32") -> relay.Expr:
     """A scalar constant."""
     return relay.const(value, dtype)
+
+
+def gelu(x: relay.Expr) -> relay.Expr:
+    """GELU in ONNX's five nodes."""
+    return x * (c(1) + relay.erf(x / c(2**0.5))) * c(0.5)
+
+
+def silu(x: relay.Expr) -> relay.Expr:
+    """SiLU as importers write it."""
+    return x * relay.sigmoid(x)
+
+
+def quake(
+    x: relay.Expr, operator: str, *more: relay.Expr, method: str = "quake3", **attributes: object
+) -> relay.Expr:
+    """A call of our own operator, along axis 1 if it is one over rows."""
+    row = OPERATORS[operator]
+    defaults = dict(row.parameters) if row.elementwise else {"axis": 1}
+    defaults |= {"keepdims": False} if operator == "logsumexp" else {}
+    marks = {"method": method, "ieee": True, "source": ""}
+    return call(operator, x, *more, **marks | defaults | attributes)
 
 
 def module(formula: Formula, *shapes: tuple, dtype: str = "float32") -> tvm.IRModule:
@@ -39,3 +64,21 @@ def build(mod: tvm.IRModule, opt_level: int = 3, on: object = "native") -> objec
     """``relay.build`` as it comes."""
     with tvm.transform.PassContext(opt_level=opt_level):
         return relay.build(mod, target(on))
+
+
+def run_vm(executable: vm.Executable, *arrays: np.ndarray) -> np.ndarray:
+    """The result of what ``relay.vm.compile`` made."""
+    machine = vm.VirtualMachine(executable, tvm.cpu())
+    return machine.invoke("main", *map(tvm.nd.array, arrays)).numpy()
+
+
+def kernels(lib: object) -> list[str]:
+    """The operators that each kernel of a graph executor was fused from."""
+    nodes = json.loads(lib.get_graph_json())["nodes"]
+    names = [node["attrs"]["func_name"] for node in nodes if node["op"] == "tvm_op"]
+    return [name.removeprefix("tvmgen_default_fused_") for name in names]
+
+
+def random(*shape: int) -> np.ndarray:
+    """Numbers of the size that models have."""
+    return np.random.default_rng(sum(shape)).normal(0, 1, shape).astype(np.float32)

@@ -4,6 +4,7 @@ import numpy as np
 import tvm
 from tvm import te
 
+from quake_tvm.named_targets import target
 from quake_tvm.passes.pack_convolutions import (
     Window,
     depthwise_convolution,
@@ -12,7 +13,6 @@ from quake_tvm.passes.pack_convolutions import (
 )
 from quake_tvm.passes.pack_weights import panels
 from quake_tvm.schedules import RULE, matmul, schedule
-from quake_tvm.named_targets import target
 
 RNG = np.random.default_rng
 

@@ -14,10 +14,10 @@ from tvm import te, topi
 
 from quake_tvm import compute, norms
 from quake_tvm.attention import Operand, attention
+from quake_tvm.named_targets import target
 from quake_tvm.passes.pack_weights import packed_matmul
 from quake_tvm.register_tile import Tile
 from quake_tvm.schedules import RULE, RULES, matmul, schedule
-from quake_tvm.named_targets import target
 from tests.schedules.kernels import convolution, depthwise, placeholder
 
 GOLDEN = Path(__file__).parent / "golden"

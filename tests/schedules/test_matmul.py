@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from tvm import te, topi
 
 from quake_tvm.generation import tir
+from quake_tvm.named_targets import target
 from quake_tvm.passes.pack_weights import packed_matmul, panels
 from quake_tvm.schedules import RULE, matmul, schedule
-from quake_tvm.named_targets import target
 from tests.schedules.kernels import (
     RNG,
     both,

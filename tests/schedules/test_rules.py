@@ -9,9 +9,9 @@ import tvm
 from tvm import te, topi
 
 from quake_tvm import compute
+from quake_tvm.named_targets import target
 from quake_tvm.passes.pack_weights import packed_matmul, panels
 from quake_tvm.schedules import matmul, schedule
-from quake_tvm.named_targets import target
 from tests.schedules.kernels import both, placeholder
 
 SIZES = [1, 2, 15, 17, 31, 33, 64, 197]

@@ -5,6 +5,7 @@ import pytest
 from tvm import s_tir, te, topi
 
 from quake_tvm import compute
+from quake_tvm.named_targets import target
 from quake_tvm.passes.pack_weights import packed_matmul, panels
 from quake_tvm.schedules import (
     depthwise,
@@ -19,7 +20,6 @@ from quake_tvm.schedules import (
 )
 from quake_tvm.schedules.fence import fence_products
 from quake_tvm.schedules.overlap import overlap_tiles
-from quake_tvm.named_targets import target
 from tests.schedules.kernels import (
     RNG,
     build_and_run,

@@ -1,0 +1,90 @@
+"""This library on Relax and TVM's own pipelines there, timed inside TVM's runtime."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+
+import tvm
+from tvm import relax
+
+from .. import compiler
+from ..model import Model
+from ..report import Report
+from .cases import Case, random_feeds
+from .runtimes import Contender, Job
+
+EXACT = "exact"
+NOTES = """\
+FastMath   TVM's FastMathTransform on its default pipeline; "scheduled": on these schedules"""
+
+
+def job(case: Case, target: tvm.target.Target, threads: int) -> Job:
+    """Prepare a case. Raises QuakeError for a model that TVM cannot import."""
+    mod = compiler.import_model(case.model)
+    exact = compiler.compile(mod, target, EXACT)
+    return Job(case, mod, exact, random_feeds(exact.inputs), target, threads)
+
+
+def check(case: Case) -> None:
+    """Raises QuakeError for a model that TVM cannot import."""
+    compiler.import_model(case.model)
+
+
+def compiled(model: Model, job: Job) -> Contender:
+    """Timed without Python between the calls."""
+    return Contender(
+        lambda: model.run(job.feeds),
+        lambda number: model.benchmark(job.feeds, number=number, repeat=1)[0],
+    )
+
+
+def quake(method: str) -> Callable[[Job], Contender]:
+    """This library on a rung; exact is the same schedules with nothing lowered."""
+
+    def build(job: Job) -> Contender:
+        exact = method == EXACT
+        model = job.exact if exact else compiler.compile(job.mod, job.target, method)
+        sites = len(model.report.sites)
+        return replace(compiled(model, job), lowered=(sites, sites + len(model.report.exact)))
+
+    return build
+
+
+def multiply(job: Job) -> Contender:
+    """The case's tensor times a constant, on this library's schedules."""
+    return compiled(compiler.compile(job.case.multiply, job.target, EXACT), job)
+
+
+def _default(mod: tvm.IRModule, job: Job) -> Contender:
+    """A module through TVM's default pipeline."""
+    description = {
+        "inputs": [asdict(i) for i in job.exact.inputs],
+        "owned": [False for _ in job.exact.run(job.feeds)],
+        "report": asdict(Report()),
+        "options": {"target": str(job.target)},
+    }
+    return compiled(Model(tvm.compile(mod, job.target), json.dumps(description)), job)
+
+
+def tvm_default(job: Job) -> Contender:
+    """TVM's default pipeline: exact, without schedules."""
+    return _default(job.mod, job)
+
+
+def fastmath(job: Job) -> Contender:
+    """TVM's FastMathTransform and its default pipeline."""
+    return _default(relax.transform.FastMathTransform()(job.mod), job)
+
+
+def fastmath_scheduled(job: Job) -> Contender:
+    """TVM's FastMathTransform and this library's schedules."""
+    mod = relax.transform.FastMathTransform()(job.mod)
+    return compiled(compiler.compile(mod, job.target, EXACT), job)
+
+
+TVM = {
+    EXACT: quake(EXACT),
+    "TVM default": tvm_default,
+    "FastMath": fastmath,
+    "FastMath scheduled": fastmath_scheduled,
+}

@@ -1,0 +1,169 @@
+"""The runtimes that are measured beside TVM, where they are installed.
+
+Each gets its best settings, the same threads, and no copies of inputs or outputs where its
+interface allows that, and is timed in a loop in Python. One that cannot take part raises
+Unavailable; the reason is printed and the others go on.
+"""
+
+import ctypes
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tvm
+
+from .cases import Case
+from .measure import Clock
+
+
+class Unavailable(Exception):
+    """Why a peer cannot take part, and what to do about it."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A compiled case.
+
+    Attributes
+    ----------
+    run : callable
+        Gives the outputs.
+    clock : Clock
+    lowered : (int, int) or None
+        For this library: nonlinearities lowered, and how many there are.
+    """
+
+    run: Callable[[], list[np.ndarray]]
+    clock: Clock
+    lowered: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """A case imported once, on Relax compiled without lowering as well, and its inputs."""
+
+    case: Case
+    mod: tvm.IRModule
+    exact: Any
+    feeds: Mapping[str, np.ndarray]
+    target: tvm.target.Target
+    threads: int
+
+
+def loop(call: Callable[[], Any]) -> Clock:
+    """A clock for a plain function."""
+
+    def clock(number: int) -> float:
+        start = time.perf_counter()
+        for _ in range(number):
+            call()
+        return (time.perf_counter() - start) / number
+
+    return clock
+
+
+def onnx_runtime(job: Job) -> Contender:
+    """ONNX Runtime with all optimizations, its inputs and outputs bound."""
+    try:
+        import onnxruntime as ort
+    except ImportError:
+        raise Unavailable("not installed: pip install onnxruntime") from None
+    settings = ort.SessionOptions()
+    settings.intra_op_num_threads = job.threads
+    settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    settings.log_severity_level = 3  # errors
+    session = ort.InferenceSession(
+        job.case.model.SerializeToString(), settings, providers=["CPUExecutionProvider"]
+    )
+    outputs = session.run(None, dict(job.feeds))
+    binding = session.io_binding()
+    for name, array in job.feeds.items():
+        binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(array))
+    for spec, array in zip(session.get_outputs(), outputs, strict=True):
+        binding.bind_ortvalue_output(spec.name, ort.OrtValue.ortvalue_from_numpy(array))
+    return Contender(lambda: outputs, loop(lambda: session.run_with_iobinding(binding)))
+
+
+def openvino(job: Job) -> Contender:
+    """OpenVINO for latency in float32, its tensors shared."""
+    try:
+        import openvino as ov
+    except ImportError:
+        raise Unavailable("not installed: pip install openvino") from None
+    core = ov.Core()
+    settings = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": job.threads,
+        "INFERENCE_PRECISION_HINT": "f32",
+        "ENABLE_CPU_PINNING": False,  # it would pin the thread that all contenders run in
+    }
+    model = core.compile_model(core.read_model(job.case.model.SerializeToString()), "CPU", settings)
+    request = model.create_infer_request()
+    for name, array in job.feeds.items():
+        request.set_tensor(name, ov.Tensor(array, shared_memory=True))
+
+    def call() -> Any:
+        return request.infer(share_outputs=True)
+
+    return Contender(lambda: list(call().to_tuple()), loop(call))
+
+
+def _torch(job: Job, prepare: Callable[[Any, Any], Any]) -> Contender:
+    if job.case.torch is None:
+        raise Unavailable("an ONNX model has no torch module")
+    try:
+        import torch
+    except ImportError:
+        raise Unavailable("not installed: pip install torch") from None
+    _keep_memory()
+    torch.set_num_threads(job.threads)
+    function = prepare(torch, job.case.torch(torch))
+    tensors = [torch.from_numpy(array) for array in job.feeds.values()]
+    inference = torch.inference_mode()
+    timed = loop(lambda: function(*tensors))
+    return Contender(
+        lambda: [inference(function)(*tensors).numpy()], lambda number: inference(timed)(number)
+    )
+
+
+def _keep_memory() -> None:
+    """Let glibc keep what is freed: torch allocates each output anew, the others do not."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        trim_threshold, mmap_max = -1, -4
+        mallopt(trim_threshold, 2**31 - 1)
+        mallopt(mmap_max, 0)
+
+
+def torch_eager(job: Job) -> Contender:
+    """PyTorch as it comes."""
+    return _torch(job, lambda torch, function: function)
+
+
+def torch_compiled(job: Job) -> Contender:
+    """torch.compile with max-autotune and weights frozen."""
+
+    def prepare(torch: Any, function: Any) -> Any:
+        if not shutil.which(os.environ.get("CXX", "g++")):
+            raise Unavailable("no C++ compiler: install g++")
+        import torch._dynamo.config
+        import torch._inductor
+
+        torch._dynamo.config.recompile_limit = 1 << 10  # cases are no recompilations
+        torch._dynamo.config.accumulated_recompile_limit = 1 << 10
+        options = {**torch._inductor.list_mode_options("max-autotune"), "freezing": True}
+        return torch.compile(function, dynamic=False, fullgraph=True, options=options)
+
+    return _torch(job, prepare)
+
+
+RUNTIMES = {
+    "ONNX Runtime": onnx_runtime,
+    "OpenVINO": openvino,
+    "PyTorch eager": torch_eager,
+    "PyTorch compiled": torch_compiled,
+}

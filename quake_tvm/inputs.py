@@ -1,0 +1,49 @@
+"""float32 inputs for sweeps: where something happens in some operator, and all bit patterns evenly.
+
+Knows numpy only.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+FLT_MAX = float(np.finfo(np.float32).max)
+SMALLEST_NORMAL = float(np.finfo(np.float32).tiny)
+CHUNK = 1 << 20
+EVERY = 1 << 32
+
+# Finite arguments at which something happens in some operator, beside the special values.
+BOUNDARIES = np.float32(
+    [
+        *(0.0, 1e-45, 1.17549421e-38, SMALLEST_NORMAL, 1e-30, 1e-6, 1e-3, 0.45, 0.5, 0.9, 1.0),
+        *(3.999, 4.0, 4.5, 8.0, 9.0, 10.0, 13.25, 13.26, 14.0, 51.3, 86.6, 87.33, 87.34, 88.0),
+        *(88.72283, 88.72284, 103.9, 104.0, 126.0, 127.0, 128.0, 149.0, 1e4, 1e10, 3e38, FLT_MAX),
+    ]
+)
+SPECIAL = np.array([np.nan, np.inf, -np.inf], dtype=np.float32)
+
+
+def special_inputs() -> np.ndarray:
+    """NaN, infinities and the boundaries with their neighbours, of both signs."""
+    around = [BOUNDARIES, np.nextafter(BOUNDARIES, np.float32(0))]
+    with np.errstate(over="ignore"):
+        around.append(np.nextafter(BOUNDARIES, np.float32(np.inf)))
+    positive = np.concatenate(around)
+    payloads = np.array([0x7F800001, 0x7FFFFFFF, 0xFFC12345], dtype=np.uint32).view(np.float32)
+    return np.concatenate([SPECIAL, payloads, positive, -positive])
+
+
+def bit_patterns(count: int) -> Iterator[np.ndarray]:
+    """``count`` (a power of two) float32 values evenly spread over all bit patterns, by chunks.
+
+    In the order of the patterns; all 2^32 with ``count = EVERY``.
+    """
+    step = EVERY // count
+    for first in range(0, EVERY, step * CHUNK):
+        last = min(first + step * CHUNK, EVERY)
+        # Odd offsets, so that a coarse sweep does not see round numbers only.
+        yield (
+            (np.arange(first, last, step, dtype=np.uint64) + step // 3)
+            .astype(np.uint32)
+            .view(np.float32)
+        )

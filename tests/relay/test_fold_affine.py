@@ -1,0 +1,217 @@
+"""Scale, shift and mask in front of an operator go into it, and only where nobody else looks."""
+
+import numpy as np
+import pytest
+import tvm
+from tvm import relay
+from tvm.relay import negative
+
+from quake_tvm.passes.fold_affine import find
+from quake_tvm.passes.graph import Site
+from quake_tvm.passes.relay_graph import rewrite
+from quake_tvm.passes.relay_ops import call
+
+from .modules import Formula, c, module
+
+LOGITS, ROW = (2, 4, 4), (4,)
+ANY = relay.Any()
+
+
+def quake(operator: str, *args: relay.Expr, **attributes: float) -> relay.Call:
+    return call(operator, *args, method="quake2", ieee=True, source="", **attributes)
+
+
+def softmax(*args: relay.Expr, axis: int = 2, **attributes: float) -> relay.Call:
+    return quake("softmax", *args, axis=axis, **attributes)
+
+
+def fold(mod: tvm.IRModule) -> tvm.IRModule:
+    def make(site: Site) -> relay.Call:
+        return call(site.operator, *site.args, **site.attributes)
+
+    return rewrite(mod, find, make)
+
+
+def check(before: Formula, after: Formula, *shapes: tuple) -> None:
+    tvm.ir.assert_structural_equal(fold(module(before, *shapes)), module(after, *shapes))
+
+
+@pytest.mark.parametrize(
+    ("before", "scale"),
+    [
+        pytest.param(lambda x: x / c(8), 0.125, id="divide"),
+        pytest.param(lambda x: x * c(0.125), 0.125, id="multiply"),
+        pytest.param(lambda x: c(0.125) * x, 0.125, id="multiply_left"),
+        pytest.param(lambda x: (x * c(4)) / c(32), 0.125, id="two_steps"),
+    ],
+)
+@pytest.mark.parametrize("axis", [1, 2])
+@pytest.mark.parametrize("shape", [LOGITS, (2, ANY, 4)], ids=["static", "dynamic"])
+def test_scale_of_softmax(before: Formula, scale: float, axis: int, shape: tuple) -> None:
+    check(
+        lambda x: softmax(before(x), axis=axis),
+        lambda x: softmax(x, axis=axis, scale=scale),
+        shape,
+    )
+
+
+@pytest.mark.parametrize(
+    "before",
+    [lambda x, mask: x + mask, lambda x, mask: mask + x],
+    ids=["mask_right", "mask_left"],
+)
+@pytest.mark.parametrize("shape", [ROW, (1, 1, 4), (2, 1, 4), (4, 1)], ids=str)
+def test_mask_of_softmax(before: Formula, shape: tuple) -> None:
+    check(
+        lambda x, mask: softmax(before(x, mask)),
+        lambda x, mask: softmax(x, mask, scale=1.0),
+        LOGITS,
+        shape,
+    )
+
+
+def test_mask_of_unknown_extents() -> None:
+    check(
+        lambda x, mask: softmax(x / c(8) + mask),
+        lambda x, mask: softmax(x, mask, scale=0.125),
+        (ANY, 4, 4),
+        ROW,
+    )
+
+
+def test_constant_mask() -> None:
+    mask = c(np.float32([0, 0, -1e9, -1e9]))
+    check(
+        lambda x: softmax(x / c(8) + mask),
+        lambda x: softmax(x, mask, scale=0.125),
+        LOGITS,
+    )
+
+
+def test_scaled_sum_is_not_masked() -> None:
+    check(
+        lambda x, mask: softmax((x + mask) / c(8)),
+        lambda x, mask: softmax(x + mask, scale=0.125),
+        LOGITS,
+        ROW,
+    )
+
+
+def test_mask_may_be_used_elsewhere() -> None:
+    check(
+        lambda x, mask: relay.Tuple([softmax(x + mask), mask + mask]),
+        lambda x, mask: relay.Tuple([softmax(x, mask, scale=1.0), mask + mask]),
+        LOGITS,
+        ROW,
+    )
+
+
+def test_scaled_logits_used_elsewhere_still_take_the_mask() -> None:
+    def before(x: relay.Expr, mask: relay.Expr) -> relay.Expr:
+        scaled = x / c(8)
+        return relay.Tuple([softmax(scaled + mask), scaled])
+
+    def after(x: relay.Expr, mask: relay.Expr) -> relay.Expr:
+        scaled = x / c(8)
+        return relay.Tuple([softmax(scaled, mask, scale=1.0), scaled])
+
+    check(before, after, LOGITS, ROW)
+
+
+@pytest.mark.parametrize(
+    ("before", "scale", "shift"),
+    [
+        pytest.param(negative, -1, 0, id="negative"),
+        pytest.param(lambda x: x * c(2), 2, 0, id="multiply"),
+        pytest.param(lambda x: x / c(-4), -0.25, 0, id="divide"),
+        pytest.param(lambda x: x + c(1), 1, 1, id="add"),
+        pytest.param(lambda x: x - c(1), 1, -1, id="subtract"),
+        pytest.param(lambda x: c(1) - x, -1, 1, id="subtract_from"),
+        pytest.param(lambda x: x * c(2) + c(1), 2, 1, id="scale_then_shift"),
+        pytest.param(lambda x: (x + c(1)) * c(2), 2, 2, id="shift_then_scale"),
+        pytest.param(lambda x: negative(c(3) - x * c(2)), 2, -3, id="three_steps"),
+    ],
+)
+def test_affine_input_of_exp(before: Formula, scale: float, shift: float) -> None:
+    check(
+        lambda x: quake("exp", before(x)),
+        lambda x: quake("exp", x, scale=float(scale), shift=float(shift)),
+    )
+
+
+def test_positive_scale_of_sigmoid() -> None:
+    check(lambda x: quake("sigmoid", x * c(2)), lambda x: quake("sigmoid", x, scale=2.0))
+
+
+def test_folding_stops_where_it_must() -> None:
+    check(
+        lambda x: quake("sigmoid", negative(x) * c(2)),
+        lambda x: quake("sigmoid", negative(x), scale=2.0),
+    )
+
+
+def unchanged(formula: Formula, *shapes: tuple) -> None:
+    mod = module(formula, *shapes)
+    tvm.ir.assert_structural_equal(fold(mod), mod)
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        pytest.param(lambda x: softmax(x), id="nothing_to_fold"),
+        pytest.param(lambda x: softmax(negative(x)), id="softmax_negative"),
+        pytest.param(lambda x: softmax(x * c(-2)), id="softmax_negative_scale"),
+        pytest.param(lambda x: softmax(x * c(0)), id="softmax_zero_scale"),
+        pytest.param(lambda x: softmax(x / c(0)), id="softmax_divided_by_zero"),
+        pytest.param(lambda x: softmax(c(8) / x), id="softmax_reciprocal"),
+        pytest.param(lambda x: softmax(x + c(1)), id="softmax_shift"),
+        pytest.param(lambda x: softmax(x * x), id="softmax_of_a_square"),
+        pytest.param(lambda x: quake("exp", c(1) / x), id="exp_reciprocal"),
+        pytest.param(lambda x: quake("exp", x + c(1e6)), id="exp_large_shift"),
+        pytest.param(lambda x: quake("exp", x * c(1e38)), id="exp_large_scale"),
+        pytest.param(lambda x: quake("sigmoid", x + c(1)), id="sigmoid_shift"),
+        pytest.param(lambda x: quake("sigmoid", negative(x)), id="sigmoid_negative"),
+        pytest.param(lambda x: quake("gelu", x * c(2)), id="gelu"),
+        pytest.param(lambda x: quake("log_softmax", x * c(2), axis=2), id="log_softmax"),
+    ],
+)
+def test_not_folded(formula: Formula) -> None:
+    unchanged(formula, LOGITS)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        pytest.param(lambda x, mask: x / c(8), id="scale"),
+        pytest.param(lambda x, mask: x + mask, id="mask"),
+    ],
+)
+def test_logits_used_elsewhere_stay(step: Formula) -> None:
+    def formula(x: relay.Expr, mask: relay.Expr) -> relay.Expr:
+        logits = step(x, mask)
+        return relay.Tuple([softmax(logits), logits])
+
+    unchanged(formula, LOGITS, ROW)
+
+
+def test_mask_of_another_axis_stays() -> None:
+    unchanged(lambda x, mask: softmax(x + mask, axis=1), LOGITS, ROW)
+
+
+def test_scale_by_element_stays() -> None:
+    unchanged(lambda x, scale: softmax(x * scale), LOGITS, ROW)
+
+
+def test_broadcast_stays() -> None:
+    """Folding x + y here would lose the shape: neither has the sum's."""
+    unchanged(lambda x, y: softmax(x + y), (2, 1, 4), (2, 4, 1))
+
+
+def test_sum_of_unknown_extents_stays() -> None:
+    """Either may be the one that broadcasts."""
+    unchanged(lambda x, y: softmax(x + y), (ANY, 4, 4), (ANY, 4, 4))
+
+
+def test_constant_that_broadcasts_stays() -> None:
+    ones = relay.const([[2.0] * 4] * 3, "float32")
+    unchanged(lambda x: quake("exp", x * ones), (1, 4))

@@ -1,0 +1,123 @@
+"""QuAKE inside ``relay.build``: the pass, the context, three executors, and a board.
+
+A small network with a SiLU, a GELU and a softmax is built for this machine in each of the ways
+that Relay knows, held against its exact build, and cross-compiled for a Raspberry Pi. At the end
+the time of two nonlinearities is measured beside TVM's own. Needs the TVM that has Relay
+(``make test-relay`` sets it up; the README says which TVM gives which road).
+"""
+
+import os
+
+os.environ.setdefault("TOPHUB_LOCATION", "NONE")  # no download of other people's schedules
+
+import numpy as np
+import tvm
+from tvm import relay
+from tvm.contrib import graph_executor
+
+import quake_tvm
+
+METHOD = "quake3"
+IMAGE = (1, 3, 32, 32)
+
+
+def network() -> tvm.IRModule:
+    """softmax(dense(gelu(dense(silu(conv2d(x)))))): as any of TVM's frontends could write it."""
+    rng = np.random.default_rng(0)
+
+    def weights(*shape: int) -> relay.Constant:
+        deviation = np.prod(shape[1:]) ** -0.5
+        return relay.const(rng.normal(0, deviation, shape).astype("float32"))
+
+    x = relay.var("x", shape=IMAGE)
+    convolved = relay.nn.conv2d(
+        x, weights(16, 3, 3, 3), channels=16, kernel_size=(3, 3), strides=(2, 2), padding=(1, 1)
+    )
+    activated = convolved * relay.sigmoid(convolved)  # SiLU
+    hidden = relay.nn.dense(relay.nn.batch_flatten(activated), weights(128, 16 * 16 * 16))
+    half, one, root = (relay.const(v, "float32") for v in (0.5, 1.0, 2**0.5))
+    gelu = hidden * half * (one + relay.erf(hidden / root))  # as ONNX exporters write GELU
+    logits = relay.nn.dense(gelu, weights(10, 128))
+    return tvm.IRModule.from_expr(relay.Function([x], relay.nn.softmax(logits)))
+
+
+def run(lib: object, x: np.ndarray) -> np.ndarray:
+    """One call of the graph executor."""
+    machine = graph_executor.GraphModule(lib["default"](tvm.cpu()))
+    machine.set_input("x", x)
+    machine.run()
+    return machine.get_output(0).numpy()
+
+
+def build(mod: tvm.IRModule, target: tvm.target.Target, **context: object) -> object:
+    """``relay.build`` in TVM's own context."""
+    with tvm.transform.PassContext(**context):
+        return relay.build(mod, target)
+
+
+def main() -> None:
+    """Build in every way, compare, cross-compile, and print what happened."""
+    mod, target = network(), quake_tvm.target("native")
+    x = np.random.default_rng(1).standard_normal(IMAGE, dtype=np.float32)
+    exact = run(build(mod, target, opt_level=3), x)
+
+    # 1. The pass alone: module in, module out. Each nonlinearity has become one operator, which
+    #    TVM's other passes fuse, lay out and schedule as they do its own. Tuners take this module.
+    lowered = quake_tvm.QuAKE(method=METHOD)(mod)
+    print("\n".join(line for line in str(lowered).splitlines() if "quake." in line), "\n")
+    by_pass = run(build(lowered, target, opt_level=3), x)
+
+    # 2. The pass inside relay.build, with everything that TVM's own PassContext takes, and a report
+    #    on each nonlinearity: what it was, its rung, its proven bound, and its kernel.
+    with quake_tvm.PassContext(opt_level=3, method=METHOD) as context:
+        lib = relay.build(mod, target)
+    print(context.report, "\n")
+    by_context = run(lib, x)
+
+    # 3. Relay's other executors, the same way.
+    with quake_tvm.PassContext(opt_level=3, method=METHOD):
+        machine = relay.create_executor("vm", mod, tvm.cpu(), target).evaluate()
+    by_vm = machine(x).numpy()
+
+    # softmax's own bound, and what it inherits: logits that are off by d change a probability by
+    # a factor of exp(2d). The logits here are sums of 128 GELUs of size one with weights of
+    # variance 1/128, so d is of the size of the GELU's own error.
+    bounds = [quake_tvm.bound(name, METHOD).relative for name in ("softmax", "gelu", "silu")]
+    for name, found in {"pass": by_pass, "context": by_context, "vm": by_vm}.items():
+        error = np.max(np.abs(found - exact) / exact)
+        print(f"{name:8}largest relative difference to the exact build {error:.2g}")
+        assert error < 10 * sum(bounds)
+
+    # 4. A board: the same call with the board's target. Linking needs a cross compiler
+    #    (lib.export_library("net.so", fcompile=...)); the assembly shows what will run.
+    with quake_tvm.PassContext(opt_level=3, method=METHOD):
+        board = relay.build(mod, quake_tvm.target("raspberry-pi-4"))
+    assembly = board.get_lib().get_source("asm")
+    print(f"\nRaspberry Pi 4: {assembly.count('fmla')} fused multiply-adds on vectors,", end=" ")
+    print("no call to expf" if "expf" not in assembly else "calls expf")
+
+    # 5. What it saves: two nonlinearities in a row, in one run with TVM's exact and fast ones.
+    x = relay.var("x", shape=(64, 1024))
+    two = tvm.IRModule.from_expr(relay.Function([x], relay.nn.softmax(relay.sigmoid(x))))
+    libraries = {
+        "exact": build(two, target, opt_level=3),
+        "FastMath": build(two, target, opt_level=4),
+    }
+    with quake_tvm.PassContext(opt_level=3, method="quake2"):
+        libraries["quake2"] = relay.build(two, target)
+    machines = {
+        k: graph_executor.GraphModule(v["default"](tvm.cpu())) for k, v in libraries.items()
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in machines}
+    for _ in range(7):  # in turn, so that whatever else this machine does falls on all alike
+        for name, machine in machines.items():
+            seconds[name] += machine.benchmark(tvm.cpu(), number=20, repeat=1).results
+    base = np.median(seconds["quake2"])
+    print("\nsoftmax(sigmoid(x)), 64 x 1024:", end=" ")
+    print(
+        ", ".join(f"{k} {np.median(v) / base:.1f}" for k, v in seconds.items()), "of quake2's time"
+    )
+
+
+if __name__ == "__main__":
+    main()
