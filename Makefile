@@ -51,6 +51,9 @@ $(READY): pyproject.toml
 	@touch $@
 
 $(RELAY_READY): pyproject.toml requirements-relay.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 13))' || { \
+	  echo 'error: Relay needs NumPy 1.26, which ends with Python 3.12: make test-relay PYTHON=python3.12' >&2; \
+	  exit 2; }
 	$(call environment,.venv-relay)
 	@$(RELAY)/python -m pip install -qq --requirement requirements-relay.txt
 	@$(RELAY)/python -m pip install -qq --no-deps --upgrade --python-version 3.10 \
