@@ -18,7 +18,7 @@ from tvm.ir.instrument import PassInstrument
 from .passes.lower_kernels import LowerKernels
 from .passes.quake import QuAKE
 from .relay_report import kernels_of, report
-from .report import LoweredSite, Report
+from .report import ExactSite, LoweredSite, Report
 
 # The pass that ours goes before, and the last of all levels; it serves where the first is disabled.
 _BEFORE, _FUSED = "SimplifyInference", "FuseOps"
@@ -41,7 +41,7 @@ class _Insert(PassInstrument):
         self.shown.append((mod, dict(mod.functions.items())))
         lowered = tvm.transform.Sequential([self.quake])(mod)
         self.report = report(lowered, self.quake.options)
-        self.kernels.lowered.clear()
+        self.kernels.begin()
         _set_functions(mod, lowered.functions)
 
     def run_after_pass(self, mod: tvm.IRModule, info: tvm.transform.PassInfo) -> None:
@@ -124,8 +124,7 @@ class PassContext(tvm.transform.PassContext):
     @property
     def report(self) -> Report:
         """What became of every nonlinearity of the last build."""
-        found, hidden = self._insert.report, self._kernels.lowered
-        return replace(
-            found,
-            sites=found.sites + [LoweredSite.of(site, "?", site["kernel"]) for site in hidden],
-        )
+        found, kernels, options = self._insert.report, self._kernels, self._kernels.options
+        sites = [LoweredSite.of(site, "?", site["kernel"]) for site in kernels.lowered]
+        exact = [ExactSite.of(name, "?", dtype, options) for name, dtype in kernels.exact]
+        return replace(found, sites=found.sites + sites, exact=found.exact + exact)
