@@ -20,8 +20,8 @@ from .passes.quake import QuAKE
 from .relay_report import kernels_of, report
 from .report import ExactSite, LoweredSite, Report
 
-# The pass that ours goes before, and the last of all levels; it serves where the first is disabled.
-_BEFORE, _FUSED = "SimplifyInference", "FuseOps"
+# The pass that ours goes before, or the next one of every level where the user disables that.
+_BEFORE, _OTHERWISE, _FUSED = "SimplifyInference", "SimplifyExpr", "FuseOps"
 
 
 class _Insert(PassInstrument):
@@ -47,8 +47,9 @@ class _Insert(PassInstrument):
     def run_after_pass(self, mod: tvm.IRModule, info: tvm.transform.PassInfo) -> None:
         if info.name == self.before:
             _set_functions(*self.shown.pop())
-        if info.name == _FUSED:
-            self.report = self.report.with_kernels(kernels_of(mod))
+        # The virtual machine fuses again what is left after its kernels are lowered.
+        if info.name == _FUSED and (found := kernels_of(mod)):
+            self.report = self.report.with_kernels(found)
 
     def exit_pass_ctx(self) -> None:
         while self.shown:  # passes that failed
@@ -109,7 +110,7 @@ class PassContext(tvm.transform.PassContext):
         if "QuAKE" in disabled_pass:
             quake = QuAKE("exact")
         self._kernels = LowerKernels(quake.options)
-        before = _FUSED if _BEFORE in disabled_pass else _BEFORE
+        before = _OTHERWISE if _BEFORE in disabled_pass else _BEFORE
         self._insert = _Insert(before, quake, self._kernels)
         config = dict(config or {})
         added = [*config.get("tir.add_lower_pass", []), *self._kernels.phases()]
