@@ -11,7 +11,7 @@ import tvm
 from tvm import relay
 from tvm.relay.op import OpPattern
 
-from .relay_graph import op_name
+from .relay_graph import mutated, op_name
 
 _PRODUCT = "nn.batch_matmul"
 
@@ -83,6 +83,4 @@ class DensifyProducts:
     def transform_function(
         self, function: relay.Function, _: tvm.IRModule, __: tvm.transform.PassContext
     ) -> relay.Function:
-        densify = _Densify()
-        relay.analysis.post_order_visit(function, densify.visit)  # no deep recursion
-        return densify.visit(function)
+        return mutated(function, _Densify())

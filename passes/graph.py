@@ -6,7 +6,7 @@ put the operator calls in. Knows no operator and no pattern.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -104,7 +104,19 @@ class Graph(ABC):
             return None
         return float(data.flat[0]) if np.all(data == data.flat[0]) else None
 
-    def dead(self, region: set[Expr], calls: Mapping[Expr, Any]) -> set[Expr]:
+    def replacements(
+        self, sites: Iterable[Site], make: Callable[[Site], Any | None]
+    ) -> tuple[dict[Expr, Any], set[Expr]]:
+        """What stands for the sites that ``make`` gives a call for, and what is then dead."""
+        calls, region = {}, set()
+        for site in sites:
+            call = make(site)
+            if call is not None:
+                calls[site.var] = call
+                region |= site.region - {site.var}
+        return calls, self._dead(region, calls)
+
+    def _dead(self, region: set[Expr], calls: Mapping[Expr, Any]) -> set[Expr]:
         """What of ``region`` nobody needs once ``calls`` stand in the place of their keys."""
         needed = {arg for call in calls.values() for arg in call.args if arg in self.values}
         dead: set[Expr] = set()

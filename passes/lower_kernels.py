@@ -30,11 +30,19 @@ class LowerKernels:
     ----------
     lowered : list of dict
         Marks of the sites lowered, with their ``kernel``.
+    exact : list of (operator, dtype)
+        What stayed as it was.
     """
 
     def __init__(self, options: Options) -> None:
         self.options = options
         self.lowered: list[dict[str, Any]] = []
+        self.exact: list[tuple[str, str]] = []
+
+    def begin(self) -> None:
+        """Forget the last build."""
+        self.lowered.clear()
+        self.exact.clear()
 
     def phases(self) -> list[tuple[int, tvm.transform.Pass]]:
         """As ``tir.add_lower_pass`` wants them."""
@@ -61,4 +69,5 @@ class LowerKernels:
         lowered = lower_tir.lower_function(function, self.options)
         for site in lower_tir.sites_of(lowered)[len(lower_tir.sites_of(function)) :]:
             self.lowered.append(site | {"kernel": name})
+        self.exact += dict.fromkeys(lower_tir.intrinsics(lowered))
         return lowered

@@ -150,13 +150,7 @@ def rewrite(
     updates = {}
     for name, function in functions(mod):
         graph = Graph(function)
-        calls: dict[relax.Var, relax.Call] = {}
-        region: set[relax.Var] = set()
-        for site in find(graph):
-            call = make(site)
-            if call is not None:
-                calls[site.var] = call
-                region |= site.region - {site.var}
+        calls, dead = graph.replacements(find(graph), make)
         if calls:
-            updates[name] = _Rewriter(mod, calls, graph.dead(region, calls)).visit_expr(function)
+            updates[name] = _Rewriter(mod, calls, dead).visit_expr(function)
     return updated(mod, updates)

@@ -177,6 +177,12 @@ class _Rewriter(relay.ExprMutator):
         return super().visit_let(let)
 
 
+def mutated(function: relay.Function, mutator: relay.ExprMutator) -> relay.Function:
+    """What the mutator makes of the function, without recursion as deep as the function is."""
+    relay.analysis.post_order_visit(function, mutator.visit)
+    return mutator.visit(function)
+
+
 def rewrite(
     mod: tvm.IRModule,
     find: Callable[[Graph], list[Site]],
@@ -191,16 +197,8 @@ def rewrite(
     updates = {}
     for name, function in functions(mod):
         graph = Graph(function)
-        calls: dict[relay.Expr, relay.Call] = {}
-        region: set[relay.Expr] = set()
-        for site in find(graph):
-            call = make(site)
-            if call is not None:
-                calls[site.var] = call
-                region |= site.region - {site.var}
+        calls, dead = graph.replacements(find(graph), make)
         if calls:
-            dead = graph.dead(region, calls)
-            rewriter = _Rewriter({graph.values[key]: c for key, c in calls.items()}, dead)
-            relay.analysis.post_order_visit(function, rewriter.visit)  # no deep recursion
-            updates[name] = rewriter.visit(function)
+            calls = {graph.values[key]: call for key, call in calls.items()}
+            updates[name] = mutated(function, _Rewriter(calls, dead))
     return relay.transform.InferType()(updated(mod, updates))

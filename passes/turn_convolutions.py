@@ -9,7 +9,7 @@ Turning it moves no data.
 import tvm
 from tvm import relay
 
-from .relay_graph import op_name
+from .relay_graph import mutated, op_name
 
 
 def _turned(shape: list[int]) -> list[int]:
@@ -52,6 +52,4 @@ class TurnConvolutions:
     def transform_function(
         self, function: relay.Function, _: tvm.IRModule, __: tvm.transform.PassContext
     ) -> relay.Function:
-        turn = _Turn()
-        relay.analysis.post_order_visit(function, turn.visit)  # no deep recursion
-        return turn.visit(function)
+        return mutated(function, _Turn())

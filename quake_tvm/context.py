@@ -20,10 +20,10 @@ from .passes.lower_kernels import LowerKernels
 from .passes.quake import QuAKE
 from .passes.turn_convolutions import TurnConvolutions
 from .relay_report import kernels_of, report
-from .report import LoweredSite, Report
+from .report import ExactSite, LoweredSite, Report
 
-# The pass that ours goes before, and the last of all levels; it serves where the first is disabled.
-_BEFORE, _FUSED = "SimplifyInference", "FuseOps"
+# The pass that ours goes before, or the next one of every level where the user disables that.
+_BEFORE, _OTHERWISE, _FUSED = "SimplifyInference", "SimplifyExpr", "FuseOps"
 
 
 class _Insert(PassInstrument):
@@ -45,14 +45,15 @@ class _Insert(PassInstrument):
         # In sequences, which ask the context whether it wants them.
         lowered = tvm.transform.Sequential([self.quake])(mod)
         self.report = report(lowered, self.quake.options)
-        self.kernels.lowered.clear()
+        self.kernels.begin()
         _set_functions(mod, tvm.transform.Sequential(self.shape)(lowered).functions)
 
     def run_after_pass(self, mod: tvm.IRModule, info: tvm.transform.PassInfo) -> None:
         if info.name == self.before:
             _set_functions(*self.shown.pop())
-        if info.name == _FUSED:
-            self.report = self.report.with_kernels(kernels_of(mod))
+        # The virtual machine fuses again what is left after its kernels are lowered.
+        if info.name == _FUSED and (found := kernels_of(mod)):
+            self.report = self.report.with_kernels(found)
 
     def exit_pass_ctx(self) -> None:
         while self.shown:  # passes that failed
@@ -113,7 +114,7 @@ class PassContext(tvm.transform.PassContext):
         if "QuAKE" in disabled_pass:
             quake = QuAKE("exact")
         self._kernels = LowerKernels(quake.options)
-        before = _FUSED if _BEFORE in disabled_pass else _BEFORE
+        before = _OTHERWISE if _BEFORE in disabled_pass else _BEFORE
         self._insert = _Insert(before, quake, self._kernels)
         config = dict(config or {})
         added = [*config.get("tir.add_lower_pass", []), *self._kernels.phases()]
@@ -128,8 +129,7 @@ class PassContext(tvm.transform.PassContext):
     @property
     def report(self) -> Report:
         """What became of every nonlinearity of the last build."""
-        found, hidden = self._insert.report, self._kernels.lowered
-        return replace(
-            found,
-            sites=found.sites + [LoweredSite.of(site, site["kernel"]) for site in hidden],
-        )
+        found, kernels, options = self._insert.report, self._kernels, self._kernels.options
+        sites = [LoweredSite.of(site, site["kernel"]) for site in kernels.lowered]
+        exact = [ExactSite.of(name, "?", dtype, options) for name, dtype in kernels.exact]
+        return replace(found, sites=found.sites + sites, exact=found.exact + exact)

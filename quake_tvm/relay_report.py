@@ -69,9 +69,9 @@ def kernels_of(fused: tvm.IRModule) -> Kernels:
     for _, function in functions(fused):
         nodes: list[relay.Expr] = []
         relay.analysis.post_order_visit(function, nodes.append)
-        for node in nodes:
-            if has_mark(node, "Primitive"):
-                _read_kernel(node, found)
+        for node in nodes:  # calls in the order of the sites, which their functions are not in
+            if isinstance(node, relay.Call) and has_mark(node.op, "Primitive"):
+                _read_kernel(node.op, found)
     return found
 
 
