@@ -20,12 +20,18 @@ def for_c(target: Target) -> bool:
     return target.kind.name == "c"
 
 
+def under_c(target: Target) -> bool:
+    """Whether the target's kernels stand under a host in C, where TVM plans their memory.
+
+    It takes a buffer of vectors for one of as many scalars, and the next buffer begins inside it.
+    """
+    return target.host is not None and for_c(target.host) and not for_c(target)
+
+
 def fit(body: tir.Stmt, target: Target) -> tir.Stmt:
     """The statement as it is best vectorized for the target, or not at all."""
     if for_c(target):
         return tir.stmt_functor.ir_transform(body, None, _plain, ["tir.For"])
-    if target.host is not None and for_c(target.host):
-        body = tir.stmt_functor.ir_transform(body, None, _of_scalars, ["tir.Allocate"])
     if str(target.attrs.get("mtriple", "")).startswith("arm"):
         return replace_calls(body, _vectorizable)
     return body
@@ -35,8 +41,11 @@ def fit_tensor(tensor: te.Tensor, target: Target) -> te.Tensor:
     """A tensor of one operation whose loops or formula fit the target."""
     op = tensor.op
     if isinstance(op, te.ExternOp):
+        body = fit(op.body, target)
+        if under_c(target):
+            body = tir.stmt_functor.ir_transform(body, None, _of_scalars, ["tir.Allocate"])
         places = op.inputs, op.input_placeholders, op.output_placeholders
-        new = te._ffi_api.ExternOp(op.name, op.tag, op.attrs, *places, fit(op.body, target))
+        new = te._ffi_api.ExternOp(op.name, op.tag, op.attrs, *places, body)
     else:
         body = [fit(tir.Evaluate(expr), target).value for expr in op.body]
         new = te._ffi_api.ComputeOp(op.name, op.tag, op.attrs, op.axis, body)
@@ -50,14 +59,23 @@ def _plain(loop: tir.For) -> tir.For | None:
 
 
 def _of_scalars(made: tir.Allocate) -> tir.Allocate:
-    """A buffer that keeps scalars for its elements because one is read, to no end, for a while.
-
-    TVM plans the memory of kernels under C, and takes a buffer of vectors for one of scalars.
-    """
+    """A buffer that keeps scalars for its elements because one is read, to no end, for a while."""
     buffer = tir.decl_buffer(made.extents, made.dtype, made.buffer_var.name, made.buffer_var)
     read = tir.Evaluate(tir.BufferLoad(buffer, [0] * len(made.extents)))
     body = tir.SeqStmt([read, made.body])
     return tir.Allocate(made.buffer_var, made.dtype, made.extents, made.condition, body)
+
+
+def widen(body: tir.Stmt, target: Target) -> tir.Stmt:
+    """Vectorized statements whose buffers are as large as they are, however TVM counts."""
+
+    def scalars(made: tir.Allocate) -> tir.Allocate:
+        extents = [*made.extents[:-1], made.extents[-1] * tvm.DataType(made.dtype).lanes]
+        return tir.Allocate(made.buffer_var, made.dtype, extents, made.condition, made.body)
+
+    if not under_c(target):
+        return body
+    return tir.stmt_functor.ir_transform(body, None, scalars, ["tir.Allocate"])
 
 
 def _vector_form(name: str, lower: Callable[[tir.Call], tir.PrimExpr]) -> tvm.ir.Op:

@@ -6,6 +6,7 @@ stay so. Then vectors are made fit for the target.
 """
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import tvm
@@ -14,13 +15,26 @@ from tvm import tir
 from quake_tvm.options import Options
 
 from . import lower_tir
-from .fit_vectors import fit
+from .fit_vectors import fit, widen
 
 # TVM names a kernel after its operators. These the graph passes have decided about.
 _DECIDED = "(fast_)?(exp|tanh|erf)|sigmoid|nn_(fast_|log_)?softmax"
 _NAMED_AFTER = re.compile(rf"_({_DECIDED})(_|$)")
 # A name this long was cut by TVM: it does not tell all operators any more.
 _CUT = 80
+
+
+def _for_target(change: Callable[[tir.Stmt, tvm.target.Target], tir.Stmt]) -> tvm.transform.Pass:
+    """A pass over the kernels of one build."""
+
+    @tir.transform.prim_func_pass(opt_level=0, name=f"QuAKE.{change.__name__}")
+    def changed(
+        function: tir.PrimFunc, _: tvm.IRModule, __: tvm.transform.PassContext
+    ) -> tir.PrimFunc:
+        target = tvm.target.Target.current()
+        return function.with_body(change(function.body, target)) if target else function
+
+    return changed
 
 
 class LowerKernels:
@@ -53,14 +67,7 @@ class LowerKernels:
         ) -> tir.PrimFunc:
             return self._lower(function)
 
-        @tir.transform.prim_func_pass(opt_level=0, name="QuAKE.FitVectors")
-        def fitted(
-            function: tir.PrimFunc, _: tvm.IRModule, __: tvm.transform.PassContext
-        ) -> tir.PrimFunc:
-            target = tvm.target.Target.current()
-            return function.with_body(fit(function.body, target)) if target else function
-
-        return [(1, lower), (1, fitted)]
+        return [(1, lower), (1, _for_target(fit)), (3, _for_target(widen))]
 
     def _lower(self, function: tir.PrimFunc) -> tir.PrimFunc:
         name = str(dict(function.attrs or {}).get("global_symbol", ""))
