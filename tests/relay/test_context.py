@@ -259,7 +259,9 @@ def test_lowered_module_is_reported_too() -> None:
     assert [site.method for site in report.sites] == ["quake4", "quake4"]
 
 
-@pytest.mark.parametrize("disabled", [[], ["FoldConstant"], ["AlterOpLayout", "SimplifyExpr"]], ids=str)
+@pytest.mark.parametrize(
+    "disabled", [[], ["FoldConstant"], ["AlterOpLayout", "SimplifyExpr"]], ids=str
+)
 def test_disabled_passes_stay_disabled(disabled: list[str]) -> None:
     ran = Names()
     lowered(module(both, SHAPE), disabled_pass=disabled, instruments=[ran])
