@@ -167,11 +167,11 @@ def loops(formula: Formula, shape: tuple) -> list[str]:
     ],
 )
 def test_kernels_are_scheduled_as_with_tvms_own(before: Formula, shape: tuple) -> None:
-    def channels(formula: Formula) -> Formula:
+    def behind(formula: Formula) -> Formula:
         return lambda x: formula(before(x))
 
-    assert loops(channels(nn.relu), shape)
-    assert loops(channels(relay.tanh), shape) == loops(channels(nn.relu), shape)
+    assert loops(behind(nn.relu), shape)
+    assert loops(behind(relay.tanh), shape) == loops(behind(nn.relu), shape)
 
 
 def test_equal_sites_are_computed_once() -> None:
