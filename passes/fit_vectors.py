@@ -1,18 +1,12 @@
-"""Vectors as the target's compiler needs them, in statements that are not vectorized yet.
+"""Vectors as the target's compiler needs them.
 
-C has no vectors, so its loops stay plain, and C compilers vectorize them. On 32-bit ARM it is the
-other way round: TVM leaves loops with ``fma`` or ``reinterpret`` to LLVM, which vectorizes nothing
-there that it cannot prove NEON right for, denormals included; TVM itself does not ask. On every
-other target LLVM does better than TVM. Knows no operator.
+C has no vectors, so its loops stay plain, and C compilers vectorize them. Under a host in C LLVM's
+kernels need other buffers for theirs. Knows no operator.
 """
-
-from collections.abc import Callable
 
 import tvm
 from tvm import te, tir
 from tvm.target import Target
-
-from quake_tvm.generation import PREFIX, register_op, replace_calls
 
 
 def for_c(target: Target) -> bool:
@@ -29,26 +23,20 @@ def under_c(target: Target) -> bool:
 
 
 def fit(body: tir.Stmt, target: Target) -> tir.Stmt:
-    """The statement as it is best vectorized for the target, or not at all."""
+    """The statement, not vectorized yet, with vector loops only where the target has them."""
     if for_c(target):
         return tir.stmt_functor.ir_transform(body, None, _plain, ["tir.For"])
-    if str(target.attrs.get("mtriple", "")).startswith("arm"):
-        return replace_calls(body, _vectorizable)
     return body
 
 
 def fit_tensor(tensor: te.Tensor, target: Target) -> te.Tensor:
-    """A tensor of one operation whose loops or formula fit the target."""
+    """A tensor that statements compute, with loops and buffers fit for the target."""
     op = tensor.op
-    if isinstance(op, te.ExternOp):
-        body = fit(op.body, target)
-        if under_c(target):
-            body = tir.stmt_functor.ir_transform(body, None, _of_scalars, ["tir.Allocate"])
-        places = op.inputs, op.input_placeholders, op.output_placeholders
-        new = te._ffi_api.ExternOp(op.name, op.tag, op.attrs, *places, body)
-    else:
-        body = [fit(tir.Evaluate(expr), target).value for expr in op.body]
-        new = te._ffi_api.ComputeOp(op.name, op.tag, op.attrs, op.axis, body)
+    body = fit(op.body, target)
+    if under_c(target):
+        body = tir.stmt_functor.ir_transform(body, None, _of_scalars, ["tir.Allocate"])
+    places = op.inputs, op.input_placeholders, op.output_placeholders
+    new = te._ffi_api.ExternOp(op.name, op.tag, op.attrs, *places, body)
     return new.output(tensor.value_index)
 
 
@@ -76,32 +64,3 @@ def widen(body: tir.Stmt, target: Target) -> tir.Stmt:
     if not under_c(target):
         return body
     return tir.stmt_functor.ir_transform(body, None, scalars, ["tir.Allocate"])
-
-
-def _vector_form(name: str, lower: Callable[[tir.Call], tir.PrimExpr]) -> tvm.ir.Op:
-    """An intrinsic that TVM vectorizes, lowered to one that it does not."""
-    op = register_op(f"{PREFIX}quake_vector_{name}", f"{name}, also of vectors")
-    if op.get_attr("TVectorizable") is None:
-        tvm.ir.register_op_attr(op.name, "TVectorizable", True)
-        tvm.ir.register_op_attr(op.name, "TCallEffectKind", tir.CallEffectKind.Pure)
-        tvm.ir.register_intrin_lowering(op.name, target="default", f=lower)
-    return op
-
-
-def llvm_fma(call: tir.Call) -> tir.PrimExpr:
-    """LLVM's own fma."""
-    count = tir.const(len(call.args), "uint32")
-    return tir.call_llvm_pure_intrin(call.dtype, "llvm.fmuladd", count, *call.args)
-
-
-_VECTORIZABLE = {
-    PREFIX + "fma": _vector_form("fma", llvm_fma),
-    PREFIX + "reinterpret": _vector_form(
-        "reinterpret", lambda call: tir.reinterpret(call.dtype, *call.args)
-    ),
-}
-
-
-def _vectorizable(call: tir.Call) -> tir.Call | None:
-    op = _VECTORIZABLE.get(call.op.name) if isinstance(call.op, tvm.ir.Op) else None
-    return tir.Call(call.dtype, op, call.args) if op else None

@@ -20,8 +20,6 @@ from tvm import tir
 from quake_tvm.errors import QuakeError
 from quake_tvm.generation import PREFIX, register_op, replace_calls, updated, visit_calls
 
-from .fit_vectors import llvm_fma
-
 # A choice by its bits, and a conversion that is defined for every float, leave no branch and
 # nothing that traps: compilers can vectorize the loop. fma rounds once where the hardware does, as
 # on every other target.
@@ -64,16 +62,27 @@ _float, _fma = _function("float"), _function("fma")
 _bits, _shift, _int = (_function(name, "int32") for name in ("bits", "shift", "int"))
 _select = _function("select")
 _EXTREMES = {tir.Max: _function("max"), tir.Min: _function("min")}
+
+
+def llvm_fma(call: tir.Call) -> tir.PrimExpr:
+    """LLVM's own fma."""
+    count = tir.const(len(call.args), "uint32")
+    return tir.call_llvm_pure_intrin(call.dtype, "llvm.fmuladd", count, *call.args)
+
+
 # Puts what an expression needs in front of the statement that it stands in.
 Step = Callable[[tir.Stmt], tir.Stmt]
 
 
-def lower(function: tir.PrimFunc) -> tir.PrimFunc:
-    """A function ready for the C code generator."""
+def is_ours(function: tir.PrimFunc) -> bool:
+    """Whether a function holds bit manipulation."""
     ours: list[tir.Call] = []
     visit_calls(function.body, lambda call: ours.append(call) if _is_ours(call) else None)
-    if not ours:
-        return function
+    return bool(ours)
+
+
+def lower(function: tir.PrimFunc) -> tir.PrimFunc:
+    """A function of ours ready for the C code generator."""
     transform = tir.stmt_functor.ir_transform
     body = transform(function.body, None, _hoist_from, ["tir.BufferStore", "tir.LetStmt"])
     kinds = ["tir.Call", "tir.Cast", "tir.Max", "tir.Min", "tir.Select", "IntImm", "FloatImm"]
@@ -183,9 +192,11 @@ def lower_module(mod: tvm.IRModule) -> tvm.IRModule:
     QuakeError
         Where it has vectors beside bit manipulation.
     """
-    lowered = _changed(mod, lower)
-    if lowered:
+    ours = {name: function for name, function in mod.functions.items() if is_ours(function)}
+    if ours:
         _refuse_vectors(mod)
+    lowered = {name: lower(function) for name, function in ours.items()}
+    if lowered:
         # It is printed before all functions, whichever of them brings it.
         name, function = next(iter(lowered.items()))
         source = tir.StringImm(SOURCE)
@@ -217,14 +228,8 @@ def lower_module_under_c(mod: tvm.IRModule) -> tvm.IRModule:
         body = replace_calls(function.body, lambda c: llvm_fma(c) if _calls(c, "fma") else None)
         return function.with_body(body)
 
-    return updated(mod, _changed(mod, lowered))
-
-
-def _changed(
-    mod: tvm.IRModule, change: Callable[[tir.PrimFunc], tir.PrimFunc]
-) -> dict[tvm.ir.GlobalVar, tir.PrimFunc]:
-    changed = {name: change(function) for name, function in mod.functions.items()}
-    return {name: f for name, f in changed.items() if not f.same_as(mod[name])}
+    changed = {name: lowered(function) for name, function in mod.functions.items()}
+    return updated(mod, {name: f for name, f in changed.items() if not f.same_as(mod[name])})
 
 
 def _stand_before_generators() -> None:

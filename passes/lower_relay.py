@@ -37,8 +37,7 @@ def _compute(operator: str, target: tvm.target.Target) -> Compute:
         method, ieee = attributes["method"], bool(attributes["ieee"])
         options = {k: float(v) for k, v in attributes.items() if k not in _NOT_COMPUTE}
         if OPERATORS[operator].elementwise:
-            tensor = compute.elementwise(inputs[0], operator, method, ieee, **options)
-            return [fit_tensor(tensor, target)]
+            return [compute.elementwise(inputs[0], operator, method, ieee, **options)]
         if "keepdims" in attributes:
             options["keepdims"] = bool(attributes["keepdims"])
         options |= {"method": method, "ieee": ieee}
