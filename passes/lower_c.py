@@ -74,19 +74,18 @@ def llvm_fma(call: tir.Call) -> tir.PrimExpr:
 Step = Callable[[tir.Stmt], tir.Stmt]
 
 
-def is_ours(function: tir.PrimFunc) -> bool:
-    """Whether a function holds bit manipulation."""
-    ours: list[tir.Call] = []
-    visit_calls(function.body, lambda call: ours.append(call) if _is_ours(call) else None)
-    return bool(ours)
-
-
 def lower(function: tir.PrimFunc) -> tir.PrimFunc:
-    """A function of ours ready for the C code generator."""
+    """A function ready for the C code generator."""
     transform = tir.stmt_functor.ir_transform
     body = transform(function.body, None, _hoist_from, ["tir.BufferStore", "tir.LetStmt"])
     kinds = ["tir.Call", "tir.Cast", "tir.Max", "tir.Min", "tir.Select", "IntImm", "FloatImm"]
     return function.with_body(transform(body, None, _spell, kinds))
+
+
+def _has_bits(function: tir.PrimFunc) -> bool:
+    ours: list[tir.Call] = []
+    visit_calls(function.body, lambda call: ours.append(call) if _is_ours(call) else None)
+    return bool(ours)
 
 
 def _is_ours(call: tir.Call) -> bool:
@@ -192,16 +191,15 @@ def lower_module(mod: tvm.IRModule) -> tvm.IRModule:
     QuakeError
         Where it has vectors beside bit manipulation.
     """
-    ours = {name: function for name, function in mod.functions.items() if is_ours(function)}
-    if ours:
-        _refuse_vectors(mod)
-    lowered = {name: lower(function) for name, function in ours.items()}
-    if lowered:
-        # It is printed before all functions, whichever of them brings it.
-        name, function = next(iter(lowered.items()))
-        source = tir.StringImm(SOURCE)
-        body = tir.AttrStmt(source, "pragma_import_c", source, function.body)
-        lowered[name] = function.with_body(body)
+    ours = [name for name, function in mod.functions.items() if _has_bits(function)]
+    if not ours:
+        return mod
+    _refuse_vectors(mod)
+    lowered = {name: lower(mod[name]) for name in ours}
+    # It is printed before all functions, whichever of them brings it.
+    first, source = lowered[ours[0]], tir.StringImm(SOURCE)
+    body = tir.AttrStmt(source, "pragma_import_c", source, first.body)
+    lowered[ours[0]] = first.with_body(body)
     return updated(mod, lowered)
 
 
@@ -228,8 +226,7 @@ def lower_module_under_c(mod: tvm.IRModule) -> tvm.IRModule:
         body = replace_calls(function.body, lambda c: llvm_fma(c) if _calls(c, "fma") else None)
         return function.with_body(body)
 
-    changed = {name: lowered(function) for name, function in mod.functions.items()}
-    return updated(mod, {name: f for name, f in changed.items() if not f.same_as(mod[name])})
+    return updated(mod, {name: lowered(function) for name, function in mod.functions.items()})
 
 
 def _stand_before_generators() -> None:
