@@ -21,7 +21,6 @@ from quake_tvm.generation import (
 from quake_tvm.operators import OPERATORS
 from quake_tvm.options import Options
 
-
 # Which sites a PrimFunc holds, as JSON: the attribute that the report reads.
 SITES = "quake.sites"
 INTRINSICS = {PREFIX + name: name for name in ("exp", "exp2", "tanh", "sigmoid", "erf")}

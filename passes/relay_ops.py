@@ -29,7 +29,7 @@ TypeOf = Callable[[list[relay.Type], tvm.ir.Attrs], relay.Type | None]
 
 
 def _checked(infer: TypeOf) -> TypeOf:
-    """The inference once the types are known, all of float32 tensors, and the axis is one of x's."""
+    """The inference, once the types are known: float32 tensors, the axis one of x's."""
 
     def checked(types: list[relay.Type], attrs: tvm.ir.Attrs) -> relay.Type | None:
         if any(isinstance(t, relay.IncompleteType) for t in types):
@@ -72,7 +72,7 @@ def _same_shape(attrs: tvm.ir.Attrs, inputs: list[tvm.te.Tensor], _: list) -> li
 
 @hybrid.script
 def _reduced_shape(shape, axis, rank):
-    out = output_tensor((rank,), "int64")  # noqa: F821: hybrid script's
+    out = output_tensor((rank,), "int64")  # noqa: F821
     for k in const_range(rank):  # noqa: F821
         if rank == shape.shape[0]:
             out[k] = shape[k] if k != axis else int64(1)  # noqa: F821
