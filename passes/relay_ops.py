@@ -29,7 +29,7 @@ TypeOf = Callable[[list[relay.Type], tvm.ir.Attrs], relay.Type | None]
 
 
 def _checked(infer: TypeOf) -> TypeOf:
-    """The inference once all types are known to be float32 tensors, and the axis one of x's."""
+    """The inference, once the types are known: float32 tensors, the axis one of x's."""
 
     def checked(types: list[relay.Type], attrs: tvm.ir.Attrs) -> relay.Type | None:
         if any(isinstance(t, relay.IncompleteType) for t in types):

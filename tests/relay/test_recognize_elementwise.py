@@ -1,4 +1,4 @@
-"""Every way Relay's importers write an element-wise nonlinearity is found, near misses are not."""
+"""Every way Relay's importers write an element-wise nonlinearity is found, no near miss is."""
 
 import math
 
