@@ -57,8 +57,9 @@ def _for_tuner(x: te.Tensor) -> bool:
 def _schedule_rows(
     _: tvm.ir.Attrs, outs: list[te.Tensor], target: tvm.target.Target
 ) -> te.Schedule:
-    if isinstance(outs[0].op, te.ExternOp):  # written out: nothing is left to schedule
-        return te.create_schedule(outs[0].op)
+    schedule = te.create_schedule([out.op for out in outs])
+    if any(isinstance(stage.op, te.ExternOp) for stage in schedule.stages):
+        return schedule  # written out: nothing is left to schedule
     return tensor_rows_schedule.schedule(outs, target)
 
 
