@@ -51,12 +51,12 @@ def _mask(graph: Graph, expr: Expr) -> tuple[Expr, Expr] | None:
     return None
 
 
-def find(graph: Graph) -> list[Site]:
-    """The quake operators of the function that can swallow their input's last steps."""
-    return [site for root in graph.values if (site := _fold(graph, root)) is not None]
+def find(graph: Graph, exact: frozenset[Expr] = frozenset()) -> list[Site]:
+    """The quake operators that can swallow their input's last steps, of which none is ``exact``."""
+    return [site for root in graph.values if (site := _fold(graph, root, exact)) is not None]
 
 
-def _fold(graph: Graph, root: Expr) -> Site | None:
+def _fold(graph: Graph, root: Expr, exact: frozenset[Expr]) -> Site | None:
     call = graph.values[root]
     operator = operator_of(call)
     if operator not in ("softmax", "exp", "sigmoid"):
@@ -66,7 +66,8 @@ def _fold(graph: Graph, root: Expr) -> Site | None:
     scale, shift = attributes.get("scale", 1.0), attributes.get("shift", 0.0)
 
     def private(expr: Expr) -> bool:
-        return expr in graph.values and graph.only_used_by(expr, region)
+        inside = expr in graph.values and expr not in exact
+        return inside and graph.only_used_by(expr, region)
 
     along_rows = operator == "softmax" and int(attributes["axis"]) == len(graph.shape(root)) - 1
     if along_rows and len(args) == 1 and scale == 1.0 and private(args[0]):

@@ -73,10 +73,13 @@ def recognize(mod: tvm.IRModule, options: Options) -> tvm.IRModule:
             **site.attributes,
         )
 
+    def fold(graph: Graph) -> list[Site]:
+        """What is left to recognise was left exact, to its last step."""
+        exact = (var for site in find_sites(graph) for var in site.region)
+        return fold_affine.find(graph, frozenset(exact))
+
     mod = rewrite(mod, find_sites, make)
-    return rewrite(
-        mod, fold_affine.find, lambda site: call(site.operator, *site.args, **site.attributes)
-    )
+    return rewrite(mod, fold, lambda site: call(site.operator, *site.args, **site.attributes))
 
 
 def lower(mod: tvm.IRModule, options: Options) -> tvm.IRModule:

@@ -202,6 +202,15 @@ def test_inside_of_a_skipped_operator_stays_exact(operator: str, formula: Formul
     same(QuAKE(skip=[operator])(mod), mod)
 
 
+def test_last_step_of_a_skipped_operator_is_not_folded() -> None:
+    def half_last(x: relay.Expr) -> relay.Expr:
+        return x * (c(1) + erf(x / c(2**0.5))) * c(0.5)
+
+    expected = module(lambda x: quake(half_last(x), "softmax", source="nn.softmax", axis=1))
+    mod = module(lambda x: nn.softmax(half_last(x), axis=1))
+    same(QuAKE(skip=["gelu"])(mod), expected)
+
+
 @pytest.mark.parametrize("max_error", [1e-1, 1e-2, 1e-3, 1e-5])
 def test_max_error_takes_the_cheapest_rung_within(max_error: float) -> None:
     found = lowered(QuAKE(max_error=max_error)(module(everything)))
