@@ -194,7 +194,7 @@ def test_kernel_that_is_no_operators() -> None:
 def test_kernel_without_a_name() -> None:
     function = te.create_prim_func(te_kernel()).without_attr("global_symbol")
     kernels = LowerKernels(Options.parse())
-    ((_, lower),) = kernels.phases()
+    _, lower = kernels.phases()[0]
     lowered = lower(tvm.IRModule({"main": function}))["main"]
     assert intrinsics(lowered) == []
     assert [site["operator"] for site in kernels.lowered] == ["exp"]
