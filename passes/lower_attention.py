@@ -10,7 +10,7 @@ from quake_tvm.attention import attention
 
 from .fuse_attention import ATTENTION, operands_of, tiles_of
 from .legalize import UNFUSABLE, legalize
-from .lower_tir import SITES
+from .lower_tir import SITES, mark
 from .relax_ops import attributes_of
 
 
@@ -18,14 +18,7 @@ def _legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
     attributes = attributes_of(call)
     method, ieee = str(attributes["method"]), bool(attributes["ieee"])
     scale = float(attributes["scale"])
-    site = {
-        "operator": "softmax",
-        "method": method,
-        "special_values": "ieee" if ieee else "finite",
-        "source": str(attributes["source"]),
-        "shape": str(attributes["shape"]),
-        "scale": scale,
-    }
+    site = mark("softmax", attributes) | {"scale": scale}
     function = partial(
         attention,
         operands=operands_of(call),

@@ -229,7 +229,7 @@ def lower_module_under_c(mod: tvm.IRModule) -> tvm.IRModule:
     return updated(mod, {name: lowered(function) for name, function in mod.functions.items()})
 
 
-def _stand_before_generators() -> None:
+def install() -> None:
     """Prepare modules for TVM's code generators: no pass runs as late in every build."""
     for_c, for_llvm = (tvm.get_global_func(f"target.build.{kind}") for kind in ("c", "llvm"))
 
@@ -241,6 +241,3 @@ def _stand_before_generators() -> None:
     def build_llvm(mod: tvm.IRModule, target: tvm.target.Target) -> tvm.runtime.Module:
         under_c = target.host is not None and target.host.kind.name == "c"
         return for_llvm(lower_module_under_c(mod) if under_c else mod, target)
-
-
-_stand_before_generators()

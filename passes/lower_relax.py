@@ -16,7 +16,7 @@ from quake_tvm.operators import OPERATORS
 from quake_tvm.options import Options
 
 from .legalize import UNFUSABLE, legalize
-from .lower_tir import SITES
+from .lower_tir import SITES, mark
 from .relax_ops import PREFIX, attributes_of
 from .relax_ops import call as quake_call
 
@@ -37,18 +37,7 @@ def _legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
     attributes = attributes_of(call)
     method, ieee = str(attributes["method"]), bool(attributes["ieee"])
     options = {k: float(v) for k, v in attributes.items() if k not in _NOT_COMPUTE}
-    sites = json.dumps(
-        [
-            {
-                "operator": operator,
-                "method": method,
-                "special_values": "ieee" if ieee else "finite",
-                "source": str(attributes["source"]),
-                "shape": str(attributes["shape"]),
-                **options,
-            }
-        ]
-    )
+    sites = json.dumps([mark(operator, attributes) | options])
     attrs = {SITES: sites}
     if OPERATORS[operator].elementwise:
         function, arguments = compute.elementwise, (call.args[0], operator, method, ieee)

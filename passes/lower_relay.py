@@ -18,7 +18,7 @@ from quake_tvm import compute, tensor_rows, tensor_rows_schedule
 from quake_tvm.operators import OPERATORS
 from quake_tvm.options import Options
 
-from . import lower_c, tunable_kernels  # noqa: F401 (lower_c stands before code generators)
+from . import lower_c, tunable_kernels
 from .fit_vectors import fit_tensor, for_c
 from .graph import Site
 from .relay_graph import Graph, rewrite
@@ -91,6 +91,7 @@ for _name in OPERATORS:
     if tvm.ir.Op.get(PREFIX + _name).get_attr("FTVMStrategy") is None:
         registry.register_strategy(PREFIX + _name, _strategy(_name))
 
+lower_c.install()
 tunable_kernels.install()
 
 

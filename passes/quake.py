@@ -59,9 +59,12 @@ class QuAKE:
 def recognize(mod: tvm.IRModule, options: Options) -> tvm.IRModule:
     """Write the sites that the options want lowered as ``quake`` operators, and fold into them."""
 
+    exact: list[Site] = []
+
     def make(site: Site):
         method = options.choose(site.operator, dtype(site.args[0])).method
         if method is None:
+            exact.append(site)
             return None
         return call(
             site.operator,
@@ -74,9 +77,9 @@ def recognize(mod: tvm.IRModule, options: Options) -> tvm.IRModule:
         )
 
     def fold(graph: Graph) -> list[Site]:
-        """What is left to recognise was left exact, to its last step."""
-        exact = (var for site in find_sites(graph) for var in site.region)
-        return fold_affine.find(graph, frozenset(exact))
+        """What is left exact, and so still to be recognised, is left so to its last step."""
+        kept = (var for site in (find_sites(graph) if exact else ()) for var in site.region)
+        return fold_affine.find(graph, frozenset(kept))
 
     mod = rewrite(mod, find_sites, make)
     return rewrite(mod, fold, lambda site: call(site.operator, *site.args, **site.attributes))

@@ -9,15 +9,16 @@ from tvm import relay
 
 from .operators import OPERATORS
 from .options import Options
+from .passes.lower_tir import mark
 from .passes.quake import find_sites
 from .passes.relay_graph import Graph, functions, has_mark, op_name, shape_text
 from .passes.relay_ops import attributes_of, operator_of
 from .report import ExactSite, Kernels, LoweredSite, Report
 
-# Exponentials that the registry has no operator for.
-UNKNOWN = {"sinh", "cosh"}
-# FastMath's and the like: approximate already, by TVM.
-FAST = {"fast_exp": "exp", "fast_tanh": "tanh", "fast_erf": "erf", "nn.fast_softmax": "softmax"}
+# Exponentials that no recogniser looks for, and why.
+UNKNOWN = dict.fromkeys(("sinh", "cosh"), "no such operator here") | dict.fromkeys(
+    ("fast_exp", "fast_tanh", "fast_erf", "nn.fast_softmax"), "TVM's own approximation"
+)
 
 
 def report(lowered: tvm.IRModule, options: Options) -> Report:
@@ -37,26 +38,14 @@ def report(lowered: tvm.IRModule, options: Options) -> Report:
         for value in graph.values.values():
             operator, name = operator_of(value), op_name(value)
             if operator is not None:
-                sites.append(LoweredSite.of(_marks(value, operator)))
-            elif name in UNKNOWN or name in FAST:
-                reason = "no such operator here" if name in UNKNOWN else "TVM's own approximation"
+                sites.append(LoweredSite.of(mark(operator, attributes_of(value))))
+            elif name in UNKNOWN:
                 x = value.args[0]
-                exact.append(ExactSite(name, shape_text(x), x.checked_type.dtype, reason))
+                exact.append(ExactSite(name, shape_text(x), x.checked_type.dtype, UNKNOWN[name]))
         for site in find_sites(graph):
             x = site.args[0]
             exact.append(ExactSite.of(site.operator, shape_text(x), x.checked_type.dtype, options))
     return Report(sites, exact)
-
-
-def _marks(call: relay.Call, operator: str) -> dict[str, str]:
-    attributes = attributes_of(call)
-    return {
-        "operator": operator,
-        "method": attributes["method"],
-        "special_values": "ieee" if attributes["ieee"] else "finite",
-        "source": attributes["source"],
-        "shape": attributes["shape"],
-    }
 
 
 def kernels_of(fused: tvm.IRModule) -> Kernels:
