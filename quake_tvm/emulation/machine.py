@@ -4,7 +4,6 @@ Knows triples and QEMU, nothing of what is run.
 """
 
 import functools
-import platform
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 import tvm
 
 from ..errors import QuakeError
+from ..toolchain import triple
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Machine:
     emulator : str
     loader : str
         The program loader of its C library, by which its system libraries are known.
-    compiler : str
+    package : str
         The Debian package that brings those.
     plain : str
         The CPU with nothing beyond what every target here has, to show what asks for more.
@@ -32,7 +32,7 @@ class Machine:
 
     emulator: str
     loader: str
-    compiler: str
+    package: str
     plain: str
 
 
@@ -40,14 +40,8 @@ MACHINES = {
     "aarch64": Machine(
         "qemu-aarch64", "ld-linux-aarch64.so.1", "g++-aarch64-linux-gnu", "cortex-a53"
     ),
-    "armv7l": Machine("qemu-arm", "ld-linux-armhf.so.3", "g++-arm-linux-gnueabihf", "cortex-a15"),
+    "arm": Machine("qemu-arm", "ld-linux-armhf.so.3", "g++-arm-linux-gnueabihf", "cortex-a15"),
 }
-
-
-def architecture(target: tvm.target.Target) -> str:
-    """The first word of the target's triple, which is this machine's if it has none."""
-    triple = str(target.attrs.get("mtriple", ""))
-    return triple.partition("-")[0] or platform.machine()
 
 
 def command(target: tvm.target.Target) -> list[str]:
@@ -68,12 +62,12 @@ def command(target: tvm.target.Target) -> list[str]:
     QuakeError
         Without an emulator or the target's system libraries; says what to install.
     """
-    wanted = architecture(target)
-    if wanted == platform.machine():
+    wanted = triple(target)
+    if wanted.is_host:
         return []
-    if wanted not in MACHINES:
-        raise QuakeError(f"no emulator for {wanted}; there are some for: {', '.join(MACHINES)}")
-    machine = MACHINES[wanted]
+    machine = MACHINES.get(wanted.architecture)
+    if machine is None or wanted.system != "linux" or not wanted.abi.startswith("gnu"):
+        raise QuakeError(f"cannot emulate {wanted}, only Linux on {' and '.join(MACHINES)}")
     if shutil.which(machine.emulator) is None:
         raise QuakeError(f"no {machine.emulator}: install Debian's qemu-user or its like")
     return [machine.emulator, "-L", str(_root(machine)), "-cpu", _cpu(machine, target)]
@@ -98,4 +92,4 @@ def _root(machine: Machine) -> Path:
     for pattern in ("*/lib", "*/sys-root/lib", "*/libc/lib"):  # Debian, Fedora, Arm's own
         for found in sorted(Path("/usr").glob(f"{pattern}/{machine.loader}")):
             return found.parent.parent
-    raise QuakeError(f"no {machine.loader}: install Debian's {machine.compiler} or its like")
+    raise QuakeError(f"no {machine.loader}: install Debian's {machine.package} or its like")

@@ -14,12 +14,13 @@ import tvm
 
 from .. import cache
 from ..errors import QuakeError
-from .machine import architecture
+from ..toolchain import triple
 
 WHEELS = {
     "apache-tvm": ("tvm/lib/libtvm_runtime.so", "tvm/lib/libtvm_runtime_extra.so"),
     "apache-tvm-ffi": ("tvm_ffi/lib/libtvm_ffi.so",),
 }
+# Of Linux.
 ARCHITECTURES = ("aarch64", "x86_64")
 
 
@@ -41,9 +42,10 @@ def libraries(target: tvm.target.Target) -> Path:
     QuakeError
         Where PyPI has no such wheels or cannot be reached.
     """
-    wanted = architecture(target)
-    if wanted not in ARCHITECTURES:
-        raise QuakeError(f"PyPI has no TVM for {wanted}, only for: {', '.join(ARCHITECTURES)}")
+    machine = triple(target)
+    wanted = machine.architecture
+    if wanted not in ARCHITECTURES or machine.system != "linux":
+        raise QuakeError(f"PyPI has no TVM for {machine}, only for {' and '.join(ARCHITECTURES)}")
     try:
         versions = {package: metadata.version(package) for package in WHEELS}
     except metadata.PackageNotFoundError as error:
