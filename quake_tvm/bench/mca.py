@@ -30,7 +30,7 @@ _PLAIN = {"aarch64": "cortex-a53", "x86_64": "x86-64"}
 
 
 def model(target: tvm.target.Target) -> str | None:
-    """The processor whose model stands for the target; None for what has none here, as 32-bit ARM."""
+    """The processor whose model stands for the target; None for one without, as 32-bit ARM."""
     architecture = _triple(target).partition("-")[0]
     if architecture not in _PLAIN:
         return None

@@ -1,7 +1,7 @@
 """How many instructions a kernel executes on its target, and which: counted in QEMU by a plugin.
 
-The plugin (``count.c``) sees the whole program, so a kernel is run twice as often and the rest taken
-off. What it calls is counted with it. Knows no processor's speed.
+The plugin (``count.c``) sees the whole program, so a kernel is run once and twice, and the rest
+taken off. What it calls is counted with it. Knows no processor's speed.
 """
 
 import functools
@@ -57,13 +57,14 @@ def execution(
     QuakeError
         Without QEMU, without a C compiler, or where QEMU takes no plugin.
     """
-    emulator = _emulator(target)
+    emulator = [] if machine.command(target) else _own_emulator()
+    plugin = _plugin(version(target))
 
     def run(repeat: int, **options: int) -> list[str]:
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "executed"
             given = "".join(f",{key}={value}" for key, value in options.items())
-            wrap = [*emulator, "-plugin", f"{_plugin(_version(target))},out={out}{given}"]
+            wrap = [*emulator, "-plugin", f"{plugin},out={out}{given}"]
             kernel.run(library, name, arrays, results, target, repeat=repeat, wrap=wrap)
             return out.read_text().splitlines()
 
@@ -77,37 +78,28 @@ def execution(
     return Execution(call, [word for block in kept[:-1] for word in block.split()])
 
 
-def _emulator(target: tvm.target.Target) -> list[str]:
-    """What is to be added to the command that runs the target's programs here.
+def version(target: tvm.target.Target) -> str:
+    """QEMU's for the target. Raises QuakeError where there is none."""
+    program = (machine.command(target) or _own_emulator())[0]
+    said = subprocess.run([program, "--version"], capture_output=True, text=True).stdout
+    found = re.search(r"version ([\d.]+)", said)
+    return found[1] if found else "0"
 
-    That is all of it where this machine would run them itself.
-    """
-    if machine.command(target):
-        return []
+
+def _own_emulator() -> list[str]:
+    """The emulator of this machine's own programs, which run without one otherwise."""
     program = f"qemu-{platform.machine()}"
     if shutil.which(program) is None:
         raise QuakeError(f"no {program}: install Debian's qemu-user or its like")
     return [program, "-cpu", "max"]
 
 
-def _version(target: tvm.target.Target) -> int:
-    """The plugin interface's: QEMU 9 does not take what was written for the first."""
-    program = [*machine.command(target), *_emulator(target)][0]
-    return _interface(program)
-
-
 @functools.cache
-def _interface(program: str) -> int:
-    said = subprocess.run([program, "--version"], capture_output=True, text=True).stdout
-    found = re.search(r"version (\d+)", said)
-    return 1 if found and int(found[1]) < 9 else 2
-
-
-@functools.cache
-def _plugin(version: int) -> Path:
-    """The plugin compiled for this machine."""
+def _plugin(qemu: str) -> Path:
+    """The plugin compiled for this machine and a version of QEMU."""
+    interface = 1 if int(qemu.partition(".")[0]) < 9 else 2
     host = tvm.target.Target({"kind": "llvm"})
-    options = ["-O2", "-shared", "-fPIC", f"-DPLUGIN_VERSION={version}"]
+    options = ["-O2", "-shared", "-fPIC", f"-DPLUGIN_VERSION={interface}"]
     command = [*toolchain.compiler(host, "c"), *options, str(SOURCE)]
 
     def make(plugin: Path) -> None:
