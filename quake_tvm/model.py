@@ -6,9 +6,8 @@ description.
 
 import json
 import os
-import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,12 @@ import numpy as np
 import tvm
 import tvm_ffi
 from tvm import relax
-from tvm.support import cc
 
 from .errors import QuakeError
 from .exchange import Inlet, arrays
 from .model_input import Input
 from .report import Report
+from .toolchain import linker
 
 # The virtual machine's function that returns the model's description.
 DESCRIPTION = "quake_description"
@@ -118,9 +117,8 @@ class Model:
         try:
             if path.is_dir():
                 raise QuakeError(f"cannot write {path}: it is a folder")
-            self._executable.export_library(
-                str(temporary), fcompile=_linker(self.options["target"])
-            )
+            target = tvm.target.Target(json.loads(self.options["target"]))
+            self._executable.export_library(str(temporary), fcompile=linker(target))
             temporary.chmod(0o755)
             os.replace(temporary, path)
         except OSError as error:
@@ -174,16 +172,6 @@ def _check_shape(spec: Input, shape: tuple[int, ...], sizes: dict[str, int]) -> 
             str(sizes.get(n, n)) if isinstance(n, str) else str(n) for n in spec.shape
         )
         raise QuakeError(f"input {spec.name!r} must have shape ({wanted}), got {shape}")
-
-
-def _linker(target: str) -> Callable | None:
-    triple = json.loads(target).get("mtriple", "")
-    if not triple or triple.startswith("x86_64"):
-        return None
-    compiler = f"{triple}-g++"
-    if shutil.which(compiler) is None:
-        raise QuakeError(f"no cross-compiler for {triple}: install {compiler}")
-    return cc.cross_compiler(compiler)
 
 
 def load(path: str | Path) -> Model:
