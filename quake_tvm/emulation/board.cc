@@ -177,16 +177,16 @@ void End(const Session& session) {
   fs::remove_all(session.folder, ignored);
 }
 
-int main(int argc, char** argv) {
-  int listening = socket(AF_INET, SOCK_STREAM, 0);
+void Run(int argc, char** argv) {
+  int listening = socket(AF_INET, SOCK_STREAM, 0), yes = 1;
   sockaddr_in address = Address("127.0.0.1", 0);
   socklen_t size = sizeof address;
   auto* generic = reinterpret_cast<sockaddr*>(&address);
+  // Leaves the port free as soon as this process is gone, even with clients that are not.
+  setsockopt(listening, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
   if (bind(listening, generic, size) || listen(listening, 8) ||
-      getsockname(listening, generic, &size)) {
-    std::perror("board");
-    return 1;
-  }
+      getsockname(listening, generic, &size))
+    throw std::runtime_error("no port to listen on");
   int port = ntohs(address.sin_port);
   std::optional<Listing> listing;
   std::optional<Session> session;
@@ -208,5 +208,13 @@ int main(int argc, char** argv) {
     }
   }
   if (session) End(*session);
-  return 0;
+}
+
+int main(int argc, char** argv) {
+  try {
+    Run(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "board: %s\n", error.what());
+    return 1;
+  }
 }
