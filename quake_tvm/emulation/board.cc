@@ -31,6 +31,7 @@ namespace ffi = tvm::ffi;
 namespace fs = std::filesystem;
 
 constexpr int32_t kMagic = 0xff271, kMismatch = kMagic + 2, kTrackerMagic = 0x2f271;
+enum Question { kPut = 3, kUpdateInfo = 5, kPendingKeys = 7 };  // to a tracker, in its JSON
 constexpr int kHandshake = 10;  // seconds that a client has for its part
 constexpr int kPeriod = 1000;   // milliseconds between two looks at the tracker's list
 
@@ -79,9 +80,9 @@ class Listing {
     Send(socket_, &magic, sizeof magic);
     Receive(socket_, &magic, sizeof magic);
     std::ostringstream info;
-    info << R"([5, {"key": )" << std::quoted("server:" + key) << R"(, "addr": [null, )" << port
-         << "]}]";
-    Ask(info.str());
+    info << R"(, {"key": )" << std::quoted("server:" + key) << R"(, "addr": [null, )" << port
+         << "]}";
+    Ask(kUpdateInfo, info.str());
     Renew();
   }
 
@@ -90,22 +91,22 @@ class Listing {
   void Renew() {
     std::ostringstream offer;
     password_ = key_ + ":0." + std::to_string(random_());
-    offer << "[4, " << std::quoted(key_) << ", [" << port_ << ", " << std::quoted(password_)
-          << "], null]";
-    Ask(offer.str());
+    offer << ", " << std::quoted(key_) << ", [" << port_ << ", " << std::quoted(password_)
+          << "], null";
+    Ask(kPut, offer.str());
     unclaimed_ = 0;
   }
 
   // To be called once a period without a session: a client may have got the board and not come.
   void Check() {
-    bool listed = Ask("[7]").find(password_) != std::string::npos;
+    bool listed = Ask(kPendingKeys, "").find(password_) != std::string::npos;
     unclaimed_ = listed ? 0 : unclaimed_ + 1;
     if (unclaimed_ > kHandshake) Renew();
   }
 
  private:
-  std::string Ask(const std::string& question) {
-    SendText(socket_, question);
+  std::string Ask(Question question, const std::string& about) {
+    SendText(socket_, "[" + std::to_string(question) + about + "]");
     return ReceiveText(socket_);
   }
 

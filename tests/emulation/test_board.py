@@ -137,6 +137,6 @@ def test_without_its_tracker_a_board_does_not_start(pi):
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         before = children(os.getpid())
-        with pytest.raises(QuakeError, match="does not start: .*no such tracker"):
+        with pytest.raises(QuakeError, match=r"does not start: .*no such tracker"):
             Board(pi, tracker=nobody.getsockname(), key="pi")
         assert children(os.getpid()) == before
