@@ -1,12 +1,14 @@
-"""The tutorials: the first runs whole; of the demo, what needs no download."""
+"""The tutorials run whole; of the demo, what needs no download."""
 
 import hashlib
+import re
 import zipfile
 
 import numpy as np
 import pytest
 
 import compile_with_tvm
+import cross_compile
 import model_data
 import sentence_encoder
 
@@ -35,6 +37,31 @@ def test_compile_with_tvm(capsys):
     printed = capsys.readouterr().out
     assert "agree bit for bit" in printed
     assert "within the bound" in printed
+
+
+@pytest.fixture
+def encoder():
+    try:
+        model_data.sentence_encoder()
+        model_data.tokenizer()
+    except model_data.DataError as error:
+        pytest.skip(str(error))
+
+
+def test_cross_compile(pi, encoder, capsys):
+    assert cross_compile.main([]) == 0
+    printed = capsys.readouterr().out
+    assert "6 lowered" in printed
+    apart = re.search(r"largest difference to this machine: (\S+)", printed)
+    assert float(apart[1]) < 1e-5
+    cosines = [float(n) for n in re.findall(r"^ *(-?\d\.\d{3})  \w", printed, re.MULTILINE)]
+    assert len(cosines) == cross_compile.SENTENCES
+    assert min(cosines[:3]) > cosines[3]  # of the first, its paraphrases, and another
+
+
+def test_cross_compile_for_no_board(pi, encoder, capsys):
+    assert cross_compile.main(["--rpc", "nowhere"]) == 2
+    assert capsys.readouterr().err == "error: an address is HOST:PORT, not 'nowhere'\n"
 
 
 def test_member_comes_from_the_cached_wheel(cache):

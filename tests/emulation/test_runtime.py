@@ -1,0 +1,63 @@
+"""TVM's runtime for boards, out of wheels that the tests make themselves."""
+
+import zipfile
+from importlib import metadata
+
+import pytest
+
+from quake_tvm import cache
+from quake_tvm.emulation import runtime
+from quake_tvm.errors import QuakeError
+from quake_tvm.named_targets import target
+from tests.emulation.machines import ARMV7, MACHINES
+
+
+@pytest.fixture
+def index(tmp_path, monkeypatch):
+    """A folder that is all pip has, and an empty cache."""
+    (tmp_path / "index").mkdir()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
+    return tmp_path / "index"
+
+
+def make_wheel(index, package):
+    version, name = metadata.version(package), package.replace("-", "_")
+    path = index / f"{name}-{version}-py3-none-manylinux_2_28_aarch64.whl"
+    about = f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n"
+    with zipfile.ZipFile(path, "w") as wheel:
+        for member in runtime.WHEELS[package]:
+            wheel.writestr(member, f"{package}'s")
+        wheel.writestr("large.so", "of no use")
+        wheel.writestr(f"{name}-{version}.dist-info/METADATA", about)
+        wheel.writestr(f"{name}-{version}.dist-info/WHEEL", "Wheel-Version: 1.0\n")
+
+
+def test_the_libraries_alone_are_taken_out_and_kept(index):
+    for package in runtime.WHEELS:
+        make_wheel(index, package)
+    found = runtime.libraries(target("aarch64"))
+    names = {path.name for path in found.iterdir()}
+    assert names == {"libtvm_runtime.so", "libtvm_runtime_extra.so", "libtvm_ffi.so"}
+    assert (found / "libtvm_ffi.so").read_text() == "apache-tvm-ffi's"
+    for wheel in index.iterdir():
+        wheel.unlink()
+    assert runtime.libraries(target("raspberry-pi-4")) == found
+    assert list(cache.folder().iterdir()) == [found]
+
+
+def test_a_failed_download_is_one_line_and_leaves_nothing(index):
+    make_wheel(index, "apache-tvm")
+    with pytest.raises(
+        QuakeError, match=r"pip cannot download apache-tvm-ffi==.*aarch64: "
+    ) as error:
+        runtime.libraries(target("aarch64"))
+    assert "\n" not in str(error.value)
+    assert not list(cache.folder().iterdir())
+
+
+def test_what_pypi_does_not_have(index):
+    with pytest.raises(QuakeError, match="no TVM for arm"):
+        runtime.libraries(target(MACHINES[ARMV7]))
