@@ -10,7 +10,7 @@ RELAY_READY := .venv-relay/.ready
 # TVM 0.16 as PyPI still serves it: loaded through ctypes, so its one wheel fits every Python 3.
 RELAY_TVM := hhb-tvm==3.2.3
 # Tests that run for both TVMs.
-BOTH := approximation.py bits.py generation.py models.py options.py public.py reports.py
+BOTH := approximation.py bits.py generation.py models.py named_targets.py options.py public.py reports.py
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-relax test-relay lint format prove clean
@@ -24,10 +24,11 @@ demo: $(READY)  ## compile a pretrained sentence encoder on every rung and compa
 test: test-relax test-relay  ## run the tests, for both TVMs
 
 test-relax: $(READY)  ## run the tests of Relax, on TVM 0.27
+	@sh tests/install_cross_tools.sh
 	$(BIN)/python -m pytest $(TEST)
 
 test-relay: $(RELAY_READY)  ## run the tests of Relay, on TVM 0.16
-	@sh tests/relay/install_cross_tools.sh
+	@sh tests/install_cross_tools.sh
 	$(RELAY)/python -m pytest tests/relay $(addprefix tests/test_,$(BOTH)) $(TEST)
 
 lint: $(READY)  ## check style

@@ -22,6 +22,7 @@ from . import (
     rows,
 )
 from .fence import fence_products
+from .fuse_products import fuse_products
 from .instructions import choose_instructions
 from .overlap import overlap_tiles
 
@@ -74,7 +75,7 @@ def schedule(function: tir.PrimFunc, target: tvm.target.Target) -> tir.PrimFunc 
             continue
         if result is not None:
             name = rule.__name__.rpartition(".")[2]
-            done = overlap_tiles(result.mod["main"])
+            done = fuse_products(overlap_tiles(result.mod["main"]), target)
             done = choose_instructions(done, target, over_rows=rule in (rows, attention))
             return done.with_attr("tirx.is_scheduled", True).with_attr(RULE, name)
     return None

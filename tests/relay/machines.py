@@ -57,7 +57,7 @@ def machine(name: str) -> Machine:
     found = MACHINES[name]
     for tool in (found.compiler, *found.emulator[:1]):
         if shutil.which(tool) is None:
-            pytest.skip(f"no {tool}: sh tests/relay/install_cross_tools.sh")
+            pytest.skip(f"no {tool}: sh tests/install_cross_tools.sh")
     return found
 
 

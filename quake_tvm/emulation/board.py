@@ -1,0 +1,115 @@
+"""An emulated board: TVM's RPC server as a program of the target's, on this machine's loopback.
+
+It is what a board on a desk is to a client, but for its speed. Knows no model.
+"""
+
+import hashlib
+import select
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+
+import tvm
+import tvm_ffi
+
+from .. import cache
+from ..errors import QuakeError
+from ..toolchain import compiler
+from . import machine, runtime
+
+SOURCE = Path(__file__).with_name("board.cc")
+# Seconds that a board has to come up, and to come to its end by itself.
+START, STOP = 30.0, 2.0
+
+
+class Board:
+    """An emulated board, running until it is closed, this process ends, or a ``with`` block.
+
+    Serves one client at a time while others wait, and survives whatever becomes of a session.
+
+    Parameters
+    ----------
+    target : tvm.target.Target
+        Its CPU is emulated.
+    tracker : (str, int), optional
+        Host and port of a tracker that the board offers itself to.
+    key : str
+        Under this name.
+
+    Attributes
+    ----------
+    port : int
+        On 127.0.0.1.
+    process : subprocess.Popen
+
+    Raises
+    ------
+    QuakeError
+        Without an emulator, a cross-compiler or TVM's runtime for the target, or such a tracker.
+    """
+
+    def __init__(
+        self,
+        target: tvm.target.Target,
+        tracker: tuple[str, int] | None = None,
+        key: str = "",
+    ) -> None:
+        command = [*machine.command(target), str(_program(target))]
+        if tracker is not None:
+            host, port = tracker
+            command += [socket.gethostbyname(host), str(port), key]
+        self._folder = tempfile.TemporaryDirectory(prefix="board-")
+        self._log = Path(self._folder.name) / "log"
+        with self._log.open("w") as log:
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,  # ends with this process, and the board with it
+                stdout=subprocess.PIPE,
+                stderr=log,
+                cwd=self._folder.name,
+            )
+        ready, _, _ = select.select([self.process.stdout], [], [], START)
+        line = self.process.stdout.readline() if ready else b""
+        if not line:
+            reason = (self._log.read_text().strip().splitlines() or ["no answer"])[-1]
+            self.close()
+            raise QuakeError(f"the emulated board does not start: {reason}")
+        self.port = int(line)
+
+    def __enter__(self) -> "Board":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the board and its session, whatever state they are in."""
+        self.process.stdin.close()
+        try:
+            self.process.wait(STOP)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
+        self._folder.cleanup()
+
+
+def _program(target: tvm.target.Target) -> Path:
+    """The server, compiled once for each compiler and version of it, of the runtime and of TVM."""
+    libraries = runtime.libraries(target)
+    command = [*compiler(target), "-std=c++17", "-O1", str(SOURCE)]
+    command += [f"-I{path}" for path in tvm_ffi.libinfo.include_paths()]
+    # no-as-needed: the extra library is there for the functions that it registers.
+    command += [f"-L{libraries}", f"-Wl,-rpath,{libraries},--no-as-needed"]
+    command += ["-ltvm_runtime_extra", "-ltvm_runtime", "-ltvm_ffi"]
+
+    def make(path: Path) -> None:
+        done = subprocess.run([*command, "-o", str(path)], capture_output=True, text=True)
+        if done.returncode:
+            errors = [line for line in done.stderr.splitlines() if "error" in line]
+            reason = (errors or done.stderr.splitlines() or ["no reason given"])[0]
+            raise QuakeError(f"cannot compile the emulated board: {reason}")
+
+    content = "\0".join(command).encode() + SOURCE.read_bytes()
+    return cache.keep(f"board-{hashlib.sha256(content).hexdigest()[:16]}", make)

@@ -1,0 +1,75 @@
+"""TVM's runtime for another architecture, taken out of the wheels on PyPI.
+
+Of the versions that are installed here, so that both ends of a connection are of one kind.
+"""
+
+import subprocess
+import sys
+import tempfile
+import zipfile
+from importlib import metadata
+from pathlib import Path
+
+import tvm
+
+from .. import cache
+from ..errors import QuakeError
+from ..toolchain import triple
+
+WHEELS = {
+    "apache-tvm": ("tvm/lib/libtvm_runtime.so", "tvm/lib/libtvm_runtime_extra.so"),
+    "apache-tvm-ffi": ("tvm_ffi/lib/libtvm_ffi.so",),
+}
+# Of Linux.
+ARCHITECTURES = ("aarch64", "x86_64")
+
+
+def libraries(target: tvm.target.Target) -> Path:
+    """A folder with the libraries that a program which runs compiled models is linked with.
+
+    Parameters
+    ----------
+    target : tvm.target.Target
+        Only its architecture counts.
+
+    Returns
+    -------
+    Path
+        In the user's cache: downloaded once.
+
+    Raises
+    ------
+    QuakeError
+        Where PyPI has no such wheels or cannot be reached.
+    """
+    machine = triple(target)
+    wanted = machine.architecture
+    if wanted not in ARCHITECTURES or machine.system != "linux":
+        raise QuakeError(f"PyPI has no TVM for {machine}, only for {' and '.join(ARCHITECTURES)}")
+    try:
+        versions = {package: metadata.version(package) for package in WHEELS}
+    except metadata.PackageNotFoundError as error:
+        raise QuakeError(f"the TVM in use does not come from PyPI: no package {error}") from None
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        for package, members in WHEELS.items():
+            with tempfile.TemporaryDirectory(dir=folder.parent) as downloads:
+                wheel = _download(f"{package}=={versions[package]}", wanted, Path(downloads))
+                with zipfile.ZipFile(wheel) as archive:
+                    for member in members:
+                        (folder / Path(member).name).write_bytes(archive.read(member))
+
+    return cache.keep("-".join(["runtime", wanted, *versions.values()]), make)
+
+
+def _download(requirement: str, architecture: str, folder: Path) -> Path:
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+    wheels = ["--no-deps", "--only-binary=:all:", "--platform", f"manylinux_2_28_{architecture}"]
+    command = [*pip, *wheels, "--dest", str(folder), requirement]
+    done = subprocess.run(command, capture_output=True, text=True)
+    found = next(folder.glob("*.whl"), None)
+    if done.returncode or found is None:
+        reason = (done.stderr.strip().splitlines() or ["no wheel"])[-1]
+        raise QuakeError(f"pip cannot download {requirement} for {architecture}: {reason}")
+    return found

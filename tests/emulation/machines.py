@@ -1,0 +1,67 @@
+"""The processors that tests emulate, and a way to run kernels on one: one library, one process."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tvm
+from tvm import te
+
+from quake_tvm import compute, toolchain
+from quake_tvm.emulation import kernel, machine
+from quake_tvm.errors import QuakeError
+from quake_tvm.generation import Expr, tir
+from quake_tvm.named_targets import target
+from quake_tvm.operators import OPERATORS
+from quake_tvm.schedules import schedule
+
+_AARCH64 = {"kind": "llvm", "mtriple": "aarch64-linux-gnu", "mattr": ["+neon"]}
+# In order and out of order, old and new, and the last with SVE.
+_CPUS = ["cortex-a53", "cortex-a72", "cortex-a76", "neoverse-n1", "neoverse-v1"]
+ARMV7 = "armv7"
+MACHINES = {
+    **{cpu: {**_AARCH64, "mcpu": cpu} for cpu in _CPUS},
+    ARMV7: {
+        "kind": "llvm",
+        "mtriple": "armv7l-linux-gnueabihf",
+        "mfloat-abi": "hard",
+        "mattr": ["+neon", "+vfp4"],
+    },
+}
+
+
+def emulated(name: str) -> tvm.target.Target:
+    """A machine's target, or a named one; the test is skipped where a tool for it is missing."""
+    found = target(MACHINES.get(name, name))
+    try:
+        toolchain.compiler(found, "c")
+        machine.command(found)
+    except QuakeError as error:
+        pytest.skip(f"{error} (sh tests/install_cross_tools.sh)")
+    return found
+
+
+def function(operator: str, method: str, shape: Sequence[int | Expr]) -> tir.PrimFunc:
+    """An operator of the registry for a tensor, along its last axis if it is over rows."""
+    x = te.placeholder(shape, name="x")
+    if OPERATORS[operator].elementwise:
+        return te.create_prim_func([x, compute.elementwise(x, operator, method)])
+    return te.create_prim_func([x, getattr(compute, operator)(x, method=method)])
+
+
+def call(operator: str, name: str, x: np.ndarray) -> kernel.Call:
+    """The call of such a function."""
+    shape = x.shape[:-1] if operator == "logsumexp" else x.shape
+    return kernel.Call(name, [x], [(shape, "float32")])
+
+
+def run(
+    functions: Mapping[str, tir.PrimFunc], calls: Sequence[kernel.Call], on: tvm.target.Target
+) -> list[np.ndarray]:
+    """The first result of every call of the functions, which are scheduled for the machine."""
+    scheduled = {name: schedule(each, on) for name, each in functions.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        library = kernel.export(scheduled, on, Path(folder, "kernels.so"))
+        return [results[0] for results in kernel.run_all(library, calls, on)]
