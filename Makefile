@@ -10,7 +10,7 @@ RELAY_READY := .venv-relay/.ready
 # TVM 0.16 as PyPI still serves it: loaded through ctypes, so its one wheel fits every Python 3.
 RELAY_TVM := hhb-tvm==3.2.3
 # Tests that run for both TVMs.
-BOTH := approximation.py bits.py generation.py models.py options.py public.py reports.py
+BOTH := approximation.py bits.py generation.py models.py named_targets.py options.py public.py reports.py
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-relax test-relay lint format prove clean

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .operators import bound
     from .passes.pipeline import pipeline
     from .passes.quake import QuAKE
+    from .remote import connect
 
 __version__ = "0.1.0"
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "QuakeError",
     "bound",
     "compile",
+    "connect",
     "load",
     "pipeline",
     "target",
@@ -37,6 +39,7 @@ _HOME = {
     "QuakeError": ".errors",
     "bound": ".operators",
     "compile": ".compiler",
+    "connect": ".remote",
     "load": ".model",
     "pipeline": ".passes.pipeline",
     "target": ".named_targets",
@@ -45,7 +48,7 @@ _HOME = {
 
 
 # What only one of the two TVMs has; the other road's way to the same end.
-_RELAX = dict.fromkeys(("Model", "compile", "load", "pipeline"), "PassContext around relay.build")
+_RELAX = dict.fromkeys(("Model", "compile", "connect", "load", "pipeline"), "PassContext around relay.build")
 _RELAY = {"PassContext": "pipeline(target) as tvm.compile's relax_pipeline"}
 
 

@@ -261,26 +261,34 @@ def accuracy(
 
 @app.command()
 def targets(as_json: AsJson = False) -> None:
-    """List the targets that have a name."""
-    from .named_targets import config, describe, lanes, target
+    """List the targets that have a name; TVM's own, as a JSON dictionary, do as well."""
+    from .named_targets import config, describe, features, lanes, target, vectors
     from .named_targets import targets as names
 
-    rows = [
-        {
-            "name": name,
-            "description": describe(name),
-            "lanes": lanes(target(name)),
-            "target": config(name),
-        }
-        for name in names()
-    ]
+    rows = []
+    for name in names():
+        resolved = target(name)
+        rows.append(
+            {
+                "name": name,
+                "description": describe(name),
+                "cores": int(resolved.attrs["num-cores"]),
+                "vectors": vectors(resolved),
+                "lanes": lanes(resolved),
+                "features": features(resolved),
+                "target": config(name),
+            }
+        )
     if as_json:
         print_json(rows)
         return
-    table = Table("name", "what it is", "float32 lanes", "cpu")
+    note = "Vectors have a fixed length: SVE and RVV are used as registers of four float32."
+    table = Table("name", "what it is", "cores", "float32 vectors", "features", "cpu", caption=note)
     for row in rows:
+        vector = f"{row['lanes']} {row['vectors']}"
         cpu = row["target"].get("mcpu", "generic")
-        table.add_row(row["name"], row["description"], str(row["lanes"]), cpu)
+        cells = str(row["cores"]), vector, " ".join(row["features"]), cpu
+        table.add_row(row["name"], row["description"], *cells)
     output.print(table)
 
 

@@ -15,8 +15,10 @@ import tvm
 from tvm import relax
 
 from . import onnx_file, onnx_import
+from .description import DESCRIPTION
 from .errors import QuakeError
-from .model import DESCRIPTION, Input, Model
+from .model import Model
+from .model_input import Input
 from .named_targets import target as resolve_target
 from .options import Options
 from .ownership import owned_outputs

@@ -45,6 +45,8 @@ check_versions()
 
 import tvm  # noqa: E402
 
+from .toolchain import Triple  # noqa: E402
+
 # Whether this TVM has Relay.
 RELAY = util.find_spec("tvm.relay") is not None
 
@@ -131,6 +133,18 @@ def native_machine() -> dict[str, str]:
     """This machine as LLVM names it. Relay's TVM was built to assume another."""
     triple = {"mtriple": f"{platform.machine()}-linux-gnu"} if RELAY else {}
     return triple | {"mcpu": tvm.target.codegen.llvm_get_system_cpu()}
+
+
+def llvm_knows(cpu: str, triple: str) -> bool:
+    """Whether TVM's LLVM can generate code for a CPU under this triple."""
+    if not RELAY:
+        return tvm.target.codegen.llvm_is_valid_cpu(cpu, triple)
+    # Asked for the CPUs of an architecture that it was built without, this TVM crashes.
+    architecture = Triple.parse(triple).architecture
+    if architecture not in tvm.target.codegen.llvm_get_targets():
+        return False
+    target = tvm.target.Target({"kind": "llvm", "mtriple": triple})
+    return cpu in tvm.target.codegen.llvm_get_cpu_archlist(target)
 
 
 def visit_calls(body: Stmt, f: Callable[[Call], None]) -> None:

@@ -7,7 +7,6 @@ description.
 import json
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,22 +16,18 @@ import tvm
 import tvm_ffi
 from tvm import relax
 
+from .description import DESCRIPTION, Described, Inputs
 from .errors import QuakeError
 from .exchange import Inlet, arrays
-from .model_input import Input
-from .report import Report
 from .toolchain import linker
 
-# The virtual machine's function that returns the model's description.
-DESCRIPTION = "quake_description"
-Inputs = Mapping[str, np.ndarray] | Sequence[np.ndarray] | np.ndarray
 
-
-class Model:
+class Model(Described):
     """A compiled model.
 
     Attributes
     ----------
+    description : str
     inputs : list of Input
     report : Report
         What became of every nonlinearity and kernel.
@@ -41,11 +36,8 @@ class Model:
     """
 
     def __init__(self, executable: Any, description: str) -> None:
-        raw = json.loads(description)
-        self.inputs = [Input(i["name"], tuple(i["shape"]), i["dtype"]) for i in raw["inputs"]]
-        self.report = Report.from_json(json.dumps(raw["report"]))
-        self.options = raw["options"]
-        self._owned: list[bool] = raw["owned"]
+        super().__init__(description)
+        self._owned: list[bool] = json.loads(description)["owned"]
         self._executable = executable
         self._inlets = [Inlet(i.dtype) for i in self.inputs]
 
@@ -128,50 +120,8 @@ class Model:
         return path
 
     def _arguments(self, inputs: tuple[Inputs, ...]) -> list[tvm.runtime.Tensor]:
-        if len(inputs) == 1 and isinstance(inputs[0], Mapping):
-            given = self._by_name(inputs[0])
-        else:
-            given = inputs
-            if len(inputs) == 1 and isinstance(inputs[0], list | tuple):
-                given = inputs[0]
-            if len(given) != len(self.inputs):
-                names = ", ".join(i.name for i in self.inputs)
-                raise QuakeError(
-                    f"the model takes {len(self.inputs)} inputs ({names}), got {len(given)}"
-                )
-        sizes: dict[str, int] = {}
-        tensors = []
-        for spec, inlet, value in zip(self.inputs, self._inlets, given, strict=True):
-            array = np.asarray(value)
-            if array.dtype != inlet.dtype:
-                raise QuakeError(f"input {spec.name!r} must be {spec.dtype}, got {array.dtype}")
-            if array.shape != spec.shape:
-                _check_shape(spec, array.shape, sizes)
-            tensors.append(inlet.tensor(array))
-        return tensors
-
-    def _by_name(self, given: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        names = [i.name for i in self.inputs]
-        for name in given:
-            if name not in names:
-                raise QuakeError(f"unknown input {name!r}; the model's inputs: {', '.join(names)}")
-        for name in names:
-            if name not in given:
-                raise QuakeError(f"input {name!r} is missing")
-        return [given[name] for name in names]
-
-
-def _check_shape(spec: Input, shape: tuple[int, ...], sizes: dict[str, int]) -> None:
-    """Raise unless the shape fits; ``sizes`` collects what it says of symbolic dimensions."""
-    fits = len(shape) == len(spec.shape) and all(
-        n == (wanted if isinstance(wanted, int) else sizes.setdefault(wanted, n))
-        for n, wanted in zip(shape, spec.shape, strict=False)
-    )
-    if not fits:
-        wanted = ", ".join(
-            str(sizes.get(n, n)) if isinstance(n, str) else str(n) for n in spec.shape
-        )
-        raise QuakeError(f"input {spec.name!r} must have shape ({wanted}), got {shape}")
+        ordered = self._ordered(inputs)
+        return [inlet.tensor(a) for inlet, a in zip(self._inlets, ordered, strict=True)]
 
 
 def load(path: str | Path) -> Model:

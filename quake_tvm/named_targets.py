@@ -1,44 +1,43 @@
-"""Named targets: one row each. ``native`` is this machine.
+"""Targets by name, and what each can do. ``native`` is this machine.
 
-Knows instruction sets, no operator and no schedule.
+Knows instruction sets, no operator and no schedule; the names are in :mod:`target_table`.
 """
 
+import json
 import os
-from dataclasses import dataclass
+from difflib import get_close_matches
 
 import tvm
 
 from .errors import QuakeError
-from .generation import native_machine
+from .generation import llvm_knows, native_machine
+from .target_table import TARGETS
 
-
-@dataclass(frozen=True)
-class Row:
-    """A target by name: what people should know of it, and LLVM's words for it."""
-
-    description: str
-    config: dict[str, object]
-
-
-def _x86(level: str, description: str) -> Row:
-    return Row(description, {"mtriple": "x86_64-linux-gnu", "mcpu": level})
-
-
-TARGETS = {
-    "x86-64-v2": _x86("x86-64-v2", "x86-64 with SSE4.2 (2009 and later), no FMA"),
-    "x86-64-v3": _x86("x86-64-v3", "x86-64 with AVX2 and FMA (2013 and later)"),
-    "x86-64-v4": _x86("x86-64-v4", "x86-64 with AVX-512 (2017 and later)"),
-    "aarch64": Row("64-bit ARM with NEON", {"mtriple": "aarch64-linux-gnu", "mattr": ["+neon"]}),
-    "raspberry-pi-4": Row(
-        "Raspberry Pi 4B: four Cortex-A72",
-        {"mtriple": "aarch64-linux-gnu", "mcpu": "cortex-a72", "mattr": ["+neon"], "num-cores": 4},
-    ),
+# Vector units by LLVM's name, widest first: what people call them, float32 in a register.
+_VECTORS = {
+    "avx512f": ("AVX-512", 16),
+    "avx2": ("AVX2", 8),
+    "avx": ("AVX", 8),
+    "sse2": ("SSE", 4),
+    "neon": ("NEON", 4),
+    "v": ("RVV", 4),
+    "simd128": ("SIMD128", 4),
+}
+# What else is worth knowing of a CPU, by LLVM's names for it.
+_FEATURES = {
+    "fma": ("fma", "vfp4", "fp-armv8", "f"),
+    "fp16": ("fullfp16", "avx512fp16", "zvfh"),
+    "bf16": ("bf16", "avx512bf16"),
+    "dotprod": ("dotprod", "avx512vnni"),
+    "i8mm": ("i8mm",),
+    "sve": ("sve",),
 }
 
 
 def targets() -> list[str]:
-    """The names that :func:`target` takes."""
-    return ["native", *TARGETS]
+    """The names that :func:`target` takes, those that this TVM's LLVM does not know apart."""
+    known = [n for n, row in TARGETS.items() if llvm_knows(row.mcpu or "generic", row.mtriple)]
+    return ["native", *known]
 
 
 def describe(name: str) -> str:
@@ -48,10 +47,17 @@ def describe(name: str) -> str:
 
 def config(name: str) -> dict[str, object]:
     """A named target as the dictionary TVM takes. Raises QuakeError for a name that is none."""
-    if name not in targets():
-        raise QuakeError(f"unknown target {name!r}; choose from: {', '.join(targets())}")
-    own = native_machine() if name == "native" else TARGETS[name].config
-    return {"kind": "llvm", "num-cores": os.cpu_count() or 1, **own}
+    if name == "native":
+        own = native_machine()
+    elif name in TARGETS:
+        row = TARGETS[name]
+        own = {"mtriple": row.mtriple, "mcpu": row.mcpu, "num-cores": row.cores, **row.more}
+    else:
+        near = get_close_matches(name, ["native", *TARGETS], cutoff=0.5)
+        advice = f"did you mean {' or '.join(near)}? " if near else ""
+        raise QuakeError(f"unknown target {name!r}: {advice}`quake-tvm targets` lists them")
+    known = {key: value for key, value in own.items() if value is not None}
+    return {"kind": "llvm", "num-cores": os.cpu_count() or 1, **known}
 
 
 def target(name: "str | dict | tvm.target.Target" = "native") -> tvm.target.Target:
@@ -60,34 +66,87 @@ def target(name: "str | dict | tvm.target.Target" = "native") -> tvm.target.Targ
     Parameters
     ----------
     name : str, dict or tvm.target.Target
-        One of :func:`targets`, or any target TVM itself takes.
+        One of :func:`targets`, or any target TVM itself takes, as a dictionary or its JSON.
 
     Returns
     -------
     tvm.target.Target
-        With ``num-cores`` set.
+        With ``num-cores`` set if it has a name.
 
     Raises
     ------
     QuakeError
-        For a name that does not exist or a dictionary TVM refuses.
+        For a name that does not exist, or a dictionary that TVM or its LLVM refuses.
     """
     if isinstance(name, tvm.target.Target):
         return name
-    if isinstance(name, dict):
-        try:
-            return tvm.target.Target(name)
-        except Exception as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise QuakeError(f"TVM refuses this target: {reason}") from None
-    return tvm.target.Target(config(name))
+    try:
+        if isinstance(name, str):
+            name = json.loads(name) if name.lstrip().startswith("{") else config(name)
+        if isinstance(name, dict) and name.get("kind") == "llvm":
+            _check_cpu(name)
+        resolved = tvm.target.Target(name)
+    except json.JSONDecodeError as error:
+        raise QuakeError(f"the target is no valid JSON: {error}") from None
+    except QuakeError:
+        raise
+    except Exception as error:
+        lines = str(error).splitlines() or [type(error).__name__]
+        said = next((line for line in reversed(lines) if any(map(str.isalpha, line))), lines[-1])
+        reason = said.strip().partition(" Target creation from")[0]
+        raise QuakeError(f"TVM refuses this target: {reason}") from None
+    if resolved.kind.name == "llvm":
+        _check_features(resolved)
+    return resolved
 
 
-# Features by what their registers hold of float32, widest first.
-_VECTORS = (("avx512f", 16), ("avx2", 8), ("avx", 8))
+# LLVM only warns of what it does not know, and compiles for another machine.
+
+
+def _llvm() -> str:
+    return f"TVM's LLVM {tvm.target.codegen.llvm_version_major()}"
+
+
+def _check_cpu(config: dict) -> None:
+    codegen = tvm.target.codegen
+    triple = str(config.get("mtriple") or codegen.llvm_get_system_triple())
+    cpu = str(config.get("mcpu") or "generic")
+    if not llvm_knows("generic", triple):
+        raise QuakeError(f"{_llvm()} has no code generator for mtriple {triple!r}")
+    if not llvm_knows(cpu, triple):
+        machine = tvm.target.Target({"kind": "llvm", "mtriple": triple})
+        near = get_close_matches(cpu, map(str, codegen.llvm_get_cpu_archlist(machine)))
+        known = " or ".join(near or ["generic"])
+        raise QuakeError(f"{_llvm()} knows no mcpu {cpu!r} for {triple}: choose {known}")
+
+
+def _check_features(target: tvm.target.Target) -> None:
+    has = tvm.target.codegen.llvm_get_cpu_features(target)
+    for feature in map(str, target.attrs.get("mattr") or ()):
+        if feature.startswith("+") and feature[1:] not in has:
+            raise QuakeError(f"{_llvm()} knows no mattr {feature!r} for this target's mtriple")
+
+
+def _unit(target: tvm.target.Target) -> tuple[str, int]:
+    has = tvm.target.codegen.target_has_features
+    return next((unit for feature, unit in _VECTORS.items() if has(feature, target)), ("none", 4))
 
 
 def lanes(target: tvm.target.Target) -> int:
-    """float32 values in the target's vector registers; four where nothing wider is known."""
+    """float32 values in the target's vector registers; four where nothing wider is known.
+
+    Four on SVE and RISC-V, too, however wide the registers: vectors here have a fixed length, and
+    what is sure of those is 128 bits.
+    """
+    return _unit(target)[1]
+
+
+def vectors(target: tvm.target.Target) -> str:
+    """The vector unit that kernels are compiled for: ``"AVX2"``, ``"NEON"``."""
+    return _unit(target)[0]
+
+
+def features(target: tvm.target.Target) -> list[str]:
+    """What else the CPU has: ``fma``, ``fp16``, ``bf16``, ``dotprod``, ``i8mm``, ``sve``."""
     has = tvm.target.codegen.target_has_features
-    return next((width for feature, width in _VECTORS if has(feature, target)), 4)
+    return [name for name, any_of in _FEATURES.items() if any(has(f, target) for f in any_of)]

@@ -40,7 +40,7 @@ class Case:
     model : onnx.ModelProto
         With static shapes.
     elements : int or None
-        Of a kernel's result; None for a whole model.
+        Of a kernel's input or its result, the larger; None for a whole model.
     torch : callable or None
         The same for PyTorch; None if there is no such thing.
     multiply : onnx.ModelProto or None
@@ -83,6 +83,14 @@ ELEMENTWISE: dict[str, tuple[Nodes, Torch]] = {
 }
 PRODUCTS = ("matmul", "matmul_gelu")
 KERNELS = ("softmax", "softmax_sigmoid", *ELEMENTWISE, *PRODUCTS)
+# Operators over rows, and what is counted instead of timed: at one small size.
+ALONG_ROWS = {
+    "softmax": _node("Softmax", axis=-1),
+    "log_softmax": _node("LogSoftmax", axis=-1),
+    "logsumexp": _node("ReduceLogSumExp", "x", "last"),
+}
+SMALL = (*ALONG_ROWS, *ELEMENTWISE)
+SMALL_ROWS = (64, 128)
 
 
 def _model(
@@ -165,11 +173,8 @@ def kernels(names: Sequence[str] | None = None) -> list[Case]:
     QuakeError
         For a name that does not exist.
     """
-    for name in names or ():
-        if name not in KERNELS:
-            raise QuakeError(f"unknown kernel {name!r}; choose from: {', '.join(KERNELS)}")
     cases = []
-    for name in names or KERNELS:
+    for name in _chosen(names, KERNELS):
         if name in ELEMENTWISE:
             cases += [_net(_elementwise, name, (size,)) for size in SIZES]
         elif name == "softmax_sigmoid":
@@ -179,6 +184,36 @@ def kernels(names: Sequence[str] | None = None) -> list[Case]:
         else:
             cases.append(_product(name))
     return cases
+
+
+def small(names: Sequence[str] | None = None) -> list[Case]:
+    """Kernels for whoever counts and does not time: element-wise ones and those over rows.
+
+    Raises
+    ------
+    QuakeError
+        For a name that does not exist.
+    """
+    return [
+        _elementwise(name, SIZES[:1]) if name in ELEMENTWISE else _along_rows(name)
+        for name in _chosen(names, SMALL)
+    ]
+
+
+def _along_rows(name: str) -> Case:
+    shape, result, constants = SMALL_ROWS, SMALL_ROWS, {}
+    if name == "logsumexp":
+        result, constants = (*shape[:-1], 1), {"last": np.array([-1])}
+    model = _model([ALONG_ROWS[name]], shape, result, constants)
+    return Case(name, _text(shape), model, math.prod(shape))
+
+
+def _chosen(names: Sequence[str] | None, known: Sequence[str]) -> Sequence[str]:
+    """The names if they are known; all by default."""
+    for name in names or ():
+        if name not in known:
+            raise QuakeError(f"unknown kernel {name!r}; choose from: {', '.join(known)}")
+    return names or known
 
 
 def models(paths: Sequence[Path], shapes: Mapping[str, Sequence[int]]) -> list[Case]:

@@ -2,6 +2,7 @@
 
 import os
 import platform
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +16,9 @@ from ..shell import AsJson, Shape, Target, errors, output, parse_shapes, print_j
 if TYPE_CHECKING:
     import tvm
 
+    from .cases import Case
+
+ROUNDS = 15
 PACKAGES = ("quake-tvm", "apache-tvm", "hhb-tvm", "onnxruntime", "openvino", "torch", "numpy")
 
 
@@ -31,9 +35,12 @@ def bench(
     ] = None,
     target: Target = "native",
     threads: Annotated[int, typer.Option(min=1, help="The same for all.")] = 1,
-    rounds: Annotated[int, typer.Option(min=1, help="Interleaved repetitions.")] = 15,
+    rounds: Annotated[int, typer.Option(min=1, help="Interleaved repetitions.")] = ROUNDS,
     shape: Shape = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the medians: .png, .svg, ...")] = None,
+    static: Annotated[
+        bool, typer.Option("--static", help="Count instead, for a target that is not this machine.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Time kernels or models beside TVM's own pipelines and other runtimes, in one run."""
@@ -46,6 +53,13 @@ def bench(
     methods = list(dict.fromkeys(method or [DEFAULT_METHOD]))
     for name in methods:
         Options.parse(name)  # refuses an unknown one
+    if static:
+        if plot is not None or (threads, rounds) != (1, ROUNDS):
+            raise QuakeError("--static takes no time: leave out --threads, --rounds and --plot")
+        todo = cases.models(models or [], parse_shapes(shape))
+        todo += cases.small(kernel) if kernel or not models else []
+        _count(todo, methods, target, as_json)
+        return
     resolved = _native(target)
     if plot is not None:
         show.require_matplotlib(plot)
@@ -54,22 +68,9 @@ def bench(
         peers.check(case)  # refuses what TVM lacks, before anything is measured
     if kernel or not models:
         todo += cases.kernels(kernel)
-    results = []
-    columns = TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=errors, transient=True) as progress:
-        task = progress.add_task("", total=len(todo))
-        for case in todo:
-            results.append(
-                compare(
-                    case,
-                    methods,
-                    resolved,
-                    threads,
-                    rounds,
-                    lambda what: progress.update(task, description=what),
-                )
-            )
-            progress.advance(task)
+    results = _each(
+        todo, lambda case, progress: compare(case, methods, resolved, threads, rounds, progress)
+    )
     facts = {**machine(resolved), "threads": threads, "rounds": rounds}
     if plot is not None:
         with whole_file(plot) as file:
@@ -77,16 +78,55 @@ def bench(
     if as_json:
         print_json({**facts, "cases": [result.to_dict() for result in results]})
         return
-    packages = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
     output.print(
         f"{facts['cpu']}, {facts['cores']} cores; target {facts['target']}, "
-        f"{facts['lanes']} float32 lanes; threads: {threads}\n{packages}\n",
+        f"{facts['lanes']} float32 lanes; threads: {threads}\n{_text(facts['versions'])}\n",
         markup=False,
         soft_wrap=True,
     )
     output.print(show.tables(results), markup=False, soft_wrap=True)
     if plot is not None:
         output.print(f"written: {plot}")
+
+
+def _each(
+    todo: "Sequence[Case]", work: "Callable[[Case, Callable[[str], None]], Any]"
+) -> list[Any]:
+    """The result of each case, with a bar that says what is being done."""
+    results = []
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=errors, transient=True) as progress:
+        task = progress.add_task("", total=len(todo))
+        for case in todo:
+            results.append(work(case, lambda what: progress.update(task, description=what)))
+            progress.advance(task)
+    return results
+
+
+def _count(todo: "Sequence[Case]", methods: "Sequence[str]", name: str, as_json: bool) -> None:
+    """``--static``."""
+    from ..generation import RELAX_INSTALL, RELAY
+    from ..named_targets import target
+
+    if RELAY:
+        raise QuakeError(f"--static needs the TVM that has Relax: {RELAX_INSTALL}")
+    from . import show_static
+    from .static import Meter
+
+    meter = Meter(target(name))
+    facts = {**meter.facts(), "versions": _versions()}
+    results = _each(todo, lambda case, progress: meter.result(case, methods, progress))
+    if as_json:
+        print_json({**facts, "cases": [result.to_dict() for result in results]})
+        return
+    output.print(
+        f"target {facts['target']}, counted in QEMU {facts['qemu']}; cycles by llvm-mca "
+        f"{facts['llvm']}, its model of {facts['model']}\n"
+        f"{_text(facts['versions'])}\n",
+        markup=False,
+        soft_wrap=True,
+    )
+    output.print(show_static.tables(results), markup=False, soft_wrap=True)
 
 
 def _native(name: str) -> "tvm.target.Target":
@@ -109,14 +149,23 @@ def machine(target: "tvm.target.Target") -> dict[str, Any]:
     if Path("/proc/cpuinfo").exists():
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         cpu = next((s.partition(":")[2].strip() for s in lines if s.startswith("model name")), cpu)
-    versions = {package: _version(package) for package in PACKAGES}
     return {
         "cpu": cpu,
         "cores": os.cpu_count(),
         "target": str(target.attrs.get("mcpu", "generic")),
         "lanes": lanes(target),
-        "versions": {package: version for package, version in versions.items() if version},
+        "versions": _versions(),
     }
+
+
+def _text(versions: dict[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
+
+
+def _versions() -> dict[str, str]:
+    """Of the packages that are installed."""
+    versions = {package: _version(package) for package in PACKAGES}
+    return {package: version for package, version in versions.items() if version}
 
 
 def _version(package: str) -> str | None:

@@ -1,0 +1,107 @@
+"""What was counted, for people: an element of a kernel, the kernels of a model. Counts nothing."""
+
+import io
+from collections.abc import Callable, Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from .show import WIDTH
+from .static import EXACT, Cost, Result
+
+NOTES = """\
+exact      this library's build with nothing lowered: libm's functions
+FastMath   TVM's FastMathTransform on its default pipeline; "scheduled": on these schedules
+The functions that a kernel calls are in its figures. Cycles are a model's: every branch foreseen,
+every load in the first-level cache."""
+
+
+def tables(results: Sequence[Result]) -> str:
+    """Instructions and cycles an element of the kernels, then the models, kernel by kernel."""
+    console = Console(width=WIDTH, record=True, file=io.StringIO())
+    kernels = [result for result in results if result.case.elements]
+    if kernels:
+        console.print(_elements("executed instructions an element", kernels, _instructions))
+        console.print(_elements("cycles an element by llvm-mca", kernels, _cycles))
+    for result in results:
+        if not result.case.elements:
+            console.print(_model(result))
+            for line in _savings(result):
+                console.print(line)
+    console.print(NOTES, markup=False)
+    return console.export_text().rstrip()
+
+
+def _instructions(cost: Cost) -> float | None:
+    return cost.instructions
+
+
+def _cycles(cost: Cost) -> float | None:
+    return cost.cycles
+
+
+def _table(title: str, columns: Sequence[str]) -> Table:
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), title_justify="left")
+    for number, name in enumerate(columns):
+        justify = "right" if number > 1 else "left"
+        table.add_column(name.replace(" ", "\n"), justify=justify, overflow="fold")
+    return table
+
+
+def _number(value: float | None, unit: float) -> str:
+    return (
+        "-"
+        if value is None
+        else f"{value / unit:.3g}"
+        if value < 1e3 * unit
+        else f"{value / unit:,.0f}"
+    )
+
+
+def _elements(
+    title: str, results: Sequence[Result], value: Callable[[Cost], float | None]
+) -> Table:
+    names = list(dict.fromkeys(name for result in results for name in result.builds))
+    table = _table(title, ["", "", *names])
+    for result in results:
+        cells = [_number(value(result.total(name)), result.case.elements) for name in names]
+        table.add_row(result.case.name, result.case.shape, *cells)
+    return table
+
+
+def _model(result: Result) -> Table:
+    """A line for each kernel, the same code in one line, and the most expensive ones first."""
+    known = all(k.cost.cycles is not None for own in result.builds.values() for k in own)
+    value = _cycles if known else _instructions
+    what = "cycles by llvm-mca" if known else "executed instructions"
+    title = f"{result.case.name} {result.case.shape}: thousands of {what}"
+    table = _table(title, ["kernel", "calls", *result.builds])
+    lines: dict[str, tuple[str, int, dict[str, float]]] = {}
+    for build, kernels in result.builds.items():
+        for k in kernels:
+            _, _, cells = lines.setdefault(k.key, (k.name, k.calls, {}))
+            cells[build] = k.calls * value(k.cost)
+    for name, calls, cells in sorted(lines.values(), key=lambda line: -max(line[2].values())):
+        texts = [_number(cells[b], 1e3) if b in cells else "" for b in result.builds]
+        table.add_row(name, str(calls), *texts)
+    totals = [_number(value(result.total(build)), 1e3) for build in result.builds]
+    table.add_section()
+    table.add_row("all", "", *totals)
+    return table
+
+
+def _savings(result: Result) -> list[str]:
+    exact = result.total(EXACT)
+    lines = []
+    for build in result.builds:
+        own = result.total(build)
+        if build == EXACT:
+            continue
+        text = (
+            f"{build} saves {1 - own.instructions / exact.instructions:.1%} of exact's instructions"
+        )
+        if own.cycles is not None:
+            text += f", {1 - own.cycles / exact.cycles:.1%} of its cycles"
+        lines.append(text)
+    return lines

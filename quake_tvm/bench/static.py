@@ -1,0 +1,224 @@
+"""What kernels cost on a processor that is not at hand: counted and modelled, no clock read.
+
+Each kernel of a build is run by itself in QEMU (``emulation/count.py``); ``mca.py`` says how many
+cycles the executed instructions take, those of the functions it calls among them. A model is the
+sum of its kernels times their calls; what the virtual machine does between them is left out.
+"""
+
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tvm
+import tvm_ffi
+from tvm import relax
+from tvm.relax.analysis import post_order_visit
+from tvm.relax.backend.cpu_generic import pipeline as cpu_generic
+
+from .. import compiler
+from ..emulation import count, kernel
+from ..errors import QuakeError
+from ..generation import tir
+from ..passes.pipeline import graph_passes
+from ..passes.relax_graph import op_name
+from . import mca
+from .cases import Case
+
+EXACT = "exact"
+Build = Callable[[tvm.IRModule, tvm.target.Target], tvm.IRModule]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One call of a kernel.
+
+    Attributes
+    ----------
+    instructions : int
+        Executed.
+    cycles : float or None
+        By llvm-mca; None where it has no model.
+    """
+
+    instructions: int
+    cycles: float | None
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel of a build. Those of one ``key`` are the same code in all builds."""
+
+    name: str
+    key: str
+    calls: int
+    cost: Cost
+
+
+@dataclass(frozen=True)
+class Result:
+    """A case's kernels by build, the first method's first."""
+
+    case: Case
+    builds: dict[str, list[Kernel]]
+
+    def total(self, build: str) -> Cost:
+        """All calls of all kernels."""
+        kernels = self.builds[build]
+        known = all(k.cost.cycles is not None for k in kernels)
+        return Cost(
+            sum(k.calls * k.cost.instructions for k in kernels),
+            sum(k.calls * k.cost.cycles for k in kernels) if known else None,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "name": self.case.name,
+            "shape": self.case.shape,
+            "kind": "model" if self.case.elements is None else "kernel",
+            "elements": self.case.elements,
+            "builds": [
+                {
+                    "build": name,
+                    **asdict(self.total(name)),
+                    "kernels": [asdict(k) for k in kernels],
+                }
+                for name, kernels in self.builds.items()
+            ],
+        }
+
+
+def quake(method: str) -> Build:
+    """This library on a rung; exact is the same schedules with nothing lowered."""
+
+    def build(mod: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule:
+        return tvm.transform.Sequential(graph_passes(target, method=method))(mod)
+
+    return build
+
+
+def tvm_default(mod: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule:
+    """TVM's default pipeline: exact, without schedules."""
+    steps = [*cpu_generic.library_dispatch_passes(target), *cpu_generic.legalize_passes(target)]
+    return tvm.transform.Sequential(steps)(mod)
+
+
+def _fastmath(build: Build) -> Build:
+    return lambda mod, target: build(relax.transform.FastMathTransform()(mod), target)
+
+
+SCHEDULED = {EXACT: quake(EXACT), "FastMath scheduled": _fastmath(quake(EXACT))}
+# Without schedules a model's products would drown the rest, and QEMU.
+DEFAULT = {"FastMath": _fastmath(tvm_default), "TVM default": tvm_default}
+
+
+class Meter:
+    """Counts kernels for a target, each only once in its life."""
+
+    def __init__(self, target: tvm.target.Target) -> None:
+        self.target = target
+        self._known: dict[str, Cost] = {}
+
+    def facts(self) -> dict[str, str | None]:
+        """What the figures depend on. Raises QuakeError for a tool that is missing."""
+        model = mca.model(self.target)
+        return {
+            "target": str(self.target.attrs.get("mcpu", "generic")),
+            "qemu": count.version(self.target),
+            "model": model,
+            "llvm": model and mca.version(),
+        }
+
+    def result(self, case: Case, methods: Sequence[str], progress: Callable[[str], None]) -> Result:
+        """A case in all builds.
+
+        Parameters
+        ----------
+        case : Case
+        methods : sequence of str
+            Rungs.
+        progress : callable
+            Called with what is done next.
+
+        Raises
+        ------
+        QuakeError
+            For a tool that is missing and a model that TVM cannot import.
+        """
+        mod = compiler.import_model(case.model)
+        own = {method: quake(method) for method in methods}
+        builders = {**own, **SCHEDULED, **({} if case.elements is None else DEFAULT)}
+        builds = {}
+        for name, build in builders.items():
+            what = f"{case.name} {case.shape}: {name}"
+            progress(what)
+            with self.target:
+                built = build(mod, self.target)
+                built = relax.transform.RewriteDataflowReshape()(built)  # views cost nothing
+            builds[name] = self._kernels(built, lambda k, what=what: progress(f"{what}, {k}"))
+        return Result(case, builds)
+
+    def _kernels(self, mod: tvm.IRModule, progress: Callable[[str], None]) -> list[Kernel]:
+        calls: Counter[str] = Counter()
+        example = {}
+        for call in _calls(mod["main"]):
+            name = call.args[0].name_hint
+            calls[name] += 1
+            example[name] = call
+        keys = {name: _key(mod[name]) for name in calls}
+        new = {name: mod[name] for name in calls if keys[name] not in self._known}
+        if new:
+            with tempfile.TemporaryDirectory() as folder:
+                library = kernel.export(new, self.target, Path(folder) / "kernels.so")
+                for name in new:
+                    progress(name)
+                    self._known[keys[name]] = self._cost(library, name, example[name])
+        return [Kernel(name, keys[name], n, self._known[keys[name]]) for name, n in calls.items()]
+
+    def _cost(self, library: Path, name: str, call: relax.Call) -> Cost:
+        generator = np.random.default_rng(0)
+        arrays = [_array(argument, generator) for argument in call.args[1].fields]
+        out = call.ty
+        outs = out.fields if isinstance(out, relax.TupleType) else [out]
+        results = [(_shape(ty, name), str(ty.dtype)) for ty in outs]
+        executed = count.execution(library, name, arrays, results, self.target)
+        if mca.model(self.target) is None:
+            return Cost(executed.instructions, None)
+        cycles = mca.cycles(executed.sample, self.target)
+        return Cost(executed.instructions, cycles * executed.instructions / len(executed.sample))
+
+
+def _calls(function: relax.Function) -> list[relax.Call]:
+    found = []
+
+    def visit(node: relax.Expr) -> None:
+        if isinstance(node, relax.Call) and op_name(node) == "relax.call_tir":
+            found.append(node)
+
+    post_order_visit(function, visit)
+    return found
+
+
+def _key(function: tir.PrimFunc) -> str:
+    return f"{tvm_ffi.structural_hash(function):x}"
+
+
+def _shape(ty: relax.TensorType, name: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(n) for n in ty.shape)
+    except TypeError:
+        raise QuakeError(f"the shape of kernel {name} is known only when it runs") from None
+
+
+def _array(argument: relax.Expr, generator: np.random.Generator) -> np.ndarray:
+    """A constant as it is; else normal floats, and zeros where an index may be meant."""
+    if isinstance(argument, tvm.ir.expr.GenericConst):
+        return argument.data.numpy()
+    shape, dtype = _shape(argument.ty, str(argument)), np.dtype(str(argument.ty.dtype))
+    if np.issubdtype(dtype, np.floating):
+        return generator.standard_normal(shape, np.float32).astype(dtype)
+    return np.zeros(shape, dtype)

@@ -1,0 +1,86 @@
+"""What a compiled model says of itself, and its arguments held against that.
+
+Travels inside the library as text. Knows no runtime: the model may be here or on a board.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from .errors import QuakeError
+from .model_input import Input
+from .report import Report
+
+# The virtual machine's function that returns the model's description.
+DESCRIPTION = "quake_description"
+Inputs = Mapping[str, np.ndarray] | Sequence[np.ndarray] | np.ndarray
+
+
+class Described:
+    """A model by its description.
+
+    Attributes
+    ----------
+    description : str
+    inputs : list of Input
+    report : Report
+        What became of every nonlinearity and kernel.
+    options : dict
+        The target and the options it was compiled with.
+    """
+
+    def __init__(self, description: str) -> None:
+        raw = json.loads(description)
+        self.description = description
+        self.inputs = [Input(i["name"], tuple(i["shape"]), i["dtype"]) for i in raw["inputs"]]
+        self.report = Report.from_json(json.dumps(raw["report"]))
+        self.options = raw["options"]
+        self._dtypes = [np.dtype(i.dtype) for i in self.inputs]
+
+    def _ordered(self, inputs: tuple[Inputs, ...]) -> list[np.ndarray]:
+        """The arrays that a call gives, by name or by position. Raises QuakeError for others."""
+        if len(inputs) == 1 and isinstance(inputs[0], Mapping):
+            given = self._by_name(inputs[0])
+        else:
+            given = inputs
+            if len(inputs) == 1 and isinstance(inputs[0], list | tuple):
+                given = inputs[0]
+            if len(given) != len(self.inputs):
+                names = ", ".join(i.name for i in self.inputs)
+                raise QuakeError(
+                    f"the model takes {len(self.inputs)} inputs ({names}), got {len(given)}"
+                )
+        sizes: dict[str, int] = {}
+        ordered = []
+        for spec, dtype, value in zip(self.inputs, self._dtypes, given, strict=True):
+            array = np.asarray(value)
+            if array.dtype != dtype:
+                raise QuakeError(f"input {spec.name!r} must be {spec.dtype}, got {array.dtype}")
+            if array.shape != spec.shape:
+                _check_shape(spec, array.shape, sizes)
+            ordered.append(array)
+        return ordered
+
+    def _by_name(self, given: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        names = [i.name for i in self.inputs]
+        for name in given:
+            if name not in names:
+                raise QuakeError(f"unknown input {name!r}; the model's inputs: {', '.join(names)}")
+        for name in names:
+            if name not in given:
+                raise QuakeError(f"input {name!r} is missing")
+        return [given[name] for name in names]
+
+
+def _check_shape(spec: Input, shape: tuple[int, ...], sizes: dict[str, int]) -> None:
+    """Raise unless the shape fits; ``sizes`` collects what it says of symbolic dimensions."""
+    fits = len(shape) == len(spec.shape) and all(
+        n == (wanted if isinstance(wanted, int) else sizes.setdefault(wanted, n))
+        for n, wanted in zip(shape, spec.shape, strict=False)
+    )
+    if not fits:
+        wanted = ", ".join(
+            str(sizes.get(n, n)) if isinstance(n, str) else str(n) for n in spec.shape
+        )
+        raise QuakeError(f"input {spec.name!r} must have shape ({wanted}), got {shape}")

@@ -1,0 +1,111 @@
+"""How many instructions a kernel executes on its target, and which: counted in QEMU by a plugin.
+
+The plugin (``count.c``) sees the whole program, so a kernel is run once and twice, and the rest
+taken off. What it calls is counted with it. Knows no processor's speed.
+"""
+
+import functools
+import hashlib
+import math
+import platform
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tvm
+
+from .. import cache, toolchain
+from ..errors import QuakeError
+from . import kernel, machine
+
+SOURCE = Path(__file__).with_name("count.c")
+# Instructions that are kept of a kernel, and of those how many follow on each other.
+SAMPLE, WINDOW = 100_000, 2_000
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What one call of a kernel executes.
+
+    Attributes
+    ----------
+    instructions : int
+    sample : list of str
+        They in their order, each as its bytes in hexadecimal; of many, evenly scattered windows.
+    """
+
+    instructions: int
+    sample: list[str]
+
+
+def execution(
+    library: Path,
+    name: str,
+    arrays: Sequence[np.ndarray],
+    results: Sequence[kernel.Description],
+    target: tvm.target.Target,
+) -> Execution:
+    """Run a kernel of a library as :func:`kernel.run` does, and count.
+
+    Raises
+    ------
+    QuakeError
+        Without QEMU, without a C compiler, or where QEMU takes no plugin.
+    """
+    emulator = [] if machine.command(target) else _own_emulator()
+    plugin = _plugin(version(target))
+
+    def run(repeat: int, **options: int) -> list[str]:
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder) / "executed"
+            given = "".join(f",{key}={value}" for key, value in options.items())
+            wrap = [*emulator, "-plugin", f"{plugin},out={out}{given}"]
+            kernel.run(library, name, arrays, results, target, repeat=repeat, wrap=wrap)
+            return out.read_text().splitlines()
+
+    once, twice = (int(run(repeat)[-1]) for repeat in (1, 2))
+    call = twice - once
+    rest = once - call
+    # Somewhere in the middle of many calls lies the length of one.
+    enough = math.ceil(rest / call) + 1
+    period = max(call * WINDOW // SAMPLE, WINDOW)
+    kept = run(enough, first=rest, last=rest + call, period=period, window=WINDOW)
+    return Execution(call, [word for block in kept[:-1] for word in block.split()])
+
+
+def version(target: tvm.target.Target) -> str:
+    """QEMU's for the target. Raises QuakeError where there is none."""
+    program = (machine.command(target) or _own_emulator())[0]
+    said = subprocess.run([program, "--version"], capture_output=True, text=True).stdout
+    found = re.search(r"version ([\d.]+)", said)
+    return found[1] if found else "0"
+
+
+def _own_emulator() -> list[str]:
+    """The emulator of this machine's own programs, which run without one otherwise."""
+    program = f"qemu-{platform.machine()}"
+    if shutil.which(program) is None:
+        raise QuakeError(f"no {program}: install Debian's qemu-user or its like")
+    return [program, "-cpu", "max"]
+
+
+@functools.cache
+def _plugin(qemu: str) -> Path:
+    """The plugin compiled for this machine and a version of QEMU."""
+    interface = 1 if int(qemu.partition(".")[0]) < 9 else 2
+    host = tvm.target.Target({"kind": "llvm"})
+    options = ["-O2", "-shared", "-fPIC", f"-DPLUGIN_VERSION={interface}"]
+    command = [*toolchain.compiler(host, "c"), *options, str(SOURCE)]
+
+    def make(plugin: Path) -> None:
+        done = subprocess.run([*command, "-o", str(plugin)], capture_output=True, text=True)
+        if done.returncode:
+            raise QuakeError(f"{command[0]} cannot compile {SOURCE}: {done.stderr.strip()[:200]}")
+
+    key = hashlib.sha256("\0".join([SOURCE.read_text(), *command]).encode()).hexdigest()
+    return cache.keep(f"count-{key[:16]}.so", make)

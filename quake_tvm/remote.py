@@ -1,0 +1,180 @@
+"""Compiled models on a board that runs TVM's RPC server, every step within a time-out.
+
+What talks to the board is a process of its own (:mod:`remote_session`), which is killed where the
+board does not answer: TVM's client would wait for ever. Knows addresses and the time, no target.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from multiprocessing import Pipe
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .description import Described, Inputs
+from .errors import QuakeError
+from .model import Model
+
+# Seconds in which a session is expected to take leave of its board.
+FAREWELL = 2.0
+
+
+class RemoteModel(Described):
+    """A model on a board: the attributes of :class:`quake_tvm.Model`, ``run`` and ``benchmark``."""
+
+    def __init__(self, board: "Remote", number: int, description: str) -> None:
+        super().__init__(description)
+        self._board, self._number = board, number
+
+    def run(self, *inputs: Inputs) -> list[np.ndarray]:
+        """Run once, on the board; else as :meth:`quake_tvm.Model.run`."""
+        ordered = self._ordered(inputs)
+        return self._board._ask("running the model", "run", self._number, ordered)
+
+    def benchmark(self, *inputs: Inputs, number: int = 10, repeat: int = 5) -> list[float]:
+        """Time calls by the board's own clock; else as :meth:`quake_tvm.Model.benchmark`."""
+        request = self._number, self._ordered(inputs), number, repeat
+        return self._board._ask("timing the model", "benchmark", *request)
+
+
+class Remote:
+    """A connection to a board, until it is closed or its ``with`` block ends.
+
+    Where a step fails because the board does not answer or is lost, so is the connection.
+    """
+
+    def __init__(self, name: str, timeout: float) -> None:
+        self._name, self._timeout = name, timeout
+        self._errors = tempfile.TemporaryFile()
+        self._pipe, theirs = Pipe()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "quake_tvm.remote_session", f"{theirs.fileno()}"]
+                + [f"{timeout}"],
+                env={**os.environ, "TVM_USE_RUNTIME_LIB": "1"},  # loads twice as fast
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self._errors,
+            )
+
+    def load(self, model: Model | str | Path) -> RemoteModel:
+        """Bring a model to the board.
+
+        Parameters
+        ----------
+        model : Model or path
+            Compiled for the board's target, or what :meth:`quake_tvm.Model.export` wrote.
+
+        Raises
+        ------
+        QuakeError
+            If it cannot be linked or read, is not for this board, or the board fails.
+        """
+        if isinstance(model, Model):
+            with tempfile.TemporaryDirectory() as folder:
+                number = self._load(model.export(Path(folder) / "model.so"))
+            return RemoteModel(self, number, model.description)
+        if not Path(model).is_file():
+            raise QuakeError(f"no such file: {model}")
+        number = self._load(Path(model))
+        return RemoteModel(self, number, self._ask("reading the model", "describe", number))
+
+    def _load(self, path: Path) -> int:
+        return self._ask("loading the model", "load", str(path))
+
+    def close(self) -> None:
+        """End the session; again is harmless."""
+        self._pipe.close()
+        try:
+            self._process.wait(FAREWELL)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._errors.close()
+
+    def __enter__(self) -> "Remote":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _ask(self, doing: str, *request: object) -> Any:
+        """What a method of the session's gives; ``doing`` is for the error."""
+        if self._pipe.closed:
+            raise QuakeError(f"the connection to {self._name} is closed")
+        try:
+            self._pipe.send(request)
+            if not self._pipe.poll(self._timeout):
+                self._process.kill()
+                self.close()
+                raise QuakeError(f"no answer from {self._name} in {self._timeout:g} s, {doing}")
+            well, answer = self._pipe.recv()
+        except (EOFError, OSError):
+            self._process.wait()
+            self._errors.seek(0)
+            lines = self._errors.read().decode(errors="replace").splitlines()
+            why = f": {lines[-1]}" if lines and self._process.returncode else ""
+            self.close()
+            raise QuakeError(f"lost {self._name}, {doing}{why}") from None
+        if not well:
+            raise QuakeError(f"{self._name} failed, {doing}: {answer}")
+        return answer
+
+
+def connect(
+    address: str | None = None,
+    *,
+    tracker: str | None = None,
+    key: str | None = None,
+    timeout: float = 60.0,
+) -> Remote:
+    """Connect to a board that runs TVM's RPC server.
+
+    Parameters
+    ----------
+    address : str, optional
+        ``"host:port"`` of the board, or else
+    tracker, key : str, optional
+        ``"host:port"`` of a tracker, and the name of which it is to give away the next free board.
+    timeout : float
+        Seconds that each step may take: connecting, loading, running, timing.
+
+    Returns
+    -------
+    Remote
+
+    Raises
+    ------
+    QuakeError
+        If there is no such board or tracker, or it does not answer in time.
+
+    Examples
+    --------
+    >>> with quake_tvm.connect("192.168.1.7:9090") as board:
+    ...     outputs = board.load(model).run(inputs)
+    """
+    if address is not None and tracker is None and key is None:
+        remote = Remote(f"the board at {address}", timeout)
+        request = "connect", *_parse(address)
+    elif address is None and tracker is not None and key is not None:
+        remote = Remote(f"the tracker at {tracker}", timeout)
+        request = "request", *_parse(tracker), key
+    else:
+        raise QuakeError("give the address of a board, or that of a tracker and a key")
+    try:
+        remote._ask("connecting", *request)
+    except QuakeError:
+        remote.close()
+        raise
+    return remote
+
+
+def _parse(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise QuakeError(f"an address is HOST:PORT, not {address!r}")
+    return host.strip("[]"), int(port)
