@@ -7,7 +7,7 @@ exponent bits, the fraction through a polynomial, and the rungs are named by its
 rung     2^f                                          error       at x
 =======  ===========================================  ==========  ============
 quake1   1 + f, the float's own bits (QuAKE)          2.99e-2     81.1285019
-quake2   1 + 2f/3 + f^2/3, its slope joins (QuAKE2)   2.64e-3     88.1388092
+quake2   1 + 2f/3 + f^2/3, its slope joins (QuAKE2)   2.66e-3     86.7523270
 quake3   minimax cubic with p(0) = 1, p(1) = 2        1.05e-4     88.3522186
 quake4   minimax quartic with p(0) = 1, p(1) = 2      4.58e-6     88.0759201
 quake5   minimax quintic with p(0) = 1, p(1) = 2      1.96e-7     -1.55836535
@@ -32,7 +32,8 @@ METHODS = ("quake1", "quake2", "quake3", "quake4", "quake5")
 
 # Below TANH_SWITCH (ERF_SWITCH) the odd polynomial of tanh (erf) serves, above it the form built
 # on exp: from there on the error exp passes on, delta/sinh(2x) (delta*erfc(x)/erf(x)), is below
-# exp's own. On the two lowest rungs one odd polynomial serves tanh everywhere. Likewise expm1: below |EXPM1_SWITCH| its polynomial, beyond it exp(x) - 1.
+# exp's own. On the two lowest rungs one odd polynomial serves tanh everywhere. Likewise expm1:
+# below |EXPM1_SWITCH| its polynomial, beyond it exp(x) - 1.
 TANH_SWITCH = 0.45
 ERF_SWITCH = 0.5
 EXPM1_SWITCH = -0.9

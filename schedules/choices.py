@@ -1,11 +1,11 @@
 """What rules choose by target: one row a kind of CPU, its tables in ``x86.py`` and ``arm.py``."""
 
-import platform
 from dataclasses import dataclass
 
 import tvm
 
 from quake_tvm.named_targets import lanes
+from quake_tvm.toolchain import triple
 
 from . import arm, x86
 
@@ -32,18 +32,9 @@ class Choices:
     saturating_conversion: bool = False
 
 
-def architecture(target: tvm.target.Target) -> str:
-    """``x86_64``, ``aarch64``, ``arm`` or what else the target's triple begins with."""
-    triple = str(target.attrs.get("mtriple", "") or platform.machine())
-    name = triple.partition("-")[0]
-    if name.startswith(("arm64", "aarch64")):
-        return "aarch64"
-    return "arm" if name.startswith(("armv", "arm", "thumb")) else name
-
-
 def choices(target: tvm.target.Target) -> Choices:
     """The row for a target."""
-    kind = architecture(target)
+    kind = triple(target).architecture
     if kind == "aarch64":
         in_order = str(target.attrs.get("mcpu", "")) in arm.IN_ORDER
         tiles = arm.TILES_IN_ORDER if in_order else arm.TILES
