@@ -32,6 +32,7 @@ from .shell import (
     output,
     parse_shapes,
     print_json,
+    whole_file,
 )
 
 app = typer.Typer(

@@ -8,10 +8,10 @@ Tiles: out of order 4x6 and 3x8 gave 3.89 on the A72 (at most 4) and 7.61 on the
 3.83 and 7.42, 1x16 3.73 and 7.43; in order, on the A53, 4x4 gave 1.66, 5x4 1.62, 3x8 1.37, 1x16
 0.67.
 
-Vectors side by side: exp on quake2 2.40 with four vectors, 2.53 with two, 2.85 with one on the A72,
-and 1.63, 1.65, 1.80 on the N1; gelu 7.1, 7.3, 9.5 and 4.63, 4.58, 4.68. For CPUs that issue in order
-LLVM unrolls by itself, and what it is given beyond one vector it spills: 5.2 with one on the A53, 6.2
-with four.
+Vectors side by side: exp on quake2 2.40 with four vectors, 2.53 with two, 2.85 with one on the
+A72, and 1.63, 1.65, 1.80 on the N1; gelu 7.1, 7.3, 9.5 and 4.63, 4.58, 4.68. For CPUs that issue in
+order LLVM unrolls by itself, and what it is given beyond one vector it spills: 5.2 with one on the
+A53, 6.2 with four.
 """
 
 # CPUs that issue in order; others, and code for any CPU, are taken to reorder.
