@@ -25,13 +25,15 @@ def _clamp(anywhere: bool) -> Callable[[tir.Expr], tir.Expr]:
     """To the target's own maximum and minimum; ``anywhere`` also between two variables.
 
     Between variables TVM's yields the second if either is NaN, which kernels over rows, that let a
-    NaN spread, do not ask for, but others may.
+    NaN spread, do not ask for, but others may. A clamp at 0 stays: of two zeros the target takes
+    one by its sign.
     """
 
     def replace(node: tir.Max | tir.Min) -> tir.Expr:
         if not _single(node) or isinstance(node.b, tir.FloatImm):
             return node
-        if not (anywhere or isinstance(node.a, tir.FloatImm)):
+        clamp = isinstance(node.a, tir.FloatImm)
+        if not (node.a.value if clamp else anywhere):
             return node
         return tir.call_llvm_pure_intrin("float32", LLVM[type(node)], node.a, node.b)
 
