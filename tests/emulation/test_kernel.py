@@ -129,5 +129,3 @@ def test_the_program_is_compiled_once(machine, monkeypatch, tmp_path):
     made = program.stat().st_mtime_ns
     run(machine, "add", [ONE], INTS)
     assert program.stat().st_mtime_ns == made
-
-
