@@ -116,6 +116,7 @@ def test_no_cross_compiler(model, tmp_path, on, message):
         ("accuracy", "nope"),
         ("accuracy", "softmax"),
         ("accuracy", "exp", "-m", "quake9"),
+        ("accuracy", "exp", "-t", "riscv64"),
         ("accuracy", "exp", "--update"),
     ],
     ids=" ".join,
