@@ -161,9 +161,13 @@ def accuracy(
     from .accuracy import as_bound, sweep
     from .approximation import METHODS
     from .inputs import EVERY
+    from .named_targets import runs_here
     from .named_targets import target as resolve
     from .operators import OPERATORS, bound, operator, update_bounds
 
+    on = resolve(target)
+    if not runs_here(on):
+        raise QuakeError(f"accuracy measures on this machine, which does not run {target} code")
     if update and not (exhaustive and not method):
         raise QuakeError("--update needs --exhaustive and every method: only that is a proof")
     names = operators or [name for name, row in OPERATORS.items() if row.elementwise]
@@ -181,7 +185,7 @@ def accuracy(
             task = progress.add_task(name, total=count)
             found = sweep(
                 name,
-                resolve(target),
+                on,
                 count,
                 methods,
                 lambda n, task=task: progress.advance(task, n),

@@ -12,6 +12,7 @@ import tvm
 from .errors import QuakeError
 from .generation import llvm_knows, native_machine
 from .target_table import TARGETS
+from .toolchain import triple
 
 # Vector units by LLVM's name, widest first: what people call them, float32 in a register.
 _VECTORS = {
@@ -139,6 +140,12 @@ def lanes(target: tvm.target.Target) -> int:
     what is sure of those is 128 bits.
     """
     return _unit(target)[1]
+
+
+def runs_here(target: tvm.target.Target) -> bool:
+    """Whether this machine runs a target's code, as far as triple and vectors tell."""
+    own = native_machine() | {"kind": "llvm"}
+    return triple(target).is_host and lanes(target) <= lanes(tvm.target.Target(own))
 
 
 def vectors(target: tvm.target.Target) -> str:

@@ -9,7 +9,16 @@ import tvm
 
 from quake_tvm.errors import QuakeError
 from quake_tvm.generation import RELAY
-from quake_tvm.named_targets import config, describe, features, lanes, target, targets, vectors
+from quake_tvm.named_targets import (
+    config,
+    describe,
+    features,
+    lanes,
+    runs_here,
+    target,
+    targets,
+    vectors,
+)
 from quake_tvm.operators import OPERATORS
 from quake_tvm.target_table import TARGETS
 from quake_tvm.toolchain import triple
@@ -113,6 +122,12 @@ def test_what_cpus_can_do():
     graviton = target("graviton3")
     assert "sve" in features(graviton)
     assert (vectors(graviton), lanes(graviton)) == ("NEON", 4)
+
+
+def test_what_runs_here():
+    assert runs_here(target())
+    assert not runs_here(target("riscv64"))
+    assert not runs_here(target("android-arm64"))
 
 
 def test_targets_of_tvm_are_taken_as_they_are():
