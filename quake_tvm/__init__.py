@@ -48,7 +48,9 @@ _HOME = {
 
 
 # What only one of the two TVMs has; the other road's way to the same end.
-_RELAX = dict.fromkeys(("Model", "compile", "connect", "load", "pipeline"), "PassContext around relay.build")
+_RELAX = dict.fromkeys(
+    ("Model", "compile", "connect", "load", "pipeline"), "PassContext around relay.build"
+)
 _RELAY = {"PassContext": "pipeline(target) as tvm.compile's relax_pipeline"}
 
 
