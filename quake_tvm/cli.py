@@ -8,7 +8,7 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -16,6 +16,7 @@ from rich.table import Table
 
 from .bench.command import bench
 from .errors import QuakeError
+from .run_command import run
 from .shell import (
     AsJson,
     MaxError,
@@ -33,9 +34,6 @@ from .shell import (
     print_json,
     whole_file,
 )
-
-if TYPE_CHECKING:
-    from .model import Model
 
 app = typer.Typer(
     help="Exponential nonlinearities as bit manipulation, with proven error bounds.",
@@ -138,88 +136,7 @@ def runtime(target: Target = "native") -> None:
     print(folder)
 
 
-@app.command()
-def run(
-    model: Annotated[Path, typer.Argument(help="What `compile -o` wrote, or an ONNX file.")],
-    inputs: Annotated[
-        list[str] | None,
-        typer.Option("--input", "-i", help="NAME=FILE.npy; repeatable. Random where missing."),
-    ] = None,
-    out: Annotated[Path | None, typer.Option("--output", "-o", help="Outputs as .npz.")] = None,
-    seed: Annotated[int, typer.Option(help="For inputs made up at random.")] = 0,
-    repeat: Annotated[int, typer.Option(help="Timed repetitions.")] = 5,
-    method: Method = None,
-    shape: Shape = None,
-    as_json: AsJson = False,
-) -> None:
-    """Run a model once, time it, and say what came out."""
-    import statistics
-
-    import numpy as np
-
-    from . import compiler
-    from .model import load
-
-    with busy(f"running {model.name}"):
-        if model.suffix == ".onnx":
-            loaded = compiler.compile(model, method=method, shapes=parse_shapes(shape))
-        else:
-            loaded = load(model)
-        feeds = _feeds(loaded, inputs or [], parse_shapes(shape), seed)
-        results = loaded.run(feeds)
-        seconds = loaded.benchmark(feeds, number=3, repeat=repeat)
-        if out is not None:
-            with whole_file(out) as file:
-                np.savez(file, *results)
-    rows = [
-        {
-            "shape": list(r.shape),
-            "dtype": str(r.dtype),
-            "min": float(np.min(r)) if r.size else None,
-            "max": float(np.max(r)) if r.size else None,
-            "finite": bool(np.all(np.isfinite(r))),
-        }
-        for r in results
-    ]
-    median = statistics.median(seconds)
-    if as_json:
-        print_json({"model": str(model), "seconds": seconds, "median": median, "outputs": rows})
-        return
-    table = Table("output", "shape", "dtype", "min", "max", "finite")
-    for index, row in enumerate(rows):
-        shape_text = "x".join(map(str, row["shape"])) or "scalar"
-        ends = (f"{row[k]:.6g}" if row[k] is not None else "-" for k in ("min", "max"))
-        table.add_row(str(index), shape_text, row["dtype"], *ends, str(row["finite"]))
-    output.print(table)
-    output.print(f"{median * 1e3:.3f} ms a call (median of {repeat})")
-
-
-def _feeds(
-    model: "Model", items: list[str], shapes: dict[str, list[int]], seed: int
-) -> dict[str, Any]:
-    import numpy as np
-
-    feeds: dict[str, Any] = {}
-    for item in items:
-        name, separator, file = item.partition("=")
-        if not separator:
-            raise QuakeError(f"--input takes NAME=FILE.npy, not {item!r}")
-        try:
-            feeds[name] = np.load(file, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise QuakeError(f"cannot read {file} as .npy: {error}") from None
-    generator = np.random.default_rng(seed)
-    for spec in model.inputs:
-        if spec.name in feeds:
-            continue
-        size = shapes.get(spec.name, [n if isinstance(n, int) else 1 for n in spec.shape])
-        if np.issubdtype(np.dtype(spec.dtype), np.floating):
-            feeds[spec.name] = generator.standard_normal(size).astype(spec.dtype)
-        else:
-            feeds[spec.name] = np.ones(size, spec.dtype)
-    return feeds
-
-
+app.command()(run)
 app.command()(bench)
 
 

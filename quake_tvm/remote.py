@@ -44,16 +44,22 @@ class Remote:
     """A connection to a board, until it is closed or its ``with`` block ends.
 
     Where a step fails because the board does not answer or is lost, so is the connection.
+
+    Attributes
+    ----------
+    name : str
+        What errors call the board.
+    timeout : float
+        Seconds that each step may take.
     """
 
     def __init__(self, name: str, timeout: float) -> None:
-        self._name, self._timeout = name, timeout
-        self._errors = tempfile.TemporaryFile()
+        self.name, self.timeout = name, timeout
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115, closed with the rest
         self._pipe, theirs = Pipe()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "quake_tvm.remote_session", f"{theirs.fileno()}"]
-                + [f"{timeout}"],
+                [sys.executable, "-m", "quake_tvm.remote_session", str(theirs.fileno())],
                 env={**os.environ, "TVM_USE_RUNTIME_LIB": "1"},  # loads twice as fast
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
@@ -86,6 +92,10 @@ class Remote:
     def _load(self, path: Path) -> int:
         return self._ask("loading the model", "load", str(path))
 
+    def use_threads(self, count: int) -> None:
+        """Let models on the board run on so many threads instead of one for each core."""
+        self._ask("setting the threads", "use_threads", count)
+
     def close(self) -> None:
         """End the session; again is harmless."""
         self._pipe.close()
@@ -105,13 +115,13 @@ class Remote:
     def _ask(self, doing: str, *request: object) -> Any:
         """What a method of the session's gives; ``doing`` is for the error."""
         if self._pipe.closed:
-            raise QuakeError(f"the connection to {self._name} is closed")
+            raise QuakeError(f"the connection to {self.name} is closed")
         try:
-            self._pipe.send(request)
-            if not self._pipe.poll(self._timeout):
+            self._pipe.send((self.timeout, *request))
+            if not self._pipe.poll(self.timeout):
                 self._process.kill()
                 self.close()
-                raise QuakeError(f"no answer from {self._name} in {self._timeout:g} s, {doing}")
+                raise QuakeError(f"no answer from {self.name} in {self.timeout:g} s, {doing}")
             well, answer = self._pipe.recv()
         except (EOFError, OSError):
             self._process.wait()
@@ -119,9 +129,9 @@ class Remote:
             lines = self._errors.read().decode(errors="replace").splitlines()
             why = f": {lines[-1]}" if lines and self._process.returncode else ""
             self.close()
-            raise QuakeError(f"lost {self._name}, {doing}{why}") from None
+            raise QuakeError(f"lost {self.name}, {doing}{why}") from None
         if not well:
-            raise QuakeError(f"{self._name} failed, {doing}: {answer}")
+            raise QuakeError(f"{self.name} failed, {doing}: {answer}")
         return answer
 
 

@@ -1,8 +1,8 @@
 """The process at this end of a connection to a board, which can be killed whatever TVM waits for.
 
-TVM's client knows no time-out. Run by :mod:`remote`, which sends the name of a method of
-:class:`Session` and its arguments, and gets ``(True, result)`` or ``(False, why not)``. Knows TVM's
-runtime only: the compiler is not loaded.
+TVM's client knows no time-out. Run by :mod:`remote`, which sends seconds, the name of a method
+of :class:`Session` and its arguments, and gets ``(True, result)`` or ``(False, why not)``. Knows
+TVM's runtime only: the compiler is not loaded.
 """
 
 import os
@@ -49,11 +49,20 @@ class Session:
             raise Refused(f"the tracker has no board with the key {key!r}; {known}")
         self._session = tracker.request(key)
 
+    def use_threads(self, count: int) -> None:
+        """Set how many threads the runtime there has, big cores first."""
+        self._session.get_function("runtime.config_threadpool")(1, count)
+
     def load(self, path: str) -> int:
         """Upload a library."""
         name = f"model{len(self._models)}.so"
         self._session.upload(bytearray(Path(path).read_bytes()), name)
-        module = self._session.load_module(name)
+        try:
+            module = self._session.load_module(name)
+        except RuntimeError as error:
+            if _is_lost(error):
+                raise
+            raise Refused(f"is the library for this board's CPU? {_reason(error)}") from None
         self._models.append(VirtualMachine(module, self._session.cpu(), memory_cfg="pooled"))
         return len(self._models) - 1
 
@@ -100,12 +109,12 @@ def _is_lost(error: Exception) -> bool:
     return any(sign in str(error) for sign in ("SockChannel", "code=kShutdown"))
 
 
-def main(handle: int, timeout: float) -> None:
+def main(handle: int) -> None:
     """Answer until the other end closes, or the board is lost."""
     pipe, session = Connection(handle), Session()
     while True:
         try:
-            name, *arguments = pipe.recv()
+            timeout, name, *arguments = pipe.recv()
         except EOFError:
             return
         signal.setitimer(signal.ITIMER_REAL, timeout + GRACE)
@@ -120,4 +129,4 @@ def main(handle: int, timeout: float) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), float(sys.argv[2]))
+    main(int(sys.argv[1]))

@@ -10,13 +10,16 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from .errors import QuakeError
+
+if TYPE_CHECKING:
+    from .remote import Remote
 
 errors = Console(stderr=True, highlight=False)
 output = Console(highlight=False)
@@ -36,6 +39,18 @@ Shape = Annotated[
     list[str] | None, typer.Option(help="Static shape of an input: NAME=1,128; repeatable.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Rpc = Annotated[
+    str | None,
+    typer.Option(metavar="HOST:PORT", help="On the board whose TVM RPC server listens there."),
+]
+Tracker = Annotated[
+    str | None, typer.Option(metavar="HOST:PORT", help="On a board that this TVM RPC tracker has.")
+]
+Key = Annotated[str | None, typer.Option(help="What the tracker calls the board.")]
+Timeout = Annotated[
+    float, typer.Option(min=1, help="Seconds that the board has for each step: load, run, time.")
+]
+TIMEOUT = 60.0
 
 
 @contextmanager
@@ -45,6 +60,20 @@ def busy(what: str) -> Iterator[None]:
     with Progress(*columns, console=errors, transient=True) as progress:
         progress.add_task(what, total=None)
         yield
+
+
+@contextmanager
+def board(
+    rpc: str | None, tracker: str | None, key: str | None, timeout: float
+) -> "Iterator[Remote | None]":
+    """A connection to the board that the options name, if they name any."""
+    if rpc is tracker is key is None:
+        yield None
+        return
+    from . import connect
+
+    with connect(rpc, tracker=tracker, key=key, timeout=timeout) as remote:
+        yield remote
 
 
 def parse_shapes(items: list[str] | None) -> dict[str, list[int]]:

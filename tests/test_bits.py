@@ -34,8 +34,8 @@ from quake_tvm.passes.dialect import call
 if RELAY:
     EMULATED, ARMV7 = [], None
 else:
-    from tests.emulation.machines import ARMV7, MACHINES, emulated, operator_kernel
-    from tests.emulation.machines import run as run_emulated
+    from tests.emulation import machines
+    from tests.emulation.machines import ARMV7, MACHINES
 
     EMULATED = list(MACHINES)
 
@@ -111,17 +111,13 @@ def _relax(calls, shape: tuple[int, ...], on: tvm.target.Target):
     return quake_tvm.compile(builder.get(), on).run
 
 
+@functools.cache
 def results(on: str) -> dict[str, np.ndarray]:
     """What every operator and rung gives for every input, by name."""
-    cases = {
-        f"{operator} {method} {name}": (operator, method, x)
-        for name, (x, operators) in INPUTS.items()
-        for method in METHODS
-        for operator in operators
-    }
-    if on in EMULATED:
-        kernels = [operator_kernel(*case, name) for name, case in cases.items()]
-        return run_emulated(kernels, emulated(on))
+    return _emulated(on) if on in EMULATED else _compiled(on)
+
+
+def _compiled(on: str) -> dict[str, np.ndarray]:
     found = {}
     for name, (x, operators) in INPUTS.items():
         for method in METHODS:
@@ -130,6 +126,18 @@ def results(on: str) -> dict[str, np.ndarray]:
             ):
                 found[f"{operator} {method} {name}"] = y
     return found
+
+
+def _emulated(on: str) -> dict[str, np.ndarray]:
+    machine, functions, calls = machines.emulated(on), {}, {}
+    for name, (x, operators) in INPUTS.items():
+        for method in METHODS:
+            for operator in operators:
+                symbol = f"{operator}_{method}_{name}"
+                functions[symbol] = machines.function(operator, method, x.shape)
+                calls[f"{operator} {method} {name}"] = machines.call(operator, symbol, x)
+    found = machines.run(functions, calls.values(), machine)
+    return dict(zip(calls, found, strict=True))
 
 
 def flushed(x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -11,11 +11,27 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ..errors import QuakeError
-from ..shell import AsJson, Shape, Target, errors, output, parse_shapes, print_json, whole_file
+from ..shell import (
+    TIMEOUT,
+    AsJson,
+    Key,
+    Rpc,
+    Shape,
+    Target,
+    Timeout,
+    Tracker,
+    board,
+    errors,
+    output,
+    parse_shapes,
+    print_json,
+    whole_file,
+)
 
 if TYPE_CHECKING:
     import tvm
 
+    from ..remote import Remote
     from .cases import Case
 
 ROUNDS = 15
@@ -41,9 +57,17 @@ def bench(
     static: Annotated[
         bool, typer.Option("--static", help="Count instead, for a target that is not this machine.")
     ] = False,
+    rpc: Rpc = None,
+    tracker: Tracker = None,
+    key: Key = None,
+    timeout: Timeout = TIMEOUT,
     as_json: AsJson = False,
 ) -> None:
-    """Time kernels or models beside TVM's own pipelines and other runtimes, in one run."""
+    """Time kernels or models beside TVM's own pipelines and other runtimes, in one run.
+
+    On a board (--rpc or --tracker) beside TVM's pipelines only. An emulated board's times say
+    nothing about a real one's: count instead, with --static.
+    """
     # TVM reads these when it starts its threads; where they run is left to the system, as for all.
     os.environ.update(TVM_NUM_THREADS=str(threads), TVM_BIND_THREADS="0")
     from ..options import DEFAULT_METHOD, Options
@@ -54,13 +78,15 @@ def bench(
     for name in methods:
         Options.parse(name)  # refuses an unknown one
     if static:
-        if plot is not None or (threads, rounds) != (1, ROUNDS):
-            raise QuakeError("--static takes no time: leave out --threads, --rounds and --plot")
+        if plot is not None or rpc or tracker or (threads, rounds) != (1, ROUNDS):
+            raise QuakeError(
+                "--static takes no time: leave out --threads, --rounds, --plot, --rpc and --tracker"
+            )
         todo = cases.models(models or [], parse_shapes(shape))
         todo += cases.small(kernel) if kernel or not models else []
         _count(todo, methods, target, as_json)
         return
-    resolved = _native(target)
+    resolved = _resolve(target, here=not (rpc or tracker))
     if plot is not None:
         show.require_matplotlib(plot)
     todo = cases.models(models or [], parse_shapes(shape))
@@ -68,10 +94,16 @@ def bench(
         peers.check(case)  # refuses what TVM lacks, before anything is measured
     if kernel or not models:
         todo += cases.kernels(kernel)
-    results = _each(
-        todo, lambda case, progress: compare(case, methods, resolved, threads, rounds, progress)
-    )
-    facts = {**machine(resolved), "threads": threads, "rounds": rounds}
+    with board(rpc, tracker, key, timeout) as remote:
+        if remote is not None:
+            remote.use_threads(threads)
+        results = _each(
+            todo,
+            lambda case, progress: compare(
+                case, methods, resolved, threads, rounds, progress, remote
+            ),
+        )
+    facts = {**machine(resolved, remote), "threads": threads, "rounds": rounds}
     if plot is not None:
         with whole_file(plot) as file:
             show.plot(results, facts, file)
@@ -131,29 +163,34 @@ def _count(todo: "Sequence[Case]", methods: "Sequence[str]", name: str, as_json:
     output.print(show_static.tables(results), markup=False, soft_wrap=True)
 
 
-def _native(name: str) -> "tvm.target.Target":
-    """The target, which must run here."""
+def _resolve(name: str, here: bool) -> "tvm.target.Target":
+    """The target; raises QuakeError if it must run here and does not."""
     from ..named_targets import lanes, target
 
     resolved = target(name)
     triple = str(resolved.attrs.get("mtriple", ""))
     foreign = triple and triple.partition("-")[0] != platform.machine()
-    if foreign or lanes(resolved) > lanes(target("native")):
-        raise QuakeError(f"bench measures on this machine, which does not run {name} code")
+    if here and (foreign or lanes(resolved) > lanes(target("native"))):
+        raise QuakeError(
+            f"bench measures on this machine, which does not run {name} code: "
+            "give a board (--rpc or --tracker), or --static"
+        )
     return resolved
 
 
-def machine(target: "tvm.target.Target") -> dict[str, Any]:
+def machine(target: "tvm.target.Target", remote: "Remote | None" = None) -> dict[str, Any]:
     """What the figures depend on, threads apart."""
     from ..named_targets import lanes
 
-    cpu = platform.processor() or platform.machine()
+    cpu, cores = platform.processor() or platform.machine(), os.cpu_count()
     if Path("/proc/cpuinfo").exists():
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         cpu = next((s.partition(":")[2].strip() for s in lines if s.startswith("model name")), cpu)
+    if remote is not None:
+        cpu, cores = remote.name, int(target.attrs["num-cores"])
     return {
         "cpu": cpu,
-        "cores": os.cpu_count(),
+        "cores": cores,
         "target": str(target.attrs.get("mcpu", "generic")),
         "lanes": lanes(target),
         "versions": _versions(),

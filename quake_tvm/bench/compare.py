@@ -1,16 +1,20 @@
 """One case through all contenders: built, held against the exact result, timed in turn."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tvm
 
+from ..errors import QuakeError
 from . import peers
 from .cases import Case
 from .measure import Spread, Timer, interleave, ratio
 from .peers import EXACT, MULTIPLY, PEERS, Unavailable
+
+if TYPE_CHECKING:
+    from ..remote import Remote
 
 # Seconds between turns where contenders have threads of their own.
 REST = 0.05
@@ -89,6 +93,7 @@ def compare(
     threads: int,
     rounds: int,
     progress: Callable[[str], None] = lambda what: None,
+    board: "Remote | None" = None,
 ) -> Result:
     """Measure a case.
 
@@ -98,18 +103,20 @@ def compare(
     methods : sequence of str
         Rungs; the ratios are to the first.
     target : tvm.target.Target
-        Must run on this machine.
+        Must run on this machine, or the board.
     threads : int
         For everyone but TVM, whose threads are those its runtime started with.
     rounds : int
     progress : callable
         Called with what is done next.
+    board : Remote, optional
+        Where to measure, without the runtimes that are installed here.
     """
     progress(f"{case.name} {case.shape}: importing")
-    full = peers.job(case, target, threads)
-    tiny = case.tiny and peers.job(case.tiny, target, threads)
+    full = replace(peers.job(case, target, threads), board=board)
+    tiny = case.tiny and replace(peers.job(case.tiny, target, threads), board=board)
     exact = peers.quake(EXACT)(full).run()
-    builders = {**{m: peers.quake(m) for m in methods}, **PEERS}
+    builders = {**{m: peers.quake(m) for m in methods}, **(PEERS if board is None else peers.TVM)}
     if case.multiply is not None:
         builders[MULTIPLY] = peers.multiply
     timers: dict[str, Timer] = {}
@@ -125,7 +132,8 @@ def compare(
         except Unavailable as error:
             skipped[name] = str(error)
         except Exception as error:
-            if name in (*methods, EXACT, MULTIPLY):
+            lost = board is not None and isinstance(error, QuakeError)
+            if lost or name in (*methods, EXACT, MULTIPLY):
                 raise
             skipped[name] = _reason(error)
     progress(f"{case.name} {case.shape}: measuring")

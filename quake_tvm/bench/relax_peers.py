@@ -32,6 +32,8 @@ def check(case: Case) -> None:
 
 def compiled(model: Model, job: Job) -> Contender:
     """Timed without Python between the calls."""
+    if job.board is not None:
+        model = job.board.load(model)
     return Contender(
         lambda: model.run(job.feeds),
         lambda number: model.benchmark(job.feeds, number=number, repeat=1)[0],
@@ -57,12 +59,8 @@ def multiply(job: Job) -> Contender:
 
 def _default(mod: tvm.IRModule, job: Job) -> Contender:
     """A module through TVM's default pipeline."""
-    description = {
-        "inputs": [asdict(i) for i in job.exact.inputs],
-        "owned": [False for _ in job.exact.run(job.feeds)],
-        "report": asdict(Report()),
-        "options": {"target": str(job.target)},
-    }
+    own = json.loads(job.exact.description)
+    description = {**own, "owned": [False] * len(own["owned"]), "report": asdict(Report())}
     return compiled(Model(tvm.compile(mod, job.target), json.dumps(description)), job)
 
 

@@ -11,13 +11,16 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tvm
 
 from .cases import Case
 from .measure import Clock
+
+if TYPE_CHECKING:
+    from ..remote import Remote
 
 
 class Unavailable(Exception):
@@ -44,7 +47,10 @@ class Contender:
 
 @dataclass(frozen=True)
 class Job:
-    """A case imported once, on Relax compiled without lowering as well, and its inputs."""
+    """A case imported once, on Relax compiled without lowering as well, and its inputs.
+
+    Measured on ``board`` if there is one, and else here.
+    """
 
     case: Case
     mod: tvm.IRModule
@@ -52,6 +58,7 @@ class Job:
     feeds: Mapping[str, np.ndarray]
     target: tvm.target.Target
     threads: int
+    board: "Remote | None" = None
 
 
 def loop(call: Callable[[], Any]) -> Clock:

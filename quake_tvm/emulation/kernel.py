@@ -52,7 +52,7 @@ class Call:
     def packed(self) -> bytes:
         """The call as the driver reads it."""
         parts = [f"{self.name} {self.repeat} {len(self.arrays) + len(self.results)}\n".encode()]
-        for array in (np.asarray(a, order="C") for a in self.arrays):
+        for array in map(np.asarray, self.arrays):
             parts += [_line("I", array.shape, array.dtype), array.tobytes()]
         parts += [_line("O", shape, np.dtype(dtype)) for shape, dtype in self.results]
         return b"".join(parts)
