@@ -151,9 +151,11 @@ def _count(todo: "Sequence[Case]", methods: "Sequence[str]", name: str, as_json:
     if as_json:
         print_json({**facts, "cases": [result.to_dict() for result in results]})
         return
+    cycles = "llvm-mca has no model of it"
+    if facts["model"]:
+        cycles = f"cycles by llvm-mca {facts['llvm']}, its model of {facts['model']}"
     output.print(
-        f"target {facts['target']}, counted in QEMU {facts['qemu']}; cycles by llvm-mca "
-        f"{facts['llvm']}, its model of {facts['model']}\n"
+        f"target {facts['target']}, counted in QEMU {facts['qemu']}; {cycles}\n"
         f"{_text(facts['versions'])}\n",
         markup=False,
         soft_wrap=True,
