@@ -8,6 +8,9 @@ import functools
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from tvm import te
 
 from quake_tvm import norms
@@ -15,6 +18,7 @@ from quake_tvm.approximation import METHODS
 from quake_tvm.attention import MOST_SCORES, Operand, attention
 from quake_tvm.emulation import kernel
 from quake_tvm.operators import OPERATORS, bound
+from quake_tvm.schedules import schedule
 from quake_tvm.schedules.attention import tiles
 from tests.emulation import machines
 from tests.emulation.machines import ARMV7
@@ -152,3 +156,31 @@ def test_attention_over_blocks_of_keys(name):
     y = reference(q, k, v, mask, SCALE)
     assert np.array_equal(np.isnan(found), np.isnan(y))
     assert np.nanmax(np.abs(found - y)) <= allowed("quake5", v)
+
+
+@pytest.fixture(scope="module")
+def of_any_shape(tmp_path_factory):
+    """Two machines, and a library of softmax for each."""
+    axes, libraries = [te.var(axis, dtype="int64") for axis in "lmn"], []
+    for name in ("native", "cortex-a72"):
+        on = machines.emulated(name)
+        built = {"softmax": schedule(machines.function("softmax", "quake2", axes), on)}
+        path = tmp_path_factory.mktemp(name) / "softmax.so"
+        libraries.append((on, kernel.export(built, on, path)))
+    return libraries
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    x=hnp.arrays(
+        np.float32,
+        hnp.array_shapes(min_dims=3, max_dims=3, max_side=40),
+        elements=st.floats(-300, 300, width=32),
+    )
+)
+def test_softmax_of_any_shape(of_any_shape, x):
+    y, there = (
+        kernel.run(library, "softmax", [x], [(x.shape, "float32")], on)[0]
+        for on, library in of_any_shape
+    )
+    assert sha(y) == sha(there)
