@@ -244,10 +244,10 @@ def targets(as_json: AsJson = False) -> None:
     if as_json:
         print_json(rows)
         return
-    note = "Vectors have a fixed length: SVE and RVV are used as registers of four float32."
+    note = "Vectors have a fixed length, so code for CPUs with SVE uses NEON."
     table = Table("name", "what it is", "cores", "float32 vectors", "features", "cpu", caption=note)
     for row in rows:
-        vector = f"{row['lanes']} {row['vectors']}"
+        vector = "none" if row["vectors"] == "none" else f"{row['lanes']} {row['vectors']}"
         cpu = row["target"].get("mcpu", "generic")
         cells = str(row["cores"]), vector, " ".join(row["features"]), cpu
         table.add_row(row["name"], row["description"], *cells)
