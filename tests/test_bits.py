@@ -43,8 +43,8 @@ GOLDEN = Path(__file__).parent / "golden_bits.json"
 TARGETS = ["native", "x86-64-v3", "x86-64-v4", *EMULATED]
 ELEMENTWISE = [name for name, row in OPERATORS.items() if row.elementwise]
 ROWS = [name for name, row in OPERATORS.items() if not row.elementwise]
-# A subnormal number is below 2^-126, and no formula multiplies one by more than 2^14: x at most, and
-# in quake1's GELU the polynomial beside exp.
+# A subnormal number is below 2^-126, and no formula multiplies one by more than 2^14: by x, and in
+# quake1's GELU by the polynomial beside exp.
 TINY = 2.0**-112
 
 
