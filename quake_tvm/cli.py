@@ -161,9 +161,13 @@ def accuracy(
     from .accuracy import as_bound, sweep
     from .approximation import METHODS
     from .inputs import EVERY
+    from .named_targets import runs_here
     from .named_targets import target as resolve
     from .operators import OPERATORS, bound, operator, update_bounds
 
+    on = resolve(target)
+    if not runs_here(on):
+        raise QuakeError(f"accuracy measures on this machine, which does not run {target} code")
     if update and not (exhaustive and not method):
         raise QuakeError("--update needs --exhaustive and every method: only that is a proof")
     names = operators or [name for name, row in OPERATORS.items() if row.elementwise]
@@ -181,7 +185,7 @@ def accuracy(
             task = progress.add_task(name, total=count)
             found = sweep(
                 name,
-                resolve(target),
+                on,
                 count,
                 methods,
                 lambda n, task=task: progress.advance(task, n),
@@ -240,10 +244,10 @@ def targets(as_json: AsJson = False) -> None:
     if as_json:
         print_json(rows)
         return
-    note = "Vectors have a fixed length: SVE and RVV are used as registers of four float32."
+    note = "Vectors have a fixed length, so code for CPUs with SVE uses NEON."
     table = Table("name", "what it is", "cores", "float32 vectors", "features", "cpu", caption=note)
     for row in rows:
-        vector = f"{row['lanes']} {row['vectors']}"
+        vector = "none" if row["vectors"] == "none" else f"{row['lanes']} {row['vectors']}"
         cpu = row["target"].get("mcpu", "generic")
         cells = str(row["cores"]), vector, " ".join(row["features"]), cpu
         table.add_row(row["name"], row["description"], *cells)

@@ -60,7 +60,7 @@ def _examine_compiler(name: str) -> Check:
 
 def _examine_tvm() -> list[Check]:
     from .accuracy import sweep
-    from .named_targets import lanes, target
+    from .named_targets import lanes, target, targets
     from .operators import bound
 
     native = target("native")
@@ -69,7 +69,7 @@ def _examine_tvm() -> list[Check]:
         Check("vectors", None, f"{lanes(native)} float32 lanes"),
     ]
     checks.append(_examine_compiler("native"))
-    checks += [_examine_compiler(name) for name in FOREIGN]
+    checks += [_examine_compiler(name) for name in FOREIGN if name in targets()]
     found = sweep("exp", native, 1 << 20, methods=["quake2"])["quake2"]
     promised = bound("exp", "quake2").relative
     checks.append(

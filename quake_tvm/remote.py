@@ -168,13 +168,12 @@ def connect(
     ...     outputs = board.load(model).run(inputs)
     """
     if address is not None and tracker is None and key is None:
-        remote = Remote(f"the board at {address}", timeout)
-        request = "connect", *_parse(address)
+        name, request = f"the board at {address}", ("connect", *_parse(address))
     elif address is None and tracker is not None and key is not None:
-        remote = Remote(f"the tracker at {tracker}", timeout)
-        request = "request", *_parse(tracker), key
+        name, request = f"the tracker at {tracker}", ("request", *_parse(tracker), key)
     else:
         raise QuakeError("give the address of a board, or that of a tracker and a key")
+    remote = Remote(name, timeout)
     try:
         remote._ask("connecting", *request)
     except QuakeError:

@@ -106,7 +106,7 @@ def _reason(error: Exception) -> str:
 
 def _is_lost(error: Exception) -> bool:
     """Whether there is no board any more at the other end."""
-    return any(sign in str(error) for sign in ("SockChannel", "code=kShutdown"))
+    return any(sign in str(error) for sign in ("SockChannel", "RPCCode::"))
 
 
 def main(handle: int) -> None:

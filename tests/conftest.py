@@ -14,3 +14,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write what the tests find now to the golden files",
     )
+
+
+@pytest.fixture(scope="session")
+def pi():
+    """The target of an emulated board; skips where a tool for one is missing, or its wheels."""
+    from quake_tvm.emulation import runtime
+    from quake_tvm.errors import QuakeError
+    from tests.emulation.machines import emulated
+
+    target = emulated("raspberry-pi-4")
+    try:
+        runtime.libraries(target)
+    except QuakeError as error:
+        pytest.skip(str(error))
+    return target
+
+
+@pytest.fixture(scope="session")
+def board(pi):
+    """An emulated board, the same for all tests that leave it running."""
+    from quake_tvm.emulation.board import Board
+
+    with Board(pi) as board:
+        yield board

@@ -31,6 +31,7 @@ namespace ffi = tvm::ffi;
 namespace fs = std::filesystem;
 
 constexpr int32_t kMagic = 0xff271, kMismatch = kMagic + 2, kTrackerMagic = 0x2f271;
+enum Question { kPut = 3, kUpdateInfo = 5, kPendingKeys = 7 };  // to a tracker, in its JSON
 constexpr int kHandshake = 10;  // seconds that a client has for its part
 constexpr int kPeriod = 1000;   // milliseconds between two looks at the tracker's list
 
@@ -79,9 +80,9 @@ class Listing {
     Send(socket_, &magic, sizeof magic);
     Receive(socket_, &magic, sizeof magic);
     std::ostringstream info;
-    info << R"([5, {"key": )" << std::quoted("server:" + key) << R"(, "addr": [null, )" << port
-         << "]}]";
-    Ask(info.str());
+    info << R"(, {"key": )" << std::quoted("server:" + key) << R"(, "addr": [null, )" << port
+         << "]}";
+    Ask(kUpdateInfo, info.str());
     Renew();
   }
 
@@ -90,22 +91,22 @@ class Listing {
   void Renew() {
     std::ostringstream offer;
     password_ = key_ + ":0." + std::to_string(random_());
-    offer << "[4, " << std::quoted(key_) << ", [" << port_ << ", " << std::quoted(password_)
-          << "], null]";
-    Ask(offer.str());
+    offer << ", " << std::quoted(key_) << ", [" << port_ << ", " << std::quoted(password_)
+          << "], null";
+    Ask(kPut, offer.str());
     unclaimed_ = 0;
   }
 
   // To be called once a period without a session: a client may have got the board and not come.
   void Check() {
-    bool listed = Ask("[7]").find(password_) != std::string::npos;
+    bool listed = Ask(kPendingKeys, "").find(password_) != std::string::npos;
     unclaimed_ = listed ? 0 : unclaimed_ + 1;
     if (unclaimed_ > kHandshake) Renew();
   }
 
  private:
-  std::string Ask(const std::string& question) {
-    SendText(socket_, question);
+  std::string Ask(Question question, const std::string& about) {
+    SendText(socket_, "[" + std::to_string(question) + about + "]");
     return ReceiveText(socket_);
   }
 
@@ -177,16 +178,16 @@ void End(const Session& session) {
   fs::remove_all(session.folder, ignored);
 }
 
-int main(int argc, char** argv) {
-  int listening = socket(AF_INET, SOCK_STREAM, 0);
+void Run(int argc, char** argv) {
+  int listening = socket(AF_INET, SOCK_STREAM, 0), yes = 1;
   sockaddr_in address = Address("127.0.0.1", 0);
   socklen_t size = sizeof address;
   auto* generic = reinterpret_cast<sockaddr*>(&address);
+  // Leaves the port free as soon as this process is gone, even with clients that are not.
+  setsockopt(listening, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
   if (bind(listening, generic, size) || listen(listening, 8) ||
-      getsockname(listening, generic, &size)) {
-    std::perror("board");
-    return 1;
-  }
+      getsockname(listening, generic, &size))
+    throw std::runtime_error("no port to listen on");
   int port = ntohs(address.sin_port);
   std::optional<Listing> listing;
   std::optional<Session> session;
@@ -208,5 +209,13 @@ int main(int argc, char** argv) {
     }
   }
   if (session) End(*session);
-  return 0;
+}
+
+int main(int argc, char** argv) {
+  try {
+    Run(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "board: %s\n", error.what());
+    return 1;
+  }
 }
