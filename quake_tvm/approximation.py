@@ -7,7 +7,7 @@ exponent bits, the fraction through a polynomial, and the rungs are named by its
 rung     2^f                                          error       at x
 =======  ===========================================  ==========  ============
 quake1   1 + f, the float's own bits (QuAKE)          2.99e-2     81.1285019
-quake2   1 + 2f/3 + f^2/3, its slope joins (QuAKE2)   2.64e-3     88.1388092
+quake2   1 + 2f/3 + f^2/3, its slope joins (QuAKE2)   2.66e-3     86.7523270
 quake3   minimax cubic with p(0) = 1, p(1) = 2        1.05e-4     88.3522186
 quake4   minimax quartic with p(0) = 1, p(1) = 2      4.58e-6     88.0759201
 quake5   minimax quintic with p(0) = 1, p(1) = 2      1.96e-7     -1.55836535
@@ -32,7 +32,8 @@ METHODS = ("quake1", "quake2", "quake3", "quake4", "quake5")
 
 # Below TANH_SWITCH (ERF_SWITCH) the odd polynomial of tanh (erf) serves, above it the form built
 # on exp: from there on the error exp passes on, delta/sinh(2x) (delta*erfc(x)/erf(x)), is below
-# exp's own. Likewise expm1: below |EXPM1_SWITCH| its polynomial, beyond it exp(x) - 1.
+# exp's own. On the two lowest rungs one odd polynomial serves tanh everywhere. Likewise expm1:
+# below |EXPM1_SWITCH| its polynomial, beyond it exp(x) - 1.
 TANH_SWITCH = 0.45
 ERF_SWITCH = 0.5
 EXPM1_SWITCH = -0.9
@@ -98,8 +99,16 @@ LOG1P = {
     ),
 }
 TANH = {
-    "quake1": (0.999373257, -0.30818525),
-    "quake2": (0.999987662, -0.332227051, 0.118353449),
+    "quake1": (0.973893046, -0.215175748, 0.0225045197),
+    "quake2": (
+        0.99757576,
+        -0.309504002,
+        0.0893478245,
+        -0.0170814171,
+        0.00192886847,
+        -0.000115235714,
+        2.79405208e-06,
+    ),
     "quake3": (0.999999762, -0.33329466, 0.132363692, -0.0460281931),
     "quake4": (0.999999762, -0.33329466, 0.132363692, -0.0460281931),
     "quake5": (1.0, -0.333332151, 0.133285865, -0.0532985032, 0.0179233346),
@@ -217,6 +226,11 @@ class Rung:
     def degree(self) -> int:
         """Degree of the polynomial for 2^f, 1 to 5."""
         return len(self.exp2) - 1
+
+    @property
+    def tanh_whole(self) -> bool:
+        """Whether ``tanh`` serves until it reaches 1; else up to TANH_SWITCH."""
+        return self.degree <= 2
 
 
 LADDER = {

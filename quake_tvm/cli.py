@@ -1,4 +1,4 @@
-"""The shell: ``quake-tvm compile | run | bench | accuracy | targets | doctor``.
+"""The shell: ``quake-tvm compile | run | runtime | bench | accuracy | targets | doctor``.
 
 Parses, prints and draws progress; the work is done elsewhere. What the user can put right ends in
 one line on standard error and exit status 2.
@@ -32,6 +32,7 @@ from .shell import (
     output,
     parse_shapes,
     print_json,
+    whole_file,
 )
 
 app = typer.Typer(
@@ -49,7 +50,7 @@ def _check(context: typer.Context) -> None:
         return
     from . import generation  # refuses a missing or broken TVM
 
-    if generation.RELAY and command in ("compile", "run"):
+    if generation.RELAY and command in ("compile", "run", "runtime"):
         raise QuakeError(
             f"{command} needs the TVM that has Relax: {generation.RELAX_INSTALL}; "
             "with this one build in Python, with quake_tvm.PassContext around relay.build"
@@ -70,12 +71,19 @@ def compile(
     as_json: AsJson = False,
 ) -> None:
     """Compile an ONNX model and report what became of every nonlinearity."""
-    from . import compiler
+    from . import compiler, deployment, toolchain
+    from .named_targets import target as resolve
 
+    on = resolve(target)
+    if out is not None:
+        toolchain.linker(on)  # refuses what cannot be linked, before minutes of compiling
+    machine = toolchain.triple(on)
+    cross = out is not None and machine.system == "linux" and not machine.is_host
+    commands = deployment.commands(out, on, target) if cross else []
     with busy(f"compiling {model.name}"):
         compiled = compiler.compile(
             model,
-            target,
+            on,
             method,
             max_error=max_error,
             only=only,
@@ -85,13 +93,47 @@ def compile(
         )
         if out is not None:
             compiled.export(out)
+    runner, written = _write_runner(out, commands) if cross else (None, False)
     if as_json:
         report = json.loads(compiled.report.to_json())
-        print_json({"model": str(model), "output": out and str(out), **report})
+        made = {"output": out and str(out), "runner": runner and str(runner), "commands": commands}
+        print_json({"model": str(model), **made, **report})
         return
     output.print(str(compiled.report), markup=False, soft_wrap=True)
     if out is not None:
-        output.print(f"written: {out}")
+        output.print(f"written: {out}", markup=False, soft_wrap=True)
+    if runner is not None:
+        how = "written" if written else "changed by hand, so kept as it is"
+        lines = "\n".join(f"  {line}" for line in commands)
+        text = f"{how}: {runner}, which runs it without Python:\n{lines}"
+        output.print(text, markup=False, soft_wrap=True)
+
+
+def _write_runner(library: Path, commands: list[str]) -> tuple[Path, bool]:
+    """The program beside a library for another machine, and whether it is new.
+
+    One that has been changed stays.
+    """
+    from . import deployment
+
+    path = deployment.runner_path(library)
+    if path.is_file() and not deployment.is_runner(path.read_text(errors="replace")):
+        return path, False
+    with whole_file(path) as file:
+        file.write_text(deployment.runner(commands))
+    return path, True
+
+
+@app.command()
+def runtime(target: Target = "native") -> None:
+    """Print the folder with TVM's runtime libraries for a target, downloaded at the first time."""
+    from .emulation.runtime import libraries
+    from .named_targets import target as resolve
+
+    on = resolve(target)
+    with busy("fetching TVM's runtime"):
+        folder = libraries(on)
+    print(folder)
 
 
 app.command()(run)
@@ -119,9 +161,13 @@ def accuracy(
     from .accuracy import as_bound, sweep
     from .approximation import METHODS
     from .inputs import EVERY
+    from .named_targets import runs_here
     from .named_targets import target as resolve
     from .operators import OPERATORS, bound, operator, update_bounds
 
+    on = resolve(target)
+    if not runs_here(on):
+        raise QuakeError(f"accuracy measures on this machine, which does not run {target} code")
     if update and not (exhaustive and not method):
         raise QuakeError("--update needs --exhaustive and every method: only that is a proof")
     names = operators or [name for name, row in OPERATORS.items() if row.elementwise]
@@ -139,7 +185,7 @@ def accuracy(
             task = progress.add_task(name, total=count)
             found = sweep(
                 name,
-                resolve(target),
+                on,
                 count,
                 methods,
                 lambda n, task=task: progress.advance(task, n),
@@ -198,10 +244,10 @@ def targets(as_json: AsJson = False) -> None:
     if as_json:
         print_json(rows)
         return
-    note = "Vectors have a fixed length: SVE and RVV are used as registers of four float32."
+    note = "Vectors have a fixed length, so code for CPUs with SVE uses NEON."
     table = Table("name", "what it is", "cores", "float32 vectors", "features", "cpu", caption=note)
     for row in rows:
-        vector = f"{row['lanes']} {row['vectors']}"
+        vector = "none" if row["vectors"] == "none" else f"{row['lanes']} {row['vectors']}"
         cpu = row["target"].get("mcpu", "generic")
         cells = str(row["cores"]), vector, " ".join(row["features"]), cpu
         table.add_row(row["name"], row["description"], *cells)

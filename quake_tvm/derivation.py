@@ -149,6 +149,19 @@ def tanh(degree: int) -> np.ndarray:
     return _odd("tanh", TANH_SWITCH, 1.0, degree)
 
 
+def tanh_whole(degree: int) -> np.ndarray:
+    """tanh(x)/x as a polynomial in x^2, relative, up to where it makes tanh 1; ``degree`` even.
+
+    Times x it exceeds 1 from there on, so cut off at 1 it has the same error everywhere.
+    """
+    low, high = 1.0, 6.0
+    for _ in range(50):
+        reach = (low + high) / 2
+        fit = _odd("tanh", reach, 1.0, degree)
+        low, high = (reach, high) if polynomial.polyval(reach**2, fit) * reach < 1 else (low, reach)
+    return fit
+
+
 def erf(degree: int) -> np.ndarray:
     """erf(x)/x as a polynomial in x^2 on [0, ERF_SWITCH^2], relative."""
     return _odd("erf", ERF_SWITCH, 2 / math.sqrt(math.pi), degree)
@@ -191,7 +204,8 @@ def log(degree: int) -> np.ndarray:
 # Degrees by rung: the least whose own error is small against the rung's exp.
 EXPM1_DEGREES = (2, 3, 4, 5, 6)
 LOG1P_DEGREES = (3, 4, 6, 7, 9)
-TANH_DEGREES = (1, 2, 3, 3, 4)
+TANH_WHOLE_DEGREES = (2, 6)
+TANH_DEGREES = (3, 3, 4)
 ERF_DEGREES = (1, 2, 2, 3, 4)
 ERFCX_DEGREES = (6, 8, 10, 12, 14)
 LOG_DEGREE = 9
@@ -203,11 +217,13 @@ def tables() -> dict[str, dict[str, np.ndarray]]:
     for fit, degrees in (
         (expm1, EXPM1_DEGREES),
         (log1p, LOG1P_DEGREES),
-        (tanh, TANH_DEGREES),
         (erf, ERF_DEGREES),
         (erfcx, ERFCX_DEGREES),
     ):
         rows[fit.__name__] = dict(zip(METHODS, map(fit, degrees), strict=False))
+    whole = [tanh_whole(degree) for degree in TANH_WHOLE_DEGREES]
+    near_zero = [tanh(degree) for degree in TANH_DEGREES]
+    rows["tanh"] = dict(zip(METHODS, [*whole, *near_zero], strict=True))
     rows["log"] = {"all": log(LOG_DEGREE)}
     return {
         name: {rung: c.astype("float32") for rung, c in row.items()} for name, row in rows.items()

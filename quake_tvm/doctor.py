@@ -1,11 +1,14 @@
 """Is this installation able to compile and right? What ``quake-tvm doctor`` checks."""
 
 import platform
-import shutil
+import shlex
 from dataclasses import dataclass
 from importlib import metadata
 
 import numpy as np
+
+# A target for each of the other machines that compilers differ for.
+FOREIGN = ("aarch64", "armv7", "android-arm64", "riscv64", "apple-m1")
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ def _version(package: str) -> str:
 
 
 def examine() -> list[Check]:
-    """Versions, the CPU as LLVM sees it, a linker, and one kernel measured against its bound."""
+    """Versions, the CPU as LLVM sees it, compilers, and one kernel measured against its bound."""
     checks = [Check("python", None, f"{platform.python_version()} on {platform.platform()}")]
     relay = _version("hhb-tvm") != "not installed"
     tvm = ["hhb-tvm"] if relay else ["apache-tvm", "apache-tvm-ffi"]
@@ -36,9 +39,6 @@ def examine() -> list[Check]:
         Check(package, None, _version(package) + " (optional)")
         for package in ("onnxruntime", "torch", "xgboost")
     ]
-    linker = next((c for c in ("g++", "gcc", "clang++", "clang") if shutil.which(c)), None)
-    advice = linker or "none found: install gcc or clang; export() needs one"
-    checks.append(Check("linker", linker is not None, advice))
     try:
         checks += _examine_tvm()
     except ImportError as error:
@@ -46,9 +46,21 @@ def examine() -> list[Check]:
     return checks
 
 
+def _examine_compiler(name: str) -> Check:
+    """The compiler that links for a target; only this machine's own has to be there."""
+    from .errors import QuakeError
+    from .named_targets import target
+    from .toolchain import compiler
+
+    try:
+        return Check(f"compiler: {name}", True, shlex.join(compiler(target(name))))
+    except QuakeError as error:
+        return Check(f"compiler: {name}", False if name == "native" else None, str(error))
+
+
 def _examine_tvm() -> list[Check]:
     from .accuracy import sweep
-    from .named_targets import lanes, target
+    from .named_targets import lanes, target, targets
     from .operators import bound
 
     native = target("native")
@@ -56,6 +68,8 @@ def _examine_tvm() -> list[Check]:
         Check("target", None, f"{native.attrs['mcpu']}, {native.attrs['num-cores']} cores"),
         Check("vectors", None, f"{lanes(native)} float32 lanes"),
     ]
+    checks.append(_examine_compiler("native"))
+    checks += [_examine_compiler(name) for name in FOREIGN if name in targets()]
     found = sweep("exp", native, 1 << 20, methods=["quake2"])["quake2"]
     promised = bound("exp", "quake2").relative
     checks.append(

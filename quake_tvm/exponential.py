@@ -26,6 +26,10 @@ ROUND = 1.5 * 2.0**23 + 127
 # Subtracted before rounding, so that the rounding is a floor. The hair less than a half sends
 # exact integers upwards, to fraction 0, for every |z| < 128.
 HALF = 0.5 - 2.0**-17
+# float32 addition of this leaves 15 bits of fraction, the exponent with its bias above them, and
+# above that, in bit 23, a one. Shifted by 8 bits that is the sign.
+FRACTION = 256.0 + 127
+FRACTION_BITS = 15
 # exp2 is 0 (by flushing) between these two, and infinite (by overflow) from 128 to 129.
 Z_ZERO, Z_INFINITE = -126.75, 128.5
 # The first float32 whose exp rounds to infinity.
@@ -119,6 +123,8 @@ def exp(
         return _exp_bits(x, rung, ieee, scale, shift, low, high)
     if shift:
         return exp(fma(x, constant(scale), constant(shift)), rung, ieee, low=low, high=high)
+    if rung.degree == 2:
+        return _exp_fraction(x, rung, scale, low, high)
     a, a_low, _ = affine_exp2(scale)
     log2e = math.log2(math.e)
     ends = {}
@@ -176,6 +182,27 @@ def _exp_bits(
         return tir.Select(inside, from_bits(tir.Cast("int32", y)), outside)
 
     return let(x, build)
+
+
+def _exp_fraction(x: Expr, rung: Rung, scale: float, low: float, high: float) -> Expr:
+    """quake2: floor and fraction of z both come from the bits of z + FRACTION.
+
+    z rounded to 2^-15 costs a relative 1.1e-5 of error, little beside the rung's own, and saves an
+    instruction. The power of two comes with a minus, and so does the polynomial.
+    """
+    log2e = math.log2(math.e)
+    t = fma(x, constant(scale * log2e), constant(FRACTION))
+    if low * log2e < -126.99:
+        t = tir.max(constant(FRACTION + Z_ZERO), t)
+    if high * log2e > 128.99:
+        t = tir.min(constant(FRACTION + Z_INFINITE), t)
+    mask = tir.const(-(1 << FRACTION_BITS), "int32")
+
+    def pieces(t: Expr, floor: Expr) -> Expr:
+        power = from_bits(bits(floor) << (23 - FRACTION_BITS))
+        return horner(t - floor, [-c for c in rung.exp2]) * power
+
+    return let(t, lambda t: let(from_bits(bits(t) & mask), lambda floor: pieces(t, floor)))
 
 
 def exp2(x: Expr, rung: Rung, ieee: bool = True) -> Expr:

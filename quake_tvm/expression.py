@@ -119,7 +119,13 @@ def erf(x: Expr, rung: Rung, ieee: bool = True) -> Expr:
 
 
 def tanh(x: Expr, rung: Rung, ieee: bool = True) -> Expr:
-    """tanh(x): odd polynomial near zero, (1 - e)/(1 + e) with e = exp(-2|x|) beyond."""
+    """tanh(x): odd polynomial near zero, (1 - e)/(1 + e) with e = exp(-2|x|) beyond.
+
+    On the two lowest rungs the polynomial goes all the way, cut off at 1 where it exceeds it.
+    """
+
+    def whole(x: Expr) -> Expr:
+        return tir.min(constant(1), tir.max(constant(-1), x * horner(x * x, rung.tanh)))
 
     def build(x: Expr, u: Expr) -> Expr:
         e = exp(u, rung, ieee, scale=-2.0, high=0)
@@ -127,6 +133,8 @@ def tanh(x: Expr, rung: Rung, ieee: bool = True) -> Expr:
         near = x * horner(u * u, rung.tanh)
         return tir.Select(u < constant(TANH_SWITCH), near, with_sign_of(x, far))
 
+    if rung.tanh_whole:
+        return let(x, whole)
     return let(x, lambda x: let(magnitude(x), lambda u: build(x, u)))
 
 

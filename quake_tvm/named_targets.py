@@ -10,8 +10,9 @@ from difflib import get_close_matches
 import tvm
 
 from .errors import QuakeError
-from .generation import llvm_knows, native_machine
-from .target_table import TARGETS
+from .generation import RELAX_INSTALL, RELAY, llvm_knows, native_machine
+from .target_table import TARGETS, Row
+from .toolchain import triple
 
 # Vector units by LLVM's name, widest first: what people call them, float32 in a register.
 _VECTORS = {
@@ -20,13 +21,12 @@ _VECTORS = {
     "avx": ("AVX", 8),
     "sse2": ("SSE", 4),
     "neon": ("NEON", 4),
-    "v": ("RVV", 4),
     "simd128": ("SIMD128", 4),
 }
 # What else is worth knowing of a CPU, by LLVM's names for it.
 _FEATURES = {
     "fma": ("fma", "vfp4", "fp-armv8", "f"),
-    "fp16": ("fullfp16", "avx512fp16", "zvfh"),
+    "fp16": ("fullfp16", "avx512fp16"),
     "bf16": ("bf16", "avx512bf16"),
     "dotprod": ("dotprod", "avx512vnni"),
     "i8mm": ("i8mm",),
@@ -35,9 +35,12 @@ _FEATURES = {
 
 
 def targets() -> list[str]:
-    """The names that :func:`target` takes, those that this TVM's LLVM does not know apart."""
-    known = [n for n, row in TARGETS.items() if llvm_knows(row.mcpu or "generic", row.mtriple)]
-    return ["native", *known]
+    """The names that :func:`target` takes, those that this TVM cannot compile for apart."""
+    return ["native", *(name for name, row in TARGETS.items() if _compiles(row))]
+
+
+def _compiles(row: Row) -> bool:
+    return (row.relay or not RELAY) and llvm_knows(row.mcpu or "generic", row.mtriple)
 
 
 def describe(name: str) -> str:
@@ -51,6 +54,8 @@ def config(name: str) -> dict[str, object]:
         own = native_machine()
     elif name in TARGETS:
         row = TARGETS[name]
+        if RELAY and not row.relay:
+            raise QuakeError(f"{name} needs the TVM that has Relax: {RELAX_INSTALL}")
         own = {"mtriple": row.mtriple, "mcpu": row.mcpu, "num-cores": row.cores, **row.more}
     else:
         near = get_close_matches(name, ["native", *TARGETS], cutoff=0.5)
@@ -135,10 +140,16 @@ def _unit(target: tvm.target.Target) -> tuple[str, int]:
 def lanes(target: tvm.target.Target) -> int:
     """float32 values in the target's vector registers; four where nothing wider is known.
 
-    Four on SVE and RISC-V, too, however wide the registers: vectors here have a fixed length, and
-    what is sure of those is 128 bits.
+    Four on SVE, too, however wide its registers: vectors here have a fixed length, for which LLVM
+    takes NEON.
     """
     return _unit(target)[1]
+
+
+def runs_here(target: tvm.target.Target) -> bool:
+    """Whether this machine runs a target's code, as far as triple and vectors tell."""
+    own = native_machine() | {"kind": "llvm"}
+    return triple(target).is_host and lanes(target) <= lanes(tvm.target.Target(own))
 
 
 def vectors(target: tvm.target.Target) -> str:

@@ -94,10 +94,19 @@ def compiler(target: tvm.target.Target, language: Language = "c++") -> list[str]
 
 
 def linker(target: tvm.target.Target) -> Callable[..., None]:
-    """What TVM's ``export_library`` takes as ``fcompile``: objects in, a shared library out."""
+    """What TVM's ``export_library`` takes as ``fcompile``: objects in, a shared library out.
+
+    Raises
+    ------
+    QuakeError
+        Without a compiler, or for a machine where TVM loads no libraries.
+    """
+    machine = triple(target)
+    if machine.system in ("wasi", "none"):
+        raise QuakeError(f"TVM loads no libraries on {machine}: export for another target")
     command = compiler(target, "c")
     # What a library leaves open, TVM's runtime has: Apple's linker wants to be told.
-    undefined = ["-undefined", "dynamic_lookup"] if triple(target).system == "macos" else []
+    undefined = ["-undefined", "dynamic_lookup"] if machine.system == "macos" else []
 
     def link(output: str, objects: list[str], options: list[str] | None = None) -> None:
         shared = ["-shared", "-fPIC", *undefined, "-o", output, *objects, "-lm", *(options or [])]

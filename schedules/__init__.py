@@ -23,6 +23,7 @@ from . import (
 )
 from .fence import fence_products
 from .fuse_products import fuse_products
+from .instructions import choose_instructions
 from .overlap import overlap_tiles
 
 RULES = (
@@ -75,5 +76,6 @@ def schedule(function: tir.PrimFunc, target: tvm.target.Target) -> tir.PrimFunc 
         if result is not None:
             name = rule.__name__.rpartition(".")[2]
             done = fuse_products(overlap_tiles(result.mod["main"]), target)
+            done = choose_instructions(done, target, over_rows=rule in (rows, attention))
             return done.with_attr("tirx.is_scheduled", True).with_attr(RULE, name)
     return None

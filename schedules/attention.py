@@ -7,15 +7,14 @@ from quake_tvm.generation import tir
 from quake_tvm.register_tile import Tile
 
 from . import analysis
-from .x86 import TILES
+from .choices import choices
 
 
 def tiles(
     length: int, keys: int, features: int, target: tvm.target.Target
 ) -> tuple[Tile, Tile] | None:
     """Register tiles of the two products: the same rows, and columns that fit keys and features."""
-    lanes = analysis.lanes(target)
-    shapes = TILES[lanes]
+    lanes, shapes = analysis.lanes(target), choices(target).tiles
     first = next((v for v in shapes if v * lanes <= keys and shapes[v] <= length), None)
     if first is None:
         return None

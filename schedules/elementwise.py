@@ -13,10 +13,8 @@ from tvm.s_tir.schedule import LoopRV, SBlockRV
 from quake_tvm.generation import tir
 
 from . import analysis
+from .choices import choices
 from .overlap import OVERLAP
-
-# Vectors side by side, best first.
-SEVERAL = (4, 2)
 
 
 def _walked_alike(block: s_tir.SBlock) -> bool:
@@ -42,7 +40,7 @@ def _several(count: int | None, target: tvm.target.Target) -> int:
     lanes = analysis.lanes(target)
     if count is None:
         return lanes
-    wide = (n * lanes for n in SEVERAL)
+    wide = (n * lanes for n in choices(target).several)
     return next((n for n in wide if n <= count and count % n < lanes), lanes)
 
 

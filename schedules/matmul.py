@@ -24,8 +24,8 @@ from tvm.s_tir.schedule import SBlockRV
 from quake_tvm.generation import tir
 
 from . import analysis
+from .choices import choices
 from .overlap import OVERLAP
-from .x86 import TILES
 
 # From this many rows on, copying a panel of columns together pays.
 PACK_ROWS = 32
@@ -35,18 +35,19 @@ ROWS = (1, 2, 3, 4, 6, 8, 12, 16)
 
 def panel(rows: int | None, columns: int, target: tvm.target.Target) -> int:
     """Columns of a tile, which is a panel of packed weights."""
-    return math.prod(_tile(rows, columns, analysis.lanes(target))[1:])
+    return math.prod(_tile(rows, columns, target)[1:])
 
 
 def _tile(
-    rows: int | None, columns: int | None, width: int, packed: int | None = None
+    rows: int | None, columns: int | None, target: tvm.target.Target, packed: int | None = None
 ) -> tuple[int, int, int]:
     """(rows, vectors, lanes) of the register tile that computes the product in the fewest steps."""
+    tiles, width = choices(target).tiles, analysis.lanes(target)
     if columns is None:
-        return TILES[width][1], 1, width
+        return tiles[1], 1, width
     lanes = min(width, 1 << (columns.bit_length() - 1))
     best, found = math.inf, (1, 1, lanes)
-    for vectors, most in TILES[width].items():
+    for vectors, most in tiles.items():
         if vectors * lanes > columns or packed not in (None, vectors * lanes):
             continue
         height = most if rows is None else -(-rows // -(-rows // most))
@@ -167,7 +168,7 @@ def apply(
     rows, columns = (analysis.extent(sch, loops[n]) for n in (found.row, found.column))
     if columns == 0 or rows == 0 or analysis.elements(sch, loops) == 0:
         return None
-    tile_rows, vectors, width = _tile(rows, columns, analysis.lanes(target), found.packed)
+    tile_rows, vectors, width = _tile(rows, columns, target, found.packed)
     if found.packed not in (None, vectors * width):
         return None
     for producer in sch.get_producers(product):

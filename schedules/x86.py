@@ -11,3 +11,6 @@ TILES = {
     8: {3: 4, 2: 6, 1: 8},
     4: {3: 4, 2: 6, 1: 8},
 }
+
+# Vectors of an element-wise kernel side by side, best first.
+SEVERAL = (4, 2)

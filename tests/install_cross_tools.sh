@@ -10,7 +10,7 @@ need gcc g++
 need qemu-aarch64 qemu-user
 need aarch64-linux-gnu-g++ g++-aarch64-linux-gnu
 need arm-linux-gnueabihf-g++ g++-arm-linux-gnueabihf
-command -v llvm-mca-19 >/dev/null || need llvm-mca llvm-19
+need llvm-mca-19 llvm-19
 [ -n "$missing" ] || exit 0
 
 sudo=

@@ -8,8 +8,7 @@ one, since each machine makes its own.
 ARMv7 is different: its NEON takes every subnormal number for a zero of its sign, be it input,
 result or anything between. So the file has two hashes of a result: of its ``bits``, for every
 machine but that one, and of the result ``flushed``, for all. The latter leaves out subnormal
-inputs, and takes for zero what a subnormal intermediate value can lead to: an exponential below the
-smallest normal number, times x where an operator multiplies by it.
+inputs, and takes for zero what a subnormal intermediate value can lead to, below 2^-112.
 
 ``python -m pytest tests/test_bits.py --update-golden`` writes the file anew.
 """
@@ -44,7 +43,8 @@ GOLDEN = Path(__file__).parent / "golden_bits.json"
 TARGETS = ["native", "x86-64-v3", "x86-64-v4", *EMULATED]
 ELEMENTWISE = [name for name, row in OPERATORS.items() if row.elementwise]
 ROWS = [name for name, row in OPERATORS.items() if not row.elementwise]
-# 2^-126, the smallest normal number, times any x of which a multiple of exp(-x^2/2) is above that.
+# A subnormal number is below 2^-126, and no formula multiplies one by more than 2^14: by x, and in
+# quake1's GELU by the polynomial beside exp.
 TINY = 2.0**-112
 
 

@@ -1,6 +1,7 @@
 """The shell: exit statuses, one-line errors, JSON, files whole or not at all."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -8,15 +9,17 @@ import numpy as np
 import onnx
 import pytest
 
+from tests.emulation.machines import emulated
 from tests.test_compiler import mlp
 
 
-def quake(*arguments, cwd=None):
+def quake(*arguments, cwd=None, **environment):
     return subprocess.run(
         [sys.executable, "-m", "quake_tvm.cli", *map(str, arguments)],
         capture_output=True,
         text=True,
         cwd=cwd,
+        env=os.environ | environment,
     )
 
 
@@ -49,12 +52,61 @@ def test_compile_prints_the_report(model):
     assert "in skip=" in done.stdout
 
 
+def test_cross_compile_brings_a_runner(model, tmp_path):
+    emulated("raspberry-pi-4")
+    library, runner = tmp_path / "mlp.so", tmp_path / "mlp_runner.cc"
+    command = "compile", model, "-t", "raspberry-pi-4", "-o", library
+    done = quake(*command, "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert (report["output"], report["runner"]) == (str(library), str(runner))
+    assert library.read_bytes()[:4] == b"\x7fELF"
+    assert all(f"//     {line}\n" in runner.read_text() for line in report["commands"])
+
+    runner.write_text("mine")
+    done = quake(*command)
+    assert done.returncode == 0, done.stderr
+    assert runner.read_text() == "mine"
+    assert "kept" in done.stdout
+    assert all(line in done.stdout for line in report["commands"])
+    assert {file.name for file in tmp_path.iterdir()} == {library.name, runner.name}
+
+
+def test_a_model_for_this_machine_has_no_runner(model, tmp_path):
+    done = quake("compile", model, "-o", tmp_path / "mlp.so", "--json")
+    assert json.loads(done.stdout)["runner"] is None
+    assert [file.name for file in tmp_path.iterdir()] == ["mlp.so"]
+
+
+def test_runtime_refuses_what_pypi_does_not_have(tmp_path):
+    done = quake("runtime", "-t", "armv7", XDG_CACHE_HOME=str(tmp_path))
+    assert done.returncode == 2
+    assert done.stderr.strip().startswith("error: PyPI has no TVM for arm-linux-gnueabihf")
+
+
+@pytest.mark.parametrize(
+    ("on", "message"),
+    [
+        ("android-arm64", "error: no c compiler for aarch64-linux-android24: set ANDROID_NDK_HOME"),
+        ("wasm32", "error: TVM loads no libraries on wasm32-wasi"),
+        ('{"kind": "llvm", "mtriple": "aarch64-none-elf"}', "error: TVM loads no libraries"),
+    ],
+)
+def test_no_cross_compiler(model, tmp_path, on, message):
+    done = quake("compile", model, "-t", on, "-o", tmp_path / "m.so", ANDROID_NDK_HOME="")
+    assert done.returncode == 2
+    assert done.stderr.startswith(message)
+    assert len(done.stderr.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
         ("compile", "missing.onnx"),
         ("compile", "{model}", "-m", "quake9"),
         ("compile", "{model}", "-t", "pentium"),
+        ("compile", "{model}", "-t", "{{}}"),
         ("compile", "{model}", "--only", "sofmax"),
         ("compile", "{model}", "--shape", "x=a,b"),
         ("compile", "{model}", "-o", "missing/out.so"),
@@ -64,6 +116,7 @@ def test_compile_prints_the_report(model):
         ("accuracy", "nope"),
         ("accuracy", "softmax"),
         ("accuracy", "exp", "-m", "quake9"),
+        ("accuracy", "exp", "-t", "riscv64"),
         ("accuracy", "exp", "--update"),
     ],
     ids=" ".join,
@@ -77,7 +130,7 @@ def test_what_the_user_got_wrong(model, tmp_path, arguments):
 
 
 @pytest.mark.parametrize(
-    "command", ["", "compile", "run", "bench", "accuracy", "targets", "doctor"]
+    "command", ["", "compile", "run", "runtime", "bench", "accuracy", "targets", "doctor"]
 )
 def test_help(command):
     done = quake(*command.split(), "--help")
@@ -88,9 +141,13 @@ def test_help(command):
 def test_targets_and_doctor():
     rows = json.loads(quake("targets", "--json").stdout)
     assert {"native", "x86-64-v3", "raspberry-pi-4"} <= {row["name"] for row in rows}
+    keys = {"name", "description", "cores", "vectors", "lanes", "features", "target"}
+    assert all(row.keys() == keys for row in rows)
     done = quake("doctor", "--json")
     assert done.returncode == 0, done.stdout
-    assert all(check["ok"] is not False for check in json.loads(done.stdout))
+    checks = {check["name"]: check for check in json.loads(done.stdout)}
+    assert all(check["ok"] is not False for check in checks.values())
+    assert {"compiler: native", "compiler: aarch64"} <= set(checks)
 
 
 def test_accuracy():

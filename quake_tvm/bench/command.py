@@ -151,9 +151,11 @@ def _count(todo: "Sequence[Case]", methods: "Sequence[str]", name: str, as_json:
     if as_json:
         print_json({**facts, "cases": [result.to_dict() for result in results]})
         return
+    cycles = "llvm-mca has no model of it"
+    if facts["model"]:
+        cycles = f"cycles by llvm-mca {facts['llvm']}, its model of {facts['model']}"
     output.print(
-        f"target {facts['target']}, counted in QEMU {facts['qemu']}; cycles by llvm-mca "
-        f"{facts['llvm']}, its model of {facts['model']}\n"
+        f"target {facts['target']}, counted in QEMU {facts['qemu']}; {cycles}\n"
         f"{_text(facts['versions'])}\n",
         markup=False,
         soft_wrap=True,
@@ -163,12 +165,10 @@ def _count(todo: "Sequence[Case]", methods: "Sequence[str]", name: str, as_json:
 
 def _resolve(name: str, here: bool) -> "tvm.target.Target":
     """The target; raises QuakeError if it must run here and does not."""
-    from ..named_targets import lanes, target
+    from ..named_targets import runs_here, target
 
     resolved = target(name)
-    triple = str(resolved.attrs.get("mtriple", ""))
-    foreign = triple and triple.partition("-")[0] != platform.machine()
-    if here and (foreign or lanes(resolved) > lanes(target("native"))):
+    if here and not runs_here(resolved):
         raise QuakeError(
             f"bench measures on this machine, which does not run {name} code: "
             "give a board (--rpc or --tracker), or --static"

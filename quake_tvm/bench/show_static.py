@@ -1,7 +1,9 @@
 """What was counted, for people: an element of a kernel, the kernels of a model. Counts nothing."""
 
 import io
+from collections import Counter
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 
 from rich import box
 from rich.console import Console
@@ -10,6 +12,8 @@ from rich.table import Table
 from .show import WIDTH
 from .static import EXACT, Cost, Result
 
+Value = Callable[[Cost], float]
+INSTRUCTIONS, CYCLES = attrgetter("instructions"), attrgetter("cycles")
 NOTES = """\
 exact      this library's build with nothing lowered: libm's functions
 FastMath   TVM's FastMathTransform on its default pipeline; "scheduled": on these schedules
@@ -22,8 +26,9 @@ def tables(results: Sequence[Result]) -> str:
     console = Console(width=WIDTH, record=True, file=io.StringIO())
     kernels = [result for result in results if result.case.elements]
     if kernels:
-        console.print(_elements("executed instructions an element", kernels, _instructions))
-        console.print(_elements("cycles an element by llvm-mca", kernels, _cycles))
+        console.print(_elements("executed instructions an element", kernels, INSTRUCTIONS))
+        if all(_known(result) for result in kernels):
+            console.print(_elements("cycles an element by llvm-mca", kernels, CYCLES))
     for result in results:
         if not result.case.elements:
             console.print(_model(result))
@@ -33,12 +38,9 @@ def tables(results: Sequence[Result]) -> str:
     return console.export_text().rstrip()
 
 
-def _instructions(cost: Cost) -> float | None:
-    return cost.instructions
-
-
-def _cycles(cost: Cost) -> float | None:
-    return cost.cycles
+def _known(result: Result) -> bool:
+    """Whether llvm-mca has a model."""
+    return all(result.total(build).cycles is not None for build in result.builds)
 
 
 def _table(title: str, columns: Sequence[str]) -> Table:
@@ -49,43 +51,35 @@ def _table(title: str, columns: Sequence[str]) -> Table:
     return table
 
 
-def _number(value: float | None, unit: float) -> str:
-    return (
-        "-"
-        if value is None
-        else f"{value / unit:.3g}"
-        if value < 1e3 * unit
-        else f"{value / unit:,.0f}"
-    )
+def _number(value: float) -> str:
+    return f"{value:.3g}" if value < 1e3 else f"{value:,.0f}"
 
 
-def _elements(
-    title: str, results: Sequence[Result], value: Callable[[Cost], float | None]
-) -> Table:
+def _elements(title: str, results: Sequence[Result], value: Value) -> Table:
     names = list(dict.fromkeys(name for result in results for name in result.builds))
     table = _table(title, ["", "", *names])
     for result in results:
-        cells = [_number(value(result.total(name)), result.case.elements) for name in names]
+        cells = [_number(value(result.total(name)) / result.case.elements) for name in names]
         table.add_row(result.case.name, result.case.shape, *cells)
     return table
 
 
 def _model(result: Result) -> Table:
     """A line for each kernel, the same code in one line, and the most expensive ones first."""
-    known = all(k.cost.cycles is not None for own in result.builds.values() for k in own)
-    value = _cycles if known else _instructions
-    what = "cycles by llvm-mca" if known else "executed instructions"
+    value = CYCLES if _known(result) else INSTRUCTIONS
+    what = "cycles by llvm-mca" if _known(result) else "executed instructions"
     title = f"{result.case.name} {result.case.shape}: thousands of {what}"
     table = _table(title, ["kernel", "calls", *result.builds])
-    lines: dict[str, tuple[str, int, dict[str, float]]] = {}
+    lines: dict[tuple[str, int], tuple[str, Counter[str]]] = {}
     for build, kernels in result.builds.items():
         for k in kernels:
-            _, _, cells = lines.setdefault(k.key, (k.name, k.calls, {}))
-            cells[build] = k.calls * value(k.cost)
-    for name, calls, cells in sorted(lines.values(), key=lambda line: -max(line[2].values())):
-        texts = [_number(cells[b], 1e3) if b in cells else "" for b in result.builds]
+            _, cells = lines.setdefault((k.key, k.calls), (k.name, Counter()))
+            cells[build] += k.calls * value(k.cost) / 1e3
+    dearest = sorted(lines.items(), key=lambda line: -max(line[1][1].values()))
+    for (_, calls), (name, cells) in dearest:
+        texts = [_number(cells[build]) if build in cells else "" for build in result.builds]
         table.add_row(name, str(calls), *texts)
-    totals = [_number(value(result.total(build)), 1e3) for build in result.builds]
+    totals = [_number(value(result.total(build)) / 1e3) for build in result.builds]
     table.add_section()
     table.add_row("all", "", *totals)
     return table
@@ -96,12 +90,9 @@ def _savings(result: Result) -> list[str]:
     lines = []
     for build in result.builds:
         own = result.total(build)
-        if build == EXACT:
-            continue
-        text = (
-            f"{build} saves {1 - own.instructions / exact.instructions:.1%} of exact's instructions"
-        )
-        if own.cycles is not None:
+        text = f"{1 - own.instructions / exact.instructions:.1%} of exact's instructions"
+        if _known(result):
             text += f", {1 - own.cycles / exact.cycles:.1%} of its cycles"
-        lines.append(text)
+        if build != EXACT:
+            lines.append(f"{build} saves {text}")
     return lines

@@ -216,8 +216,8 @@ def _shape(ty: relax.TensorType, name: str) -> tuple[int, ...]:
 
 def _array(argument: relax.Expr, generator: np.random.Generator) -> np.ndarray:
     """A constant as it is; else normal floats, and zeros where an index may be meant."""
-    if isinstance(argument, tvm.ir.expr.GenericConst):
-        return argument.data.numpy()
+    if isinstance(argument, tvm.ir.GenericConst):
+        return argument.value.numpy()
     shape, dtype = _shape(argument.ty, str(argument)), np.dtype(str(argument.ty.dtype))
     if np.issubdtype(dtype, np.floating):
         return generator.standard_normal(shape, np.float32).astype(dtype)

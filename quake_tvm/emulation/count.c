@@ -1,8 +1,8 @@
 /* A QEMU plugin that counts executed instructions and writes out what they are.
  *
  * -plugin count.so,out=PATH[,first=N,last=N,period=N,window=N]: of the instructions from the first to
- * the last, the first `window` of every `period` are written, a line for each translation block with
- * its instructions in hexadecimal; then a line with the number of all that were executed. Whole blocks
+ * the last, `window` of every `period` are written, a line for each translation block with its
+ * instructions in hexadecimal; then a line with the number of all that were executed. Whole blocks
  * only: a block belongs to where its first instruction stands.
  *
  * Debian ships no header with QEMU; what is used of its interface is declared here.
@@ -30,12 +30,18 @@ struct translated {
   char text[]; /* ends in a line break */
 };
 
-static uint64_t executed, first, last, period = 1, window;
+static uint64_t executed, first, last, period = 1, window = 1;
 static FILE *file;
+
+/* Windows stand anywhere in their periods, or these might keep step with a loop. */
+static int is_sampled(uint64_t place) {
+  uint64_t start = place / period * 2654435761u % (period - window + 1);
+  return place % period - start < window;
+}
 
 static void execute(unsigned cpu, void *data) {
   const struct translated *block = data;
-  if (executed >= first && executed < last && (executed - first) % period < window)
+  if (executed >= first && executed < last && is_sampled(executed - first))
     fputs(block->text, file);
   executed += block->instructions;
 }

@@ -25,7 +25,7 @@ from . import kernel, machine
 
 SOURCE = Path(__file__).with_name("count.c")
 # Instructions that are kept of a kernel, and of those how many follow on each other.
-SAMPLE, WINDOW = 100_000, 2_000
+SAMPLE, WINDOW = 100_000, 1_000
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ It needs no TVM runtime, so 32-bit ARM works too. Knows no operator and no model
 import hashlib
 import signal
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,7 +149,11 @@ def run_all(
 
 def _output(command: list[str], data: bytes) -> bytes:
     try:
-        done = subprocess.run(command, input=data, capture_output=True, timeout=TIMEOUT)
+        # From a file and not a pipe: a program reads that with the same instructions every time.
+        with tempfile.TemporaryFile() as file:
+            file.write(data)
+            file.seek(0)
+            done = subprocess.run(command, stdin=file, capture_output=True, timeout=TIMEOUT)
     except subprocess.TimeoutExpired:
         raise QuakeError(f"the kernel hangs: stopped after {TIMEOUT} s") from None
     said = done.stderr.decode(errors="replace").strip().splitlines()

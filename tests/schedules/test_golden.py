@@ -101,6 +101,7 @@ def channels_first(_):
 CASES = {
     "matmul_packed": ("x86-64-v4", matmul, lambda name: packed(5, 96, name)),
     "matmul_packed_v3": ("x86-64-v3", matmul, lambda name: packed(5, 96, name)),
+    "matmul_packed_aarch64": ("aarch64", matmul, lambda name: packed(5, 96, name)),
     "matmul_odd_width": ("x86-64-v4", matmul, lambda name: packed(3, 33, name)),
     "matmul_batched": ("x86-64-v4", matmul, batched),
     "matmul_copied": ("x86-64-v4", matmul, copied),
@@ -114,6 +115,11 @@ CASES = {
         "rows",
         lambda _: over_rows("softmax", 1, 128, method="quake1"),
     ),
+    "softmax_128_aarch64": (
+        "aarch64",
+        "rows",
+        lambda _: over_rows("softmax", 1, 128, method="quake1"),
+    ),
     "softmax_197": (
         "x86-64-v4",
         "rows",
@@ -123,6 +129,11 @@ CASES = {
     "attention": ("x86-64-v4", "attention", attended),
     "exact_softmax": ("x86-64-v4", "exact_softmax", lambda _: one(topi.nn.softmax, 3, 40)),
     "elementwise_flat": ("x86-64-v4", "elementwise", lambda _: one(gelu, 3, 50)),
+    "elementwise_flat_a53": (
+        "cortex-a53",
+        "elementwise",
+        lambda _: one(gelu, 3, 50),
+    ),
     "elementwise_broadcast": ("x86-64-v4", "elementwise", broadcast),
     "elementwise_transpose": ("x86-64-v4", "elementwise", lambda _: one(topi.transpose, 33, 5)),
     "reduction": ("x86-64-v4", "reduction", lambda _: one(mean, 32, 21)),
@@ -189,9 +200,9 @@ def test_scripts_do_not_depend_on_the_run():
 
 
 @pytest.mark.parametrize("name", ["softmax_128", "softmax_197", "layer_norm"])
-def test_rows_are_alike_for_every_target(name, monkeypatch):
+def test_rows_are_alike_but_for_instructions(name, monkeypatch):
     scripts = set()
-    for kind in ("x86-64-v2", "x86-64-v3", "x86-64-v4", "aarch64"):
+    for kind in ("x86-64-v2", "x86-64-v3", "x86-64-v4", "riscv64"):
         monkeypatch.setitem(CASES, name, (kind, *CASES[name][1:]))
         scripts.add(script(name))
     assert len(scripts) == 1

@@ -1,0 +1,186 @@
+"""Kernels over rows give on every machine the bits they give here, and are within their bounds.
+
+Rows of any length, known to the compiler or to the run alone; the norms and attention among them.
+Attention over more keys than fit comes in blocks whose size is a machine's own: not the same bits.
+"""
+
+import functools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from tvm import te
+
+from quake_tvm import norms
+from quake_tvm.approximation import METHODS
+from quake_tvm.attention import MOST_SCORES, Operand, attention
+from quake_tvm.emulation import kernel
+from quake_tvm.operators import OPERATORS, bound
+from quake_tvm.schedules import schedule
+from quake_tvm.schedules.attention import tiles
+from tests.emulation import machines
+from tests.emulation.machines import ARMV7
+from tests.test_attention import allowed, reference
+from tests.test_bits import flushed, sha
+from tests.test_rows import exact
+
+OVER_ROWS = [name for name, row in OPERATORS.items() if not row.elementwise]
+LENGTHS = [1, 5, 37, 128, 197, 1024]
+# The rungs that have a form of their own; test_bits has all of them, at two lengths.
+FIXED = ["quake1", "quake2"]
+# The other machines differ in the order of instructions only; test_bits has all of them.
+TRIED = ["cortex-a72", "neoverse-v1", ARMV7]
+# Attention: heads, rows, keys, features of q and k, features of v.
+SHORT, LONG = (2, 17, 49, 19, 33), (1, 9, MOST_SCORES // 4 + 5, 16, 48)
+SCALE = 0.25
+# So many of the rows below are not finite.
+SPECIAL = 4
+
+
+def rows(length: int) -> np.ndarray:
+    """Rows of a trained model's kind, some with special values, and large and tiny ones."""
+    x = np.random.default_rng(length).normal(0, 4, (11, length)).astype(np.float32)
+    x[0, -1], x[1, 0], x[2], x[3, length // 2] = np.nan, np.inf, -np.inf, -np.inf
+    x[SPECIAL, 0], x[SPECIAL + 1, -1], x[SPECIAL + 2] = 3e38, -3e38, x[SPECIAL + 2] * 1e-39
+    return x
+
+
+def operators(calls: dict, functions: dict) -> None:
+    """softmax and its kin at every length, compiled for it and for any."""
+    for operator in OVER_ROWS:
+        for method in METHODS:
+            general = f"{operator}_{method}"
+            shape = [te.var(name, dtype="int64") for name in "mn"]
+            functions[general] = machines.function(operator, method, shape)
+            for length in LENGTHS:
+                x, fixed = rows(length), f"{general}_{length}"
+                calls[operator, method, length, "any"] = machines.call(operator, general, x)
+                if method in FIXED:
+                    functions[fixed] = machines.function(operator, method, x.shape)
+                    calls[operator, method, length, "fixed"] = machines.call(operator, fixed, x)
+
+
+def weighted(calls: dict, functions: dict) -> None:
+    """Both norms at every length."""
+    for name, count in {"layer_norm": 2, "rms_norm": 1}.items():
+        for length in LENGTHS:
+            x, symbol = rows(length), f"{name}_{length}"
+            weights = [x[-1 - k] for k in range(count)]
+            tensors = [te.placeholder(a.shape, name=f"t{n}") for n, a in enumerate([x, *weights])]
+            y = getattr(norms, name)(*tensors, epsilon=1e-5)
+            functions[symbol] = te.create_prim_func([*tensors, y])
+            calls[name, "", length, "fixed"] = kernel.Call(
+                symbol, [x, *weights], [(x.shape, "float32")]
+            )
+
+
+def operands(heads: int, length: int, keys: int, depth: int, width: int) -> list[np.ndarray]:
+    """q, k, v, and a mask that leaves nothing of one row."""
+    rng = np.random.default_rng(keys)
+    shapes = [(length, depth), (keys, depth), (keys, width)]
+    mask = np.where(rng.random((length, keys)) < 0.2, -np.inf, 0).astype(np.float32)
+    mask[1] = -np.inf
+    return [*(rng.normal(size=(1, heads, *s)).astype(np.float32) for s in shapes), mask]
+
+
+def attentions(calls: dict, functions: dict, on) -> None:
+    """Attention, masked: short rows, and such as come in blocks of keys."""
+    for sizes, method in {SHORT: "quake2", LONG: "quake5"}.items():
+        heads, length, keys, _, width = sizes
+        arrays = operands(*sizes)
+        tensors = [te.placeholder(a.shape, name=f"t{n}") for n, a in enumerate(arrays)]
+        options = {"operands": (Operand(),) * 4, "tiles": tiles(length, keys, width, on)}
+        y = attention(*tensors, method=method, scale=SCALE, **options)
+        functions[f"attention_{keys}"] = te.create_prim_func([*tensors, y])
+        result = ((1, heads, length, width), "float32")
+        calls["attention", method, keys, "fixed"] = kernel.Call(
+            f"attention_{keys}", arrays, [result]
+        )
+
+
+@functools.cache
+def results(name: str) -> dict[tuple, np.ndarray]:
+    """Every result on a machine, by operator, rung, length and whether that was known."""
+    on, calls, functions = machines.emulated(name), {}, {}
+    operators(calls, functions)
+    weighted(calls, functions)
+    attentions(calls, functions, on)
+    found = machines.run(functions, calls.values(), on)
+    return dict(zip(calls, found, strict=True))
+
+
+def same(a: np.ndarray, b: np.ndarray, x: np.ndarray, name: str) -> bool:
+    """Whether two results for x have the same bits, as far as the machine promises."""
+    if name == ARMV7:
+        a, b = flushed(x, a), flushed(x, b)
+    return sha(a) == sha(b)
+
+
+@pytest.mark.parametrize("name", TRIED)
+@pytest.mark.parametrize("operator", [*OVER_ROWS, "layer_norm", "rms_norm", "attention"])
+def test_same_bits(operator, name):
+    here, there = results("native"), results(name)
+    keys = [key for key in here if key[0] == operator and key[2] != LONG[2]]
+    assert keys
+    for key in keys:
+        assert same(here[key], there[key], rows(key[2]), name), key
+
+
+@pytest.mark.parametrize("operator", OVER_ROWS)
+@pytest.mark.parametrize("name", ["native", *TRIED])
+def test_a_length_that_only_the_run_knows_changes_no_bit(operator, name):
+    found = results(name)
+    for method in FIXED:
+        for length in LENGTHS:
+            pair = [found[operator, method, length, kind] for kind in ("fixed", "any")]
+            assert same(*pair, rows(length), name), (method, length)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("operator", OVER_ROWS)
+@pytest.mark.parametrize("name", TRIED)
+def test_bounds(operator, method, name):
+    promised = bound(operator, method)
+    for length in LENGTHS:
+        x, found = rows(length)[SPECIAL:], results(name)[operator, method, length, "any"]
+        y = exact(operator, x)
+        error = np.abs(found[SPECIAL:] - y)
+        assert np.all(error <= promised.relative * np.abs(y) + promised.absolute), length
+
+
+@pytest.mark.parametrize("name", TRIED)
+def test_attention_over_blocks_of_keys(name):
+    found, (q, k, v, mask) = results(name)["attention", "quake5", LONG[2], "fixed"], operands(*LONG)
+    y = reference(q, k, v, mask, SCALE)
+    assert np.array_equal(np.isnan(found), np.isnan(y))
+    assert np.nanmax(np.abs(found - y)) <= allowed("quake5", v)
+
+
+@pytest.fixture(scope="module")
+def of_any_shape(tmp_path_factory):
+    """Two machines, and a library of softmax for each."""
+    axes, libraries = [te.var(axis, dtype="int64") for axis in "lmn"], []
+    for name in ("native", "cortex-a72"):
+        on = machines.emulated(name)
+        built = {"softmax": schedule(machines.function("softmax", "quake2", axes), on)}
+        path = tmp_path_factory.mktemp(name) / "softmax.so"
+        libraries.append((on, kernel.export(built, on, path)))
+    return libraries
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    x=hnp.arrays(
+        np.float32,
+        hnp.array_shapes(min_dims=3, max_dims=3, max_side=40),
+        elements=st.floats(-300, 300, width=32),
+    )
+)
+def test_softmax_of_any_shape(of_any_shape, x):
+    y, there = (
+        kernel.run(library, "softmax", [x], [(x.shape, "float32")], on)[0]
+        for on, library in of_any_shape
+    )
+    assert sha(y) == sha(there)
