@@ -1,8 +1,11 @@
 """Models on a board over RPC, an emulated one: the host's bits, and an error for every fault."""
 
+import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -213,13 +216,25 @@ def test_a_run_without_end(fault):
 
 
 def test_a_client_that_is_killed(fault):
-    """What else would wait for the board has a time-out of its own."""
     board, remote, _, session = fault
     remote._process.kill()
     with pytest.raises(QuakeError, match="lost the board at"):
         remote.use_threads(1)
     assert soon(lambda: not running(session))
     assert running(board.process.pid)
+
+
+def test_whoever_waits_for_the_board_ends_even_if_nobody_ends_it():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        there = f"127.0.0.1:{silent.getsockname()[1]}"
+        code = f"import quake_tvm; quake_tvm.connect({there!r}, timeout=2)"
+        with subprocess.Popen([sys.executable, "-c", code]) as user:
+            connection, _ = silent.accept()
+            (process,) = children(user.pid)
+            user.kill()
+        with connection:
+            assert running(process)
+            assert soon(lambda: not running(process))
 
 
 def test_closed_is_closed(board, model):
@@ -288,8 +303,6 @@ def file(tmp_path_factory):
 
 
 def test_run_in_the_shell(board, file, tmp_path):
-    import json
-
     there = "--rpc", address(board)
     done = quake("run", file, "-t", "raspberry-pi-4", *there, "--json")
     assert done.returncode == 0, done.stderr
@@ -304,8 +317,6 @@ def test_run_in_the_shell(board, file, tmp_path):
 
 
 def test_bench_in_the_shell(board, file):
-    import json
-
     arguments = ["-t", "raspberry-pi-4", "--rpc", address(board), "--rounds", 1, "--json"]
     done = quake("bench", file, *arguments)
     assert done.returncode == 0, done.stderr

@@ -4,7 +4,8 @@
 //     board TRACKER_ADDRESS PORT KEY      has a tracker give it away under a key
 //
 // Prints the loopback port that it listens on. Ends with its standard input, which whoever has
-// started it keeps open; then, and when it is killed, its session ends with it.
+// started it keeps open; then, and when it is killed, its session ends with it. Sessions have their
+// folders in the current one.
 #include <arpa/inet.h>
 #include <poll.h>
 #include <signal.h>
@@ -209,6 +210,8 @@ void Run(int argc, char** argv) {
     }
   }
   if (session) End(*session);
+  std::error_code ignored;
+  fs::remove(fs::current_path(), ignored);  // a folder made for this board is empty by now
 }
 
 int main(int argc, char** argv) {

@@ -59,20 +59,21 @@ class Board:
         if tracker is not None:
             host, port = tracker
             command += [socket.gethostbyname(host), str(port), key]
+        # The board removes it, too: it may outlive this process by a moment.
         self._folder = tempfile.TemporaryDirectory(prefix="board-")
-        self._log = Path(self._folder.name) / "log"
-        with self._log.open("w") as log:
-            self.process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,  # ends with this process, and the board with it
-                stdout=subprocess.PIPE,
-                stderr=log,
-                cwd=self._folder.name,
-            )
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115, closed with the rest
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,  # ends with this process, and the board with it
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            cwd=self._folder.name,
+        )
         ready, _, _ = select.select([self.process.stdout], [], [], START)
         line = self.process.stdout.readline() if ready else b""
         if not line:
-            reason = (self._log.read_text().strip().splitlines() or ["no answer"])[-1]
+            self._log.seek(0)
+            reason = (self._log.read().decode().strip().splitlines() or ["no answer"])[-1]
             self.close()
             raise QuakeError(f"the emulated board does not start: {reason}")
         self.port = int(line)
@@ -92,6 +93,7 @@ class Board:
             self.process.kill()
             self.process.wait()
         self.process.stdout.close()
+        self._log.close()
         self._folder.cleanup()
 
 

@@ -119,7 +119,7 @@ import quake_tvm
 from quake_tvm.emulation.board import Board
 
 board = Board(quake_tvm.target("raspberry-pi-4"))
-print(board.process.pid, board.port, flush=True)
+print(board.process.pid, board.port, board._folder.name, flush=True)
 time.sleep(600)
 """
 
@@ -127,10 +127,11 @@ time.sleep(600)
 def test_a_board_ends_with_who_has_started_it(pi):
     starter = subprocess.Popen([sys.executable, "-c", STARTER], stdout=subprocess.PIPE, text=True)
     with starter:
-        process, port = map(int, starter.stdout.readline().split())
-        assert running(process)
+        process, port, folder = starter.stdout.readline().split()
+        assert running(int(process))
         starter.kill()
-    assert soon(lambda: is_free(port) and not running(process))
+    assert soon(lambda: is_free(int(port)) and not running(int(process)))
+    assert not Path(folder).exists()
 
 
 def test_without_its_tracker_a_board_does_not_start(pi):
