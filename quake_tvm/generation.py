@@ -137,10 +137,12 @@ def native_machine() -> dict[str, str]:
 
 def llvm_knows(cpu: str, triple: str) -> bool:
     """Whether TVM's LLVM can generate code for a CPU under this triple."""
+    architecture = Triple.parse(triple).architecture
+    if architecture.startswith("arm") and architecture != "arm":
+        return False  # of an ARM that there is not, as arm65, LLVM can die
     if not RELAY:
         return tvm.target.codegen.llvm_is_valid_cpu(cpu, triple)
     # Asked for the CPUs of an architecture that it was built without, this TVM crashes.
-    architecture = Triple.parse(triple).architecture
     if architecture not in tvm.target.codegen.llvm_get_targets():
         return False
     target = tvm.target.Target({"kind": "llvm", "mtriple": triple})

@@ -79,8 +79,8 @@ def test_three_forms_one_result(options):
     )
     (all_in_one,) = quake_tvm.compile(Block, native, **options).run(*inputs())
     np.testing.assert_array_equal(as_pipeline, all_in_one)
-    # TVM sums its own layer_norm in another order.
-    np.testing.assert_allclose(as_pass, as_pipeline, rtol=2e-5, atol=2e-6)
+    # TVM sums its own layer_norm in another order, and quake2 has steps of 2e-5.
+    np.testing.assert_allclose(as_pass, as_pipeline, rtol=2e-5, atol=2e-5)
 
 
 def hash_of_result() -> str:
