@@ -119,7 +119,7 @@ def _site(graph: Graph, var: relax.Var, tiles: Tiles) -> Site | None:
     if of_k != [batch, heads] or of_v != [batch, heads] or min(depth, keys) < SQUARE or scale <= 0:
         return None
     chosen = tiles(length, keys, width)
-    if chosen is None or not (whole_rows_fit(keys, chosen) or width % chosen[1].columns == 0):
+    if chosen is None or not (whole_rows_fit(keys) or width % chosen[1].columns == 0):
         return None
     axes = [*q_axes, *k_axes, *v_axes, *out_axes]
     numbers = [n for t in chosen for n in (t.rows, t.vectors, t.lanes)]

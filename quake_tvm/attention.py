@@ -23,8 +23,9 @@ from .generation import alloc, fma, tir
 from .register_tile import SQUARE, Tile, over_tiles, transpose, vector_at
 from .rows import Expr, Row, Stmt
 
-# Scores of a block of rows that leave room in the first-level cache, in floats.
-MOST_SCORES = 1 << 13
+# Keys of a block: the scores of eight rows leave room in the first-level cache. The same whatever
+# the tile, so that no target sums in an order of its own.
+MOST_KEYS = 1 << 10
 HIGHEST = LADDER["quake5"]
 
 
@@ -166,8 +167,7 @@ def _whole_rows(op: _Operation, place: tuple, transposed: tir.Buffer, scores: ti
 
 def _block_size(op: _Operation) -> int:
     """Keys a block of a long row; the last may have fewer, but enough for a tile."""
-    most = MOST_SCORES // op.tiles[0].rows // rows.LANES * rows.LANES
-    blocks = -(-op.keys // most)
+    blocks = -(-op.keys // MOST_KEYS)
     return -(-op.keys // blocks // rows.LANES) * rows.LANES
 
 
@@ -294,7 +294,7 @@ def attention(
     batch, heads, length, depth = of_q.sizes(q.shape)
     keys, width = of_k.sizes(k.shape)[2], of_v.sizes(v.shape)[3]
     fold = scale if mask is None else 1.0
-    fits = whole_rows_fit(keys, tiles)
+    fits = whole_rows_fit(keys)
 
     def body(inputs: list[tir.Buffer], out: tir.Buffer) -> Stmt:
         q, k, v, *masks = inputs
@@ -331,6 +331,6 @@ def attention(
     )
 
 
-def whole_rows_fit(keys: int, tiles: tuple[Tile, Tile]) -> bool:
+def whole_rows_fit(keys: int) -> bool:
     """Whether a block of rows of scores stays in the first-level cache."""
-    return tiles[0].rows * keys <= MOST_SCORES
+    return keys <= MOST_KEYS

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tvm import te
 
-from quake_tvm.attention import MOST_SCORES, Operand, attention
+from quake_tvm.attention import MOST_KEYS, Operand, attention
 from quake_tvm.generation import tir
 from quake_tvm.named_targets import target
 from quake_tvm.operators import bound
@@ -95,7 +95,7 @@ def test_special_rows_stay_alone():
 @pytest.fixture
 def long_rows(monkeypatch):
     """Rows in blocks of keys, whatever their length."""
-    monkeypatch.setattr("quake_tvm.attention.MOST_SCORES", 1024)
+    monkeypatch.setattr("quake_tvm.attention.MOST_KEYS", 128)
 
 
 @pytest.mark.usefixtures("long_rows")
@@ -122,7 +122,7 @@ def test_masked_blocks_of_long_rows():
 
 
 def test_a_row_that_does_not_fit():
-    keys = MOST_SCORES // 8 * 2 + 77
+    keys = MOST_KEYS * 2 + 77
     q, k, v = operands(1, 1, 16, keys, 16, 32)
     error = np.abs(run(q, k, v) - reference(q, k, v)).max()
     assert error <= allowed("quake3", v)
