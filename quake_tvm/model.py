@@ -23,17 +23,7 @@ from .toolchain import linker
 
 
 class Model(Described):
-    """A compiled model.
-
-    Attributes
-    ----------
-    description : str
-    inputs : list of Input
-    report : Report
-        What became of every nonlinearity and kernel.
-    options : dict
-        The target and the options it was compiled with.
-    """
+    """A compiled model, with the attributes of :class:`Described`."""
 
     def __init__(self, executable: Any, description: str) -> None:
         super().__init__(description)

@@ -12,6 +12,8 @@ Vectors side by side: exp on quake2 2.40 with four vectors, 2.53 with two, 2.85 
 A72, and 1.63, 1.65, 1.80 on the N1; gelu 7.1, 7.3, 9.5 and 4.63, 4.58, 4.68. For CPUs that issue in
 order LLVM unrolls by itself, and spills much of what it is given: on the A53 sigmoid takes 10.2
 with two vectors, 11.5 with one, 10.8 with four, gelu on quake5 27, 34 and 35.
+
+For 32 bits llvm-mca has no model: the tiles are what fits sixteen registers.
 """
 
 # CPUs that issue in order; others, and code for any CPU, are taken to reorder.

@@ -42,4 +42,5 @@ def choices(target: tvm.target.Target) -> Choices:
         return Choices(tiles, several, clamps_pass_nan=True, saturating_conversion=True)
     if kind == "arm":
         return Choices(arm.TILES_32_BIT, arm.SEVERAL_32_BIT, clamps_pass_nan=True)
+    # What else there is has x86's, by the width of its vectors.
     return Choices(x86.TILES[lanes(target)], x86.SEVERAL)

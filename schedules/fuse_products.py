@@ -6,21 +6,20 @@ intrinsic says so without a choice.
 """
 
 import tvm
-import tvm_ffi
 
-from quake_tvm.generation import tir
+from quake_tvm.generation import PREFIX, Call, dtype_of, replace_calls, tir
 
-FMA = tvm.ir.Op.get("tirx.fma")
+FMA = tvm.ir.Op.get(PREFIX + "fma")
 
 
-def _fused(call: tvm.ir.Call) -> tir.Expr:
+def _fused(call: Call) -> tir.Expr:
     if not call.op.same_as(FMA):
         return call
-    return tir.call_llvm_pure_intrin(str(call.ty.dtype), "llvm.fma", *call.args)
+    return tir.call_llvm_pure_intrin(dtype_of(call), "llvm.fma", *call.args)
 
 
 def fuse_products(function: tir.PrimFunc, target: tvm.target.Target) -> tir.PrimFunc:
     """The function with every ``fma`` an order, if the target is 32-bit ARM with VFPv4."""
     if not tvm.target.codegen.target_has_features("vfp4", target):
         return function
-    return function.with_body(tvm_ffi.structural_map(function.body, (tvm.ir.Call, _fused)))
+    return function.with_body(replace_calls(function.body, _fused))

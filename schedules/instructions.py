@@ -10,7 +10,7 @@ from collections.abc import Callable
 import tvm
 import tvm_ffi
 
-from quake_tvm.generation import tir
+from quake_tvm.generation import dtype_of, tir
 
 from .choices import choices
 
@@ -18,7 +18,7 @@ LLVM = {tir.Max: "llvm.maximum", tir.Min: "llvm.minimum"}
 
 
 def _single(value: tir.Expr) -> bool:
-    return str(value.ty.dtype) == "float32"
+    return dtype_of(value) == "float32"
 
 
 def _clamp(anywhere: bool) -> Callable[[tir.Expr], tir.Expr]:
@@ -44,7 +44,7 @@ def _unsigned(node: tir.Cast) -> tir.Expr:
     """int(max(0, y)) as a conversion that stops at zero."""
     value = node.value
     clamped = isinstance(value, tir.Max) and _single(value) and isinstance(value.a, tir.FloatImm)
-    if str(node.ty.dtype) != "int32" or not clamped or value.a.value != 0:
+    if dtype_of(node) != "int32" or not clamped or value.a.value != 0:
         return node
     return tir.reinterpret("int32", tir.call_llvm_pure_intrin("uint32", "llvm.fptoui.sat", value.b))
 

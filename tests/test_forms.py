@@ -12,6 +12,7 @@ from tvm.script import ir as I
 from tvm.script import relax as R
 
 import quake_tvm
+from quake_tvm.exponential import FRACTION_BITS
 
 SEED = 5
 
@@ -79,8 +80,9 @@ def test_three_forms_one_result(options):
     )
     (all_in_one,) = quake_tvm.compile(Block, native, **options).run(*inputs())
     np.testing.assert_array_equal(as_pipeline, all_in_one)
-    # TVM sums its own layer_norm in another order, and quake2 has steps of 2e-5.
-    np.testing.assert_allclose(as_pass, as_pipeline, rtol=2e-5, atol=2e-5)
+    # TVM sums its own layer_norm in another order, and quake2 has steps.
+    step = 2.0**-FRACTION_BITS if options.get("method") == "quake2" else 0.0
+    np.testing.assert_allclose(as_pass, as_pipeline, rtol=2e-5, atol=2e-6 + step)
 
 
 def hash_of_result() -> str:
