@@ -18,6 +18,7 @@ from tvm.relax.backend.cpu_generic import pipeline as cpu_generic
 
 from quake_tvm.options import Options
 from quake_tvm.schedules import ScheduleKernels, attention, matmul
+from quake_tvm.schedules.choice import Decide, own
 
 from . import lower_attention, quake
 from .channels_last import ChannelsLast
@@ -54,8 +55,8 @@ def lowering_passes(target: tvm.target.Target, **options: Any) -> list[tvm.trans
     ]
 
 
-def kernel_passes(target: tvm.target.Target) -> list[tvm.transform.Pass]:
-    """Phases 3 and 4: to scheduled kernels."""
+def fusion_passes(target: tvm.target.Target, decide: Decide = own) -> list[tvm.transform.Pass]:
+    """Phase 3: to kernels that are still to be scheduled."""
 
     def panel(rows: int | None, columns: int) -> int | None:
         return matmul.panel(rows, columns, target)
@@ -67,8 +68,12 @@ def kernel_passes(target: tvm.target.Target) -> list[tvm.transform.Pass]:
         PackWeights(panel),
         *cpu_generic.library_dispatch_passes(target),
         *cpu_generic.legalize_passes(target),
-        ScheduleKernels(target),
     ]
+
+
+def kernel_passes(target: tvm.target.Target, decide: Decide = own) -> list[tvm.transform.Pass]:
+    """Phases 3 and 4: to scheduled kernels."""
+    return [*fusion_passes(target, decide), ScheduleKernels(target, decide)]
 
 
 def graph_passes(target: tvm.target.Target, **options: Any) -> list[tvm.transform.Pass]:

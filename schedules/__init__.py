@@ -1,8 +1,9 @@
 """Kernel to scheduled kernel: the first rule that knows a PrimFunc schedules it.
 
-A rule is ``apply(func, target, tunable) -> Schedule | None`` in the manner of TVM's dlight, one a
-file, None for "not mine". No rule changes the order in which an output element is summed up, so a
-scheduled kernel gives the bits of an unscheduled one. Rules see no graph.
+A rule is ``apply(func, target, decide) -> Schedule | None`` in the manner of TVM's dlight, one a
+file, None for "not mine"; ``decide`` makes the choices that it leaves open (:mod:`choice`). No rule
+changes the order in which an output element is summed up, so a scheduled kernel gives the bits of
+an unscheduled one, whatever is chosen. Rules see no graph.
 """
 
 import tvm
@@ -21,6 +22,7 @@ from . import (
     reduction,
     rows,
 )
+from .choice import Choice, Decide, Key, own
 from .fence import fence_products
 from .fuse_products import fuse_products
 from .instructions import choose_instructions
@@ -39,21 +41,23 @@ RULES = (
 )
 # The attribute that names the rule, for the report.
 RULE = "quake.rule"
+# That of where its choices are from, if not from the rule.
+RECORD = "quake.record"
 
 
 @tvm.transform.module_pass(opt_level=0, name="ScheduleKernels")
 class ScheduleKernels:
     """Apply the rules to every PrimFunc that is not scheduled yet."""
 
-    def __init__(self, target: tvm.target.Target) -> None:
-        self.target = target
+    def __init__(self, target: tvm.target.Target, decide: Decide = own) -> None:
+        self.target, self.decide = target, decide
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         """Schedule; functions that no rule takes stay as they are."""
         updates = {}
         for name, function in mod.functions_items():
             if isinstance(function, tir.PrimFunc) and "tirx.is_scheduled" not in function.attrs:
-                scheduled = schedule(function, self.target)
+                scheduled = schedule(function, self.target, self.decide)
                 if scheduled is not None:
                     updates[name] = scheduled
         mod = tvm.IRModule(mod.functions, attrs=mod.attrs, global_infos=mod.global_infos)
@@ -62,20 +66,37 @@ class ScheduleKernels:
         return mod
 
 
-def schedule(function: tir.PrimFunc, target: tvm.target.Target) -> tir.PrimFunc | None:
+def schedule(
+    function: tir.PrimFunc, target: tvm.target.Target, decide: Decide = own
+) -> tir.PrimFunc | None:
     """The function scheduled by the first rule that takes it, marked with the rule's name.
 
     A rule whose step TVM refuses, because the kernel is not what it looked like, does not take it.
     """
     fenced = fence_products(function)
     for rule in RULES:
+        made: list[Choice] = []
+
+        def noted(key: Key, made: list[Choice] = made) -> Choice:
+            made.append(decide(key))
+            return made[-1]
+
         try:
-            result: s_tir.Schedule | None = rule.apply(fenced, target, False)
+            result: s_tir.Schedule | None = rule.apply(fenced, target, noted)
         except s_tir.ScheduleError:
             continue
         if result is not None:
             name = rule.__name__.rpartition(".")[2]
-            done = fuse_products(overlap_tiles(result.mod["main"]), target)
-            done = choose_instructions(done, target, over_rows=rule in (rows, attention))
-            return done.with_attr("tirx.is_scheduled", True).with_attr(RULE, name)
+            done = finished(result.mod["main"], target, over_rows=rule in (rows, attention))
+            done = done.with_attr("tirx.is_scheduled", True).with_attr(RULE, name)
+            source = next((choice.source for choice in made if choice.source), "")
+            return done.with_attr(RECORD, source) if source else done
     return None
+
+
+def finished(
+    function: tir.PrimFunc, target: tvm.target.Target, over_rows: bool = False
+) -> tir.PrimFunc:
+    """What every scheduled function still wants: whole tiles, the target's own instructions."""
+    done = fuse_products(overlap_tiles(function), target)
+    return choose_instructions(done, target, over_rows=over_rows)

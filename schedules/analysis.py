@@ -1,12 +1,11 @@
 """What rules ask of a kernel and a target: blocks, loops, vector lanes, worthwhile threads."""
 
 import math
-from collections.abc import Sequence
 
 import tvm
 import tvm_ffi
 from tvm import s_tir
-from tvm.s_tir.schedule import ExprRV, LoopRV, SBlockRV
+from tvm.s_tir.schedule import LoopRV, SBlockRV
 
 from quake_tvm.generation import tir
 from quake_tvm.named_targets import lanes
@@ -102,16 +101,6 @@ def copy(sch: s_tir.Schedule, block: SBlockRV, target: tvm.target.Target) -> Non
     vectorize(sch, last, lanes(target))
     if outer and worth_threads(count):
         sch.parallel(sch.fuse(*outer))
-
-
-def choose(
-    sch: s_tir.Schedule, choices: Sequence[int], best: int, most: int | None, tunable: bool
-) -> int | ExprRV:
-    """The rule's own choice, or one that a tuner makes among these, ``most`` at most."""
-    if not tunable:
-        return best
-    fitting = sorted({best, *(n for n in choices if most is None or n <= most)})
-    return sch.sample_categorical(fitting, [1 / len(fitting)] * len(fitting), fitting.index(best))
 
 
 def written_out(function: tir.PrimFunc, *names: str) -> bool:

@@ -7,6 +7,7 @@ from quake_tvm.generation import tir
 from quake_tvm.register_tile import Tile
 
 from . import analysis
+from .choice import Decide
 from .choices import choices
 
 
@@ -27,7 +28,7 @@ def tiles(
 
 
 def apply(
-    function: tir.PrimFunc, target: tvm.target.Target, tunable: bool
+    function: tir.PrimFunc, target: tvm.target.Target, decide: Decide
 ) -> s_tir.Schedule | None:
     """Take a function that is one attention."""
     return analysis.start(function) if analysis.written_out(function, "quake_attention") else None

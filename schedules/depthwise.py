@@ -19,6 +19,7 @@ from tvm.s_tir.schedule import SBlockRV
 from quake_tvm.generation import tir
 
 from . import analysis
+from .choice import Decide, Key
 from .overlap import OVERLAP
 
 # Pixels of a tile, at most; floats of a padded band, at most.
@@ -48,7 +49,7 @@ def _convolution(sch: s_tir.Schedule, blocks: list[SBlockRV]) -> SBlockRV | None
 
 
 def apply(
-    function: tir.PrimFunc, target: tvm.target.Target, tunable: bool
+    function: tir.PrimFunc, target: tvm.target.Target, decide: Decide
 ) -> s_tir.Schedule | None:
     """Schedule one depthwise convolution and what is fused around it."""
     sch = analysis.start(function)
@@ -64,7 +65,8 @@ def apply(
     width = min(width, 1 << (channels.bit_length() - 1))
     vectors = 2 if channels % (2 * width) == 0 else 1
     tile = -(-pixels // -(-pixels // PIXELS))
-    tile = analysis.choose(sch, range(1, PIXELS + 1), tile, pixels, tunable)
+    choice = decide(Key("depthwise", (height, pixels, channels)))
+    tile = choice.pick("pixels", range(1, min(PIXELS, pixels) + 1), tile)
     epilogue = analysis.in_registers(sch, product)
     *outer, y, x, c = sch.get_loops(epilogue)
     padded = sch.get_producers(product)

@@ -13,6 +13,7 @@ from tvm.s_tir.schedule import LoopRV, SBlockRV
 from quake_tvm.generation import tir
 
 from . import analysis
+from .choice import Decide
 from .choices import choices
 from .overlap import OVERLAP
 
@@ -56,7 +57,7 @@ def _vectorize_last(sch: s_tir.Schedule, block: SBlockRV, loop: LoopRV, width: i
 
 
 def apply(
-    function: tir.PrimFunc, target: tvm.target.Target, tunable: bool
+    function: tir.PrimFunc, target: tvm.target.Target, decide: Decide
 ) -> s_tir.Schedule | None:
     """Schedule a function of spatial blocks only."""
     sch = analysis.start(function)

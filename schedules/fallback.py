@@ -11,10 +11,11 @@ from tvm import s_tir
 from quake_tvm.generation import tir
 
 from . import analysis
+from .choice import Decide
 
 
 def apply(
-    function: tir.PrimFunc, target: tvm.target.Target, tunable: bool
+    function: tir.PrimFunc, target: tvm.target.Target, decide: Decide
 ) -> s_tir.Schedule | None:
     """Schedule any function made of blocks."""
     sch = analysis.start(function)

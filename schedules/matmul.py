@@ -24,6 +24,7 @@ from tvm.s_tir.schedule import SBlockRV
 from quake_tvm.generation import tir
 
 from . import analysis
+from .choice import Decide, Key
 from .choices import choices
 from .overlap import OVERLAP
 
@@ -155,7 +156,7 @@ def within_panel(column: tir.Expr, width: int, columns: int) -> tir.Expr:
 
 
 def apply(
-    function: tir.PrimFunc, target: tvm.target.Target, tunable: bool
+    function: tir.PrimFunc, target: tvm.target.Target, decide: Decide
 ) -> s_tir.Schedule | None:
     """Schedule one product and what is fused around it."""
     sch = analysis.start(function)
@@ -179,7 +180,8 @@ def apply(
         return None
     count = analysis.elements(sch, own)
     uses = analysis.elements(sch, [own[n] for n in (found.row, *found.free)])
-    height = analysis.choose(sch, ROWS, tile_rows, rows, tunable)
+    choice = decide(Key("matmul", (rows, columns)))
+    height = choice.pick("rows", [n for n in ROWS if rows is None or n <= rows], tile_rows)
     i_outer, i_inner = sch.split(own[found.row], [None, height])
     j_outer, j_inner = sch.split(own[found.column], [None, vectors * width])
     batch, free = [own[n] for n in found.batch], [own[n] for n in found.free]

@@ -15,6 +15,7 @@ from tvm.s_tir.schedule import SBlockRV
 from quake_tvm.generation import tir
 
 from . import analysis
+from .choice import Decide, Key
 from .overlap import OVERLAP
 
 # Vectors of a tile, most first: enough independent chains to hide an addition's latency.
@@ -37,7 +38,7 @@ def _reduction(sch: s_tir.Schedule, blocks: list[SBlockRV]) -> SBlockRV | None:
 
 
 def apply(
-    function: tir.PrimFunc, target: tvm.target.Target, tunable: bool
+    function: tir.PrimFunc, target: tvm.target.Target, decide: Decide
 ) -> s_tir.Schedule | None:
     """Schedule one such reduction and what is fused around it."""
     sch = analysis.start(function)
@@ -57,8 +58,9 @@ def apply(
     own = sch.get_loops(epilogue)
     if len(own) != kinds.count("S"):
         return None
-    floats = analysis.choose(sch, [n * width for n in VECTORS], vectors * width, columns, tunable)
-    j_outer, j_inner = sch.split(own[-1], [None, floats])
+    choice = decide(Key("pooling", (count // columns, columns)))
+    vectors = choice.pick("vectors", [n for n in VECTORS if n * width <= columns], vectors)
+    j_outer, j_inner = sch.split(own[-1], [None, vectors * width])
     for each in (block, epilogue):
         sch.annotate(each, OVERLAP, 1)
     outer = sch.fuse(*own[:-1], j_outer)

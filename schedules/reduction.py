@@ -16,13 +16,14 @@ from tvm import s_tir
 from quake_tvm.generation import tir
 
 from . import analysis
+from .choice import Decide
 from .overlap import OVERLAP
 
 ROWS = 16
 
 
 def apply(
-    function: tir.PrimFunc, target: tvm.target.Target, tunable: bool
+    function: tir.PrimFunc, target: tvm.target.Target, decide: Decide
 ) -> s_tir.Schedule | None:
     """Schedule a chain of stages over the same rows, at least one of them a sum along them."""
     sch = analysis.start(function)

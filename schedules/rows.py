@@ -10,6 +10,7 @@ from tvm import s_tir
 from quake_tvm.generation import tir
 
 from . import analysis
+from .choice import Decide
 
 WRITTEN_OUT = (
     "quake_softmax",
@@ -21,7 +22,7 @@ WRITTEN_OUT = (
 
 
 def apply(
-    function: tir.PrimFunc, target: tvm.target.Target, tunable: bool
+    function: tir.PrimFunc, target: tvm.target.Target, decide: Decide
 ) -> s_tir.Schedule | None:
     """Take a function that is one of the operators over rows."""
     return analysis.start(function) if analysis.written_out(function, *WRITTEN_OUT) else None

@@ -1,0 +1,67 @@
+"""What measures candidates: the interface that the search knows, and what it gets back."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..generation import tir
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What came of one scheduled kernel.
+
+    Attributes
+    ----------
+    seconds : float or None
+        A call's, the median of several; None if it failed.
+    error : str
+        Why, in a line.
+    digest : str
+        Of its outputs for inputs that follow from the parameters' shapes and dtypes alone, so that
+        two schedules of a kernel can be told apart by what they compute; empty if that is not
+        known.
+    """
+
+    seconds: float | None
+    error: str = ""
+    digest: str = ""
+
+
+class Runner(Protocol):
+    """Measures kernels: on this machine, on boards, or by counting instructions.
+
+    Attributes
+    ----------
+    measured : {"clock", "board", "static"}
+        How, as records say it.
+    batch : int
+        How many kernels are worth handing over together.
+    """
+
+    measured: str
+    batch: int
+
+    def measure(self, kernels: Sequence[tir.PrimFunc]) -> Iterator[tuple[int, Timing]]:
+        """Each kernel's place in the sequence and its timing, in any order, as they are known.
+
+        Kernels are scheduled PrimFuncs with constant shapes. What is wrong with one of them is said
+        in its timing.
+
+        Raises
+        ------
+        QuakeError
+            If nothing can be measured any more: no board is left, a tool is missing.
+        """
+        ...
+
+    def compare(self, kernels: Sequence[tir.PrimFunc], rounds: int) -> list[list[float]]:
+        """Seconds a call of each kernel, taken in turns on one and the same machine.
+
+        An empty list for a kernel that fails; one figure each where they are counted, not timed.
+        """
+        ...
+
+    def close(self) -> None:
+        """End whatever was started; again is harmless."""
+        ...
