@@ -7,7 +7,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ..schedules.record_files import append_line, lines
+from ..errors import QuakeError
+from ..schedules.record_files import append_line, read_lines
 from .runner import Timing
 
 SCHEMA = 1
@@ -70,11 +71,14 @@ class Journal:
 
     def trials(self) -> list[Trial]:
         """All that can be read, in their order; what cannot is passed over with a warning."""
-        return [trial for _, trial in lines(self.path, _parse)] if self.path.is_file() else []
+        return read_lines(self.path, _parse) if self.path.is_file() else []
 
 
-def _parse(line: str) -> Trial:
-    raw = json.loads(line)
-    if raw.pop("schema") != SCHEMA:
-        raise ValueError("a trial of another schema")
-    return Trial(**raw | {"timing": Timing(**raw["timing"])})
+def _parse(line: bytes) -> Trial:
+    try:
+        raw = json.loads(line)
+        if raw.pop("schema") == SCHEMA:
+            return Trial(**raw | {"timing": Timing(**raw["timing"])})
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise QuakeError("it is no trial, or cut off") from None
+    raise QuakeError("another version of quake_tvm has written it")

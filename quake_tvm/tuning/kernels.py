@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import tvm
-import tvm_ffi
 from tvm import relax
 
 from ..generation import tir
@@ -18,6 +17,7 @@ from ..passes.pipeline import fusion_passes, lowering_passes
 from ..passes.relax_graph import kernel_calls
 from ..relax_report import report
 from ..schedules.choice import Key
+from ..schedules.record_trace import fingerprint
 from ..schedules.space import key_of
 
 
@@ -111,15 +111,10 @@ def kernels(
     for site in report(lowered, Options.parse(**options), built).sites:
         sites.setdefault(site.kernel, {})[Site(site.operator, site.shape)] = None
     return [
-        Kernel(name, built[name], count, code_of(built[name]), tuple(sites.get(name, ())))
+        Kernel(name, built[name], count, fingerprint(built[name]), tuple(sites.get(name, ())))
         for name, count in calls.items()
         if _constant(built[name])
     ]
-
-
-def code_of(function: tir.PrimFunc) -> str:
-    """A hash that is the same for equal code, whatever its name."""
-    return f"{tvm_ffi.structural_hash(function.without_attr('global_symbol')):016x}"
 
 
 def _constant(function: tir.PrimFunc) -> bool:

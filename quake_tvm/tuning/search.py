@@ -4,6 +4,7 @@ The rules' are known beforehand, and the cost model ranks them; MetaSchedule's e
 of the one or the other, MetaSchedule's only as long as they are not far behind. Knows no clock.
 """
 
+import math
 import random
 
 import tvm
@@ -58,11 +59,10 @@ class Search:
         fenced = fence_products(kernel.function)
         self._context = context_of(fenced, target, seed)
         self._best: dict[bool, float] = {}
-        self._asked: dict[int, Candidate] = {}
         self._turn = 0
         self._sketches: Sketches | None = None
         if _has_loops(fenced):
-            self._sketches = Sketches(self._context, self.own, model, most, batch)
+            self._sketches = Sketches(fenced, self._context, self.own, model, most, batch)
 
     @property
     def left(self) -> int:
@@ -100,12 +100,10 @@ class Search:
                 sketch = candidate.trace is not None
                 self._best[sketch] = min(cost, self._best.get(sketch, cost))
         self._model.learn(self._context, [c.function for c in batch], costs)
-        sketched = {
-            c.trace: cost for c, cost in zip(batch, costs, strict=True) if c.trace is not None
-        }
-        if sketched and self._sketches is not None:
-            self._sketches.learn(sketched)
-            if self._best.get(True, FAR) > FAR * min(self._best.values()):
+        theirs = [(c, cost) for c, cost in zip(batch, costs, strict=True) if c.trace is not None]
+        if theirs and self._sketches is not None:
+            self._sketches.learn(*zip(*theirs, strict=True))
+            if self._best.get(True, math.inf) > FAR * min(self._best.values(), default=math.inf):
                 self._sketches = None
 
 

@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import tvm
-import tvm_ffi
 
 from ..generation import tir
 from ..schedules import schedule
+from ..schedules.record_trace import fingerprint
 from ..schedules.space import Candidate
 from .cost_model import CostModel
 from .journal import Journal, Trial
@@ -189,7 +189,7 @@ class Session:
         self, pairs: Sequence[tuple[Kernel, tir.PrimFunc]], choices: Sequence[dict[str, int]]
     ):
         """Each function's place and timing; those known already are not measured again."""
-        hashes = [f"{tvm_ffi.structural_hash(function):016x}" for _, function in pairs]
+        hashes = [fingerprint(function) for _, function in pairs]
         new = []
         for n, (kernel, _) in enumerate(pairs):
             timing = self._known.get((kernel.hash, hashes[n]))

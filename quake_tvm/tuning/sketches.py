@@ -3,10 +3,14 @@
 Of its rules those are left out that sum an element up in another order. Knows no rule of ours.
 """
 
-import tvm
+from collections.abc import Sequence
+from dataclasses import replace
+
 from tvm.s_tir import meta_schedule as ms
 
+from ..generation import tir
 from ..schedules import finished
+from ..schedules.record_trace import sums_in_order, trace_of
 from ..schedules.space import Candidate
 from .cost_model import FAILED, CostModel
 
@@ -71,9 +75,11 @@ class Sketches:
 
     Parameters
     ----------
+    function : PrimFunc
+        The kernel, its products fenced.
     context : TuneContext
-        Of the unscheduled kernel.
-    base : Candidate
+        Of the same.
+    own : Candidate
         The rule's own, for what a candidate is beside its code.
     model : CostModel
     trials : int
@@ -83,43 +89,46 @@ class Sketches:
     """
 
     def __init__(
-        self, context: ms.TuneContext, base: Candidate, model: CostModel, trials: int, batch: int
+        self,
+        function: tir.PrimFunc,
+        context: ms.TuneContext,
+        own: Candidate,
+        model: CostModel,
+        trials: int,
+        batch: int,
     ) -> None:
-        self._context, self._base = context, base
+        self._function, self._context, self._own = function, context, own
         self._database = ms.database.MemoryDatabase()
         self._workload = self._database.commit_workload(context.mod)
-        self._asked: dict[str, ms.MeasureCandidate] = {}
+        self._asked: dict[int, ms.MeasureCandidate] = {}
         context.pre_tuning(trials, batch, None, self._database, model.model)
 
     def propose(self) -> list[Candidate]:
         """The next batch; none when the space is exhausted."""
-        found = self._context.generate_measure_candidates() or []
         proposed = []
-        for each in found:
-            trace = str(tvm.ir.save_json(each.sch.trace))
-            self._asked[trace] = each
+        for each in self._context.generate_measure_candidates() or []:
+            if not sums_in_order(each.sch):
+                continue
             done = finished(each.sch.mod["main"], self._context.target)
-            function = done.with_attr("tirx.is_scheduled", True)
-            proposed.append(
-                Candidate(self._base.key, {}, function, layout=self._base.layout, trace=trace)
+            candidate = replace(
+                self._own,
+                numbers={},
+                trace=trace_of(self._function, each.sch),
+                function=done.with_attr("tirx.is_scheduled", True),
             )
+            self._asked[id(candidate)] = each
+            proposed.append(candidate)
         return proposed
 
-    def learn(self, costs: dict[str, float | None]) -> None:
-        """What a batch has cost, by trace."""
-        batch, results = [], []
-        for trace, cost in costs.items():
-            candidate = self._asked.pop(trace)
-            seconds = [FAILED if cost is None else cost]
-            batch.append(candidate)
-            results.append(ms.runner.RunnerResult(seconds, None))
+    def learn(self, batch: Sequence[Candidate], costs: Sequence[float | None]) -> None:
+        """What a batch of these candidates has cost, None for those that failed."""
+        asked = [self._asked.pop(id(candidate)) for candidate in batch]
+        results = [[FAILED if cost is None else cost] for cost in costs]
+        for each, seconds in zip(asked, results, strict=True):
             self._database.commit_tuning_record(
                 ms.database.TuningRecord(
-                    candidate.sch.trace,
-                    self._workload,
-                    seconds,
-                    self._context.target,
-                    candidate.args_info,
+                    each.sch.trace, self._workload, seconds, self._context.target, each.args_info
                 )
             )
-        self._context.notify_runner_results(batch, results)
+        given = [ms.runner.RunnerResult(seconds, None) for seconds in results]
+        self._context.notify_runner_results(asked, given)
