@@ -1,4 +1,4 @@
-"""The shell: ``quake-tvm compile | run | runtime | bench | accuracy | targets | doctor``.
+"""The shell: ``quake-tvm compile | run | tune | runtime | bench | accuracy | targets | doctor``.
 
 Parses, prints and draws progress; the work is done elsewhere. What the user can put right ends in
 one line on standard error and exit status 2.
@@ -50,7 +50,7 @@ def _check(context: typer.Context) -> None:
         return
     from . import generation  # refuses a missing or broken TVM
 
-    if generation.RELAY and command in ("compile", "run", "runtime"):
+    if generation.RELAY and command in ("compile", "run", "runtime", "tune"):
         raise QuakeError(
             f"{command} needs the TVM that has Relax: {generation.RELAX_INSTALL}; "
             "with this one build in Python, with quake_tvm.PassContext around relay.build"
@@ -137,6 +137,7 @@ def runtime(target: Target = "native") -> None:
 
 
 app.command()(run)
+app.command()(tune)
 app.command()(bench)
 
 
