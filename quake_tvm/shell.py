@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -37,6 +37,13 @@ Skip = Annotated[list[str] | None, typer.Option(help="Leave this operator exact;
 SpecialValues = Annotated[str, typer.Option(help="ieee, or finite to promise finite inputs.")]
 Shape = Annotated[
     list[str] | None, typer.Option(help="Static shape of an input: NAME=1,128; repeatable.")
+]
+Records = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Tuned choices that come before the library's own; repeatable. none: rules only.",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Rpc = Annotated[
@@ -88,6 +95,15 @@ def parse_shapes(items: list[str] | None) -> dict[str, list[int]]:
         if not separator:
             raise QuakeError(f"--shape takes NAME=1,128, not {item!r}")
     return shapes
+
+
+def parse_records(items: list[str] | None) -> list[str] | Literal[False] | None:
+    """What ``--records`` says, as ``compile`` takes it."""
+    if items and "none" in items:
+        if len(items) > 1:
+            raise QuakeError("--records none goes with no folder")
+        return False
+    return items
 
 
 def print_json(value: Any) -> None:

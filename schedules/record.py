@@ -31,7 +31,7 @@ _FEATURES = ("fma",)
 MEASURED = ("clock", "board", "static")
 
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
-_SITE = re.compile(r"[a-z0-9_]+ [A-Za-z0-9_?]+")
+_SITE = re.compile(r"[a-z0-9_]+ [A-Za-z0-9_]+")
 _HASH = re.compile(r"[0-9a-f]{16}")
 _DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 _LARGEST, _SLOWEST, _MANY = 2**31, 1e18, 256
