@@ -14,6 +14,7 @@ from quake_tvm.written_out import WrittenOut
 from . import analysis
 from .choice import Decide, Key
 from .choices import choices
+from .fence import fence_products
 
 # Rows of both tiles, and vectors of each, as a choice.
 ROWS, VECTORS = (1, 2, 4, 6, 8, 12, 16), (1, 2, 3, 4, 6)
@@ -46,7 +47,9 @@ def apply(
         return analysis.start(function)
     own = kernel.options["tiles"]
     tiles = _chosen(function, kernel, target, decide)
-    return analysis.start(function if tiles == own else kernel.again(function, tiles=tiles))
+    return analysis.start(
+        function if tiles == own else fence_products(kernel.again(function, tiles=tiles))
+    )
 
 
 def _chosen(

@@ -163,9 +163,8 @@ def apply(
     batch, free = [own[n] for n in found.batch], [own[n] for n in found.free]
     first, second = (i_outer, j_outer) if plan.by_rows else (j_outer, i_outer)
     lead, rest = [*batch, *(free if plan.by_rows else ())], [] if plan.by_rows else free
-    if (
-        rows if plan.by_rows else columns
-    ) is None:  # its last, incomplete tile is a loop of its own
+    # The last, incomplete tile of an unknown extent is a loop of its own.
+    if (rows if plan.by_rows else columns) is None:
         shared, walked = lead, [first, *rest, second]
     else:
         shared, walked = [*lead, first], [*rest, second]

@@ -14,6 +14,7 @@ from quake_tvm.written_out import WrittenOut
 
 from . import analysis
 from .choice import Decide, Key
+from .fence import fence_products
 
 # Rows side by side.
 BESIDE = (1, 2, 4)
@@ -45,4 +46,6 @@ def apply(
         "beside": choice.pick("beside", fitting, own["beside"]),
         "parallel": int(analysis.in_parallel(choice, count)),
     }
-    return analysis.start(function if plan == own else kernel.again(function, **plan))
+    return analysis.start(
+        function if plan == own else fence_products(kernel.again(function, **plan))
+    )

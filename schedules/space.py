@@ -16,6 +16,7 @@ from quake_tvm.generation import tir
 
 from . import matmul, schedule
 from .choice import Choice, Key
+from .record import Trace
 from .repack import panel_width, repacked
 
 # Takes one of the numbers that are still open.
@@ -36,12 +37,15 @@ class Candidate:
     layout : int
         Columns of a panel of its packed weights, 0 if it has none: only candidates that are alike
         in this compute the same of the same inputs.
+    trace : Trace or None
+        Of MetaSchedule, instead of the numbers.
     """
 
     key: Key
     numbers: dict[str, int]
     function: tir.PrimFunc
     layout: int
+    trace: Trace | None = None
 
 
 @dataclass
@@ -131,8 +135,9 @@ def key_of(function: tir.PrimFunc, target: tvm.target.Target) -> Key | None:
     Key or None
         None if its rule has nothing to choose, or if not all of its extents are known.
     """
-    own = _Search(function, 0, {}).step(target, _first)
-    return own.key if own is not None and own.key.known else None
+    search = _Search(function, 0, {})
+    own = search.step(target, _first)
+    return None if own is None or search.ended or not own.key.known else own.key
 
 
 def candidates(
