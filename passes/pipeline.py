@@ -18,7 +18,7 @@ from tvm.relax.backend.cpu_generic import pipeline as cpu_generic
 
 from quake_tvm.options import Options
 from quake_tvm.schedules import Recorded, ScheduleKernels, attention, matmul
-from quake_tvm.schedules.choice import Decide, own
+from quake_tvm.schedules.choice import Decide, Key, own
 from quake_tvm.schedules.record_book import Book, Records
 
 from . import lower_attention, quake
@@ -59,8 +59,8 @@ def lowering_passes(target: tvm.target.Target, **options: Any) -> list[tvm.trans
 def fusion_passes(target: tvm.target.Target, decide: Decide = own) -> list[tvm.transform.Pass]:
     """Phase 3: to kernels that are still to be scheduled."""
 
-    def panel(rows: int | None, columns: int) -> int | None:
-        return matmul.panel(rows, columns, target)
+    def panel(key: Key, rows: int | None) -> int:
+        return matmul.panel(rows, key.shape[-2], target, decide(key))
 
     return [
         LowerNorms(),

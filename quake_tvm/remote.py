@@ -1,14 +1,10 @@
 """Compiled models on a board that runs TVM's RPC server, every step within a time-out.
 
-What talks to the board is a process of its own (:mod:`remote_session`), which is killed where the
-board does not answer: TVM's client would wait for ever. Knows addresses and the time, no target.
+What talks to the board is a :class:`Worker` (:mod:`remote_session`), killed where the board does
+not answer: TVM's client would wait for ever. Knows addresses and the time, no target.
 """
 
-import os
-import subprocess
-import sys
 import tempfile
-from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +13,7 @@ import numpy as np
 from .description import Described, Inputs
 from .errors import QuakeError
 from .model import Model
-
-# Seconds in which a session is expected to take leave of its board.
-FAREWELL = 2.0
+from .worker import Died, Failed, TimedOut, Worker
 
 
 class RemoteModel(Described):
@@ -55,17 +49,8 @@ class Remote:
 
     def __init__(self, name: str, timeout: float) -> None:
         self.name, self.timeout = name, timeout
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115, closed with the rest
-        self._pipe, theirs = Pipe()
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "quake_tvm.remote_session", str(theirs.fileno())],
-                env={**os.environ, "TVM_USE_RUNTIME_LIB": "1"},  # loads twice as fast
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=self._errors,
-            )
+        # With the runtime alone TVM loads twice as fast.
+        self._worker = Worker("quake_tvm.remote_session", TVM_USE_RUNTIME_LIB="1")
 
     def load(self, model: Model | str | Path) -> RemoteModel:
         """Bring a model to the board.
@@ -98,13 +83,7 @@ class Remote:
 
     def close(self) -> None:
         """End the session; again is harmless."""
-        self._pipe.close()
-        try:
-            self._process.wait(FAREWELL)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._errors.close()
+        self._worker.close()
 
     def __enter__(self) -> "Remote":
         return self
@@ -114,25 +93,18 @@ class Remote:
 
     def _ask(self, doing: str, *request: object) -> Any:
         """What a method of the session's gives; ``doing`` is for the error."""
-        if self._pipe.closed:
+        if self._worker.closed:
             raise QuakeError(f"the connection to {self.name} is closed")
         try:
-            self._pipe.send((self.timeout, *request))
-            if not self._pipe.poll(self.timeout):
-                self._process.kill()
-                self.close()
-                raise QuakeError(f"no answer from {self.name} in {self.timeout:g} s, {doing}")
-            well, answer = self._pipe.recv()
-        except (EOFError, OSError):
-            self._process.wait()
-            self._errors.seek(0)
-            lines = self._errors.read().decode(errors="replace").splitlines()
-            why = f": {lines[-1]}" if lines and self._process.returncode else ""
-            self.close()
+            return self._worker.ask(self.timeout, *request)
+        except TimedOut:
+            said = f"no answer from {self.name} in {self.timeout:g} s, {doing}"
+            raise QuakeError(said) from None
+        except Died as error:
+            why = f": {error}" if str(error) else ""
             raise QuakeError(f"lost {self.name}, {doing}{why}") from None
-        if not well:
-            raise QuakeError(f"{self.name} failed, {doing}: {answer}")
-        return answer
+        except Failed as error:
+            raise QuakeError(f"{self.name} failed, {doing}: {error}") from None
 
 
 def connect(
@@ -168,9 +140,9 @@ def connect(
     ...     outputs = board.load(model).run(inputs)
     """
     if address is not None and tracker is None and key is None:
-        name, request = f"the board at {address}", ("connect", *_parse(address))
+        name, request = f"the board at {address}", ("connect", *parse(address))
     elif address is None and tracker is not None and key is not None:
-        name, request = f"the tracker at {tracker}", ("request", *_parse(tracker), key)
+        name, request = f"the tracker at {tracker}", ("request", *parse(tracker), key)
     else:
         raise QuakeError("give the address of a board, or that of a tracker and a key")
     remote = Remote(name, timeout)
@@ -182,7 +154,7 @@ def connect(
     return remote
 
 
-def _parse(address: str) -> tuple[str, int]:
+def parse(address: str) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal() or int(port) > 65535:
         raise QuakeError(f"an address is HOST:PORT, not {address!r}")

@@ -111,6 +111,25 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=2) + "\n")
 
 
+def require_matplotlib(path: Path) -> None:
+    """Refuse, before anything is measured, what could not be drawn after it.
+
+    Raises
+    ------
+    QuakeError
+        Without matplotlib, or for a file name it has no format for.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise QuakeError("--plot needs matplotlib: pip install matplotlib") from None
+    formats = Figure().canvas.get_supported_filetypes()
+    if path.suffix.removeprefix(".") not in formats:
+        raise QuakeError(f"--plot writes {', '.join(sorted(formats))}, not {path.name!r}")
+    if not path.absolute().parent.is_dir() or path.is_dir():
+        raise QuakeError(f"cannot write {path}: no such folder, or a folder itself")
+
+
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """A file to write that takes the place of ``path`` when all went well, and else goes."""

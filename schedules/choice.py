@@ -26,6 +26,11 @@ class Key:
     shape: tuple[int | None, ...]
     dtype: str = "float32"
 
+    @property
+    def known(self) -> bool:
+        """Whether all extents are: only such kernels are tuned, or looked up in records."""
+        return None not in self.shape
+
     def __str__(self) -> str:
         return f"{self.operator} {'x'.join('?' if n is None else str(n) for n in self.shape)}"
 
@@ -70,6 +75,9 @@ class Choice:
 Decide = Callable[[Key], Choice]
 
 
+OWN = Choice()
+
+
 def own(_: Key) -> Choice:
     """Every rule chooses for itself."""
-    return Choice()
+    return OWN

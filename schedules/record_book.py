@@ -76,7 +76,7 @@ class Book:
 
     def decide(self, key: Key) -> Choice:
         """What the nearest record says of a kernel, in the manner of :class:`Decide`."""
-        if not all(key.shape):  # extents that are known only when it runs, or none to speak of
+        if not key.known or 0 in key.shape:
             return Choice()
         ranked = [
             (rank, record)

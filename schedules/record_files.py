@@ -7,10 +7,10 @@ they must take turns.) Knows which line belongs in which file, not what it is go
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from quake_tvm.errors import QuakeError
 
@@ -25,13 +25,15 @@ except ImportError:
 LONGEST = 1 << 20
 ENDING = ".jsonl"
 
+Line = TypeVar("Line")
+
 
 class RecordWarning(UserWarning):
     """Something in a file of records, or a record in it, cannot be used."""
 
 
 def append(folder: Path, record: Record) -> Path:
-    """Add a record to its file.
+    """Add a record to its file; the file's path.
 
     Parameters
     ----------
@@ -39,20 +41,29 @@ def append(folder: Path, record: Record) -> Path:
         Made if it is not there.
     record : Record
 
-    Returns
-    -------
-    Path
-        Of the file. The record is on the disk and stays there, whatever becomes of this process.
+    Raises
+    ------
+    QuakeError
+        As :func:`append_line`.
+    """
+    path = folder / record.machine.folder / (record.key.operator + ENDING)
+    append_line(path, record.to_line())
+    return path
+
+
+def append_line(path: Path, text: str) -> None:
+    """Add a line to a file, which is made if it is not there.
+
+    The line is on the disk when this returns, and stays there whatever becomes of this process.
 
     Raises
     ------
     QuakeError
         If it cannot be written; the file is then as it was.
     """
-    path = folder / record.machine.folder / (record.key.operator + ENDING)
-    line = record.to_line().encode() + b"\n"
+    line = text.encode() + b"\n"
     if len(line) > LONGEST:
-        raise QuakeError(f"a record of {record.key} is longer than a line may be: {LONGEST} bytes")
+        raise QuakeError(f"a line of {path} would be longer than it may be: {LONGEST} bytes")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
@@ -62,7 +73,6 @@ def append(folder: Path, record: Record) -> Path:
             os.close(file)  # and with it the lock
     except OSError as error:
         raise QuakeError(f"cannot write {path}: {error.strerror or error}") from None
-    return path
 
 
 def _add(file: int, line: bytes) -> None:
@@ -93,29 +103,42 @@ def check_folder(folder: Path) -> None:
 
 
 def read(path: Path) -> list[Record]:
-    """The records in a file, in their order.
+    """The records in a file, in their order; what is none, or does not belong there, is skipped."""
 
-    A line that is none, or does not belong there, is skipped with a :class:`RecordWarning` for each
+    def record(line: bytes) -> Record:
+        found = Record.from_line(line)
+        if found.machine.folder != path.parent.name:
+            raise QuakeError("it is of another machine")
+        if found.key.operator != path.name.removesuffix(ENDING):
+            raise QuakeError("it is of another operator")
+        return found
+
+    return read_lines(path, record)
+
+
+def read_lines(path: Path, parse: Callable[[bytes], Line]) -> list[Line]:
+    """What a file's lines say, in their order.
+
+    A line of which ``parse`` raises a QuakeError is skipped with a :class:`RecordWarning` for each
     kind of fault, which names the first such line.
     """
-    records: list[Record] = []
+    found: list[Line] = []
     faults: dict[str, list[int]] = {}
     try:
         with path.open("rb") as file:
             for number, line in enumerate(_lines(file), 1):
                 if line.strip():
-                    found = _record(line, path)
-                    if isinstance(found, Record):
-                        records.append(found)
-                    else:
-                        faults.setdefault(found, []).append(number)
+                    try:
+                        found.append(parse(line))
+                    except QuakeError as error:
+                        faults.setdefault(str(error), []).append(number)
     except OSError as error:
         warnings.warn(f"{path}: {error.strerror or error}", RecordWarning, stacklevel=2)
     for reason, numbers in faults.items():
         others = f" (and {len(numbers) - 1} more lines)" if len(numbers) > 1 else ""
         text = f"{path}:{numbers[0]}: this record is not used{others}: {reason}"
         warnings.warn(text, RecordWarning, stacklevel=2)
-    return records
+    return found
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:
@@ -124,16 +147,3 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
         yield line
         while line and not line.endswith(b"\n"):
             line = file.readline(LONGEST)
-
-
-def _record(line: bytes, path: Path) -> Record | str:
-    """The line's record, or why it has none that belongs into this file."""
-    try:
-        record = Record.from_line(line)
-    except QuakeError as error:
-        return str(error)
-    if record.machine.folder != path.parent.name:
-        return "it is of another machine"
-    if record.key.operator != path.name.removesuffix(ENDING):
-        return "it is of another operator"
-    return record

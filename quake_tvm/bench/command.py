@@ -27,6 +27,7 @@ from ..shell import (
     parse_records,
     parse_shapes,
     print_json,
+    require_matplotlib,
     whole_file,
 )
 
@@ -94,7 +95,7 @@ def bench(
         return
     resolved = _resolve(target, here=not (rpc or tracker))
     if plot is not None:
-        show.require_matplotlib(plot)
+        require_matplotlib(plot)
     todo = cases.models(models or [], parse_shapes(shape))
     for case in todo:
         peers.check(case)  # refuses what TVM lacks, before anything is measured

@@ -1,0 +1,176 @@
+"""A process for work that may hang, crash or eat memory: killed at its deadline.
+
+A :class:`Worker` is this end of it, a module whose last line calls :func:`serve` the other. The
+process, and whatever it has started, ends with the one that has started it, even if that is killed.
+Knows no work.
+"""
+
+import fcntl
+import os
+import resource
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from typing import Any
+
+# Seconds in which a worker that is done is expected to end by itself.
+FAREWELL = 2.0
+
+
+class WorkerError(Exception):
+    """Why there is no result, in a line."""
+
+
+class Failed(WorkerError):
+    """The work went wrong; the worker goes on."""
+
+
+class TimedOut(WorkerError):
+    """No answer in time: the worker is no more."""
+
+
+class Died(WorkerError):
+    """The worker ended in the middle; without a reason if it saw one that concerns nobody."""
+
+
+class Worker:
+    """A process that answers one request after the other.
+
+    Parameters
+    ----------
+    module : str
+        What it runs.
+    **environment : str
+        Added to this process's.
+
+    Attributes
+    ----------
+    process : subprocess.Popen
+    """
+
+    def __init__(self, module: str, **environment: str) -> None:
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115, closed with the rest
+        self._pipe, theirs = Pipe()
+        with theirs:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", module, str(theirs.fileno())],
+                env={**os.environ, **environment},
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.PIPE,  # ends with this process, and the worker with it
+                stdout=subprocess.DEVNULL,
+                stderr=self._errors,
+                start_new_session=True,  # so that what it starts can be ended with it
+            )
+
+    @property
+    def closed(self) -> bool:
+        """Whether there is no worker any more."""
+        return self._pipe.closed
+
+    def ask(self, seconds: float, method: str, *arguments: object) -> Any:
+        """What a method of the worker's gives.
+
+        Parameters
+        ----------
+        seconds : float
+            Until it is killed.
+        method : str
+        *arguments
+            Pickled, as the result.
+
+        Raises
+        ------
+        Failed
+            If the method raises.
+        TimedOut, Died
+            If there is no answer; the worker is closed.
+        """
+        try:
+            self._pipe.send((method, arguments))
+            if not self._pipe.poll(seconds):
+                self.kill()
+                self.close()
+                raise TimedOut(f"no answer in {seconds:g} s")
+            well, answer = self._pipe.recv()
+        except (EOFError, OSError):
+            reason = self._reason()
+            self.close()
+            raise Died(reason) from None
+        if not well:
+            raise Failed(answer)
+        return answer
+
+    def kill(self) -> None:
+        """End it and what it has started, at once; what waits for its answer is told."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Let it end by itself, or else kill it; again is harmless."""
+        self._pipe.close()
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(FAREWELL)
+        self.kill()
+        self.process.wait()
+        self.process.stdin.close()
+        self._errors.close()
+
+    def _reason(self) -> str:
+        status = self.process.wait()
+        if status < 0:
+            return f"crashed with {signal.Signals(-status).name}"
+        self._errors.seek(0)
+        lines = self._errors.read().decode(errors="replace").splitlines()
+        return lines[-1] if lines and status else ""
+
+
+def reason(error: Exception) -> str:
+    """TVM's last line says what went wrong, after the condition that it has checked."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1].rpartition(" is false: ")[2] if lines else type(error).__name__
+
+
+def serve(session: object, explain: Callable[[Exception], str] = reason) -> None:
+    """Be the other end: answer with the session's methods until this one closes.
+
+    Parameters
+    ----------
+    session : object
+    explain : callable
+        What to say of an exception.
+    """
+    _end_with_parent()
+    pipe = Connection(int(sys.argv[1]))
+    while True:
+        try:
+            method, arguments = pipe.recv()
+        except EOFError:
+            return
+        try:
+            answer = True, getattr(session, method)(*arguments)
+        except Exception as error:
+            answer = False, explain(error)
+        pipe.send(answer)
+
+
+def limit_memory() -> None:
+    """Let this process and what it starts have half of the machine's memory each, and no more."""
+    half = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    resource.setrlimit(resource.RLIMIT_DATA, (half, half))
+
+
+def _end_with_parent() -> None:
+    """Have the kernel end this group of processes when nobody holds its standard input any more.
+
+    It does so with SIGIO, whatever they are at, compiled code that never returns included.
+    """
+    fcntl.fcntl(0, fcntl.F_SETOWN, -os.getpgrp())
+    fcntl.fcntl(0, fcntl.F_SETFL, fcntl.fcntl(0, fcntl.F_GETFL) | os.O_ASYNC)
+    if select.select([0], [], [], 0)[0]:  # it has been too late for a signal
+        sys.exit()
