@@ -99,10 +99,9 @@ def test_any_value_in_any_field_is_a_record_or_refused(data):
     at[key] = data.draw(VALUES)
     try:
         found = Record.from_line(json.dumps(raw))
-    except QuakeError as error:
-        assert "\n" not in str(error)
-    else:
-        assert Record.from_line(found.to_line()) == found
+    except QuakeError:
+        return
+    assert Record.from_line(found.to_line()) == found
 
 
 def changed(path, value):
