@@ -1,4 +1,4 @@
-"""The shell: ``quake-tvm compile | run | runtime | bench | accuracy | targets | doctor``.
+"""The shell: ``quake-tvm compile | run | tune | runtime | bench | accuracy | targets | doctor``.
 
 Parses, prints and draws progress; the work is done elsewhere. What the user can put right ends in
 one line on standard error and exit status 2.
@@ -37,6 +37,7 @@ from .shell import (
     print_json,
     whole_file,
 )
+from .tuning.command import tune
 
 app = typer.Typer(
     help="Exponential nonlinearities as bit manipulation, with proven error bounds.",
@@ -53,7 +54,7 @@ def _check(context: typer.Context) -> None:
         return
     from . import generation  # refuses a missing or broken TVM
 
-    if generation.RELAY and command in ("compile", "run", "runtime"):
+    if generation.RELAY and command in ("compile", "run", "runtime", "tune"):
         raise QuakeError(
             f"{command} needs the TVM that has Relax: {generation.RELAX_INSTALL}; "
             "with this one build in Python, with quake_tvm.PassContext around relay.build"
@@ -142,6 +143,7 @@ def runtime(target: Target = "native") -> None:
 
 
 app.command()(run)
+app.command()(tune)
 app.command()(bench)
 
 

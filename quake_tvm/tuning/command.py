@@ -22,7 +22,6 @@ from ..shell import (
     parse_shapes,
     print_json,
     require_matplotlib,
-    whole_file,
 )
 
 if TYPE_CHECKING:
@@ -101,13 +100,11 @@ def tune(
             progress=progress,
         )
     if plot is not None:
-        with whole_file(plot) as file:
-            show.plot(state, file)
+        show.plot(state, plot)
     if as_json:
         print_json(_json(state))
     else:
-        output.print(show.table(state))
-        output.print(show.summary(state), markup=False, soft_wrap=True)
+        output.print(str(state), markup=False, soft_wrap=True)
         output.print(f"records: {records}", markup=False, soft_wrap=True)
         if plot is not None:
             output.print(f"written: {plot}", markup=False, soft_wrap=True)

@@ -3,14 +3,17 @@
 Knows the state, not how it comes about.
 """
 
+import io
 from pathlib import Path
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ..shell import require_matplotlib, whole_file
 from .state import State, Work
 
+WIDTH = 140
 # Tasks in the live view; the rest are summed up.
 SHOWN = 12
 _SCALES = (("s", 1.0), ("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9))
@@ -77,6 +80,14 @@ def summary(state: State) -> str:
     )
 
 
+def text(state: State) -> str:
+    """The table and the line."""
+    console = Console(width=WIDTH, record=True, file=io.StringIO())
+    console.print(table(state))
+    console.print(summary(state), markup=False, soft_wrap=True)
+    return console.export_text().rstrip()
+
+
 def live(state: State, left: str) -> RenderableType:
     """The view while it runs."""
     line = (
@@ -87,7 +98,14 @@ def live(state: State, left: str) -> RenderableType:
 
 
 def plot(state: State, path: Path) -> None:
-    """The tuning curve: all kernels together against trials, and each task's ratio."""
+    """The tuning curve: all kernels together against trials, and each task's ratio.
+
+    Raises
+    ------
+    QuakeError
+        Without matplotlib, or for a file that cannot be written.
+    """
+    require_matplotlib(path)
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 4.5), layout="constrained")
@@ -104,4 +122,5 @@ def plot(state: State, path: Path) -> None:
     if tried:
         bars.set_xlim(left=min(0.5, *(work.ratio for work in tried)))
     figure.suptitle(f"{state.trials} trials in {state.seconds:.0f} s: {state.ratio:.3f}")
-    figure.savefig(path, format=path.suffix.removeprefix("."))
+    with whole_file(path) as file:
+        figure.savefig(file, format=path.suffix.removeprefix("."))

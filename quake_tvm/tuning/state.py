@@ -1,6 +1,7 @@
 """Where a tuning session stands: what is shown of it while it runs, and what is left of it."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ..schedules.space import Candidate
 from .kernels import Kernel, Task
@@ -104,3 +105,20 @@ class State:
         """All kernels together, tuned over untuned."""
         untuned = self.untuned
         return 1 - sum(work.saved for work in self.works) / untuned if untuned else 1.0
+
+    def __str__(self) -> str:
+        from .show import text
+
+        return text(self)
+
+    def plot(self, path: str | Path) -> None:
+        """Draw the tuning curve and each task's ratio, as the file's ending says.
+
+        Raises
+        ------
+        QuakeError
+            Without matplotlib, or for a file that cannot be written.
+        """
+        from .show import plot
+
+        plot(self, Path(path))

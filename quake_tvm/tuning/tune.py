@@ -123,22 +123,20 @@ def tune(
     with _runner(on, tracker, key, static) as runner:
 
         def save(work: Work, cost: float, rule: float, costs: rungs.Costs | None = None) -> None:
-            choice = work.choice
-            append(
-                Path(records),
-                Record.new(
-                    machine,
-                    work.task.key,
-                    numbers=choice.numbers if choice is not None and choice.trace is None else {},
-                    trace=choice and choice.trace,
-                    cost=cost,
-                    rule_cost=rule,
-                    measured=runner.measured,
-                    unit=runner.unit,
-                    trials=work.trials,
-                    rungs=costs or {},
-                ),
+            trace = work.choice.trace if work.choice is not None else None
+            numbers = work.choice.numbers if work.choice is not None else {}
+            record = Record(
+                machine,
+                work.task.key,
+                cost,
+                rule,
+                runner.measured,
+                work.trials,
+                numbers=numbers if trace is None else None,
+                trace=trace,
+                rungs=costs or {},
             )
+            append(Path(records), record)
 
         session = Session(
             on,
