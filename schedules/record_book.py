@@ -76,7 +76,7 @@ class Book:
 
     def decide(self, key: Key) -> Choice:
         """What the nearest record says of a kernel, in the manner of :class:`Decide`."""
-        if not key.known:
+        if not key.known or 0 in key.shape:
             return Choice()
         ranked = [
             (rank, record)
@@ -100,9 +100,8 @@ class Book:
         if bucket(record.key.shape) != bucket(key.shape):
             return None
         apart = distance(record.key.shape, key.shape)
-        counted = record.measured == "static"
         foreign, other = machine != own, machine.cpu != own.cpu
-        return foreign, apart > 0, place, apart, other, counted, record.ratio
+        return foreign, apart > 0, place, apart, other, *_value(record)
 
     def _source(self, record: Record) -> str:
         shape, machine = "x".join(map(str, record.key.shape)), record.machine
@@ -124,7 +123,7 @@ class Book:
             return None
         kernel = fingerprint(function)
         fitting = [r for r in traced if r.trace.kernel == kernel and r.ratio < 1]
-        return min(fitting, key=lambda r: r.ratio).trace if fitting else None
+        return min(fitting, key=_value).trace if fitting else None
 
     def rung(self, operator: str, shape: str, allowed: Sequence[str]) -> str | None:
         """The rung for a site by what its kernel took on each.
@@ -165,6 +164,11 @@ class Book:
             records.sort(key=lambda r: r.made.date, reverse=True)
             found += [(place, record) for record in records]
         return found
+
+
+def _value(record: Record) -> tuple[bool, float]:
+    """Smaller for the better of two that are equally near: a clock says more than a count."""
+    return record.measured == "static", record.ratio
 
 
 def bucket(shape: Sequence[int]) -> list[int]:
