@@ -31,10 +31,13 @@ def timing(worker: Worker, library: Library, seconds: float) -> Timing:
     WorkerError
         If the kernel fails, or the worker or its board.
     """
-    number, call, digest = _load(worker, library, seconds)
-    repeat = REPEATS if call * REPEATS < ENOUGH else max(1, int(ENOUGH / call))
-    figures = _time(worker, number, call, repeat, seconds)
-    worker.ask(seconds, "leave")
+    try:
+        number, call, digest = _load(worker, library, seconds)
+        repeat = REPEATS if call * REPEATS < ENOUGH else max(1, int(ENOUGH / call))
+        figures = _time(worker, number, call, repeat, seconds)
+    finally:
+        if not worker.closed:
+            worker.ask(seconds, "leave")
     return Timing(statistics.median(figures), digest=digest)
 
 
