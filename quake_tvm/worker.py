@@ -36,7 +36,7 @@ class TimedOut(WorkerError):
 
 
 class Died(WorkerError):
-    """The worker ended in the middle; without a reason if it saw one that concerns nobody."""
+    """The worker ended in the middle; no reason is given if it did so by itself."""
 
 
 class Worker:
@@ -127,7 +127,7 @@ class Worker:
             return f"crashed with {signal.Signals(-status).name}"
         self._errors.seek(0)
         lines = self._errors.read().decode(errors="replace").splitlines()
-        return lines[-1] if lines and status else ""
+        return (lines or [f"ended with status {status}"])[-1] if status else ""
 
 
 def reason(error: Exception) -> str:

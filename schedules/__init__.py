@@ -25,7 +25,7 @@ from . import (
     reduction,
     rows,
 )
-from .choice import Choice, Decide, Key, own
+from .choice import Choice, Decide, Key, Watched, own
 from .fence import fence_products
 from .fuse_products import fuse_products
 from .instructions import choose_instructions
@@ -92,10 +92,10 @@ def schedule(
         done = finished(replayed.mod["main"], target).with_attr("tirx.is_scheduled", True)
         return done.with_attr(RULE, "trace").with_attr(RECORD, "record, same kernel")
     for rule in RULES:
-        made: list[Choice] = []
+        made: list[Watched] = []
 
-        def noted(key: Key, made: list[Choice] = made) -> Choice:
-            made.append(decide(key))
+        def noted(key: Key, made: list[Watched] = made) -> Choice:
+            made.append(Watched(decide(key)))
             return made[-1]
 
         try:
@@ -106,7 +106,7 @@ def schedule(
             name = rule.__name__.rpartition(".")[2]
             done = finished(result.mod["main"], target, over_rows=rule in (rows, attention))
             done = done.with_attr("tirx.is_scheduled", True).with_attr(RULE, name)
-            source = next((choice.source for choice in made if choice.source), "")
+            source = next((choice.source for choice in made if choice.served), "")
             return done.with_attr(RECORD, source) if source else done
     return None
 

@@ -45,16 +45,15 @@ def panel(rows: int | None, columns: int, target: tvm.target.Target, choice: Cho
         For the product.
     """
     options = widths(columns, target)
-    return choice.pick("vectors", options, _vectors(rows, columns, target)) * _lanes(
-        columns, target
-    )
+    return options[choice.pick("vectors", list(options), _vectors(rows, columns, target))]
 
 
-def widths(columns: int | None, target: tvm.target.Target) -> list[int]:
-    """What a tile's width can be, in vectors."""
+def widths(columns: int | None, target: tvm.target.Target) -> dict[int, int]:
+    """What a tile's width can be: vectors to columns."""
+    lanes = _lanes(columns, target)
     if columns is None:
-        return [1]
-    return [n for n in VECTORS if n * _lanes(columns, target) <= columns]
+        return {1: lanes}
+    return {n: n * lanes for n in VECTORS if n * lanes <= columns}
 
 
 def _lanes(columns: int | None, target: tvm.target.Target) -> int:
@@ -81,7 +80,7 @@ def _vectors(rows: int | None, columns: int | None, target: tvm.target.Target) -
 
 
 def _rows(vectors: int, target: tvm.target.Target) -> int:
-    """The most rows of a tile of this width: its table's, or what fits as many registers."""
+    """The most rows of a tile so many vectors wide: its table's, or as many registers' worth."""
     tiles = choices(target).tiles
     return tiles.get(vectors) or max(n * rows for n, rows in tiles.items()) // vectors
 
@@ -107,7 +106,7 @@ def _plan(
 ) -> _Plan:
     """The plan for a product with so many rows in the tile's dimension and steps of its last k."""
     *_, uses, columns, _ = found.key.shape
-    options = widths(columns, target)
+    options = list(widths(columns, target))
     if found.packed:
         options = [found.packed // _lanes(columns, target)]
         # A tile's height goes with its width: what is chosen for another is not for this one.
@@ -149,7 +148,7 @@ def apply(
     if columns == 0 or rows == 0 or analysis.elements(sch, loops) == 0:
         return None
     width = _lanes(columns, target)
-    if found.packed and found.packed not in [n * width for n in widths(columns, target)]:
+    if found.packed and found.packed not in widths(columns, target).values():
         return None
     innermost = analysis.extent(sch, loops[-1])
     for producer in sch.get_producers(found.block):
@@ -164,9 +163,8 @@ def apply(
     batch, free = [own[n] for n in found.batch], [own[n] for n in found.free]
     first, second = (i_outer, j_outer) if plan.by_rows else (j_outer, i_outer)
     lead, rest = [*batch, *(free if plan.by_rows else ())], [] if plan.by_rows else free
-    if (
-        rows if plan.by_rows else columns
-    ) is None:  # its last, incomplete tile is a loop of its own
+    # The last, incomplete tile of an unknown extent is a loop of its own.
+    if (rows if plan.by_rows else columns) is None:
         shared, walked = lead, [first, *rest, second]
     else:
         shared, walked = [*lead, first], [*rest, second]
