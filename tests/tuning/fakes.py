@@ -100,9 +100,9 @@ def softmax():
     return module(relax.op.nn.softmax, (8, 64))
 
 
-def product():
+def product(columns=16):
     """One product with its GELU, some thirty ways to have it."""
-    return module(lambda x: relax.op.nn.gelu(dense(x, 8, 16)), (4, 8))
+    return module(lambda x: relax.op.nn.gelu(dense(x, 8, columns)), (4, 8))
 
 
 def both():
