@@ -104,7 +104,7 @@ def unscheduled(name, kind):
     kernel = WrittenOut(operator, options)
     inputs = [placeholder(*shape, name=f"x{n}") for n, shape in enumerate(shapes)]
     output = kernel(*inputs)
-    function = te.create_prim_func([*inputs, output])
+    function = te.create_prim_func([*inputs, output], "int64")
     for key, value in kernel.attributes.items():
         function = function.with_attr(key, value)
     rule = "attention" if operator == "attention" else "rows"
