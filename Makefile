@@ -9,11 +9,13 @@ RELAY := .venv-relay/bin
 RELAY_READY := .venv-relay/.ready
 # TVM 0.16 as PyPI still serves it: loaded through ctypes, so its one wheel fits every Python 3.
 RELAY_TVM := hhb-tvm==3.2.3
+# The oldest XGBoost of the extra "tune"; the environment has the newest.
+XGBOOST := 2.0.0
 # Tests that run for both TVMs.
 BOTH := approximation.py bits.py generation.py models.py named_targets.py options.py public.py reports.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-relax test-relay lint format prove clean
+.PHONY: help demo test test-relax test-xgboost test-relay lint format prove clean
 
 help:  ## list the goals
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
@@ -21,11 +23,15 @@ help:  ## list the goals
 demo: $(READY)  ## compile a pretrained sentence encoder on every rung and compare
 	@$(BIN)/python tutorials/sentence_encoder.py $(DEMO)
 
-test: test-relax test-relay  ## run the tests, for both TVMs
+test: test-relax test-xgboost test-relay  ## run the tests, for both TVMs
 
 test-relax: $(READY)  ## run the tests of Relax, on TVM 0.27
 	@sh tests/install_cross_tools.sh
 	$(BIN)/python -m pytest $(TEST)
+
+test-xgboost: $(READY)  ## run the cost model's tests with the oldest XGBoost that is supported
+	@$(BIN)/python -m pip install -qq --no-deps --upgrade --target .venv/xgboost-$(XGBOOST) xgboost==$(XGBOOST)
+	PYTHONPATH=.venv/xgboost-$(XGBOOST) $(BIN)/python -m pytest tests/tuning/test_cost_model.py
 
 test-relay: $(RELAY_READY)  ## run the tests of Relay, on TVM 0.16
 	@sh tests/install_cross_tools.sh

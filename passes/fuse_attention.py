@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import tvm
 from tvm import relax
 
-from quake_tvm.attention import Operand, whole_rows_fit
+from quake_tvm.attention import Operand, operands, whole_rows_fit
 from quake_tvm.generation import make_attrs, register_op
 from quake_tvm.register_tile import SQUARE, Tile
 
@@ -39,14 +39,7 @@ if ATTENTION not in tvm.ir.Op.list_op_names():
 
 def operands_of(call: relax.Call) -> tuple[Operand, ...]:
     """q, k, v and the output of a call of ``quake.attention``."""
-    axes = [int(n) for n in call.attrs["axes"]]
-    return tuple(Operand(tuple(axes[k : k + 4])) for k in range(0, 16, 4))
-
-
-def tiles_of(call: relax.Call) -> tuple[Tile, Tile]:
-    """The tiles of its two products."""
-    numbers = [int(n) for n in call.attrs["tiles"]]
-    return Tile(*numbers[:3]), Tile(*numbers[3:])
+    return operands([int(n) for n in call.attrs["axes"]])
 
 
 def _peeled(graph: Graph, expr: relax.Expr) -> tuple[relax.Expr, list[int], float]:

@@ -1,14 +1,13 @@
 """``quake.attention`` to its kernel, which carries the softmax as a site for the report."""
 
 import json
-from functools import partial
 
 import tvm
 from tvm import relax
 
-from quake_tvm.attention import attention
+from quake_tvm.written_out import WrittenOut
 
-from .fuse_attention import ATTENTION, operands_of, tiles_of
+from .fuse_attention import ATTENTION
 from .legalize import UNFUSABLE, legalize
 from .lower_tir import SITES, mark
 from .relax_ops import attributes_of
@@ -16,22 +15,23 @@ from .relax_ops import attributes_of
 
 def _legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
     attributes = attributes_of(call)
-    method, ieee = str(attributes["method"]), bool(attributes["ieee"])
     scale = float(attributes["scale"])
     site = mark("softmax", attributes) | {"scale": scale}
-    function = partial(
-        attention,
-        operands=operands_of(call),
-        tiles=tiles_of(call),
-        method=method,
-        ieee=ieee,
-        scale=scale,
+    kernel = WrittenOut(
+        "attention",
+        {
+            "axes": [int(n) for n in attributes["axes"]],
+            "tiles": [int(n) for n in attributes["tiles"]],
+            "method": str(attributes["method"]),
+            "ieee": bool(attributes["ieee"]),
+            "scale": scale,
+        },
     )
     return builder.call_te(
-        function,
+        kernel,
         *call.args,
         primfunc_name_hint="quake_attention",
-        primfunc_attrs={SITES: json.dumps([site]), **UNFUSABLE},
+        primfunc_attrs={SITES: json.dumps([site]), **UNFUSABLE, **kernel.attributes},
     )
 
 

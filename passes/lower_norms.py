@@ -4,12 +4,12 @@ group_norm and instance_norm are layer_norms of (a group of) one sample's channe
 and a shift per channel.
 """
 
-from functools import partial
+from collections.abc import Sequence
 
 import tvm
 from tvm import relax
 
-from quake_tvm import norms
+from quake_tvm.written_out import WrittenOut
 
 from .legalize import UNFUSABLE, legalize
 
@@ -22,22 +22,25 @@ def _along_last(call: relax.Call) -> bool:
     )
 
 
+def _emit(
+    builder: relax.BlockBuilder, call: relax.Call, name: str, args: Sequence[relax.Expr]
+) -> relax.Expr:
+    kernel = WrittenOut(name, {"epsilon": float(call.attrs.epsilon)})
+    return builder.call_te(
+        kernel, *args, primfunc_name_hint=name, primfunc_attrs=UNFUSABLE | kernel.attributes
+    )
+
+
 def _layer_norm(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
     if not _along_last(call) or not (call.attrs.center and call.attrs.scale):
         return call
-    function = partial(norms.layer_norm, epsilon=float(call.attrs.epsilon))
-    return builder.call_te(
-        function, *call.args, primfunc_name_hint="layer_norm", primfunc_attrs=UNFUSABLE
-    )
+    return _emit(builder, call, "layer_norm", call.args)
 
 
 def _rms_norm(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
     if not _along_last(call):
         return call
-    function = partial(norms.rms_norm, epsilon=float(call.attrs.epsilon))
-    return builder.call_te(
-        function, *call.args, primfunc_name_hint="rms_norm", primfunc_attrs=UNFUSABLE
-    )
+    return _emit(builder, call, "rms_norm", call.args)
 
 
 def _grouped(builder: relax.BlockBuilder, call: relax.Call, groups: int) -> relax.Expr:
@@ -54,10 +57,7 @@ def _grouped(builder: relax.BlockBuilder, call: relax.Call, groups: int) -> rela
     for n in shape[1:]:
         length *= int(n)
     flat = builder.emit(relax.op.reshape(x, (shape[0], groups, length // groups)))
-    function = partial(norms.layer_norm, epsilon=float(call.attrs.epsilon))
-    normal = builder.emit(
-        builder.call_te(function, flat, primfunc_name_hint="layer_norm", primfunc_attrs=UNFUSABLE)
-    )
+    normal = builder.emit(_emit(builder, call, "layer_norm", [flat]))
     per_channel = (int(shape[1]), *[1] * (len(shape) - 2))
     normal = relax.op.reshape(normal, shape)
     if call.attrs.scale:

@@ -14,6 +14,7 @@ from tvm import relax
 from quake_tvm import compute
 from quake_tvm.operators import OPERATORS
 from quake_tvm.options import Options
+from quake_tvm.written_out import WrittenOut
 
 from .legalize import UNFUSABLE, legalize
 from .lower_tir import SITES, mark
@@ -42,11 +43,12 @@ def _legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
     if OPERATORS[operator].elementwise:
         function, arguments = compute.elementwise, (call.args[0], operator, method, ieee)
     else:
-        function, arguments = getattr(compute, operator), tuple(call.args)
         options |= {"method": method, "ieee": ieee}
-        attrs |= UNFUSABLE  # each element would compute its whole row
         if "keepdims" in attributes:
             options["keepdims"] = bool(attributes["keepdims"])
+        function, arguments = WrittenOut(operator, options), tuple(call.args)
+        # Each element would compute its whole row.
+        attrs, options = attrs | UNFUSABLE | function.attributes, {}
     return builder.call_te(
         function,
         *arguments,

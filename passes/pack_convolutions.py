@@ -14,7 +14,8 @@ import tvm
 from tvm import relax, te
 
 from quake_tvm.generation import tir
-from quake_tvm.schedules.matmul import panel_of, within_panel
+from quake_tvm.schedules import analysis, product
+from quake_tvm.schedules.product import panel_of, within_panel
 
 from .legalize import FUSABLE, legalize
 from .pack_weights import Panel, packed_matmul, panels
@@ -146,8 +147,14 @@ class PackConvolutions:
             tuple(padding[rank:]),
         )
         depthwise = groups == channels == int(x.ty.shape[-1])
-        rows = call.ty.shape[-2]
-        width = self.panel(int(rows) if hasattr(rows, "value") else None, channels // groups)
+        key = product.key(
+            list(call.ty.shape)[:-1],
+            channels // groups,
+            values.shape[1:],
+            [groups],
+            window=groups > 1 or not window.moves_nowhere,
+        )
+        width = self.panel(key, analysis.constant(call.ty.shape[-2]))
         known = all(hasattr(n, "value") for n in call.ty.shape)
         if not depthwise and (width is None or (groups > 1 and not known)):
             return call  # TVM cannot fuse behind the reshape of groups without knowing its extents

@@ -14,7 +14,8 @@ import tvm
 from tvm import relax, te
 
 from quake_tvm.generation import tir
-from quake_tvm.schedules.matmul import panel_of, within_panel
+from quake_tvm.schedules import product
+from quake_tvm.schedules.product import panel_of, within_panel
 
 from .legalize import FUSABLE, legalize
 from .pack_convolutions import Window, channels_last
@@ -119,7 +120,9 @@ class PackTransposedConvolutions:
             tuple(int(n) for n in call.attrs.padding)[: len(size)],
             tuple(-(-n // s) for n, s in zip(out, strides, strict=True)),
         )
-        width = self.panel(phases.pixels[-1], channels)
+        rows, depth = (x.ty.shape[0], *phases.pixels), (*phases.taps, values.shape[0])
+        key = product.key(rows, channels, depth, strides, window=True)
+        width = self.panel(key, phases.pixels[-1])
         if width is None:
             return call
         packed = panels(phase_weights(values, phases), width)

@@ -12,12 +12,15 @@ import tvm
 from tvm import relax, te
 
 from quake_tvm.generation import tir
-from quake_tvm.schedules.matmul import panel_of, within_panel
+from quake_tvm.schedules import analysis, product
+from quake_tvm.schedules.choice import Key
+from quake_tvm.schedules.product import panel_of, within_panel
 
 from .legalize import FUSABLE, legalize
 
-# Width of a panel for numbers of rows (None if unknown) and columns; None: leave it alone.
-Panel = Callable[[int | None, int], int | None]
+# Width of a panel for a product's key and the rows (None if unknown) of the dimension that tiles
+# take theirs from; None: leave it alone.
+Panel = Callable[[Key, int | None], int | None]
 
 
 def packed_matmul(x: te.Tensor, w: te.Tensor, columns: int) -> te.Tensor:
@@ -64,8 +67,8 @@ class PackWeights:
             return call
         values = w.value.numpy()
         depth, columns = values.shape
-        rows = x.ty.shape[-2]
-        width = self.panel(int(rows) if hasattr(rows, "value") else None, columns)
+        key = product.key(list(x.ty.shape)[:-1], columns, [depth])
+        width = self.panel(key, analysis.constant(x.ty.shape[-2]))
         if width is None or depth == 0:
             return call
         return builder.call_te(

@@ -17,8 +17,9 @@ import tvm
 from tvm.relax.backend.cpu_generic import pipeline as cpu_generic
 
 from quake_tvm.options import Options
-from quake_tvm.schedules import ScheduleKernels, attention, matmul
-from quake_tvm.schedules.choice import Decide, own
+from quake_tvm.schedules import Recorded, ScheduleKernels, attention, matmul
+from quake_tvm.schedules.choice import Decide, Key, own
+from quake_tvm.schedules.record_book import Book, Records
 
 from . import lower_attention, quake
 from .channels_last import ChannelsLast
@@ -58,8 +59,8 @@ def lowering_passes(target: tvm.target.Target, **options: Any) -> list[tvm.trans
 def fusion_passes(target: tvm.target.Target, decide: Decide = own) -> list[tvm.transform.Pass]:
     """Phase 3: to kernels that are still to be scheduled."""
 
-    def panel(rows: int | None, columns: int) -> int | None:
-        return matmul.panel(rows, columns, target)
+    def panel(key: Key, rows: int | None) -> int:
+        return matmul.panel(rows, key.shape[-2], target, decide(key))
 
     return [
         LowerNorms(),
@@ -71,14 +72,22 @@ def fusion_passes(target: tvm.target.Target, decide: Decide = own) -> list[tvm.t
     ]
 
 
-def kernel_passes(target: tvm.target.Target, decide: Decide = own) -> list[tvm.transform.Pass]:
+def kernel_passes(
+    target: tvm.target.Target, decide: Decide = own, recorded: Recorded | None = None
+) -> list[tvm.transform.Pass]:
     """Phases 3 and 4: to scheduled kernels."""
-    return [*fusion_passes(target, decide), ScheduleKernels(target, decide)]
+    return [*fusion_passes(target, decide), ScheduleKernels(target, decide, recorded)]
 
 
-def graph_passes(target: tvm.target.Target, **options: Any) -> list[tvm.transform.Pass]:
+def graph_passes(
+    target: tvm.target.Target, *, records: Records = None, **options: Any
+) -> list[tvm.transform.Pass]:
     """Phases 1 to 4: from an imported module to scheduled kernels."""
-    return [*lowering_passes(target, **options), *kernel_passes(target)]
+    book = Book.of(records, target)
+    return [
+        *lowering_passes(target, **options, rung=book.rung),
+        *kernel_passes(target, book.decide, book.trace),
+    ]
 
 
 def machine_passes(target: tvm.target.Target) -> list[tvm.transform.Pass]:
@@ -89,25 +98,29 @@ def machine_passes(target: tvm.target.Target) -> list[tvm.transform.Pass]:
     ]
 
 
-def pipeline(target: tvm.target.Target | str | dict, **options: Any) -> tvm.transform.Pass:
+def pipeline(
+    target: tvm.target.Target | str | dict, *, records: Records = None, **options: Any
+) -> tvm.transform.Pass:
     """The whole way as a ``relax_pipeline`` for ``tvm.compile``.
 
     Parameters
     ----------
     target : tvm.target.Target, dict or str
         What ``quake_tvm.target`` takes.
+    records : path, list of paths, False or None
+        Folders of tuned choices that come before the library's own; False for rules only.
     **options
         Those of :class:`quake_tvm.QuAKE`.
 
     Raises
     ------
     QuakeError
-        For an unknown target or option.
+        For an unknown target or option, and folders that cannot be read.
     """
     from quake_tvm.named_targets import target as resolve
 
     resolved = resolve(target)
-    steps = [*graph_passes(resolved, **options), *machine_passes(resolved)]
+    steps = [*graph_passes(resolved, records=records, **options), *machine_passes(resolved)]
 
     @tvm.transform.module_pass(opt_level=0, name="quake_tvm.pipeline")
     def run(mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:

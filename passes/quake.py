@@ -62,7 +62,8 @@ def recognize(mod: tvm.IRModule, options: Options) -> tvm.IRModule:
     exact: list[Site] = []
 
     def make(site: Site):
-        method = options.choose(site.operator, dtype(site.args[0])).method
+        x = site.args[0]
+        method = options.choose(site.operator, dtype(x), shape_text(x)).method
         if method is None:
             exact.append(site)
             return None
@@ -72,7 +73,7 @@ def recognize(mod: tvm.IRModule, options: Options) -> tvm.IRModule:
             method=method,
             ieee=options.ieee,
             source=site.source,
-            shape=shape_text(site.args[0]),
+            shape=shape_text(x),
             **site.attributes,
         )
 

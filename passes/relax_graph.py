@@ -110,6 +110,18 @@ def functions(mod: tvm.IRModule) -> Iterator[tuple[tvm.ir.GlobalVar, relax.Funct
             yield name, function
 
 
+def kernel_calls(function: relax.Function) -> list[relax.Call]:
+    """Its calls of PrimFuncs."""
+    found = []
+
+    def visit(node: relax.Expr) -> None:
+        if op_name(node) == "relax.call_tir":
+            found.append(node)
+
+    relax.analysis.post_order_visit(function, visit)
+    return found
+
+
 def known_shape(expr: relax.Expr) -> bool:
     """Whether this is a tensor with every extent given, symbolic ones included."""
     return isinstance(expr.ty, relax.TensorType) and isinstance(expr.ty.shape, relax.ShapeExpr)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .passes.pipeline import pipeline
     from .passes.quake import QuAKE
     from .remote import connect
+    from .tuning.tune import tune
 
 __version__ = "0.1.0"
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "pipeline",
     "target",
     "targets",
+    "tune",
 ]
 
 _HOME = {
@@ -44,13 +46,14 @@ _HOME = {
     "pipeline": ".passes.pipeline",
     "target": ".named_targets",
     "targets": ".named_targets",
+    "tune": ".tuning.tune",
 }
 
 
 # What only one of the two TVMs has; the other road's way to the same end.
 _RELAX = dict.fromkeys(
     ("Model", "compile", "connect", "load", "pipeline"), "PassContext around relay.build"
-)
+) | {"tune": "QuAKE, and MetaSchedule as Relay has it"}
 _RELAY = {"PassContext": "pipeline(target) as tvm.compile's relax_pipeline"}
 
 

@@ -53,6 +53,11 @@ class Operand:
         return [int(shape[axis]) for axis in self.axes]
 
 
+def operands(axes: Sequence[int]) -> tuple[Operand, ...]:
+    """q, k, v and the output from their axes one after the other."""
+    return tuple(Operand(tuple(axes[k : k + 4])) for k in range(0, 16, 4))
+
+
 @dataclass(frozen=True)
 class _Operation:
     """Sizes, formulas and buffers that every part of the kernel needs."""
@@ -165,10 +170,13 @@ def _whole_rows(op: _Operation, place: tuple, transposed: tir.Buffer, scores: ti
     )
 
 
-def _block_size(op: _Operation) -> int:
-    """Keys a block of a long row; the last may have fewer, but enough for a tile."""
-    blocks = -(-op.keys // MOST_KEYS)
-    return -(-op.keys // blocks // rows.LANES) * rows.LANES
+def block_sizes(keys: int) -> tuple[int, int]:
+    """Keys a block, and of the last, which may have fewer, but enough for a tile."""
+    if whole_rows_fit(keys):
+        return keys, keys
+    blocks = -(-keys // MOST_KEYS)
+    size = -(-keys // blocks // rows.LANES) * rows.LANES
+    return size, keys - (-(-keys // size) - 1) * size
 
 
 def _long_rows(op: _Operation, place: tuple, transposed: tir.Buffer, scores: tir.Buffer) -> Stmt:
@@ -176,7 +184,7 @@ def _long_rows(op: _Operation, place: tuple, transposed: tir.Buffer, scores: tir
     height = op.tiles[0].rows
     top, total, factor = (rows.local(height) for _ in range(3))
     result = tir.decl_buffer((height, op.width), "float32", "result")
-    block = _block_size(op)
+    block, rest = block_sizes(op.keys)
     count = -(-op.keys // block)
     lowest = constant(-math.inf)
 
@@ -208,7 +216,7 @@ def _long_rows(op: _Operation, place: tuple, transposed: tir.Buffer, scores: tir
         *empty,
         *each(lambda r, e: tir.BufferStore(result, constant(0), [r, e])),
         rows.loop(count - 1, lambda n: keys(n * block, block), most=1),
-        keys((count - 1) * block, op.keys - (count - 1) * block),
+        keys((count - 1) * block, rest),
         *(tir.BufferStore(total, constant(1) / total[r], [r]) for r in range(height)),
         *each(lambda r, e: op.write(place, r, e, result[r, e] * total[r])),
     )
@@ -294,7 +302,6 @@ def attention(
     batch, heads, length, depth = of_q.sizes(q.shape)
     keys, width = of_k.sizes(k.shape)[2], of_v.sizes(v.shape)[3]
     fold = scale if mask is None else 1.0
-    fits = whole_rows_fit(keys)
 
     def body(inputs: list[tir.Buffer], out: tir.Buffer) -> Stmt:
         q, k, v, *masks = inputs
@@ -308,9 +315,8 @@ def attention(
         def head(n: Expr) -> Stmt:
             b, h = n // heads, n % heads
             transposed = tir.decl_buffer((depth, keys), "float32", "keys_first")
-            most = keys if fits else _block_size(op)
-            scores = tir.decl_buffer((tiles[0].rows, most), "float32", "scores")
-            block = _whole_rows if fits else _long_rows
+            scores = tir.decl_buffer((tiles[0].rows, block_sizes(keys)[0]), "float32", "scores")
+            block = _whole_rows if whole_rows_fit(keys) else _long_rows
             return rows.sequence(
                 alloc(transposed),
                 alloc(scores),

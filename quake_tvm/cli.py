@@ -1,4 +1,4 @@
-"""The shell: ``quake-tvm compile | run | runtime | bench | accuracy | targets | doctor``.
+"""The shell: ``quake-tvm compile | run | tune | runtime | bench | accuracy | targets | doctor``.
 
 Parses, prints and draws progress; the work is done elsewhere. What the user can put right ends in
 one line on standard error and exit status 2.
@@ -6,9 +6,10 @@ one line on standard error and exit status 2.
 
 import json
 import sys
+import warnings
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -23,6 +24,7 @@ from .shell import (
     Method,
     ModelPath,
     Only,
+    Records,
     Shape,
     Skip,
     SpecialValues,
@@ -30,10 +32,12 @@ from .shell import (
     busy,
     errors,
     output,
+    parse_records,
     parse_shapes,
     print_json,
     whole_file,
 )
+from .tuning.command import tune
 
 app = typer.Typer(
     help="Exponential nonlinearities as bit manipulation, with proven error bounds.",
@@ -50,7 +54,7 @@ def _check(context: typer.Context) -> None:
         return
     from . import generation  # refuses a missing or broken TVM
 
-    if generation.RELAY and command in ("compile", "run", "runtime"):
+    if generation.RELAY and command in ("compile", "run", "runtime", "tune"):
         raise QuakeError(
             f"{command} needs the TVM that has Relax: {generation.RELAX_INSTALL}; "
             "with this one build in Python, with quake_tvm.PassContext around relay.build"
@@ -68,6 +72,7 @@ def compile(
     skip: Skip = None,
     special_values: SpecialValues = "ieee",
     shape: Shape = None,
+    records: Records = None,
     as_json: AsJson = False,
 ) -> None:
     """Compile an ONNX model and report what became of every nonlinearity."""
@@ -90,6 +95,7 @@ def compile(
             skip=skip,
             special_values=special_values,
             shapes=parse_shapes(shape),
+            records=parse_records(records),
         )
         if out is not None:
             compiled.export(out)
@@ -137,6 +143,7 @@ def runtime(target: Target = "native") -> None:
 
 
 app.command()(run)
+app.command()(tune)
 app.command()(bench)
 
 
@@ -273,8 +280,14 @@ def doctor(as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
+def _show_warning(message: Warning | str, *_: Any) -> None:
+    """A warning in a line, without the place in Python that it is from."""
+    errors.print(f"warning: {message}", markup=False, soft_wrap=True)
+
+
 def main() -> None:
     """Entry point of ``quake-tvm``."""
+    warnings.showwarning = _show_warning
     try:
         app()
     except (QuakeError, ImportError) as error:

@@ -76,10 +76,12 @@ def softmax(
     method: str,
     ieee: bool = True,
     scale: float = 1.0,
+    **plan: int,
 ) -> te.Tensor:
     """softmax(scale*x + mask) along the last axis; without a mask, scale > 0 folds into exp.
 
-    A row that holds +inf, or a NaN, or only -inf, is NaN, as in PyTorch.
+    A row that holds +inf, or a NaN, or only -inf, is NaN, as in PyTorch. ``plan`` is how
+    :func:`rows.kernel` walks the rows, here and below.
     """
     fold = scale if mask is None else 1.0
 
@@ -92,11 +94,11 @@ def softmax(
         return softmax_row(r, logits(inputs, scale, at), exp, out, at)
 
     inputs = [x] if mask is None else [x, mask]
-    return over_rows(inputs, x.shape, program, "quake_softmax")
+    return over_rows(inputs, x.shape, program, "quake_softmax", **plan)
 
 
 def over_rows(
-    inputs: list[te.Tensor], shape: list[Expr], program: RowProgram, name: str
+    inputs: list[te.Tensor], shape: list[Expr], program: RowProgram, name: str, **plan: int
 ) -> te.Tensor:
     """A tensor from a program for each row of the first input.
 
@@ -104,13 +106,15 @@ def over_rows(
     ----------
     program : callable
         (row, its indices, inputs, output) to statements.
+    **plan
+        Options of :func:`rows.kernel`.
     """
     *outer, length = inputs[0].shape
     return te.extern(
         [shape],
         inputs,
         lambda ins, outs: rows.kernel(
-            outer, length, lambda r, at: program(r, at, list(ins), outs[0])
+            outer, length, lambda r, at: program(r, at, list(ins), outs[0]), **plan
         ),
         name=name,
         dtype="float32",
@@ -175,7 +179,7 @@ def softmax_row(
     ]
 
 
-def log_softmax(x: te.Tensor, *, method: str, ieee: bool = True) -> te.Tensor:
+def log_softmax(x: te.Tensor, *, method: str, ieee: bool = True, **plan: int) -> te.Tensor:
     """x - max - log(sum(exp(x - max))) along the last axis; only the exp is approximate."""
 
     def program(
@@ -193,7 +197,7 @@ def log_softmax(x: te.Tensor, *, method: str, ieee: bool = True) -> te.Tensor:
 
         return [*steps, *sums, *keep, r.each(element)]
 
-    return over_rows([x], x.shape, program, "quake_log_softmax")
+    return over_rows([x], x.shape, program, "quake_log_softmax", **plan)
 
 
 def finite(t: Expr) -> Expr:
@@ -202,7 +206,9 @@ def finite(t: Expr) -> Expr:
     return tir.Select(at_infinity, constant(0), t)
 
 
-def logsumexp(x: te.Tensor, *, method: str, ieee: bool = True, keepdims: bool = False) -> te.Tensor:
+def logsumexp(
+    x: te.Tensor, *, method: str, ieee: bool = True, keepdims: bool = False, **plan: int
+) -> te.Tensor:
     """log(sum(exp(x))) along the last axis; -inf for a row of -inf, +inf where there is one."""
     *outer, length = x.shape
 
@@ -220,4 +226,4 @@ def logsumexp(x: te.Tensor, *, method: str, ieee: bool = True, keepdims: bool = 
         return [*steps, *keep, *sums, result]
 
     shape = [*outer, tir.const(1, dtype_of(length))] if keepdims else outer
-    return over_rows([x], shape, program, "quake_logsumexp")
+    return over_rows([x], shape, program, "quake_logsumexp", **plan)

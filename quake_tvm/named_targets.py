@@ -146,6 +146,11 @@ def lanes(target: tvm.target.Target) -> int:
     return _unit(target)[1]
 
 
+def cores(target: tvm.target.Target) -> int:
+    """The target's cores; as many as this machine has where it does not say."""
+    return int(target.attrs.get("num-cores") or os.cpu_count() or 1)
+
+
 def runs_here(target: tvm.target.Target) -> bool:
     """Whether this machine runs a target's code, as far as triple and vectors tell."""
     own = native_machine() | {"kind": "llvm"}

@@ -20,6 +20,7 @@ def layer_norm(
     beta: te.Tensor | None = None,
     *,
     epsilon: float,
+    **plan: int,
 ) -> te.Tensor:
     """(x - mean)/sqrt(variance + epsilon) * gamma + beta, all float32, weights of a row's length.
 
@@ -27,6 +28,8 @@ def layer_norm(
     ----------
     gamma, beta : te.Tensor, optional
         Both or neither.
+    **plan
+        Options of :func:`rows.kernel`.
     """
 
     def program(
@@ -48,10 +51,10 @@ def layer_norm(
         return [*sums, *keep_mean, *more, *keep, r.each(element)]
 
     weights = [] if gamma is None else [gamma, beta]
-    return over_rows([x, *weights], x.shape, program, "quake_layer_norm")
+    return over_rows([x, *weights], x.shape, program, "quake_layer_norm", **plan)
 
 
-def rms_norm(x: te.Tensor, gamma: te.Tensor, *, epsilon: float) -> te.Tensor:
+def rms_norm(x: te.Tensor, gamma: te.Tensor, *, epsilon: float, **plan: int) -> te.Tensor:
     """x/sqrt(mean(x^2) + epsilon) * gamma; float32, gamma of a row's length."""
 
     def program(
@@ -67,4 +70,4 @@ def rms_norm(x: te.Tensor, gamma: te.Tensor, *, epsilon: float) -> te.Tensor:
 
         return [*sums, *keep, r.each(element)]
 
-    return over_rows([x, gamma], x.shape, program, "quake_rms_norm")
+    return over_rows([x, gamma], x.shape, program, "quake_rms_norm", **plan)

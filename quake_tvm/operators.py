@@ -213,6 +213,6 @@ def update_bounds(rows: list[Bound]) -> None:
     _table.cache_clear()
 
 
-def cheapest(name: str, max_error: float) -> str | None:
-    """The lowest rung whose :attr:`Bound.error` is within ``max_error``; None if none is."""
-    return next((m for m in METHODS if bound(name, m).error <= max_error), None)
+def within(name: str, max_error: float) -> list[str]:
+    """The rungs whose :attr:`Bound.error` is within ``max_error``, the lowest first."""
+    return [m for m in METHODS if bound(name, m).error <= max_error]

@@ -3,19 +3,23 @@
 The same for Relax and Relay. Knows the registry's names and bounds, no module and no target.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from .approximation import METHODS
 from .errors import QuakeError
-from .operators import OPERATORS, cheapest
+from .operators import OPERATORS, within
 
 DEFAULT_METHOD = "quake2"
+# Why a rung is not the cheapest.
+RECORDED = "rung on record"
+# The best rung on record for an operator and a site's shape, of those allowed, cheapest first.
+Rung = Callable[[str, str, Sequence[str]], str | None]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What happens to one site: a rung, or None and the reason it stays exact."""
+    """What happens to one site: a rung, or None, and the reason where it is not the options'."""
 
     method: str | None
     reason: str = ""
@@ -30,6 +34,7 @@ class Options:
     only: frozenset[str] | None
     skip: frozenset[str]
     ieee: bool
+    rung: Rung | None = None
 
     @staticmethod
     def parse(
@@ -38,6 +43,7 @@ class Options:
         only: Iterable[str] | None = None,
         skip: Iterable[str] | None = None,
         special_values: str = "ieee",
+        rung: Rung | None = None,
     ) -> "Options":
         """Check the public keyword options.
 
@@ -52,6 +58,8 @@ class Options:
             Operators to lower, or to leave exact; at most one of the two.
         special_values : {"ieee", "finite"}
             ``"finite"`` drops the guards for NaN and infinities.
+        rung : callable, optional
+            Asked with ``max_error``, before the cheapest rung is taken.
 
         Raises
         ------
@@ -80,10 +88,14 @@ class Options:
             None if only is None else frozenset(only),
             frozenset(skip or ()),
             special_values == "ieee",
+            rung,
         )
 
-    def choose(self, operator: str, dtype: str = "float32") -> Choice:
-        """The rung for a site of ``operator``, or why it stays exact."""
+    def choose(self, operator: str, dtype: str = "float32", shape: str = "?") -> Choice:
+        """The rung for a site of ``operator``, or why it stays exact.
+
+        Without its shape, as reports have it, a site is not looked up in records.
+        """
         if self.method == "exact":
             return Choice(None, "method is exact")
         if self.only is not None and operator not in self.only:
@@ -94,10 +106,11 @@ class Options:
             return Choice(None, f"dtype {dtype}: only float32 is lowered")
         if self.method is not None:
             return Choice(self.method)
-        method = cheapest(operator, self.max_error)
-        if method is None:
+        allowed = within(operator, self.max_error)
+        if not allowed:
             return Choice(None, f"no rung within max_error={self.max_error:g}")
-        return Choice(method)
+        recorded = self.rung(operator, shape, allowed) if self.rung is not None else None
+        return Choice(recorded, RECORDED) if recorded else Choice(allowed[0])
 
 
 def _check_names(names: Iterable[str] | None) -> None:

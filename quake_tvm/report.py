@@ -1,4 +1,4 @@
-"""What became of every nonlinearity of a module, and which rule scheduled each kernel.
+"""What became of every nonlinearity of a module, and what scheduled each kernel.
 
 The data and how it is shown; :mod:`relax_report` and :mod:`relay_report` read it from a module.
 """
@@ -16,10 +16,16 @@ from rich.table import Table
 from .operators import bound
 from .options import Options
 
+# Where the choices of a schedule are from, if no record was used.
+BY_RULE = "rule"
+
 
 @dataclass(frozen=True)
 class LoweredSite:
-    """One lowered nonlinearity."""
+    """One lowered nonlinearity.
+
+    ``record`` says where the choices of its kernel's schedule are from.
+    """
 
     operator: str
     shape: str
@@ -30,10 +36,15 @@ class LoweredSite:
     source: str
     kernel: str
     schedule: str
+    record: str = BY_RULE
 
     @staticmethod
     def of(
-        site: Mapping[str, Any], kernel: str = "", schedule: str = "", shape: str = "?"
+        site: Mapping[str, Any],
+        kernel: str = "",
+        schedule: str = "",
+        shape: str = "?",
+        record: str = BY_RULE,
     ) -> "LoweredSite":
         """From the marks of a lowering: operator, method, special_values, source.
 
@@ -50,6 +61,7 @@ class LoweredSite:
             site["source"],
             kernel,
             schedule,
+            record,
         )
 
 
@@ -85,11 +97,14 @@ class Report:
     exact : list of ExactSite
     kernels : dict
         Scheduled PrimFunc to the rule that scheduled it.
+    records : dict
+        Scheduled PrimFunc to where the choices are from.
     """
 
     sites: list[LoweredSite] = field(default_factory=list)
     exact: list[ExactSite] = field(default_factory=list)
     kernels: dict[str, str] = field(default_factory=dict)
+    records: dict[str, str] = field(default_factory=dict)
 
     def with_kernels(self, kernels: Kernels) -> "Report":
         """The report with the sites' kernels known.
@@ -116,19 +131,21 @@ class Report:
             [LoweredSite(**row) for row in raw["sites"]],
             [ExactSite(**row) for row in raw["exact"]],
             raw["kernels"],
+            raw.get("records", {}),  # which libraries of version 0.1 do not have
         )
 
     def __str__(self) -> str:
         console = Console(width=140, record=True, file=io.StringIO())
         table = Table(title=f"{len(self.sites)} lowered")
-        for name in ("n", "operator", "shape", "rung", "error bound", "from", "kernel", "schedule"):
+        names = "n", "operator", "shape", "rung", "error bound", "from", "kernel", "schedule"
+        for name in (*names, "record"):
             table.add_column(name, overflow="fold")
         counted = Counter(self.sites)
         for site, count in counted.items():
             error = f"{site.relative:.3g}" + (f" + {site.absolute:.2g}" if site.absolute else "")
             table.add_row(
                 str(count), site.operator, site.shape, site.method, error, site.source,
-                site.kernel, site.schedule,
+                site.kernel, site.schedule, site.record,
             )  # fmt: skip
         console.print(table)
         if self.exact:
@@ -143,11 +160,15 @@ class Report:
         return console.export_text().rstrip()
 
     def _schedules(self) -> list[str]:
-        """Kernels by rule, and which of them no rule was made for."""
+        """Kernels by rule and by record, and which of them no rule was made for."""
         if not self.kernels:
             return []
         counted = Counter(self.kernels.values()).most_common()
         lines = ["kernels: " + ", ".join(f"{count} {rule}" for rule, count in counted)]
+        sources = Counter(self.records.values())
+        if set(sources) - {BY_RULE}:
+            told = (f"{count} by {source}" for source, count in sorted(sources.items()))
+            lines.append("choices: " + "; ".join(told))
         for rule, words in (("fallback", "parallel and in vectors"), ("none", "not scheduled")):
             names = [name for name, own in self.kernels.items() if own == rule]
             if names:

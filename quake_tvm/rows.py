@@ -65,7 +65,13 @@ def loop(
     return tir.For(var, tir.const(0, dtype), extent, kind, body(var))
 
 
-def kernel(outer: list[int | Expr], length: int | Expr, program: "Program") -> Stmt:
+def kernel(
+    outer: list[int | Expr],
+    length: int | Expr,
+    program: "Program",
+    beside: int | None = None,
+    parallel: bool | None = None,
+) -> Stmt:
     """A program for every row, on all cores if there is enough to do.
 
     Short rows are computed a few side by side, statement by statement, because each by itself is a
@@ -79,15 +85,20 @@ def kernel(outer: list[int | Expr], length: int | Expr, program: "Program") -> S
     program : callable
         (Row, indices of the row) to its statements, which depend on no other row and on nothing
         that they write.
+    beside : int, optional
+        Rows side by side, of which there are as many; by default :func:`side_by_side`.
+    parallel : bool, optional
+        On all cores; by default from so many elements on that it pays.
     """
     count: int | Expr = 1
     for n in outer:
         count = count * n
     if fixed(count) == 0:
         return tir.Evaluate(0)
-    beside = _side_by_side(fixed(count), fixed(length))
-    known = fixed(count) is not None and fixed(length) is not None
-    small = known and fixed(count) * fixed(length) < PARALLEL_ELEMENTS
+    beside = beside or side_by_side(fixed(count), fixed(length))
+    if parallel is None:
+        known = fixed(count) is not None and fixed(length) is not None
+        parallel = not known or fixed(count) * fixed(length) >= PARALLEL_ELEMENTS
 
     def indices(r: Expr) -> tuple[Expr, ...]:
         at: list[Expr] = []
@@ -101,11 +112,11 @@ def kernel(outer: list[int | Expr], length: int | Expr, program: "Program") -> S
         places = [indices(first + k) for k in range(beside)]
         return _by_length(length, lambda r: _interleaved([program(r, at) for at in places]))
 
-    kind = tir.ForKind.SERIAL if small else tir.ForKind.PARALLEL
+    kind = tir.ForKind.PARALLEL if parallel else tir.ForKind.SERIAL
     return nest(loop((count + beside - 1) // beside, block, kind, most=1))
 
 
-def _side_by_side(count: int | None, length: int | None) -> int:
+def side_by_side(count: int | None, length: int | None) -> int:
     """How many rows to compute at once: as many as fill the registers."""
     if count is None or length is None:
         return 1

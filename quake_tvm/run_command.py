@@ -15,6 +15,7 @@ from .shell import (
     AsJson,
     Key,
     Method,
+    Records,
     Rpc,
     Shape,
     Target,
@@ -23,6 +24,7 @@ from .shell import (
     board,
     busy,
     output,
+    parse_records,
     parse_shapes,
     print_json,
     whole_file,
@@ -45,6 +47,7 @@ def run(
     method: Method = None,
     target: Target = "native",
     shape: Shape = None,
+    records: Records = None,
     rpc: Rpc = None,
     tracker: Tracker = None,
     key: Key = None,
@@ -59,13 +62,14 @@ def run(
     if target != "native" and not (rpc or tracker):
         raise QuakeError("--target is for a board: give --rpc or --tracker")
     shapes, apart = parse_shapes(shape), None
+    options = {"method": method, "shapes": shapes, "records": parse_records(records)}
     with busy(f"running {model.name}"), board(rpc, tracker, key, timeout) as remote:
-        loaded = _load(model, target, method, shapes, remote)
+        loaded = _load(model, target, options, remote)
         feeds = _feeds(loaded, inputs or [], shapes, seed)
         results = loaded.run(feeds)
         seconds = loaded.benchmark(feeds, number=3, repeat=repeat)
         if remote is not None and model.suffix == ".onnx":
-            here = _load(model, "native", method, shapes, None)
+            here = _load(model, "native", options, None)
             apart = differences(results, here.run(feeds))
         if out is not None:
             with whole_file(out) as file:
@@ -120,8 +124,7 @@ def differences(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> 
 def _load(
     model: Path,
     target: str,
-    method: str | None,
-    shapes: Mapping[str, Sequence[int]],
+    options: dict[str, Any],
     remote: "Remote | None",
 ) -> Any:
     """The model, ready to run on the board or else here."""
@@ -129,7 +132,7 @@ def _load(
     from .model import load
 
     if model.suffix == ".onnx":
-        compiled = compiler.compile(model, target, method, shapes=shapes)
+        compiled = compiler.compile(model, target, **options)
         return compiled if remote is None else remote.load(compiled)
     return load(model) if remote is None else remote.load(model)
 

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -37,6 +37,13 @@ Skip = Annotated[list[str] | None, typer.Option(help="Leave this operator exact;
 SpecialValues = Annotated[str, typer.Option(help="ieee, or finite to promise finite inputs.")]
 Shape = Annotated[
     list[str] | None, typer.Option(help="Static shape of an input: NAME=1,128; repeatable.")
+]
+Records = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Tuned choices that come before the library's own; repeatable. none: rules only.",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Rpc = Annotated[
@@ -90,9 +97,37 @@ def parse_shapes(items: list[str] | None) -> dict[str, list[int]]:
     return shapes
 
 
+def parse_records(items: list[str] | None) -> list[str] | Literal[False] | None:
+    """What ``--records`` says, as ``compile`` takes it."""
+    if items and "none" in items:
+        if len(items) > 1:
+            raise QuakeError("--records none goes with no folder")
+        return False
+    return items
+
+
 def print_json(value: Any) -> None:
     """One JSON value on standard output, and nothing else."""
     sys.stdout.write(json.dumps(value, indent=2) + "\n")
+
+
+def require_matplotlib(path: Path) -> None:
+    """Refuse, before anything is measured, what could not be drawn after it.
+
+    Raises
+    ------
+    QuakeError
+        Without matplotlib, or for a file name it has no format for.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise QuakeError("--plot needs matplotlib: pip install matplotlib") from None
+    formats = Figure().canvas.get_supported_filetypes()
+    if path.suffix.removeprefix(".") not in formats:
+        raise QuakeError(f"--plot writes {', '.join(sorted(formats))}, not {path.name!r}")
+    if not path.absolute().parent.is_dir() or path.is_dir():
+        raise QuakeError(f"cannot write {path}: no such folder, or a folder itself")
 
 
 @contextmanager

@@ -1,10 +1,13 @@
 """Kernel to scheduled kernel: the first rule that knows a PrimFunc schedules it.
 
 A rule is ``apply(func, target, decide) -> Schedule | None`` in the manner of TVM's dlight, one a
-file, None for "not mine"; ``decide`` makes the choices that it leaves open (:mod:`choice`). No rule
-changes the order in which an output element is summed up, so a scheduled kernel gives the bits of
-an unscheduled one, whatever is chosen. Rules see no graph.
+file, None for "not mine"; ``decide`` makes the choices that it leaves open (:mod:`choice`). A trace
+on record for exactly this kernel comes before the rules. Neither changes the order in which an
+output element is summed up, so a scheduled kernel gives the bits of an unscheduled one, whatever is
+chosen. Rules see no graph.
 """
+
+from collections.abc import Callable
 
 import tvm
 from tvm import s_tir
@@ -22,11 +25,13 @@ from . import (
     reduction,
     rows,
 )
-from .choice import Choice, Decide, Key, own
+from .choice import Choice, Decide, Key, Watched, own
 from .fence import fence_products
 from .fuse_products import fuse_products
 from .instructions import choose_instructions
 from .overlap import overlap_tiles
+from .record import Trace
+from .record_trace import replay
 
 RULES = (
     matmul,
@@ -43,21 +48,25 @@ RULES = (
 RULE = "quake.rule"
 # That of where its choices are from, if not from the rule.
 RECORD = "quake.record"
+# What is on record for exactly one kernel, if anything is.
+Recorded = Callable[[tir.PrimFunc], Trace | None]
 
 
 @tvm.transform.module_pass(opt_level=0, name="ScheduleKernels")
 class ScheduleKernels:
     """Apply the rules to every PrimFunc that is not scheduled yet."""
 
-    def __init__(self, target: tvm.target.Target, decide: Decide = own) -> None:
-        self.target, self.decide = target, decide
+    def __init__(
+        self, target: tvm.target.Target, decide: Decide = own, recorded: Recorded | None = None
+    ) -> None:
+        self.target, self.decide, self.recorded = target, decide, recorded
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         """Schedule; functions that no rule takes stay as they are."""
         updates = {}
         for name, function in mod.functions_items():
             if isinstance(function, tir.PrimFunc) and "tirx.is_scheduled" not in function.attrs:
-                scheduled = schedule(function, self.target, self.decide)
+                scheduled = schedule(function, self.target, self.decide, self.recorded)
                 if scheduled is not None:
                     updates[name] = scheduled
         mod = tvm.IRModule(mod.functions, attrs=mod.attrs, global_infos=mod.global_infos)
@@ -67,18 +76,26 @@ class ScheduleKernels:
 
 
 def schedule(
-    function: tir.PrimFunc, target: tvm.target.Target, decide: Decide = own
+    function: tir.PrimFunc,
+    target: tvm.target.Target,
+    decide: Decide = own,
+    recorded: Recorded | None = None,
 ) -> tir.PrimFunc | None:
-    """The function scheduled by the first rule that takes it, marked with the rule's name.
+    """The function by its trace on record or the first rule that takes it, marked with its name.
 
     A rule whose step TVM refuses, because the kernel is not what it looked like, does not take it.
     """
     fenced = fence_products(function)
+    trace = recorded(fenced) if recorded is not None else None
+    replayed = replay(fenced, trace) if trace is not None else None
+    if replayed is not None:
+        done = finished(replayed.mod["main"], target).with_attr("tirx.is_scheduled", True)
+        return done.with_attr(RULE, "trace").with_attr(RECORD, "record, same kernel")
     for rule in RULES:
-        made: list[Choice] = []
+        made: list[Watched] = []
 
-        def noted(key: Key, made: list[Choice] = made) -> Choice:
-            made.append(decide(key))
+        def noted(key: Key, made: list[Watched] = made) -> Choice:
+            made.append(Watched(decide(key)))
             return made[-1]
 
         try:
@@ -89,7 +106,7 @@ def schedule(
             name = rule.__name__.rpartition(".")[2]
             done = finished(result.mod["main"], target, over_rows=rule in (rows, attention))
             done = done.with_attr("tirx.is_scheduled", True).with_attr(RULE, name)
-            source = next((choice.source for choice in made if choice.source), "")
+            source = next((choice.source for choice in made if choice.served), "")
             return done.with_attr(RECORD, source) if source else done
     return None
 

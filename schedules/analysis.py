@@ -1,6 +1,7 @@
 """What rules ask of a kernel and a target: blocks, loops, vector lanes, worthwhile threads."""
 
 import math
+from collections.abc import Iterable
 
 import tvm
 import tvm_ffi
@@ -10,6 +11,8 @@ from tvm.s_tir.schedule import LoopRV, SBlockRV
 from quake_tvm.generation import tir
 from quake_tvm.named_targets import lanes
 from quake_tvm.rows import PARALLEL_ELEMENTS
+
+from .choice import Choice
 
 
 def start(function: tir.PrimFunc) -> s_tir.Schedule:
@@ -46,15 +49,30 @@ def extent(sch: s_tir.Schedule, loop: LoopRV) -> int | None:
     return constant(sch.get(loop).extent)
 
 
+def volume(extents: Iterable[int | tir.Expr]) -> int | None:
+    """The product of extents, None if any is symbolic."""
+    known = [constant(n) for n in extents]
+    return None if None in known else math.prod(known)
+
+
 def elements(sch: s_tir.Schedule, loops: list[LoopRV]) -> int | None:
     """Iterations of a loop nest, None if any extent is symbolic."""
-    extents = [extent(sch, loop) for loop in loops]
-    return None if None in extents else math.prod(extents)
+    return volume(sch.get(loop).extent for loop in loops)
+
+
+def balanced(count: int | None, most: int) -> int:
+    """The size of tiles as equal as can be, none larger than ``most``."""
+    return most if count is None else -(-count // -(-count // most))
 
 
 def worth_threads(count: int | None) -> bool:
     """Whether to split this many elements over the cores; unknown counts are assumed large."""
     return count is None or count >= PARALLEL_ELEMENTS
+
+
+def in_parallel(choice: Choice, count: int | None) -> bool:
+    """Whether a kernel of this many elements is split over the cores."""
+    return bool(choice.pick("parallel", (0, 1), int(worth_threads(count))))
 
 
 def vectorize(sch: s_tir.Schedule, loop: LoopRV, width: int) -> LoopRV:

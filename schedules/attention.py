@@ -1,14 +1,23 @@
-"""Attention as :mod:`quake_tvm.attention` writes it, its heads on all cores already."""
+"""Attention as :mod:`quake_tvm.attention` writes it, its heads on all cores already.
+
+Its tiles are chosen before it is written; where others are wanted, it is written again.
+"""
 
 import tvm
 from tvm import s_tir
 
+from quake_tvm.attention import block_sizes, operands, whole_rows_fit
 from quake_tvm.generation import tir
 from quake_tvm.register_tile import Tile
+from quake_tvm.written_out import WrittenOut
 
 from . import analysis
-from .choice import Decide
+from .choice import Decide, Key
 from .choices import choices
+from .fence import fence_products
+
+# Rows of both tiles, and vectors of each, as a choice.
+ROWS, VECTORS = (1, 2, 4, 6, 8, 12, 16), (1, 2, 3, 4, 6)
 
 
 def tiles(
@@ -31,4 +40,36 @@ def apply(
     function: tir.PrimFunc, target: tvm.target.Target, decide: Decide
 ) -> s_tir.Schedule | None:
     """Take a function that is one attention."""
-    return analysis.start(function) if analysis.written_out(function, "quake_attention") else None
+    if not analysis.written_out(function, "quake_attention"):
+        return None
+    kernel = WrittenOut.of(function)
+    if kernel is None:
+        return analysis.start(function)
+    own = kernel.options["tiles"]
+    tiles = _chosen(function, kernel, target, decide)
+    return analysis.start(
+        function if tiles == own else fence_products(kernel.again(function, tiles=tiles))
+    )
+
+
+def _chosen(
+    function: tir.PrimFunc, kernel: WrittenOut, target: tvm.target.Target, decide: Decide
+) -> list[int]:
+    """Both tiles, as the kernel's options have them."""
+    of_q, of_k, of_v, _ = operands(kernel.options["axes"])
+    q, k, v = (list(p.ty.shape) for p in function.params[:3])
+    batch, heads, length, _ = of_q.sizes(q)
+    keys, features = of_k.sizes(k)[2], of_v.sizes(v)[3]
+    choice = decide(Key("attention", (batch * heads, length, keys, features)))
+    rows, vectors, lanes, _, value_vectors, _ = kernel.options["tiles"]
+    rows = choice.pick("rows", [n for n in ROWS if n <= length], rows)
+    small = [n for n in VECTORS if n * rows <= choices(target).registers]
+    # Blocks of long rows add to the result, so that none of its columns may be computed twice.
+    overlaps = whole_rows_fit(keys)
+    first = [n for n in small if n * lanes <= min(block_sizes(keys))]
+    second = [
+        n for n in small if n * lanes <= features and (overlaps or features % (n * lanes) == 0)
+    ]
+    vectors = choice.pick("vectors", first, min(vectors, first[-1]))
+    value_vectors = choice.pick("value_vectors", second, min(value_vectors, second[-1]))
+    return [rows, vectors, lanes, rows, value_vectors, lanes]

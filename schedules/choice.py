@@ -26,6 +26,11 @@ class Key:
     shape: tuple[int | None, ...]
     dtype: str = "float32"
 
+    @property
+    def known(self) -> bool:
+        """Whether all extents are, and none is 0: others are neither tuned nor on record."""
+        return all(self.shape)
+
     def __str__(self) -> str:
         return f"{self.operator} {'x'.join('?' if n is None else str(n) for n in self.shape)}"
 
@@ -66,10 +71,27 @@ class Choice:
         return given if given in options else own
 
 
+class Watched(Choice):
+    """A choice that notes whether it served: its numbers may not fit the kernel."""
+
+    def __init__(self, choice: Choice) -> None:
+        super().__init__(choice.numbers, choice.source)
+        self.choice, self.served = choice, not choice.numbers
+
+    def pick(self, name: str, options: Sequence[int], own: int) -> int:
+        """What the choice picks."""
+        number = self.choice.pick(name, options, own)
+        self.served |= self.numbers.get(name) == number
+        return number
+
+
 # Who chooses: the rules call it with the key of the kernel that they are about to schedule.
 Decide = Callable[[Key], Choice]
 
 
+OWN = Choice()
+
+
 def own(_: Key) -> Choice:
     """Every rule chooses for itself."""
-    return Choice()
+    return OWN

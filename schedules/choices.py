@@ -31,6 +31,11 @@ class Choices:
     clamps_pass_nan: bool = False
     saturating_conversion: bool = False
 
+    @property
+    def registers(self) -> int:
+        """Vector registers: the largest tile leaves a quarter of them to the operands."""
+        return max(vectors * rows for vectors, rows in self.tiles.items()) * 4 // 3
+
 
 def choices(target: tvm.target.Target) -> Choices:
     """The row for a target."""

@@ -10,8 +10,6 @@ of a row by a vector or two of channels, accumulated in registers over all taps.
 4. The last tile of a row or of the channels overlaps the one before.
 """
 
-import math
-
 import tvm
 from tvm import s_tir
 from tvm.s_tir.schedule import SBlockRV
@@ -20,10 +18,13 @@ from quake_tvm.generation import tir
 
 from . import analysis
 from .choice import Decide, Key
+from .choices import choices
 from .overlap import OVERLAP
 
 # Pixels of a tile, at most; floats of a padded band, at most.
 PIXELS, BAND = 8, 8192
+# What else a tile's pixels and vectors and a band's rows can be.
+TILES, VECTORS, BANDS = (1, 2, 3, 4, 6, 8, 12, 16), (1, 2, 4), (1, 2, 4, 8, 16, 32, 64)
 
 
 def _convolution(sch: s_tir.Schedule, blocks: list[SBlockRV]) -> SBlockRV | None:
@@ -58,15 +59,18 @@ def apply(
     if product is None:
         return None
     width = analysis.lanes(target)
-    *outer, y, x, c = sch.get_loops(product)[: analysis.kinds(sch, product).count("S")]
+    loops, spatial = sch.get_loops(product), analysis.kinds(sch, product).count("S")
+    *outer, y, x, c = loops[:spatial]
     height, pixels, channels = (analysis.extent(sch, loop) for loop in (y, x, c))
-    if None in (height, pixels, channels) or analysis.elements(sch, sch.get_loops(product)) == 0:
+    if None in (height, pixels, channels) or analysis.elements(sch, loops) == 0:
         return None
     width = min(width, 1 << (channels.bit_length() - 1))
-    vectors = 2 if channels % (2 * width) == 0 else 1
-    tile = -(-pixels // -(-pixels // PIXELS))
-    choice = decide(Key("depthwise", (height, pixels, channels)))
-    tile = choice.pick("pixels", range(1, min(PIXELS, pixels) + 1), tile)
+    rows, taps = analysis.elements(sch, [*outer, y]), analysis.elements(sch, loops[spatial:])
+    choice = decide(Key("depthwise", (rows, pixels, channels, taps)))
+    wide = [n for n in VECTORS if n * width <= channels]
+    vectors = choice.pick("vectors", wide, 2 if channels % (2 * width) == 0 else 1)
+    long = [n for n in TILES if n * vectors <= choices(target).registers]
+    tile = analysis.balanced(pixels, choice.pick("pixels", long, PIXELS))
     epilogue = analysis.in_registers(sch, product)
     *outer, y, x, c = sch.get_loops(epilogue)
     padded = sch.get_producers(product)
@@ -74,7 +78,7 @@ def apply(
     if padded:
         across = int(sch.get(padded[0]).writes[0].source.shape[-2])
         band = min(height, max(1, BAND // (across * vectors * width)))
-        band = -(-height // -(-height // band))
+    band = analysis.balanced(height, choice.pick("band", BANDS, band))
     y_outer, y_inner = sch.split(y, [None, band])
     x_outer, x_inner = sch.split(x, [None, tile])
     c_outer, c_inner = sch.split(c, [None, vectors * width])
@@ -82,7 +86,7 @@ def apply(
     for block in (product, epilogue):
         sch.annotate(block, OVERLAP, 1)
     shared = sch.fuse(*outer, y_outer, c_outer)
-    if analysis.worth_threads(math.prod((height, pixels, channels))):
+    if analysis.in_parallel(choice, height * pixels * channels):
         sch.parallel(shared)
     sch.compute_at(product, x_outer, preserve_unit_loops=True)
     if padded:

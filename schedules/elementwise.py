@@ -6,16 +6,36 @@
    the kernel is long enough.
 """
 
+import re
+
 import tvm
 from tvm import s_tir
 from tvm.s_tir.schedule import LoopRV, SBlockRV
 
 from quake_tvm.generation import tir
+from quake_tvm.operators import OPERATORS
 
 from . import analysis
-from .choice import Decide
+from .choice import OWN, Decide, Key
 from .choices import choices
 from .overlap import OVERLAP
+
+# Vectors side by side, as a choice.
+SEVERAL = (1, 2, 4, 8)
+_NAMED = re.compile(rf"quake_({'|'.join(sorted(OPERATORS, key=len, reverse=True))})_?\d*")
+
+
+def _operators(sch: s_tir.Schedule, blocks: list[SBlockRV]) -> str:
+    """The QuAKE operators among the blocks, which TVM numbers where a name is taken."""
+    names = (_NAMED.fullmatch(str(sch.get(block).name_hint)) for block in blocks)
+    return "+".join(sorted({name[1] for name in names if name})) or "elementwise"
+
+
+def _shape(sch: s_tir.Schedule, block: SBlockRV, loops: list[LoopRV]) -> tuple[int | None, ...]:
+    """Elements where a flat loop walks them, else those of all but the last loop, and of that."""
+    if _walked_alike(sch.get(block)):
+        return (analysis.elements(sch, loops),)
+    return analysis.elements(sch, loops[:-1]), analysis.extent(sch, loops[-1])
 
 
 def _walked_alike(block: s_tir.SBlock) -> bool:
@@ -33,16 +53,16 @@ def _walked_alike(block: s_tir.SBlock) -> bool:
 
 
 def _several(count: int | None, target: tvm.target.Target) -> int:
-    """The width of several vectors at once, where that leaves no longer a rest than one does.
+    """How many vectors at once, where that leaves no longer a rest than one does.
 
     A nonlinearity is a long chain of dependent operations: side by side, they wait for each other
     less.
     """
     lanes = analysis.lanes(target)
     if count is None:
-        return lanes
+        return 1
     wide = (n * lanes for n in choices(target).several)
-    return next((n for n in wide if n <= count and count % n < lanes), lanes)
+    return next((n for n in wide if n <= count and count % n < lanes), lanes) // lanes
 
 
 def _vectorize_last(sch: s_tir.Schedule, block: SBlockRV, loop: LoopRV, width: int) -> LoopRV:
@@ -64,24 +84,29 @@ def apply(
     blocks = analysis.blocks(sch)
     if not blocks or any(set(analysis.kinds(sch, b)) - {"S"} for b in blocks):
         return None
+    operator = _operators(sch, blocks)
     for block in blocks:
         if sch.get_consumers(block):
             try:
                 sch.compute_inline(block)
             except s_tir.ScheduleError:
                 return None
-    for block in analysis.blocks(sch):
-        loops = sch.get_loops(block)
-        if not loops:
-            continue
+    results = [(block, loops) for block in analysis.blocks(sch) if (loops := sch.get_loops(block))]
+    results = [result for result in results if analysis.elements(sch, result[1]) != 0]
+    if not results:
+        return sch
+    # Several results may be walked in several ways: there is no one choice for them.
+    choice = decide(Key(operator, _shape(sch, *results[0]))) if len(results) == 1 else OWN
+    lanes = analysis.lanes(target)
+    for block, loops in results:
         count = analysis.elements(sch, loops)
-        if count == 0:
-            continue
         if _walked_alike(sch.get(block)):
-            outer = analysis.vectorize(sch, sch.fuse(*loops), _several(count, target))
+            several = choice.pick("several", SEVERAL, _several(count, target))
+            outer = analysis.vectorize(sch, sch.fuse(*loops), several * lanes)
         else:
-            inner = _vectorize_last(sch, block, loops[-1], analysis.lanes(target))
+            several = choice.pick("several", SEVERAL, 1)
+            inner = _vectorize_last(sch, block, loops[-1], several * lanes)
             outer = sch.fuse(*loops[:-1]) if len(loops) > 1 else inner
-        if analysis.worth_threads(count):
+        if analysis.in_parallel(choice, count):
             sch.parallel(outer)
     return sch

@@ -51,7 +51,6 @@ def apply(
     if not columns or columns == 1 or count == 0:
         return None
     width = min(analysis.lanes(target), 1 << (columns.bit_length() - 1))
-    vectors = next(n for n in VECTORS if n * width <= columns)
     for producer in sch.get_producers(block):
         analysis.copy(sch, producer, target)
     epilogue = analysis.in_registers(sch, block)
@@ -59,12 +58,13 @@ def apply(
     if len(own) != kinds.count("S"):
         return None
     choice = decide(Key("pooling", (count // columns, columns)))
-    vectors = choice.pick("vectors", [n for n in VECTORS if n * width <= columns], vectors)
+    options = [n for n in VECTORS if n * width <= columns]
+    vectors = choice.pick("vectors", options, options[0])
     j_outer, j_inner = sch.split(own[-1], [None, vectors * width])
     for each in (block, epilogue):
         sch.annotate(each, OVERLAP, 1)
     outer = sch.fuse(*own[:-1], j_outer)
-    if analysis.worth_threads(count):
+    if analysis.in_parallel(choice, count):
         sch.parallel(outer)
     sch.compute_at(block, outer, preserve_unit_loops=True)
     inner = sch.get_loops(block)[-len(kinds) :]

@@ -16,10 +16,11 @@ from tvm import s_tir
 from quake_tvm.generation import tir
 
 from . import analysis
-from .choice import Decide
+from .choice import Decide, Key
 from .overlap import OVERLAP
 
-ROWS = 16
+# Rows side by side: the rule's own, and what they can be.
+OWN_ROWS, ROWS = 16, (4, 8, 16, 32)
 
 
 def apply(
@@ -41,14 +42,16 @@ def apply(
     count = analysis.elements(sch, sch.get_loops(max(blocks, key=lambda b: len(sch.get_loops(b)))))
     if not count or rows < 4:
         return None
-    width = math.gcd(rows, ROWS)
+    choice = decide(Key("reduction", (rows, count // rows)))
+    most = choice.pick("rows", ROWS, OWN_ROWS)
+    width = math.gcd(rows, most)
     if width < 4:  # the last block overlaps
-        width = min(ROWS, 1 << (rows.bit_length() - 1))
+        width = min(most, 1 << (rows.bit_length() - 1))
         for block in blocks:
             sch.annotate(block, OVERLAP, 1)
     try:
         block, row = sch.split(sch.fuse(*outer), [None, width])
-        if analysis.worth_threads(count):
+        if analysis.in_parallel(choice, count):
             sch.parallel(block)
         for stage in reversed(stages):
             sch.compute_at(stage, block, preserve_unit_loops=False)

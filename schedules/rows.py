@@ -1,18 +1,24 @@
 """softmax, log_softmax, logsumexp and the norms as :mod:`quake_tvm.rows` writes them.
 
 Their loops are vectors and their rows are on all cores already, alike for every target, because no
-schedule can overlap the last chunk of a row with the one before. There is nothing left to choose.
+schedule can overlap the last chunk of a row with the one before. How many rows are side by side and
+whether they are on all cores may be chosen: then the kernel is written again.
 """
 
 import tvm
 from tvm import s_tir
 
 from quake_tvm.generation import tir
+from quake_tvm.rows import side_by_side
+from quake_tvm.written_out import WrittenOut
 
 from . import analysis
-from .choice import Decide
+from .choice import Decide, Key
+from .fence import fence_products
 
-WRITTEN_OUT = (
+# Rows side by side.
+BESIDE = (1, 2, 4)
+NAMES = (
     "quake_softmax",
     "quake_log_softmax",
     "quake_logsumexp",
@@ -25,4 +31,21 @@ def apply(
     function: tir.PrimFunc, target: tvm.target.Target, decide: Decide
 ) -> s_tir.Schedule | None:
     """Take a function that is one of the operators over rows."""
-    return analysis.start(function) if analysis.written_out(function, *WRITTEN_OUT) else None
+    if not analysis.written_out(function, *NAMES):
+        return None
+    kernel = WrittenOut.of(function)
+    if kernel is None:
+        return analysis.start(function)
+    *outer, length = function.params[0].ty.shape
+    rows, length = analysis.volume(outer), analysis.constant(length)
+    choice = decide(Key(kernel.name, (rows, length)))
+    count = None if rows is None or length is None else rows * length
+    own = {"beside": side_by_side(rows, length), "parallel": int(analysis.worth_threads(count))}
+    fitting = [n for n in BESIDE if rows is not None and n <= rows]
+    plan = {
+        "beside": choice.pick("beside", fitting, own["beside"]),
+        "parallel": int(analysis.in_parallel(choice, count)),
+    }
+    return analysis.start(
+        function if plan == own else fence_products(kernel.again(function, **plan))
+    )

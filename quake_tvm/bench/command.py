@@ -15,6 +15,7 @@ from ..shell import (
     TIMEOUT,
     AsJson,
     Key,
+    Records,
     Rpc,
     Shape,
     Target,
@@ -23,8 +24,10 @@ from ..shell import (
     board,
     errors,
     output,
+    parse_records,
     parse_shapes,
     print_json,
+    require_matplotlib,
     whole_file,
 )
 
@@ -53,6 +56,7 @@ def bench(
     threads: Annotated[int, typer.Option(min=1, help="The same for all.")] = 1,
     rounds: Annotated[int, typer.Option(min=1, help="Interleaved repetitions.")] = ROUNDS,
     shape: Shape = None,
+    records: Records = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the medians: .png, .svg, ...")] = None,
     static: Annotated[
         bool, typer.Option("--static", help="Count instead, for a target that is not this machine.")
@@ -70,6 +74,7 @@ def bench(
     """
     # TVM reads these when it starts its threads; where they run is left to the system, as for all.
     os.environ.update(TVM_NUM_THREADS=str(threads), TVM_BIND_THREADS="0")
+    from ..generation import RELAX_INSTALL, RELAY
     from ..options import DEFAULT_METHOD, Options
     from . import cases, peers, show
     from .compare import compare
@@ -77,6 +82,8 @@ def bench(
     methods = list(dict.fromkeys(method or [DEFAULT_METHOD]))
     for name in methods:
         Options.parse(name)  # refuses an unknown one
+    if RELAY and records:
+        raise QuakeError(f"--records needs the TVM that has Relax: {RELAX_INSTALL}")
     if static:
         if plot is not None or rpc or tracker or (threads, rounds) != (1, ROUNDS):
             raise QuakeError(
@@ -84,11 +91,11 @@ def bench(
             )
         todo = cases.models(models or [], parse_shapes(shape))
         todo += cases.small(kernel) if kernel or not models else []
-        _count(todo, methods, target, as_json)
+        _count(todo, methods, target, records, as_json)
         return
     resolved = _resolve(target, here=not (rpc or tracker))
     if plot is not None:
-        show.require_matplotlib(plot)
+        require_matplotlib(plot)
     todo = cases.models(models or [], parse_shapes(shape))
     for case in todo:
         peers.check(case)  # refuses what TVM lacks, before anything is measured
@@ -100,7 +107,14 @@ def bench(
         results = _each(
             todo,
             lambda case, progress: compare(
-                case, methods, resolved, threads, rounds, progress, remote
+                case,
+                methods,
+                resolved,
+                threads,
+                rounds,
+                progress,
+                remote,
+                parse_records(records),
             ),
         )
     facts = {**machine(resolved, remote), "threads": threads, "rounds": rounds}
@@ -135,7 +149,13 @@ def _each(
     return results
 
 
-def _count(todo: "Sequence[Case]", methods: "Sequence[str]", name: str, as_json: bool) -> None:
+def _count(
+    todo: "Sequence[Case]",
+    methods: "Sequence[str]",
+    name: str,
+    records: list[str] | None,
+    as_json: bool,
+) -> None:
     """``--static``."""
     from ..generation import RELAX_INSTALL, RELAY
     from ..named_targets import target
@@ -145,7 +165,7 @@ def _count(todo: "Sequence[Case]", methods: "Sequence[str]", name: str, as_json:
     from . import show_static
     from .static import Meter
 
-    meter = Meter(target(name))
+    meter = Meter(target(name), parse_records(records))
     facts = {**meter.facts(), "versions": _versions()}
     results = _each(todo, lambda case, progress: meter.result(case, methods, progress))
     if as_json:

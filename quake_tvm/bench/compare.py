@@ -1,7 +1,7 @@
 """One case through all contenders: built, held against the exact result, timed in turn."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from .peers import EXACT, MULTIPLY, PEERS, Unavailable
 
 if TYPE_CHECKING:
     from ..remote import Remote
+    from ..schedules.record_book import Records
 
 # Seconds between turns where contenders have threads of their own.
 REST = 0.05
@@ -94,6 +95,7 @@ def compare(
     rounds: int,
     progress: Callable[[str], None] = lambda what: None,
     board: "Remote | None" = None,
+    records: "Records" = None,
 ) -> Result:
     """Measure a case.
 
@@ -111,10 +113,12 @@ def compare(
         Called with what is done next.
     board : Remote, optional
         Where to measure, without the runtimes that are installed here.
+    records : path, list of paths, False or None
+        Those of :func:`quake_tvm.compile`.
     """
     progress(f"{case.name} {case.shape}: importing")
-    full = replace(peers.job(case, target, threads), board=board)
-    tiny = case.tiny and replace(peers.job(case.tiny, target, threads), board=board)
+    full = peers.job(case, target, threads, board, records)
+    tiny = case.tiny and peers.job(case.tiny, target, threads, board, records)
     exact = peers.quake(EXACT)(full).run()
     builders = {**{m: peers.quake(m) for m in methods}, **(PEERS if board is None else peers.TVM)}
     if case.multiply is not None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
 
 import tvm
 from tvm import relax
@@ -13,16 +14,26 @@ from ..report import Report
 from .cases import Case, random_feeds
 from .runtimes import Contender, Job
 
+if TYPE_CHECKING:
+    from ..remote import Remote
+    from ..schedules.record_book import Records
+
 EXACT = "exact"
 NOTES = """\
 FastMath   TVM's FastMathTransform on its default pipeline; "scheduled": on these schedules"""
 
 
-def job(case: Case, target: tvm.target.Target, threads: int) -> Job:
+def job(
+    case: Case,
+    target: tvm.target.Target,
+    threads: int,
+    board: "Remote | None" = None,
+    records: "Records" = None,
+) -> Job:
     """Prepare a case. Raises QuakeError for a model that TVM cannot import."""
     mod = compiler.import_model(case.model)
-    exact = compiler.compile(mod, target, EXACT)
-    return Job(case, mod, exact, random_feeds(exact.inputs), target, threads)
+    exact = compiler.compile(mod, target, EXACT, records=records)
+    return Job(case, mod, exact, random_feeds(exact.inputs), target, threads, board, records)
 
 
 def check(case: Case) -> None:
@@ -40,12 +51,16 @@ def compiled(model: Model, job: Job) -> Contender:
     )
 
 
+def _compile(model: Any, job: Job, method: str) -> Model:
+    return compiler.compile(model, job.target, method, records=job.records)
+
+
 def quake(method: str) -> Callable[[Job], Contender]:
     """This library on a rung; exact is the same schedules with nothing lowered."""
 
     def build(job: Job) -> Contender:
         exact = method == EXACT
-        model = job.exact if exact else compiler.compile(job.mod, job.target, method)
+        model = job.exact if exact else _compile(job.mod, job, method)
         sites = len(model.report.sites)
         return replace(compiled(model, job), lowered=(sites, sites + len(model.report.exact)))
 
@@ -54,7 +69,7 @@ def quake(method: str) -> Callable[[Job], Contender]:
 
 def multiply(job: Job) -> Contender:
     """The case's tensor times a constant, on this library's schedules."""
-    return compiled(compiler.compile(job.case.multiply, job.target, EXACT), job)
+    return compiled(_compile(job.case.multiply, job, EXACT), job)
 
 
 def _default(mod: tvm.IRModule, job: Job) -> Contender:
@@ -77,7 +92,7 @@ def fastmath(job: Job) -> Contender:
 def fastmath_scheduled(job: Job) -> Contender:
     """TVM's FastMathTransform and this library's schedules."""
     mod = relax.transform.FastMathTransform()(job.mod)
-    return compiled(compiler.compile(mod, job.target, EXACT), job)
+    return compiled(_compile(mod, job, EXACT), job)
 
 
 TVM = {

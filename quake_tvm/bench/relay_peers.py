@@ -5,7 +5,7 @@ All have Relay's own schedules; this library's builds have its other passes as w
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tvm
 from tvm import relay
@@ -17,6 +17,10 @@ from ..model_input import Input
 from .cases import Case, random_feeds
 from .runtimes import Contender, Job
 
+if TYPE_CHECKING:
+    from ..remote import Remote
+    from ..schedules.record_book import Records
+
 EXACT = "exact"
 NOTES = """\
 TVM        relay.build at opt_level 3
@@ -25,7 +29,13 @@ FastMath   the same with TVM's FastMath pass, at opt_level 3 and 4; "scheduled":
 _FASTMATH = {"required_pass": ["FastMath"]}
 
 
-def job(case: Case, target: tvm.target.Target, threads: int) -> Job:
+def job(
+    case: Case,
+    target: tvm.target.Target,
+    threads: int,
+    board: "Remote | None" = None,
+    records: "Records" = None,
+) -> Job:
     """Prepare a case. Raises QuakeError for a model that TVM cannot import."""
     try:
         mod, params = relay.frontend.from_onnx(case.model)
@@ -37,7 +47,8 @@ def job(case: Case, target: tvm.target.Target, threads: int) -> Job:
         for p in mod["main"].params
         if p.name_hint not in params
     ]
-    return Job(case, bound(mod, params), None, random_feeds(inputs), target, threads)
+    feeds = random_feeds(inputs)
+    return Job(case, bound(mod, params), None, feeds, target, threads, board, records)
 
 
 def check(case: Case) -> None:

@@ -21,6 +21,7 @@ from .measure import Clock
 
 if TYPE_CHECKING:
     from ..remote import Remote
+    from ..schedules.record_book import Records
 
 
 class Unavailable(Exception):
@@ -49,7 +50,8 @@ class Contender:
 class Job:
     """A case imported once, on Relax compiled without lowering as well, and its inputs.
 
-    Measured on ``board`` if there is one, and else here.
+    Measured on ``board`` if there is one, and else here. On Relax ``records`` are those that this
+    library's builds take their schedules from.
     """
 
     case: Case
@@ -59,6 +61,7 @@ class Job:
     target: tvm.target.Target
     threads: int
     board: "Remote | None" = None
+    records: "Records" = None
 
 
 def loop(call: Callable[[], Any]) -> Clock:

@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..errors import QuakeError
 from . import peers
 from .compare import Result, Row
 
@@ -90,25 +89,6 @@ def tables(results: Sequence[Result]) -> str:
         console.print(f"{line} ({', '.join(dict.fromkeys(cases))})", markup=False)
     console.print(NOTES.format(tvm=peers.NOTES), markup=False)
     return console.export_text().rstrip()
-
-
-def require_matplotlib(path: Path) -> None:
-    """Refuse, before anything is measured, what could not be drawn after it.
-
-    Raises
-    ------
-    QuakeError
-        Without matplotlib, or for a file name it has no format for.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise QuakeError("--plot needs matplotlib: pip install 'quake-tvm[bench]'") from None
-    formats = Figure().canvas.get_supported_filetypes()
-    if path.suffix.removeprefix(".") not in formats:
-        raise QuakeError(f"--plot writes {', '.join(sorted(formats))}, not {path.name!r}")
-    if not path.absolute().parent.is_dir() or path.is_dir():
-        raise QuakeError(f"cannot write {path}: no such folder, or a folder itself")
 
 
 def plot(results: Sequence[Result], facts: Mapping[str, Any], path: Path) -> None:

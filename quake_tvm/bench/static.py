@@ -26,10 +26,11 @@ from ..errors import QuakeError
 from ..generation import tir
 from ..passes.pipeline import graph_passes
 from ..passes.relax_graph import op_name
+from ..schedules.record_book import Records
 from .cases import Case
 
 EXACT = "exact"
-Build = Callable[[tvm.IRModule, tvm.target.Target], tvm.IRModule]
+Build = Callable[[tvm.IRModule, tvm.target.Target, Records], tvm.IRModule]
 
 
 @dataclass(frozen=True)
@@ -79,20 +80,21 @@ class Result:
 def quake(method: str) -> Build:
     """This library on a rung; exact is the same schedules with nothing lowered."""
 
-    def build(mod: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule:
-        return tvm.transform.Sequential(graph_passes(target, method=method))(mod)
+    def build(mod: tvm.IRModule, target: tvm.target.Target, records: Records) -> tvm.IRModule:
+        steps = graph_passes(target, records=records, method=method)
+        return tvm.transform.Sequential(steps)(mod)
 
     return build
 
 
-def tvm_default(mod: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule:
+def tvm_default(mod: tvm.IRModule, target: tvm.target.Target, _: Records) -> tvm.IRModule:
     """TVM's default pipeline: exact, without schedules."""
     steps = [*cpu_generic.library_dispatch_passes(target), *cpu_generic.legalize_passes(target)]
     return tvm.transform.Sequential(steps)(mod)
 
 
 def _fastmath(build: Build) -> Build:
-    return lambda mod, target: build(relax.transform.FastMathTransform()(mod), target)
+    return lambda mod, *more: build(relax.transform.FastMathTransform()(mod), *more)
 
 
 SCHEDULED = {EXACT: quake(EXACT), "FastMath scheduled": _fastmath(quake(EXACT))}
@@ -103,8 +105,8 @@ DEFAULT = {"FastMath": _fastmath(tvm_default), "TVM default": tvm_default}
 class Meter:
     """Counts kernels for a target, each only once in its life."""
 
-    def __init__(self, target: tvm.target.Target) -> None:
-        self.target = target
+    def __init__(self, target: tvm.target.Target, records: Records = None) -> None:
+        self.target, self.records = target, records
         self._known: dict[str, Cost] = {}
 
     def facts(self) -> dict[str, str | None]:
@@ -135,7 +137,7 @@ class Meter:
             what = f"{case.name} {case.shape}: {name}"
             progress(what)
             with self.target:
-                built = build(mod, self.target)
+                built = build(mod, self.target, self.records)
                 built = relax.transform.RewriteDataflowReshape()(built)  # views cost nothing
             builds[name] = self._kernels(built, lambda k, what=what: progress(f"{what}, {k}"))
         return Result(case, builds)

@@ -1,0 +1,123 @@
+"""What a model spends its time in: its kernels before they are scheduled, and how often each runs.
+
+Kernels that differ only in what is fused around them have one :class:`Key`, and are one task:
+a record serves them all. Knows no candidate and no clock.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import tvm
+from tvm import relax
+
+from ..generation import tir
+from ..options import Options
+from ..passes.pipeline import fusion_passes, lowering_passes
+from ..passes.relax_graph import kernel_calls
+from ..relax_report import report
+from ..schedules.choice import Key
+from ..schedules.record_trace import fingerprint
+from ..schedules.space import key_of
+
+
+@dataclass(frozen=True)
+class Site:
+    """A lowered nonlinearity in a kernel, as the report and the records name it."""
+
+    operator: str
+    shape: str
+
+    def __str__(self) -> str:
+        return f"{self.operator} {self.shape}"
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One unscheduled PrimFunc with constant shapes.
+
+    Attributes
+    ----------
+    name : str
+    function : PrimFunc
+    calls : int
+        In one run of each model.
+    hash : str
+        The same for equal code.
+    sites : tuple of Site
+        The nonlinearities in it.
+    """
+
+    name: str
+    function: tir.PrimFunc
+    calls: int
+    hash: str
+    sites: tuple[Site, ...] = ()
+
+
+@dataclass
+class Task:
+    """The kernels of one key.
+
+    Attributes
+    ----------
+    key : Key or None
+        None for kernels with nothing to choose, which only count.
+    kernels : list of Kernel
+    """
+
+    key: Key | None
+    kernels: list[Kernel] = field(default_factory=list)
+
+
+def tasks(
+    mods: Sequence[tvm.IRModule], target: tvm.target.Target, options: Mapping[str, Any]
+) -> list[Task]:
+    """The tasks of some models together, in the order of their first use.
+
+    Parameters
+    ----------
+    mods : sequence of IRModule
+        As imported.
+    target : tvm.target.Target
+    options : mapping
+        Those of :class:`quake_tvm.QuAKE`.
+    """
+    distinct: dict[str, Kernel] = {}
+    for mod in mods:
+        for kernel in kernels(mod, target, options):
+            calls = kernel.calls + (distinct[kernel.hash].calls if kernel.hash in distinct else 0)
+            distinct[kernel.hash] = replace(kernel, calls=calls)
+    by_key: dict[Key | str, Task] = {}
+    for kernel in distinct.values():
+        key = key_of(kernel.function, target)
+        by_key.setdefault(key or kernel.hash, Task(key)).kernels.append(kernel)
+    return list(by_key.values())
+
+
+def kernels(
+    mod: tvm.IRModule, target: tvm.target.Target, options: Mapping[str, Any]
+) -> list[Kernel]:
+    """A model's kernels, those apart whose shapes are known only when they run."""
+    views = relax.transform.RewriteDataflowReshape()  # which cost nothing
+    with target:
+        lowered = tvm.transform.Sequential(lowering_passes(target, **options))(mod)
+        built = tvm.transform.Sequential([*fusion_passes(target), views])(lowered)
+    calls: dict[str, int] = {}
+    for call in kernel_calls(built["main"]):
+        name = call.args[0].name_hint
+        calls[name] = calls.get(name, 0) + 1
+    sites: dict[str, dict[Site, None]] = {}
+    for site in report(lowered, Options.parse(**options), built).sites:
+        sites.setdefault(site.kernel, {})[Site(site.operator, site.shape)] = None
+    return [
+        Kernel(name, built[name], count, fingerprint(built[name]), tuple(sites.get(name, ())))
+        for name, count in calls.items()
+        if _constant(built[name])
+    ]
+
+
+def _constant(function: tir.PrimFunc) -> bool:
+    return all(
+        hasattr(extent, "value") for p in function.params for extent in getattr(p.ty, "shape", [])
+    )

@@ -1,0 +1,113 @@
+"""Which candidates of one kernel to measure next: this library's rules' and MetaSchedule's own.
+
+The rules' are known beforehand, and the cost model ranks them; MetaSchedule's evolve. Each batch is
+of the one or the other, MetaSchedule's only as long as they are not far behind. Knows no clock.
+"""
+
+import math
+import random
+
+import tvm
+from tvm import s_tir
+
+from ..generation import tir
+from ..schedules.fence import fence_products
+from ..schedules.space import Candidate, candidates
+from .cost_model import CostModel, context_of
+from .kernels import Kernel
+from .sketches import Sketches
+
+# Of a batch of the rules' candidates this part is drawn, whatever the model says.
+DRAWN = 0.25
+# MetaSchedule's have their turn after so many batches of the rules', and lose it for good when
+# their best costs so much more than the best.
+EVERY, FAR = 3, 1.2
+
+
+class Search:
+    """The candidates of one kernel.
+
+    Parameters
+    ----------
+    kernel : Kernel
+    target : tvm.target.Target
+    model : CostModel
+    batch : int
+        Candidates to propose together.
+    most : int
+        Of the rules' candidates at most so many.
+    seed : int
+
+    Attributes
+    ----------
+    own : Candidate
+        The rule's own choice.
+    """
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        target: tvm.target.Target,
+        model: CostModel,
+        batch: int,
+        most: int,
+        seed: int,
+    ) -> None:
+        self._random = random.Random(f"{seed} {kernel.hash}")
+        self._model, self._batch = model, batch
+        self.own, *self._left = candidates(kernel.function, target, most=most, seed=seed)
+        fenced = fence_products(kernel.function)
+        self._context = context_of(fenced, target, seed)
+        self._best: dict[bool, float] = {}
+        self._turn = 0
+        self._sketches: Sketches | None = None
+        if _has_loops(fenced):
+            self._sketches = Sketches(fenced, self._context, self.own, model, most, batch)
+
+    @property
+    def left(self) -> int:
+        """The rules' candidates that are not measured yet."""
+        return len(self._left)
+
+    def propose(self) -> list[Candidate]:
+        """The next batch, none if there is nothing left to try."""
+        self._turn += 1
+        if self._sketches is not None and (self._turn % EVERY == 0 or not self._left):
+            found = self._sketches.propose()
+            if found:
+                return found
+            self._sketches = None
+        if len(self._left) > self._batch:
+            scores = self._model.predict(self._context, [c.function for c in self._left])
+            drawn = set(self._random.sample(range(len(scores)), round(self._batch * DRAWN)))
+            ranked = sorted(
+                (n for n in range(len(scores)) if n not in drawn), key=lambda n: -scores[n]
+            )
+            chosen = drawn | set(ranked[: self._batch - len(drawn)])
+        else:
+            chosen = set(range(len(self._left)))
+        batch = [c for n, c in enumerate(self._left) if n in chosen]
+        self._left = [c for n, c in enumerate(self._left) if n not in chosen]
+        return batch
+
+    def learn(self, batch: list[Candidate], costs: list[float | None]) -> None:
+        """What a batch has cost; None for those that failed.
+
+        A batch may have been cut short: then it is what was measured of it.
+        """
+        for candidate, cost in zip(batch, costs, strict=True):
+            if cost is not None:
+                sketch = candidate.trace is not None
+                self._best[sketch] = min(cost, self._best.get(sketch, cost))
+        self._model.learn(self._context, [c.function for c in batch], costs)
+        theirs = [(c, cost) for c, cost in zip(batch, costs, strict=True) if c.trace is not None]
+        if theirs and self._sketches is not None:
+            self._sketches.learn(*zip(*theirs, strict=True))
+            if self._best.get(True, math.inf) > FAR * min(self._best.values(), default=math.inf):
+                self._sketches = None
+
+
+def _has_loops(function: tir.PrimFunc) -> bool:
+    """Whether it is made of blocks, and not of statements written out."""
+    schedule = s_tir.Schedule(tvm.IRModule({"main": function}))
+    return bool(schedule.get_child_blocks(schedule.get_sblock("root")))

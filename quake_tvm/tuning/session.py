@@ -1,0 +1,282 @@
+"""A tuning session: the tasks in turn, the most promising first, until time or ideas run out.
+
+Every trial goes into the journal as soon as it is known, every improvement into the records once it
+has been confirmed side by side with what it replaces. So a session may end at any moment.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import tvm
+
+from ..generation import tir
+from ..schedules import schedule
+from ..schedules.record_trace import fingerprint
+from ..schedules.space import Candidate
+from .cost_model import CostModel
+from .journal import Journal, Trial
+from .kernels import Kernel, Task
+from .runner import Runner, Timing
+from .search import Search
+from .state import State, Work
+
+# A candidate must cost this much less than what it replaces, side by side over so many rounds.
+BETTER, ROUNDS = 0.99, 9
+# Trials of a task without an improvement after which it is finished, and its candidates at most.
+PATIENCE, CANDIDATES = 48, 256
+# Each batch without an improvement makes the next one so much less promising.
+FADING = 0.6
+
+Progress = Callable[[State], None]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a session may use.
+
+    Attributes
+    ----------
+    trials : int or None
+        Candidates measured, of all tasks together.
+    seconds : float or None
+        A batch that has begun before is brought to its end.
+    """
+
+    trials: int | None = None
+    seconds: float | None = None
+
+
+class Session:
+    """One tune.
+
+    Parameters
+    ----------
+    target : tvm.target.Target
+    runner : Runner
+    model : CostModel
+    journal : Journal
+    save : callable
+        (Work, cost, the rule's cost) to a record on the disk.
+    budget : Budget
+    known : sequence of Trial
+        What need not be measured again.
+    context : str
+        As in :class:`Trial`.
+    seed : int
+    progress : callable
+        Called whenever the state has changed.
+    """
+
+    def __init__(
+        self,
+        target: tvm.target.Target,
+        runner: Runner,
+        model: CostModel,
+        journal: Journal,
+        save: Callable[[Work, float, float], None],
+        budget: Budget,
+        *,
+        known: Sequence[Trial] = (),
+        context: str = "",
+        seed: int = 0,
+        progress: Progress = lambda _: None,
+    ) -> None:
+        self.state = State(runner.unit)
+        self._target, self._runner, self._model = target, runner, model
+        self._journal, self._save, self._budget = journal, save, budget
+        self._known = {(t.kernel, t.candidate): t.timing for t in known if t.context == context}
+        self._context, self._seed, self._progress = context, seed, progress
+        self._name = time.strftime("%Y-%m-%dT%H:%M:%S")
+        self._began = time.monotonic()
+        self._searches: dict[int, Search] = {}
+        # Of what a kernel computes, by the layout of its inputs.
+        self._digests: dict[tuple[str, int], str] = {}
+
+    def run(self, tasks: Sequence[Task], wanted: Callable[[Task], bool]) -> State:
+        """Tune the tasks that are wanted; an interrupt ends it in order.
+
+        Raises
+        ------
+        QuakeError
+            Where nothing can be measured any more, or nothing written.
+        """
+        state = self.state
+        try:
+            self._measure_rules(tasks, wanted)
+            while not state.stopped:
+                open_works = [work for work in state.works if not work.finished]
+                if not open_works:
+                    state.stopped = "nothing left to try"
+                elif self._is_spent():
+                    state.stopped = "the budget is used up"
+                else:
+                    self._step(max(open_works, key=_promise))
+        except KeyboardInterrupt:
+            state.stopped = "interrupted"
+        self._show("")
+        return state
+
+    def _measure_rules(self, tasks: Sequence[Task], wanted: Callable[[Task], bool]) -> None:
+        """What every kernel costs untuned: it says where the time goes."""
+        kernels = [kernel for task in tasks for kernel in task.kernels]
+        self._show(f"measuring {len(kernels)} kernels as the rules schedule them")
+        ruled = [schedule(kernel.function, self._target) for kernel in kernels]
+        costs: dict[str, float] = {}
+        pairs = [(k, f) for k, f in zip(kernels, ruled, strict=True) if f is not None]
+        for n, timing in self._timings(pairs, [{} for _ in pairs]):
+            if timing.cost is not None:
+                costs[pairs[n][0].hash] = timing.cost
+        works = []
+        for task in tasks:
+            own = [k for k in task.kernels if k.hash in costs]
+            if not own:
+                continue
+            heaviest = max(own, key=lambda k: k.calls * costs[k.hash])
+            spent = sum(k.calls * costs[k.hash] for k in own)
+            cost = costs[heaviest.hash]
+            work = Work(task, heaviest, spent, cost, cost)
+            if task.key is None:
+                work.finished = "nothing to choose"
+            elif not wanted(task):
+                work.finished = "not asked for"
+            works.append(work)
+        self.state.works = sorted(works, key=lambda work: -work.spent)
+
+    def _step(self, work: Work) -> None:
+        """One batch of one task."""
+        state = self.state
+        state.current = work
+        search = self._searches.get(id(work))
+        if search is None:
+            self._show(f"candidates for {work.name}")
+            search = Search(
+                work.kernel, self._target, self._model, self._runner.batch, CANDIDATES, self._seed
+            )
+            self._searches[id(work)] = search
+            work.candidates = search.left
+        self._show(f"choosing candidates for {work.name}")
+        batch = search.propose()
+        if self._budget.trials is not None:
+            batch = batch[: max(0, self._budget.trials - state.trials)]
+        if not batch:
+            work.finished = "all tried"
+            self._keep_rule(work)
+            return
+        self._show(f"measuring {len(batch)} candidates for {work.name}")
+        measured: list[Candidate] = []
+        costs: list[float | None] = []
+        pairs = [(work.kernel, candidate.function) for candidate in batch]
+        try:
+            for n, timing in self._timings(pairs, [_choices(c) for c in batch]):
+                measured.append(batch[n])
+                costs.append(self._checked(work, batch[n], timing))
+                work.trials += 1
+                work.stale += 1
+                state.trials += 1
+                state.failed += timing.cost is None
+                self._show(state.doing)
+        finally:
+            if measured:
+                search.learn(measured, costs)
+        self._improve(work, search, measured, costs)
+        if work.stale >= PATIENCE:
+            work.finished = "no improvement"
+            self._keep_rule(work)
+
+    def _timings(
+        self, pairs: Sequence[tuple[Kernel, tir.PrimFunc]], choices: Sequence[dict[str, int]]
+    ):
+        """Each function's place and timing; those known already are not measured again."""
+        hashes = [fingerprint(function) for _, function in pairs]
+        new = []
+        for n, (kernel, _) in enumerate(pairs):
+            timing = self._known.get((kernel.hash, hashes[n]))
+            if timing is None:
+                new.append(n)
+            else:
+                yield n, timing
+        for place, timing in self._runner.measure([pairs[n][1] for n in new]):
+            n = new[place]
+            kernel = pairs[n][0]
+            self._known[kernel.hash, hashes[n]] = timing
+            at = time.monotonic() - self._began
+            self._journal.add(
+                Trial(
+                    self._name,
+                    self._context,
+                    kernel.hash,
+                    kernel.name,
+                    hashes[n],
+                    choices[n],
+                    round(at, 3),
+                    timing,
+                )
+            )
+            yield n, timing
+
+    def _checked(self, work: Work, candidate: Candidate, timing: Timing) -> float | None:
+        """The cost of a candidate, None for one that computes something else."""
+        expected = self._digests.setdefault((work.kernel.hash, candidate.layout), timing.digest)
+        return timing.cost if timing.digest == expected else None
+
+    def _improve(
+        self,
+        work: Work,
+        search: Search,
+        measured: Sequence[Candidate],
+        costs: Sequence[float | None],
+    ) -> None:
+        """Confirm the batch's best candidate, and save it."""
+        found = [(cost, n) for n, cost in enumerate(costs) if cost is not None]
+        if not found or min(found)[0] >= BETTER * work.best:
+            return
+        challenger = measured[min(found)[1]]
+        self._show(f"confirming an improvement of {work.name}")
+        incumbent = [] if work.choice is None else [work.choice]
+        turn = [search.own, *incumbent, challenger]
+        rule, *before, after = self._runner.compare([c.function for c in turn], ROUNDS)
+        if not rule or not after or not all(before):
+            return
+        if _ratio(after, before[0] if before else rule) > BETTER:
+            return
+        cost, own = statistics.median(after), statistics.median(rule)
+        work.best, work.choice = work.rule * _ratio(after, rule), challenger
+        work.stale = 0
+        self._save(work, cost, own)
+        self.state.records += 1
+        self._note()
+
+    def _keep_rule(self, work: Work) -> None:
+        """Where nothing was better, a record says so: the rule needs no neighbour's numbers."""
+        if work.choice is None and work.trials:
+            self._save(work, work.rule, work.rule)
+            self.state.records += 1
+
+    def _is_spent(self) -> bool:
+        seconds, trials = self._budget.seconds, self._budget.trials
+        late = seconds is not None and time.monotonic() - self._began >= seconds
+        return late or (trials is not None and self.state.trials >= trials)
+
+    def _note(self) -> None:
+        state = self.state
+        state.curve.append((state.trials, time.monotonic() - self._began, state.ratio))
+
+    def _show(self, doing: str) -> None:
+        self.state.doing = doing
+        self.state.seconds = time.monotonic() - self._began
+        self._progress(self.state)
+
+
+def _promise(work: Work) -> float:
+    """What there may be to gain: the time a task takes, the less likely the longer nothing came."""
+    return work.spent * work.ratio * FADING ** (work.stale / 16)
+
+
+def _ratio(seconds: Sequence[float], base: Sequence[float]) -> float:
+    return statistics.median(a / b for a, b in zip(seconds, base, strict=True))
+
+
+def _choices(candidate: Candidate) -> dict[str, int]:
+    return dict(candidate.numbers)

@@ -1,0 +1,126 @@
+"""How a tuning session looks: the view while it runs, the table at its end, the curve as a picture.
+
+Knows the state, not how it comes about.
+"""
+
+import io
+from pathlib import Path
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ..shell import require_matplotlib, whole_file
+from .state import State, Work
+
+WIDTH = 140
+# Tasks in the live view; the rest are summed up.
+SHOWN = 12
+_SCALES = (("s", 1.0), ("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9))
+
+
+def cost(value: float, unit: str) -> str:
+    """A cost for people."""
+    if unit != "s":
+        return f"{value:,.0f}"
+    name, scale = next(((n, s) for n, s in _SCALES if value >= s), _SCALES[-1])
+    return f"{value / scale:.3g} {name}"
+
+
+def table(state: State, shown: int | None = None) -> Table:
+    """The tasks, those with the largest share first."""
+    found = Table()
+    for name in ("share", "task", "calls", "untuned", "tuned", "ratio", "trials", "choice", ""):
+        right = name in ("share", "calls", "untuned", "tuned", "ratio", "trials")
+        found.add_column(name, justify="right" if right else "left", overflow="fold")
+    works = state.works if shown is None else state.works[:shown]
+    for work in works:
+        found.add_row(*_cells(state, work), style="bold" if work is state.current else None)
+    rest = state.works[len(works) :]
+    if rest:
+        spent = sum(work.spent for work in rest)
+        found.add_row(f"{spent / state.untuned:.1%}", f"{len(rest)} more")
+    return found
+
+
+def _cells(state: State, work: Work) -> list[str]:
+    calls = sum(kernel.calls for kernel in work.task.kernels)
+    tried = f"{work.trials}" if work.trials else ""
+    return [
+        f"{work.spent / state.untuned:.1%}",
+        work.name,
+        str(calls),
+        cost(work.rule, state.unit),
+        cost(work.best, state.unit) if work.trials else "",
+        f"{work.ratio:.3f}" if work.trials else "",
+        tried,
+        choice(work),
+        work.finished or ("now" if work is state.current else ""),
+    ]
+
+
+def choice(work: Work) -> str:
+    """What was chosen, for people."""
+    if not work.trials:
+        return ""
+    if work.choice is None:
+        return "the rule's own"
+    if work.choice.trace is not None:
+        return "MetaSchedule's own"
+    return " ".join(f"{name}={number}" for name, number in work.choice.numbers.items())
+
+
+def summary(state: State) -> str:
+    """What it came to, in a line."""
+    failed = f", {state.failed} failed" if state.failed else ""
+    return (
+        f"{state.stopped}: kernels together {cost(state.untuned, state.unit)} to "
+        f"{cost(state.untuned * state.ratio, state.unit)} ({state.ratio:.3f}) in "
+        f"{state.trials} trials{failed}, {state.seconds:.0f} s; {state.records} records"
+    )
+
+
+def text(state: State) -> str:
+    """The table and the line."""
+    console = Console(width=WIDTH, record=True, file=io.StringIO())
+    console.print(table(state))
+    console.print(summary(state), markup=False, soft_wrap=True)
+    return console.export_text().rstrip()
+
+
+def live(state: State, left: str) -> RenderableType:
+    """The view while it runs."""
+    line = (
+        f"{state.doing}\n{state.trials} trials, {state.failed} failed, {state.seconds:.0f} s"
+        f"{left}; kernels together {state.ratio:.3f} of untuned"
+    )
+    return Group(table(state, SHOWN), Text(line)) if state.works else Text(line)
+
+
+def plot(state: State, path: Path) -> None:
+    """The tuning curve: all kernels together against trials, and each task's ratio.
+
+    Raises
+    ------
+    QuakeError
+        Without matplotlib, or for a file that cannot be written.
+    """
+    require_matplotlib(path)
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 4.5), layout="constrained")
+    curve, bars = figure.subplots(1, 2, width_ratios=(3, 2))
+    points = [(0, 0.0, 1.0), *state.curve, (state.trials, state.seconds, state.ratio)]
+    curve.step([n for n, _, _ in points], [r for _, _, r in points], where="post")
+    curve.set(xlabel="trials", ylabel="kernels together, tuned over untuned")
+    curve.grid(alpha=0.3)
+    tried = [work for work in state.works if work.trials][:SHOWN]
+    names = [f"{work.name} ({work.spent / state.untuned:.0%})" for work in tried]
+    bars.barh(names[::-1], [work.ratio for work in tried][::-1])
+    bars.axvline(1.0, color="black", linewidth=0.8)
+    bars.set(xlabel="tuned over untuned")
+    if tried:
+        bars.set_xlim(left=min(0.5, *(work.ratio for work in tried)))
+    figure.suptitle(f"{state.trials} trials in {state.seconds:.0f} s: {state.ratio:.3f}")
+    with whole_file(path) as file:
+        figure.savefig(file, format=path.suffix.removeprefix("."))

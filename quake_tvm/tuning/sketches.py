@@ -1,0 +1,134 @@
+"""MetaSchedule's own design space, searched by its own evolution, beside the rules of this library.
+
+Of its rules those are left out that sum an element up in another order. Knows no rule of ours.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tvm.s_tir import meta_schedule as ms
+
+from ..generation import tir
+from ..schedules import finished
+from ..schedules.record_trace import sums_in_order, trace_of
+from ..schedules.space import Candidate
+from .cost_model import FAILED, CostModel
+
+# Traces that evolve, and how many generations between two batches: a second's work.
+POPULATION, GENERATIONS = 64, 3
+
+
+def space_generator() -> ms.SpaceGenerator:
+    """Tiles, vectors, threads and unrolling."""
+    rule, postproc, mutator = ms.schedule_rule, ms.postproc, ms.mutator
+    return ms.space_generator.PostOrderApply(
+        sch_rules=[
+            rule.InlineConstantScalars(),
+            rule.AutoInline(
+                into_producer=False,
+                into_consumer=True,
+                inline_const_tensor=True,
+                disallow_if_then_else=True,
+                require_injective=True,
+                require_ordered=True,
+            ),
+            rule.MultiLevelTiling(
+                structure="SSRSRS",
+                max_innermost_factor=64,
+                reuse_write=rule.ReuseType(req="may", levels=[1, 2], scope="global"),
+            ),
+            rule.ParallelizeVectorizeUnroll(
+                max_jobs_per_core=16,
+                max_vectorize_extent=64,
+                unroll_max_steps=[0, 16, 64, 512],
+                unroll_explicit=True,
+            ),
+            rule.RandomComputeLocation(),
+        ],
+        postprocs=[
+            postproc.DisallowDynamicLoop(),
+            postproc.RewriteParallelVectorizeUnroll(),
+            postproc.RewriteReductionBlock(),
+        ],
+        mutator_probs={
+            mutator.MutateTileSize(): 0.9,
+            mutator.MutateComputeLocation(): 0.05,
+            mutator.MutateUnroll(): 0.03,
+            mutator.MutateParallel(max_jobs_per_core=16): 0.02,
+        },
+    )
+
+
+def search_strategy() -> ms.SearchStrategy:
+    """Evolution in small populations: a kernel gets tens of trials, not thousands."""
+    return ms.search_strategy.EvolutionarySearch(
+        population_size=POPULATION,
+        init_measured_ratio=0.3,
+        init_min_unmeasured=POPULATION // 2,
+        genetic_num_iters=GENERATIONS,
+        eps_greedy=0.1,
+    )
+
+
+class Sketches:
+    """MetaSchedule's candidates for one kernel.
+
+    Parameters
+    ----------
+    function : PrimFunc
+        The kernel, its products fenced.
+    context : TuneContext
+        Of the same.
+    own : Candidate
+        The rule's own, for what a candidate is beside its code.
+    model : CostModel
+    trials : int
+        At most so many.
+    batch : int
+        And at most so many together.
+    """
+
+    def __init__(
+        self,
+        function: tir.PrimFunc,
+        context: ms.TuneContext,
+        own: Candidate,
+        model: CostModel,
+        trials: int,
+        batch: int,
+    ) -> None:
+        self._function, self._context, self._own = function, context, own
+        self._database = ms.database.MemoryDatabase()
+        self._workload = self._database.commit_workload(context.mod)
+        self._asked: dict[int, ms.MeasureCandidate] = {}
+        context.pre_tuning(trials, batch, None, self._database, model.model)
+
+    def propose(self) -> list[Candidate]:
+        """The next batch; none when the space is exhausted."""
+        proposed = []
+        for each in self._context.generate_measure_candidates() or []:
+            if not sums_in_order(each.sch):
+                continue
+            done = finished(each.sch.mod["main"], self._context.target)
+            candidate = replace(
+                self._own,
+                numbers={},
+                trace=trace_of(self._function, each.sch),
+                function=done.with_attr("tirx.is_scheduled", True),
+            )
+            self._asked[id(candidate)] = each
+            proposed.append(candidate)
+        return proposed
+
+    def learn(self, batch: Sequence[Candidate], costs: Sequence[float | None]) -> None:
+        """What a batch of these candidates has cost, None for those that failed."""
+        asked = [self._asked.pop(id(candidate)) for candidate in batch]
+        results = [[FAILED if cost is None else cost] for cost in costs]
+        for each, seconds in zip(asked, results, strict=True):
+            self._database.commit_tuning_record(
+                ms.database.TuningRecord(
+                    each.sch.trace, self._workload, seconds, self._context.target, each.args_info
+                )
+            )
+        given = [ms.runner.RunnerResult(seconds, None) for seconds in results]
+        self._context.notify_runner_results(asked, given)

@@ -1,0 +1,214 @@
+"""``quake_tvm.tune``: a model, or several, tuned for a target, and what is found kept as records.
+
+Puts together what the other modules know: tasks, runner, cost model, session, records.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import tvm
+
+from ..compiler import import_model
+from ..errors import QuakeError
+from ..named_targets import target as resolve
+from ..operators import OPERATORS
+from ..options import Options
+from ..remote import parse
+from ..schedules.record import Machine, Record
+from ..schedules.record_files import append
+from . import rungs
+from .board_runner import BoardRunner
+from .clock_runner import ClockRunner
+from .cost_model import CostModel
+from .journal import Journal
+from .kernels import Task, tasks
+from .runner import Runner
+from .session import Budget, Session
+from .state import State, Work
+
+# What ``ops`` may say for every kernel that is nothing but these.
+NONLINEARITIES = "nonlinearities"
+_THESE = {*OPERATORS, "attention"}
+
+
+def tune(
+    model: Any,
+    target: str | dict | tvm.target.Target = "native",
+    *,
+    trials: int | None = None,
+    minutes: float | None = None,
+    records: str | Path = "records",
+    method: str | None = None,
+    max_error: float | None = None,
+    only: Sequence[str] | None = None,
+    skip: Sequence[str] | None = None,
+    special_values: str = "ieee",
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    ops: Iterable[str] | None = None,
+    tracker: tuple[str, int] | str | None = None,
+    key: str | None = None,
+    static: bool = False,
+    cost_model: str = "xgboost",
+    resume: bool = False,
+    seed: int = 0,
+    progress: Callable[[State], None] = lambda _: None,
+) -> State:
+    """Search for schedules that are faster than the rules' own, and keep them as records.
+
+    Parameters
+    ----------
+    model : what :func:`quake_tvm.compile` takes, or a list of such
+        Kernels that several have in common are tuned once.
+    target : str, dict or tvm.target.Target
+    trials : int, optional
+        Candidates to measure, of all kernels together.
+    minutes : float, optional
+        Time to use. Without either, until nothing improves.
+    records : path
+        The folder to keep records and trials in; :func:`quake_tvm.compile` takes it as
+        ``records``.
+    method, max_error, only, skip, special_values, shapes
+        As for :func:`quake_tvm.compile`. With ``max_error`` the records say what each rung
+        within it costs, and ``compile`` takes the most accurate one that costs at most 2 % more
+        than the cheapest.
+    ops : iterable of str, optional
+        Tune only kernels of these operators (``"softmax"``, ``"matmul"``, ...), or
+        ``"nonlinearities"`` for all that are nothing else.
+    tracker, key : (host, port) or "host:port", and str, optional
+        Measure on the boards that a TVM RPC tracker has under this key.
+    static : bool
+        Measure nothing: count cycles or instructions, for a target nobody has at hand. Such
+        records are marked.
+    cost_model : {"xgboost", "random"}
+    resume : bool
+        Take over what earlier sessions have measured.
+    seed : int
+    progress : callable
+        Called with the state whenever it has changed.
+
+    Returns
+    -------
+    State
+        The tasks, what became of them, and why it ended. An interrupt (Ctrl-C) ends it in order.
+
+    Raises
+    ------
+    QuakeError
+        For whatever the user can put right: options, a missing package or tool, a folder that
+        cannot be written, boards that are all gone. What has been measured until then is kept.
+    """
+    options = {
+        "method": method,
+        "max_error": max_error,
+        "only": only,
+        "skip": skip,
+        "special_values": special_values,
+    }
+    Options.parse(**options)
+    on = resolve(target)
+    for name, number in (("trials", trials), ("minutes", minutes)):
+        if number is not None and not number > 0:
+            raise QuakeError(f"{name} must be positive, not {number!r}")
+    learner = CostModel(cost_model, seed)
+    machine = Machine.of(on)
+    journal = Journal(Path(records) / machine.folder)
+    models = model if isinstance(model, list | tuple) else [model]
+    mods = [import_model(each, shapes) for each in models]
+    found = tasks(mods, on, options)
+    wanted = _filter(ops, found)
+    with _runner(on, tracker, key, static) as runner:
+
+        def save(work: Work, cost: float, rule: float, costs: rungs.Costs | None = None) -> None:
+            trace = work.choice.trace if work.choice is not None else None
+            numbers = work.choice.numbers if work.choice is not None else {}
+            record = Record(
+                machine,
+                work.task.key,
+                cost,
+                rule,
+                runner.measured,
+                work.trials,
+                numbers=numbers if trace is None else None,
+                trace=trace,
+                rungs=costs or {},
+            )
+            append(Path(records), record)
+
+        session = Session(
+            on,
+            runner,
+            learner,
+            journal,
+            save,
+            Budget(trials, None if minutes is None else 60 * minutes),
+            known=journal.trials() if resume else (),
+            context=_context(runner, on),
+            seed=seed,
+            progress=progress,
+        )
+        state = session.run(found, wanted)
+        if max_error is not None and state.stopped != "interrupted":
+            state.doing = "timing the rungs"
+            progress(state)
+            works = [work for work in state.works if work.task.key and wanted(work.task)]
+            for place, costs in rungs.of_works(works, mods, on, options, runner).items():
+                work = works[place]
+                save(work, work.best, work.rule, costs)
+                state.records += 1
+    return state
+
+
+@contextmanager
+def _runner(
+    target: tvm.target.Target, tracker: Any, key: str | None, static: bool
+) -> Iterator[Runner]:
+    if static and (tracker or key):
+        raise QuakeError("static tuning measures nothing: leave out tracker and key")
+    if (tracker is None) != (key is None):
+        raise QuakeError("boards are found by tracker and key: give both")
+    if static:
+        from .static_runner import StaticRunner
+
+        runner: Runner = StaticRunner(target)
+    elif tracker is not None and key is not None:
+        address = parse(tracker) if isinstance(tracker, str) else tracker
+        runner = BoardRunner(target, address, key)
+    else:
+        runner = ClockRunner(target)
+    try:
+        yield runner
+    finally:
+        runner.close()
+
+
+def _filter(ops: Iterable[str] | None, found: Sequence[Task]) -> Callable[[Task], bool]:
+    """Whether a task is one of those that ``ops`` names."""
+    if ops is None:
+        return lambda _: True
+    names = {ops} if isinstance(ops, str) else set(ops)
+    there = {part for task in found if task.key for part in _parts(task)}
+    unknown = names - there - {NONLINEARITIES}
+    if unknown:
+        raise QuakeError(
+            f"no kernel here is {' or '.join(sorted(unknown))}; there are: "
+            f"{', '.join(sorted(there))}, and {NONLINEARITIES} for short"
+        )
+
+    def wanted(task: Task) -> bool:
+        parts = _parts(task)
+        return bool(parts & names) or (NONLINEARITIES in names and parts <= _THESE)
+
+    return wanted
+
+
+def _parts(task: Task) -> set[str]:
+    return set(task.key.operator.split("+")) if task.key else set()
+
+
+def _context(runner: Runner, target: tvm.target.Target) -> str:
+    """What a trial's figure depends on besides the code."""
+    threads = os.environ.get("TVM_NUM_THREADS", "all")
+    return f"{runner.measured}; {target}; {threads} threads; TVM {tvm.__version__}"

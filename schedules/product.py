@@ -1,0 +1,152 @@
+"""What a matrix product is, wherever it stands: its operands, its iterators and its key.
+
+``c[.., i, .., j] += a[.., i, .., k..] * b[.., k.., j]``: matrix products, batched or not, and
+convolutions with channels last, whose rows are pixels and whose k runs over window and channels.
+Knows no tile and no target.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import tvm_ffi
+from tvm import s_tir
+from tvm.s_tir.schedule import SBlockRV
+
+from quake_tvm.generation import tir
+
+from . import analysis
+from .choice import Key
+
+
+def key(
+    rows: Sequence[int | tir.Expr],
+    columns: int | tir.Expr,
+    depth: Sequence[int | tir.Expr],
+    batch: Sequence[int | tir.Expr] = (),
+    window: bool = False,
+) -> Key:
+    """The key of a product, alike for its kernel and for what packs its weights.
+
+    Parameters
+    ----------
+    rows, depth, batch : sequence of int or Expr
+        Extents of all that only the left operand has, of all that is summed over, and of all that
+        both operands and the result have.
+    columns : int or Expr
+    window : bool
+        Whether it is a convolution that sums over more than channels.
+
+    Returns
+    -------
+    Key
+        Of shape (rows, columns, depth), (batch, rows, columns, depth) where there is a batch.
+    """
+    shape = tuple(analysis.volume(each) for each in (rows, [columns], depth))
+    many = analysis.volume(batch)
+    if many == 1:
+        return Key("convolution" if window else "matmul", shape)
+    return Key("grouped_convolution" if window else "batched_matmul", (many, *shape))
+
+
+@dataclass(frozen=True)
+class Product:
+    """The product's block and the places of its row and column among its spatial iterators."""
+
+    block: SBlockRV
+    row: int
+    column: int
+    # Places of the outer iterators on which b depends, and of the others.
+    batch: tuple[int, ...]
+    free: tuple[int, ...]
+    # Width of b's panels, None if it is a plain matrix.
+    packed: int | None
+    rows_larger: bool
+    key: Key
+
+
+def _mentions(indices: list[tir.Expr], variable: tir.Var) -> bool:
+    found: list[bool] = []
+
+    def see(var: tir.Var) -> None:
+        found.append(var.same_as(variable))
+
+    for index in indices:
+        tvm_ffi.structural_walk(index, (tir.Var, see))
+    return any(found)
+
+
+def find(sch: s_tir.Schedule, blocks: list[SBlockRV]) -> Product | None:
+    """The one reduction block, if it is such a product."""
+    reductions = [b for b in blocks if "R" in analysis.kinds(sch, b)]
+    if len(reductions) != 1:
+        return None
+    block = sch.get(reductions[0])
+    kinds = analysis.kinds(sch, reductions[0])
+    if kinds.lstrip("S").strip("R") or kinds.count("S") < 2 or len(block.reads) != 2:
+        return None
+    spatial = [v.var for v in block.iter_vars][: kinds.count("S")]
+    every = [v.dom.extent for v in block.iter_vars]
+    extents, summed = every[: len(spatial)], every[len(spatial) :]
+    a, b, c = ([r.min for r in access.region] for access in (*block.reads, block.writes[0]))
+    if not analysis.same(c, spatial) or _mentions(a, spatial[-1]):
+        return None
+    column = len(spatial) - 1
+    packed = _panels(b, spatial[column], block.reads[1].source.shape, extents[column])
+    if packed is None:
+        return None
+    outer = range(column)
+    batch = tuple(n for n in outer if _mentions(b, spatial[n]))
+    free = [n for n in outer if n not in batch]
+    if not free:
+        return None
+    # The innermost dimension that fills a tile, or else the longest.
+    sizes = {n: analysis.constant(extents[n]) for n in free}
+    long = [n for n in free if sizes[n] is None or sizes[n] >= 4]
+    row = long[-1] if long else max(free, key=lambda n: (sizes[n], n))
+    elements = [
+        math.prod(analysis.constant(n) or 64 for n in access.source.shape) for access in block.reads
+    ]
+    return Product(
+        reductions[0],
+        row,
+        column,
+        batch,
+        tuple(n for n in free if n != row),
+        packed or None,
+        elements[0] > elements[1],
+        key(
+            [extents[n] for n in free],
+            extents[column],
+            summed,
+            [extents[n] for n in batch],
+            window=len(summed) > 1,
+        ),
+    )
+
+
+def _panels(
+    b: list[tir.Expr], column: tir.Var, shape: list[tir.Expr], columns: tir.Expr
+) -> int | None:
+    """The width of b's panels, 0 if b is a plain matrix with columns last, None if neither."""
+    *others, last = b
+    along = [n for n, index in enumerate(others) if _mentions([index], column)]
+    if last.same_as(column):
+        return None if along else 0
+    width, count = analysis.constant(shape[-1]), analysis.constant(columns)
+    if width is None or count is None or len(along) != 1:
+        return None
+    wanted = [panel_of(column, width), within_panel(column, width, count)]
+    return width if analysis.same([others[along[0]], last], wanted) else None
+
+
+def panel_of(column: tir.Expr, width: int) -> tir.Expr:
+    """The panel that holds a column: panels are ``width`` columns wide."""
+    return column // width
+
+
+def within_panel(column: tir.Expr, width: int, columns: int) -> tir.Expr:
+    """A column's place in its panel; the last panel ends with the last of the ``columns``."""
+    if columns % width == 0:
+        return column % width
+    return column - tir.min(column // width * width, columns - width)
