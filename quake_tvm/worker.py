@@ -94,6 +94,8 @@ class Worker:
         TimedOut, Died
             If there is no answer; the worker is closed.
         """
+        if self.closed:
+            raise Died("ended before")
         try:
             self._pipe.send((method, arguments))
             if not self._pipe.poll(seconds):
