@@ -111,19 +111,24 @@ class Book:
         return f"record of {shape}{cores}"
 
     def trace(self, function: tir.PrimFunc) -> Trace | None:
-        """The best trace for exactly this kernel, machine and TVM.
+        """The best trace for exactly this kernel, machine and TVM, if no numbers are better.
 
         Parameters
         ----------
         function : PrimFunc
             Its products fenced, not scheduled.
         """
-        traced = [r for r in self._own() if r.trace is not None and r.trace.tvm == tvm.__version__]
+        own = list(self._own())
+        traced = [r for r in own if r.trace is not None and r.trace.tvm == tvm.__version__]
         if not traced:
             return None
         kernel = fingerprint(function)
         fitting = [r for r in traced if r.trace.kernel == kernel and r.ratio < 1]
-        return min(fitting, key=_value).trace if fitting else None
+        if not fitting:
+            return None
+        best = min(fitting, key=_value)
+        rivals = (r for r in own if r.key == best.key and r.numbers is not None)
+        return None if any(_value(r) < _value(best) for r in rivals) else best.trace
 
     def rung(self, operator: str, shape: str, allowed: Sequence[str]) -> str | None:
         """The rung for a site by what its kernel took on each.

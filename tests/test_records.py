@@ -213,5 +213,5 @@ def test_shell(model, tmp_path, product):  # noqa: F811
     for wrong in (["--records", tmp_path / "missing"], ["--records", "none", "--records", folder]):
         done = quake("run", *shaped, *wrong)
         assert done.returncode == 2
-        assert done.stderr.startswith("error: ")
-        assert len(done.stderr.splitlines()) == 1
+        assert done.stderr.strip().startswith("error: ")
+        assert len(done.stderr.strip().splitlines()) == 1

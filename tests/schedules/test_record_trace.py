@@ -151,3 +151,5 @@ def test_a_book_has_traces_for_this_kernel_machine_and_tvm_alone(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert replay(fenced, good) is not None
+    plant(tmp_path, record("native", shape=(9, 9, 9), seconds=1e-6), record("native", seconds=9e-4))
+    assert Book([tmp_path], NATIVE).trace(fenced) is None  # numbers are better
