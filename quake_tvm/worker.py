@@ -113,18 +113,24 @@ class Worker:
 
     def kill(self) -> None:
         """End it and what it has started, at once; what waits for its answer is told."""
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        if not self.closed:
+            self._kill()
 
     def close(self) -> None:
         """Let it end by itself, or else kill it; again is harmless."""
+        if self.closed:
+            return
         self._pipe.close()
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(FAREWELL)
-        self.kill()
+        self._kill()  # what it has started may be left
         self.process.wait()
         self.process.stdin.close()
         self._folder.cleanup()
+
+    def _kill(self) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
 
     def _reason(self) -> str:
         status = self.process.wait()
