@@ -1,6 +1,6 @@
 """Compiled models on a board that runs TVM's RPC server, every step within a time-out.
 
-What talks to the board is a :class:`Worker` (:mod:`remote_session`), killed where the board does
+What talks to the board is a worker (:mod:`remote_session`), which is killed where the board does
 not answer: TVM's client would wait for ever. Knows addresses and the time, no target.
 """
 

@@ -167,7 +167,7 @@ class Report:
         lines = ["kernels: " + ", ".join(f"{count} {rule}" for rule, count in counted)]
         sources = Counter(self.records.values())
         if set(sources) - {BY_RULE}:
-            told = (f"{count} by {source}" for source, count in sources.most_common())
+            told = (f"{count} by {source}" for source, count in sorted(sources.items()))
             lines.append("choices: " + "; ".join(told))
         for rule, words in (("fallback", "parallel and in vectors"), ("none", "not scheduled")):
             names = [name for name, own in self.kernels.items() if own == rule]

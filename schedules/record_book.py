@@ -76,7 +76,7 @@ class Book:
 
     def decide(self, key: Key) -> Choice:
         """What the nearest record says of a kernel, in the manner of :class:`Decide`."""
-        if not key.known:
+        if not key.known or 0 in key.shape:
             return Choice()
         ranked = [
             (rank, record)
@@ -100,9 +100,8 @@ class Book:
         if bucket(record.key.shape) != bucket(key.shape):
             return None
         apart = distance(record.key.shape, key.shape)
-        counted = record.measured == "static"
         foreign, other = machine != own, machine.cpu != own.cpu
-        return foreign, apart > 0, place, apart, other, counted, record.ratio
+        return foreign, apart > 0, place, apart, other, *_value(record)
 
     def _source(self, record: Record) -> str:
         shape, machine = "x".join(map(str, record.key.shape)), record.machine
@@ -112,19 +111,24 @@ class Book:
         return f"record of {shape}{cores}"
 
     def trace(self, function: tir.PrimFunc) -> Trace | None:
-        """The best trace for exactly this kernel, machine and TVM.
+        """The best trace for exactly this kernel, machine and TVM, if no numbers are better.
 
         Parameters
         ----------
         function : PrimFunc
             Its products fenced, not scheduled.
         """
-        traced = [r for r in self._own() if r.trace is not None and r.trace.tvm == tvm.__version__]
+        own = list(self._own())
+        traced = [r for r in own if r.trace is not None and r.trace.tvm == tvm.__version__]
         if not traced:
             return None
         kernel = fingerprint(function)
         fitting = [r for r in traced if r.trace.kernel == kernel and r.ratio < 1]
-        return min(fitting, key=lambda r: r.ratio).trace if fitting else None
+        if not fitting:
+            return None
+        best = min(fitting, key=_value)
+        rivals = (r for r in own if r.key == best.key and r.numbers is not None)
+        return None if any(_value(r) < _value(best) for r in rivals) else best.trace
 
     def rung(self, operator: str, shape: str, allowed: Sequence[str]) -> str | None:
         """The rung for a site by what its kernel took on each.
@@ -165,6 +169,11 @@ class Book:
             records.sort(key=lambda r: r.made.date, reverse=True)
             found += [(place, record) for record in records]
         return found
+
+
+def _value(record: Record) -> tuple[bool, float]:
+    """Smaller for the better of two that are equally near: a clock says more than a count."""
+    return record.measured == "static", record.ratio
 
 
 def bucket(shape: Sequence[int]) -> list[int]:

@@ -13,17 +13,16 @@ class Timing:
 
     Attributes
     ----------
-    seconds : float or None
-        A call's, the median of several; None if it failed.
+    cost : float or None
+        A call's, in the runner's ``unit``, the median of several; None if it failed.
     error : str
         Why, in a line.
     digest : str
         Of its outputs for inputs that follow from the parameters' shapes and dtypes alone, so that
-        two schedules of a kernel can be told apart by what they compute; empty if that is not
-        known.
+        two schedules of a kernel can be told apart by what they compute; empty if it failed.
     """
 
-    seconds: float | None
+    cost: float | None
     error: str = ""
     digest: str = ""
 
@@ -35,11 +34,14 @@ class Runner(Protocol):
     ----------
     measured : {"clock", "board", "static"}
         How, as records say it.
+    unit : {"s", "cycles", "instructions"}
+        What costs are in.
     batch : int
         How many kernels are worth handing over together.
     """
 
     measured: str
+    unit: str
     batch: int
 
     def measure(self, kernels: Sequence[tir.PrimFunc]) -> Iterator[tuple[int, Timing]]:
@@ -56,7 +58,7 @@ class Runner(Protocol):
         ...
 
     def compare(self, kernels: Sequence[tir.PrimFunc], rounds: int) -> list[list[float]]:
-        """Seconds a call of each kernel, taken in turns on one and the same machine.
+        """A call's cost of each kernel in every round, taken in turns on one and the same machine.
 
         An empty list for a kernel that fails; one figure each where they are counted, not timed.
         """

@@ -13,10 +13,10 @@ import tvm
 
 from ..compiler import import_model
 from ..errors import QuakeError
-from ..named_targets import runs_here
 from ..named_targets import target as resolve
 from ..operators import OPERATORS
 from ..options import Options
+from ..remote import parse
 from ..schedules.record import Machine, Record
 from ..schedules.record_files import append
 from . import rungs
@@ -28,7 +28,6 @@ from .kernels import Task, tasks
 from .runner import Runner
 from .session import Budget, Session
 from .state import State, Work
-from .static_runner import StaticRunner
 
 # What ``ops`` may say for every kernel that is nothing but these.
 NONLINEARITIES = "nonlinearities"
@@ -171,17 +170,14 @@ def _runner(
     if (tracker is None) != (key is None):
         raise QuakeError("boards are found by tracker and key: give both")
     if static:
+        from .static_runner import StaticRunner
+
         runner: Runner = StaticRunner(target)
-    elif tracker is not None:
-        address = tracker if isinstance(tracker, str) else ":".join(map(str, tracker))
+    elif tracker is not None and key is not None:
+        address = parse(tracker) if isinstance(tracker, str) else tracker
         runner = BoardRunner(target, address, key)
-    elif runs_here(target):
-        runner = ClockRunner(target)
     else:
-        raise QuakeError(
-            "this machine does not run the target's code: give tracker and key of boards that do, "
-            "or count instead of measuring (static)"
-        )
+        runner = ClockRunner(target)
     try:
         yield runner
     finally:

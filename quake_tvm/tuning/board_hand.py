@@ -1,0 +1,101 @@
+"""A thread that measures kernels, each on the board that a tracker has free next.
+
+Boards may hang or die: their kernels go back to the others. Knows no batch and no compiler.
+"""
+
+import threading
+from dataclasses import dataclass
+from queue import Queue, SimpleQueue
+
+from ..worker import Died, Failed, WorkerError
+from . import stopwatch
+from .compilation import Library
+from .runner import Timing
+
+# A kernel with which so many boards are lost, one after the other, is what they are lost by.
+STRIKES = 3
+# Seconds until a board is asked for again.
+PAUSE = 1.0
+# How often the time-out a session lasts at most: then the board ends it, if only it can.
+SESSION = 3
+
+
+@dataclass
+class Job:
+    """A kernel to be measured, and where its place and its timing go to."""
+
+    place: int
+    library: Library
+    done: "SimpleQueue[tuple[int, Timing]]"
+    lost: int = 0
+
+
+class Hand(threading.Thread):
+    """Works off jobs until it is to stop.
+
+    Parameters
+    ----------
+    where : (str, int, str)
+        Host and port of the tracker, and the boards' key.
+    jobs : Queue of Job or None
+        None for a hand to look whether it is to stop.
+    timeout : float
+        Seconds for each step.
+
+    Attributes
+    ----------
+    measuring : bool
+        Whether it has a board.
+    """
+
+    def __init__(
+        self, where: tuple[str, int, str], jobs: "Queue[Job | None]", timeout: float
+    ) -> None:
+        super().__init__(daemon=True)
+        self._where, self._jobs, self._timeout = where, jobs, timeout
+        self._worker = stopwatch.session()
+        self._stopping = threading.Event()
+        self.measuring = False
+        self.start()
+
+    def run(self) -> None:
+        """Take one job after the other."""
+        while not self._stopping.is_set():
+            job = self._jobs.get()
+            if job is not None and not self._attempt(job):
+                self._jobs.put(job)
+        self._worker.close()
+
+    def stop(self) -> None:
+        """Give up what it is at."""
+        self._stopping.set()
+        self._worker.kill()
+        self._jobs.put(None)
+
+    def _attempt(self, job: Job) -> bool:
+        """Whether the job is done with."""
+        if self._worker.closed:
+            self._worker = stopwatch.session()
+        if self._stopping.is_set():
+            return False
+        try:
+            session = int(SESSION * self._timeout) + 1
+            self._worker.ask(self._timeout, "request", *self._where, session)
+        except WorkerError:
+            self._stopping.wait(PAUSE)
+            return False
+        self.measuring = True
+        try:
+            timing = stopwatch.timing(self._worker, job.library, self._timeout)
+        except Failed as error:
+            timing = Timing(None, f"the kernel fails: {error}")
+        except WorkerError as error:
+            job.lost += 1
+            if job.lost < STRIKES:
+                return False
+            how = "the connection is lost" if isinstance(error, Died) else str(error)
+            timing = Timing(None, f"{STRIKES} boards in a row are lost with it: {how}")
+        finally:
+            self.measuring = False
+        job.done.put((job.place, timing))
+        return True

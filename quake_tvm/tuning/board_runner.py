@@ -1,0 +1,151 @@
+"""Kernels compiled here and timed on boards by their own clocks, on as many as a tracker offers."""
+
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from queue import Empty, Queue, SimpleQueue
+
+import tvm
+
+from ..errors import QuakeError
+from ..generation import tir
+from ..worker import WorkerError
+from . import stopwatch
+from .board_hand import SESSION, STRIKES, Hand, Job
+from .compilation import Compiler, Library
+from .runner import Timing
+
+# Seconds between two looks for new boards.
+PERIOD = 2.0
+# How often the time-out no board may be at work before all are given up: by then those that hung in
+# a kernel have ended its session.
+PATIENCE = SESSION + 1
+
+
+class BoardRunner:
+    """A :class:`Runner` on boards that come and go.
+
+    Parameters
+    ----------
+    target : tvm.target.Target
+        What the boards run.
+    tracker : (str, int)
+        Host and port.
+    key : str
+        That the boards are listed under.
+    timeout : float
+        Seconds for each step on a board: connecting, uploading and running once, timing.
+
+    Raises
+    ------
+    QuakeError
+        Without a linker for the target, such a tracker, or a board that it has under the key.
+    """
+
+    measured, unit = "board", "s"
+
+    def __init__(
+        self,
+        target: tvm.target.Target,
+        tracker: tuple[str, int],
+        key: str,
+        timeout: float = 30.0,
+    ) -> None:
+        self._where, self._timeout = (*tracker, key), timeout
+        self._name = f"boards {key!r} of the tracker at {tracker[0]}:{tracker[1]}"
+        self._compiler = Compiler(target)
+        self._jobs: Queue[Job | None] = Queue()
+        self._hands: list[Hand] = []
+        self._scout = stopwatch.session()
+        try:
+            self._employ(self._scout.ask(timeout, "boards", *self._where))
+        except WorkerError as error:
+            self._scout.close()
+            raise QuakeError(f"cannot measure on {self._name}: {error}") from None
+        self._closing = threading.Event()
+        self._watch = threading.Thread(target=self._look_out, daemon=True)
+        self._watch.start()
+
+    @property
+    def batch(self) -> int:
+        """Enough to keep every board and the compilers at work."""
+        return max(16, 4 * len(self._hands))
+
+    def measure(self, kernels: Sequence[tir.PrimFunc]) -> Iterator[tuple[int, Timing]]:
+        """On all boards at once, while others are compiled; as in :class:`Runner`."""
+        with tempfile.TemporaryDirectory() as folder:
+            yield from self._timings(self._compiler.compile(kernels, folder))
+
+    def compare(self, kernels: Sequence[tir.PrimFunc], rounds: int) -> list[list[float]]:
+        """In turns on one board; as in :class:`Runner`."""
+        with tempfile.TemporaryDirectory() as folder:
+            libraries = dict(self._compiler.compile(kernels, folder))
+            sound = {n for n, timing in self._timings(libraries.items()) if not timing.error}
+            chosen = [libraries[n] if n in sound else None for n in range(len(kernels))]
+            session = int(self._timeout * (SESSION + len(chosen))) + rounds * len(chosen)
+            for _ in range(STRIKES):
+                worker = stopwatch.session()
+                try:
+                    worker.ask(self._timeout, "request", *self._where, session)
+                    return stopwatch.turns(worker, chosen, rounds, self._timeout)
+                except WorkerError as error:
+                    reason = str(error) or "the connection is lost"
+                finally:
+                    worker.close()
+        raise QuakeError(f"kernels cannot be compared on {self._name}: {reason}")
+
+    def close(self) -> None:
+        """End all threads and processes; again is harmless."""
+        self._compiler.close()
+        self._closing.set()
+        self._scout.kill()
+        self._watch.join()
+        for hand in self._hands:
+            hand.stop()
+        for hand in self._hands:
+            hand.join()
+
+    def _timings(
+        self, libraries: Iterable[tuple[int, Library | str]]
+    ) -> Iterator[tuple[int, Timing]]:
+        done: SimpleQueue[tuple[int, Timing]] = SimpleQueue()
+        waiting = 0
+        try:
+            for n, library in libraries:
+                if isinstance(library, str):
+                    yield n, Timing(None, library)
+                else:
+                    self._jobs.put(Job(n, library, done))
+                    waiting += 1
+            for _ in range(waiting):
+                yield self._next(done)
+        finally:
+            with suppress(Empty):
+                while True:
+                    self._jobs.get_nowait()
+
+    def _next(self, done: "SimpleQueue[tuple[int, Timing]]") -> tuple[int, Timing]:
+        """The next result, for as long as boards are at work."""
+        patience = PATIENCE * self._timeout
+        heard = time.monotonic()
+        while time.monotonic() - heard < patience:
+            with suppress(Empty):
+                return done.get(timeout=PERIOD)
+            if any(hand.measuring for hand in self._hands):
+                heard = time.monotonic()
+        raise QuakeError(f"none of the {self._name} is free and well for {patience:g} s: start one")
+
+    def _employ(self, count: int) -> None:
+        """A hand for each board."""
+        while len(self._hands) < count:
+            self._hands.append(Hand(self._where, self._jobs, self._timeout))
+
+    def _look_out(self) -> None:
+        while not self._closing.wait(PERIOD):
+            if self._scout.closed:
+                self._scout = stopwatch.session()
+            with suppress(WorkerError):
+                self._employ(self._scout.ask(self._timeout, "boards", *self._where))
+        self._scout.close()

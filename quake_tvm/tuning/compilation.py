@@ -1,0 +1,67 @@
+"""Kernels compiled on all cores of this machine, each to a library of its own. Knows no runner."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tvm
+
+from .. import toolchain
+from ..errors import QuakeError
+from ..generation import tir
+from ..worker import Worker, WorkerError
+from .pool import Pool
+from .signature import Signature, signature
+
+# The kernel's name in its library.
+NAME = "kernel"
+# Seconds for one kernel: the largest take three, and who unrolls all loops is not to be waited for.
+DEADLINE = 30.0
+
+
+@dataclass(frozen=True)
+class Library:
+    """A compiled kernel."""
+
+    path: Path
+    signature: Signature
+
+
+class Compiler:
+    """Compiles for a target.
+
+    Raises
+    ------
+    QuakeError
+        If nothing here links for the target.
+    """
+
+    def __init__(self, target: tvm.target.Target) -> None:
+        toolchain.linker(target)
+        self._target = str(target)
+        self._pool = Pool("quake_tvm.tuning.compile_session", os.cpu_count() or 1)
+
+    def compile(
+        self, kernels: Sequence[tir.PrimFunc], folder: str
+    ) -> Iterator[tuple[int, Library | str]]:
+        """Each kernel's place and its library in the folder, or what is wrong with it."""
+
+        def work(worker: Worker, item: tuple[int, tir.PrimFunc]) -> Library | str:
+            n, kernel = item
+            library = Path(folder) / f"{n}.so"
+            try:
+                wants = signature(kernel)
+            except QuakeError as error:
+                return str(error)
+            request = tvm.ir.save_json(kernel), self._target, str(library), NAME
+            worker.ask(DEADLINE, "compile", *request)
+            return Library(library, wants)
+
+        for n, result in self._pool.each(work, list(enumerate(kernels))):
+            failed = isinstance(result, WorkerError)
+            yield n, f"cannot be compiled: {result}" if failed else result
+
+    def close(self) -> None:
+        """End the workers; again is harmless."""
+        self._pool.close()

@@ -1,0 +1,23 @@
+"""Kernels to libraries, in a worker's process (:mod:`compilation` is the other end)."""
+
+from pathlib import Path
+
+import tvm
+
+from .. import worker
+from ..emulation import kernel
+from ..named_targets import target as resolve
+
+
+class CompileSession:
+    """Compiles one kernel after the other."""
+
+    def compile(self, function: str, target: str, library: str, name: str) -> None:
+        """Write a library with a kernel that comes as TVM's JSON."""
+        functions = {name: tvm.ir.load_json(function)}
+        kernel.export(functions, resolve(target), Path(library))
+
+
+if __name__ == "__main__":
+    worker.limit_memory()
+    worker.serve(CompileSession())

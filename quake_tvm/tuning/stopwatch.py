@@ -1,0 +1,72 @@
+"""How long a kernel is timed, and how long it may take, here and on boards alike."""
+
+import statistics
+from collections.abc import Sequence
+
+from ..worker import Worker
+from .compilation import NAME, Library
+from .runner import Timing
+
+# The median of so many figures of so many milliseconds each.
+REPEATS, MILLISECONDS = 5, 8
+# Seconds after which a slow kernel is timed no further.
+ENOUGH = 1.0
+
+
+def session(**environment: str) -> Worker:
+    """A worker that runs kernels, here until it is connected to a board."""
+    # With the runtime alone TVM loads twice as fast.
+    return Worker("quake_tvm.tuning.kernel_session", TVM_USE_RUNTIME_LIB="1", **environment)
+
+
+def timing(worker: Worker, library: Library, seconds: float) -> Timing:
+    """Load a kernel, time it and unload it, and leave its board.
+
+    Parameters
+    ----------
+    worker : Worker
+        A :func:`session`.
+    library : Library
+    seconds : float
+        For each step, beside what the kernel is to take by itself.
+
+    Raises
+    ------
+    WorkerError
+        If the kernel fails, or the worker or its board.
+    """
+    try:
+        number, call, digest = _load(worker, library, seconds)
+        repeat = REPEATS if call * REPEATS < ENOUGH else max(1, int(ENOUGH / call))
+        figures = _time(worker, number, call, repeat, seconds)
+    finally:
+        if not worker.closed:
+            worker.ask(seconds, "leave")
+    return Timing(statistics.median(figures), digest=digest)
+
+
+def turns(
+    worker: Worker, libraries: Sequence[Library | None], rounds: int, seconds: float
+) -> list[list[float]]:
+    """Load all kernels, time each once in every round, and leave; none for None.
+
+    Parameters and errors are those of :func:`timing`.
+    """
+    loaded = {n: _load(worker, library, seconds) for n, library in enumerate(libraries) if library}
+    figures: list[list[float]] = [[] for _ in libraries]
+    for _ in range(rounds):
+        for n, (number, call, _) in loaded.items():
+            figures[n] += _time(worker, number, call, 1, seconds)
+    worker.ask(seconds, "leave")
+    return figures
+
+
+def _load(worker: Worker, library: Library, seconds: float) -> tuple[int, float, str]:
+    wants = library.signature
+    return worker.ask(seconds, "load", str(library.path), NAME, wants.inputs, wants.outputs)
+
+
+def _time(worker: Worker, number: int, call: float, repeat: int, seconds: float) -> list[float]:
+    # A warm call, and repeats whose calls are increased in number until they take their time.
+    needs = (3 + repeat) * max(call, 2 * MILLISECONDS / 1000)
+    return worker.ask(seconds + needs, "time", number, repeat, MILLISECONDS)

@@ -1,0 +1,31 @@
+"""Records as tests make them."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from quake_tvm.named_targets import target
+from quake_tvm.schedules.choice import Key
+from quake_tvm.schedules.record import Machine, Made, Record
+from quake_tvm.schedules.record_files import append
+
+SHAPE = (128, 384, 1536)
+
+
+def record(name="cortex-a72", operator="matmul", shape=SHAPE, numbers=None, **more) -> Record:
+    """A record of half of the rule's time for a named target."""
+    numbers = None if "trace" in more else {"rows": 3} if numbers is None else numbers
+    cores, dtype = more.pop("cores", None), more.pop("dtype", "float32")
+    machine = Machine.of(target(name))
+    if cores is not None:
+        machine = replace(machine, cores=cores)
+    date = more.pop("date", "2026-11-26T12:00:00Z")
+    values = {"seconds": 1e-3, "rule_seconds": 2e-3, "measured": "clock", "trials": 64, **more}
+    made = Made("0.1.0", "0.27.0", date)
+    return Record(machine, Key(operator, shape, dtype), numbers=numbers, made=made, **values)
+
+
+def plant(folder: Path, *records: Record) -> Path:
+    """The folder with these records in it."""
+    for each in records:
+        append(folder, each)
+    return folder

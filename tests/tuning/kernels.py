@@ -1,0 +1,73 @@
+"""Kernels to be measured: good ones, and one for each way to go wrong."""
+
+import tvm
+from tvm import te, topi
+
+from quake_tvm.generation import tir
+from quake_tvm.named_targets import target
+from quake_tvm.schedules import schedule
+
+
+def plain(size: int, depth: int = 64) -> tir.PrimFunc:
+    """A product as it is written down."""
+    x, w = te.placeholder((size, depth), name="x"), te.placeholder((depth, size), name="w")
+    return te.create_prim_func([x, w, topi.nn.matmul(x, w)])
+
+
+def product(size: int, on: str | tvm.target.Target = "native", depth: int = 64) -> tir.PrimFunc:
+    """The same scheduled."""
+    return schedule(plain(size, depth), target(on))
+
+
+def calling(symbol: str, *arguments: object) -> tir.PrimFunc:
+    """A kernel that calls a function of C's."""
+    x = te.placeholder((8,), name="x")
+
+    def body(inputs, outputs):
+        call = tir.Evaluate(tir.call_extern("int32", symbol, *arguments))
+        return tir.SeqStmt([call, tir.BufferStore(outputs[0], inputs[0][0], [0])])
+
+    return te.create_prim_func([x, te.extern([(8,)], [x], body, dtype="float32")])
+
+
+def greedy() -> tir.PrimFunc:
+    """A kernel that wants a quarter of a terabyte."""
+    x = te.placeholder((8,), name="x")
+    between = te.compute((1 << 36,), lambda i: x[i % 8])
+    return te.create_prim_func([x, te.compute((8,), lambda i: between[7 * i] + 1)])
+
+
+def stray() -> tir.PrimFunc:
+    """A kernel that stores far out of its bounds."""
+    x = te.placeholder((8,), name="x")
+
+    def body(inputs, outputs):
+        return tir.BufferStore(outputs[0], inputs[0][0], [tir.const(1 << 50, "int64")])
+
+    return te.create_prim_func([x, te.extern([(8,)], [x], body, dtype="float32")])
+
+
+def unknown() -> tir.PrimFunc:
+    """A kernel that TVM cannot compile."""
+    x = te.placeholder((8,), name="x")
+    no_shape = te.compute(
+        x.shape, lambda i: tir.call_intrin("float32", "tirx.tvm_stack_make_shape", x[i])
+    )
+    return te.create_prim_func([x, no_shape])
+
+
+def growing() -> tir.PrimFunc:
+    """A kernel whose shape is not known."""
+    x = te.placeholder((te.var("n", "int64"),), name="x")
+    return te.create_prim_func([x, te.compute(x.shape, lambda i: x[i] + 1)])
+
+
+BAD = {
+    "abort": (calling("abort"), "SIGABRT"),
+    "stray": (stray(), "SIGSEGV"),
+    "greedy": (greedy(), "bad_alloc"),
+    "endless": (calling("sleep", 1000), "no answer in"),
+    "missing": (calling("no_such_function"), "undefined symbol"),
+    "unknown": (unknown(), "cannot be compiled: .*make_shape"),
+    "growing": (growing(), "the shape of x is known only when it runs"),
+}
