@@ -4,6 +4,7 @@ import numpy as np
 from tvm import te, topi
 
 from quake_tvm import compute
+from quake_tvm.generation import tir
 from quake_tvm.named_targets import target
 from quake_tvm.passes.pack_weights import packed_matmul, panels
 from quake_tvm.schedules import matmul
@@ -102,7 +103,8 @@ def unscheduled(name, kind):
         return rule, te.create_prim_func([*inputs, output]), inputs, output, given
     shapes, operator, options = WRITTEN_OUT[name]
     kernel = WrittenOut(operator, options)
-    inputs = [placeholder(*shape, name=f"x{n}") for n, shape in enumerate(shapes)]
+    sizes = [[tir.const(n, "int64") for n in shape] for shape in shapes]  # as Relax has them
+    inputs = [placeholder(*size, name=f"x{n}") for n, size in enumerate(sizes)]
     output = kernel(*inputs)
     function = te.create_prim_func([*inputs, output], "int64")
     for key, value in kernel.attributes.items():
