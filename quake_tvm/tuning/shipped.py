@@ -25,7 +25,7 @@ from . import typical
 from .journal import NAME
 from .tune import tune
 
-TARGETS = ("x86-64-v3", "x86-64-v4", "cortex-a53", "cortex-a72", "cortex-a76")
+TARGETS = ("x86-64-v3", "x86-64-v4", "raspberry-pi-3", "raspberry-pi-4", "raspberry-pi-5")
 # Larger ones wait for memory, whatever is chosen.
 LARGEST = 1 << 20
 WORK = Path("build/records")
