@@ -17,6 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 # Seconds in which a worker that is done is expected to end by itself.
@@ -55,16 +56,18 @@ class Worker:
     """
 
     def __init__(self, module: str, **environment: str) -> None:
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115, closed with the rest
+        # Its own temporary files go with it, however it ends.
+        self._folder = tempfile.TemporaryDirectory(prefix="worker-")
+        self._errors = Path(self._folder.name, "errors")
         self._pipe, theirs = Pipe()
-        with theirs:
+        with theirs, self._errors.open("wb") as errors:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", module, str(theirs.fileno())],
-                env={**os.environ, **environment},
+                env={**os.environ, "TMPDIR": self._folder.name, **environment},
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.PIPE,  # ends with this process, and the worker with it
                 stdout=subprocess.DEVNULL,
-                stderr=self._errors,
+                stderr=errors,
                 start_new_session=True,  # so that what it starts can be ended with it
             )
 
@@ -91,6 +94,8 @@ class Worker:
         TimedOut, Died
             If there is no answer; the worker is closed.
         """
+        if self.closed:
+            raise Died("ended before")
         try:
             self._pipe.send((method, arguments))
             if not self._pipe.poll(seconds):
@@ -108,25 +113,30 @@ class Worker:
 
     def kill(self) -> None:
         """End it and what it has started, at once; what waits for its answer is told."""
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        if not self.closed:
+            self._kill()
 
     def close(self) -> None:
         """Let it end by itself, or else kill it; again is harmless."""
+        if self.closed:
+            return
         self._pipe.close()
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(FAREWELL)
-        self.kill()
+        self._kill()  # what it has started may be left
         self.process.wait()
         self.process.stdin.close()
-        self._errors.close()
+        self._folder.cleanup()
+
+    def _kill(self) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
 
     def _reason(self) -> str:
         status = self.process.wait()
         if status < 0:
             return f"crashed with {signal.Signals(-status).name}"
-        self._errors.seek(0)
-        lines = self._errors.read().decode(errors="replace").splitlines()
+        lines = self._errors.read_text(errors="replace").splitlines()
         return (lines or [f"ended with status {status}"])[-1] if status else ""
 
 

@@ -81,7 +81,6 @@ class WrittenOut:
         inputs = [
             te.placeholder(list(p.ty.shape), str(p.ty.dtype), p.name) for p in function.params[:-1]
         ]
-        fresh = te.create_prim_func([*inputs, kernel(*inputs)])
-        for name, value in (dict(function.attrs) | kernel.attributes).items():
-            fresh = fresh.with_attr(name, value)
-        return fresh
+        fresh = te.create_prim_func([*inputs, kernel(*inputs)], "int64")  # as Relax does
+        fresh = tir.PrimFunc(fresh.params, fresh.body, fresh.ret_type, function.attrs)
+        return fresh.with_attr(WRITTEN_OUT, kernel.attributes[WRITTEN_OUT])

@@ -24,7 +24,7 @@ from .overlap import OVERLAP
 # Pixels of a tile, at most; floats of a padded band, at most.
 PIXELS, BAND = 8, 8192
 # What else a tile's pixels and vectors and a band's rows can be.
-TILES, VECTORS, BANDS = (1, 2, 3, 4, 6, 8, 12, 16), (1, 2, 4), (1, 2, 4, 8, 16, 32, 64)
+TILES, VECTORS, BANDS = (1, 2, 3, 4, 6, 8, 12, 16), (1, 2, 4), (1, 2, 4, 8, 16)
 
 
 def _convolution(sch: s_tir.Schedule, blocks: list[SBlockRV]) -> SBlockRV | None:

@@ -54,7 +54,7 @@ def repacked(function: tir.PrimFunc, width: int) -> tir.PrimFunc:
     dtype = old.ty.shape[axis].ty.dtype
     shape = list(old.ty.shape)
     shape[axis], shape[-1] = tir.const(-(-columns // width), dtype), tir.const(width, dtype)
-    new = tir.decl_buffer(shape, old.ty.dtype, old.name)
+    new = tir.decl_buffer(shape, old.ty.dtype, old.name, layout=None)
     at[axis], at[-1] = panel_of(column, width), within_panel(column, width, columns)
 
     def load(node: tvm.ir.TensorLoad) -> tir.Expr:

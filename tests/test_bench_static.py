@@ -9,9 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from quake_tvm import QuakeError
-from quake_tvm.bench import cases, mca, show_static, static
+from quake_tvm.bench import cases, show_static, static
 from quake_tvm.cli import app
-from quake_tvm.emulation import count, kernel
+from quake_tvm.emulation import count, kernel, mca
 from quake_tvm.named_targets import target
 from tests.emulation.test_count import counted
 from tests.test_cli import quake
@@ -25,7 +25,7 @@ def fake(monkeypatch):
     """Nothing is compiled or run: a kernel's instructions are those of its results."""
     log = []
 
-    def execution(library, name, arrays, results, on):
+    def execution(library, name, arrays, results, on, sample):
         log.append((name, [a.shape for a in arrays]))
         return count.Execution(10 * int(np.prod(results[0][0])), ["1f2003d5"] * 10)
 

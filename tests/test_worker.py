@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -73,6 +74,21 @@ def test_too_much_memory_is_an_error_of_its_own(worker):
     with pytest.raises(Failed, match="Unable to allocate"):
         worker.ask(LONG, "fill", memory)
     assert worker.ask(LONG, "fill", 1 << 20) == 1 << 20
+
+
+@pytest.mark.parametrize("asked", ["spin", ""])
+def test_its_temporary_files_go_with_it(monkeypatch, tmp_path, asked):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    worker = Worker(MODULE, PYTHONPATH=ROOT)
+    worker.ask(LONG, "leave_files")
+    assert list(tmp_path.glob("*/left"))
+    if asked:
+        with pytest.raises(TimedOut):
+            worker.ask(0.3, asked)
+    worker.close()
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(Died):
+        worker.ask(LONG, "double", 2)
 
 
 def test_who_waits_for_a_worker_that_is_killed_is_told(worker):

@@ -1,8 +1,7 @@
 """What kernels cost on a processor that is not at hand: counted and modelled, no clock read.
 
-Each kernel of a build is run by itself in QEMU (``emulation/count.py``); ``mca.py`` says how many
-cycles the executed instructions take, those of the functions it calls among them. A model is the
-sum of its kernels times their calls; what the virtual machine does between them is left out.
+Each kernel of a build is counted by itself (``emulation/cost.py``). A model is the sum of its
+kernels times their calls; what the virtual machine does between them is left out.
 """
 
 import tempfile
@@ -20,33 +19,18 @@ from tvm.relax.analysis import post_order_visit
 from tvm.relax.backend.cpu_generic import pipeline as cpu_generic
 
 from .. import compiler
-from ..emulation import count, kernel
+from ..arguments import example
+from ..emulation import kernel
+from ..emulation.cost import Cost, cost, tools
 from ..errors import QuakeError
 from ..generation import tir
 from ..passes.pipeline import graph_passes
 from ..passes.relax_graph import op_name
 from ..schedules.record_book import Records
-from . import mca
 from .cases import Case
 
 EXACT = "exact"
 Build = Callable[[tvm.IRModule, tvm.target.Target, Records], tvm.IRModule]
-
-
-@dataclass(frozen=True)
-class Cost:
-    """One call of a kernel.
-
-    Attributes
-    ----------
-    instructions : int
-        Executed.
-    cycles : float or None
-        By llvm-mca; None where it has no model.
-    """
-
-    instructions: int
-    cycles: float | None
 
 
 @dataclass(frozen=True)
@@ -127,13 +111,7 @@ class Meter:
 
     def facts(self) -> dict[str, str | None]:
         """What the figures depend on. Raises QuakeError for a tool that is missing."""
-        model = mca.model(self.target)
-        return {
-            "target": str(self.target.attrs.get("mcpu", "generic")),
-            "qemu": count.version(self.target),
-            "model": model,
-            "llvm": model and mca.version(),
-        }
+        return {"target": str(self.target.attrs.get("mcpu", "generic")), **tools(self.target)}
 
     def result(self, case: Case, methods: Sequence[str], progress: Callable[[str], None]) -> Result:
         """A case in all builds.
@@ -187,11 +165,7 @@ class Meter:
         out = call.ty
         outs = out.fields if isinstance(out, relax.TupleType) else [out]
         results = [(_shape(ty, name), str(ty.dtype)) for ty in outs]
-        executed = count.execution(library, name, arrays, results, self.target)
-        if mca.model(self.target) is None:
-            return Cost(executed.instructions, None)
-        cycles = mca.cycles(executed.sample, self.target)
-        return Cost(executed.instructions, cycles * executed.instructions / len(executed.sample))
+        return cost(library, name, arrays, results, self.target)
 
 
 def _calls(function: relax.Function) -> list[relax.Call]:
@@ -217,10 +191,7 @@ def _shape(ty: relax.TensorType, name: str) -> tuple[int, ...]:
 
 
 def _array(argument: relax.Expr, generator: np.random.Generator) -> np.ndarray:
-    """A constant as it is; else normal floats, and zeros where an index may be meant."""
+    """A constant as it is, else an example."""
     if isinstance(argument, tvm.ir.GenericConst):
         return argument.value.numpy()
-    shape, dtype = _shape(argument.ty, str(argument)), np.dtype(str(argument.ty.dtype))
-    if np.issubdtype(dtype, np.floating):
-        return generator.standard_normal(shape, np.float32).astype(dtype)
-    return np.zeros(shape, dtype)
+    return example(_shape(argument.ty, str(argument)), str(argument.ty.dtype), generator)

@@ -1,1 +1,1 @@
-"""Other machines' code run on this one, by QEMU's user mode: for results, never for times."""
+"""Other machines' code on this one: run by QEMU's user mode for results and counts, never timed."""

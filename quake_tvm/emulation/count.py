@@ -20,11 +20,12 @@ import numpy as np
 import tvm
 
 from .. import cache, toolchain
+from ..arguments import Description
 from ..errors import QuakeError
 from . import kernel, machine
 
 SOURCE = Path(__file__).with_name("count.c")
-# Instructions that are kept of a kernel, and of those how many follow on each other.
+# Instructions that are kept of a kernel if nothing else is said, and how many follow on each other.
 SAMPLE, WINDOW = 100_000, 1_000
 
 
@@ -47,10 +48,12 @@ def execution(
     library: Path,
     name: str,
     arrays: Sequence[np.ndarray],
-    results: Sequence[kernel.Description],
+    results: Sequence[Description],
     target: tvm.target.Target,
+    *,
+    sample: int = SAMPLE,
 ) -> Execution:
-    """Run a kernel of a library as :func:`kernel.run` does, and count.
+    """Run a kernel of a library as :func:`kernel.run` does, and count; keep about so many.
 
     Raises
     ------
@@ -73,7 +76,7 @@ def execution(
     rest = once - call
     # Somewhere in the middle of many calls lies the length of one.
     enough = math.ceil(rest / call) + 1
-    period = max(call * WINDOW // SAMPLE, WINDOW)
+    period = max(call * WINDOW // sample, WINDOW)
     kept = run(enough, first=rest, last=rest + call, period=period, window=WINDOW)
     return Execution(call, [word for block in kept[:-1] for word in block.split()])
 

@@ -17,6 +17,7 @@ import tvm
 import tvm_ffi.libinfo
 
 from .. import cache, toolchain
+from ..arguments import Description
 from ..errors import QuakeError
 from ..generation import tir
 from . import machine
@@ -26,7 +27,6 @@ SOURCE = Path(__file__).with_name("driver.c")
 TIMEOUT = 300
 # DLPack's codes of what numpy calls a kind.
 CODES = {"i": 0, "u": 1, "f": 2}
-Description = tuple[Sequence[int], str]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass
 from queue import Queue, SimpleQueue
 
-from ..worker import Died, Failed, Worker, WorkerError
+from ..worker import Died, Failed, WorkerError
 from . import stopwatch
 from .compilation import Library
 from .runner import Timing
@@ -18,8 +18,6 @@ STRIKES = 3
 PAUSE = 1.0
 # How often the time-out a session lasts at most: then the board ends it, if only it can.
 SESSION = 3
-# What makes a session of kernels quick to start.
-ENVIRONMENT = {"TVM_USE_RUNTIME_LIB": "1"}
 
 
 @dataclass
@@ -55,7 +53,7 @@ class Hand(threading.Thread):
     ) -> None:
         super().__init__(daemon=True)
         self._where, self._jobs, self._timeout = where, jobs, timeout
-        self._worker = Worker(stopwatch.MODULE, **ENVIRONMENT)
+        self._worker = stopwatch.session()
         self._stopping = threading.Event()
         self.measuring = False
         self.start()
@@ -77,7 +75,7 @@ class Hand(threading.Thread):
     def _attempt(self, job: Job) -> bool:
         """Whether the job is done with."""
         if self._worker.closed:
-            self._worker = Worker(stopwatch.MODULE, **ENVIRONMENT)
+            self._worker = stopwatch.session()
         if self._stopping.is_set():
             return False
         try:

@@ -11,9 +11,9 @@ import tvm
 
 from ..errors import QuakeError
 from ..generation import tir
-from ..worker import Worker, WorkerError
+from ..worker import WorkerError
 from . import stopwatch
-from .board_hand import ENVIRONMENT, SESSION, STRIKES, Hand, Job
+from .board_hand import SESSION, STRIKES, Hand, Job
 from .compilation import Compiler, Library
 from .runner import Timing
 
@@ -58,7 +58,7 @@ class BoardRunner:
         self._compiler = Compiler(target)
         self._jobs: Queue[Job | None] = Queue()
         self._hands: list[Hand] = []
-        self._scout = Worker(stopwatch.MODULE, **ENVIRONMENT)
+        self._scout = stopwatch.session()
         try:
             self._employ(self._scout.ask(timeout, "boards", *self._where))
         except WorkerError as error:
@@ -86,7 +86,7 @@ class BoardRunner:
             chosen = [libraries[n] if n in sound else None for n in range(len(kernels))]
             session = int(self._timeout * (SESSION + len(chosen))) + rounds * len(chosen)
             for _ in range(STRIKES):
-                worker = Worker(stopwatch.MODULE, **ENVIRONMENT)
+                worker = stopwatch.session()
                 try:
                     worker.ask(self._timeout, "request", *self._where, session)
                     return stopwatch.turns(worker, chosen, rounds, self._timeout)
@@ -145,7 +145,7 @@ class BoardRunner:
     def _look_out(self) -> None:
         while not self._closing.wait(PERIOD):
             if self._scout.closed:
-                self._scout = Worker(stopwatch.MODULE, **ENVIRONMENT)
+                self._scout = stopwatch.session()
             with suppress(WorkerError):
                 self._employ(self._scout.ask(self._timeout, "boards", *self._where))
         self._scout.close()

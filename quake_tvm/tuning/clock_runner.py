@@ -45,8 +45,7 @@ class ClockRunner:
             )
         self._compiler = Compiler(target)
         cores = target.attrs.get("num-cores", os.cpu_count())
-        threads = os.environ.get("TVM_NUM_THREADS", str(cores))
-        self._environment = {"TVM_USE_RUNTIME_LIB": "1", "TVM_NUM_THREADS": threads}
+        self._threads = os.environ.get("TVM_NUM_THREADS", str(cores))
         self._worker: Worker | None = None
 
     def measure(self, kernels: Sequence[tir.PrimFunc]) -> Iterator[tuple[int, Timing]]:
@@ -88,5 +87,5 @@ class ClockRunner:
 
     def _ready(self) -> Worker:
         if self._worker is None or self._worker.closed:
-            self._worker = Worker(stopwatch.MODULE, **self._environment)
+            self._worker = stopwatch.session(TVM_NUM_THREADS=self._threads)
         return self._worker

@@ -7,12 +7,16 @@ from ..worker import Worker
 from .compilation import NAME, Library
 from .runner import Timing
 
-# What runs kernels.
-MODULE = "quake_tvm.tuning.kernel_session"
 # The median of so many figures of so many milliseconds each.
 REPEATS, MILLISECONDS = 5, 8
 # Seconds after which a slow kernel is timed no further.
 ENOUGH = 1.0
+
+
+def session(**environment: str) -> Worker:
+    """A worker that runs kernels, here until it is connected to a board."""
+    # With the runtime alone TVM loads twice as fast.
+    return Worker("quake_tvm.tuning.kernel_session", TVM_USE_RUNTIME_LIB="1", **environment)
 
 
 def timing(worker: Worker, library: Library, seconds: float) -> Timing:
@@ -21,7 +25,7 @@ def timing(worker: Worker, library: Library, seconds: float) -> Timing:
     Parameters
     ----------
     worker : Worker
-        Of :data:`MODULE`.
+        A :func:`session`.
     library : Library
     seconds : float
         For each step, beside what the kernel is to take by itself.

@@ -29,6 +29,7 @@ from .kernels import Task, tasks
 from .runner import Runner
 from .session import Budget, Session
 from .state import INTERRUPTED, State, Work
+from .static_runner import StaticRunner
 
 # What ``ops`` may say for every kernel that is nothing but these.
 NONLINEARITIES = "nonlinearities"
@@ -180,8 +181,6 @@ def _runner(
     if (tracker is None) != (key is None):
         raise QuakeError("boards are found by tracker and key: give both")
     if static:
-        from .static_runner import StaticRunner
-
         runner: Runner = StaticRunner(target)
     elif tracker is not None and key is not None:
         address = parse(tracker) if isinstance(tracker, str) else tracker

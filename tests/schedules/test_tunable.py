@@ -1,135 +1,122 @@
-"""With ``tunable=True`` a rule's choices are a tuner's to make, and none changes a bit."""
+"""Whatever is chosen where a rule leaves a choice, a kernel computes the same bits."""
 
 import numpy as np
 import pytest
-from tvm import s_tir, te, topi
+from tvm import te, topi
+from tvm_ffi import structural_equal, structural_hash
 
-from quake_tvm import compute
 from quake_tvm.named_targets import target
-from quake_tvm.passes.pack_weights import packed_matmul, panels
-from quake_tvm.schedules import (
-    depthwise,
-    elementwise,
-    exact_softmax,
-    fallback,
-    matmul,
-    pooling,
-    reduction,
-    rows,
-    schedule,
-)
-from quake_tvm.schedules.fence import fence_products
-from quake_tvm.schedules.overlap import overlap_tiles
-from tests.schedules.kernels import (
-    RNG,
-    build_and_run,
-    convolution,
-    placeholder,
-    random_inputs,
-)
-from tests.schedules.kernels import depthwise as depthwise_kernel
+from quake_tvm.schedules import RECORD, RULE, schedule
+from quake_tvm.schedules.choice import Choice
+from quake_tvm.schedules.space import Candidate, candidates, key_of
+from tests.schedules.kernels import build_and_run, placeholder, random_inputs
+from tests.schedules.tunable import KERNELS, WRITTEN_OUT, repacked_weights, unscheduled
+
+ALL = [*KERNELS, *WRITTEN_OUT]
+# Of all candidates, beside those that differ from the rule's in one number.
+SOME = 8
 
 
-def one(make, *shape):
-    x = placeholder(*shape)
-    return [x], make(x), {}
+class Spy(Choice):
+    """Some numbers, and note of what else could be picked."""
+
+    def __init__(self, numbers):
+        super().__init__(numbers)
+        self.offered = []
+
+    def pick(self, name, options, own):
+        self.offered += [(name, n) for n in options]
+        return super().pick(name, options, own)
 
 
-def product(m, n):
-    a, b = placeholder(m, 19, name="a"), placeholder(19, n, name="b")
-    return [a, b], topi.nn.relu(topi.matmul(a, b)), {}
+def neighbours(function, kind, own):
+    """The function with each of the rule's own numbers changed to each of its options."""
+    spy = Spy(own.numbers)
+    schedule(function, target(kind), lambda _: spy)
+    for name, n in spy.offered:
+        choice = Choice({**own.numbers, name: n})
+        scheduled = schedule(function, target(kind), lambda _, choice=choice: choice)
+        yield Candidate(own.key, choice.numbers, scheduled, own.layout)
 
 
-def packed(m, n, kind):
-    weights = RNG(1).normal(size=(19, n)).astype(np.float32)
-    given = panels(weights, matmul.panel(m, n, target(kind)))
-    a, w, b = placeholder(m, 19, name="a"), placeholder(*given.shape, name="w"), placeholder(n)
-    return [a, w, b], topi.nn.relu(topi.add(packed_matmul(a, w, n), b)), {"w": given}
+def distinct(found):
+    """Those with code of their own."""
+    return list({structural_hash(c.function): c for c in found}.values())
 
 
-def convolved(kind):
-    inputs, y, given, _ = convolution((1, 9, 17, 5), 33, 3, name=kind, strides=2, padding=(1, 0))
-    return inputs, topi.nn.relu(y), given
-
-
-def depthwise_relu(_):
-    inputs, y = depthwise_kernel((1, 7, 13, 33), 3, padding=(1, 1))
-    return inputs, topi.nn.relu(y), {}
-
-
-def mean(x):
-    return topi.divide(topi.sum(x, 1), 21.0)
-
-
-# Rules with choices, and kernels for them.
-CHOOSING = {
-    "matmul": (matmul, lambda _: product(33, 40)),
-    "matmul_of_one_column_of_tiles": (matmul, lambda _: product(7, 15)),
-    "matmul_packed": (matmul, lambda kind: packed(17, 97, kind)),
-    "convolution": (matmul, convolved),
-    "depthwise": (depthwise, depthwise_relu),
-    "pooling": (pooling, lambda _: one(lambda x: topi.tanh(topi.sum(x, 1)), 3, 9, 97)),
-}
-OTHERS = {
-    "rows": (rows, lambda _: one(lambda x: compute.softmax(x, method="quake2"), 5, 40)),
-    "exact_softmax": (exact_softmax, lambda _: one(topi.nn.softmax, 5, 40)),
-    "elementwise": (elementwise, lambda _: one(topi.tanh, 5, 40)),
-    "reduction": (reduction, lambda _: one(mean, 32, 21)),
-    "fallback": (fallback, lambda _: one(lambda x: topi.sum(x, 1), 5, 21)),
-}
-
-
-def choices(sch):
-    """The trace's sampling instructions."""
-    return [i for i in sch.trace.insts if i.kind.name.startswith("Sample")]
-
-
-def replayed(function, sch, decisions):
-    """The schedule with other decisions, as a tuner's database would have it."""
-    trace = sch.trace
-    for instruction, decision in zip(choices(sch), decisions, strict=True):
-        trace = trace.with_decision(instruction, decision, remove_postproc=False)
-    fresh = s_tir.Schedule(function)
-    trace.apply_to_schedule(fresh, remove_postproc=False)
-    return overlap_tiles(fresh.mod["main"])
+def laid_out(candidate, arrays, inputs, given):
+    """The arrays with packed weights as the candidate wants them."""
+    if not candidate.layout:
+        return arrays
+    axis = 1 if candidate.key.operator == "grouped_convolution" else 0
+    *_, columns, _ = candidate.key.shape
+    return [
+        repacked_weights(array, columns, candidate.layout, axis) if t.op.name in given else array
+        for t, array in zip(inputs, arrays, strict=True)
+    ]
 
 
 @pytest.mark.parametrize("kind", ["x86-64-v3", "native"])
-@pytest.mark.parametrize("name", CHOOSING)
+@pytest.mark.parametrize("name", ALL)
 def test_every_choice_gives_the_same_bits(name, kind):
-    rule, make = CHOOSING[name]
-    inputs, y, given = make(kind)
-    function = te.create_prim_func([*inputs, y])
-    arrays, shape = random_inputs(inputs, given), [int(n) for n in y.shape]
-    expected = build_and_run(schedule(function, target(kind)), arrays, shape, kind)
-    fenced = fence_products(function)
-    sch = rule.apply(fenced, target(kind), True)
-    (choice,) = choices(sch)
-    candidates = len(choice.attrs[0])
-    assert candidates > 1
-    scripts = set()
-    for decision in range(candidates):
-        chosen = replayed(fenced, sch, [decision])
-        scripts.add(chosen.script())
-        np.testing.assert_array_equal(build_and_run(chosen, arrays, shape, kind), expected)
-    assert len(scripts) == candidates
+    rule, function, inputs, output, given = unscheduled(name, kind)
+    arrays, shape = random_inputs(inputs, given), [int(n) for n in output.shape]
+    own, *some = candidates(function, target(kind), SOME)
+    others = distinct([*neighbours(function, kind, own), *some])
+    assert len(others) > 1
+    expected = build_and_run(own.function, arrays, shape, kind)
+    plain = build_and_run(function, arrays, shape, kind)
+    np.testing.assert_array_equal(expected, plain)
+    for candidate in others:
+        assert candidate.function.attrs[RULE] == rule
+        found = build_and_run(
+            candidate.function, laid_out(candidate, arrays, inputs, given), shape, kind
+        )
+        np.testing.assert_array_equal(found, expected, err_msg=str(candidate.numbers))
 
 
-@pytest.mark.parametrize("name", CHOOSING)
-def test_undecided_is_the_rules_own_choice(name):
-    rule, make = CHOOSING[name]
-    inputs, y, _ = make("native")
-    fenced = fence_products(te.create_prim_func([*inputs, y]))
-    tuned, ruled = (rule.apply(fenced, target(), tunable).mod["main"] for tunable in (True, False))
-    assert tuned.script() == ruled.script()
-    assert not choices(rule.apply(fenced, target(), False))
+@pytest.mark.parametrize("name", ALL)
+def test_own_choice_is_the_untuned_code(name):
+    _, function, *_ = unscheduled(name, "native")
+    own, *_ = candidates(function, target(), 1)
+    assert structural_equal(own.function, schedule(function, target()))
 
 
-@pytest.mark.parametrize("name", OTHERS)
-def test_rules_without_choices(name):
-    rule, make = OTHERS[name]
-    inputs, y, _ = make("native")
-    fenced = fence_products(te.create_prim_func([*inputs, y]))
-    tuned, ruled = (rule.apply(fenced, target(), tunable) for tunable in (True, False))
-    assert not choices(tuned)
-    assert tuned.mod["main"].script() == ruled.mod["main"].script()
+@pytest.mark.parametrize("name", ALL)
+def test_numbers_bring_the_candidate_back(name):
+    _, function, *_ = unscheduled(name, "native")
+    own, *others = candidates(function, target(), 12)
+    for candidate in [own, *(c for c in others if c.layout == own.layout)]:
+        choice = Choice(candidate.numbers, "here")
+        again = schedule(function, target(), lambda key, choice=choice: choice)
+        assert again.attrs[RECORD] == "here"
+        assert structural_equal(again.without_attr(RECORD), candidate.function)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_what_is_no_option_is_left_out(name):
+    _, function, *_ = unscheduled(name, "native")
+    own, *_ = candidates(function, target(), 1)
+    choice = Choice(dict.fromkeys([*own.numbers, "new"], 99), "nowhere")
+    found = schedule(function, target(), lambda _: choice)
+    assert structural_equal(found, schedule(function, target()))
+
+
+def test_a_height_without_its_width_is_left_out():
+    _, function, *_ = unscheduled("matmul_packed", "native")
+    own, *_ = candidates(function, target(), 1)
+    for other in ({"rows": 1}, {"rows": 1, "vectors": own.numbers["vectors"] + 1}):
+        found = schedule(function, target(), lambda _, other=other: Choice(other, "elsewhere"))
+        assert structural_equal(found, schedule(function, target()))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [topi.nn.softmax, lambda x: topi.sum(x, 1)],
+    ids=["exact_softmax", "fallback"],
+)
+def test_rules_without_choices(make):
+    x = placeholder(3, 40)
+    function = te.create_prim_func([x, make(x)])
+    assert key_of(function, target()) is None
+    assert not candidates(function, target())

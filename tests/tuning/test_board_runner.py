@@ -14,6 +14,7 @@ import pytest
 from quake_tvm import QuakeError
 from quake_tvm.emulation.board import Board
 from quake_tvm.named_targets import target
+from quake_tvm.tuning import board_runner
 from quake_tvm.tuning.board_runner import BoardRunner
 from tests.processes import children, running, soon, tvm_service
 from tests.tuning.kernels import BAD, calling, plain, product
@@ -132,9 +133,10 @@ def test_no_board(started, pi, tracker):
         BoardRunner(pi, ("127.0.0.1", 1), "pi")
 
 
-def test_no_board_any_more(started, pi, tracker):
-    (one, other) = (board(started, pi, tracker) for _ in range(2))
-    runner = hire(started, pi, tracker, timeout=1.5)
+def test_no_board_any_more(started, pi, tracker, monkeypatch):
+    monkeypatch.setattr(board_runner, "PATIENCE", 2)
+    one, other = (board(started, pi, tracker) for _ in range(2))
+    runner = hire(started, pi, tracker, timeout=3)
     one.process.kill()
     stop(other)
     with pytest.raises(QuakeError, match=r"none of the boards 'pi' .* for 6 s: start one"):
@@ -158,6 +160,7 @@ def test_a_batch_that_is_given_up(started, pi, tracker):
 OWNER = """
 import sys
 from quake_tvm.named_targets import target
+from quake_tvm.tuning import board_runner
 from quake_tvm.tuning.board_runner import BoardRunner
 from tests.tuning.kernels import calling, plain
 

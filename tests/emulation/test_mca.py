@@ -3,7 +3,7 @@
 import pytest
 
 from quake_tvm import QuakeError
-from quake_tvm.bench import mca
+from quake_tvm.emulation import mca
 from quake_tvm.named_targets import target
 
 AARCH64 = {

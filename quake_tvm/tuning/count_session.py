@@ -1,0 +1,34 @@
+"""Compiled kernels run and counted in QEMU, in a worker's process."""
+
+from pathlib import Path
+
+from .. import worker
+from ..arguments import Description, digest, examples
+from ..emulation import kernel
+from ..emulation.cost import cost
+from ..named_targets import target as resolve
+
+
+class CountSession:
+    """Counts one kernel after the other."""
+
+    def cost(
+        self,
+        library: str,
+        name: str,
+        inputs: list[Description],
+        outputs: list[Description],
+        target: str,
+        sample: int,
+    ) -> tuple[float, str]:
+        """A kernel's cycles, or instructions where they are not known, and its outputs' digest."""
+        arrays, resolved = examples(inputs), resolve(target)
+        call = Path(library), name, arrays, outputs, resolved
+        written = kernel.run(*call)
+        found = cost(*call, sample=sample)
+        return found.instructions if found.cycles is None else found.cycles, digest(written)
+
+
+if __name__ == "__main__":
+    worker.limit_memory()
+    worker.serve(CountSession())

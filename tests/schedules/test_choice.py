@@ -1,0 +1,31 @@
+"""What is picked from a choice, and whether it served."""
+
+import pytest
+
+from quake_tvm.schedules.choice import OWN, Choice, Key, Watched
+
+
+def test_a_number_is_taken_only_if_it_is_among_the_options():
+    choice = Choice({"rows": 4, "vectors": 9})
+    assert choice.pick("rows", (2, 4), 8) == 4
+    assert choice.pick("vectors", (1, 2), 1) == 1
+    assert choice.pick("unroll", (1, 2), 2) == 2
+    assert OWN.pick("rows", (2, 4), 8) == 8
+
+
+def test_a_choice_serves_once_a_number_of_it_is_taken():
+    watched = Watched(Choice({"rows": 4, "vectors": 9}))
+    watched.pick("vectors", (1, 2), 1)
+    watched.pick("unroll", (1, 2), 1)
+    assert not watched.served
+    assert watched.pick("rows", (2, 4), 8) == 4
+    assert watched.served
+
+
+def test_to_leave_all_to_the_rule_serves():
+    assert Watched(Choice(source="record")).served
+
+
+@pytest.mark.parametrize(("shape", "known"), [((2, 3), True), ((None, 3), False), ((0, 3), False)])
+def test_known(shape, known):
+    assert Key("matmul", shape).known is known

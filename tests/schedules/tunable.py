@@ -1,0 +1,123 @@
+"""One small kernel for each way in which a rule chooses, and its inputs."""
+
+import numpy as np
+from tvm import te, topi
+
+from quake_tvm import compute
+from quake_tvm.generation import tir
+from quake_tvm.named_targets import target
+from quake_tvm.passes.pack_weights import packed_matmul, panels
+from quake_tvm.schedules import matmul
+from quake_tvm.written_out import WrittenOut
+from tests.schedules.kernels import RNG, convolution, placeholder
+from tests.schedules.kernels import depthwise as depthwise_kernel
+
+HEADS_LAST = [0, 2, 1, 3]
+
+
+def one(make, *shape):
+    x = placeholder(*shape)
+    return [x], make(x), {}
+
+
+def product(m, n, k=20):
+    a, b = placeholder(m, k, name="a"), placeholder(k, n, name="b")
+    return [a, b], topi.nn.relu(topi.matmul(a, b)), {}
+
+
+def batched(_):
+    a, b = placeholder(3, 9, 20, name="a"), placeholder(3, 20, 35, name="b")
+    return [a, b], topi.nn.batch_matmul(a, b, transpose_b=False), {}
+
+
+def packed(kind):
+    weights = RNG(1).normal(size=(20, 97)).astype(np.float32)
+    given = panels(weights, matmul.panel(17, 97, target(kind)))
+    a, w, b = placeholder(17, 20, name="a"), placeholder(*given.shape, name="w"), placeholder(97)
+    return [a, w, b], topi.nn.relu(topi.add(packed_matmul(a, w, 97), b)), {"w": given}
+
+
+def convolved(kind, groups=1):
+    shape, channels = (1, 5, 11, 4 * groups), 35 * groups
+    inputs, y, given, _ = convolution(shape, channels, 3, groups, kind, strides=2, padding=(1, 0))
+    return inputs, topi.nn.relu(y), given
+
+
+def depthwise_relu(_):
+    inputs, y = depthwise_kernel((1, 7, 13, 33), 3, padding=(1, 1))
+    return inputs, topi.nn.relu(y), {}
+
+
+def gelu(x):
+    return compute.elementwise(x, "gelu", "quake1")
+
+
+def with_bias(_):
+    x, b = placeholder(5, 77), placeholder(77, name="b")
+    return [x, b], gelu(topi.add(x, b)), {}
+
+
+# (rule, target to inputs, output and what inputs are given).
+KERNELS = {
+    "matmul": ("matmul", lambda _: product(33, 40)),
+    "matmul_of_one_column_of_tiles": ("matmul", lambda _: product(7, 15)),
+    "matmul_batched": ("matmul", batched),
+    "matmul_packed": ("matmul", packed),
+    "convolution": ("matmul", convolved),
+    "convolution_of_groups": ("matmul", lambda kind: convolved(kind, 2)),
+    "depthwise": ("depthwise", depthwise_relu),
+    "pooling": ("pooling", lambda _: one(lambda x: topi.tanh(topi.sum(x, 1)), 3, 9, 97)),
+    "elementwise_flat": ("elementwise", lambda _: one(gelu, 5, 77)),
+    "elementwise_with_bias": ("elementwise", with_bias),
+    "elementwise_transpose": ("elementwise", lambda _: one(topi.transpose, 33, 21)),
+    "reduction": ("reduction", lambda _: one(lambda x: topi.sum(x, 1) / 21.0, 32, 21)),
+    "reduction_of_odd_rows": ("reduction", lambda _: one(lambda x: topi.sum(x, 1), 33, 21)),
+}
+
+
+def attention(length, keys, width, **options):
+    shapes = [(1, length, 2, 16), (1, keys, 2, 16), (1, keys, 2, width)]
+    options |= {"axes": HEADS_LAST * 4, "tiles": [2, 1, 16, 2, 1, 16], "method": "quake2"}
+    return shapes, "attention", options
+
+
+# (shapes of the inputs, kernel, options).
+WRITTEN_OUT = {
+    "softmax_of_short_rows": ([(9, 40)], "softmax", {"method": "quake2"}),
+    "softmax_of_long_rows": ([(7, 300)], "softmax", {"method": "quake5"}),
+    "softmax_with_a_mask": ([(2, 5, 40), (40,)], "softmax", {"method": "quake2", "scale": 0.3}),
+    "log_softmax": ([(7, 33)], "log_softmax", {"method": "quake3"}),
+    "logsumexp": ([(7, 33)], "logsumexp", {"method": "quake3", "keepdims": True}),
+    "layer_norm": ([(7, 70), (70,), (70,)], "layer_norm", {"epsilon": 1e-5}),
+    "rms_norm": ([(7, 70), (70,)], "rms_norm", {"epsilon": 1e-5}),
+    "attention": attention(13, 35, 40),
+    "attention_over_long_rows": attention(5, 1100, 32),
+}
+
+
+def unscheduled(name, kind):
+    """(rule, PrimFunc, te inputs, output, given arrays by name)."""
+    if name in KERNELS:
+        rule, make = KERNELS[name]
+        inputs, output, given = make(kind)
+        return rule, te.create_prim_func([*inputs, output]), inputs, output, given
+    shapes, operator, options = WRITTEN_OUT[name]
+    kernel = WrittenOut(operator, options)
+    sizes = [[tir.const(n, "int64") for n in shape] for shape in shapes]  # as Relax has them
+    inputs = [placeholder(*size, name=f"x{n}") for n, size in enumerate(sizes)]
+    output = kernel(*inputs)
+    function = te.create_prim_func([*inputs, output], "int64")
+    for key, value in kernel.attributes.items():
+        function = function.with_attr(key, value)
+    rule = "attention" if operator == "attention" else "rows"
+    return rule, function, inputs, output, {}
+
+
+def repacked_weights(packed, columns, width, axis=0):
+    """Weights (.., n/p, .., p) as (.., n/width, .., width)."""
+    old = np.moveaxis(packed, axis, 0)
+    plain = np.empty((*old.shape[1:-1], columns), packed.dtype)
+    starts = np.minimum(np.arange(0, columns, old.shape[-1]), columns - old.shape[-1])
+    for start, panel in zip(starts, old, strict=True):
+        plain[..., start : start + old.shape[-1]] = panel
+    return np.ascontiguousarray(np.moveaxis(panels(plain, width), 0, axis))
