@@ -172,7 +172,6 @@ class Session:
                 work.kernel, self._target, self._model, self._runner.batch, CANDIDATES, self._seed
             )
             self._searches[id(work)] = search
-            work.candidates = search.left
             batch = search.recall(partial(self._is_known, work.kernel))
         else:
             batch = []
@@ -181,6 +180,7 @@ class Session:
             batch = search.propose()
             if self._budget.trials is not None:
                 batch = batch[: self._budget.trials - state.trials]
+        work.left = search.left
         if not batch:
             work.finished = "all tried"
             self._keep_rule(work)
@@ -269,7 +269,8 @@ class Session:
         work.best, work.choice = work.rule * _ratio(after, rule), challenger
         work.stale = 0
         self._save(work, cost, own)
-        self._note()
+        state = self.state
+        state.curve.append((state.trials, time.monotonic() - self._began, state.ratio))
 
     def _keep_rule(self, work: Work) -> None:
         """Where nothing was better, a record says so: the rule needs no neighbour's numbers."""
@@ -280,10 +281,6 @@ class Session:
         seconds, trials = self._budget.seconds, self._budget.trials
         late = seconds is not None and time.monotonic() - self._began >= seconds
         return late or (trials is not None and self.state.trials >= trials)
-
-    def _note(self) -> None:
-        state = self.state
-        state.curve.append((state.trials, time.monotonic() - self._began, state.ratio))
 
     def show(self, doing: str) -> None:
         """Say what is being done."""
