@@ -81,7 +81,9 @@ class Book:
         ranked = [
             (rank, record)
             for place, record in self._newest_first(f"*/{key.operator}{ENDING}")
-            if record.numbers is not None and (rank := self._rank(place, record, key))
+            if record.numbers is not None
+            and record.trials  # else it says what rungs cost, and nothing of choices
+            and (rank := self._rank(place, record, key))
         ]
         if not ranked:
             return Choice()

@@ -1,9 +1,12 @@
 """``quake-tvm tune`` in the shell: options, the live view, output. Loads TVM when it is called."""
 
+import signal
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import RenderableType
 from rich.live import Live
 
 from ..shell import (
@@ -27,8 +30,8 @@ from ..shell import (
 if TYPE_CHECKING:
     from .state import State
 
-# Of a process that was interrupted.
-INTERRUPTED = 130
+# Lines of the live view that are no tasks.
+AROUND = 10
 
 
 def tune(
@@ -37,7 +40,7 @@ def tune(
         Path, typer.Option("--records", "-r", help="Folder for records and trials.")
     ] = Path("records"),
     target: Target = "native",
-    trials: Annotated[int | None, typer.Option(min=1, help="Candidates to measure.")] = None,
+    trials: Annotated[int | None, typer.Option(help="Candidates to measure.")] = None,
     minutes: Annotated[
         float | None, typer.Option(help="Time to use. [until nothing improves]")
     ] = None,
@@ -69,15 +72,13 @@ def tune(
     `compile --records` uses them. Ctrl-C ends it; what is measured is kept, and --resume goes on.
     """
     from . import show
+    from .state import INTERRUPTED
     from .tune import tune as search
 
     if plot is not None:
         require_matplotlib(plot)
-    with Live(console=errors, transient=True, auto_refresh=False) as view:
-
-        def progress(state: "State") -> None:
-            view.update(show.live(state, _left(state, trials, minutes)), refresh=True)
-
+    view = _View(trials, minutes)
+    with Live(view, console=errors, transient=True, refresh_per_second=2):
         state = search(
             models,
             target,
@@ -97,7 +98,7 @@ def tune(
             cost_model=cost_model,
             resume=resume,
             seed=seed,
-            progress=progress,
+            progress=view.update,
         )
     if plot is not None:
         show.plot(state, plot)
@@ -108,19 +109,33 @@ def tune(
         output.print(f"records: {records}", markup=False, soft_wrap=True)
         if plot is not None:
             output.print(f"written: {plot}", markup=False, soft_wrap=True)
-    if state.stopped == "interrupted":
-        raise typer.Exit(INTERRUPTED)
+    if state.stopped == INTERRUPTED:
+        raise typer.Exit(128 + signal.SIGINT)
 
 
-def _left(state: "State", trials: int | None, minutes: float | None) -> str:
-    """What of the budget is left."""
-    parts = []
-    if trials is not None:
-        parts.append(f"{max(0, trials - state.trials)} trials")
-    if minutes is not None:
-        parts.append(f"{max(0.0, 60 * minutes - state.seconds):.0f} s")
-    tasks = sum(not work.finished for work in state.works)
-    return f"; left: {', '.join([*parts, f'{tasks} tasks'])}"
+class _View:
+    """What the terminal shows while it runs, its seconds counted on between two changes."""
+
+    def __init__(self, trials: int | None, minutes: float | None) -> None:
+        self._trials, self._minutes = trials, minutes
+        self._state: State | None = None
+        self._at = 0.0
+
+    def update(self, state: "State") -> None:
+        self._state, self._at = state, time.monotonic()
+
+    def __rich__(self) -> RenderableType:
+        from . import show
+
+        state = self._state
+        if state is None:
+            return "reading the models"
+        seconds, left = state.seconds + time.monotonic() - self._at, []
+        if self._trials is not None:
+            left.append(f"{max(0, self._trials - state.trials)} trials")
+        if self._minutes is not None:
+            left.append(f"{max(0.0, 60 * self._minutes - seconds):.0f} s")
+        return show.live(state, seconds, left, max(1, errors.height - AROUND))
 
 
 def _json(state: "State") -> dict[str, Any]:

@@ -27,8 +27,8 @@ class Trial:
         What a timing depends on besides the code: runner, target, threads, TVM.
     kernel : str
         The unscheduled PrimFunc's hash.
-    key : str
-        For people: operator and shape.
+    name : str
+        The kernel's, for people.
     candidate : str
         The scheduled PrimFunc's hash.
     choices : dict
@@ -40,7 +40,7 @@ class Trial:
     session: str
     context: str
     kernel: str
-    key: str
+    name: str
     candidate: str
     choices: dict[str, int]
     at: float
@@ -58,6 +58,14 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / NAME
+
+    def check(self) -> None:
+        """Raise QuakeError now, before anything is measured, if it cannot be written later."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.open("ab").close()
+        except OSError as error:
+            raise QuakeError(f"cannot write {self.path}: {error.strerror or error}") from None
 
     def add(self, trial: Trial) -> None:
         """Write a trial; it is on the disk when this returns.

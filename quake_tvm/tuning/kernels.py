@@ -86,8 +86,10 @@ def tasks(
     distinct: dict[str, Kernel] = {}
     for mod in mods:
         for kernel in kernels(mod, target, options):
-            calls = kernel.calls + (distinct[kernel.hash].calls if kernel.hash in distinct else 0)
-            distinct[kernel.hash] = replace(kernel, calls=calls)
+            same = distinct.get(kernel.hash)
+            if same is not None:
+                kernel = replace(same, calls=same.calls + kernel.calls)
+            distinct[kernel.hash] = kernel
     by_key: dict[Key | str, Task] = {}
     for kernel in distinct.values():
         key = key_of(kernel.function, target)

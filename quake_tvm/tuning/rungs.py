@@ -5,17 +5,18 @@ kernels and a runner, no search.
 """
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import tvm
 
 from ..approximation import METHODS
 from ..generation import tir
-from ..operators import OPERATORS, bound
+from ..operators import within
 from ..schedules import schedule
 from ..schedules.choice import Choice
-from .kernels import Site, kernels
+from .kernels import kernels
 from .runner import Runner
 from .state import Work
 
@@ -24,19 +25,14 @@ ROUNDS = 9
 Costs = dict[str, dict[str, float]]
 
 
-def allowed(max_error: float) -> dict[str, list[str]]:
-    """The rungs within ``max_error``, by operator."""
-    return {name: [m for m in METHODS if bound(name, m).error <= max_error] for name in OPERATORS}
-
-
 def of_works(
     works: Sequence[Work],
     mods: Iterable[tvm.IRModule],
     target: tvm.target.Target,
     options: Mapping[str, Any],
     runner: Runner,
-) -> dict[int, Costs]:
-    """For each of the works with sites, by its place, what they cost on the allowed rungs.
+) -> Iterator[tuple[Work, Costs]]:
+    """Each of the works with sites, and what these cost on the allowed rungs.
 
     A kernel is the same on all rungs but for its formulas: it is timed with the same choices.
 
@@ -50,27 +46,38 @@ def of_works(
         Those of :class:`quake_tvm.QuAKE`, ``max_error`` among them.
     runner : Runner
     """
-    rungs = allowed(options["max_error"])
-    base = {k: v for k, v in options.items() if k not in ("max_error", "method")}
-    own = {work.kernel.hash: n for n, work in enumerate(works)}
-    found: dict[int, dict[str, tir.PrimFunc]] = {}
-    sites: dict[int, tuple[Site, ...]] = {}
+    ladder = _ladder(mods, target, options)
+    for work in works:
+        found: Costs = {}
+        for kernel in work.task.kernels:
+            costs = _costs(work, ladder.get(kernel.hash, {}), target, runner)
+            found |= {str(site): costs for site in kernel.sites if costs}
+        if found:
+            yield work, found
+
+
+def _ladder(
+    mods: Iterable[tvm.IRModule], target: tvm.target.Target, options: Mapping[str, Any]
+) -> dict[str, dict[str, tir.PrimFunc]]:
+    """By its hash each kernel with sites, on every rung that all of them may have."""
+    found: dict[str, dict[str, tir.PrimFunc]] = {}
     for mod in mods:
-        reference = kernels(mod, target, options)
+        reference = [k for k in kernels(mod, target, options) if k.sites]
         for method in METHODS:
-            for kernel, other in zip(
-                reference, kernels(mod, target, {**base, "method": method}), strict=True
-            ):
-                place = own.get(kernel.hash)
-                within = all(method in rungs[site.operator] for site in kernel.sites)
-                if place is not None and kernel.sites and within:
-                    found.setdefault(place, {})[method] = other.function
-                    sites[place] = kernel.sites
-    return {
-        place: {str(site): costs for site in sites[place]}
-        for place, by_rung in found.items()
-        if (costs := _costs(works[place], by_rung, target, runner))
-    }
+            rung = partial(_if_allowed, method)
+            others = {k.name: k for k in kernels(mod, target, {**options, "rung": rung})}
+            for kernel in reference:
+                other = others.get(kernel.name)
+                allowed = all(
+                    method in within(site.operator, options["max_error"]) for site in kernel.sites
+                )
+                if allowed and other is not None and other.sites == kernel.sites:
+                    found.setdefault(kernel.hash, {})[method] = other.function
+    return found
+
+
+def _if_allowed(method: str, operator: str, shape: str, allowed: Sequence[str]) -> str | None:
+    return method if method in allowed else None
 
 
 def _costs(
@@ -78,5 +85,5 @@ def _costs(
 ) -> dict[str, float]:
     numbers = work.choice.numbers if work.choice is not None else {}
     scheduled = [schedule(f, target, lambda _: Choice(numbers)) for f in by_rung.values()]
-    timed = runner.compare(scheduled, ROUNDS)
+    timed = runner.compare(scheduled, ROUNDS) if scheduled else []
     return {m: statistics.median(t) for m, t in zip(by_rung, timed, strict=True) if t}

@@ -6,6 +6,7 @@ of the one or the other, MetaSchedule's only as long as they are not far behind.
 
 import math
 import random
+from collections.abc import Callable
 
 import tvm
 from tvm import s_tir
@@ -69,6 +70,10 @@ class Search:
         """The rules' candidates that are not measured yet."""
         return len(self._left)
 
+    def recall(self, known: Callable[[Candidate], bool]) -> list[Candidate]:
+        """Those of the rules' candidates that are known from an earlier session, as a batch."""
+        return self._take({n for n, c in enumerate(self._left) if known(c)})
+
     def propose(self) -> list[Candidate]:
         """The next batch, none if there is nothing left to try."""
         self._turn += 1
@@ -86,15 +91,16 @@ class Search:
             chosen = drawn | set(ranked[: self._batch - len(drawn)])
         else:
             chosen = set(range(len(self._left)))
+        return self._take(chosen)
+
+    def _take(self, chosen: set[int]) -> list[Candidate]:
+        """What is left at these places, which is left no longer."""
         batch = [c for n, c in enumerate(self._left) if n in chosen]
         self._left = [c for n, c in enumerate(self._left) if n not in chosen]
         return batch
 
     def learn(self, batch: list[Candidate], costs: list[float | None]) -> None:
-        """What a batch has cost; None for those that failed.
-
-        A batch may have been cut short: then it is what was measured of it.
-        """
+        """What a batch, or the part of it that was measured, has cost; None for what failed."""
         for candidate, cost in zip(batch, costs, strict=True):
             if cost is not None:
                 sketch = candidate.trace is not None

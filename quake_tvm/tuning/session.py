@@ -6,21 +6,26 @@ has been confirmed side by side with what it replaces. So a session may end at a
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import tvm
 
+from ..errors import QuakeError
 from ..generation import tir
 from ..schedules import schedule
 from ..schedules.record_trace import fingerprint
+from ..schedules.repack import panel_width
 from ..schedules.space import Candidate
 from .cost_model import CostModel
+from .interrupts import interrupts
 from .journal import Journal, Trial
 from .kernels import Kernel, Task
 from .runner import Runner, Timing
 from .search import Search
-from .state import State, Work
+from .state import INTERRUPTED, State, Work
 
 # A candidate must cost this much less than what it replaces, side by side over so many rounds.
 BETTER, ROUNDS = 0.99, 9
@@ -104,30 +109,42 @@ class Session:
         """
         state = self.state
         try:
-            self._measure_rules(tasks, wanted)
-            while not state.stopped:
-                open_works = [work for work in state.works if not work.finished]
-                if not open_works:
-                    state.stopped = "nothing left to try"
-                elif self._is_spent():
-                    state.stopped = "the budget is used up"
-                else:
-                    self._step(max(open_works, key=_promise))
+            with interrupts():
+                self._measure_rules(tasks, wanted)
+                while not state.stopped:
+                    open_works = [work for work in state.works if not work.finished]
+                    if not open_works:
+                        state.stopped = "nothing left to try"
+                    elif self._is_spent():
+                        state.stopped = "the budget is used up"
+                    else:
+                        self._step(max(open_works, key=_promise))
         except KeyboardInterrupt:
-            state.stopped = "interrupted"
-        self._show("")
+            state.stopped = INTERRUPTED
+        state.current = None
+        self.show("")
         return state
 
     def _measure_rules(self, tasks: Sequence[Task], wanted: Callable[[Task], bool]) -> None:
         """What every kernel costs untuned: it says where the time goes."""
         kernels = [kernel for task in tasks for kernel in task.kernels]
-        self._show(f"measuring {len(kernels)} kernels as the rules schedule them")
-        ruled = [schedule(kernel.function, self._target) for kernel in kernels]
+        pairs = [(k, f) for k in kernels if (f := schedule(k.function, self._target)) is not None]
         costs: dict[str, float] = {}
-        pairs = [(k, f) for k, f in zip(kernels, ruled, strict=True) if f is not None]
+        errors: dict[str, str] = {}
+        self.show(f"measuring {len(pairs)} kernels as the rules schedule them")
         for n, timing in self._timings(pairs, [{} for _ in pairs]):
-            if timing.cost is not None:
-                costs[pairs[n][0].hash] = timing.cost
+            kernel = pairs[n][0]
+            if timing.cost is None:
+                errors[kernel.name] = timing.error
+            else:
+                costs[kernel.hash] = timing.cost
+                self._digests[kernel.hash, panel_width(kernel.function)] = timing.digest
+            done = f"{len(costs) + len(errors)} of {len(pairs)}"
+            self.show(f"measuring kernels as the rules schedule them: {done}")
+        for name, error in errors.items():
+            if not costs:
+                raise QuakeError(f"no kernel can be measured: {name}: {error}")
+            warnings.warn(f"{name} is left out: {error}", stacklevel=2)
         works = []
         for task in tasks:
             own = [k for k in task.kernels if k.hash in costs]
@@ -150,74 +167,81 @@ class Session:
         state.current = work
         search = self._searches.get(id(work))
         if search is None:
-            self._show(f"candidates for {work.name}")
+            self.show(f"candidates for {work.name}")
             search = Search(
                 work.kernel, self._target, self._model, self._runner.batch, CANDIDATES, self._seed
             )
             self._searches[id(work)] = search
             work.candidates = search.left
-        self._show(f"choosing candidates for {work.name}")
-        batch = search.propose()
-        if self._budget.trials is not None:
-            batch = batch[: max(0, self._budget.trials - state.trials)]
+            batch = search.recall(partial(self._is_known, work.kernel))
+        else:
+            batch = []
+        if not batch:
+            self.show(f"choosing candidates for {work.name}")
+            batch = search.propose()
+            if self._budget.trials is not None:
+                batch = batch[: self._budget.trials - state.trials]
         if not batch:
             work.finished = "all tried"
             self._keep_rule(work)
             return
-        self._show(f"measuring {len(batch)} candidates for {work.name}")
+        self.show(f"measuring {len(batch)} candidates for {work.name}")
         measured: list[Candidate] = []
         costs: list[float | None] = []
         pairs = [(work.kernel, candidate.function) for candidate in batch]
-        try:
-            for n, timing in self._timings(pairs, [_choices(c) for c in batch]):
-                measured.append(batch[n])
-                costs.append(self._checked(work, batch[n], timing))
-                work.trials += 1
-                work.stale += 1
-                state.trials += 1
-                state.failed += timing.cost is None
-                self._show(state.doing)
-        finally:
-            if measured:
-                search.learn(measured, costs)
+        for n, timing in self._timings(pairs, [candidate.numbers for candidate in batch]):
+            measured.append(batch[n])
+            costs.append(self._checked(work, batch[n], timing))
+            work.trials += 1
+            work.stale += 1
+            state.trials += 1
+            state.failed += costs[-1] is None
+            self.show(state.doing)
+        search.learn(measured, costs)
         self._improve(work, search, measured, costs)
         if work.stale >= PATIENCE:
             work.finished = "no improvement"
             self._keep_rule(work)
 
+    def _is_known(self, kernel: Kernel, candidate: Candidate) -> bool:
+        return (kernel.hash, fingerprint(candidate.function)) in self._known
+
     def _timings(
         self, pairs: Sequence[tuple[Kernel, tir.PrimFunc]], choices: Sequence[dict[str, int]]
-    ):
+    ) -> Iterator[tuple[int, Timing]]:
         """Each function's place and timing; those known already are not measured again."""
-        hashes = [fingerprint(function) for _, function in pairs]
-        new = []
-        for n, (kernel, _) in enumerate(pairs):
-            timing = self._known.get((kernel.hash, hashes[n]))
-            if timing is None:
-                new.append(n)
-            else:
-                yield n, timing
-        for place, timing in self._runner.measure([pairs[n][1] for n in new]):
-            n = new[place]
-            kernel = pairs[n][0]
-            self._known[kernel.hash, hashes[n]] = timing
-            at = time.monotonic() - self._began
+        places: dict[tuple[str, str], list[int]] = {}
+        for n, (kernel, function) in enumerate(pairs):
+            places.setdefault((kernel.hash, fingerprint(function)), []).append(n)
+        known = [code for code in places if code in self._known]
+        new = [code for code in places if code not in self._known]
+        for code in known:
+            yield from ((n, self._known[code]) for n in places[code])
+        for place, timing in self._runner.measure([pairs[places[code][0]][1] for code in new]):
+            code = kernel, candidate = new[place]
+            first = places[code][0]
+            self._known[code] = timing
             self._journal.add(
                 Trial(
                     self._name,
                     self._context,
-                    kernel.hash,
-                    kernel.name,
-                    hashes[n],
-                    choices[n],
-                    round(at, 3),
+                    kernel,
+                    pairs[first][0].name,
+                    candidate,
+                    dict(choices[first]),
+                    round(time.monotonic() - self._began, 3),
                     timing,
                 )
             )
-            yield n, timing
+            yield from ((n, timing) for n in places[code])
 
     def _checked(self, work: Work, candidate: Candidate, timing: Timing) -> float | None:
-        """The cost of a candidate, None for one that computes something else."""
+        """The cost of a candidate, None for one that fails or computes something else.
+
+        Of inputs in another layout that is: than the first one that goes well.
+        """
+        if timing.cost is None:
+            return None
         expected = self._digests.setdefault((work.kernel.hash, candidate.layout), timing.digest)
         return timing.cost if timing.digest == expected else None
 
@@ -233,7 +257,7 @@ class Session:
         if not found or min(found)[0] >= BETTER * work.best:
             return
         challenger = measured[min(found)[1]]
-        self._show(f"confirming an improvement of {work.name}")
+        self.show(f"confirming an improvement of {work.name}")
         incumbent = [] if work.choice is None else [work.choice]
         turn = [search.own, *incumbent, challenger]
         rule, *before, after = self._runner.compare([c.function for c in turn], ROUNDS)
@@ -245,14 +269,12 @@ class Session:
         work.best, work.choice = work.rule * _ratio(after, rule), challenger
         work.stale = 0
         self._save(work, cost, own)
-        self.state.records += 1
         self._note()
 
     def _keep_rule(self, work: Work) -> None:
         """Where nothing was better, a record says so: the rule needs no neighbour's numbers."""
         if work.choice is None and work.trials:
             self._save(work, work.rule, work.rule)
-            self.state.records += 1
 
     def _is_spent(self) -> bool:
         seconds, trials = self._budget.seconds, self._budget.trials
@@ -263,7 +285,8 @@ class Session:
         state = self.state
         state.curve.append((state.trials, time.monotonic() - self._began, state.ratio))
 
-    def _show(self, doing: str) -> None:
+    def show(self, doing: str) -> None:
+        """Say what is being done."""
         self.state.doing = doing
         self.state.seconds = time.monotonic() - self._began
         self._progress(self.state)
@@ -276,7 +299,3 @@ def _promise(work: Work) -> float:
 
 def _ratio(seconds: Sequence[float], base: Sequence[float]) -> float:
     return statistics.median(a / b for a, b in zip(seconds, base, strict=True))
-
-
-def _choices(candidate: Candidate) -> dict[str, int]:
-    return dict(candidate.numbers)

@@ -4,6 +4,7 @@ Knows the state, not how it comes about.
 """
 
 import io
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
@@ -14,8 +15,8 @@ from ..shell import require_matplotlib, whole_file
 from .state import State, Work
 
 WIDTH = 140
-# Tasks in the live view; the rest are summed up.
-SHOWN = 12
+# Tasks with a bar in the picture.
+BARS = 12
 _SCALES = (("s", 1.0), ("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9))
 
 
@@ -27,36 +28,41 @@ def cost(value: float, unit: str) -> str:
     return f"{value / scale:.3g} {name}"
 
 
-def table(state: State, shown: int | None = None) -> Table:
-    """The tasks, those with the largest share first."""
+def _total(work: Work) -> str:
+    return str(sum(kernel.calls for kernel in work.task.kernels))
+
+
+# What the tables say of a task, figures to the right; those of a task that was not tried are empty.
+_COLUMNS: dict[str, tuple[bool, Callable[[State, Work], str]]] = {
+    "share": (True, lambda state, work: f"{work.spent / state.untuned:.1%}"),
+    "task": (False, lambda state, work: work.name),
+    "calls": (True, lambda state, work: _total(work)),
+    "untuned": (True, lambda state, work: cost(work.rule, state.unit)),
+    "tuned": (True, lambda state, work: cost(work.best, state.unit) if work.trials else ""),
+    "ratio": (True, lambda state, work: f"{work.ratio:.3f}" if work.trials else ""),
+    "trials": (True, lambda state, work: str(work.trials) if work.trials else ""),
+    "choice": (False, lambda state, work: choice(work)),
+    "": (False, lambda state, work: "now" if work is state.current else work.finished),
+}
+# Those that fit into a terminal.
+_NARROW = "share", "task", "untuned", "tuned", "ratio", "trials", ""
+
+
+def table(state: State, columns: Sequence[str] = tuple(_COLUMNS), most: int | None = None) -> Table:
+    """The tasks, those with the largest share first and ``most`` of them at most."""
     found = Table()
-    for name in ("share", "task", "calls", "untuned", "tuned", "ratio", "trials", "choice", ""):
-        right = name in ("share", "calls", "untuned", "tuned", "ratio", "trials")
+    for name in columns:
+        right, _ = _COLUMNS[name]
         found.add_column(name, justify="right" if right else "left", overflow="fold")
-    works = state.works if shown is None else state.works[:shown]
+    works = state.works[:most]
     for work in works:
-        found.add_row(*_cells(state, work), style="bold" if work is state.current else None)
+        cells = (_COLUMNS[name][1](state, work) for name in columns)
+        found.add_row(*map(Text, cells), style="bold" if work is state.current else None)
     rest = state.works[len(works) :]
     if rest:
         spent = sum(work.spent for work in rest)
         found.add_row(f"{spent / state.untuned:.1%}", f"{len(rest)} more")
     return found
-
-
-def _cells(state: State, work: Work) -> list[str]:
-    calls = sum(kernel.calls for kernel in work.task.kernels)
-    tried = f"{work.trials}" if work.trials else ""
-    return [
-        f"{work.spent / state.untuned:.1%}",
-        work.name,
-        str(calls),
-        cost(work.rule, state.unit),
-        cost(work.best, state.unit) if work.trials else "",
-        f"{work.ratio:.3f}" if work.trials else "",
-        tried,
-        choice(work),
-        work.finished or ("now" if work is state.current else ""),
-    ]
 
 
 def choice(work: Work) -> str:
@@ -88,13 +94,34 @@ def text(state: State) -> str:
     return console.export_text().rstrip()
 
 
-def live(state: State, left: str) -> RenderableType:
-    """The view while it runs."""
-    line = (
-        f"{state.doing}\n{state.trials} trials, {state.failed} failed, {state.seconds:.0f} s"
-        f"{left}; kernels together {state.ratio:.3f} of untuned"
-    )
-    return Group(table(state, SHOWN), Text(line)) if state.works else Text(line)
+def live(state: State, seconds: float, left: Sequence[str], most: int) -> RenderableType:
+    """The view while it runs.
+
+    Parameters
+    ----------
+    state : State
+    seconds : float
+        Since the beginning.
+    left : sequence of str
+        Of the budget: ``"12 trials"``.
+    most : int
+        Tasks to show.
+    """
+    lines = [Text(state.doing, "bold")]
+    work = state.current
+    if work is not None:
+        costs = " to ".join(cost(each, state.unit) for each in (work.rule, work.best))
+        lines.append(Text(f"{work.name}: {costs} ({work.ratio:.3f}), {choice(work) or 'untried'}"))
+    if state.works:
+        still = sum(not each.finished for each in state.works)
+        told = ", ".join([*left, f"{still} of {len(state.works)} tasks"])
+        failed = f" ({state.failed} failed)" if state.failed else ""
+        lines += [
+            Text(f"{state.trials} trials{failed} in {seconds:.0f} s; left: {told}"),
+            Text(f"kernels together: {state.ratio:.3f} of untuned; {state.records} records"),
+            table(state, _NARROW, most),
+        ]
+    return Group(*lines)
 
 
 def plot(state: State, path: Path) -> None:
@@ -114,7 +141,7 @@ def plot(state: State, path: Path) -> None:
     curve.step([n for n, _, _ in points], [r for _, _, r in points], where="post")
     curve.set(xlabel="trials", ylabel="kernels together, tuned over untuned")
     curve.grid(alpha=0.3)
-    tried = [work for work in state.works if work.trials][:SHOWN]
+    tried = [work for work in state.works if work.trials][:BARS]
     names = [f"{work.name} ({work.spent / state.untuned:.0%})" for work in tried]
     bars.barh(names[::-1], [work.ratio for work in tried][::-1])
     bars.axvline(1.0, color="black", linewidth=0.8)

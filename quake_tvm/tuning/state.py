@@ -6,6 +6,9 @@ from pathlib import Path
 from ..schedules.space import Candidate
 from .kernels import Kernel, Task
 
+# Why a session ended, by Ctrl-C.
+INTERRUPTED = "interrupted"
+
 
 @dataclass
 class Work:

@@ -23,11 +23,13 @@ from . import rungs
 from .board_runner import BoardRunner
 from .clock_runner import ClockRunner
 from .cost_model import CostModel
+from .interrupts import interrupts
 from .journal import Journal
 from .kernels import Task, tasks
 from .runner import Runner
 from .session import Budget, Session
-from .state import State, Work
+from .state import INTERRUPTED, State, Work
+from .static_runner import StaticRunner
 
 # What ``ops`` may say for every kernel that is nothing but these.
 NONLINEARITIES = "nonlinearities"
@@ -116,10 +118,16 @@ def tune(
     machine = Machine.of(on)
     journal = Journal(Path(records) / machine.folder)
     models = model if isinstance(model, list | tuple) else [model]
-    mods = [import_model(each, shapes) for each in models]
-    found = tasks(mods, on, options)
-    wanted = _filter(ops, found)
-    with _runner(on, tracker, key, static) as runner:
+    with interrupts(), _runner(on, tracker, key, static) as runner:
+        mods = [import_model(each, shapes) for each in models]
+        found = tasks(mods, on, options)
+        if not found:
+            raise QuakeError(
+                "no kernel has constant shapes, so there is nothing to tune: give shapes "
+                "for the inputs with dynamic dimensions"
+            )
+        wanted = _filter(ops, found)
+        journal.check()
 
         def save(work: Work, cost: float, rule: float, costs: rungs.Costs | None = None) -> None:
             trace = work.choice.trace if work.choice is not None else None
@@ -136,6 +144,7 @@ def tune(
                 rungs=costs or {},
             )
             append(Path(records), record)
+            session.state.records += 1
 
         session = Session(
             on,
@@ -150,14 +159,16 @@ def tune(
             progress=progress,
         )
         state = session.run(found, wanted)
-        if max_error is not None and state.stopped != "interrupted":
-            state.doing = "timing the rungs"
-            progress(state)
+        if max_error is not None and state.stopped != INTERRUPTED:
             works = [work for work in state.works if work.task.key and wanted(work.task)]
-            for place, costs in rungs.of_works(works, mods, on, options, runner).items():
-                work = works[place]
-                save(work, work.best, work.rule, costs)
-                state.records += 1
+            try:
+                with interrupts():
+                    session.show("timing the rungs")
+                    for work, costs in rungs.of_works(works, mods, on, options, runner):
+                        save(work, work.best, work.rule, costs)
+                        session.show(f"timing the rungs of {work.name}")
+            except KeyboardInterrupt:
+                state.stopped = INTERRUPTED
     return state
 
 
@@ -170,8 +181,6 @@ def _runner(
     if (tracker is None) != (key is None):
         raise QuakeError("boards are found by tracker and key: give both")
     if static:
-        from .static_runner import StaticRunner
-
         runner: Runner = StaticRunner(target)
     elif tracker is not None and key is not None:
         address = parse(tracker) if isinstance(tracker, str) else tracker

@@ -1,0 +1,85 @@
+"""Makes the records that the library comes with: ``make records``, or for some targets only
+
+    python -m quake_tvm.tuning.shipped x86-64-v4 raspberry-pi-4 --minutes 20
+
+The nonlinearities at common shapes and the layers of :mod:`typical`, tuned together: by the clock
+where this machine runs the target's code, else by counting. Trials stay in a working folder, from
+which a second run goes on; of the records the best of each kernel is kept.
+"""
+
+import argparse
+from collections.abc import Iterable
+from pathlib import Path
+
+import tvm
+
+from ..bench import cases
+from ..compiler import import_model
+from ..named_targets import runs_here, target
+from ..schedules.choice import Key
+from ..schedules.record import Machine, Record
+from ..schedules.record_book import SHIPPED
+from ..schedules.record_files import ENDING, read
+from ..shell import whole_file
+from . import typical
+from .journal import NAME
+from .tune import tune
+
+TARGETS = ("x86-64-v3", "x86-64-v4", "raspberry-pi-3", "raspberry-pi-4", "raspberry-pi-5")
+# Larger ones wait for memory, whatever is chosen.
+LARGEST = 1 << 20
+WORK = Path("build/records")
+
+
+def models() -> list[tvm.IRModule]:
+    """What is tuned."""
+    small = [case for case in cases.kernels() if case.elements <= LARGEST] + cases.small()
+    return [import_model(case.model) for case in small] + list(typical.models().values())
+
+
+def best(records: Iterable[Record]) -> list[Record]:
+    """Of each kernel the record that is furthest ahead of its rule, by shape."""
+    found: dict[tuple[Key, str], Record] = {}
+    for record in records:
+        kernel = record.key, record.trace.kernel if record.trace is not None else ""
+        if kernel not in found or record.ratio < found[kernel].ratio:
+            found[kernel] = record
+    return sorted(found.values(), key=lambda record: (record.key.shape, record.ratio))
+
+
+def ship(work: Path, machine: Machine) -> int:
+    """Write a machine's best records into the library; their number."""
+    count = 0
+    (SHIPPED / machine.folder).mkdir(parents=True, exist_ok=True)
+    for path in sorted((work / machine.folder).glob(f"*{ENDING}")):
+        if path.name == NAME:
+            continue
+        kept = best(read(path))
+        count += len(kept)
+        with whole_file(SHIPPED / machine.folder / path.name) as file:
+            file.write_text("".join(f"{record.to_line()}\n" for record in kept))
+    return count
+
+
+def main() -> None:
+    """Tune for each target, and keep the best."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("targets", nargs="*", default=TARGETS)
+    parser.add_argument("--minutes", type=float, default=30, help="for each target")
+    parser.add_argument("--work", type=Path, default=WORK, help="folder of trials and all records")
+    arguments = parser.parse_args()
+    for name in arguments.targets:
+        on = target(name)
+        state = tune(
+            models(),
+            on,
+            minutes=arguments.minutes,
+            records=arguments.work,
+            static=not runs_here(on),
+            resume=True,
+        )
+        print(f"{state}\n{name}: {ship(arguments.work, Machine.of(on))} records", flush=True)
+
+
+if __name__ == "__main__":
+    main()
