@@ -53,8 +53,9 @@ def tune(mod, folder, **options):
 
 
 def records(folder):
+    """All in the folder, each file's in their order."""
     paths = sorted((folder / MACHINE.folder).glob("*.jsonl"))
-    return [record for path in paths if path.stem != "trials" for record in read(path)]
+    return [record for path in paths for record in read(path)]
 
 
 @pytest.mark.parametrize(
@@ -75,8 +76,8 @@ def records(folder):
         ({"method": "quake9"}, "unknown method"),
         ({"method": "quake2", "max_error": 1e-3}, "not both"),
         ({"shapes": {"y": (2, 3)}}, "no input 'y'"),
-        ({"records": "{file}/records"}, "cannot write .*trials.jsonl"),
-        ({"records": "{file}"}, "cannot write .*trials.jsonl"),
+        ({"records": "{file}/records"}, "cannot write .*trials"),
+        ({"records": "{file}"}, "cannot write .*trials"),
     ],
     ids=str,
 )
@@ -114,7 +115,7 @@ def test_what_is_no_model(tmp_path, runner, model, says):
 
 def test_shapes_that_are_not_known(tmp_path, runner):
     dynamic = model_of(relax.op.nn.softmax, (tir.Var("n", "int64"), 64))
-    with pytest.raises(QuakeError, match="no kernel has constant shapes.*: give shapes"):
+    with pytest.raises(QuakeError, match=r"no kernel has constant shapes.*: give shapes"):
         tune(dynamic, tmp_path)
     assert not list(tmp_path.iterdir())
     assert tune(dynamic, tmp_path, shapes={"x0": (8, 64)}).trials
@@ -128,7 +129,8 @@ def test_compile_takes_what_was_found(tmp_path, runner):
     (*_, record) = records(tmp_path)
     assert record.machine == MACHINE
     assert (record.key, record.numbers) == (work.task.key, work.choice.numbers)
-    assert (record.measured, record.trials, record.trace) == ("clock", state.trials, None)
+    assert (record.measured, record.trace) == ("clock", None)
+    assert 0 < record.trials <= state.trials
     assert record.ratio == pytest.approx(work.ratio) == pytest.approx(state.ratio)
     assert state.records == len(records(tmp_path))
     tuned, ruled = (quake_tvm.compile(product(), records=r) for r in (tmp_path, False))
