@@ -4,6 +4,7 @@ A trial is one candidate of one kernel and what came of it, a line of JSON. Know
 """
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -85,8 +86,15 @@ class Journal:
 def _parse(line: bytes) -> Trial:
     try:
         raw = json.loads(line)
-        if raw.pop("schema") == SCHEMA:
-            return Trial(**raw | {"timing": Timing(**raw["timing"])})
-    except (ValueError, TypeError, KeyError, AttributeError):
-        raise QuakeError("it is no trial, or cut off") from None
-    raise QuakeError("another version of quake_tvm has written it")
+        if raw.pop("schema") != SCHEMA:
+            raise QuakeError("another version of quake_tvm has written it")
+        trial = Trial(**raw | {"timing": Timing(**raw["timing"])})
+        words = trial.context, trial.kernel, trial.candidate, trial.timing.digest
+        cost = trial.timing.cost
+        if all(isinstance(w, str) for w in words) and (cost is None or 0 < cost < math.inf):
+            return trial
+    except QuakeError:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        pass
+    raise QuakeError("it is no trial, or cut off")

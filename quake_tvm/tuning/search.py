@@ -9,9 +9,8 @@ import random
 from collections.abc import Callable
 
 import tvm
-from tvm import s_tir
 
-from ..generation import tir
+from ..schedules import analysis
 from ..schedules.fence import fence_products
 from ..schedules.space import Candidate, candidates
 from .cost_model import CostModel, context_of
@@ -62,7 +61,7 @@ class Search:
         self._best: dict[bool, float] = {}
         self._turn = 0
         self._sketches: Sketches | None = None
-        if _has_loops(fenced):
+        if analysis.blocks(analysis.start(fenced)):  # and not statements written out
             self._sketches = Sketches(fenced, self._context, self.own, model, most, batch)
 
     @property
@@ -111,9 +110,3 @@ class Search:
             self._sketches.learn(*zip(*theirs, strict=True))
             if self._best.get(True, math.inf) > FAR * min(self._best.values(), default=math.inf):
                 self._sketches = None
-
-
-def _has_loops(function: tir.PrimFunc) -> bool:
-    """Whether it is made of blocks, and not of statements written out."""
-    schedule = s_tir.Schedule(tvm.IRModule({"main": function}))
-    return bool(schedule.get_child_blocks(schedule.get_sblock("root")))

@@ -42,10 +42,10 @@ _COLUMNS: dict[str, tuple[bool, Callable[[State, Work], str]]] = {
     "ratio": (True, lambda state, work: f"{work.ratio:.3f}" if work.trials else ""),
     "trials": (True, lambda state, work: str(work.trials) if work.trials else ""),
     "choice": (False, lambda state, work: choice(work)),
-    "": (False, lambda state, work: "now" if work is state.current else work.finished),
+    "state": (False, lambda state, work: "now" if work is state.current else work.finished),
 }
 # Those that fit into a terminal.
-_NARROW = "share", "task", "untuned", "tuned", "ratio", "trials", ""
+_NARROW = "share", "task", "untuned", "tuned", "ratio", "trials", "state"
 
 
 def table(state: State, columns: Sequence[str] = tuple(_COLUMNS), most: int | None = None) -> Table:
@@ -82,8 +82,12 @@ def summary(state: State) -> str:
     return (
         f"{state.stopped}: kernels together {cost(state.untuned, state.unit)} to "
         f"{cost(state.untuned * state.ratio, state.unit)} ({state.ratio:.3f}) in "
-        f"{state.trials} trials{failed}, {state.seconds:.0f} s; {state.records} records"
+        f"{state.trials} trials{failed}, {state.seconds:.0f} s; {_records(state)}"
     )
+
+
+def _records(state: State) -> str:
+    return f"{state.records} record{'' if state.records == 1 else 's'}"
 
 
 def text(state: State) -> str:
@@ -118,7 +122,7 @@ def live(state: State, seconds: float, left: Sequence[str], most: int) -> Render
         failed = f" ({state.failed} failed)" if state.failed else ""
         lines += [
             Text(f"{state.trials} trials{failed} in {seconds:.0f} s; left: {told}"),
-            Text(f"kernels together: {state.ratio:.3f} of untuned; {state.records} records"),
+            Text(f"kernels together: {state.ratio:.3f} of untuned; {_records(state)}"),
             table(state, _NARROW, most),
         ]
     return Group(*lines)
