@@ -26,6 +26,12 @@ def children(process: int) -> list[int]:
     return [int(child) for task in tasks for child in task.read_text().split()]
 
 
+def freeze(process: int) -> None:
+    """Stop it where it is, and its children."""
+    for each in [process, *children(process)]:
+        os.kill(each, signal.SIGSTOP)
+
+
 def is_free(port: int) -> bool:
     """Whether nothing listens on this port of the loopback."""
     with socket.socket() as probe:

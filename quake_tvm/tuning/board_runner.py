@@ -13,7 +13,7 @@ from ..errors import QuakeError
 from ..generation import tir
 from ..worker import WorkerError
 from . import stopwatch
-from .board_hand import SESSION, STRIKES, Hand, Job
+from .board_hand import PAUSE, SESSION, Hand, Job
 from .compilation import Compiler, Library
 from .runner import Timing
 
@@ -45,15 +45,17 @@ class BoardRunner:
     """
 
     measured, unit = "board", "s"
+    sees_threads = True
 
     def __init__(
         self,
         target: tvm.target.Target,
         tracker: tuple[str, int],
         key: str,
-        timeout: float = 30.0,
+        timeout: float,
     ) -> None:
         self._where, self._timeout = (*tracker, key), timeout
+        self._patience = PATIENCE * timeout
         self._name = f"boards {key!r} of the tracker at {tracker[0]}:{tracker[1]}"
         self._compiler = Compiler(target)
         self._jobs: Queue[Job | None] = Queue()
@@ -84,17 +86,7 @@ class BoardRunner:
             libraries = dict(self._compiler.compile(kernels, folder))
             sound = {n for n, timing in self._timings(libraries.items()) if not timing.error}
             chosen = [libraries[n] if n in sound else None for n in range(len(kernels))]
-            session = int(self._timeout * (SESSION + len(chosen))) + rounds * len(chosen)
-            for _ in range(STRIKES):
-                worker = stopwatch.session()
-                try:
-                    worker.ask(self._timeout, "request", *self._where, session)
-                    return stopwatch.turns(worker, chosen, rounds, self._timeout)
-                except WorkerError as error:
-                    reason = str(error) or "the connection is lost"
-                finally:
-                    worker.close()
-        raise QuakeError(f"kernels cannot be compared on {self._name}: {reason}")
+            return self._turns(chosen, rounds)
 
     def close(self) -> None:
         """End all threads and processes; again is harmless."""
@@ -106,6 +98,23 @@ class BoardRunner:
             hand.stop()
         for hand in self._hands:
             hand.join()
+
+    def _turns(self, libraries: Sequence[Library | None], rounds: int) -> list[list[float]]:
+        """On the next board that is free and lasts."""
+        session = int(self._timeout * (SESSION + len(libraries))) + rounds * len(libraries)
+        until = time.monotonic() + self._patience
+        while True:
+            worker = stopwatch.session()
+            try:
+                worker.ask(self._timeout, "request", *self._where, session)
+                return stopwatch.turns(worker, libraries, rounds, self._timeout)
+            except WorkerError as error:
+                reason = str(error) or "the connection is lost"
+            finally:
+                worker.close()
+            if time.monotonic() > until:
+                raise QuakeError(f"kernels cannot be compared on {self._name}: {reason}")
+            time.sleep(PAUSE)
 
     def _timings(
         self, libraries: Iterable[tuple[int, Library | str]]
@@ -119,6 +128,9 @@ class BoardRunner:
                 else:
                     self._jobs.put(Job(n, library, done))
                     waiting += 1
+                while not done.empty():  # what is known is not to wait for the compiler
+                    yield done.get()
+                    waiting -= 1
             for _ in range(waiting):
                 yield self._next(done)
         finally:
@@ -128,14 +140,14 @@ class BoardRunner:
 
     def _next(self, done: "SimpleQueue[tuple[int, Timing]]") -> tuple[int, Timing]:
         """The next result, for as long as boards are at work."""
-        patience = PATIENCE * self._timeout
         heard = time.monotonic()
-        while time.monotonic() - heard < patience:
+        while time.monotonic() - heard < self._patience:
             with suppress(Empty):
                 return done.get(timeout=PERIOD)
             if any(hand.measuring for hand in self._hands):
                 heard = time.monotonic()
-        raise QuakeError(f"none of the {self._name} is free and well for {patience:g} s: start one")
+        what = f"none of the {self._name} is free and well for {self._patience:g} s"
+        raise QuakeError(f"{what}: start one")
 
     def _employ(self, count: int) -> None:
         """A hand for each board."""

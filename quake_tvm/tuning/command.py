@@ -10,6 +10,7 @@ from rich.console import RenderableType
 from rich.live import Live
 
 from ..shell import (
+    TIMEOUT,
     AsJson,
     Key,
     MaxError,
@@ -19,6 +20,7 @@ from ..shell import (
     Skip,
     SpecialValues,
     Target,
+    Timeout,
     Tracker,
     errors,
     output,
@@ -56,6 +58,7 @@ def tune(
     shape: Shape = None,
     tracker: Tracker = None,
     key: Key = None,
+    timeout: Timeout = TIMEOUT,
     static: Annotated[
         bool, typer.Option("--static", help="Count instead, for a target nobody has at hand.")
     ] = False,
@@ -94,6 +97,7 @@ def tune(
             ops=None if ops is None else [name.strip() for name in ops.split(",")],
             tracker=tracker,
             key=key,
+            timeout=timeout,
             static=static,
             cost_model=cost_model,
             resume=resume,

@@ -3,6 +3,7 @@
 Puts together what the other modules know: tasks, runner, cost model, session, records.
 """
 
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -52,6 +53,7 @@ def tune(
     ops: Iterable[str] | None = None,
     tracker: tuple[str, int] | str | None = None,
     key: str | None = None,
+    timeout: float = 60.0,
     static: bool = False,
     cost_model: str = "xgboost",
     resume: bool = False,
@@ -81,6 +83,8 @@ def tune(
         ``"nonlinearities"`` for all that are nothing else.
     tracker, key : (host, port) or "host:port", and str, optional
         Measure on the boards that a TVM RPC tracker has under this key.
+    timeout : float
+        Seconds that a board has for each step of a trial: connecting, loading, timing.
     static : bool
         Measure nothing: count cycles or instructions, for a target nobody has at hand. Such
         records are marked.
@@ -111,14 +115,14 @@ def tune(
     }
     Options.parse(**options)
     on = resolve(target)
-    for name, number in (("trials", trials), ("minutes", minutes)):
-        if number is not None and not number > 0:
+    for name, number in (("trials", trials), ("minutes", minutes), ("timeout", timeout)):
+        if number is not None and not 0 < number < math.inf:
             raise QuakeError(f"{name} must be positive, not {number!r}")
     learner = CostModel(cost_model, seed)
     machine = Machine.of(on)
     journal = Journal(Path(records) / machine.folder)
     models = model if isinstance(model, list | tuple) else [model]
-    with interrupts(), _runner(on, tracker, key, static) as runner:
+    with interrupts(), _runner(on, tracker, key, timeout, static) as runner:
         mods = [import_model(each, shapes) for each in models]
         found = tasks(mods, on, options)
         if not found:
@@ -174,7 +178,7 @@ def tune(
 
 @contextmanager
 def _runner(
-    target: tvm.target.Target, tracker: Any, key: str | None, static: bool
+    target: tvm.target.Target, tracker: Any, key: str | None, timeout: float, static: bool
 ) -> Iterator[Runner]:
     if static and (tracker or key):
         raise QuakeError("static tuning measures nothing: leave out tracker and key")
@@ -184,7 +188,7 @@ def _runner(
         runner: Runner = StaticRunner(target)
     elif tracker is not None and key is not None:
         address = parse(tracker) if isinstance(tracker, str) else tracker
-        runner = BoardRunner(target, address, key)
+        runner = BoardRunner(target, address, key, timeout)
     else:
         runner = ClockRunner(target)
     try:
