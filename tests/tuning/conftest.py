@@ -1,4 +1,4 @@
-"""What the tests on boards have in common."""
+"""What the tests of tuning share: small kernels, and boards."""
 
 import os
 from contextlib import ExitStack
@@ -6,6 +6,11 @@ from contextlib import ExitStack
 import pytest
 
 from tests.processes import children, soon, tvm_service
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_kernels(threads_are_a_choice):
+    """They have enough to choose from."""
 
 
 @pytest.fixture(scope="session")
