@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .state import State
 
 # Lines of the live view that are no tasks.
-AROUND = 10
+AROUND = 11
 
 
 def tune(

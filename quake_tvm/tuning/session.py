@@ -180,7 +180,6 @@ class Session:
                 self._runner.sees_threads,
             )
             self._searches[id(work)] = search
-            work.candidates = search.left
             batch = search.recall(partial(self._is_known, work.kernel))
         else:
             batch = []
@@ -189,6 +188,7 @@ class Session:
             batch = search.propose()
             if self._budget.trials is not None:
                 batch = batch[: self._budget.trials - state.trials]
+        work.left = search.left
         if not batch:
             work.finished = "all tried"
             self._keep_rule(work)
@@ -273,12 +273,16 @@ class Session:
         if not rule or not incumbent or not after:
             return
         figures, challenger = min(after, key=lambda each: statistics.median(each[0]))
-        if _ratio(figures, incumbent) > BETTER:
+        gain, own = _ratio(figures, incumbent), statistics.median(rule)
+        if gain > BETTER:
             return
-        work.best, work.choice = work.rule * _ratio(figures, rule), challenger
+        # Never worse than what it has beaten, whatever the rule took in these rounds.
+        ratio = min(_ratio(figures, rule), work.ratio * gain)
+        work.best, work.choice = work.rule * ratio, challenger
         work.stale = 0
-        self._save(work, statistics.median(figures), statistics.median(rule))
-        self._note()
+        self._save(work, own * ratio, own)
+        state = self.state
+        state.curve.append((state.trials, time.monotonic() - self._began, state.ratio))
 
     def _keep_rule(self, work: Work) -> None:
         """Where nothing was better, a record says so: the rule needs no neighbour's numbers."""
@@ -289,10 +293,6 @@ class Session:
         seconds, trials = self._budget.seconds, self._budget.trials
         late = seconds is not None and time.monotonic() - self._began >= seconds
         return late or (trials is not None and self.state.trials >= trials)
-
-    def _note(self) -> None:
-        state = self.state
-        state.curve.append((state.trials, time.monotonic() - self._began, state.ratio))
 
     def show(self, doing: str) -> None:
         """Say what is being done."""

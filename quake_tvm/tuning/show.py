@@ -78,6 +78,8 @@ def choice(work: Work) -> str:
 
 def summary(state: State) -> str:
     """What it came to, in a line."""
+    if not state.works:
+        return f"{state.stopped} before every kernel was measured once"
     failed = f", {state.failed} failed" if state.failed else ""
     return (
         f"{state.stopped}: kernels together {cost(state.untuned, state.unit)} to "
@@ -93,7 +95,8 @@ def _records(state: State) -> str:
 def text(state: State) -> str:
     """The table and the line."""
     console = Console(width=WIDTH, record=True, file=io.StringIO())
-    console.print(table(state))
+    if state.works:
+        console.print(table(state))
     console.print(summary(state), markup=False, soft_wrap=True)
     return console.export_text().rstrip()
 
@@ -115,7 +118,8 @@ def live(state: State, seconds: float, left: Sequence[str], most: int) -> Render
     work = state.current
     if work is not None:
         costs = " to ".join(cost(each, state.unit) for each in (work.rule, work.best))
-        lines.append(Text(f"{work.name}: {costs} ({work.ratio:.3f}), {choice(work) or 'untried'}"))
+        lines.append(Text(f"{work.name}: {costs} ({work.ratio:.3f}); {work.left} candidates left"))
+        lines.append(Text(f"best so far: {choice(work) or 'nothing tried yet'}"))
     if state.works:
         still = sum(not each.finished for each in state.works)
         told = ", ".join([*left, f"{still} of {len(state.works)} tasks"])

@@ -28,8 +28,8 @@ class Work:
     trials : int
     stale : int
         Trials since ``best`` has last improved.
-    candidates : int
-        Those of the rules'.
+    left : int
+        Candidates of the rule's that are still to be tried.
     finished : str
         Why nothing more is tried; empty while it goes on.
     """
@@ -42,7 +42,7 @@ class Work:
     choice: Candidate | None = None
     trials: int = 0
     stale: int = 0
-    candidates: int = 0
+    left: int = 0
     finished: str = ""
 
     @property
