@@ -7,6 +7,7 @@ attribute ``quake.sites``, which the report reads.
 """
 
 import json
+from functools import partial
 
 import tvm
 from tvm import relax
@@ -40,21 +41,16 @@ def _legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
     options = {k: float(v) for k, v in attributes.items() if k not in _NOT_COMPUTE}
     sites = json.dumps([mark(operator, attributes) | options])
     attrs = {SITES: sites}
+    options |= {"method": method, "ieee": ieee}
     if OPERATORS[operator].elementwise:
-        function, arguments = compute.elementwise, (call.args[0], operator, method, ieee)
+        function = partial(compute.elementwise, operator=operator, **options)
     else:
-        options |= {"method": method, "ieee": ieee}
         if "keepdims" in attributes:
             options["keepdims"] = bool(attributes["keepdims"])
-        function, arguments = WrittenOut(operator, options), tuple(call.args)
-        # Each element would compute its whole row.
-        attrs, options = attrs | UNFUSABLE | function.attributes, {}
+        function = WrittenOut(operator, options)
+        attrs |= UNFUSABLE | function.attributes  # each element would compute its whole row
     return builder.call_te(
-        function,
-        *arguments,
-        **options,
-        primfunc_name_hint=f"quake_{operator}",
-        primfunc_attrs=attrs,
+        function, *call.args, primfunc_name_hint=f"quake_{operator}", primfunc_attrs=attrs
     )
 
 

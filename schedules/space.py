@@ -120,11 +120,11 @@ def _first(numbers: Sequence[int]) -> int:
 def _searches(function: tir.PrimFunc, key: Key, target: tvm.target.Target) -> list[_Search]:
     """One a layout, the function's own first."""
     own = panel_width(function)
-    if not own:
-        return [_Search(function, 0, {})]
-    *_, columns, _ = key.shape
-    widths = sorted(matmul.widths(columns, target).items(), key=lambda each: each[1] != own)
-    return [_Search(repacked(function, width), width, {"vectors": n}) for n, width in widths]
+    widths = matmul.widths(key.shape[-2], target) if own else {}
+    if own not in widths.values():
+        return [_Search(function, own, {})]
+    own_first = sorted(widths.items(), key=lambda each: each[1] != own)
+    return [_Search(repacked(function, width), width, {"vectors": n}) for n, width in own_first]
 
 
 def key_of(function: tir.PrimFunc, target: tvm.target.Target) -> Key | None:

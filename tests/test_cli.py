@@ -130,7 +130,7 @@ def test_what_the_user_got_wrong(model, tmp_path, arguments):
 
 
 @pytest.mark.parametrize(
-    "command", ["", "compile", "run", "runtime", "bench", "accuracy", "targets", "doctor"]
+    "command", ["", "compile", "run", "tune", "runtime", "bench", "accuracy", "targets", "doctor"]
 )
 def test_help(command):
     done = quake(*command.split(), "--help")

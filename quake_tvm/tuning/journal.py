@@ -13,7 +13,8 @@ from ..schedules.record_files import append_line, read_lines
 from .runner import Timing
 
 SCHEMA = 1
-NAME = "trials.jsonl"
+# Not with the ending of records.
+NAME = "trials.journal"
 
 
 @dataclass(frozen=True)

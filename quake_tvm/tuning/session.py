@@ -28,7 +28,9 @@ from .search import Search
 from .state import INTERRUPTED, State, Work
 
 # A candidate must cost this much less than what it replaces, side by side over so many rounds.
-BETTER, ROUNDS = 0.99, 9
+BETTER, ROUNDS = 0.99, 15
+# The best of a batch that come near: a single timing is off by as much.
+CHALLENGERS, NEAR = 2, 1.03
 # Trials of a task without an improvement after which it is finished, and its candidates at most.
 PATIENCE, CANDIDATES = 48, 256
 # Each batch without an improvement makes the next one so much less promising.
@@ -252,23 +254,24 @@ class Session:
         measured: Sequence[Candidate],
         costs: Sequence[float | None],
     ) -> None:
-        """Confirm the batch's best candidate, and save it."""
-        found = [(cost, n) for n, cost in enumerate(costs) if cost is not None]
-        if not found or min(found)[0] >= BETTER * work.best:
+        """Hold the batch's best against what it may replace, and save what is better."""
+        found = sorted((cost, n) for n, cost in enumerate(costs) if cost is not None)
+        near = [measured[n] for cost, n in found if cost < NEAR * work.best][:CHALLENGERS]
+        if not near:
             return
-        challenger = measured[min(found)[1]]
         self.show(f"confirming an improvement of {work.name}")
-        incumbent = [] if work.choice is None else [work.choice]
-        turn = [search.own, *incumbent, challenger]
-        rule, *before, after = self._runner.compare([c.function for c in turn], ROUNDS)
-        if not rule or not after or not all(before):
+        before = [search.own] if work.choice is None else [search.own, work.choice]
+        timed = self._runner.compare([c.function for c in (*before, *near)], ROUNDS)
+        rule, incumbent = timed[0], timed[len(before) - 1]
+        after = [(t, c) for t, c in zip(timed[len(before) :], near, strict=True) if t]
+        if not rule or not incumbent or not after:
             return
-        if _ratio(after, before[0] if before else rule) > BETTER:
+        figures, challenger = min(after, key=lambda each: statistics.median(each[0]))
+        if _ratio(figures, incumbent) > BETTER:
             return
-        cost, own = statistics.median(after), statistics.median(rule)
-        work.best, work.choice = work.rule * _ratio(after, rule), challenger
+        work.best, work.choice = work.rule * _ratio(figures, rule), challenger
         work.stale = 0
-        self._save(work, cost, own)
+        self._save(work, statistics.median(figures), statistics.median(rule))
         self._note()
 
     def _keep_rule(self, work: Work) -> None:

@@ -22,7 +22,6 @@ from ..schedules.record_book import SHIPPED
 from ..schedules.record_files import ENDING, read
 from ..shell import whole_file
 from . import typical
-from .journal import NAME
 from .tune import tune
 
 TARGETS = ("x86-64-v3", "x86-64-v4", "raspberry-pi-3", "raspberry-pi-4", "raspberry-pi-5")
@@ -52,8 +51,6 @@ def ship(work: Path, machine: Machine) -> int:
     count = 0
     (SHIPPED / machine.folder).mkdir(parents=True, exist_ok=True)
     for path in sorted((work / machine.folder).glob(f"*{ENDING}")):
-        if path.name == NAME:
-            continue
         kept = best(read(path))
         count += len(kept)
         with whole_file(SHIPPED / machine.folder / path.name) as file:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from quake_tvm.operators import OPERATORS, bound
 from quake_tvm.passes.lower_tir import intrinsics
 from quake_tvm.passes.quake import QuAKE
 from quake_tvm.passes.relax_graph import shape_text
+from quake_tvm.written_out import WrittenOut
 from tests.helpers import Formula, c, module, once, run
 
 same = tvm.ir.assert_structural_equal
@@ -42,18 +44,15 @@ def kernel(
         "shape": shape_text(x),
         **parameters,
     }
-    arguments = (operator, method, ieee) if elementwise else more
-    options = parameters if elementwise else parameters | {"method": method, "ieee": ieee}
+    attrs = {"quake.sites": json.dumps([site])}
+    if elementwise:
+        options = {"operator": operator, "method": method, "ieee": ieee, **parameters}
+        function = partial(compute.elementwise, **options)
+    else:
+        function = WrittenOut(operator, parameters | {"method": method, "ieee": ieee})
+        attrs |= {"op_pattern": 8, **function.attributes}
     return relax.BlockBuilder.current().call_te(
-        compute.elementwise if elementwise else getattr(compute, operator),
-        x,
-        *arguments,
-        **options,
-        primfunc_name_hint=f"quake_{operator}",
-        primfunc_attrs={
-            "quake.sites": json.dumps([site]),
-            **({} if elementwise else {"op_pattern": 8}),
-        },
+        function, x, *more, primfunc_name_hint=f"quake_{operator}", primfunc_attrs=attrs
     )
 
 

@@ -7,6 +7,7 @@ from tvm import te, topi
 from tvm_ffi import structural_hash
 
 from quake_tvm.named_targets import target
+from quake_tvm.passes.pack_weights import packed_matmul
 from quake_tvm.schedules import matmul, schedule
 from quake_tvm.schedules.choice import Key
 from quake_tvm.schedules.space import candidates, key_of
@@ -102,3 +103,11 @@ def test_what_only_the_run_knows_is_not_tuned():
     function = te.create_prim_func([x, topi.tanh(x)])
     assert key_of(function, ANY) is None
     assert candidates(function, ANY) == []
+
+
+def test_panels_of_another_target_stay():
+    a, w = placeholder(8, 20, name="a"), placeholder(4, 20, 24, name="w")
+    function = te.create_prim_func([a, w, packed_matmul(a, w, 96)])
+    found = candidates(function, ANY)
+    assert bool(found) == (key_of(function, ANY) is not None)
+    assert {c.layout for c in found} <= {24}

@@ -48,7 +48,7 @@ def test_what_is_no_trial_is_passed_over(tmp_path, line, says):
     with journal.path.open("a", encoding="latin1") as file:
         file.write(line)  # and dies before its end
     journal.add(TRIAL)
-    with pytest.warns(RecordWarning, match=rf"trials\.jsonl:2: .*{says}"):
+    with pytest.warns(RecordWarning, match=rf"trials\.journal:2: .*{says}"):
         assert journal.trials() == [TRIAL, TRIAL]
 
 
@@ -56,7 +56,7 @@ def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     journal = Journal(tmp_path / "file" / "znver4")
     for attempt in (journal.check, lambda: journal.add(TRIAL)):
-        with pytest.raises(QuakeError, match=r"^cannot write .*trials\.jsonl: ") as error:
+        with pytest.raises(QuakeError, match=r"^cannot write .*trials\.journal: ") as error:
             attempt()
         assert "\n" not in str(error.value)
 

@@ -361,7 +361,7 @@ def test_a_truncated_journal_costs_a_trial(tmp_path):
     first.start()
     whole = first.journal.path.read_bytes()
     first.journal.path.write_bytes(whole[:-40])
-    with pytest.warns(RecordWarning, match=r"trials\.jsonl:10: "):
+    with pytest.warns(RecordWarning, match=r"trials\.journal:10: "):
         again = resumed(tmp_path, first, trials=9)
     again.start()
     assert len(again.runner.asked) == 1
