@@ -3,41 +3,22 @@
 import json
 from collections import Counter
 
-import onnx
 import pytest
 
 import quake_tvm
 from quake_tvm import QuakeError
 from quake_tvm.emulation.board import Board
 from quake_tvm.schedules.record_files import read
-from quake_tvm.tuning import board_runner, search, session
+from quake_tvm.tuning import board_runner
 from quake_tvm.tuning.journal import Journal
 from tests.processes import freeze
 from tests.test_cli import quake
-from tests.test_compiler import mlp
-from tests.tuning.fakes import NoSketches
 
 FOLDER = "cortex-a72"
 # Seconds for a step: enough for an emulated board, and soon over where one hangs.
 TIMEOUT = 3.0
-# Candidates of a kernel, its rule's own among them; the softmax has fewer.
-CANDIDATES = 12
+# Of the tiny model.
 KERNELS = 2
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    """A product of 8x8 and 8x16 with its GELU, and a softmax."""
-    path = tmp_path_factory.mktemp("model") / "mlp.onnx"
-    onnx.save(mlp(8), path)
-    return path
-
-
-@pytest.fixture
-def few(monkeypatch):
-    """Little to try, so that a tune comes to its end."""
-    monkeypatch.setattr(session, "CANDIDATES", CANDIDATES)
-    monkeypatch.setattr(search, "Sketches", NoSketches)
 
 
 def tune(model, folder, tracker, key, progress, **options):
@@ -74,7 +55,7 @@ def check(folder, state):
     assert {record.measured for record in found.values()} == {"board"}
 
 
-def test_boards_die_and_hang_and_join(few, started, model, pi, tracker, tmp_path):
+def test_boards_die_and_hang_and_join(few, started, tiny, pi, tracker, tmp_path):
     """Three boards, of which none lasts: the first is killed, the second hangs, and the third
     is killed when a fourth is there."""
     boards = [join(started, pi, tracker, "three") for _ in range(3)]
@@ -93,17 +74,17 @@ def test_boards_die_and_hang_and_join(few, started, model, pi, tracker, tmp_path
             boards.append(join(started, pi, tracker, "three"))
             boards[2].process.kill()
 
-    state = tune(model, tmp_path, tracker, "three", progress)
+    state = tune(tiny, tmp_path, tracker, "three", progress)
     assert state.stopped == "nothing left to try"
     assert told == list(range(1, state.trials + 1))
     assert len(boards) == 4
     check(tmp_path, state)
-    built = quake_tvm.compile(model, pi, records=tmp_path)
+    built = quake_tvm.compile(tiny, pi, records=tmp_path)
     assert set(built.report.records.values()) == {"record, same shape"}
 
 
 def test_no_board_any_more_and_resumed_on_another(
-    few, started, model, pi, tracker, tmp_path, monkeypatch
+    few, started, tiny, pi, tracker, tmp_path, monkeypatch
 ):
     boards = [join(started, pi, tracker, "two") for _ in range(2)]
     told = []
@@ -117,26 +98,26 @@ def test_no_board_any_more_and_resumed_on_another(
     with monkeypatch.context() as hasty:
         hasty.setattr(board_runner, "PATIENCE", 1)
         with pytest.raises(QuakeError, match=r"^none of the boards 'two' .*: start one$"):
-            tune(model, tmp_path, tracker, "two", progress)
+            tune(tiny, tmp_path, tracker, "two", progress)
     before = trials(tmp_path)
     assert len(before) == KERNELS + told[-1] >= KERNELS + 3
     join(started, pi, tracker, "two")
-    state = tune(model, tmp_path, tracker, "two", lambda _: None, resume=True)
+    state = tune(tiny, tmp_path, tracker, "two", lambda _: None, resume=True)
     assert trials(tmp_path)[: len(before)] == before
     check(tmp_path, state)
 
 
-def test_in_the_shell(started, model, pi, tracker, tmp_path):
+def test_in_the_shell(started, tiny, pi, tracker, tmp_path):
     join(started, pi, tracker, "shell")
     there = "--tracker", f"{tracker[0]}:{tracker[1]}", "--records", tmp_path
-    command = "tune", model, "-t", "raspberry-pi-4", *there, "--cost-model", "random"
+    command = "tune", tiny, "-t", "raspberry-pi-4", *there, "--cost-model", "random"
     done = quake(*command, "--key", "shell", "--timeout", 20, "--ops", "softmax", "--json")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told["stopped"] == "nothing left to try"
     assert told["trials"] + KERNELS == len(trials(tmp_path))
     assert records(tmp_path)["softmax"].measured == "board"
-    done = quake("compile", model, "-t", "raspberry-pi-4", "--records", tmp_path, "--json")
+    done = quake("compile", tiny, "-t", "raspberry-pi-4", "--records", tmp_path, "--json")
     assert done.returncode == 0, done.stderr
     softmax = [site for site in json.loads(done.stdout)["sites"] if site["operator"] == "softmax"]
     assert [site["record"] for site in softmax] == ["record, same shape"]
