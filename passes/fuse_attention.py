@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import tvm
 from tvm import relax
 
-from quake_tvm.attention import Operand, operands, whole_rows_fit
+from quake_tvm.attention import Operand, block_sizes, operands, whole_rows_fit
 from quake_tvm.generation import make_attrs, register_op
 from quake_tvm.register_tile import SQUARE, Tile
 
@@ -112,7 +112,9 @@ def _site(graph: Graph, var: relax.Var, tiles: Tiles) -> Site | None:
     if of_k != [batch, heads] or of_v != [batch, heads] or min(depth, keys) < SQUARE or scale <= 0:
         return None
     chosen = tiles(length, keys, width)
-    if chosen is None or not (whole_rows_fit(keys) or width % chosen[1].columns == 0):
+    if chosen is None or chosen[0].columns > min(block_sizes(keys)):
+        return None
+    if not whole_rows_fit(keys) and width % chosen[1].columns:
         return None
     axes = [*q_axes, *k_axes, *v_axes, *out_axes]
     numbers = [n for t in chosen for n in (t.rows, t.vectors, t.lanes)]

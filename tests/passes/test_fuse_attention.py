@@ -88,6 +88,13 @@ def test_dynamic_shapes_stay():
     assert ATTENTION not in names
 
 
+@pytest.mark.parametrize(("keys", "is_fused"), [(65536, True), (65537, False)])
+def test_the_last_block_of_a_long_row_fills_a_tile_or_it_stays(keys, is_fused):
+    q, k = (1, 8, 1, 32), (1, keys, 1, 32)
+    names = {op_name(call) for call in calls(fused(module(block, q, k, k)))}
+    assert (ATTENTION in names) == is_fused
+
+
 @pytest.mark.parametrize("masked", [False, True])
 def test_compiled_model(masked):
     shapes = [BSHD] * 3 + [(2, 1, 1, 24)] * masked
