@@ -63,7 +63,7 @@ class ClockRunner:
             If a kernel fails that went well by itself.
         """
         with tempfile.TemporaryDirectory() as folder:
-            libraries = dict(list(self._compiler.compile(kernels, folder)))
+            libraries = dict(self._compiler.compile(kernels, folder))
             sound = {n for n, library in libraries.items() if not self._timing(library).error}
             chosen = [libraries[n] if n in sound else None for n in range(len(kernels))]
             try:
