@@ -14,6 +14,9 @@ from quake_tvm.rows import PARALLEL_ELEMENTS
 
 from .choice import Choice
 
+# So many times more elements than are worth threads anywhere are worth them everywhere.
+NEAR = 16
+
 
 def start(function: tir.PrimFunc) -> s_tir.Schedule:
     """A schedule of the function, which is called ``main`` in it."""
@@ -71,8 +74,10 @@ def worth_threads(count: int | None) -> bool:
 
 
 def in_parallel(choice: Choice, count: int | None) -> bool:
-    """Whether a kernel of this many elements is split over the cores."""
-    return bool(choice.pick("parallel", (0, 1), int(worth_threads(count))))
+    """Whether a kernel of this many elements is split over the cores; near the bound, a choice."""
+    own = int(worth_threads(count))
+    near = count is not None and 1 / NEAR < count / PARALLEL_ELEMENTS < NEAR
+    return bool(choice.pick("parallel", (0, 1) if near else (own,), own))
 
 
 def vectorize(sch: s_tir.Schedule, loop: LoopRV, width: int) -> LoopRV:

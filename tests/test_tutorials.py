@@ -3,6 +3,7 @@
 import hashlib
 import re
 import zipfile
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import compile_with_tvm
 import cross_compile
 import model_data
 import sentence_encoder
+import tune_model
 
 
 @pytest.fixture
@@ -62,6 +64,20 @@ def test_cross_compile(pi, encoder, capsys):
 def test_cross_compile_for_no_board(pi, encoder, capsys):
     assert cross_compile.main(["--rpc", "nowhere"]) == 2
     assert capsys.readouterr().err == "error: an address is HOST:PORT, not 'nowhere'\n"
+
+
+def test_tune_model(encoder, tmp_path, capsys):
+    records, curve = tmp_path / "records", tmp_path / "curve.png"
+    plot = ["--plot", str(curve)] if find_spec("matplotlib") else []
+    budget = ["--tokens", "16", "--trials", "6", "--minutes", "9", "--records", str(records)]
+    assert tune_model.main([*budget, *plot]) == 0
+    printed = capsys.readouterr().out
+    assert "the budget is used up: kernels together" in printed
+    assert re.search(r"^16 tokens: \d\.\d{3} of untuned", printed, re.MULTILINE)
+    assert re.search(r"^24 tokens: \d\.\d{3} of untuned", printed, re.MULTILINE)
+    assert curve.is_file() == bool(plot)
+    assert tune_model.main(["--trials", "0", "--records", str(records)]) == 2
+    assert capsys.readouterr().err == "error: trials must be positive, not 0\n"
 
 
 def test_member_comes_from_the_cached_wheel(cache):

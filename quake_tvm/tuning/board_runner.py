@@ -45,6 +45,7 @@ class BoardRunner:
     """
 
     measured, unit = "board", "s"
+    sees_threads = True
 
     def __init__(
         self,

@@ -34,6 +34,7 @@ class ClockRunner:
     """
 
     measured, unit = "clock", "s"
+    sees_threads = True
     # Enough to keep all cores compiling, and few enough to learn something in between.
     batch = 16
 

@@ -36,12 +36,15 @@ class Runner(Protocol):
         How, as records say it.
     unit : {"s", "cycles", "instructions"}
         What costs are in.
+    sees_threads : bool
+        Whether costs show what threads gain.
     batch : int
         How many kernels are worth handing over together.
     """
 
     measured: str
     unit: str
+    sees_threads: bool
     batch: int
 
     def measure(self, kernels: Sequence[tir.PrimFunc]) -> Iterator[tuple[int, Timing]]:

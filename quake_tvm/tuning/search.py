@@ -37,6 +37,9 @@ class Search:
     most : int
         Of the rules' candidates at most so many.
     seed : int
+    sees_threads : bool
+        Whether costs show what threads gain. If not, threads are left to the rule, and
+        MetaSchedule's candidates, which decide about them, out.
 
     Attributes
     ----------
@@ -52,16 +55,21 @@ class Search:
         batch: int,
         most: int,
         seed: int,
+        sees_threads: bool = True,
     ) -> None:
         self._random = random.Random(f"{seed} {kernel.hash}")
         self._model, self._batch = model, batch
         self.own, *self._left = candidates(kernel.function, target, most=most, seed=seed)
+        if not sees_threads:
+            threads = self.own.numbers.get("parallel")
+            self._left = [c for c in self._left if c.numbers.get("parallel") == threads]
         fenced = fence_products(kernel.function)
         self._context = context_of(fenced, target, seed)
         self._best: dict[bool, float] = {}
         self._turn = 0
         self._sketches: Sketches | None = None
-        if analysis.blocks(analysis.start(fenced)):  # and not statements written out
+        written_out = not analysis.blocks(analysis.start(fenced))
+        if sees_threads and not written_out:
             self._sketches = Sketches(fenced, self._context, self.own, model, most, batch)
 
     @property

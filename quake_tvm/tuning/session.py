@@ -32,7 +32,7 @@ BETTER, ROUNDS = 0.99, 15
 # The best of a batch that come near: a single timing is off by as much.
 CHALLENGERS, NEAR = 2, 1.03
 # Trials of a task without an improvement after which it is finished, and its candidates at most.
-PATIENCE, CANDIDATES = 48, 256
+PATIENCE, CANDIDATES = 48, 192
 # Each batch without an improvement makes the next one so much less promising.
 FADING = 0.6
 
@@ -171,7 +171,13 @@ class Session:
         if search is None:
             self.show(f"candidates for {work.name}")
             search = Search(
-                work.kernel, self._target, self._model, self._runner.batch, CANDIDATES, self._seed
+                work.kernel,
+                self._target,
+                self._model,
+                self._runner.batch,
+                CANDIDATES,
+                self._seed,
+                self._runner.sees_threads,
             )
             self._searches[id(work)] = search
             work.candidates = search.left

@@ -39,6 +39,7 @@ class StaticRunner:
     """
 
     measured = "static"
+    sees_threads = False
     batch = 16
 
     def __init__(self, target: tvm.target.Target) -> None:

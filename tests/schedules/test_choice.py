@@ -2,6 +2,7 @@
 
 import pytest
 
+from quake_tvm.schedules import analysis
 from quake_tvm.schedules.choice import OWN, Choice, Key, Watched
 
 
@@ -29,3 +30,19 @@ def test_to_leave_all_to_the_rule_serves():
 @pytest.mark.parametrize(("shape", "known"), [((2, 3), True), ((None, 3), False), ((0, 3), False)])
 def test_known(shape, known):
     assert Key("matmul", shape).known is known
+
+
+@pytest.mark.parametrize(
+    ("elements", "offered"),
+    [(100, [(0,)]), (10_000, [(0, 1)]), (50_000, [(0, 1)]), (10**7, [(1,)])],
+)
+def test_threads_are_a_choice_only_where_it_is_close(elements, offered):
+    seen = []
+
+    class Seeing(Choice):
+        def pick(self, name, options, own):
+            seen.append(options)
+            return own
+
+    analysis.in_parallel(Seeing(), elements)
+    assert seen == offered

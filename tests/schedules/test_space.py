@@ -15,6 +15,7 @@ from tests.schedules.kernels import placeholder
 from tests.schedules.tunable import KERNELS, WRITTEN_OUT, unscheduled
 
 ANY = target("x86-64-v4")
+pytestmark = pytest.mark.usefixtures("threads_are_a_choice")
 
 
 def kernel(name):

@@ -12,6 +12,7 @@ from quake_tvm.schedules.space import Candidate, candidates, key_of
 from tests.schedules.kernels import build_and_run, placeholder, random_inputs
 from tests.schedules.tunable import KERNELS, WRITTEN_OUT, repacked_weights, unscheduled
 
+pytestmark = pytest.mark.usefixtures("threads_are_a_choice")
 ALL = [*KERNELS, *WRITTEN_OUT]
 # Of all candidates, beside those that differ from the rule's in one number.
 SOME = 8

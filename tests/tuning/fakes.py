@@ -35,6 +35,7 @@ class FakeRunner:
     """
 
     measured, unit = "clock", "s"
+    sees_threads = True
 
     def __init__(self, prices=None, digests=None, batch=4):
         self.prices, self.digests, self.batch = prices or {}, digests or {}, batch

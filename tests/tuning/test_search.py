@@ -137,3 +137,14 @@ def test_kernels_written_out_have_no_other_candidates_than_the_rules():
     batches = proposed(search_of(kernel, batch=1))
     assert len(batches) == len(candidates(kernel.function, target())) - 1
     assert all(candidate.trace is None for batch in batches for candidate in batch)
+
+
+def test_where_threads_are_not_seen_they_are_the_rules():
+    kernel = kernel_of(product(columns=64))
+    search = Search(kernel, target(), FakeModel(), BATCH, 256, 0, sees_threads=False)
+    found = [candidate for batch in proposed(search) for candidate in batch]
+    own, *others = candidates(kernel.function, target())
+    alike = [c for c in others if c.numbers["parallel"] == own.numbers["parallel"]]
+    assert 0 < len(alike) < len(others)
+    assert sorted(codes(found)) == sorted(codes(alike))
+    assert not any(c.trace for c in found)
