@@ -12,13 +12,14 @@ import select
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
+
+from .scratch import Scratch
 
 # Seconds in which a worker that is done is expected to end by itself.
 FAREWELL = 2.0
@@ -57,7 +58,7 @@ class Worker:
 
     def __init__(self, module: str, **environment: str) -> None:
         # Its own temporary files go with it, however it ends.
-        self._folder = tempfile.TemporaryDirectory(prefix="worker-")
+        self._folder = Scratch()
         self._errors = Path(self._folder.name, "errors")
         self._pipe, theirs = Pipe()
         with theirs, self._errors.open("wb") as errors:

@@ -1,5 +1,6 @@
 """Options of the tests."""
 
+import math
 import os
 
 import pytest
@@ -38,3 +39,13 @@ def board(pi):
 
     with Board(pi) as board:
         yield board
+
+
+@pytest.fixture(scope="module")
+def threads_are_a_choice():
+    """However small a kernel is."""
+    from quake_tvm.schedules import analysis
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(analysis, "NEAR", math.inf)
+        yield

@@ -1,6 +1,5 @@
 """Kernels compiled here and timed on boards by their own clocks, on as many as a tracker offers."""
 
-import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,6 +10,7 @@ import tvm
 
 from ..errors import QuakeError
 from ..generation import tir
+from ..scratch import Scratch
 from ..worker import WorkerError
 from . import stopwatch
 from .board_hand import PAUSE, SESSION, Hand, Job
@@ -77,12 +77,12 @@ class BoardRunner:
 
     def measure(self, kernels: Sequence[tir.PrimFunc]) -> Iterator[tuple[int, Timing]]:
         """On all boards at once, while others are compiled; as in :class:`Runner`."""
-        with tempfile.TemporaryDirectory() as folder:
+        with Scratch() as folder:
             yield from self._timings(self._compiler.compile(kernels, folder))
 
     def compare(self, kernels: Sequence[tir.PrimFunc], rounds: int) -> list[list[float]]:
         """In turns on one board; as in :class:`Runner`."""
-        with tempfile.TemporaryDirectory() as folder:
+        with Scratch() as folder:
             libraries = dict(self._compiler.compile(kernels, folder))
             sound = {n for n, timing in self._timings(libraries.items()) if not timing.error}
             chosen = [libraries[n] if n in sound else None for n in range(len(kernels))]

@@ -1,7 +1,6 @@
 """Kernels timed on this machine, by its clock: one after the other while nothing compiles."""
 
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 
 import tvm
@@ -9,6 +8,7 @@ import tvm
 from ..errors import QuakeError
 from ..generation import tir
 from ..named_targets import runs_here
+from ..scratch import Scratch
 from ..worker import Worker, WorkerError
 from . import stopwatch
 from .compilation import Compiler, Library
@@ -51,7 +51,7 @@ class ClockRunner:
 
     def measure(self, kernels: Sequence[tir.PrimFunc]) -> Iterator[tuple[int, Timing]]:
         """Compile all, then time one after the other; as in :class:`Runner`."""
-        with tempfile.TemporaryDirectory() as folder:
+        with Scratch() as folder:
             for n, library in list(self._compiler.compile(kernels, folder)):
                 yield n, self._timing(library)
 
@@ -63,8 +63,8 @@ class ClockRunner:
         QuakeError
             If a kernel fails that went well by itself.
         """
-        with tempfile.TemporaryDirectory() as folder:
-            libraries = dict(list(self._compiler.compile(kernels, folder)))
+        with Scratch() as folder:
+            libraries = dict(self._compiler.compile(kernels, folder))
             sound = {n for n, library in libraries.items() if not self._timing(library).error}
             chosen = [libraries[n] if n in sound else None for n in range(len(kernels))]
             try:

@@ -64,6 +64,11 @@ class Runner(Protocol):
         """A call's cost of each kernel in every round, taken in turns on one and the same machine.
 
         An empty list for a kernel that fails; one figure each where they are counted, not timed.
+
+        Raises
+        ------
+        QuakeError
+            As :meth:`measure`, or if a kernel fails now that went well by itself.
         """
         ...
 

@@ -1,7 +1,6 @@
 """Kernels counted in QEMU instead of timed, for a machine that is not at hand."""
 
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 
 import tvm
@@ -9,6 +8,7 @@ import tvm
 from ..emulation import count
 from ..emulation.cost import tools
 from ..generation import tir
+from ..scratch import Scratch
 from ..worker import Worker, WorkerError
 from .compilation import NAME, Compiler, Library
 from .pool import Pool
@@ -72,7 +72,7 @@ class StaticRunner:
             cost, digest = worker.ask(DEADLINE, "cost", *request)
             return Timing(cost, digest=digest)
 
-        with tempfile.TemporaryDirectory() as folder:
+        with Scratch() as folder:
             built: list[tuple[int, Library]] = []
             for n, library in self._compiler.compile(kernels, folder):
                 if isinstance(library, str):

@@ -117,7 +117,7 @@ def tune(
     on = resolve(target)
     for name, number in (("trials", trials), ("minutes", minutes), ("timeout", timeout)):
         if number is not None and not 0 < number < math.inf:
-            raise QuakeError(f"{name} must be positive, not {number!r}")
+            raise QuakeError(f"{name} must be positive and finite, not {number!r}")
     learner = CostModel(cost_model, seed)
     machine = Machine.of(on)
     journal = Journal(Path(records) / machine.folder)

@@ -1,11 +1,20 @@
-"""What the tests on boards have in common."""
+"""What the tests of tuning share: small kernels, boards, whole tunes."""
 
 import os
 from contextlib import ExitStack
 
+import onnx
 import pytest
 
+from quake_tvm.tuning import search, session
 from tests.processes import children, soon, tvm_service
+from tests.test_compiler import mlp
+from tests.tuning.fakes import NoSketches
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_kernels(threads_are_a_choice):
+    """They have enough to choose from."""
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +33,18 @@ def started():
     with ExitStack() as stack:
         yield stack
     assert soon(lambda: set(children(os.getpid())) <= before)
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """A model's file: a product of 8x8 and 8x16 with its GELU, and a softmax."""
+    path = tmp_path_factory.mktemp("model") / "mlp.onnx"
+    onnx.save(mlp(8), path)
+    return path
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """Twelve candidates of a kernel at most, so that a tune comes to its end."""
+    monkeypatch.setattr(session, "CANDIDATES", 12)
+    monkeypatch.setattr(search, "Sketches", NoSketches)

@@ -8,11 +8,12 @@ import threading
 from pathlib import Path
 
 import pytest
+from tvm import rpc
 
 from quake_tvm import QuakeError
 from quake_tvm.emulation.board import Board
 from quake_tvm.named_targets import target
-from quake_tvm.tuning import board_runner, stopwatch
+from quake_tvm.tuning import stopwatch
 from quake_tvm.tuning.board_runner import BoardRunner
 from quake_tvm.worker import Died
 from tests.processes import children, freeze, running, soon, tvm_service
@@ -69,21 +70,7 @@ def test_costs_bits_and_faults(runner, pi):
         assert re.search(why, timing.error), timing.error
 
 
-def test_turns(runner):
-    turns = runner.compare([plain(64), BAD["growing"][0], plain(192)], 3)
-    assert [len(figures) for figures in turns] == [3, 0, 3]
-    assert max(turns[0]) < min(turns[2])
-
-
-def test_a_batch_that_is_given_up(runner):
-    timings = runner.measure([calling("usleep", 1000), *[plain(64)] * 3])
-    next(timings)
-    timings.close()
-    (timing,) = measure(runner, plain(64))
-    assert not timing.error
-
-
-def test_a_board_that_is_lost_while_kernels_take_turns(runner, monkeypatch):
+def test_turns_though_the_first_board_is_lost(runner, monkeypatch):
     turns, lost = stopwatch.turns, []
 
     def lose_the_first(*arguments):
@@ -93,9 +80,18 @@ def test_a_board_that_is_lost_while_kernels_take_turns(runner, monkeypatch):
         return turns(*arguments)
 
     monkeypatch.setattr(stopwatch, "turns", lose_the_first)
-    (figures,) = runner.compare([plain(64)], 3)
+    found = runner.compare([plain(64), BAD["growing"][0], plain(192)], 3)
     assert lost
-    assert len(figures) == 3
+    assert [len(figures) for figures in found] == [3, 0, 3]
+    assert max(found[0]) < min(found[2])
+
+
+def test_a_batch_that_is_given_up(runner):
+    timings = runner.measure([calling("usleep", 1000), *[plain(64)] * 3])
+    next(timings)
+    timings.close()
+    (timing,) = measure(runner, plain(64))
+    assert not timing.error
 
 
 def test_one_that_joins_takes_part_and_both_are_at_work_at_once(runner, lasting, pi, tracker):
@@ -120,7 +116,7 @@ def test_one_that_joins_takes_part_and_both_are_at_work_at_once(runner, lasting,
     assert together.is_set()
 
 
-def test_boards_that_die_and_hang_in_the_middle(started, pi, tracker):
+def test_boards_that_die_and_hang_in_the_middle(started, pi, tracker, monkeypatch):
     boards = [board(started, pi, tracker, "frail") for _ in range(3)]
     runner = hire(started, pi, tracker, "frail")
     # Each for a quarter of a second, so that all three are at work.
@@ -135,30 +131,23 @@ def test_boards_that_die_and_hang_in_the_middle(started, pi, tracker):
     assert sorted(found) == list(range(len(kernels)))
     assert not {timing.error for timing in found.values()} - {""}
     assert len({timing.digest for timing in found.values()}) == 1
+    boards[2].process.kill()
+    monkeypatch.setattr(runner, "_patience", 2.0)
+    with pytest.raises(QuakeError, match=r"none of the boards 'frail' .* for 2 s: start one"):
+        list(runner.measure([plain(64)] * 3))
 
 
-def test_no_board(started, pi, tracker):
+def test_no_board(pi, tracker):
     with pytest.raises(QuakeError, match=r"cannot measure on boards 'none' of the .*: the tracker"):
         BoardRunner(pi, tracker, "none", TIMEOUT)
     with pytest.raises(QuakeError, match="refused"):
         BoardRunner(pi, ("127.0.0.1", 1), "none", TIMEOUT)
 
 
-def test_no_board_any_more(started, pi, tracker, monkeypatch):
-    one, other = (board(started, pi, tracker, "last") for _ in range(2))
-    with monkeypatch.context() as hasty:
-        hasty.setattr(board_runner, "PATIENCE", 1)
-        runner = hire(started, pi, tracker, "last")
-    one.process.kill()
-    freeze(other.process.pid)
-    with pytest.raises(QuakeError, match=r"none of the boards 'last' .* for 3 s: start one"):
-        list(runner.measure([plain(64)] * 3))
-
-
 OWNER = """
 import sys
 from quake_tvm.named_targets import target
-from quake_tvm.tuning import board_runner, stopwatch
+from quake_tvm.tuning import stopwatch
 from quake_tvm.tuning.board_runner import BoardRunner
 from tests.tuning.kernels import calling, plain
 
@@ -183,18 +172,10 @@ def test_nothing_is_left_when_its_owner_is_killed(started, pi, tracker):
 
 def test_tvms_own_server(started, tracker):
     pytest.importorskip("psutil", reason="TVM's server needs it: pip install psutil")
-    native, there = target(), f"--tracker={tracker[0]}:{tracker[1]}"
-    with tvm_service("rpc_server", there, "--key=server"):
-        assert soon(lambda: listed(native, tracker))
-        runner = hire(started, native, tracker, "server")
+    there = f"--tracker={tracker[0]}:{tracker[1]}"
+    with tvm_service("rpc_server", there, "--key=tvm"):
+        assert soon(lambda: "server:tvm" in rpc.connect_tracker(*tracker).text_summary())
+        runner = hire(started, target(), tracker, "tvm")
         small, large = measure(runner, product(64), product(512))
         assert 0 < small.cost < large.cost
         runner.close()
-
-
-def listed(native, tracker):
-    try:
-        BoardRunner(native, tracker, "server", TIMEOUT).close()
-    except QuakeError:
-        return False
-    return True
