@@ -30,8 +30,9 @@ from tests.tuning.fakes import (
 
 
 @pytest.fixture(autouse=True)
-def rules_only(monkeypatch):
+def all_of_the_rules_only(monkeypatch):
     monkeypatch.setattr(search, "Sketches", NoSketches)
+    monkeypatch.setattr(session, "PATIENCE", 1000)
 
 
 class Run:
