@@ -98,17 +98,17 @@ def dense(x, *shape):
 
 def softmax():
     """One kernel, written out; six ways to have it."""
-    return module(relax.op.nn.softmax, (8, 64))
+    return module(relax.op.nn.softmax, (32, 64))
 
 
 def product(columns=16):
     """One product with its GELU, some thirty ways to have it."""
-    return module(lambda x: relax.op.nn.gelu(dense(x, 8, columns)), (4, 8))
+    return module(lambda x: relax.op.nn.gelu(dense(x, 8, columns)), (8, 8))
 
 
 def both():
     """Softmax of rows, and the GELU of something smaller."""
-    return module(lambda x, y: (relax.op.nn.softmax(x), relax.op.nn.gelu(y)), (8, 64), (32, 32))
+    return module(lambda x, y: (relax.op.nn.softmax(x), relax.op.nn.gelu(y)), (32, 64), (32, 32))
 
 
 def tasks_of(*mods, **options):

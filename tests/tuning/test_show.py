@@ -57,14 +57,14 @@ def test_while_it_runs():
     running.current = running.works[0]
     lines = rendered(show.live(running, 70.0, ["8 trials", "50 s"], 10))
     assert lines[0].rstrip() == "measuring"
-    assert lines[1].rstrip() == "matmul 4x16x8: 2 ms to 1 ms (0.500); 23 candidates left"
+    assert lines[1].rstrip() == "matmul 8x16x8: 2 ms to 1 ms (0.500); 23 candidates left"
     assert lines[2].startswith("best so far: vectors=")
     assert lines[3].rstrip() == "17 trials (1 failed) in 70 s; left: 8 trials, 50 s, 2 of 3 tasks"
     assert lines[4].rstrip() == "kernels together: 0.600 of untuned; 1 record"
     assert max(map(len, lines)) <= 80
     first, second, third = (line for line in lines if "│" in line)
     assert [cell.strip() for cell in first.strip("│").split("│")] == [
-        *("80.0%", "matmul 4x16x8", "2 ms", "1 ms", "0.500", "12", "now")
+        *("80.0%", "matmul 8x16x8", "2 ms", "1 ms", "0.500", "12", "now")
     ]
     assert "all tried" in second
     assert "1 ns" in third

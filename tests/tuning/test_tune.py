@@ -120,7 +120,7 @@ def test_shapes_that_are_not_known(tmp_path, runner):
     with pytest.raises(QuakeError, match=r"no kernel has constant shapes.*: give shapes"):
         tune(dynamic, tmp_path)
     assert not list(tmp_path.iterdir())
-    assert tune(dynamic, tmp_path, shapes={"x0": (8, 64)}).trials
+    assert tune(dynamic, tmp_path, shapes={"x0": (32, 64)}).trials
 
 
 @pytest.mark.usefixtures("rules_only")
@@ -137,7 +137,7 @@ def test_compile_takes_what_was_found(tmp_path, runner):
     assert state.records == len(records(tmp_path))
     tuned, ruled = (quake_tvm.compile(product(), records=r) for r in (tmp_path, False))
     assert set(tuned.report.records.values()) == {"record, same shape"}
-    x = np.random.default_rng(1).normal(size=(4, 8)).astype(np.float32)
+    x = np.random.default_rng(1).normal(size=(8, 8)).astype(np.float32)
     np.testing.assert_array_equal(tuned.run(x)[0], ruled.run(x)[0])
 
 
@@ -151,7 +151,7 @@ def test_compile_takes_metaschedules_own_for_the_kernel(tmp_path, runner):
         warnings.simplefilter("error")
         tuned = quake_tvm.compile(product(), records=tmp_path)
     assert set(tuned.report.records.values()) == {"record, same kernel"}
-    x = np.random.default_rng(1).normal(size=(4, 8)).astype(np.float32)
+    x = np.random.default_rng(1).normal(size=(8, 8)).astype(np.float32)
     (ruled,) = quake_tvm.compile(product(), records=False).run(x)
     np.testing.assert_array_equal(tuned.run(x)[0], ruled)
 
@@ -160,7 +160,7 @@ def test_compile_takes_metaschedules_own_for_the_kernel(tmp_path, runner):
 def test_kernels_in_common_are_tuned_once(tmp_path, runner):
     state = tune([softmax(), both(), softmax()], tmp_path)
     assert [(w.name, w.task.kernels[0].calls) for w in state.works] == [
-        ("softmax 8x64", 3),
+        ("softmax 32x64", 3),
         ("gelu 1024", 1),
     ]
     assert len(runner.asked) == len(set(runner.asked))
@@ -179,7 +179,7 @@ def test_only_some_operators(tmp_path, runner, ops, expected):
             relax.op.nn.gelu(y),
             relax.op.matmul(z, z),
         ),
-        (8, 64),
+        (32, 64),
         (32, 32),
         (8, 8),
     )
