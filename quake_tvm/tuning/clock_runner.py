@@ -56,21 +56,15 @@ class ClockRunner:
                 yield n, self._timing(library)
 
     def compare(self, kernels: Sequence[tir.PrimFunc], rounds: int) -> list[list[float]]:
-        """In turns in one process; as in :class:`Runner`.
-
-        Raises
-        ------
-        QuakeError
-            If a kernel fails that went well by itself.
-        """
+        """In turns in one process; as in :class:`Runner`."""
         with Scratch() as folder:
             libraries = dict(self._compiler.compile(kernels, folder))
             sound = {n for n, library in libraries.items() if not self._timing(library).error}
             chosen = [libraries[n] if n in sound else None for n in range(len(kernels))]
             try:
                 return stopwatch.turns(self._ready(), chosen, rounds, DEADLINE)
-            except WorkerError as error:
-                raise QuakeError(f"a kernel that went well by itself has failed: {error}") from None
+            except WorkerError:  # of one that went well by itself
+                return [[] for _ in kernels]
 
     def close(self) -> None:
         """End all workers; again is harmless."""

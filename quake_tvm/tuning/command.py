@@ -149,7 +149,7 @@ def _json(state: "State") -> dict[str, Any]:
         {
             "task": work.name,
             "share": work.spent / state.untuned,
-            "calls": sum(kernel.calls for kernel in work.task.kernels),
+            "calls": work.calls,
             "untuned": work.rule,
             "tuned": work.best,
             "trials": work.trials,

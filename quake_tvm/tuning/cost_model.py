@@ -3,10 +3,7 @@
 XGBoost's needs the package; ``random`` needs none, and guesses. Knows no rule and no clock.
 """
 
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from types import ModuleType
+from collections.abc import Sequence
 
 import numpy as np
 import tvm
@@ -42,38 +39,6 @@ def check(name: str) -> None:
         raise QuakeError(
             f"XGBoost {version} is not supported: {INSTALL}, or choose --cost-model random"
         )
-
-
-def context_of(function: tir.PrimFunc, target: tvm.target.Target, seed: int) -> ms.TuneContext:
-    """MetaSchedule's word for an unscheduled kernel on a target."""
-    from .sketches import search_strategy, space_generator
-
-    with _without_intrinsics():
-        return ms.TuneContext(
-            tvm.IRModule({"main": function.with_attr("global_symbol", "main")}),
-            target=target,
-            space_generator=space_generator(),
-            search_strategy=search_strategy(),
-            num_threads=1,
-            rand_state=1 + seed % (2**31 - 2),
-        )
-
-
-@contextmanager
-def _without_intrinsics() -> Iterator[None]:
-    """A context imports the tensor intrinsics of all machines, which takes half a minute.
-
-    No design space here asks for one.
-    """
-    name = "tvm.s_tir.tensor_intrin"
-    if name in sys.modules:
-        yield
-        return
-    sys.modules[name] = ModuleType(name)
-    try:
-        yield
-    finally:
-        del sys.modules[name]
 
 
 class CostModel:

@@ -63,12 +63,13 @@ class Runner(Protocol):
     def compare(self, kernels: Sequence[tir.PrimFunc], rounds: int) -> list[list[float]]:
         """A call's cost of each kernel in every round, taken in turns on one and the same machine.
 
-        An empty list for a kernel that fails; one figure each where they are counted, not timed.
+        An empty list for a kernel that fails, and for all if one fails only in its turn; one
+        figure each where they are counted, not timed.
 
         Raises
         ------
         QuakeError
-            As :meth:`measure`, or if a kernel fails now that went well by itself.
+            As :meth:`measure`.
         """
         ...
 

@@ -13,9 +13,9 @@ import tvm
 from ..schedules import analysis
 from ..schedules.fence import fence_products
 from ..schedules.space import Candidate, candidates
-from .cost_model import CostModel, context_of
+from .cost_model import CostModel
 from .kernels import Kernel
-from .sketches import Sketches
+from .sketches import Sketches, context_of
 
 # Of a batch of the rules' candidates this part is drawn, whatever the model says.
 DRAWN = 0.25

@@ -28,15 +28,11 @@ def cost(value: float, unit: str) -> str:
     return f"{value / scale:.3g} {name}"
 
 
-def _total(work: Work) -> str:
-    return str(sum(kernel.calls for kernel in work.task.kernels))
-
-
 # What the tables say of a task, figures to the right; those of a task that was not tried are empty.
 _COLUMNS: dict[str, tuple[bool, Callable[[State, Work], str]]] = {
     "share": (True, lambda state, work: f"{work.spent / state.untuned:.1%}"),
     "task": (False, lambda state, work: work.name),
-    "calls": (True, lambda state, work: _total(work)),
+    "calls": (True, lambda state, work: str(work.calls)),
     "untuned": (True, lambda state, work: cost(work.rule, state.unit)),
     "tuned": (True, lambda state, work: cost(work.best, state.unit) if work.trials else ""),
     "ratio": (True, lambda state, work: f"{work.ratio:.3f}" if work.trials else ""),

@@ -3,9 +3,13 @@
 Of its rules those are left out that sum an element up in another order. Knows no rule of ours.
 """
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from types import ModuleType
 
+import tvm
 from tvm.s_tir import meta_schedule as ms
 
 from ..generation import tir
@@ -68,6 +72,36 @@ def search_strategy() -> ms.SearchStrategy:
         genetic_num_iters=GENERATIONS,
         eps_greedy=0.1,
     )
+
+
+def context_of(function: tir.PrimFunc, target: tvm.target.Target, seed: int) -> ms.TuneContext:
+    """MetaSchedule's word for an unscheduled kernel on a target."""
+    with _without_intrinsics():
+        return ms.TuneContext(
+            tvm.IRModule({"main": function.with_attr("global_symbol", "main")}),
+            target=target,
+            space_generator=space_generator(),
+            search_strategy=search_strategy(),
+            num_threads=1,
+            rand_state=1 + seed % (2**31 - 2),
+        )
+
+
+@contextmanager
+def _without_intrinsics() -> Iterator[None]:
+    """A context imports the tensor intrinsics of all machines, which takes half a minute.
+
+    No design space here asks for one.
+    """
+    name = "tvm.s_tir.tensor_intrin"
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = ModuleType(name)
+    try:
+        yield
+    finally:
+        del sys.modules[name]
 
 
 class Sketches:

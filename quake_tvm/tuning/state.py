@@ -51,6 +51,11 @@ class Work:
         return str(self.task.key) if self.task.key else self.kernel.name
 
     @property
+    def calls(self) -> int:
+        """Of all its kernels, in one run of each model."""
+        return sum(kernel.calls for kernel in self.task.kernels)
+
+    @property
     def ratio(self) -> float:
         """Tuned over untuned."""
         return self.best / self.rule

@@ -187,8 +187,8 @@ def _runner(
     if static:
         runner: Runner = StaticRunner(target)
     elif tracker is not None and key is not None:
-        address = parse(tracker) if isinstance(tracker, str) else tracker
-        runner = BoardRunner(target, address, key, timeout)
+        address = tracker if isinstance(tracker, str) else ":".join(map(str, tracker))
+        runner = BoardRunner(target, parse(address), key, timeout)
     else:
         runner = ClockRunner(target)
     try:
@@ -223,5 +223,7 @@ def _parts(task: Task) -> set[str]:
 
 def _context(runner: Runner, target: tvm.target.Target) -> str:
     """What a trial's figure depends on besides the code."""
-    threads = os.environ.get("TVM_NUM_THREADS", "all")
-    return f"{runner.measured}; {target}; {threads} threads; TVM {tvm.__version__}"
+    parts = [runner.measured, str(target), f"TVM {tvm.__version__}"]
+    if runner.measured == "clock":
+        parts.append(f"{os.environ.get('TVM_NUM_THREADS', 'all')} threads")
+    return "; ".join(parts)

@@ -11,7 +11,8 @@ from tvm import s_tir, te
 from quake_tvm import QuakeError
 from quake_tvm.named_targets import target
 from quake_tvm.tuning import cost_model
-from quake_tvm.tuning.cost_model import ENOUGH, CostModel, check, context_of
+from quake_tvm.tuning.cost_model import ENOUGH, CostModel, check
+from quake_tvm.tuning.sketches import context_of
 
 WIDTHS = (1, 2, 4, 8, 16, 32)
 
