@@ -34,7 +34,6 @@ class ClockRunner:
     """
 
     measured, unit = "clock", "s"
-    sees_threads = True
     # Enough to keep all cores compiling, and few enough to learn something in between.
     batch = 16
 
