@@ -4,7 +4,6 @@ Every trial goes into the journal as soon as it is known, every improvement into
 has been confirmed side by side with what it replaces. So a session may end at any moment.
 """
 
-import statistics
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +18,7 @@ from ..schedules import schedule
 from ..schedules.record_trace import fingerprint
 from ..schedules.repack import panel_width
 from ..schedules.space import Candidate
+from .confirmation import confirm
 from .cost_model import CostModel
 from .interrupts import interrupts
 from .journal import Journal, Trial
@@ -27,8 +27,6 @@ from .runner import Runner, Timing
 from .search import Search
 from .state import INTERRUPTED, State, Work
 
-# A candidate must cost this much less than what it replaces, side by side over so many rounds.
-BETTER, ROUNDS = 0.99, 15
 # The best of a batch that come near: a single timing is off by as much.
 CHALLENGERS, NEAR = 2, 1.03
 # Trials of a task without an improvement after which it is finished, and its candidates at most.
@@ -266,21 +264,14 @@ class Session:
         if not near:
             return
         self.show(f"confirming an improvement of {work.name}")
-        before = [search.own] if work.choice is None else [search.own, work.choice]
-        timed = self._runner.compare([c.function for c in (*before, *near)], ROUNDS)
-        rule, incumbent = timed[0], timed[len(before) - 1]
-        after = [(t, c) for t, c in zip(timed[len(before) :], near, strict=True) if t]
-        if not rule or not incumbent or not after:
-            return
-        figures, challenger = min(after, key=lambda each: statistics.median(each[0]))
-        gain, own = _ratio(figures, incumbent), statistics.median(rule)
-        if gain > BETTER:
+        found = confirm(self._runner, search.own, work.choice, near)
+        if found is None:
             return
         # Never worse than what it has beaten, whatever the rule took in these rounds.
-        ratio = min(_ratio(figures, rule), work.ratio * gain)
-        work.best, work.choice = work.rule * ratio, challenger
+        ratio = min(found.ratio, work.ratio * found.gain)
+        work.best, work.choice = work.rule * ratio, found.candidate
         work.stale = 0
-        self._save(work, own * ratio, own)
+        self._save(work, found.rule * ratio, found.rule)
         state = self.state
         state.curve.append((state.trials, time.monotonic() - self._began, state.ratio))
 
@@ -304,7 +295,3 @@ class Session:
 def _promise(work: Work) -> float:
     """What there may be to gain: the time a task takes, the less likely the longer nothing came."""
     return work.spent * work.ratio * FADING ** (work.stale / 16)
-
-
-def _ratio(seconds: Sequence[float], base: Sequence[float]) -> float:
-    return statistics.median(a / b for a, b in zip(seconds, base, strict=True))

@@ -7,6 +7,10 @@ import tvm_ffi
 from ..arguments import Description
 from ..errors import QuakeError
 from ..generation import tir
+from ..schedules import RULE
+
+# Rules of kernels that read weights.
+WITH_WEIGHTS = ("matmul", "depthwise")
 
 
 @dataclass(frozen=True)
@@ -18,10 +22,14 @@ class Signature:
     inputs : list of (shape, dtype)
     outputs : list of (shape, dtype)
         They follow the inputs as parameters: the last ones that the kernel writes to.
+    cold : bool
+        Whether a model's other layers have pushed all but the first input out of the caches by the
+        time it runs: it has weights of its own.
     """
 
     inputs: list[Description]
     outputs: list[Description]
+    cold: bool = False
 
 
 def signature(function: tir.PrimFunc) -> Signature:
@@ -42,7 +50,8 @@ def signature(function: tir.PrimFunc) -> Signature:
         first -= 1
     if first == len(described):
         raise QuakeError("the kernel does not write to its last parameter")
-    return Signature(described[:first], described[first:])
+    cold = str(function.attrs.get(RULE, "")) in WITH_WEIGHTS
+    return Signature(described[:first], described[first:], cold)
 
 
 def _describe(parameter: tir.Var) -> Description:

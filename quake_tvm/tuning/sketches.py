@@ -13,7 +13,7 @@ import tvm
 from tvm.s_tir import meta_schedule as ms
 
 from ..generation import tir
-from ..schedules import finished
+from ..schedules import RULE, finished
 from ..schedules.record_trace import sums_in_order, trace_of
 from ..schedules.space import Candidate
 from .cost_model import FAILED, CostModel
@@ -144,6 +144,7 @@ class Sketches:
             if not sums_in_order(each.sch):
                 continue
             done = finished(each.sch.mod["main"], self._context.target)
+            done = done.with_attr(RULE, self._own.function.attrs[RULE])
             candidate = replace(
                 self._own,
                 numbers={},

@@ -63,7 +63,8 @@ def turns(
 
 def _load(worker: Worker, library: Library, seconds: float) -> tuple[int, float, str]:
     wants = library.signature
-    return worker.ask(seconds, "load", str(library.path), NAME, wants.inputs, wants.outputs)
+    parameters = wants.inputs, wants.outputs, wants.cold
+    return worker.ask(seconds, "load", str(library.path), NAME, *parameters)
 
 
 def _time(worker: Worker, number: int, call: float, repeat: int, seconds: float) -> list[float]:

@@ -240,9 +240,11 @@ def test_an_improvement_has_to_beat_the_one_before_side_by_side(tmp_path):
     run.start()
     assert {len(compared) for compared in runner.compared} == {2, 3}
     chosen = None
-    for rule, *before, after in runner.compared:
+    for first, again in zip(runner.compared[::2], runner.compared[1::2], strict=True):
+        rule, *before, after = first
         assert rule == own(kernel_of(softmax()))
         assert before == ([chosen] if chosen else [])
+        assert again == first[::-1]
         chosen = after
     assert others(softmax)[chosen] == run.state.works[0].choice.numbers
 
@@ -262,7 +264,8 @@ def test_the_best_two_of_a_batch_are_compared(tmp_path):
     priced = {codes[0]: 0.99 * PRICE, codes[1]: 1.01 * PRICE, codes[2]: 1.2 * PRICE}
     runner = Close(dict.fromkeys(others(softmax), 2 * PRICE) | priced, batch=8)
     state = Run(tmp_path, runner, softmax()).start()
-    assert runner.compared == [[own(kernel_of(softmax())), *codes[:2]]]
+    ruled = own(kernel_of(softmax()))
+    assert runner.compared == [[ruled, *codes[:2]], [codes[1], ruled]]
     assert state.works[0].choice.numbers == others(softmax)[codes[1]]
 
 
@@ -429,3 +432,22 @@ def test_the_same_code_is_measured_once(tmp_path, monkeypatch):
     run = Run(tmp_path, FakeRunner(), product(), trials=6)
     assert run.start().trials == 6
     assert len(run.runner.asked) == 2
+
+
+def test_who_wins_only_once_was_lucky(tmp_path):
+    code = next(iter(others(softmax)))
+
+    class Lucky(FakeRunner):
+        """Side by side, the first time only."""
+
+        def compare(self, kernels, rounds):
+            super().compare(kernels, rounds)
+            again = len(self.compared) % 2 == 0
+            lucky = PRICE if again else 0.8 * PRICE
+            return [[lucky if fingerprint(k) == code else PRICE] * rounds for k in kernels]
+
+    runner = Lucky(dict.fromkeys(others(softmax), 2 * PRICE) | {code: 0.9 * PRICE}, batch=8)
+    run = Run(tmp_path, runner, softmax())
+    run.start()
+    assert len(runner.compared) == 2
+    assert run.state.works[0].choice is None

@@ -5,14 +5,15 @@ from tvm import te
 
 from quake_tvm import QuakeError
 from quake_tvm.generation import tir
+from quake_tvm.schedules import RULE
 from quake_tvm.tuning.signature import Signature, signature
 from tests.tuning.kernels import growing, plain, product
 
 
-@pytest.mark.parametrize("make", [plain, product])
-def test_the_result_comes_last(make):
+@pytest.mark.parametrize(("make", "cold"), [(plain, False), (product, True)])
+def test_the_result_comes_last(make, cold):
     matrix = (64, 64), "float32"
-    assert signature(make(64)) == Signature([matrix, matrix], [matrix])
+    assert signature(make(64)) == Signature([matrix, matrix], [matrix], cold)
 
 
 def test_several_results():
@@ -32,3 +33,8 @@ def test_what_has_none():
     idle = te.create_prim_func([x, y]).with_body(tir.Evaluate(0))
     with pytest.raises(QuakeError, match="does not write to its last parameter"):
         signature(idle)
+
+
+@pytest.mark.parametrize(("rule", "cold"), [("matmul", True), ("depthwise", True), ("rows", False)])
+def test_kernels_with_weights_are_timed_cold(rule, cold):
+    assert signature(plain(64).with_attr(RULE, rule)).cold == cold

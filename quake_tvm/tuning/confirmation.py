@@ -1,0 +1,81 @@
+"""Whether a candidate is better than what it is to replace: held against it side by side, twice.
+
+A single timing is off by a few hundredths, and the best of many is the luckiest. Knows a runner, no
+search.
+"""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..schedules.space import Candidate
+from .runner import Runner
+
+# How much less a candidate must cost, over so many rounds.
+BETTER, ROUNDS = 0.99, 15
+
+
+@dataclass(frozen=True)
+class Improvement:
+    """A candidate that has won twice.
+
+    Attributes
+    ----------
+    candidate : Candidate
+    gain, ratio : float
+        What it costs over what it replaces and over the rule's own, the larger of both times.
+    rule : float
+        What the rule's own has cost beside it.
+    """
+
+    candidate: Candidate
+    gain: float
+    ratio: float
+    rule: float
+
+
+def confirm(
+    runner: Runner, own: Candidate, best: Candidate | None, challengers: Sequence[Candidate]
+) -> Improvement | None:
+    """The best of the challengers, if it is better than what is best so far.
+
+    Parameters
+    ----------
+    runner : Runner
+    own : Candidate
+        The rule's.
+    best : Candidate or None
+        None if that is the rule's, too.
+    challengers : sequence of Candidate
+    """
+    before = [own] if best is None else [own, best]
+    timed = runner.compare([c.function for c in (*before, *challengers)], ROUNDS)
+    won = [
+        (statistics.median(figures), n) for n, figures in enumerate(timed[len(before) :]) if figures
+    ]
+    if not won or not all(timed[: len(before)]):
+        return None
+    challenger = challengers[min(won)[1]]
+    first = _improvement(challenger, timed[: len(before)], timed[len(before) + min(won)[1]])
+    if first.gain > BETTER:
+        return None
+    # Loaded anew and the other way round: where in memory things come to lie counts.
+    turn = [challenger, *reversed(before)]
+    timed = runner.compare([c.function for c in turn], ROUNDS)[::-1]
+    if not all(timed):
+        return None
+    second = _improvement(challenger, timed[:-1], timed[-1])
+    return None if second.gain > BETTER else max(first, second, key=lambda each: each.ratio)
+
+
+def _improvement(
+    candidate: Candidate, before: Sequence[Sequence[float]], figures: Sequence[float]
+) -> Improvement:
+    rule, best = before[0], before[-1]
+    return Improvement(
+        candidate, _ratio(figures, best), _ratio(figures, rule), statistics.median(rule)
+    )
+
+
+def _ratio(seconds: Sequence[float], base: Sequence[float]) -> float:
+    return statistics.median(a / b for a, b in zip(seconds, base, strict=True))
