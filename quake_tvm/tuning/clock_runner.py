@@ -46,6 +46,7 @@ class ClockRunner:
         self._compiler = Compiler(target)
         cores = target.attrs.get("num-cores", os.cpu_count())
         self._threads = os.environ.get("TVM_NUM_THREADS", str(cores))
+        self.sees_threads = self._threads != "1"
         self._worker: Worker | None = None
 
     def measure(self, kernels: Sequence[tir.PrimFunc]) -> Iterator[tuple[int, Timing]]:
