@@ -17,6 +17,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.fixture(scope="session", autouse=True)
+def rules_only(tmp_path_factory):
+    """What ships with the library is not what the tests are about."""
+    from quake_tvm.generation import RELAY
+
+    if RELAY:
+        yield
+        return
+    from quake_tvm.schedules import record_book
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(record_book, "SHIPPED", tmp_path_factory.mktemp("shipped"))
+        yield
+
+
 @pytest.fixture(scope="session")
 def pi():
     """The target of an emulated board; skips where a tool for one is missing, or its wheels."""

@@ -22,7 +22,7 @@ from ..schedules.record_book import SHIPPED
 from ..schedules.record_files import ENDING, read
 from ..shell import whole_file
 from . import typical
-from .tune import tune
+from .tune import NONLINEARITIES, tune
 
 TARGETS = ("x86-64-v3", "x86-64-v4", "raspberry-pi-3", "raspberry-pi-4", "raspberry-pi-5")
 # Larger ones wait for memory, whatever is chosen.
@@ -62,20 +62,28 @@ def main() -> None:
     """Tune for each target, and keep the best."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("targets", nargs="*", default=TARGETS)
-    parser.add_argument("--minutes", type=float, default=30, help="for each target")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=15,
+        help="for the nonlinearities of each target, and again for all",
+    )
     parser.add_argument("--work", type=Path, default=WORK, help="folder of trials and all records")
     arguments = parser.parse_args()
     for name in arguments.targets:
         on = target(name)
-        state = tune(
-            models(),
-            on,
-            minutes=arguments.minutes,
-            records=arguments.work,
-            static=not runs_here(on),
-            resume=True,
-        )
-        print(f"{state}\n{name}: {ship(arguments.work, Machine.of(on))} records", flush=True)
+        for ops in (NONLINEARITIES, None):  # the products would take all the time
+            state = tune(
+                models(),
+                on,
+                minutes=arguments.minutes,
+                records=arguments.work,
+                ops=ops,
+                static=not runs_here(on),
+                resume=True,
+            )
+            print(state, flush=True)
+        print(f"{name}: {ship(arguments.work, Machine.of(on))} records", flush=True)
 
 
 if __name__ == "__main__":
