@@ -2,7 +2,7 @@
 
     python -m quake_tvm.tuning.shipped x86-64-v4 raspberry-pi-4 --minutes 20
 
-The nonlinearities at common shapes and the layers of :mod:`typical`, tuned together: by the clock
+The nonlinearities at common shapes and the layers of :mod:`typical`, each by itself: by the clock
 where this machine runs the target's code, else by counting. Trials stay in a working folder, from
 which a second run goes on; of the records the best of each kernel is kept.
 """
@@ -22,7 +22,7 @@ from ..schedules.record_book import SHIPPED
 from ..schedules.record_files import ENDING, read
 from ..shell import whole_file
 from . import typical
-from .tune import NONLINEARITIES, tune
+from .tune import tune
 
 TARGETS = ("x86-64-v3", "x86-64-v4", "raspberry-pi-3", "raspberry-pi-4", "raspberry-pi-5")
 # Larger ones wait for memory, whatever is chosen.
@@ -30,10 +30,11 @@ LARGEST = 1 << 20
 WORK = Path("build/records")
 
 
-def models() -> list[tvm.IRModule]:
-    """What is tuned."""
+def groups() -> dict[str, list[tvm.IRModule]]:
+    """What is tuned together, by name."""
     small = [case for case in cases.kernels() if case.elements <= LARGEST] + cases.small()
-    return [import_model(case.model) for case in small] + list(typical.models().values())
+    kernels = {"nonlinearities": [import_model(case.model) for case in small]}
+    return kernels | {name: [model] for name, model in typical.models().items()}
 
 
 def best(records: Iterable[Record]) -> list[Record]:
@@ -62,27 +63,24 @@ def main() -> None:
     """Tune for each target, and keep the best."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("targets", nargs="*", default=TARGETS)
-    parser.add_argument(
-        "--minutes",
-        type=float,
-        default=15,
-        help="for the nonlinearities of each target, and again for all",
-    )
+    parser.add_argument("--only", nargs="+", choices=groups(), help="what to tune of it all")
+    parser.add_argument("--minutes", type=float, default=5, help="for each of these")
     parser.add_argument("--work", type=Path, default=WORK, help="folder of trials and all records")
     arguments = parser.parse_args()
     for name in arguments.targets:
         on = target(name)
-        for ops in (NONLINEARITIES, None):  # the products would take all the time
+        for group, mods in groups().items():
+            if arguments.only and group not in arguments.only:
+                continue
             state = tune(
-                models(),
+                mods,
                 on,
                 minutes=arguments.minutes,
                 records=arguments.work,
-                ops=ops,
                 static=not runs_here(on),
                 resume=True,
             )
-            print(state, flush=True)
+            print(f"{name}, {group}\n{state}", flush=True)
         print(f"{name}: {ship(arguments.work, Machine.of(on))} records", flush=True)
 
 
