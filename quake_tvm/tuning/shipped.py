@@ -2,7 +2,7 @@
 
     python -m quake_tvm.tuning.shipped x86-64-v4 raspberry-pi-4 --minutes 20
 
-The nonlinearities at common shapes and the layers of :mod:`typical`, each by itself: by the clock
+The kernels of the benchmark and the layers of :mod:`typical`, each by itself: by the clock
 where this machine runs the target's code, else by counting. Trials stay in a working folder, from
 which a second run goes on; of the records the best of each kernel is kept.
 """
@@ -33,7 +33,7 @@ WORK = Path("build/records")
 def groups() -> dict[str, list[tvm.IRModule]]:
     """What is tuned together, by name."""
     small = [case for case in cases.kernels() if case.elements <= LARGEST] + cases.small()
-    kernels = {"nonlinearities": [import_model(case.model) for case in small]}
+    kernels = {"kernels": [import_model(case.model) for case in small]}
     return kernels | {name: [model] for name, model in typical.models().items()}
 
 
