@@ -18,7 +18,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def rules_only(tmp_path_factory):
+def nothing_shipped(tmp_path_factory):
     """What ships with the library is not what the tests are about."""
     from quake_tvm.generation import RELAY
 

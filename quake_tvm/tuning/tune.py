@@ -10,8 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import onnx
 import tvm
 
+from .. import onnx_file
 from ..compiler import import_model
 from ..errors import QuakeError
 from ..named_targets import target as resolve
@@ -123,7 +125,7 @@ def tune(
     journal = Journal(Path(records) / machine.folder)
     models = model if isinstance(model, list | tuple) else [model]
     with interrupts(), _runner(on, tracker, key, timeout, static) as runner:
-        mods = [import_model(each, shapes) for each in models]
+        mods = _import(models, shapes or {})
         found = tasks(mods, on, options)
         if not found:
             raise QuakeError(
@@ -174,6 +176,24 @@ def tune(
             except KeyboardInterrupt:
                 state.stopped = INTERRUPTED
     return state
+
+
+def _import(models: Sequence[Any], shapes: Mapping[str, Sequence[int]]) -> list[tvm.IRModule]:
+    """The models, each with those of the shapes that it has inputs for."""
+    if len(models) == 1:
+        return [import_model(models[0], shapes)]
+    read = [onnx_file.read(m) if isinstance(m, str | Path) else m for m in models]
+    read = [m if isinstance(m, onnx.ModelProto) else import_model(m) for m in read]
+    names = [{i.name for i in _inputs(m)} for m in read]
+    unknown = set(shapes) - set().union(*names)
+    if unknown:
+        raise QuakeError(f"no model has an input named {', '.join(sorted(unknown))}")
+    own = [{k: v for k, v in shapes.items() if k in known} for known in names]
+    return [import_model(m, given) for m, given in zip(read, own, strict=True)]
+
+
+def _inputs(model: onnx.ModelProto | tvm.IRModule) -> Sequence[Any]:
+    return model.graph.input if isinstance(model, onnx.ModelProto) else model["main"].params
 
 
 @contextmanager

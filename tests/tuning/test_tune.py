@@ -209,6 +209,25 @@ def test_an_onnx_file_with_shapes(tmp_path, runner):
 
 
 @pytest.mark.usefixtures("rules_only")
+def test_models_with_inputs_of_their_own(tmp_path, runner):
+    """Each takes the shapes that it has inputs for."""
+
+    def named(name):
+        nodes = [onnx.helper.make_node("Softmax", [name], ["y"])]
+        kind = onnx.TensorProto.FLOAT
+        x, y = (onnx.helper.make_tensor_value_info(n, kind, ["n", 64]) for n in (name, "y"))
+        graph = onnx.helper.make_graph(nodes, "graph", [x], [y])
+        opset = [onnx.helper.make_opsetid("", 17)]
+        return onnx.helper.make_model(graph, opset_imports=opset, ir_version=8)
+
+    onnx.save(named("b"), tmp_path / "b.onnx")
+    models, shapes = [named("a"), tmp_path / "b.onnx"], {"a": (32, 64), "b": (16, 64)}
+    state = tune(models, tmp_path, shapes=shapes, trials=1)
+    assert {work.name for work in state.works} == {"softmax 32x64", "softmax 16x64"}
+    with pytest.raises(QuakeError, match="no model has an input named c"):
+        tune(models, tmp_path, shapes=shapes | {"c": (1, 1)})
+
+
 def test_without_a_budget_it_ends_by_itself(tmp_path, runner):
     state = tune(product(), tmp_path)
     count = len(candidates(kernel_of(product()).function, target())) - 1
