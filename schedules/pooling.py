@@ -57,7 +57,8 @@ def apply(
     own = sch.get_loops(epilogue)
     if len(own) != kinds.count("S"):
         return None
-    choice = decide(Key("pooling", (count // columns, columns)))
+    others = None if count is None else count // columns
+    choice = decide(Key("pooling", (others, columns)))
     options = [n for n in VECTORS if n * width <= columns]
     vectors = choice.pick("vectors", options, options[0])
     j_outer, j_inner = sch.split(own[-1], [None, vectors * width])
