@@ -77,7 +77,7 @@ def test_tune_model(encoder, tmp_path, capsys):
     assert re.search(r"^24 tokens: \d\.\d{3} of untuned", printed, re.MULTILINE)
     assert curve.is_file() == bool(plot)
     assert tune_model.main(["--trials", "0", "--records", str(records)]) == 2
-    assert capsys.readouterr().err == "error: trials must be positive, not 0\n"
+    assert capsys.readouterr().err == "error: trials must be positive and finite, not 0\n"
 
 
 def test_member_comes_from_the_cached_wheel(cache):
