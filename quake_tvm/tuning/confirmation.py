@@ -6,7 +6,7 @@ search.
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..schedules.space import Candidate
 from .runner import Runner
@@ -55,7 +55,7 @@ def confirm(
     ]
     if not won or not all(timed[: len(before)]):
         return None
-    challenger = challengers[min(won)[1]]
+    challenger = _carried(challengers[min(won)[1]], own)
     first = _improvement(challenger, timed[: len(before)], timed[len(before) + min(won)[1]])
     if first.gain > BETTER:
         return None
@@ -66,6 +66,16 @@ def confirm(
         return None
     second = _improvement(challenger, timed[:-1], timed[-1])
     return None if second.gain > BETTER else max(first, second, key=lambda each: each.ratio)
+
+
+def _carried(candidate: Candidate, own: Candidate) -> Candidate:
+    """The candidate without threads as the rule has them: for other sizes the rule knows better."""
+    numbers = {
+        name: number
+        for name, number in candidate.numbers.items()
+        if name != "parallel" or number != own.numbers[name]
+    }
+    return replace(candidate, numbers=numbers)
 
 
 def _improvement(
