@@ -189,6 +189,7 @@ def test_only_some_operators(tmp_path, runner, ops, expected):
 
 @pytest.mark.usefixtures("rules_only")
 def test_resume(tmp_path, runner, monkeypatch):
+    monkeypatch.delenv("TVM_NUM_THREADS", raising=False)
     state = tune(softmax(), tmp_path)
     assert len(runner.asked) == 1 + state.trials
     assert tune(softmax(), tmp_path, resume=True).trials == state.trials
