@@ -26,13 +26,12 @@ def write_section(page: Path, name: str, text: str) -> None:
     QuakeError
         If there is no such page, it lacks the marks, or it cannot be written.
     """
-    section = re.compile(
-        rf"(?P<head><!-- {re.escape(name)}: .* -->\n).*?(?P<foot><!-- end of {re.escape(name)} -->)",
-        re.DOTALL,
-    )
+    marks = rf"(<!-- {re.escape(name)}: [^\n]* -->\n)(.*?)(<!-- end of {re.escape(name)} -->)"
     try:
         before = page.read_text()
-        after, found = section.subn(lambda m: f"{m['head']}\n{text.strip()}\n\n{m['foot']}", before)
+        after, found = re.subn(
+            marks, lambda m: f"{m[1]}\n{text.strip()}\n\n{m[3]}", before, flags=re.DOTALL
+        )
         if not found:
             raise QuakeError(f"{page} has no section {name!r}: put its two marks back")
         temporary = page.with_suffix(".new")
