@@ -165,9 +165,9 @@ class Record:
     machine : Machine
     key : Key
         The kernel, its extents all known.
-    seconds, rule_seconds : float
-        A call's with this record and with the rule's own choices, measured together. Cycles or
-        instructions where they are counted (``"static"``): only their ratio is ever used.
+    cost, rule_cost : float
+        A call's with this record and with the rule's own choices, measured together: seconds, or
+        cycles or instructions where they are counted (``"static"``). Only their ratio is used.
     measured : {"clock", "board", "static"}
     trials : int
         How many candidates were measured.
@@ -175,7 +175,7 @@ class Record:
         Empty where the rule's own are best. Either these or a trace.
     trace : Trace, optional
     rungs : mapping
-        ``"gelu 1x128x1536"``, a site in the kernel, to seconds of the kernel by the site's rung.
+        ``"gelu 1x128x1536"``, a site in the kernel, to the kernel's cost by the site's rung.
     made : Made
 
     Raises
@@ -186,8 +186,8 @@ class Record:
 
     machine: Machine
     key: Key
-    seconds: float
-    rule_seconds: float
+    cost: float
+    rule_cost: float
     measured: str
     trials: int
     numbers: Mapping[str, int] | None = None
@@ -200,8 +200,8 @@ class Record:
         shape = self.key.shape
         fits = isinstance(shape, tuple) and len(shape) < _MANY
         _check(fits and all(_is_count(n, 1) for n in shape), "shape", "positive integers")
-        fits = _is_cost(self.seconds) and _is_cost(self.rule_seconds)
-        _check(fits, "seconds, rule_seconds", "positive numbers")
+        fits = _is_cost(self.cost) and _is_cost(self.rule_cost)
+        _check(fits, "cost, rule_cost", "positive numbers")
         _check(self.measured in MEASURED, "measured", f"one of: {', '.join(MEASURED)}")
         _check(_is_count(self.trials), "trials", "a count")
         fits = (self.numbers is None) != (self.trace is None)
@@ -212,7 +212,7 @@ class Record:
     @property
     def ratio(self) -> float:
         """Its time over the rule's."""
-        return self.seconds / self.rule_seconds
+        return self.cost / self.rule_cost
 
     def to_line(self) -> str:
         """One line of JSON, without its end."""
@@ -227,8 +227,8 @@ class Record:
             "shape": self.key.shape,
             "dtype": self.key.dtype,
             **found,
-            "seconds": self.seconds,
-            "rule_seconds": self.rule_seconds,
+            "cost": self.cost,
+            "rule_cost": self.rule_cost,
             "measured": self.measured,
             "trials": self.trials,
             **({"rungs": {k: dict(v) for k, v in self.rungs.items()}} if self.rungs else {}),

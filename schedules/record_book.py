@@ -76,7 +76,7 @@ class Book:
 
     def decide(self, key: Key) -> Choice:
         """What the nearest record says of a kernel, in the manner of :class:`Decide`."""
-        if not key.known or 0 in key.shape:
+        if not key.known:
             return Choice()
         ranked = [
             (rank, record)

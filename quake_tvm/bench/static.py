@@ -13,9 +13,7 @@ from typing import Any
 
 import numpy as np
 import tvm
-import tvm_ffi
 from tvm import relax
-from tvm.relax.analysis import post_order_visit
 from tvm.relax.backend.cpu_generic import pipeline as cpu_generic
 
 from .. import compiler
@@ -23,10 +21,10 @@ from ..arguments import example
 from ..emulation import kernel
 from ..emulation.cost import Cost, cost, tools
 from ..errors import QuakeError
-from ..generation import tir
 from ..passes.pipeline import graph_passes
-from ..passes.relax_graph import op_name
+from ..passes.relax_graph import kernel_calls
 from ..schedules.record_book import Records
+from ..schedules.record_trace import fingerprint
 from .cases import Case
 
 EXACT = "exact"
@@ -145,11 +143,11 @@ class Meter:
     def _kernels(self, mod: tvm.IRModule, progress: Callable[[str], None]) -> list[Kernel]:
         calls: Counter[str] = Counter()
         example = {}
-        for call in _calls(mod["main"]):
+        for call in kernel_calls(mod["main"]):
             name = call.args[0].name_hint
             calls[name] += 1
             example[name] = call
-        keys = {name: _key(mod[name]) for name in calls}
+        keys = {name: fingerprint(mod[name]) for name in calls}
         new = {name: mod[name] for name in calls if keys[name] not in self._known}
         if new:
             with tempfile.TemporaryDirectory() as folder:
@@ -166,21 +164,6 @@ class Meter:
         outs = out.fields if isinstance(out, relax.TupleType) else [out]
         results = [(_shape(ty, name), str(ty.dtype)) for ty in outs]
         return cost(library, name, arrays, results, self.target)
-
-
-def _calls(function: relax.Function) -> list[relax.Call]:
-    found = []
-
-    def visit(node: relax.Expr) -> None:
-        if isinstance(node, relax.Call) and op_name(node) == "relax.call_tir":
-            found.append(node)
-
-    post_order_visit(function, visit)
-    return found
-
-
-def _key(function: tir.PrimFunc) -> str:
-    return f"{tvm_ffi.structural_hash(function):x}"
 
 
 def _shape(ty: relax.TensorType, name: str) -> tuple[int, ...]:

@@ -1,7 +1,7 @@
 """Whether a candidate is better than what it is to replace: held against it side by side, twice.
 
-A single timing is off by a few hundredths, and the best of many is the luckiest. Knows a runner, no
-search.
+A single timing is off by a few hundredths, and the best of many is the luckiest. What is counted
+and not timed comes out the same again, so once is enough. Knows a runner, no search.
 """
 
 import statistics
@@ -17,13 +17,14 @@ BETTER, ROUNDS = 0.99, 15
 
 @dataclass(frozen=True)
 class Improvement:
-    """A candidate that has won twice.
+    """A candidate that has won, as the comparison says that went worse for it.
 
     Attributes
     ----------
     candidate : Candidate
+        Without threads as the rule has them: for other sizes the rule knows better.
     gain, ratio : float
-        What it costs over what it replaces and over the rule's own, the larger of both times.
+        What it costs over what it replaces, and over the rule's own.
     rule : float
         What the rule's own has cost beside it.
     """
@@ -50,15 +51,20 @@ def confirm(
     """
     before = [own] if best is None else [own, best]
     timed = runner.compare([c.function for c in (*before, *challengers)], ROUNDS)
-    won = [
-        (statistics.median(figures), n) for n, figures in enumerate(timed[len(before) :]) if figures
-    ]
-    if not won or not all(timed[: len(before)]):
+    incumbents, figures = timed[: len(before)], timed[len(before) :]
+    won = min(
+        (n for n in range(len(figures)) if figures[n]),
+        key=lambda n: statistics.median(figures[n]),
+        default=None,
+    )
+    if won is None or not all(incumbents):
         return None
-    challenger = _carried(challengers[min(won)[1]], own)
-    first = _improvement(challenger, timed[: len(before)], timed[len(before) + min(won)[1]])
+    challenger = _carried(challengers[won], own)
+    first = _improvement(challenger, incumbents, figures[won])
     if first.gain > BETTER:
         return None
+    if len(figures[won]) == 1:  # counted
+        return first
     # Loaded anew and the other way round: where in memory things come to lie counts.
     turn = [challenger, *reversed(before)]
     timed = runner.compare([c.function for c in turn], ROUNDS)[::-1]
@@ -69,7 +75,7 @@ def confirm(
 
 
 def _carried(candidate: Candidate, own: Candidate) -> Candidate:
-    """The candidate without threads as the rule has them: for other sizes the rule knows better."""
+    """The candidate as a record is to have it."""
     numbers = {
         name: number
         for name, number in candidate.numbers.items()

@@ -23,7 +23,6 @@ class Kernel(NamedTuple):
     module: tvm_ffi.Module
     name: str
     arrays: list[runtime.Tensor]
-
     cold: bool
 
     def time(self, repeat: int, milliseconds: int) -> list[float]:

@@ -16,6 +16,7 @@ from ..generation import tir
 from ..operators import within
 from ..schedules import schedule
 from ..schedules.choice import Choice
+from ..schedules.repack import panel_width, repacked
 from .kernels import kernels
 from .runner import Runner
 from .state import Work
@@ -34,7 +35,8 @@ def of_works(
 ) -> Iterator[tuple[Work, Costs]]:
     """Each of the works with sites, and what these cost on the allowed rungs.
 
-    A kernel is the same on all rungs but for its formulas: it is timed with the same choices.
+    A kernel is the same on all rungs but for its formulas: it is timed with the same numbers, or
+    with the rule's own where MetaSchedule's trace is best, which fits one rung's formulas only.
 
     Parameters
     ----------
@@ -83,7 +85,11 @@ def _if_allowed(method: str, operator: str, shape: str, allowed: Sequence[str]) 
 def _costs(
     work: Work, by_rung: Mapping[str, tir.PrimFunc], target: tvm.target.Target, runner: Runner
 ) -> dict[str, float]:
-    numbers = work.choice.numbers if work.choice is not None else {}
-    scheduled = [schedule(f, target, lambda _: Choice(numbers)) for f in by_rung.values()]
+    found, numbers = list(by_rung.values()), {}
+    if work.choice is not None and work.choice.trace is None:
+        numbers = work.choice.numbers
+        # The numbers are for weights packed as the best has them.
+        found = [repacked(f, work.choice.layout) if panel_width(f) else f for f in found]
+    scheduled = [schedule(function, target, lambda _: Choice(numbers)) for function in found]
     timed = runner.compare(scheduled, ROUNDS) if scheduled else []
     return {m: statistics.median(t) for m, t in zip(by_rung, timed, strict=True) if t}

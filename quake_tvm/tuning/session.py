@@ -31,8 +31,8 @@ from .state import INTERRUPTED, State, Work
 CHALLENGERS, NEAR = 2, 1.03
 # Trials of a task without an improvement after which it is finished, and its candidates at most.
 PATIENCE, CANDIDATES = 48, 192
-# Each batch without an improvement makes the next one so much less promising.
-FADING = 0.6
+# Each trial without an improvement makes the next one so much less promising: sixteen, by 0.6.
+FADING = 0.6 ** (1 / 16)
 
 Progress = Callable[[State], None]
 
@@ -262,8 +262,8 @@ class Session:
         costs: Sequence[float | None],
     ) -> None:
         """Hold the batch's best against what it may replace, and save what is better."""
-        found = sorted((cost, n) for n, cost in enumerate(costs) if cost is not None)
-        near = [measured[n] for cost, n in found if cost < NEAR * work.best][:CHALLENGERS]
+        ranked = sorted((cost, n) for n, cost in enumerate(costs) if cost is not None)
+        near = [measured[n] for cost, n in ranked if cost < NEAR * work.best][:CHALLENGERS]
         if not near:
             return
         self.show(f"confirming an improvement of {work.name}")
@@ -297,4 +297,4 @@ class Session:
 
 def _promise(work: Work) -> float:
     """What there may be to gain: the time a task takes, the less likely the longer nothing came."""
-    return work.spent * work.ratio * FADING ** (work.stale / 16)
+    return work.spent * work.ratio * FADING**work.stale

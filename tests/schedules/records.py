@@ -19,7 +19,7 @@ def record(name="cortex-a72", operator="matmul", shape=SHAPE, numbers=None, **mo
     if cores is not None:
         machine = replace(machine, cores=cores)
     date = more.pop("date", "2026-11-26T12:00:00Z")
-    values = {"seconds": 1e-3, "rule_seconds": 2e-3, "measured": "clock", "trials": 64, **more}
+    values = {"cost": 1e-3, "rule_cost": 2e-3, "measured": "clock", "trials": 64, **more}
     made = Made("0.1.0", "0.27.0", date)
     return Record(machine, Key(operator, shape, dtype), numbers=numbers, made=made, **values)
 

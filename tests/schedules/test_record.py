@@ -38,8 +38,8 @@ RECORDS = st.builds(
         st.lists(st.integers(1, 2**31 - 1), max_size=5).map(tuple),
         st.sampled_from(["float32", "float16"]),
     ),
-    seconds=COSTS,
-    rule_seconds=COSTS,
+    cost=COSTS,
+    rule_cost=COSTS,
     measured=st.sampled_from(MEASURED),
     trials=COUNTS,
     rungs=st.dictionaries(
@@ -138,12 +138,12 @@ def changed(path, value):
         ("numbers", {"x" * 65: 1}, "numbers must be"),
         ("numbers", {f"n{i}": 1 for i in range(300)}, "numbers must be"),
         ("numbers", None, "one of the two"),
-        ("seconds", math.nan, "seconds"),
-        ("seconds", math.inf, "seconds"),
-        ("seconds", 0, "seconds"),
-        ("seconds", "1", "seconds"),
-        ("rule_seconds", 10**400, "seconds"),
-        ("rule_seconds", KeyError, "fields missing"),
+        ("cost", math.nan, "cost"),
+        ("cost", math.inf, "cost"),
+        ("cost", 0, "cost"),
+        ("cost", "1", "cost"),
+        ("rule_cost", 10**400, "cost"),
+        ("rule_cost", KeyError, "fields missing"),
         ("measured", "guessed", "measured must be"),
         ("trials", -1, "trials must be"),
         ("rungs", {"gelu": {"quake2": 1}}, "rungs must be"),
@@ -168,7 +168,7 @@ def test_json_that_is_no_record(line):
 
 
 def test_a_record_that_cannot_be_is_not_made_either():
-    for bad in ({"seconds": math.nan}, {"trials": -1}, {"shape": (4, None)}, {"operator": "a b"}):
+    for bad in ({"cost": math.nan}, {"trials": -1}, {"shape": (4, None)}, {"operator": "a b"}):
         with pytest.raises(QuakeError):
             record(**bad)
 

@@ -41,7 +41,7 @@ def test_the_order_of_the_look_up(tmp_path, first):
     given = ORDER[first:]
     for n, (_, values) in enumerate(given):
         # Those that come later are faster: that does not count.
-        plant(tmp_path, record(numbers={"rows": n}, seconds=1e-3 / (n + 1), **values))
+        plant(tmp_path, record(numbers={"rows": n}, cost=1e-3 / (n + 1), **values))
     assert decided(tmp_path) == (Choice({"rows": 0}, given[0][0]) if given else Choice())
 
 
@@ -55,8 +55,8 @@ def test_the_order_of_the_look_up(tmp_path, first):
         {"shape": (512, 384, 1536)},
         {"shape": (128, 384)},
         {"shape": (31, 384, 1536)},
-        {"shape": NEAR, "seconds": 1.97e-3},
-        {"name": "cortex-a53", "seconds": 1.97e-3},
+        {"shape": NEAR, "cost": 1.97e-3},
+        {"name": "cortex-a53", "cost": 1.97e-3},
     ],
     ids=str,
 )
@@ -80,10 +80,10 @@ def test_other_kernels_of_the_library_never_answer(tmp_path, monkeypatch):
 
 
 def test_a_record_for_the_rule(tmp_path):
-    plant(tmp_path, record(seconds=2.1e-3), record(shape=NEAR, numbers={}, seconds=2e-3))
+    plant(tmp_path, record(cost=2.1e-3), record(shape=NEAR, numbers={}, cost=2e-3))
     assert decided(tmp_path) == Choice({}, "record, same shape")
     # What is nearest decides, though the next would have numbers.
-    plant(tmp_path, record(name="cortex-a53", shape=NEAR, seconds=1e-3))
+    plant(tmp_path, record(name="cortex-a53", shape=NEAR, cost=1e-3))
     assert decided(tmp_path, Key("matmul", NEAR)) == Choice({}, "record, same shape")
     assert decided(tmp_path, Key("matmul", (250, 384, 1536))) == Choice()
 
@@ -91,8 +91,8 @@ def test_a_record_for_the_rule(tmp_path):
 def test_among_equals_the_faster_and_then_the_newest(tmp_path):
     plant(
         tmp_path,
-        record(numbers={"rows": 1}, seconds=1.5e-3, date="2026-12-01T00:00:00Z"),
-        record(numbers={"rows": 2}, seconds=2e-3, rule_seconds=4e-3, date="2026-11-02T00:00:00Z"),
+        record(numbers={"rows": 1}, cost=1.5e-3, date="2026-12-01T00:00:00Z"),
+        record(numbers={"rows": 2}, cost=2e-3, rule_cost=4e-3, date="2026-11-02T00:00:00Z"),
         record(numbers={"rows": 3}, date="2026-11-03T00:00:00Z"),
         record(numbers={"rows": 4}, date="2026-11-01T00:00:00Z"),
     )
@@ -102,7 +102,7 @@ def test_among_equals_the_faster_and_then_the_newest(tmp_path):
 
 
 def test_what_was_measured_comes_before_what_was_counted(tmp_path):
-    counted = record(numbers={"rows": 1}, seconds=1e-4, measured="static")
+    counted = record(numbers={"rows": 1}, cost=1e-4, measured="static")
     plant(tmp_path, counted)
     assert decided(tmp_path).numbers == {"rows": 1}
     plant(tmp_path, record(numbers={"rows": 2}, measured="board"))
@@ -113,7 +113,7 @@ def test_earlier_folders_come_first_where_records_are_equally_near(tmp_path):
     mine = plant(tmp_path / "mine", record(shape=NEAR, numbers={"rows": 1}))
     other = plant(
         tmp_path / "other",
-        record(shape=NEAR, numbers={"rows": 2}, seconds=1e-4),
+        record(shape=NEAR, numbers={"rows": 2}, cost=1e-4),
         record(shape=NEARER, numbers={"rows": 3}),
     )
     assert decided(mine, KEY, PI, other).numbers == {"rows": 1}

@@ -71,7 +71,7 @@ def written(tmp_path, content, name=FILE):
 
 
 def test_records_come_back_in_their_order(tmp_path):
-    records = [record(seconds=s) for s in (3e-3, 1e-3, 2e-3)]
+    records = [record(cost=s) for s in (3e-3, 1e-3, 2e-3)]
     plant(tmp_path, *records, record(operator="gelu", shape=(1, 2)), record("zen4"))
     assert told(tmp_path / FILE) == (records, [])
     names = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.jsonl")}
@@ -134,7 +134,7 @@ def line(**fields):
     ("broken", "reason"),
     [
         (b"\x00\xff\xfe\x80" * 50 + b"\n", "no JSON"),
-        (GOOD.replace(b"0.001", b"NaN"), "seconds, rule_seconds must be positive"),
+        (GOOD.replace(b"0.001", b"NaN"), "cost, rule_cost must be positive"),
         (line(schema=SCHEMA + 1, surprise=[]), "newer version"),
         (line(kernels=KERNELS + 1), "other kernels"),
         (record("zen4").to_line().encode() + b"\n", "another machine"),

@@ -138,18 +138,18 @@ def test_a_book_has_traces_for_this_kernel_machine_and_tvm_alone(tmp_path):
     plant(
         tmp_path,
         record("native", trace=Trace(good.kernel, "0.26.0", good.steps)),
-        record("native", trace=traced(nothing), seconds=2e-3),
+        record("native", trace=traced(nothing), cost=2e-3),
         record("native", trace=good, cores=99),
         record("cortex-a72", trace=good),
     )
     assert Book([tmp_path], NATIVE).trace(fenced) is None
     plant(tmp_path, record("native", trace=good))
-    plant(tmp_path, record("native", trace=traced(nothing), seconds=1.5e-3))
+    plant(tmp_path, record("native", trace=traced(nothing), cost=1.5e-3))
     book = Book([tmp_path], NATIVE)
     assert book.trace(fenced) == good
     assert book.trace(fence_products(kernel(4))) is None
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert replay(fenced, good) is not None
-    plant(tmp_path, record("native", shape=(9, 9, 9), seconds=1e-6), record("native", seconds=9e-4))
+    plant(tmp_path, record("native", shape=(9, 9, 9), cost=1e-6), record("native", cost=9e-4))
     assert Book([tmp_path], NATIVE).trace(fenced) is None  # numbers are better

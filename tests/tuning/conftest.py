@@ -48,3 +48,10 @@ def few(monkeypatch):
     """Twelve candidates of a kernel at most, so that a tune comes to its end."""
     monkeypatch.setattr(session, "CANDIDATES", 12)
     monkeypatch.setattr(search, "Sketches", NoSketches)
+
+
+@pytest.fixture
+def all_of_the_rules_only(monkeypatch):
+    """A session tries every candidate of the rules, and none of MetaSchedule's."""
+    monkeypatch.setattr(search, "Sketches", NoSketches)
+    monkeypatch.setattr(session, "PATIENCE", 1000)

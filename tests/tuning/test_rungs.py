@@ -9,6 +9,7 @@ from quake_tvm.operators import within
 from quake_tvm.schedules import schedule
 from quake_tvm.schedules.record_book import Book
 from quake_tvm.schedules.record_trace import fingerprint
+from quake_tvm.schedules.space import candidates
 from quake_tvm.tuning import search, session
 from quake_tvm.tuning import tune as module
 from tests.helpers import module as model_of
@@ -107,3 +108,16 @@ def test_an_interrupt_keeps_what_is_timed(tmp_path, runner, monkeypatch):
     assert state.stopped == "interrupted"
     assert len(rungs(tmp_path)) == 1
     assert state.records == len(records(tmp_path))
+
+
+@pytest.mark.usefixtures("all_of_the_rules_only")
+def test_rungs_are_timed_with_weights_packed_as_the_best_has_them(tmp_path, runner):
+    wide = product(columns=64)
+    (kernel,) = (k for task in tasks_of(wide, method="quake3") for k in task.kernels)
+    first, *left = candidates(kernel.function, target())
+    best = next(c for c in left if c.layout not in (0, first.layout))
+    runner.prices[fingerprint(best.function)] = PRICE / 2
+    state = tune(wide, tmp_path)
+    assert state.works[0].choice.layout == best.layout
+    assert fingerprint(best.function) in runner.compared[-1]
+    assert len(runner.compared[-1]) == len(ALLOWED)

@@ -65,7 +65,7 @@ def test_a_measured_record_counts_for_more(tuned, pi, tmp_path):
     _, folder = tuned
     record = records(folder)["softmax"]
     other = {**record.numbers, "rows": 1 + record.numbers.get("rows", 0)}
-    slower = replace(record, measured="board", numbers=other, seconds=0.99 * record.rule_seconds)
+    slower = replace(record, measured="board", numbers=other, cost=0.99 * record.rule_cost)
     append(tmp_path, record)
     assert Book.of(tmp_path, pi).decide(record.key).numbers == record.numbers
     append(tmp_path, slower)

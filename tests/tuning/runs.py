@@ -1,0 +1,62 @@
+"""Sessions with a runner whose every answer is known, and what came of them."""
+
+from functools import cache
+
+from quake_tvm.named_targets import target
+from quake_tvm.schedules import schedule
+from quake_tvm.schedules.record_trace import fingerprint
+from quake_tvm.schedules.space import candidates
+from quake_tvm.tuning.journal import Journal
+from quake_tvm.tuning.session import Budget, Session
+from tests.tuning.fakes import FakeModel, kernel_of, tasks_of
+
+
+class Run:
+    """A session and what came of it."""
+
+    def __init__(self, folder, runner, *mods, known=(), context="here", **budget):
+        self.journal, self.runner, self.saved, self.shown = Journal(folder), runner, [], []
+        self.session = Session(
+            target(),
+            runner,
+            FakeModel(),
+            self.journal,
+            self.save,
+            Budget(**budget),
+            known=known,
+            context=context,
+            progress=lambda state: self.shown.append((state.doing, state.trials)),
+        )
+        self.state = self.session.state
+        self.tasks = tasks_of(*mods)
+
+    def save(self, work, cost, rule):
+        self.saved.append((work.name, work.choice and work.choice.numbers, cost, rule))
+
+    def start(self, wanted=lambda _: True):
+        return self.session.run(self.tasks, wanted)
+
+
+def own(kernel):
+    """The fingerprint of a kernel as its rule schedules it."""
+    return fingerprint(schedule(kernel.function, target()))
+
+
+@cache
+def others(make):
+    """The candidates of a model's kernel, the rule's own apart: fingerprints to what is recorded.
+
+    Threads that are as the rule has them are not.
+    """
+    first, *left = candidates(kernel_of(make()).function, target())
+
+    def recorded(numbers):
+        alike = numbers.get("parallel") == first.numbers.get("parallel")
+        return {k: n for k, n in numbers.items() if not (alike and k == "parallel")}
+
+    return {fingerprint(c.function): recorded(c.numbers) for c in left}
+
+
+def trials(journal):
+    """All in the journal but the rules' own."""
+    return [trial for trial in journal.trials() if trial.choices]
