@@ -124,6 +124,7 @@ def _site(graph: Graph, var: relax.Var, tiles: Tiles) -> Site | None:
         "ieee": bool(options["ieee"]),
         "source": str(options["source"]),
         "shape": str(options["shape"]),
+        "site": int(options["site"]),
         "scale": scale,
         "axes": axes,
         "tiles": numbers,

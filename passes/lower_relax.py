@@ -29,7 +29,7 @@ HIDING = {
     "relax.nn.cross_entropy_with_logits",
     "relax.log_add_exp",
 }
-_NOT_COMPUTE = ("axis", "keepdims", "method", "ieee", "source", "shape")
+_NOT_COMPUTE = ("axis", "keepdims", "method", "ieee", "source", "shape", "site")
 
 
 def _legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
@@ -43,6 +43,7 @@ def _legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
     attrs = {SITES: sites}
     options |= {"method": method, "ieee": ieee}
     if OPERATORS[operator].elementwise:
+        options["site"] = attributes.get("site", 0)
         function = partial(compute.elementwise, operator=operator, **options)
     else:
         if "keepdims" in attributes:
@@ -73,7 +74,7 @@ def lower(mod: tvm.IRModule, options: Options) -> tvm.IRModule:
     """Legalize the module's ``quake`` operators and what hides exponentials, nothing else."""
 
     def legalize_hiding(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
-        choice = options.choose("exp", str(call.args[0].ty.dtype))
+        choice = options.choose("exp", str(call.args[0].ty.dtype), site=0)
         sliding = "attention" in call.op.name and call.attrs.window_size is not None
         if choice.method is None or sliding:  # TVM cannot legalize a sliding window
             return call

@@ -25,7 +25,7 @@ from .relay_graph import Graph, rewrite
 from .relay_ops import PREFIX, attributes_of, operator_of, read
 from .relay_ops import call as quake_call
 
-_NOT_COMPUTE = ("axis", "keepdims", "method", "ieee", "source", "shape")
+_NOT_COMPUTE = ("axis", "keepdims", "method", "ieee", "source", "shape", "site")
 Compute = Callable[[tvm.ir.Attrs, list[te.Tensor], relay.Type], list[te.Tensor]]
 
 

@@ -44,7 +44,7 @@ def intrinsics(function: tir.PrimFunc) -> list[tuple[str, str]]:
     return found
 
 
-def mark(operator: str, attributes: Mapping[str, Any]) -> dict[str, str]:
+def mark(operator: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
     """What the report tells of a site, from the attributes of its ``quake`` operator."""
     return {
         "operator": operator,
@@ -52,6 +52,7 @@ def mark(operator: str, attributes: Mapping[str, Any]) -> dict[str, str]:
         "special_values": "ieee" if bool(attributes["ieee"]) else "finite",
         "source": str(attributes["source"]),
         "shape": str(attributes["shape"]),
+        "site": int(attributes.get("site", 0)),
     }
 
 
@@ -64,7 +65,7 @@ def sites_of(function: tir.PrimFunc) -> list[dict]:
 def lower_function(function: tir.PrimFunc, options: Options) -> tir.PrimFunc:
     """Lower the intrinsic calls of one function."""
     methods = {
-        name: options.choose(name, dtype).method
+        name: options.choose(name, dtype, site=0).method
         for name, dtype in set(intrinsics(function))
         if dtype == "float32"
     }

@@ -1,10 +1,13 @@
 """``QuAKE``: the pass itself, the order of its steps, and the options on it."""
 
 from collections.abc import Iterable
+from itertools import count
+from pathlib import Path
 
 import tvm
 
 from quake_tvm.options import Options
+from quake_tvm.planning.plan import Plan
 
 from . import fold_affine, lower_tir, recognize_elementwise, recognize_rows
 from .dialect import Graph, call, dtype, rewrite, shape_text
@@ -29,6 +32,8 @@ class QuAKE:
     special_values : {"ieee", "finite"}
         ``"ieee"`` (default) gives NaN and infinities their right results; ``"finite"`` drops the
         guards for those who promise finite inputs.
+    plan : Plan or path, optional
+        Instead of all but ``special_values``: a rung for every site, as ``quake_tvm.plan`` made it.
 
     Raises
     ------
@@ -48,8 +53,9 @@ class QuAKE:
         only: Iterable[str] | None = None,
         skip: Iterable[str] | None = None,
         special_values: str = "ieee",
+        plan: Plan | str | Path | None = None,
     ) -> None:
-        self.options = Options.parse(method, max_error, only, skip, special_values)
+        self.options = Options.parse(method, max_error, only, skip, special_values, plan)
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         """Recognise, fold, lower the graph, then what is left inside PrimFuncs."""
@@ -60,10 +66,11 @@ def recognize(mod: tvm.IRModule, options: Options) -> tvm.IRModule:
     """Write the sites that the options want lowered as ``quake`` operators, and fold into them."""
 
     exact: list[Site] = []
+    numbers = count(1)
 
     def make(site: Site):
-        x = site.args[0]
-        method = options.choose(site.operator, dtype(x), shape_text(x)).method
+        x, number = site.args[0], next(numbers)
+        method = options.choose(site.operator, dtype(x), shape_text(x), number).method
         if method is None:
             exact.append(site)
             return None
@@ -74,6 +81,7 @@ def recognize(mod: tvm.IRModule, options: Options) -> tvm.IRModule:
             ieee=options.ieee,
             source=site.source,
             shape=shape_text(x),
+            site=number if options.numbered else 0,
             **site.attributes,
         )
 
@@ -83,6 +91,7 @@ def recognize(mod: tvm.IRModule, options: Options) -> tvm.IRModule:
         return fold_affine.find(graph, frozenset(kept))
 
     mod = rewrite(mod, find_sites, make)
+    options.check_sites(next(numbers) - 1)
     return rewrite(mod, fold, lambda site: call(site.operator, *site.args, **site.attributes))
 
 
@@ -92,7 +101,10 @@ def lower(mod: tvm.IRModule, options: Options) -> tvm.IRModule:
 
 
 def find_sites(graph: Graph) -> list[Site]:
-    """Every nonlinearity of a function, each binding claimed by one site."""
+    """Every nonlinearity of a function, in its order, each binding claimed by one site."""
     rows = recognize_rows.find(graph)
     claimed = frozenset(var for site in rows for var in graph.owned(site.var, site.region))
-    return rows + recognize_elementwise.find(graph, claimed)
+    place = {var: n for n, var in enumerate(graph.values)}
+    return sorted(
+        [*rows, *recognize_elementwise.find(graph, claimed)], key=lambda site: place[site.var]
+    )

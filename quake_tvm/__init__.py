@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from .operators import bound
     from .passes.pipeline import pipeline
     from .passes.quake import QuAKE
+    from .planning.plan import Plan
+    from .planning.planner import plan
     from .remote import connect
     from .tuning.tune import tune
 
@@ -22,6 +24,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Model",
     "PassContext",
+    "Plan",
     "QuAKE",
     "QuakeError",
     "bound",
@@ -29,6 +32,7 @@ __all__ = [
     "connect",
     "load",
     "pipeline",
+    "plan",
     "target",
     "targets",
     "tune",
@@ -37,6 +41,7 @@ __all__ = [
 _HOME = {
     "Model": ".model",
     "PassContext": ".context",
+    "Plan": ".planning.plan",
     "QuAKE": ".passes.quake",
     "QuakeError": ".errors",
     "bound": ".operators",
@@ -44,6 +49,7 @@ _HOME = {
     "connect": ".remote",
     "load": ".model",
     "pipeline": ".passes.pipeline",
+    "plan": ".planning.planner",
     "target": ".named_targets",
     "targets": ".named_targets",
     "tune": ".tuning.tune",
@@ -52,7 +58,7 @@ _HOME = {
 
 # What only one of the two TVMs has; the other road's way to the same end.
 _RELAX = dict.fromkeys(
-    ("Model", "compile", "connect", "load", "pipeline"), "PassContext around relay.build"
+    ("Model", "compile", "connect", "load", "pipeline", "plan"), "PassContext around relay.build"
 ) | {"tune": "QuAKE, and MetaSchedule as Relay has it"}
 _RELAY = {"PassContext": "pipeline(target) as tvm.compile's relax_pipeline"}
 

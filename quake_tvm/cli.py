@@ -1,4 +1,4 @@
-"""The shell: ``quake-tvm compile | run | tune | runtime | bench | accuracy | targets | doctor``.
+"""The shell: ``quake-tvm compile | run | plan | tune | bench | accuracy | …``; see its ``--help``.
 
 Parses, prints and draws progress; the work is done elsewhere. What the user can put right ends in
 one line on standard error and exit status 2.
@@ -17,6 +17,7 @@ from rich.table import Table
 
 from .bench.command import bench
 from .errors import QuakeError
+from .planning.command import plan as plan_command
 from .run_command import run
 from .shell import (
     AsJson,
@@ -24,6 +25,7 @@ from .shell import (
     Method,
     ModelPath,
     Only,
+    PlanPath,
     Records,
     Shape,
     Skip,
@@ -54,7 +56,7 @@ def _check(context: typer.Context) -> None:
         return
     from . import generation  # refuses a missing or broken TVM
 
-    if generation.RELAY and command in ("compile", "run", "runtime", "tune"):
+    if generation.RELAY and command in ("compile", "plan", "run", "runtime", "tune"):
         raise QuakeError(
             f"{command} needs the TVM that has Relax: {generation.RELAX_INSTALL}; "
             "with this one build in Python, with quake_tvm.PassContext around relay.build"
@@ -71,6 +73,7 @@ def compile(
     only: Only = None,
     skip: Skip = None,
     special_values: SpecialValues = "ieee",
+    plan: PlanPath = None,
     shape: Shape = None,
     records: Records = None,
     as_json: AsJson = False,
@@ -94,6 +97,7 @@ def compile(
             only=only,
             skip=skip,
             special_values=special_values,
+            plan=plan,
             shapes=parse_shapes(shape),
             records=parse_records(records),
         )
@@ -143,6 +147,7 @@ def runtime(target: Target = "native") -> None:
 
 
 app.command()(run)
+app.command(name="plan")(plan_command)
 app.command()(tune)
 app.command()(bench)
 

@@ -23,6 +23,7 @@ from .named_targets import target as resolve_target
 from .options import Options
 from .ownership import owned_outputs
 from .passes.pipeline import kernel_passes, lowering_passes, machine_passes
+from .planning.plan import Plan
 from .relax_report import report
 from .schedules.record_book import Book, Records
 
@@ -36,6 +37,7 @@ def compile(
     only: Sequence[str] | None = None,
     skip: Sequence[str] | None = None,
     special_values: str = "ieee",
+    plan: Plan | str | Path | None = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
     records: Records = None,
 ) -> Model:
@@ -46,7 +48,7 @@ def compile(
     model : path, onnx.ModelProto, torch.export.ExportedProgram or tvm.IRModule
     target : str, dict or tvm.target.Target
         What :func:`quake_tvm.target` takes.
-    method, max_error, only, skip, special_values
+    method, max_error, only, skip, special_values, plan
         Those of :class:`quake_tvm.QuAKE`.
     shapes : mapping of input name to shape, optional
         Static shapes for symbolic dimensions; those not given stay dynamic.
@@ -71,7 +73,8 @@ def compile(
         "skip": skip,
         "special_values": special_values,
     }
-    Options.parse(**options)  # refuses what cannot be, before anything else is read
+    checked = Options.parse(**options, plan=plan)  # refuses what cannot be, before all else
+    options["plan"] = checked.plan
     resolved = resolve_target(target)
     book = Book.of(records, resolved)
     mod = import_model(model, shapes)
@@ -80,7 +83,7 @@ def compile(
     except QuakeError:
         raise
     except Exception as error:
-        dynamic = [i.name for i in _inputs(mod) if any(isinstance(n, str) for n in i.shape)]
+        dynamic = [i.name for i in inputs_of(mod) if any(isinstance(n, str) for n in i.shape)]
         if not dynamic:
             raise
         reason = (str(error).strip().splitlines() or [type(error).__name__])[-1][:160]
@@ -102,7 +105,7 @@ def _build(
         summary = report(lowered, checked, scheduled)
         description = json.dumps(
             {
-                "inputs": [asdict(i) for i in _inputs(mod)],
+                "inputs": [asdict(i) for i in inputs_of(mod)],
                 "owned": owned_outputs(scheduled),
                 "report": json.loads(summary.to_json()),
                 "options": {
@@ -165,7 +168,7 @@ def _bind_shapes(mod: tvm.IRModule, shapes: Mapping[str, Sequence[int]]) -> tvm.
     return relax.transform.BindSymbolicVars(values, "main")(mod) if values else mod
 
 
-def _inputs(mod: tvm.IRModule) -> list[Input]:
+def inputs_of(mod: tvm.IRModule) -> list[Input]:
     """The inputs of ``main``, weights that are bound in the module apart."""
     main = mod["main"]
     count = int(main.attrs.get("num_input", len(main.params))) if main.attrs else len(main.params)

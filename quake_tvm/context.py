@@ -10,6 +10,7 @@ yet. What no graph pass sees is lowered by a pass over the kernels, through TVM'
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import tvm
@@ -19,6 +20,7 @@ from .passes.densify_products import DensifyProducts
 from .passes.lower_kernels import LowerKernels
 from .passes.quake import QuAKE
 from .passes.turn_convolutions import TurnConvolutions
+from .planning.plan import Plan
 from .relay_report import kernels_of, report
 from .report import ExactSite, LoweredSite, Report
 
@@ -74,7 +76,7 @@ class PassContext(tvm.transform.PassContext):
     ----------
     opt_level, required_pass, disabled_pass, instruments, config
         Those of ``tvm.transform.PassContext``. ``disabled_pass=["QuAKE"]`` switches the pass off.
-    method, max_error, only, skip, special_values
+    method, max_error, only, skip, special_values, plan
         Those of :class:`quake_tvm.QuAKE`.
 
     Raises
@@ -108,8 +110,9 @@ class PassContext(tvm.transform.PassContext):
         only: Iterable[str] | None = None,
         skip: Iterable[str] | None = None,
         special_values: str = "ieee",
+        plan: Plan | str | Path | None = None,
     ) -> None:
-        quake = QuAKE(method, max_error, only, skip, special_values)
+        quake = QuAKE(method, max_error, only, skip, special_values, plan)
         disabled_pass = list(disabled_pass or [])
         if "QuAKE" in disabled_pass:
             quake = QuAKE("exact")

@@ -7,6 +7,8 @@ description.
 import json
 import os
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,8 @@ from .description import DESCRIPTION, Described, Inputs
 from .errors import QuakeError
 from .exchange import Inlet, arrays
 from .toolchain import linker
+
+Instrument = Callable[..., int]
 
 
 class Model(Described):
@@ -108,6 +112,24 @@ class Model(Described):
         finally:
             temporary.unlink(missing_ok=True)
         return path
+
+    @property
+    def kernels(self) -> tvm_ffi.Module:
+        """The compiled kernels, by name."""
+        return self._executable.mod.imports[0]
+
+    @contextmanager
+    def instrumented(self, instrument: Instrument) -> Iterator[None]:
+        """Have the runtime call ``instrument`` before and after everything that it calls.
+
+        With the function, its name, whether it is before, the result after it, and the arguments;
+        1 for an answer before it skips the call.
+        """
+        self._vm.set_instrument(instrument)
+        try:
+            yield
+        finally:
+            self._vm.set_instrument(lambda *_: 0)
 
     def _arguments(self, inputs: tuple[Inputs, ...]) -> list[tvm.runtime.Tensor]:
         ordered = self._ordered(inputs)

@@ -5,10 +5,12 @@ The same for Relax and Relay. Knows the registry's names and bounds, no module a
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from .approximation import METHODS
 from .errors import QuakeError
 from .operators import OPERATORS, within
+from .planning.plan import Plan
 
 DEFAULT_METHOD = "quake2"
 # Why a rung is not the cheapest.
@@ -34,7 +36,9 @@ class Options:
     only: frozenset[str] | None
     skip: frozenset[str]
     ieee: bool
+    plan: Plan | None = None
     rung: Rung | None = None
+    numbered: bool = False
 
     @staticmethod
     def parse(
@@ -43,7 +47,9 @@ class Options:
         only: Iterable[str] | None = None,
         skip: Iterable[str] | None = None,
         special_values: str = "ieee",
+        plan: Plan | str | Path | None = None,
         rung: Rung | None = None,
+        numbered: bool = False,
     ) -> "Options":
         """Check the public keyword options.
 
@@ -58,14 +64,20 @@ class Options:
             Operators to lower, or to leave exact; at most one of the two.
         special_values : {"ieee", "finite"}
             ``"finite"`` drops the guards for NaN and infinities.
+        plan : Plan or path, optional
+            A rung for every site; goes with ``special_values`` only.
         rung : callable, optional
             Asked with ``max_error``, before the cheapest rung is taken.
+        numbered : bool
+            Keep each site's number with its kernel, so that equal kernels are not one.
 
         Raises
         ------
         ValueError
             For a name that does not exist or options that contradict each other.
         """
+        if plan is not None and any(o is not None for o in (method, max_error, only, skip)):
+            raise QuakeError("a plan says all: leave out method=, max_error=, only= and skip=")
         if method is not None and max_error is not None:
             raise QuakeError("give either method= or max_error=, not both")
         if method is None and max_error is None:
@@ -88,13 +100,18 @@ class Options:
             None if only is None else frozenset(only),
             frozenset(skip or ()),
             special_values == "ieee",
+            plan if plan is None or isinstance(plan, Plan) else Plan.load(plan),
             rung,
+            numbered,
         )
 
-    def choose(self, operator: str, dtype: str = "float32", shape: str = "?") -> Choice:
+    def choose(
+        self, operator: str, dtype: str = "float32", shape: str = "?", site: int | None = None
+    ) -> Choice:
         """The rung for a site of ``operator``, or why it stays exact.
 
-        Without its shape, as reports have it, a site is not looked up in records.
+        Without its shape, as reports have it, a site is not looked up in records. A plan asks for
+        its number: 1 for the model's first, 0 for all those inside kernels; reports have none.
         """
         if self.method == "exact":
             return Choice(None, "method is exact")
@@ -104,6 +121,9 @@ class Options:
             return Choice(None, "in skip=")
         if dtype != "float32":
             return Choice(None, f"dtype {dtype}: only float32 is lowered")
+        if self.plan is not None:
+            method = self.plan.method(operator, site)
+            return Choice(method, "" if method else "exact in the plan")
         if self.method is not None:
             return Choice(self.method)
         allowed = within(operator, self.max_error)
@@ -111,6 +131,11 @@ class Options:
             return Choice(None, f"no rung within max_error={self.max_error:g}")
         recorded = self.rung(operator, shape, allowed) if self.rung is not None else None
         return Choice(recorded, RECORDED) if recorded else Choice(allowed[0])
+
+    def check_sites(self, count: int) -> None:
+        """Refuse a plan for a model of another number of sites. Raises QuakeError."""
+        if self.plan is not None:
+            self.plan.check(count)
 
 
 def _check_names(names: Iterable[str] | None) -> None:

@@ -53,7 +53,7 @@ def report(
                 reason = "no such operator here"
                 exact.append(ExactSite(name, shape_text(x), str(x.ty.dtype), reason))
         exact += [_exact(site.operator, site.args[0], options) for site in find_sites(graph)]
-    return Report(sites, exact, kernels, records)
+    return Report(sites, exact, kernels, records, str(options.plan or ""))
 
 
 def _exact(operator: str, x: relax.Expr, options: Options) -> ExactSite:

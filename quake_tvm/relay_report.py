@@ -45,7 +45,7 @@ def report(lowered: tvm.IRModule, options: Options) -> Report:
         for site in find_sites(graph):
             x = site.args[0]
             exact.append(ExactSite.of(site.operator, shape_text(x), x.checked_type.dtype, options))
-    return Report(sites, exact)
+    return Report(sites, exact, plan=str(options.plan or ""))
 
 
 def kernels_of(fused: tvm.IRModule) -> Kernels:

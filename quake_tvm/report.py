@@ -99,12 +99,15 @@ class Report:
         Scheduled PrimFunc to the rule that scheduled it.
     records : dict
         Scheduled PrimFunc to where the choices are from.
+    plan : str
+        What the plan promises that chose the rungs, if one did.
     """
 
     sites: list[LoweredSite] = field(default_factory=list)
     exact: list[ExactSite] = field(default_factory=list)
     kernels: dict[str, str] = field(default_factory=dict)
     records: dict[str, str] = field(default_factory=dict)
+    plan: str = ""
 
     def with_kernels(self, kernels: Kernels) -> "Report":
         """The report with the sites' kernels known.
@@ -132,6 +135,7 @@ class Report:
             [ExactSite(**row) for row in raw["exact"]],
             raw["kernels"],
             raw.get("records", {}),  # which libraries of version 0.1 do not have
+            raw.get("plan", ""),
         )
 
     def __str__(self) -> str:
@@ -155,6 +159,8 @@ class Report:
             for site, count in Counter(self.exact).items():
                 table.add_row(str(count), site.operator, site.shape, site.dtype, site.reason)
             console.print(table)
+        if self.plan:
+            console.print(f"plan: {self.plan}", markup=False, soft_wrap=True)
         for line in self._schedules():
             console.print(line, soft_wrap=True)
         return console.export_text().rstrip()

@@ -45,6 +45,9 @@ Records = Annotated[
         help="Tuned choices that come before the library's own; repeatable. none: rules only.",
     ),
 ]
+PlanPath = Annotated[
+    Path | None, typer.Option("--plan", help="Rungs site by site, as `quake-tvm plan` wrote them.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Rpc = Annotated[
     str | None,

@@ -1,0 +1,66 @@
+"""The error of a model with some of its calls on other rungs, on the calibration inputs.
+
+Knows a probe and a metric, no site.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from ..description import Inputs
+from ..errors import QuakeError
+from ..model import Model
+from .metrics import Metric
+from .probe import Probe
+
+
+class Calibration:
+    """A model's errors by its metric.
+
+    Parameters
+    ----------
+    exact : Model
+    probe : Probe
+        The same model on every rung.
+    inputs : sequence of what ``Model.run`` takes
+    metric : callable
+    tick : callable
+        Called with how many choices have been measured, after each of them.
+    """
+
+    def __init__(
+        self,
+        exact: Model,
+        probe: Probe,
+        inputs: Sequence[Inputs],
+        metric: Metric,
+        tick: Callable[[int], None],
+    ) -> None:
+        self._probe, self._inputs, self._metric, self._tick = probe, inputs, metric, tick
+        self._done = 0
+        self._exact = [[np.array(a) for a in exact.run(x)] for x in inputs]
+        self._base = self._outputs({})
+
+    def error(self, rungs: Mapping[int, str]) -> float:
+        """Of the model with these calls on these rungs, to the exact one. NaN is infinite."""
+        return self._measured(self._exact, self._outputs(rungs))
+
+    def added(self, rungs: Mapping[int, str]) -> float:
+        """What these calls change by themselves: the error to the highest rung everywhere."""
+        return self._measured(self._base, self._outputs(rungs))
+
+    def _outputs(self, rungs: Mapping[int, str]) -> list[list[np.ndarray]]:
+        found = [self._probe.outputs(rungs, x) for x in self._inputs]
+        self._done += 1
+        self._tick(self._done)
+        return found
+
+    def _measured(
+        self, expected: Sequence[Sequence[np.ndarray]], found: Sequence[Sequence[np.ndarray]]
+    ) -> float:
+        try:
+            error = float(self._metric(expected, found))
+        except (TypeError, ValueError, IndexError) as reason:
+            raise QuakeError(f"the metric fails on this model's outputs: {reason}") from None
+        return math.inf if math.isnan(error) else error

@@ -1,0 +1,52 @@
+"""Calibration inputs from files: one call's or many calls' arrays by the names of the inputs.
+
+Knows numpy only.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import QuakeError
+from ..model_input import Input
+
+
+def read(paths: Sequence[Path], inputs: Sequence[Input]) -> list[dict[str, np.ndarray]]:
+    """The inputs of each call.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        ``.npz`` files. An array with one axis more than the model's input has its calls along the
+        first.
+    inputs : sequence of Input
+
+    Raises
+    ------
+    QuakeError
+        For a file that cannot be read, or does not hold what the model takes.
+    """
+    return [call for path in paths for call in _calls(path, inputs)]
+
+
+def _calls(path: Path, inputs: Sequence[Input]) -> list[dict[str, np.ndarray]]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in getattr(file, "files", ())}
+    except (OSError, ValueError, AttributeError) as error:
+        raise QuakeError(f"cannot read {path} as .npz: {error}") from None
+    names = [i.name for i in inputs]
+    if sorted(arrays) != sorted(names):
+        found = ", ".join(sorted(arrays)) or "nothing"
+        raise QuakeError(f"{path} holds {found}; the model takes {', '.join(names)}")
+    more = {arrays[i.name].ndim - len(i.shape) for i in inputs}
+    if more == {0}:
+        return [arrays]
+    counts = {arrays[name].shape[0] for name in names} if more == {1} else set()
+    if len(counts) != 1:
+        shapes = ", ".join(f"{i.name} {'x'.join(map(str, i.shape))}" for i in inputs)
+        raise QuakeError(
+            f"{path} fits neither one call ({shapes}) nor, with one axis more in front, many"
+        )
+    return [{name: arrays[name][n] for name in names} for n in range(counts.pop())]

@@ -1,0 +1,200 @@
+"""``quake_tvm.plan``: a rung for every site of a model, so that its own error stays in a budget.
+
+Puts together what the other modules know: where the sites are, what each adds to the error and what
+it costs, which choice is the cheapest; and times the model that comes of it.
+"""
+
+import math
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import tvm
+
+from .. import compiler
+from ..approximation import METHODS
+from ..bench.measure import Timer, interleave
+from ..description import Inputs
+from ..errors import QuakeError
+from ..model import Model
+from ..named_targets import runs_here
+from ..named_targets import target as resolve
+from ..schedules.record import Machine
+from ..schedules.record_book import Records
+from .calibration import Calibration
+from .choice import ATTEMPTS, Calls, Chosen, choose, one_rung
+from .metrics import Metric, named
+from .placement import INSIDE, Placement, placement
+from .plan import EXACT, HEADROOM, Plan, PlannedSite, Uniform
+from .probe import BASE, Probe
+
+ROUNDS = 15
+# One rung for all sites is the plan if a mixture is not faster by more than this.
+SIMPLER = 0.01
+
+# What is being done, how much of it, of how much.
+Progress = Callable[[str, int, int], None]
+
+
+def plan(
+    model: Any,
+    calibration_inputs: Sequence[Inputs],
+    budget: float = 1e-3,
+    metric: str | Metric = "relative",
+    target: str | dict | tvm.target.Target = "native",
+    *,
+    special_values: str = "ieee",
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    records: Records = None,
+    progress: Progress = lambda what, done, total: None,
+) -> Plan:
+    """Find the rung for each site that keeps a model's error within a budget in the least time.
+
+    Parameters
+    ----------
+    model : what :func:`quake_tvm.compile` takes
+    calibration_inputs : sequence of what ``Model.run`` takes
+        Typical inputs, the more the better.
+    budget : float
+        What the metric may come to.
+    metric : str or callable
+        How far the outputs are from those of the exact model: ``"absolute"`` or ``"relative"``, the
+        largest difference of any element, by itself or over its output's largest element;
+        ``"cosine"``, 1 less the smallest cosine of any row; ``"kl"``, the mean divergence of the
+        first output's rows in nats; ``"top1"``, the share of these whose largest element is
+        another. Or a function of two lists, exact and found, of the outputs for each input; or its
+        name, ``"module:function"``.
+    target : str, dict or tvm.target.Target
+        Must run on this machine. The errors are the same on any other.
+    special_values, shapes, records
+        As for :func:`quake_tvm.compile`.
+    progress : callable
+        Called with what is being done, how much of it is done, and of how much.
+
+    Returns
+    -------
+    Plan
+        For ``compile(..., plan=...)``. It tells what every rung for the whole model does, too.
+
+    Raises
+    ------
+    QuakeError
+        For whatever the user can put right, a model without sites included.
+
+    Notes
+    -----
+    Each site is put on each rung by itself, all others on the highest, and the metric taken. Were
+    these errors to add up, the best choice would be a knapsack's; how far they do is found by
+    measuring choices, to stay within ``HEADROOM`` of the budget. A rung that gains less than 2 % of
+    its kernel's time over a more accurate one is not worth its error. Where one rung for all sites
+    is as fast as the choice, that is the plan; where not even the highest is good enough, every
+    site stays exact.
+    """
+    name, measure = named(metric)
+    if not 0 <= budget < math.inf:
+        raise QuakeError(f"budget must be a number from 0 on, not {budget!r}")
+    inputs = list(calibration_inputs)
+    if not inputs:
+        raise QuakeError("a plan needs calibration inputs: give some typical ones")
+    on = resolve(target)
+    if not runs_here(on):
+        raise QuakeError(
+            "kernels are timed here, where that target's do not run: plan for native, and compile "
+            "with that plan for the other machine; the errors are the same"
+        )
+    mod = compiler.import_model(model, shapes)
+    where = placement(mod, on, {"method": BASE, "special_values": special_values})
+    groups = _groups(where)
+    if not groups:
+        raise QuakeError("the model has no nonlinearity that could be lowered")
+    build = partial(compiler.compile, mod, on, special_values=special_values, records=records)
+    models: dict[str, Model] = {}
+    for done, method in enumerate((EXACT, *METHODS)):
+        progress("compiling every rung", done, 1 + len(METHODS))
+        models[method] = build(method=method)
+    exact = models.pop(EXACT)
+    probe = Probe(models, inputs[0])
+    if probe.calls != len(where.calls):
+        raise QuakeError("the model has branches, so its sites cannot be planned one by one")
+    steps = 1 + len(METHODS) + len(groups) * (len(METHODS) - 1) + ATTEMPTS
+    calibration = Calibration(
+        exact, probe, inputs, measure, lambda done: progress("measuring errors", done, steps)
+    )
+    calls = [call for group in groups for call in group]
+    errors = {m: calibration.error(dict.fromkeys(calls, m)) for m in METHODS}
+    progress("timing kernels", 0, 1)
+    times = probe.times(calls)
+    uniform = {m: one_rung(groups, times, m, errors[m]) for m in METHODS}
+    chosen = choose(calibration, groups, times, errors[BASE], budget * HEADROOM)
+    if errors[BASE] > budget:
+        chosen = Chosen([EXACT] * len(groups), 0.0, 0.0, 0.0)
+
+    def planned(choice: Chosen) -> Plan:
+        rungs = _rungs(where, groups, choice.methods)
+        return Plan(
+            sites=tuple(PlannedSite(n, *site, rungs[n]) for n, site in where.sites.items()),
+            inside_kernels=rungs.get(INSIDE, BASE),
+            metric=name,
+            budget=float(budget),
+            predicted=choice.predicted,
+            measured=choice.measured,
+            inputs=len(inputs),
+            target=Machine.of(on).cpu,
+            threads=int(tvm.get_global_func("runtime.NumThreads")()),
+        )
+
+    progress("timing the models", 0, 1)
+    models["the plan"] = build(plan=planned(chosen))
+    milliseconds = _race(models, inputs[0])
+    plan = replace(
+        planned(chosen),
+        predicted_milliseconds=milliseconds[BASE] + 1e3 * chosen.seconds,
+        measured_milliseconds=milliseconds["the plan"],
+        uniform=tuple(Uniform(m, errors[m], milliseconds[m]) for m in METHODS),
+    )
+    rival = plan.rival
+    if rival is None or rival.milliseconds > (1 + SIMPLER) * plan.measured_milliseconds:
+        return plan
+    simpler = uniform[rival.method]
+    return replace(
+        planned(simpler),
+        predicted_milliseconds=milliseconds[BASE] + 1e3 * simpler.seconds,
+        measured_milliseconds=rival.milliseconds,
+        uniform=plan.uniform,
+    )
+
+
+def _groups(where: Placement) -> list[Calls]:
+    """The calls of each site, and of those that share a kernel with it."""
+    groups: list[tuple[set[int], list[int]]] = []
+    for call, sites in enumerate(where.calls):
+        if not sites:
+            continue
+        together = [g for g in groups if g[0] & sites]
+        merged = set(sites).union(*(g[0] for g in together))
+        before = [c for g in together for c in g[1]]
+        groups = [g for g in groups if g not in together]
+        groups.append((merged, [*before, call]))
+    return [tuple(calls) for _, calls in groups]
+
+
+def _rungs(where: Placement, groups: Sequence[Calls], methods: Sequence[str]) -> dict[int, str]:
+    """Each site's rung, by its number."""
+    return {
+        number: method
+        for calls, method in zip(groups, methods, strict=True)
+        for call in calls
+        for number in where.calls[call]
+    }
+
+
+def _race(models: Mapping[str, Model], inputs: Inputs) -> dict[str, float]:
+    """Milliseconds a call of each model, medians over turns."""
+
+    def timer(model: Model) -> Timer:
+        return Timer(lambda number: model.benchmark(inputs, number=number, repeat=1)[0])
+
+    taken = interleave({name: timer(model) for name, model in models.items()}, ROUNDS)
+    return {name: 1e3 * statistics.median(each) for name, each in taken.items()}

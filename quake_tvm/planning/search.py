@@ -1,0 +1,81 @@
+"""Which rung each site takes: the least time within an allowance, were their errors to add up.
+
+Knows numbers only: no model, no rung by name.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+# An allowance is spent in so many equal parts; errors are rounded up to them.
+PARTS = 2000
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a site can have: the error it adds, and the time it takes."""
+
+    error: float
+    time: float
+
+
+def without_small_gains(offers: Sequence[Offer], worth: float) -> list[Offer]:
+    """The offers, where one that hardly gains over a more accurate one gains nothing.
+
+    Parameters
+    ----------
+    offers : sequence of Offer
+        The least accurate first.
+    worth : float
+        The share of its time that a gain has to be.
+    """
+    kept: list[Offer] = []
+    best = None
+    for offer in reversed(offers):
+        if best is None or offer.time < best * (1 - worth):
+            best = offer.time
+        kept.insert(0, Offer(offer.error, best))
+    return kept
+
+
+def cheapest(sites: Sequence[Sequence[Offer]], allowance: float) -> list[int] | None:
+    """For each site which of its offers: the least time in all, then the least error.
+
+    Parameters
+    ----------
+    sites : sequence of sequences of Offer
+    allowance : float
+        What their errors may add up to.
+
+    Returns
+    -------
+    list of int or None
+        None if there is no such choice.
+
+    Notes
+    -----
+    The multiple-choice knapsack by dynamic programming over ``PARTS`` parts of the allowance.
+    """
+    part = allowance / PARTS
+    # Parts spent to (time, error, choices), each better than all that spend less.
+    states: dict[int, tuple[float, float, tuple[int, ...]]] = {0: (0.0, 0.0, ())}
+    for offers in sites:
+        reached: dict[int, tuple[float, float, tuple[int, ...]]] = {}
+        for spent, (time, error, chosen) in states.items():
+            for n, offer in enumerate(offers):
+                if offer.error > allowance:
+                    continue
+                parts = spent + (_ceil(offer.error / part) if offer.error > 0 else 0)
+                state = (time + offer.time, error + offer.error, (*chosen, n))
+                if parts <= PARTS and (parts not in reached or state[:2] < reached[parts][:2]):
+                    reached[parts] = state
+        states, best = {}, None
+        for parts in sorted(reached):
+            if best is None or reached[parts][:2] < best:
+                states[parts], best = reached[parts], reached[parts][:2]
+    if not states:
+        return None
+    return list(min(states.values())[2])
+
+
+def _ceil(value: float) -> int:
+    return int(-(-value // 1))
