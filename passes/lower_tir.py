@@ -45,14 +45,18 @@ def intrinsics(function: tir.PrimFunc) -> list[tuple[str, str]]:
 
 
 def mark(operator: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """What the report tells of a site, from the attributes of its ``quake`` operator."""
+    """What the report tells of a site, from the attributes of its ``quake`` operator.
+
+    And its number, if the sites have been numbered.
+    """
+    number = int(attributes.get("site", 0))
     return {
         "operator": operator,
         "method": str(attributes["method"]),
         "special_values": "ieee" if bool(attributes["ieee"]) else "finite",
         "source": str(attributes["source"]),
         "shape": str(attributes["shape"]),
-        "site": int(attributes.get("site", 0)),
+        **({"site": number} if number else {}),
     }
 
 

@@ -45,6 +45,7 @@ check_versions()
 
 import tvm  # noqa: E402
 
+from .errors import QuakeError  # noqa: E402
 from .toolchain import Triple  # noqa: E402
 
 # Whether this TVM has Relay.
@@ -58,6 +59,9 @@ if RELAY:
 else:
     import tvm_ffi
     from tvm import tirx as tir
+
+# What a pass of ours raises comes back through TVM as what it is.
+tvm.error.register_error(QuakeError)
 
 # What TVM's own intrinsics are called by.
 PREFIX = "tir." if RELAY else "tirx."

@@ -5,6 +5,7 @@ Knows numpy only.
 
 from collections.abc import Sequence
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -34,7 +35,7 @@ def _calls(path: Path, inputs: Sequence[Input]) -> list[dict[str, np.ndarray]]:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in getattr(file, "files", ())}
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, EOFError, TypeError, AttributeError, BadZipFile) as error:
         raise QuakeError(f"cannot read {path} as .npz: {error}") from None
     names = [i.name for i in inputs]
     if sorted(arrays) != sorted(names):

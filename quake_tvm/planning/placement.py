@@ -3,7 +3,6 @@
 The model is lowered with every site's number kept, up to its kernels; nothing is built.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +10,13 @@ import tvm
 import tvm_ffi
 from tvm import relax, s_tir
 
+from ..approximation import METHODS
 from ..compute import SITE
 from ..generation import tir
 from ..passes.lower_tir import sites_of
 from ..passes.pipeline import fusion_passes, lowering_passes
 from ..passes.relax_graph import kernel_calls
+from .plan import Plan, PlannedSite
 
 # Stands for all exponentials that are found only inside kernels.
 INSIDE = 0
@@ -38,7 +39,7 @@ class Placement:
 
 
 def placement(
-    mod: tvm.IRModule, target: tvm.target.Target, options: Mapping[str, Any]
+    mod: tvm.IRModule, target: tvm.target.Target, method: str, special_values: str = "ieee"
 ) -> Placement:
     """Where the sites of a model are.
 
@@ -47,10 +48,11 @@ def placement(
     mod : IRModule
         As imported.
     target : tvm.target.Target
-    options : mapping
-        Those of :class:`quake_tvm.QuAKE`, a method among them.
+    method : str
+        A rung, on which all of them can be.
+    special_values : str
     """
-    lowered, calls = _kernels(mod, target, options)
+    lowered, calls = _kernels(mod, target, method=method, special_values=special_values)
     sites: dict[int, tuple[str, str]] = {}
     inside = False
     for _, function in lowered.functions_items():
@@ -60,17 +62,20 @@ def placement(
             else:
                 inside = True
     placed = [_sites_in(function) for function in calls]
-    if inside:  # what differs on another rung, and has no number
-        _, others = _kernels(mod, target, {**options, "method": "exact"})
+    if inside:  # what differs where nothing else is on another rung
+        planned = tuple(PlannedSite(n, *site, method) for n, site in sites.items())
+        other = next(m for m in METHODS if m != method)
+        plan = Plan(planned, other)
+        _, others = _kernels(mod, target, plan=plan, special_values=special_values)
         placed = [
-            found or frozenset([INSIDE] if not tvm_ffi.structural_equal(own, other) else [])
+            found if tvm_ffi.structural_equal(own, other) else found | {INSIDE}
             for found, own, other in zip(placed, calls, others, strict=True)
         ]
     return Placement(dict(sorted(sites.items())), placed)
 
 
 def _kernels(
-    mod: tvm.IRModule, target: tvm.target.Target, options: Mapping[str, Any]
+    mod: tvm.IRModule, target: tvm.target.Target, **options: Any
 ) -> tuple[tvm.IRModule, list[tir.PrimFunc]]:
     """The lowered model, and its kernels call by call."""
     views = relax.transform.RewriteDataflowReshape()  # which are no kernels

@@ -83,13 +83,13 @@ class Plan:
 
     sites: tuple[PlannedSite, ...]
     inside_kernels: str
-    metric: str
-    budget: float
-    predicted: float
-    measured: float
-    inputs: int
-    target: str
-    threads: int
+    metric: str = ""
+    budget: float = 0.0
+    predicted: float = 0.0
+    measured: float = 0.0
+    inputs: int = 0
+    target: str = ""
+    threads: int = 0
     predicted_milliseconds: float = 0.0
     measured_milliseconds: float = 0.0
     uniform: tuple[Uniform, ...] = ()

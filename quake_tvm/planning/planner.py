@@ -105,7 +105,7 @@ def plan(
             "with that plan for the other machine; the errors are the same"
         )
     mod = compiler.import_model(model, shapes)
-    where = placement(mod, on, {"method": BASE, "special_values": special_values})
+    where = placement(mod, on, BASE, special_values)
     groups = _groups(where)
     if not groups:
         raise QuakeError("the model has no nonlinearity that could be lowered")

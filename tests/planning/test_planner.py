@@ -1,0 +1,120 @@
+"""Plans of small models keep what they promise, also on inputs that they have not seen."""
+
+import numpy as np
+import pytest
+
+import quake_tvm
+from quake_tvm.approximation import METHODS
+from quake_tvm.planning import planner
+from quake_tvm.planning.metrics import relative
+from quake_tvm.planning.plan import HEADROOM, Plan, PlannedSite
+from tests.helpers import module
+from tests.planning.models import gated, hidden, inputs, network
+
+MODELS = {"network": network, "gated": gated, "hidden": hidden}
+
+
+def error(mod, plan, seed):
+    calls = inputs(mod, 8, seed)
+    exact = quake_tvm.compile(mod, method="exact")
+    planned = quake_tvm.compile(mod, plan=plan)
+    return relative([exact.run(x) for x in calls], [planned.run(x) for x in calls])
+
+
+@pytest.mark.parametrize(
+    ("model", "budget"),
+    [("network", 3e-3), ("network", 2e-5), ("gated", 3e-3), ("hidden", 3e-3)],
+)
+def test_the_budget_is_kept(model, budget):
+    mod = MODELS[model]()
+    plan = quake_tvm.plan(mod, inputs(mod, 8), budget)
+    assert plan.measured <= HEADROOM * budget
+    assert plan.measured == pytest.approx(error(mod, plan, seed=0))
+    assert error(mod, plan, seed=1) <= budget
+    assert [u.method for u in plan.uniform] == list(METHODS)
+    assert plan.measured_milliseconds > 0 < plan.predicted_milliseconds
+
+
+def test_a_mixture_where_sites_differ(monkeypatch):
+    """The first layer's GELU counts for much, and takes no time; the rest the other way round."""
+    mod = network()
+    seconds = dict(zip(METHODS, (1.0, 1.1, 1.2, 1.3, 1.4), strict=True))
+    monkeypatch.setattr(planner.Probe, "times", lambda _, calls: dict.fromkeys(calls, seconds))
+    race = {m: 10 + 4 * s for m, s in seconds.items()} | {"the plan": 9.0}
+    monkeypatch.setattr(planner, "_race", lambda *_: race)
+    plan = quake_tvm.plan(mod, inputs(mod, 4), 2e-3)
+    methods = [site.method for site in plan.sites]
+    assert len(set(methods)) > 1
+    assert plan.verdict.startswith("3")  # 9 against what the best single rung takes
+    report = quake_tvm.compile(mod, plan=plan).report
+    assert [site.method for site in report.sites] == methods
+    assert str(plan) in str(report).replace("\n", " ")
+
+
+def test_a_single_rung_as_fast_is_the_plan(monkeypatch):
+    mod = network()
+    race = dict.fromkeys([*METHODS, "the plan"], 1.0)
+    monkeypatch.setattr(planner, "_race", lambda *_: race)
+    plan = quake_tvm.plan(mod, inputs(mod, 4), 2e-3)
+    assert len({site.method for site in plan.sites}) == 1
+    assert "for every site" in plan.verdict
+
+
+def test_a_budget_that_no_rung_keeps():
+    mod = gated()
+    plan = quake_tvm.plan(mod, inputs(mod, 2), 1e-9)
+    assert {site.method for site in plan.sites} == {"exact"}
+    assert error(mod, plan, seed=1) == 0
+    report = quake_tvm.compile(mod, plan=plan).report
+    assert {site.reason for site in report.exact} == {"exact in the plan"}
+
+
+def test_a_metric_of_one_s_own():
+    def flips(expected, found):
+        pairs = zip(expected, found, strict=True)
+        return float(np.mean([np.mean(a[0].argmax(1) != b[0].argmax(1)) for a, b in pairs]))
+
+    mod = gated()
+    plan = quake_tvm.plan(mod, inputs(mod, 8), 0.0, flips)
+    assert plan.measured == 0
+    assert plan.metric.endswith("flips")
+
+
+def broken(expected, found):
+    raise ValueError("no such thing")
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"budget": -1.0}, "budget"),
+        ({"budget": float("nan")}, "budget"),
+        ({"metric": "l2"}, "choose from"),
+        ({"metric": broken}, "the metric fails"),
+        ({"target": "raspberry-pi-4"}, "plan for native"),
+        ({"calibration_inputs": []}, "calibration inputs"),
+        ({"calibration_inputs": [[np.zeros((1, 1), np.float32)]]}, "shape"),
+    ],
+)
+def test_what_cannot_be(options, reason):
+    mod = gated()
+    with pytest.raises(quake_tvm.QuakeError, match=reason) as caught:
+        quake_tvm.plan(mod, **({"calibration_inputs": inputs(mod, 1)} | options))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_without_sites():
+    mod = module(lambda x: x, (2, 2))
+    with pytest.raises(quake_tvm.QuakeError, match="no nonlinearity"):
+        quake_tvm.plan(mod, [[np.zeros((2, 2), np.float32)]])
+
+
+def test_a_plan_goes_with_nothing_else():
+    mod = gated()
+    site = PlannedSite(1, "gelu", "4x32", "quake2")
+    plan = Plan((site,), "quake2")
+    for other in ({"method": "quake1"}, {"max_error": 1e-3}, {"skip": ["gelu"]}):
+        with pytest.raises(quake_tvm.QuakeError, match="a plan says all"):
+            quake_tvm.compile(mod, plan=plan, **other)
+    with pytest.raises(quake_tvm.QuakeError, match="another model"):
+        quake_tvm.compile(mod, plan=plan)
