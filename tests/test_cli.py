@@ -113,6 +113,9 @@ def test_no_cross_compiler(model, tmp_path, on, message):
         ("run", "{model}", "--shape", "x=2,8", "-i", "x=missing.npy"),
         ("run", "missing.so"),
         ("bench", "-k", "sofmax"),
+        ("compile", "{model}", "--plan", "missing.toml"),
+        ("plan", "{model}", "-i", "missing.npz"),
+        ("plan", "missing.onnx", "-i", "missing.npz"),
         ("accuracy", "nope"),
         ("accuracy", "softmax"),
         ("accuracy", "exp", "-m", "quake9"),
@@ -130,7 +133,8 @@ def test_what_the_user_got_wrong(model, tmp_path, arguments):
 
 
 @pytest.mark.parametrize(
-    "command", ["", "compile", "run", "tune", "runtime", "bench", "accuracy", "targets", "doctor"]
+    "command",
+    ["", "compile", "run", "plan", "tune", "runtime", "bench", "accuracy", "targets", "doctor"],
 )
 def test_help(command):
     done = quake(*command.split(), "--help")

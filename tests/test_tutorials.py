@@ -11,6 +11,7 @@ import pytest
 import compile_with_tvm
 import cross_compile
 import model_data
+import plan_accuracy
 import sentence_encoder
 import tune_model
 
@@ -78,6 +79,19 @@ def test_tune_model(encoder, tmp_path, capsys):
     assert curve.is_file() == bool(plot)
     assert tune_model.main(["--trials", "0", "--records", str(records)]) == 2
     assert capsys.readouterr().err == "error: trials must be positive and finite, not 0\n"
+
+
+def test_plan_accuracy(encoder, tmp_path, capsys):
+    pytest.importorskip("tokenizers")
+    plan = tmp_path / "plan.toml"
+    assert plan_accuracy.main(["--budget", "1e-3", "--output", str(plan)]) == 0
+    printed = capsys.readouterr().out
+    assert len(re.findall(r"^site \d: (softmax|gelu) ", printed, re.MULTILINE)) == 6
+    assert "budget 0.001" in printed
+    assert "the budget is kept" in printed
+    assert plan.is_file()
+    assert plan_accuracy.main(["--budget", "-1", "--output", str(plan)]) == 2
+    assert capsys.readouterr().err.startswith("error: budget must be a number")
 
 
 def test_member_comes_from_the_cached_wheel(cache):

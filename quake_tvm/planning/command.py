@@ -1,5 +1,6 @@
 """``quake-tvm plan`` in the shell: options, progress, tables. Loads TVM when it is called."""
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -56,6 +57,7 @@ def plan(
     from . import planner
     from .inputs import read
 
+    sys.path.insert(0, "")  # for a metric in the user's folder
     shapes = parse_shapes(shape)
     mod = compiler.import_model(model, shapes)
     calls = read(inputs, compiler.inputs_of(mod))
