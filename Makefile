@@ -16,7 +16,7 @@ XGBOOST := 2.0.0
 BOTH := approximation.py bits.py generation.py models.py named_targets.py options.py public.py reports.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-relax test-xgboost test-relay lint format records prove clean
+.PHONY: help demo test test-relax test-xgboost test-relay cross-tools lint format records prove clean
 
 help:  ## list the goals
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
@@ -24,19 +24,20 @@ help:  ## list the goals
 demo: $(READY)  ## compile a pretrained sentence encoder on every rung and compare
 	@$(BIN)/python tutorials/sentence_encoder.py $(DEMO)
 
-test: test-relax test-xgboost test-relay  ## run the tests, for both TVMs
+test: test-relax test-xgboost test-relay  ## run the tests, for both TVMs; -j2 side by side
 
-test-relax: $(READY)  ## run the tests of Relax, on TVM 0.27
-	@sh tests/install_cross_tools.sh
+test-relax: $(READY) cross-tools  ## run the tests of Relax, on TVM 0.27
 	$(BIN)/python -m pytest $(TEST)
 
 test-xgboost: $(READY)  ## run the cost model's tests with the oldest XGBoost that is supported
 	@$(BIN)/python -m pip install -qq --no-deps --upgrade --target .venv/xgboost-$(XGBOOST) xgboost==$(XGBOOST)
 	PYTHONPATH=.venv/xgboost-$(XGBOOST) $(BIN)/python -m pytest tests/tuning/test_cost_model.py
 
-test-relay: $(RELAY_READY)  ## run the tests of Relay, on TVM 0.16
-	@sh tests/install_cross_tools.sh
+test-relay: $(RELAY_READY) cross-tools  ## run the tests of Relay, on TVM 0.16
 	$(RELAY)/python -m pytest tests/relay $(addprefix tests/test_,$(BOTH)) $(TEST)
+
+cross-tools:
+	@sh tests/install_cross_tools.sh
 
 lint: $(READY)  ## check style
 	$(BIN)/ruff check .

@@ -120,11 +120,7 @@ def _site(graph: Graph, var: relax.Var, tiles: Tiles) -> Site | None:
     numbers = [n for t in chosen for n in (t.rows, t.vectors, t.lanes)]
     region = frozenset(e for e in (var, weights, scores, result) if isinstance(e, relax.Var))
     attributes = {
-        "method": str(options["method"]),
-        "ieee": bool(options["ieee"]),
-        "source": str(options["source"]),
-        "shape": str(options["shape"]),
-        "site": int(options["site"]),
+        **{k: v for k, v in options.items() if k not in ("axis", "scale")},
         "scale": scale,
         "axes": axes,
         "tiles": numbers,

@@ -81,7 +81,7 @@ def recognize(mod: tvm.IRModule, options: Options) -> tvm.IRModule:
             ieee=options.ieee,
             source=site.source,
             shape=shape_text(x),
-            site=number if options.numbered else 0,
+            **({"site": number} if options.numbered else {}),
             **site.attributes,
         )
 

@@ -11,6 +11,7 @@ from tvm.runtime.executor import AotModule
 import quake_tvm
 from quake_tvm.errors import QuakeError
 from quake_tvm.named_targets import target
+from quake_tvm.planning.plan import Plan, PlannedSite
 from quake_tvm.report import Report
 
 from ..test_options import IMPOSSIBLE
@@ -345,3 +346,20 @@ def test_report_as_text_and_json() -> None:
     assert "1 left exact" in text
     assert "in skip=" in text
     assert Report.from_json(report.to_json()) == report
+
+
+def test_a_plan_gives_each_site_its_rung(tmp_path) -> None:
+    sites = PlannedSite(1, "gelu", "6x40", "quake4"), PlannedSite(2, "softmax", "6x40", "exact")
+    plan = Plan(sites, inside_kernels="quake1").save(tmp_path / "plan.toml")
+    mod, x = module(both, SHAPE), random(*SHAPE)
+    lib, report = lowered(mod, plan=plan)
+    assert [(site.operator, site.method) for site in report.sites] == [("gelu", "quake4")]
+    assert [site.reason for site in report.exact] == ["exact in the plan"]
+    expected, _ = lowered(mod, method="quake4", skip=["softmax"])
+    np.testing.assert_array_equal(run(lib, x), run(expected, x))
+
+
+def test_a_plan_for_another_model() -> None:
+    plan = Plan((PlannedSite(1, "softmax", "6x40", "quake4"),), inside_kernels="quake1")
+    with pytest.raises(QuakeError, match="another model"):
+        lowered(module(both, SHAPE), plan=plan)
