@@ -21,6 +21,7 @@ from sentence_encoder import fail
 
 ROOT = Path(__file__).parents[1]
 PAGE, FOLDER = ROOT / "ACCURACY.md", ROOT / "docs" / "accuracy"
+THREADS = "TVM_NUM_THREADS"
 TASKS = ("lee", "reuters", "stamps", "file_types", "digits")
 
 
@@ -45,15 +46,14 @@ def evaluate(names: list[str]) -> None:
     from quake_tvm.generated_page import write_section
     from tasks import report
 
-    path = FOLDER / "tasks.json"
     for name in names:
         try:
             results = import_module(f"tasks.{name}").evaluate()
         except model_data.DataError as error:
             print(f"skipped {name}: {error}", file=sys.stderr)
             continue
-        report.keep(path, name, results)
-        write_section(PAGE, "tasks", report.section(report.read(path)))
+        report.keep(FOLDER / report.TASKS, name, results)
+        write_section(PAGE, "tasks", report.section(FOLDER))
         for result in results:
             told = "  ".join(
                 f"{rung} {report.difference(result, loss)}" for rung, loss in result.rungs.items()
@@ -64,22 +64,25 @@ def evaluate(names: list[str]) -> None:
 def draw_latency() -> None:
     """Measure, keep, draw."""
     from quake_tvm.errors import QuakeError
+    from quake_tvm.generated_page import write_section
     from tasks import latency, report
 
-    results = report.results_of(report.read(FOLDER / "tasks.json"))
+    results = report.results_of(report.read(FOLDER / report.TASKS))
     missing = latency.MODELS.keys() - {result.model for result in results}
     if missing:
         raise QuakeError(f"no task was run with {', '.join(sorted(missing))}: make tasks first")
     found = latency.measure()
-    report.store(FOLDER / "tasks_latency.json", {"facts": report.facts(), "milliseconds": found})
-    latency.draw(found, results, FOLDER / "tasks_latency.svg")
+    facts = {**report.facts(), "threads": os.environ[THREADS]}
+    report.store(FOLDER / report.LATENCY, {"facts": facts, "milliseconds": found})
+    latency.draw(found, results, FOLDER / report.PICTURE)
+    write_section(PAGE, "tasks", report.section(FOLDER))
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse, run; the exit status."""
     arguments = parse(argv)
-    if not arguments.latency:  # results are the same on any number of threads
-        os.environ.setdefault("TVM_NUM_THREADS", str(os.cpu_count()))
+    # Read when TVM starts its threads. Results are the same on any number, times on one by default.
+    os.environ.setdefault(THREADS, "1" if arguments.latency else str(os.cpu_count()))
     try:
         from quake_tvm.errors import QuakeError
 

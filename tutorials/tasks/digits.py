@@ -8,13 +8,12 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from rich.progress import track
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch import nn
 
 from .evaluation import Result, accuracy
-from .features import METHODS, features
+from .features import METHODS, features, steps
 
 TASK = "digits"
 TEST, SEEDS, EPOCHS, BATCH = 540, 5, 20, 64
@@ -110,7 +109,7 @@ def evaluate(seeds: int = SEEDS, epochs: int = EPOCHS) -> list[Result]:
     for name, build in NETWORKS.items():
         networks = [
             trained(build, train, train_labels, seed, epochs)
-            for seed in track(range(seeds), f"training: {name}", transient=True)
+            for seed in steps(range(seeds), f"training: {name}")
         ]
         found = {
             method: np.stack([logits(n, test, method, f"{TASK}, {name}") for n in networks])

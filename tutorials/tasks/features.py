@@ -1,9 +1,11 @@
 """A model's features on every rung: compiled, fed in batches, gathered. Knows no task."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
+from rich.console import Console
 from rich.progress import track
 
 import quake_tvm
@@ -11,6 +13,13 @@ from quake_tvm.approximation import METHODS as RUNGS
 from sentence_encoder import without_warning
 
 METHODS = ("exact", *RUNGS)
+T = TypeVar("T")
+
+
+def steps(items: Sequence[T], label: str) -> Iterable[T]:
+    """The items, with a progress bar while they are taken where someone looks."""
+    console = Console(stderr=True)
+    return track(items, label, console=console, transient=True, disable=not sys.stderr.isatty())
 
 
 def features(
@@ -44,7 +53,7 @@ def features(
     size = compiled.inputs[0].shape[0]
     items = len(next(iter(inputs.values())))
     rows = []
-    for start in track(range(0, items, size), f"{label}, {method}", transient=True):
+    for start in steps(range(0, items, size), f"{label}, {method}"):
         batch = np.arange(start, start + size)
         feeds = {n: a.take(batch, axis=0, mode="clip") for n, a in inputs.items()}
         rows.append(compiled.run(feeds)[0])

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.progress import track
 
 import model_data
 import quake_tvm
@@ -15,7 +14,7 @@ from sentence_encoder import without_warning
 
 from . import minilm
 from .evaluation import Result
-from .features import METHODS
+from .features import METHODS, steps
 
 ROUNDS = 30
 # Of each model as results name it: what to compile, and an input.
@@ -43,7 +42,7 @@ MODELS: dict[str, Case] = {
 def measure(rounds: int = ROUNDS) -> dict[str, dict[str, float]]:
     """Median milliseconds a call, by model and method; the methods in turn in every round."""
     found = {}
-    for name, (source, feeds) in track(MODELS.items(), "measuring", transient=True):
+    for name, (source, feeds) in steps(list(MODELS.items()), "measuring"):
         shapes = {key: array.shape for key, array in feeds.items()}
         timers = {}
         for method in METHODS:

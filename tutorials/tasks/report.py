@@ -12,8 +12,14 @@ from quake_tvm.approximation import METHODS as RUNGS
 
 from .evaluation import Loss, Result
 
+# In the folder of results.
+TASKS, LATENCY, PICTURE = "tasks.json", "tasks_latency.json", "tasks_latency.svg"
 # What quake3 may lose: 0.1 points of accuracy, 0.001 of correlation.
 ALLOWED = 0.001
+UNITS: dict[str, Callable[[float], str]] = {
+    "accuracy": lambda x: f"{100 * x:+.2f} points",
+    "correlation": lambda x: f"{x:+.5f} of correlation",
+}
 PACKAGES = ("quake-tvm", "apache-tvm", "torch", "scikit-learn", "numpy")
 
 INTRODUCTION = """\
@@ -35,12 +41,12 @@ COSINES = "Largest and mean 1 - cosine between an item's features on the rung an
 
 
 def facts() -> dict[str, str]:
-    """What results depend on: date, target, versions."""
+    """What results depend on: date, target, and versions of what is installed."""
     target = quake_tvm.target("native")
     return {
         "date": datetime.now(timezone.utc).date().isoformat(),
         "target": str(target.attrs["mcpu"]),
-        **{name: metadata.version(name) for name in PACKAGES},
+        **{name: d.version for name in PACKAGES for d in metadata.distributions(name=name)},
     }
 
 
@@ -72,8 +78,9 @@ def results_of(table: dict) -> list[Result]:
     ]
 
 
-def section(table: dict) -> str:
-    """The section's Markdown."""
+def section(folder: Path) -> str:
+    """The section's Markdown, out of what is in the folder."""
+    table, latency = read(folder / TASKS), read(folder / LATENCY)
     results = results_of(table)
     accuracies = [result for result in results if result.metric == "accuracy"]
     parts = [
@@ -85,6 +92,7 @@ def section(table: dict) -> str:
         rows(accuracies, ("answers", lambda r: f"{r.items * r.networks:,}"), cell=flips),
         COSINES,
         rows(list({(r.task, r.model): r for r in results}.values()), cell=cosines),
+        *(times(latency) if latency else ()),
     ]
     return "\n\n".join(parts)
 
@@ -103,21 +111,41 @@ def measured(table: dict) -> Iterable[str]:
 
 def verdict(results: Sequence[Result], rung: str) -> str:
     """In words what a rung loses, beside what is allowed."""
-    losses = {f"{r.task}, {r.model}, {r.head}": r.rungs[rung] for r in results}
-    worst = min(losses, key=lambda name: losses[name].difference)
-    more = [name for name, loss in losses.items() if loss.difference < -ALLOWED]
-    sure = [name for name, loss in losses.items() if loss.low >= -ALLOWED]
-    shown = [name for name, loss in losses.items() if loss.high < 0]
-    said = [
-        f"**{rung}** loses at most 0.1 points of accuracy or 0.001 of correlation on "
-        f"{len(losses) - len(more)} of {len(losses)} metrics"
-        + (f", and more on {len(more)} ({'; '.join(more)})." if more else "."),
-        f"The whole interval lies within that on {len(sure)}.",
-        f"The lowest difference is {100 * losses[worst].difference:+.3f} points ({worst}).",
-        f"A loss is significant, its interval all below 0, on {len(shown)}"
-        + (f" ({'; '.join(shown)})." if shown else "."),
-    ]
-    return " ".join(said)
+
+    def named(chosen: Callable[[Loss], bool]) -> str:
+        names = [f"{r.task}, {r.model}, {r.head}" for r in results if chosen(r.rungs[rung])]
+        return f"{len(names)} ({'; '.join(names)})" if names else "none"
+
+    def lowest(metric: str) -> str:
+        worst = min(
+            (r for r in results if r.metric == metric), key=lambda r: r.rungs[rung].difference
+        )
+        return f"{UNITS[metric](worst.rungs[rung].difference)} ({worst.task}, {worst.model})"
+
+    losses = [result.rungs[rung] for result in results]
+    kept = sum(loss.difference >= -ALLOWED for loss in losses)
+    sure = sum(loss.low >= -ALLOWED for loss in losses)
+    worst = " and ".join(lowest(metric) for metric in sorted({r.metric for r in results}))
+    return (
+        f"**{rung}** loses at most 0.1 points of accuracy or 0.001 of correlation on {kept} of "
+        f"{len(losses)} metrics, on {sure} with the whole interval. "
+        f"It loses more on {named(lambda loss: loss.difference < -ALLOWED)}. "
+        f"The lowest differences are {worst}. "
+        f"The interval is all below 0 on {named(lambda loss: loss.high < 0)}."
+    )
+
+
+def times(latency: dict) -> Iterable[str]:
+    """Milliseconds, and the picture of them."""
+    taken = latency["milliseconds"]
+    yield "Median milliseconds a call, {date} on {target}, threads: {threads}.".format(
+        **latency["facts"]
+    )
+    head = ["model", "exact", *RUNGS]
+    lines = [head, ["---"] * len(head)]
+    lines += [[name, *(f"{taken[name][m]:.2f}" for m in head[1:])] for name in taken]
+    yield _table(lines)
+    yield f"![What the rungs cost and gain](docs/accuracy/{PICTURE})"
 
 
 def rows(
@@ -132,6 +160,10 @@ def rows(
         told = [value(r) for _, value in columns]
         cells = [cell(r, r.rungs[rung]) for rung in RUNGS]
         lines.append([r.task, f"{r.model}, {r.head}", *told, *cells])
+    return _table(lines)
+
+
+def _table(lines: Iterable[Iterable[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
