@@ -38,6 +38,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     for name in arguments.tasks:
         if name not in TASKS:
             parser.error(f"unknown task {name!r}; choose from: {', '.join(TASKS)}")
+    if arguments.latency and arguments.tasks:
+        parser.error("--latency is of all models: name no task")
     return arguments
 
 
