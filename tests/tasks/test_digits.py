@@ -12,14 +12,13 @@ from tasks import digits
 
 
 def test_evaluate(monkeypatch):
-    monkeypatch.setattr(digits, "METHODS", ("exact", "quake1", "quake5"))
+    monkeypatch.setattr(digits, "METHODS", ("exact", "quake2"))
     monkeypatch.setattr(digits, "NETWORKS", {"SiLU": digits.NETWORKS["CNN, SiLU"]})
-    (result,) = digits.evaluate(seeds=2, epochs=2)
-    assert (result.items, result.networks) == (540, 2)
+    (result,) = digits.evaluate(seeds=1, epochs=2)
+    assert (result.items, result.networks) == (540, 1)
     assert result.exact > 0.5
-    assert result.rungs.keys() == {"quake1", "quake5"}
-    assert result.rungs["quake5"].cosine_min > 1 - 1e-6
-    assert result.rungs["quake1"].cosine_min < result.rungs["quake5"].cosine_min
+    assert result.rungs.keys() == {"quake2"}
+    assert 0.999 < result.rungs["quake2"].cosine_min < 1 - 1e-9
 
 
 def test_the_same_seed_trains_the_same_network():
@@ -33,12 +32,11 @@ def test_the_same_seed_trains_the_same_network():
 
 
 def test_vision_transformer_as_torch_has_it():
-    """Exact, with the softmax that torch guards against rows of -inf alone."""
+    """With the softmax that torch guards against rows of -inf alone."""
     torch.manual_seed(0)
     network = digits.VisionTransformer().eval()
     pictures = np.random.default_rng(0).random((4, 1, 8, 8), np.float32)
     with torch.no_grad():
         expected = network(torch.from_numpy(pictures)).numpy()
-    for method in ("exact", "quake5"):
-        found = digits.logits(network, pictures, method, "test")
-        np.testing.assert_allclose(found, expected, atol=2e-5)
+    found = digits.logits(network, pictures, "exact", "test")
+    np.testing.assert_allclose(found, expected, atol=2e-5)
