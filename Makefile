@@ -1,7 +1,7 @@
 # Every goal sets up what it needs: a virtual environment in .venv for Relax and one in .venv-relay
 # for Relay, since both TVMs are a package named tvm. They are redone when what they are made from
 # changes. Options: PYTHON=python3.12, DEMO="--threads 2 --json demo.json", TEST="-k softmax",
-# RECORDS="x86-64-v4 --minutes 10".
+# RECORDS="x86-64-v4 --minutes 10", TASKS="lee reuters" or TASKS=--latency.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -16,7 +16,8 @@ XGBOOST := 2.0.0
 BOTH := approximation.py bits.py generation.py models.py named_targets.py options.py public.py reports.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-relax test-xgboost test-relay cross-tools lint format records prove clean
+.PHONY: help demo test test-relax test-xgboost test-relay cross-tools lint format records prove tasks
+.PHONY: plans clean
 
 help:  ## list the goals
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
@@ -52,6 +53,14 @@ records: $(READY)  ## tune the records that the library comes with: half an hour
 
 prove: $(READY)  ## check every bound on every float32 input: minutes an operator
 	$(BIN)/python -m pytest -m exhaustive $(TEST)
+
+tasks: $(READY)  ## measure what the rungs cost on real tasks: twenty minutes
+	@$(BIN)/python -m pip install -qq --editable '.[tasks]'
+	@$(BIN)/python tutorials/real_tasks.py $(TASKS)
+
+plans: $(READY)  ## plan two models to two budgets, and hold the plans against unseen inputs
+	@$(BIN)/python -m pip install -qq --editable '.[tasks]'
+	@$(BIN)/python tutorials/real_plans.py $(PLANS)
 
 clean:  ## remove the environment and all that was built
 	rm -rf .venv .venv-relay build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -62,6 +62,12 @@ def _unstacked(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
     return relax.op.concat(parts, axis)
 
 
+def _reshaped(_: relax.BlockBuilder, squeeze: relax.Call) -> relax.Expr:
+    """Of a squeeze with an axis counted from the end, over which ConvertLayout stumbles, too."""
+    backwards = any(int(axis) < 0 for axis in squeeze.attrs.axis or ())
+    return relax.op.reshape(squeeze.args[0], squeeze.ty.shape) if backwards else squeeze
+
+
 @tvm.transform.module_pass(opt_level=0, name="ChannelsLast")
 class ChannelsLast:
     """Convert every float32 convolution with constant weights, and fold what that leaves."""
@@ -75,6 +81,6 @@ class ChannelsLast:
             )
         if not any(_gains(call) for call in found):
             return mod
-        mod = legalize(mod, {"relax.stack": _unstacked})
+        mod = legalize(mod, {"relax.stack": _unstacked, "relax.squeeze": _reshaped})
         convert = relax.transform.ConvertLayout({}, _wanted)
         return tvm.transform.Sequential([convert, relax.transform.FoldConstant()])(mod)

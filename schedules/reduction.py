@@ -12,6 +12,7 @@ import math
 
 import tvm
 from tvm import s_tir
+from tvm.s_tir.schedule import SBlockRV
 
 from quake_tvm.generation import tir
 
@@ -31,6 +32,7 @@ def apply(
     blocks = analysis.blocks(sch)
     if not blocks:
         return None
+    blocks = _without_flags(sch, blocks)
     kinds = [analysis.kinds(sch, block) for block in blocks]
     rank = min(kind.count("S") for kind in kinds)
     along = {"S" * rank, "S" * rank + "S", "S" * rank + "R"}
@@ -67,3 +69,19 @@ def apply(
     except s_tir.ScheduleError:  # stages that do not walk the same rows
         return None
     return sch
+
+
+def _without_flags(sch: s_tir.Schedule, blocks: list[SBlockRV]) -> list[SBlockRV]:
+    """The stages left once those that only keep truth values are inlined.
+
+    LLVM's vectors of them have a bit each, TVM's buffers a byte: ``not`` of such a buffer is -1 or
+    -2 in a vector.
+    """
+    kept = []
+    for block in blocks:
+        flags = sch.get(block).writes[0].source.dtype == "bool"
+        if flags and block is not blocks[-1] and "R" not in analysis.kinds(sch, block):
+            sch.compute_inline(block)
+        else:
+            kept.append(block)
+    return kept

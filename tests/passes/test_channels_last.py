@@ -132,6 +132,7 @@ BETWEEN = {
     "concat": lambda x: op.concat([x, nn.relu(x)], 1),
     "split": lambda x: (parts := once(op.split(x, 2, 1)))[0] * parts[1],
     "stack": lambda x: op.sum(op.stack([x, nn.relu(x)], 2), 2),
+    "squeeze": lambda x: op.squeeze(op.expand_dims(x, -2), [-2]),
     "reshape": lambda x: op.reshape(op.reshape(x, (1, 8, -1)), (1, 8, 4, 5)),
     "pad": lambda x: nn.pad(x, [0, 0, 0, 0, 1, 2, 0, 1]),
     "softmax": lambda x: nn.softmax(x, 1),

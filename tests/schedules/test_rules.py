@@ -155,3 +155,13 @@ def test_dynamic_rows_have_the_bits_of_static_ones(operator, length):
         kernel["main"](tvm.runtime.tensor(x), out)
         results.append(out.numpy())
     np.testing.assert_array_equal(results[0], results[-1])
+
+
+@pytest.mark.parametrize("columns", [7, 16])
+def test_reduction_of_truth_values(columns):
+    x = placeholder(20, columns)
+    flags = te.compute(x.shape, lambda *i: x[i] > tvm.tirx.const(0.5, "float32"), name="flags")
+    y = topi.max(topi.cast(topi.logical_not(flags), "int8"), axis=1)
+    rule, ours, plain = both([x], y)
+    assert rule == "reduction"
+    np.testing.assert_array_equal(ours, plain)

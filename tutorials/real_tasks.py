@@ -1,0 +1,103 @@
+"""What the rungs cost on real tasks with labelled data (``make tasks``).
+
+Reuters-R8 and Lee's document similarity by MiniLM-L6, Tux Paint's stamps by DINOv2, file types by
+Magika, handwritten digits by small networks trained on the spot. Results go to
+``docs/accuracy/tasks.json`` and to the section of ``ACCURACY.md``, each task's as soon as it is
+done, beside what there is of the others.
+
+    python tutorials/real_tasks.py                 # all: about 20 minutes on two cores
+    python tutorials/real_tasks.py lee reuters     # these only
+    python tutorials/real_tasks.py --latency       # of the models instead, and a picture
+"""
+
+import argparse
+import os
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import model_data
+from sentence_encoder import fail
+
+ROOT = Path(__file__).parents[1]
+PAGE, FOLDER = ROOT / "ACCURACY.md", ROOT / "docs" / "accuracy"
+THREADS = "TVM_NUM_THREADS"
+TASKS = ("lee", "reuters", "stamps", "file_types", "digits")
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("tasks", nargs="*", metavar="TASK", help=f"of: {', '.join(TASKS)}")
+    parser.add_argument(
+        "--latency",
+        action="store_true",
+        help="measure no task but the models' latency, and draw it beside what the tasks found",
+    )
+    arguments = parser.parse_args(argv)
+    for name in arguments.tasks:
+        if name not in TASKS:
+            parser.error(f"unknown task {name!r}; choose from: {', '.join(TASKS)}")
+    if arguments.latency and arguments.tasks:
+        parser.error("--latency is of all models: name no task")
+    return arguments
+
+
+def evaluate(names: list[str]) -> None:
+    """Tasks one after the other, what is found written after each; those without data skipped."""
+    from quake_tvm.generated_page import write_section
+    from tasks import report
+
+    for name in names:
+        try:
+            results = import_module(f"tasks.{name}").evaluate()
+        except model_data.DataError as error:
+            print(f"skipped {name}: {error}", file=sys.stderr)
+            continue
+        report.keep(FOLDER / report.TASKS, name, results)
+        write_section(PAGE, "tasks", report.section(FOLDER))
+        for result in results:
+            told = "  ".join(
+                f"{rung} {report.difference(result, loss)}" for rung, loss in result.rungs.items()
+            )
+            print(f"{result.task}, {result.model}, {result.head}: {report.exact(result)}  {told}")
+
+
+def draw_latency() -> None:
+    """Measure, keep, draw."""
+    from quake_tvm.errors import QuakeError
+    from quake_tvm.generated_page import write_section
+    from tasks import latency, report
+
+    results = report.results_of(report.read(FOLDER / report.TASKS))
+    missing = latency.MODELS.keys() - {result.model for result in results}
+    if missing:
+        raise QuakeError(f"no task was run with {', '.join(sorted(missing))}: make tasks first")
+    found = latency.measure()
+    facts = {**report.facts(), "threads": os.environ[THREADS]}
+    report.store(FOLDER / report.LATENCY, {"facts": facts, "milliseconds": found})
+    latency.draw(found, results, FOLDER / report.PICTURE)
+    write_section(PAGE, "tasks", report.section(FOLDER))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse, run; the exit status."""
+    arguments = parse(argv)
+    # Read when TVM starts its threads. Results are the same on any number, times on one by default.
+    os.environ.setdefault(THREADS, "1" if arguments.latency else str(os.cpu_count()))
+    try:
+        from quake_tvm.errors import QuakeError
+
+        if arguments.latency:
+            draw_latency()
+        else:
+            evaluate(arguments.tasks or list(TASKS))
+    except ModuleNotFoundError as error:
+        return fail(f"{error.name} is not installed: pip install -e '.[tasks]'")
+    except (model_data.DataError, QuakeError) as error:
+        return fail(str(error))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

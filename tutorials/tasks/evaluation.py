@@ -1,0 +1,166 @@
+"""Features of every rung in, metrics out: what a rung costs on one task.
+
+A head is trained once, on exact features, and kept, as that of a deployed model would be. Knows no
+model and no data.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from .statistics import at_most, interval, mcnemar
+
+# Rows of features for each method, "exact" among them.
+Features = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A rung beside exact, on the same items.
+
+    Attributes
+    ----------
+    difference, low, high : float
+        Of the metric, the rung's less the exact one's, with its 95 % interval.
+    cosine_min, cosine_mean : float
+        Between the features of an item.
+    lost, gained : int or None
+        Answers that went from right to wrong, and from wrong to right; None for correlations, as
+        are the following.
+    p : float or None
+        McNemar's, for as many losses as gains.
+    loss_at_most : float or None
+        The share of items that lose, at most with 95 % confidence.
+    """
+
+    difference: float
+    low: float
+    high: float
+    cosine_min: float
+    cosine_mean: float
+    lost: int | None = None
+    gained: int | None = None
+    p: float | None = None
+    loss_at_most: float | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """One metric of one task.
+
+    Attributes
+    ----------
+    task, model, head : str
+    metric : str
+        ``"accuracy"`` or ``"correlation"``.
+    items : int
+        What intervals are drawn from.
+    networks : int
+        How many were trained, each of which sees all items.
+    exact : float
+    rungs : mapping of method to Loss
+    """
+
+    task: str
+    model: str
+    head: str
+    metric: str
+    items: int
+    networks: int
+    exact: float
+    rungs: Mapping[str, Loss]
+
+
+def accuracy(
+    task: str,
+    model: str,
+    head: str,
+    features: Features,
+    predict: Callable[[np.ndarray], np.ndarray],
+    labels: np.ndarray,
+) -> Result:
+    """The share of right answers.
+
+    Parameters
+    ----------
+    task, model, head : str
+    features : mapping of method to array
+        ``(items, width)``, or ``(networks, items, width)``: then an item's answers are drawn
+        together.
+    predict : callable
+        Labels from features.
+    labels : array
+        ``(items,)``
+    """
+    right = {m: np.atleast_2d(predict(rows) == labels) for m, rows in features.items()}
+    exact = right.pop("exact")
+    networks, items = exact.shape
+
+    def loss(method: str) -> Loss:
+        lost, gained = exact & ~right[method], ~exact & right[method]
+        gain = gained.mean(axis=0) - lost.mean(axis=0)
+        return Loss(
+            float(gain.mean()),
+            *interval(lambda drawn: gain[drawn].mean(), items),
+            *_cosines(features["exact"], features[method]),
+            lost=int(lost.sum()),
+            gained=int(gained.sum()),
+            p=mcnemar(int(lost.sum()), int(gained.sum())),
+            loss_at_most=at_most(int(lost.any(axis=0).sum()), items),
+        )
+
+    rungs = {method: loss(method) for method in right}
+    return Result(task, model, head, "accuracy", items, networks, float(exact.mean()), rungs)
+
+
+def correlation(task: str, model: str, features: Features, truth: np.ndarray) -> Result:
+    """Pearson's, between cosines of items and how similar people found them.
+
+    Parameters
+    ----------
+    task, model : str
+    features : mapping of method to array
+        ``(items, width)``
+    truth : array
+        ``(items, items)``, of which each pair counts once.
+    """
+    items = len(truth)
+    cosines = {m: _unit(rows) @ _unit(rows).T for m, rows in features.items()}
+
+    first, second = np.triu_indices(items, 1)  # an item drawn twice makes no pair with itself
+    moments = {m: _moments(c[first, second], truth[first, second]) for m, c in cosines.items()}
+
+    def pearson(method: str, drawn: np.ndarray) -> float:
+        often = np.bincount(drawn, minlength=items)
+        n, x, y, xx, yy, xy = moments[method] @ (often[first] * often[second])
+        return float((n * xy - x * y) / np.sqrt((n * xx - x * x) * (n * yy - y * y)))
+
+    def loss(method: str) -> Loss:
+        def difference(drawn: np.ndarray) -> float:
+            return pearson(method, drawn) - pearson("exact", drawn)
+
+        return Loss(
+            difference(np.arange(items)),
+            *interval(difference, items),
+            *_cosines(features["exact"], features[method]),
+        )
+
+    rungs = {method: loss(method) for method in features if method != "exact"}
+    exact = pearson("exact", np.arange(items))
+    return Result(task, model, "cosine", "correlation", items, 1, exact, rungs)
+
+
+def _moments(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """What weighted sums make a correlation of."""
+    x, y = x.astype(np.float64), y.astype(np.float64)
+    return np.stack([np.ones_like(x), x, y, x * x, y * y, x * y])
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+
+
+def _cosines(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
+    cosines = np.sum(_unit(a.astype(np.float64)) * _unit(b.astype(np.float64)), axis=-1)
+    return float(cosines.min()), float(cosines.mean())

@@ -1,0 +1,85 @@
+"""Files of this machine by Magika, which tells 214 types by the first and the last kilobyte.
+
+A file's label is its ending, of those that leave no doubt. Which files there are is the machine's
+affair: the metric is comparable between rungs, not between machines.
+"""
+
+import json
+import sys
+from collections import defaultdict
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+
+import model_data
+
+from .evaluation import Result, accuracy
+from .features import METHODS, features
+
+TASK, MODEL = "file types", "Magika"
+BATCH = 8
+# Bytes of either end, out of a block that is stripped of white space; what stands for no byte.
+END, BLOCK, PADDING = 1024, 4096, 256
+FOLDERS = ("/usr/share", "/usr/lib", f"{sys.base_prefix}/lib")
+# Files of a type; a type that has fewer is left out. Shorter files have too little to tell.
+MOST, FEWEST, SHORTEST = 30, 5, 64
+TYPES = """asm=asm awk=awk bat=batch bmp=bmp bz2=bzip c=c cmake=cmake cpp=cpp crt=pem cs=cs css=css
+csv=csv el=lisp f90=fortran gif=gif go=go gz=gzip html=html ini=ini jar=jar java=java jpg=jpeg
+js=javascript json=json m4=m4 md=markdown npy=npy npz=npz o=elf ogg=ogg otf=otf pdf=pdf pem=pem
+php=php pl=perl pm=perl png=png ps=postscript ps1=powershell py=python pyc=pythonbytecode rb=ruby
+rs=rust rst=rst sh=shell so=elf sql=sql svg=svg tar=tar tcl=tcl tex=latex tiff=tiff toml=toml
+ts=typescript ttf=ttf txt=txt wav=wav whl=zip woff=woff woff2=woff2 xml=xml xz=xz yaml=yaml
+yml=yaml zip=zip"""
+
+
+def read() -> tuple[np.ndarray, np.ndarray]:
+    """Inputs int32 ``(files, 2048)`` and the numbers of their types.
+
+    Raises
+    ------
+    DataError
+        If Magika's names cannot be had.
+    """
+    names = json.loads(model_data.file_types().read_text())["target_labels_space"]
+    types = dict(pair.split("=") for pair in TYPES.split())
+    paths = defaultdict(list)
+    for folder in FOLDERS:
+        for path in Path(folder).rglob("*.*"):
+            if path.suffix[1:] in types and path.is_file() and not path.is_symlink():
+                paths[types[path.suffix[1:]]].append(path)
+    rows, labels = [], []
+    for kind in sorted(paths):
+        files = different(sorted(paths[kind], key=lambda p: sha256(str(p).encode()).digest()))
+        if len(files) >= FEWEST:
+            rows += [ends(content) for content in files]
+            labels += [names.index(kind)] * len(files)
+    return np.array(rows, np.int32), np.array(labels)
+
+
+def different(paths: list[Path]) -> list[bytes]:
+    """Contents of the first files that are long enough, each once."""
+    found: dict[bytes, None] = {}
+    for path in paths:
+        content = path.read_bytes()
+        if len(content) >= SHORTEST:
+            found[content] = None
+        if len(found) == MOST:
+            break
+    return list(found)
+
+
+def ends(content: bytes) -> list[int]:
+    """What Magika looks at: the beginning, padded behind, and the end, padded before."""
+    first = list(content[:BLOCK].lstrip()[:END])
+    last = list(content[-BLOCK:].rstrip()[-END:])
+    return first + [PADDING] * (2 * END - len(first) - len(last)) + last
+
+
+def evaluate() -> list[Result]:
+    """The likeliest type."""
+    rows, labels = read()
+    shapes = {"bytes": (BATCH, 2 * END)}
+    model = model_data.file_classifier()
+    found = {m: features(TASK, model, m, {"bytes": rows}, shapes) for m in METHODS}
+    return [accuracy(TASK, MODEL, "its own", found, lambda p: p.argmax(axis=1), labels)]

@@ -1,0 +1,189 @@
+"""Results of tasks as JSON and as a section of ACCURACY.md. Knows no task and measures nothing."""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+
+import quake_tvm
+from quake_tvm.approximation import METHODS as RUNGS
+
+from .evaluation import Loss, Result
+
+# In the folder of results.
+TASKS, LATENCY, PICTURE = "tasks.json", "tasks_latency.json", "tasks_latency.svg"
+# What quake3 may lose: 0.1 points of accuracy, 0.001 of correlation.
+ALLOWED = 0.001
+UNITS: dict[str, Callable[[float], str]] = {
+    "accuracy": lambda x: f"{100 * x:+.2f} points",
+    "correlation": lambda x: f"{x:+.5f} of correlation",
+}
+PACKAGES = ("quake-tvm", "apache-tvm", "torch", "scikit-learn", "numpy")
+
+INTRODUCTION = """\
+Heads (logistic regression, neighbours) are trained once on exact features and kept, as those of a
+deployed model would be; each rung's features then go through them. *exact* is this library's build
+with nothing lowered. Differences are the rung's metric less the exact one's on the same items, with
+a 95 % interval by paired bootstrap (10,000 resamples of the items): points for accuracies,
+thousandths for the correlation. Digits are {networks} networks of each kind, trained from different
+seeds, whose answers for a picture are drawn together. File types are those of the files of one
+machine, so only their differences are comparable with other machines'."""
+
+FLIPS = """\
+Answers that went from right to wrong / from wrong to right, McNemar's exact p in brackets (of many
+networks as if they were independent), and the points of accuracy that items which lose can make up
+at most, with 95 % confidence: where no answer flips, the bootstrap's interval is empty, and this
+limit says how little so many items can show."""
+
+COSINES = "Largest and mean 1 - cosine between an item's features on the rung and its exact ones."
+
+
+def facts() -> dict[str, str]:
+    """What results depend on: date, target, and versions of what is installed."""
+    target = quake_tvm.target("native")
+    return {
+        "date": datetime.now(timezone.utc).date().isoformat(),
+        "target": str(target.attrs["mcpu"]),
+        **{name: d.version for name in PACKAGES for d in metadata.distributions(name=name)},
+    }
+
+
+def read(path: Path) -> dict:
+    """What :func:`keep` wrote; empty if nothing."""
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def keep(path: Path, name: str, results: Sequence[Result]) -> None:
+    """Put a task's results among those of the others."""
+    entry = {"facts": facts(), "results": [asdict(result) for result in results]}
+    store(path, {**read(path), name: entry})
+
+
+def store(path: Path, table: dict) -> None:
+    """Write JSON, all or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".new")
+    temporary.write_text(json.dumps(dict(sorted(table.items())), indent=1) + "\n")
+    temporary.replace(path)
+
+
+def results_of(table: dict) -> list[Result]:
+    """The results in the file, task by task."""
+    return [
+        Result(**{**row, "rungs": {m: Loss(**loss) for m, loss in row["rungs"].items()}})
+        for entry in table.values()
+        for row in entry["results"]
+    ]
+
+
+def section(folder: Path) -> str:
+    """The section's Markdown, out of what is in the folder."""
+    table, latency = read(folder / TASKS), read(folder / LATENCY)
+    results = results_of(table)
+    accuracies = [result for result in results if result.metric == "accuracy"]
+    parts = [
+        *measured(table),
+        INTRODUCTION.format(networks=max(result.networks for result in results)),
+        *(verdict(results, rung) for rung in ("quake3", "quake2", "quake1")),
+        rows(results, ("n", lambda r: f"{r.items:,}"), ("exact", exact), cell=difference),
+        FLIPS,
+        rows(accuracies, ("answers", lambda r: f"{r.items * r.networks:,}"), cell=flips),
+        COSINES,
+        rows(list({(r.task, r.model): r for r in results}.values()), cell=cosines),
+        *(times(latency) if latency else ()),
+    ]
+    return "\n\n".join(parts)
+
+
+def measured(table: dict) -> Iterable[str]:
+    """Which tasks were measured when and with what."""
+    named: dict[str, list[str]] = {}
+    for name, entry in table.items():
+        versions = dict(entry["facts"])
+        date, target = versions.pop("date"), versions.pop("target")
+        text = ", ".join(f"{package} {version}" for package, version in versions.items())
+        named.setdefault(f"{date} on {target} with {text}", []).append(name)
+    for text, names in named.items():
+        yield f"Measured {text}: {', '.join(names)}."
+
+
+def verdict(results: Sequence[Result], rung: str) -> str:
+    """In words what a rung loses, beside what is allowed."""
+
+    def named(chosen: Callable[[Loss], bool]) -> str:
+        names = [f"{r.task}, {r.model}, {r.head}" for r in results if chosen(r.rungs[rung])]
+        return f"{len(names)} ({'; '.join(names)})" if names else "none"
+
+    def lowest(metric: str) -> str:
+        worst = min(
+            (r for r in results if r.metric == metric), key=lambda r: r.rungs[rung].difference
+        )
+        return f"{UNITS[metric](worst.rungs[rung].difference)} ({worst.task}, {worst.model})"
+
+    losses = [result.rungs[rung] for result in results]
+    kept = sum(loss.difference >= -ALLOWED for loss in losses)
+    sure = sum(loss.low >= -ALLOWED for loss in losses)
+    worst = " and ".join(lowest(metric) for metric in sorted({r.metric for r in results}))
+    return (
+        f"**{rung}** loses at most 0.1 points of accuracy or 0.001 of correlation on {kept} of "
+        f"{len(losses)} metrics, on {sure} with the whole interval. "
+        f"It loses more on {named(lambda loss: loss.difference < -ALLOWED)}. "
+        f"The lowest differences are {worst}. "
+        f"The interval is all below 0 on {named(lambda loss: loss.high < 0)}."
+    )
+
+
+def times(latency: dict) -> Iterable[str]:
+    """Milliseconds, and the picture of them."""
+    taken = latency["milliseconds"]
+    yield "Median milliseconds a call, {date} on {target}, threads: {threads}.".format(
+        **latency["facts"]
+    )
+    head = ["model", "exact", *RUNGS]
+    lines = [head, ["---"] * len(head)]
+    lines += [[name, *(f"{taken[name][m]:.2f}" for m in head[1:])] for name in taken]
+    yield _table(lines)
+    yield f"![What the rungs cost and gain](docs/accuracy/{PICTURE})"
+
+
+def rows(
+    results: Sequence[Result],
+    *columns: tuple[str, Callable[[Result], str]],
+    cell: Callable[[Result, Loss], str],
+) -> str:
+    """A table with a line a result, and a cell for each rung."""
+    head = ["task", "model, head", *(name for name, _ in columns), *RUNGS]
+    lines = [head, ["---"] * len(head)]
+    for r in results:
+        told = [value(r) for _, value in columns]
+        cells = [cell(r, r.rungs[rung]) for rung in RUNGS]
+        lines.append([r.task, f"{r.model}, {r.head}", *told, *cells])
+    return _table(lines)
+
+
+def _table(lines: Iterable[Iterable[str]]) -> str:
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def exact(result: Result) -> str:
+    """The exact metric."""
+    return f"{result.exact:.2%}" if result.metric == "accuracy" else f"{result.exact:.4f}"
+
+
+def difference(result: Result, loss: Loss) -> str:
+    """With its interval, in points or in thousandths."""
+    scale, digits = (100, 2) if result.metric == "accuracy" else (1000, 3)
+    value, low, high = (f"{scale * x:+.{digits}f}" for x in (loss.difference, loss.low, loss.high))
+    return f"{value} [{low}, {high}]"
+
+
+def flips(_: Result, loss: Loss) -> str:
+    """Both ways, McNemar's p, and the limit."""
+    return f"{loss.lost} / {loss.gained} ({loss.p:.2g}), {100 * loss.loss_at_most:.2f}"
+
+
+def cosines(_: Result, loss: Loss) -> str:
+    """How far features turned."""
+    return f"{max(0, 1 - loss.cosine_min):.0e} / {max(0, 1 - loss.cosine_mean):.0e}"
