@@ -31,6 +31,7 @@ php=php pl=perl pm=perl png=png ps=postscript ps1=powershell py=python pyc=pytho
 rs=rust rst=rst sh=shell so=elf sql=sql svg=svg tar=tar tcl=tcl tex=latex tiff=tiff toml=toml
 ts=typescript ttf=ttf txt=txt wav=wav whl=zip woff=woff woff2=woff2 xml=xml xz=xz yaml=yaml
 yml=yaml zip=zip"""
+_KINDS = dict(pair.split("=") for pair in TYPES.split())
 
 
 def read() -> tuple[np.ndarray, np.ndarray]:
@@ -42,19 +43,23 @@ def read() -> tuple[np.ndarray, np.ndarray]:
         If Magika's names cannot be had.
     """
     names = json.loads(model_data.file_types().read_text())["target_labels_space"]
-    types = dict(pair.split("=") for pair in TYPES.split())
-    paths = defaultdict(list)
-    for folder in FOLDERS:
-        for path in Path(folder).rglob("*.*"):
-            if path.suffix[1:] in types and path.is_file() and not path.is_symlink():
-                paths[types[path.suffix[1:]]].append(path)
+    by_type = defaultdict(list)
+    for path in paths():
+        by_type[_KINDS[path.suffix[1:]]].append(path)
     rows, labels = [], []
-    for kind in sorted(paths):
-        files = different(sorted(paths[kind], key=lambda p: sha256(str(p).encode()).digest()))
+    for kind in sorted(by_type):
+        files = different(by_type[kind])
         if len(files) >= FEWEST:
             rows += [ends(content) for content in files]
             labels += [names.index(kind)] * len(files)
     return np.array(rows, np.int32), np.array(labels)
+
+
+def paths() -> list[Path]:
+    """The files of known types that this machine has, in an order that tells nothing."""
+    found = (path for folder in FOLDERS for path in Path(folder).rglob("*.*"))
+    kept = [p for p in found if p.suffix[1:] in _KINDS and p.is_file() and not p.is_symlink()]
+    return sorted(kept, key=lambda p: sha256(str(p).encode()).digest())
 
 
 def different(paths: list[Path]) -> list[bytes]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 import model_data
 
@@ -24,21 +24,34 @@ def embed(label: str, texts: Sequence[str], method: str) -> np.ndarray:
     DataError
         If the model or its vocabulary cannot be had.
     """
-    tokenizer = Tokenizer.from_file(str(model_data.tokenizer()))
-    tokenizer.enable_truncation(LENGTHS[-1])
-    tokenizer.no_padding()
-    tokens = tokenizer.encode_batch(list(texts))
-    bins = np.searchsorted(LENGTHS, [len(t.ids) for t in tokens])
-    embeddings = np.empty((len(tokens), minilm.WIDTH), np.float32)
+    encoded = _encode(texts, LENGTHS[-1])
+    bins = np.searchsorted(LENGTHS, [len(t.ids) for t in encoded])
+    embeddings = np.empty((len(encoded), minilm.WIDTH), np.float32)
     for n in np.unique(bins):
         (chosen,) = np.nonzero(bins == n)
         length = LENGTHS[n]
-        inputs = {"input_ids": np.zeros((len(chosen), length), np.int64)}
-        inputs["attention_mask"] = np.zeros_like(inputs["input_ids"])
-        for row, index in enumerate(chosen):
-            ids = tokens[index].ids
-            inputs["input_ids"][row, : len(ids)] = ids
-            inputs["attention_mask"][row, : len(ids)] = 1
+        inputs = _padded([encoded[n] for n in chosen], length)
         model = minilm.model(BATCH, length)
         embeddings[chosen] = features(f"{label}, {length} tokens", model, method, inputs)
     return embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+
+
+def tokens(texts: Sequence[str], length: int) -> dict[str, np.ndarray]:
+    """The model's inputs, int64 ``(texts, length)``, for texts cut or padded to one length."""
+    return _padded(_encode(texts, length), length)
+
+
+def _encode(texts: Sequence[str], longest: int) -> list[Encoding]:
+    tokenizer = Tokenizer.from_file(str(model_data.tokenizer()))
+    tokenizer.enable_truncation(longest)
+    tokenizer.no_padding()
+    return tokenizer.encode_batch(list(texts))
+
+
+def _padded(encoded: Sequence[Encoding], length: int) -> dict[str, np.ndarray]:
+    inputs = {"input_ids": np.zeros((len(encoded), length), np.int64)}
+    inputs["attention_mask"] = np.zeros_like(inputs["input_ids"])
+    for row, encoding in enumerate(encoded):
+        inputs["input_ids"][row, : len(encoding.ids)] = encoding.ids
+        inputs["attention_mask"][row, : len(encoding.ids)] = 1
+    return inputs

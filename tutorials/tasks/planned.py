@@ -1,0 +1,219 @@
+"""Plans of the tasks' models to budgets of their own, held against inputs they have not seen.
+
+Knows no rung: the planner does.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from rich.progress import Progress
+
+import model_data
+import quake_tvm
+from quake_tvm.planning.metrics import Metric, Outputs, named
+from sentence_encoder import without_warning
+
+from . import file_types, minilm, reuters
+from .features import features, steps
+from .heads import logistic_regression
+from .texts import BATCH, tokens
+
+Inputs = dict[str, np.ndarray]
+# The budgets: of the outputs' relative error, and of answers that change.
+BUDGETS = {"relative": 1e-3, "answers": 1e-3}
+EXPLANATION = f"""\
+*relative* is the largest difference of an output's element over the output's largest; *answers* the
+share of a task's answers that change. Plans are made on some inputs and measured on others.
+Milliseconds are those of a batch of {BATCH}, the plan and every single rung in turns."""
+# Tokens of a text, and how many texts or files a plan is made on, and how many files it meets.
+LENGTH, CALIBRATION, UNSEEN_FILES = 64, 400, 3000
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model with inputs to plan on, others to try the plan on, and what makes its answers."""
+
+    name: str
+    model: Any
+    calibration: list[Inputs]
+    unseen: list[Inputs]
+    answers: Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What became of a plan.
+
+    Attributes
+    ----------
+    model, metric : str
+    budget, predicted, calibrated, unseen : float
+        Of the metric: predicted and measured on the calibration inputs, measured on the others.
+    inputs, others : int
+        How many texts or files these were.
+    rungs : dict of str to int
+        ``"softmax on quake2"``, and how often.
+    predicted_milliseconds, milliseconds : float
+        A call's.
+    rival : str
+        The fastest single rung within the budget.
+    rival_milliseconds : float
+    target : str
+    threads : int
+    verdict : str
+    """
+
+    model: str
+    metric: str
+    budget: float
+    predicted: float
+    calibrated: float
+    unseen: float
+    inputs: int
+    others: int
+    rungs: dict[str, int]
+    predicted_milliseconds: float
+    milliseconds: float
+    rival: str
+    rival_milliseconds: float
+    target: str
+    threads: int
+    verdict: str
+
+
+def batches(inputs: Inputs) -> list[Inputs]:
+    """Whole batches, the rest left out."""
+    count = len(next(iter(inputs.values())))
+    return [
+        {name: array[start : start + BATCH] for name, array in inputs.items()}
+        for start in range(0, count - BATCH + 1, BATCH)
+    ]
+
+
+def texts() -> Case:
+    """Reuters-R8 by MiniLM-L6, its answers by logistic regression on exact embeddings."""
+    model = minilm.model(BATCH, LENGTH)
+    (train, labels), (test, _) = reuters.read("train"), reuters.read("test")
+    trained = tokens(train, LENGTH)
+    embedded = features("embedding the training texts", model, "exact", trained)
+    answers = logistic_regression(embedded, labels)
+    drawn = np.random.default_rng(0).permutation(len(train))[:CALIBRATION]
+    calibration = {name: array[drawn] for name, array in trained.items()}
+    unseen = tokens(test, LENGTH)
+    return Case("MiniLM-L6, Reuters-R8", model, batches(calibration), batches(unseen), answers)
+
+
+def files() -> Case:
+    """File types by Magika, of as many files as there are."""
+    paths = file_types.paths()
+    drawn = np.random.default_rng(0).permutation(len(paths))
+    rows = [file_types.ends(paths[n].read_bytes()) for n in drawn[: CALIBRATION + UNSEEN_FILES]]
+    inputs = {"bytes": np.array(rows, np.int32)}
+    calibration = {"bytes": inputs["bytes"][:CALIBRATION]}
+    unseen = {"bytes": inputs["bytes"][CALIBRATION:]}
+    model = model_data.file_classifier()
+    answers = lambda scores: scores.argmax(axis=1)  # noqa: E731
+    return Case("Magika, files", model, batches(calibration), batches(unseen), answers)
+
+
+CASES = {"texts": texts, "files": files}
+
+
+def evaluate(case: Case) -> list[Kept]:
+    """Plan to each budget, and measure the plans on the unseen inputs."""
+
+    def changed(expected: Sequence[Outputs], found: Sequence[Outputs]) -> float:
+        pairs = zip(expected, found, strict=True)
+        return float(np.mean([case.answers(a[0]) != case.answers(b[0]) for a, b in pairs]))
+
+    metrics: dict[str, Metric] = {"relative": named("relative")[1], "answers": changed}
+    shapes = {name: array.shape for name, array in case.calibration[0].items()}
+    expected = _outputs(case, shapes, method="exact")
+    kept = []
+    for name, budget in BUDGETS.items():
+        with Progress(transient=True) as progress, without_warning("Fast mode segfaults"):
+            task = progress.add_task(case.name)
+            plan = quake_tvm.plan(
+                case.model,
+                case.calibration,
+                budget,
+                metrics[name],
+                shapes=shapes,
+                progress=lambda what, done, total, progress=progress, task=task: progress.update(
+                    task, description=f"{case.name}: {what}", completed=done, total=total
+                ),
+            )
+        found = _outputs(case, shapes, plan=plan)
+        rungs = Counter(f"{site.operator} on {site.method}" for site in plan.sites)
+        rival = plan.rival
+        kept.append(
+            Kept(
+                model=case.name,
+                metric=name,
+                budget=budget,
+                predicted=plan.predicted,
+                calibrated=plan.measured,
+                unseen=metrics[name](expected, found),
+                inputs=BATCH * len(case.calibration),
+                others=BATCH * len(case.unseen),
+                rungs=dict(rungs),
+                predicted_milliseconds=plan.predicted_milliseconds,
+                milliseconds=plan.measured_milliseconds,
+                rival=rival.method if rival else "",
+                rival_milliseconds=rival.milliseconds if rival else 0.0,
+                target=plan.target,
+                threads=plan.threads,
+                verdict=plan.verdict,
+            )
+        )
+    return kept
+
+
+def _outputs(case: Case, shapes: dict[str, tuple[int, ...]], **options: Any) -> list[Outputs]:
+    with without_warning("Fast mode segfaults"):
+        model = quake_tvm.compile(case.model, shapes=shapes, **options)
+    return [model.run(x)[:1] for x in steps(case.unseen, f"{case.name}: unseen inputs")]
+
+
+def section(kept: Sequence[Kept], facts: dict[str, str]) -> str:
+    """Markdown."""
+    facts = dict(facts)
+    date, target = facts.pop("date"), facts.pop("target")
+    versions = ", ".join(f"{name} {version}" for name, version in facts.items())
+    head = (
+        "model", "budget", "predicted", "calibrated on", "unseen", "plan", "ms predicted", "ms",
+        "fastest single rung in the budget",
+    )  # fmt: skip
+    lines = [head, ["---"] * len(head), *map(_cells, kept)]
+    return "\n\n".join(
+        [
+            f"Measured {date} on {target}, threads: {kept[0].threads}, with {versions}.",
+            EXPLANATION,
+            "\n".join(f"| {' | '.join(line)} |" for line in lines),
+            "\n".join(f"- {k.model}, {k.metric} {k.budget:g}: {k.verdict}." for k in kept),
+        ]
+    )
+
+
+def _cells(kept: Kept) -> list[str]:
+    scale, unit = (100, " %") if kept.metric == "answers" else (1, "")
+    rungs = ", ".join(f"{count} {name}" for name, count in sorted(kept.rungs.items()))
+    return [
+        kept.model,
+        f"{kept.metric} {scale * kept.budget:.3g}{unit}",
+        f"{scale * kept.predicted:.2g}{unit}",
+        f"{scale * kept.calibrated:.2g}{unit} ({kept.inputs:,})",
+        f"{scale * kept.unseen:.2g}{unit} ({kept.others:,})",
+        rungs,
+        f"{kept.predicted_milliseconds:.2f}",
+        f"{kept.milliseconds:.2f}",
+        f"{kept.rival}: {kept.rival_milliseconds:.2f}" if kept.rival else "none",
+    ]
+
+
+def table(kept: Sequence[Kept], facts: dict[str, str]) -> dict:
+    """For JSON."""
+    return {"facts": facts, "plans": [asdict(k) for k in kept]}
