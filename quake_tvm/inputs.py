@@ -10,7 +10,11 @@ import numpy as np
 FLT_MAX = float(np.finfo(np.float32).max)
 SMALLEST_NORMAL = float(np.finfo(np.float32).tiny)
 CHUNK = 1 << 20
+# Magnitudes in a block of a sweep: small enough for the caches.
+BLOCK = 1 << 17
 EVERY = 1 << 32
+# Bit patterns that a second is enough for: with the special inputs, the stratum that is recorded.
+STRATUM = 1 << 22
 
 # Finite arguments at which something happens in some operator, beside the special values.
 BOUNDARIES = np.float32(
@@ -47,3 +51,21 @@ def bit_patterns(count: int) -> Iterator[np.ndarray]:
             .astype(np.uint32)
             .view(np.float32)
         )
+
+
+def stratum(count: int) -> np.ndarray:
+    """Magnitudes of the special inputs and of ``count`` evenly spread bit patterns, in order."""
+    magnitudes = [np.abs(x).view(np.uint32) for x in (special_inputs(), *bit_patterns(count))]
+    return np.unique(np.concatenate(magnitudes))
+
+
+def blocks(magnitudes: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Magnitudes by blocks, each with the magnitude before it."""
+    for first in range(0, len(magnitudes), BLOCK):
+        yield int(magnitudes[max(first - 1, 0)]), magnitudes[first : first + BLOCK]
+
+
+def every_magnitude(first: int, last: int) -> Iterator[tuple[int, np.ndarray]]:
+    """All magnitudes of a range by blocks, each with the magnitude before it."""
+    for start in range(first, last, BLOCK):
+        yield max(start - 1, 0), np.arange(start, start + BLOCK, dtype=np.uint32)
