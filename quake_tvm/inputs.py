@@ -54,9 +54,12 @@ def bit_patterns(count: int) -> Iterator[np.ndarray]:
 
 
 def stratum(count: int) -> np.ndarray:
-    """Magnitudes of the special inputs and of ``count`` evenly spread bit patterns, in order."""
-    magnitudes = [np.abs(x).view(np.uint32) for x in (special_inputs(), *bit_patterns(count))]
-    return np.unique(np.concatenate(magnitudes))
+    """Magnitudes of ``count`` evenly spread bit patterns and of the special inputs, in order."""
+    step = EVERY // count
+    # An odd offset, so that not only round numbers are seen.
+    even = np.arange(step // 3, EVERY // 2, step, dtype=np.uint32)
+    special = np.setdiff1d(np.abs(special_inputs()).view(np.uint32), even)
+    return np.insert(even, np.searchsorted(even, special), special)
 
 
 def blocks(magnitudes: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:

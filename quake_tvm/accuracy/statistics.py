@@ -13,7 +13,7 @@ import tvm
 from tvm import te
 
 from .. import rows
-from ..generation import Expr, Stmt, alloc, dtype_of, nest, tir
+from ..generation import Expr, Stmt, alloc, nest, tir
 from ..inputs import FLT_MAX, SMALLEST_NORMAL
 from ..standalone import build
 
