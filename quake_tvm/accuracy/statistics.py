@@ -207,7 +207,7 @@ class Statistics:
 
     def __call__(
         self, y: np.ndarray, q: np.ndarray, limits: Limits
-    ) -> tuple[dict[str, float], dict[str, float], dict[str, int], list[int]]:
+    ) -> tuple[dict[str, float], dict[str, float], dict[str, int], tuple[int, ...]]:
         """Maxima and sums of the measures, counts, and how many inputs are in each bin of ulp.
 
         Parameters
@@ -226,7 +226,7 @@ class Statistics:
             dict(zip(MEASURES, measured[0::2].max(axis=1).tolist(), strict=True)),
             dict(zip(MEASURES, measured[1::2].sum(axis=1).tolist(), strict=True)),
             dict(zip(COUNTS, map(int, counted.sum(axis=1)), strict=True)),
-            [int(n) for n in bins[:BINS].sum(axis=1)],
+            tuple(map(int, bins[:BINS].sum(axis=1))),
         )
 
     def measure(self, name: str, y: np.ndarray, q: np.ndarray, limits: Limits) -> np.ndarray:

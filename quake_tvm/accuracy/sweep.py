@@ -111,8 +111,8 @@ class Sweep:
             return float(x[np.argmax(self._statistics.measure(name, y, q, limits))])
 
         measures = {name: Measure(maxima[name], witness(name), sums[name]) for name in maxima}
-        special = np.flatnonzero(((x == 0) | np.isinf(x)) & ((y == 0) | np.isinf(y)))
-        counts["special"] = int(np.count_nonzero(q[1:][special] != y[special]))
+        special = np.flatnonzero(np.isinf(x) | ((x == 0) & (y == 0)))
+        counts["special"] = int(np.count_nonzero(q[1:][special] != np.float32(y[special])))
         return Findings(so_far.operator, so_far.method, limits.absolute, measures, counts, ulps)
 
 
