@@ -13,8 +13,9 @@ CHUNK = 1 << 20
 # Magnitudes in a block of a sweep: small enough for the caches.
 BLOCK = 1 << 17
 EVERY = 1 << 32
-# Bit patterns that a second is enough for: with the special inputs, the stratum that is recorded.
-STRATUM = 1 << 22
+# Bit patterns that even an emulated machine has done in a second: with the special inputs, the
+# stratum whose results are recorded.
+STRATUM = 1 << 20
 
 # Finite arguments at which something happens in some operator, beside the special values.
 BOUNDARIES = np.float32(

@@ -50,7 +50,7 @@ def accuracy(
     from ..named_targets import target as resolve
     from . import pictures, record
     from .exhaustive import exhaustive as run_all
-    from .sweep import sweep
+    from .sweeps import sweep
 
     operators, methods = _chosen(names or [])
     on = resolve(target)

@@ -11,7 +11,7 @@ from ..reference import multiprecision
 from ..tuning.pool import Pool
 from ..worker import Worker, WorkerError
 from .findings import Findings
-from .sweep import Part, combined
+from .sweeps import Part, combined
 
 # Magnitudes in a part, a second or two of work, after which an interrupt is heard.
 PART = 1 << 24

@@ -6,7 +6,7 @@ from functools import cache
 from ..inputs import every_magnitude
 from ..named_targets import target
 from ..worker import serve
-from .sweep import Part, Sweep
+from .sweeps import Part, Sweep
 
 
 class Session:

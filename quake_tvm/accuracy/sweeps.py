@@ -72,7 +72,7 @@ class Sweep:
         Returns
         -------
         dict of method to (Findings, hashes)
-            The blocks' hashes are over positive inputs, then negative ones, with all NaNs as one.
+            The hashes are the blocks'.
         """
         found, hashes = dict(self._none), {m: [] for m in self._kernels}
         for before, magnitudes in parts:
@@ -83,10 +83,10 @@ class Sweep:
                     q = run(x)
                     limits = Limits(found[method].absolute_term, *self._range, direction)
                     found[method] += self._findings(found[method], x[1:], y, q, limits)
-                    results.append(_one_nan(q[1:]))
+                    results.append(q[1:])
                 if self._odd:
                     found[method] = found[method].count("odd", _differ(*results))
-                hashes[method].append(hashlib.sha256(b"".join(results)).digest())
+                hashes[method].append(block_hash(*results))
             progress(2 * len(magnitudes))
         return {m: (found[m], tuple(hashes[m])) for m in self._kernels}
 
@@ -116,9 +116,13 @@ class Sweep:
         return Findings(so_far.operator, so_far.method, limits.absolute, measures, counts, ulps)
 
 
-def _one_nan(q: np.ndarray) -> np.ndarray:
-    unknown = np.isnan(q)
-    return np.where(unknown, np.float32(np.nan), q) if unknown.any() else q
+def block_hash(positive: np.ndarray, negative: np.ndarray) -> bytes:
+    """SHA-256 of a block's results, for inputs of either sign; all NaNs count as one."""
+    digest = hashlib.sha256()
+    for q in (positive, negative):
+        unknown = np.isnan(q)
+        digest.update((np.where(unknown, np.float32(np.nan), q) if unknown.any() else q).data)
+    return digest.digest()
 
 
 def _differ(positive: np.ndarray, negative: np.ndarray) -> int:
@@ -128,7 +132,7 @@ def _differ(positive: np.ndarray, negative: np.ndarray) -> int:
 
 
 def combined(hashes: Sequence[bytes]) -> str:
-    """The hash of a whole sweep."""
+    """The hash of a whole sweep, from its blocks'."""
     return hashlib.sha256(b"".join(hashes)).hexdigest()
 
 
