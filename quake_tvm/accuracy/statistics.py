@@ -219,7 +219,8 @@ class Statistics:
         limits : Limits
         """
         missing = -len(y) % LANES
-        y, q = (np.concatenate([a, np.full(missing, np.nan, a.dtype)]) for a in (y, q))
+        if missing:
+            y, q = (np.append(a, np.full(missing, np.nan, a.dtype)) for a in (y, q))
         found = self._pass(y, q, limits.array())
         measured, counted, bins = np.split(found, [2 * len(MEASURES), _ROWS])
         return (
@@ -232,3 +233,14 @@ class Statistics:
     def measure(self, name: str, y: np.ndarray, q: np.ndarray, limits: Limits) -> np.ndarray:
         """One measure of every result, by the same formula."""
         return self._measures[name](y, q, limits.array())
+
+
+_COMPILED: dict[str, Statistics] = {}
+
+
+def statistics(target: tvm.target.Target) -> Statistics:
+    """The pass for a target, compiled once: all operators have the same."""
+    key = str(target)
+    if key not in _COMPILED:
+        _COMPILED[key] = Statistics(target)
+    return _COMPILED[key]

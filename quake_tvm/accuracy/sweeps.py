@@ -17,7 +17,7 @@ from ..inputs import blocks, stratum
 from ..operators import OPERATORS
 from .findings import Findings, Measure, absolute_term
 from .kernels import kernel
-from .statistics import Limits, Statistics
+from .statistics import Limits, statistics
 from .truth import truth
 
 SIGN = np.uint32(1 << 31)
@@ -48,7 +48,7 @@ class Sweep:
     ) -> None:
         row = OPERATORS[operator]
         low, high = row.special[-math.inf], row.special[math.inf]
-        self._truth, self._statistics = truth(operator, target, settle), Statistics(target)
+        self._truth, self._statistics = truth(operator, target, settle), statistics(target)
         self._kernels = {m: kernel(operator, m, target) for m in methods}
         self._none = {m: Findings(operator, m, absolute_term(operator, m)) for m in self._kernels}
         self._range = (np.float32(low), np.float32(high)) if row.rising else (-math.inf, math.inf)

@@ -15,7 +15,8 @@ from quake_tvm.named_targets import target
 from quake_tvm.operators import OPERATORS, bound
 from tests.test_bits import ELEMENTWISE
 
-# Between 1/2 and 1 + 2^-23 no float32 is as near as their mean, and float64 rounds onto such a mean.
+# sigmoid is 1/2 + x/4 - x^3/48 here: a hair below midway between two float32, and float64 has no
+# room for the hair.
 TIE = 3 * 2.0**-23
 
 
