@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tvm
 
+from ..approximation import METHODS
 from ..errors import QuakeError
 from ..inputs import SMALLEST_NORMAL
 from ..shell import require_matplotlib, whole_file
@@ -107,8 +108,8 @@ def draw_ulps(operator: str, ulps: Mapping[str, Sequence[int]], path: Path) -> N
         labels = ["<1", *(f"$2^{{{k}}}$" for k in range(most - 1))]
         axis.set_xticks(np.arange(most) + 0.4, labels)
         axis.set(yscale="log", xlabel="error in ulp, from ... on", ylabel="share of inputs")
-        axis.legend()
-        axis.set_title(f"{operator}: error in ulp over all float32")
+        figure.suptitle(f"{operator}: error in ulp over all float32", x=0.01, ha="left")
+        figure.legend(loc="outside upper right", ncols=len(ulps), fontsize=8)
 
 
 def draw_latency(operator: str, results: Mapping[str, Any], path: Path) -> None:
@@ -128,10 +129,10 @@ def draw_latency(operator: str, results: Mapping[str, Any], path: Path) -> None:
             for name, point in size["contenders"].items():
                 if point["ns"] <= 0:  # lost in noise
                     continue
-                axis.plot(point["ns"], point["error"], "o" if point["proven"] else "s")
+                axis.plot(point["ns"], point["error"], "o" if name in METHODS else "s")
                 axis.annotate(name, (point["ns"], point["error"]), fontsize=8)
             axis.set(xscale="log", yscale="log", xlabel="ns an element")
             axis.minorticks_off()
             axis.set_title(f"{size['elements']:,} elements", fontsize=9)
-        axes[0].set_ylabel("largest relative error")
-        figure.suptitle(f"{operator}: proven error (rungs), error on the timed inputs (others)")
+        axes[0].set_ylabel("largest error, relative above 1")
+        figure.suptitle(f"{operator}: error and time on the same inputs, one thread")

@@ -18,9 +18,9 @@ LATENCY = {
         {
             "elements": elements,
             "contenders": {
-                "quake2": {"ns": 0.1, "error": 1e-3, "proven": True},
-                "libm": {"ns": 5.0, "error": 1e-7, "proven": False},
-                "lost": {"ns": -0.1, "error": 1e-7, "proven": False},
+                "quake2": {"ns": 0.1, "error": 1e-3},
+                "libm": {"ns": 5.0, "error": 1e-7},
+                "lost": {"ns": -0.1, "error": 1e-7},
             },
         }
         for elements in (4096, 1 << 24)
@@ -78,6 +78,6 @@ def test_latency():
     assert size["elements"] == small.elements
     contenders = size["contenders"]
     assert {"quake2", "exact"} <= set(contenders)
-    assert contenders["quake2"]["error"] == bound("exp", "quake2").relative
+    promised = bound("exp", "quake2").relative
+    assert promised / 2 < contenders["quake2"]["error"] <= promised
     assert contenders["exact"]["error"] < 1e-6
-    assert [name for name, point in contenders.items() if point["proven"]] == ["quake2"]
