@@ -43,7 +43,7 @@ def accuracy(
 ) -> None:
     """Measure compiled kernels against exact values, their proven bounds and recorded results.
 
-    Without --exhaustive, on some million inputs evenly spread over all bit patterns.
+    Without --exhaustive, on a million inputs evenly spread over all bit patterns.
     """
     from ..inputs import EVERY, STRATUM
     from ..named_targets import runs_here

@@ -1,6 +1,6 @@
 """All 2^32 float32 inputs of an operator, shared between processes, one a core.
 
-They end with this one, however it ends. Knows no TVM.
+They end with this one, however it ends. Compiles nothing itself.
 """
 
 import os
