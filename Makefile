@@ -1,7 +1,8 @@
 # Every goal sets up what it needs: a virtual environment in .venv for Relax and one in .venv-relay
 # for Relay, since both TVMs are a package named tvm. They are redone when what they are made from
 # changes. Options: PYTHON=python3.12, DEMO="--threads 2 --json demo.json", TEST="-k softmax",
-# RECORDS="x86-64-v4 --minutes 10", TASKS="lee reuters" or TASKS=--latency.
+# RECORDS="x86-64-v4 --minutes 10", PROVE="exp gelu", TASKS="lee reuters" or TASKS=--latency,
+# PLANS=files.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -51,8 +52,8 @@ format: $(READY)  ## put style right
 records: $(READY)  ## tune the records that the library comes with: half an hour a target
 	$(BIN)/python -m quake_tvm.tuning.shipped $(RECORDS)
 
-prove: $(READY)  ## check every bound on every float32 input: minutes an operator
-	$(BIN)/python -m pytest -m exhaustive $(TEST)
+prove: $(READY)  ## prove the bounds anew on every float32 input: minutes an operator; PROVE="exp gelu"
+	$(BIN)/python -m quake_tvm.cli accuracy --exhaustive --update $(PROVE)
 
 tasks: $(READY)  ## measure what the rungs cost on real tasks: twenty minutes
 	@$(BIN)/python -m pip install -qq --editable '.[tasks]'

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from .accuracy.command import accuracy
 from .bench.command import bench
 from .errors import QuakeError
 from .planning.command import plan as plan_command
@@ -150,87 +150,7 @@ app.command()(run)
 app.command(name="plan")(plan_command)
 app.command()(tune)
 app.command()(bench)
-
-
-@app.command()
-def accuracy(
-    operators: Annotated[
-        list[str] | None, typer.Argument(help="Operators; all element-wise ones by default.")
-    ] = None,
-    method: Annotated[
-        list[str] | None, typer.Option("--method", "-m", help="Rungs; all by default.")
-    ] = None,
-    target: Target = "native",
-    exhaustive: Annotated[
-        bool, typer.Option("--exhaustive", help="Every float32: minutes an operator.")
-    ] = False,
-    update: Annotated[
-        bool, typer.Option("--update", help="With --exhaustive: keep the result as the bounds.")
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Measure compiled kernels against the exact formulas and their proven bounds."""
-    from .accuracy import as_bound, sweep
-    from .approximation import METHODS
-    from .inputs import EVERY
-    from .named_targets import runs_here
-    from .named_targets import target as resolve
-    from .operators import OPERATORS, bound, operator, update_bounds
-
-    on = resolve(target)
-    if not runs_here(on):
-        raise QuakeError(f"accuracy measures on this machine, which does not run {target} code")
-    if update and not (exhaustive and not method):
-        raise QuakeError("--update needs --exhaustive and every method: only that is a proof")
-    names = operators or [name for name, row in OPERATORS.items() if row.elementwise]
-    for name in names:
-        if not operator(name).elementwise:
-            raise QuakeError(f"{name} works on rows: its bound is derived from exp's")
-    methods = method or list(METHODS)
-    for m in methods:
-        bound("exp", m)  # refuses an unknown one
-    count = EVERY if exhaustive else 1 << 24
-    rows = []
-    columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=errors, transient=True) as progress:
-        for name in names:
-            task = progress.add_task(name, total=count)
-            found = sweep(
-                name,
-                on,
-                count,
-                methods,
-                lambda n, task=task: progress.advance(task, n),
-            )
-            measured = [as_bound(name, m, found[m]) for m in methods]
-            if update:
-                update_bounds(measured)
-            rows += [(row, bound(name, row.method)) for row in measured]
-    failed = [row for row, proven in rows if not row.relative <= proven.relative]
-    if as_json:
-        print_json(
-            [{**asdict(row), "bound": proven.relative, "inputs": count} for row, proven in rows]
-        )
-    else:
-        title = f"largest relative error over {count:,} inputs, beside the absolute term"
-        table = Table(
-            "operator", "rung", "error", "at x =", "bound", "absolute", "monotone", title=title
-        )
-        for row, proven in rows:
-            table.add_row(
-                row.operator,
-                row.method,
-                f"{row.relative:.3g}",
-                f"{row.witness:.9g}",
-                f"{proven.relative:.3g}",
-                f"{proven.absolute:.2g}",
-                {True: "yes", False: "no", None: ""}[row.monotone],
-            )
-        output.print(table)
-    if failed:
-        names = ", ".join(f"{row.operator} on {row.method}" for row in failed)
-        errors.print(f"error: above the proven bound: {names}", markup=False)
-        raise typer.Exit(1)
+app.command()(accuracy)
 
 
 @app.command()

@@ -5,8 +5,6 @@ import shlex
 from dataclasses import dataclass
 from importlib import metadata
 
-import numpy as np
-
 # A target for each of the other machines that compilers differ for.
 FOREIGN = ("aarch64", "armv7", "android-arm64", "riscv64", "apple-m1")
 
@@ -70,12 +68,12 @@ def _examine_tvm() -> list[Check]:
     ]
     checks.append(_examine_compiler("native"))
     checks += [_examine_compiler(name) for name in FOREIGN if name in targets()]
-    found = sweep("exp", native, 1 << 20, methods=["quake2"])["quake2"]
+    found, _ = sweep("exp", native, 1 << 20, ["quake2"])["quake2"]
     promised = bound("exp", "quake2").relative
     checks.append(
         Check(
             "kernel",
-            bool(np.isfinite(found.relative) and found.relative <= promised),
+            found.relative <= promised,
             f"exp on quake2: largest error {found.relative:.4g}, bound {promised:.4g}",
         )
     )

@@ -102,7 +102,8 @@ def nest(body: Stmt) -> Stmt:
             if isinstance(step, tir.AttrStmt) and step.attr_key == _ALLOCATION:
                 after = tir.SeqStmt(rest) if len(rest) > 1 else rest[0]
                 true = tir.const(True, "bool")
-                rest = [tir.Allocate(step.node, "float32", [step.value], true, after)]
+                dtype = step.node.type_annotation.element_type.dtype
+                rest = [tir.Allocate(step.node, dtype, [step.value], true, after)]
             else:
                 rest.insert(0, step)
         return tir.SeqStmt(rest) if len(rest) > 1 else rest[0]

@@ -10,7 +10,12 @@ import numpy as np
 FLT_MAX = float(np.finfo(np.float32).max)
 SMALLEST_NORMAL = float(np.finfo(np.float32).tiny)
 CHUNK = 1 << 20
+# Magnitudes in a block of a sweep: small enough for the caches.
+BLOCK = 1 << 17
 EVERY = 1 << 32
+# Bit patterns that even an emulated machine has done in a second: with the special inputs, the
+# stratum whose results are recorded.
+STRATUM = 1 << 20
 
 # Finite arguments at which something happens in some operator, beside the special values.
 BOUNDARIES = np.float32(
@@ -47,3 +52,24 @@ def bit_patterns(count: int) -> Iterator[np.ndarray]:
             .astype(np.uint32)
             .view(np.float32)
         )
+
+
+def stratum(count: int) -> np.ndarray:
+    """Magnitudes of ``count`` evenly spread bit patterns and of the special inputs, in order."""
+    step = EVERY // count
+    # An odd offset, so that not only round numbers are seen.
+    even = np.arange(step // 3, EVERY // 2, step, dtype=np.uint32)
+    special = np.setdiff1d(np.abs(special_inputs()).view(np.uint32), even)
+    return np.insert(even, np.searchsorted(even, special), special)
+
+
+def blocks(magnitudes: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Magnitudes by blocks, each with the magnitude before it."""
+    for first in range(0, len(magnitudes), BLOCK):
+        yield int(magnitudes[max(first - 1, 0)]), magnitudes[first : first + BLOCK]
+
+
+def every_magnitude(first: int, last: int) -> Iterator[tuple[int, np.ndarray]]:
+    """All magnitudes of a range by blocks, each with the magnitude before it."""
+    for start in range(first, last, BLOCK):
+        yield max(start - 1, 0), np.arange(start, start + BLOCK, dtype=np.uint32)

@@ -1,7 +1,8 @@
 """The registry: one row an operator. Tests, bounds, accuracy tables and passes follow from it.
 
 To add an operator, add its formula to :mod:`expression`, its float64 form to :mod:`reference` and
-one row here, then let ``quake-tvm accuracy --update NAME`` measure its bounds. Walks no module.
+one row here, then let ``quake-tvm accuracy --exhaustive --update NAME`` prove its bounds. Walks no
+module.
 
 Error contract: with y the exact value of the operator at a float32 input and q the lowered
 operator's result, ``|q - y| <= relative*|y| + absolute``. ``bounds.json`` holds the two numbers by

@@ -39,9 +39,9 @@ def sequence(*statements: Stmt) -> Stmt:
     return tir.SeqStmt(flat) if len(flat) > 1 else flat[0]
 
 
-def local(size: int) -> tir.Buffer:
-    """Floats on the stack, which the compiler keeps in registers; :func:`alloc` makes them."""
-    return tir.decl_buffer((size,), "float32", "on_stack", scope="global")
+def local(size: int, dtype: str = "float32") -> tir.Buffer:
+    """Numbers on the stack, which the compiler keeps in registers; :func:`alloc` makes them."""
+    return tir.decl_buffer((size,), dtype, "on_stack", scope="global")
 
 
 def fixed(value: int | Expr) -> int | None:

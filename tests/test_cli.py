@@ -118,9 +118,10 @@ def test_no_cross_compiler(model, tmp_path, on, message):
         ("plan", "missing.onnx", "-i", "missing.npz"),
         ("accuracy", "nope"),
         ("accuracy", "softmax"),
-        ("accuracy", "exp", "-m", "quake9"),
+        ("accuracy", "exp", "quake9"),
         ("accuracy", "exp", "-t", "riscv64"),
         ("accuracy", "exp", "--update"),
+        ("accuracy", "exp", "quake1", "--exhaustive", "--update"),
     ],
     ids=" ".join,
 )
@@ -155,7 +156,8 @@ def test_targets_and_doctor():
 
 
 def test_accuracy():
-    done = quake("accuracy", "exp", "-m", "quake1", "--json")
+    done = quake("accuracy", "exp", "quake1", "--json")
     assert done.returncode == 0, done.stderr
-    (row,) = json.loads(done.stdout)
-    assert row["relative"] <= row["bound"]
+    (line,) = json.loads(done.stdout)
+    assert (line["operator"], line["method"]) == ("exp", "quake1")
+    assert line["relative"]["max"] <= line["bound"]

@@ -1,4 +1,4 @@
-"""What holds of every operator and rung at special values, near zero and in the tails."""
+"""What holds of operators and rungs near zero, in the tails, without guards and with parameters."""
 
 import itertools
 
@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from quake_tvm import accuracy, reference
 from quake_tvm.approximation import METHODS
+from quake_tvm.inputs import bit_patterns
 from quake_tvm.named_targets import target
 from quake_tvm.operators import OPERATORS, bound
 
 ELEMENTWISE = [name for name, row in OPERATORS.items() if row.elementwise]
 EVERY_SITE = list(itertools.product(ELEMENTWISE, METHODS))
-NAN_PAYLOADS = np.uint32([0x7FC00000, 0x7F800001, 0x7FFFFFFF, 0xFFC00000, 0xFFC12345])
 
 
 @pytest.fixture(scope="module")
@@ -44,37 +44,8 @@ def assert_within_bound(operator, method, x, q, **parameters):
 
 
 @pytest.mark.parametrize(("operator", "method"), EVERY_SITE)
-def test_nan_and_infinities(run, operator, method):
-    kernel = run(operator, method)
-    for x, expected in OPERATORS[operator].special.items():
-        (result,) = kernel(np.float32([x]))
-        if np.isfinite(expected) and expected != 0:
-            assert result == np.float32(expected), f"at {x}"
-        else:
-            np.testing.assert_equal(abs(result), abs(np.float32(expected)), f"at {x}")
-
-
-@pytest.mark.parametrize(("operator", "method"), EVERY_SITE)
-def test_every_nan_stays_nan(run, operator, method):
-    assert np.all(np.isnan(run(operator, method)(NAN_PAYLOADS.view(np.float32))))
-
-
-@pytest.mark.parametrize(("operator", "method"), EVERY_SITE)
-def test_saturates_at_huge_finite_inputs(run, operator, method):
-    huge = np.float32([-3e38, 3e38])
-    low, high = run(operator, method)(huge)
-    special = OPERATORS[operator].special
-    assert low == np.float32(special[-np.inf])
-    expected = np.float32(3e38) if special[np.inf] == np.inf else np.float32(special[np.inf])
-    if operator in ("exp", "exp2"):
-        expected = np.inf
-    gamma = OPERATORS[operator].parameters.get("gamma", 1.0)
-    assert high == pytest.approx(expected * gamma, rel=1e-6)
-
-
-@pytest.mark.parametrize(("operator", "method"), EVERY_SITE)
 def test_finite_mode_has_the_bits_of_ieee_mode(run, operator, method):
-    x = np.concatenate(list(accuracy.bit_patterns(1 << 16)))
+    x = np.concatenate(list(bit_patterns(1 << 16)))
     x = x[np.isfinite(x)]
     guarded, unguarded = run(operator, method)(x), run(operator, method, ieee=False)(x)
     if method == "quake1" and operator in ("exp", "exp2"):
@@ -82,33 +53,6 @@ def test_finite_mode_has_the_bits_of_ieee_mode(run, operator, method):
         inside = np.isfinite(guarded)
         guarded, unguarded = guarded[inside], unguarded[inside]
     np.testing.assert_array_equal(guarded.view(np.uint32), unguarded.view(np.uint32))
-
-
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("operator", ["tanh", "erf"])
-def test_odd_functions_are_odd_to_the_bit(run, operator, method):
-    x = np.concatenate(list(accuracy.bit_patterns(1 << 16)))
-    x = np.abs(x[~np.isnan(x)])
-    kernel = run(operator, method)
-    np.testing.assert_array_equal(kernel(-x).view(np.uint32), (-kernel(x)).view(np.uint32))
-
-
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize(
-    ("operator", "low", "high"),
-    [
-        ("exp", 0, np.inf),
-        ("sigmoid", 0, 1),
-        ("tanh", -1, 1),
-        ("erf", -1, 1),
-        ("softplus", 0, np.inf),
-    ],
-)
-def test_range_is_never_left(run, operator, low, high, method):
-    x = np.concatenate(list(accuracy.bit_patterns(1 << 20)))
-    q = run(operator, method)(x[~np.isnan(x)])
-    assert np.min(q) >= low
-    assert np.max(q) <= high
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -1,0 +1,139 @@
+"""What was found for one operator on one rung: of a part of its inputs, or, merged, of all.
+
+Knows the registry; measures nothing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from ..inputs import SMALLEST_NORMAL
+from ..operators import OPERATORS, Bound, bound
+
+
+@dataclass(frozen=True)
+class Measure:
+    """An error's maximum, the input that shows it, and the sum over all inputs."""
+
+    largest: float = 0.0
+    at: float | None = None
+    total: float = 0.0
+
+    def __add__(self, other: "Measure") -> "Measure":
+        worse = other if other.largest > self.largest else self
+        return replace(worse, total=self.total + other.total)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What inputs of an operator and rung came to; the sum of two is that of both parts.
+
+    Attributes
+    ----------
+    operator, method : str
+    absolute_term : float
+        The contract's, beside which ``relative`` and ``ulp`` are measured.
+    measures : dict of str to Measure
+        ``relative``, ``absolute``, ``ulp`` and ``fall``, as :class:`statistics.Statistics` finds
+        them.
+    counts : dict of str to int
+        ``finite``: inputs that the measures are over. ``falls``: breaks of monotonicity. ``sign``,
+        ``range``: results of the wrong sign, and outside of the exact function's range. ``nan``:
+        NaN for a number, or the other way round. ``early``, ``late``: infinities where the exact
+        value is finite, and the other way round. ``odd``: inputs where f(-x) is not -f(x).
+        ``special``: wrong results at the infinities and zeros.
+    ulps : list of int
+        Inputs with an error in ulp below 1, in [1, 2), in [2, 4), and so on.
+    """
+
+    operator: str
+    method: str
+    absolute_term: float
+    measures: Mapping[str, Measure] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
+    ulps: tuple[int, ...] = ()
+
+    def __add__(self, other: "Findings") -> "Findings":
+        if not self.counts:
+            return other
+        return replace(
+            self,
+            measures={k: v + other.measures[k] for k, v in self.measures.items()},
+            counts={k: v + other.counts.get(k, 0) for k, v in self.counts.items()},
+            ulps=tuple(a + b for a, b in zip(self.ulps, other.ulps, strict=True)),
+        )
+
+    def count(self, what: str, more: int) -> "Findings":
+        """With so many more of a count."""
+        return replace(self, counts={**self.counts, what: self.counts.get(what, 0) + more})
+
+    def largest(self, measure: str) -> float:
+        """The maximum of a measure."""
+        return self.measures[measure].largest if self.measures else 0.0
+
+    @property
+    def relative(self) -> float:
+        """The largest error beside the absolute term, in units of the exact value."""
+        return self.largest("relative")
+
+    @property
+    def monotone(self) -> bool | None:
+        """Whether no larger input gave a smaller result; None where that is no question."""
+        return self.counts["falls"] == 0 if OPERATORS[self.operator].rising else None
+
+    def mean(self, measure: str) -> float:
+        """Over the inputs whose exact value is finite in float32."""
+        return self.measures[measure].total / self.counts["finite"]
+
+    def as_bound(self) -> Bound:
+        """The bound that this proves: the largest relative error rounded up in the third digit."""
+        worst = self.measures["relative"]
+        return Bound(
+            self.operator,
+            self.method,
+            round_up(worst.largest),
+            self.absolute_term,
+            worst.at,
+            self.monotone,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON; means in place of sums, to the digits that no order of adding changes."""
+        means = {name: float(f"{self.mean(name):.6g}") for name in ("relative", "absolute", "ulp")}
+        ulps = list(self.ulps)
+        while ulps and not ulps[-1]:
+            ulps.pop()
+        return {
+            "absolute_term": self.absolute_term,
+            **{
+                name: {"max": m.largest, "at": m.at}
+                | ({"mean": means[name]} if name in means else {})
+                for name, m in self.measures.items()
+            },
+            "counts": dict(self.counts),
+            "ulps": ulps,
+        }
+
+
+def absolute_term(operator: str, method: str) -> float:
+    """The absolute part of the error contract, fixed before the relative part is measured.
+
+    Results below the smallest normal float32 flush to zero; where x multiplies such a result, so
+    does |x| < 128. GELU's own tail is relative down to 2^-10 of its size only: 2^-10 of the
+    rung's error of exp is its absolute term.
+    """
+    if operator in ("gelu", "gelu_tanh"):
+        return bound("exp", method).relative * 2.0**-10
+    if operator in ("silu", "gelu_quick", "mish"):
+        return SMALLEST_NORMAL * 128
+    return SMALLEST_NORMAL
+
+
+def round_up(value: float) -> float:
+    """Three significant digits, upwards."""
+    if value == 0 or not np.isfinite(value):
+        return value
+    digits = 2 - int(np.floor(np.log10(value)))
+    return float(f"{np.ceil(value * 10.0**digits) / 10.0**digits:.3g}")

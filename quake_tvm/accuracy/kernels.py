@@ -1,0 +1,37 @@
+"""The element-wise kernels that users run, and libm's float64 value of the same formula, compiled.
+
+Knows the registry and no error.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import tvm
+from tvm import te
+
+from .. import compute, reference
+from ..generation import Expr
+from ..operators import OPERATORS
+from ..standalone import build
+
+
+def kernel(
+    operator: str, method: str, target: tvm.target.Target, ieee: bool = True, **parameters: float
+) -> Callable[[np.ndarray], np.ndarray]:
+    """The compiled, scheduled kernel of an element-wise operator, for one-dimensional arrays."""
+    x = te.placeholder((te.var("n", dtype="int64"),), name="x")
+    return build([x], compute.elementwise(x, operator, method, ieee, **parameters), target)
+
+
+def exact(
+    operator: str, target: tvm.target.Target, **parameters: float
+) -> Callable[[np.ndarray], np.ndarray]:
+    """The compiled float64 reference of an element-wise operator."""
+    row = OPERATORS[operator]
+    values = {**row.parameters, **parameters}
+    x = te.placeholder((te.var("n", dtype="int64"),), name="x")
+
+    def value(i: Expr) -> Expr:
+        return row.reference(reference.LIBM, x[i].astype("float64"), **values)
+
+    return build([x], te.compute(x.shape, value, name="reference"), target)

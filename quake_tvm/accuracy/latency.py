@@ -1,0 +1,70 @@
+"""What accuracy costs: time and error of each rung and of other runtimes, on the same inputs."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import tvm
+
+from ..bench import cases, peers
+from ..bench.compare import difference
+from ..bench.measure import Spread, Timer, interleave
+from .kernels import exact
+
+OTHERS = "exact", "ONNX Runtime", "PyTorch eager"
+ROUNDS = 15
+
+
+def measure(
+    operator: str,
+    methods: Sequence[str],
+    target: tvm.target.Target,
+    todo: Sequence[cases.Case],
+    rounds: int = ROUNDS,
+) -> dict[str, Any]:
+    """Time rungs and runtimes on one thread, and take their errors.
+
+    Parameters
+    ----------
+    operator : str
+    methods : sequence of str
+    target : tvm.target.Target
+    todo : sequence of Case
+        The operator's, of several sizes.
+    rounds : int
+        Interleaved repetitions.
+
+    Returns
+    -------
+    dict
+        For JSON: by size and contender, nanoseconds an element and the largest error on the timed
+        inputs, standard normal ones: relative where the exact value is above 1, else absolute.
+    """
+    found = []
+    for case in todo:
+        job, tiny = (each and peers.job(each, target, 1) for each in (case, case.tiny))
+        (x,) = job.feeds.values()
+        y = exact(operator, target)(x)
+        timers, errors = {}, {}
+        for name in (*methods, *OTHERS):
+            build = peers.PEERS[name] if name in OTHERS else peers.quake(name)
+            try:
+                contender = build(job)
+                clock = tiny and build(tiny).clock
+            except peers.Unavailable:
+                continue
+            timers[name] = Timer(contender.clock, clock)
+            errors[name] = difference(contender.run(), [y])
+        seconds = interleave(timers, rounds)
+        found.append(
+            {
+                "elements": case.elements,
+                "contenders": {
+                    name: {
+                        "ns": Spread.of(own).median / case.elements * 1e9,
+                        "error": errors[name],
+                    }
+                    for name, own in seconds.items()
+                },
+            }
+        )
+    return {"operator": operator, "sizes": found}

@@ -1,0 +1,138 @@
+"""Pictures of errors: over the input range, by size, and against time. Small SVG, and the same for
+the same errors."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tvm
+
+from ..approximation import METHODS
+from ..errors import QuakeError
+from ..inputs import SMALLEST_NORMAL
+from ..shell import require_matplotlib, whole_file
+from .findings import absolute_term
+from .kernels import exact, kernel
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Inputs of the error curve; a picture shows the lowest and highest error in each of its steps.
+RANGE, POINTS, STEPS = 10.0, 180 * 4096, 180
+WIDTH = 8.0
+
+
+def require(folder: Path) -> None:
+    """Refuse, before anything is measured, what could not be drawn after it.
+
+    Raises
+    ------
+    QuakeError
+        Without matplotlib, or for a folder that cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise QuakeError(f"cannot write into {folder}: {error.strerror}") from None
+    require_matplotlib(folder / "picture.svg")
+
+
+@contextmanager
+def _picture(path: Path, height: float) -> "Iterator[Figure]":
+    """A figure that is written when all went well."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    style = {"svg.hashsalt": path.name, "svg.fonttype": "none", "font.sans-serif": ["DejaVu Sans"]}
+    with matplotlib.rc_context(style):
+        figure = Figure(figsize=(WIDTH, height), layout="constrained")
+        yield figure
+        with whole_file(path) as file:
+            figure.savefig(file, format="svg", metadata={"Date": None})
+
+
+def curve(
+    operator: str, method: str, target: tvm.target.Target
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The signed relative error beside the absolute term, over [-RANGE, RANGE].
+
+    Returns
+    -------
+    (np.ndarray, np.ndarray, np.ndarray)
+        For each of STEPS its first input, and the lowest and the highest error in it.
+    """
+    x = np.linspace(-RANGE, RANGE, POINTS, endpoint=False, dtype=np.float32)
+    q, y = kernel(operator, method, target)(x), exact(operator, target)(x)
+    beside = np.maximum(0, np.abs(q - y) - absolute_term(operator, method))
+    error = beside / np.maximum(np.abs(y), SMALLEST_NORMAL)
+    signed = np.copysign(error, q - y).reshape(STEPS, -1)
+    return x.reshape(STEPS, -1)[:, 0], signed.min(axis=1), signed.max(axis=1)
+
+
+def draw_errors(
+    operator: str, methods: Sequence[str], target: tvm.target.Target, path: Path
+) -> None:
+    """The error of each rung over a range of inputs, from the compiled kernels."""
+    with _picture(path, 1 + 1.1 * len(methods)) as figure:
+        axes = figure.subplots(len(methods), 1, sharex=True, squeeze=False)[:, 0]
+        for axis, method in zip(axes, methods, strict=True):
+            x, low, high = curve(operator, method, target)
+            axis.fill_between(x, low, high, linewidth=0.8, edgecolor="C0")
+            axis.axhline(0, color="black", linewidth=0.5)
+            axis.set_ylabel(method)
+            axis.ticklabel_format(axis="y", scilimits=(-2, 2))
+        axes[-1].set_xlabel("x")
+        figure.suptitle(f"{operator}: signed relative error")
+
+
+def draw_ulps(operator: str, ulps: Mapping[str, Sequence[int]], path: Path) -> None:
+    """How many inputs have an error of how many ulp.
+
+    Parameters
+    ----------
+    operator : str
+    ulps : mapping of method to sequence of int
+        As in :class:`Findings`.
+    path : Path
+    """
+    most = max(map(len, ulps.values()))
+    with _picture(path, 4.0) as figure:
+        axis = figure.subplots()
+        for n, (method, counts) in enumerate(ulps.items()):
+            share = np.zeros(most)
+            share[: len(counts)] = np.divide(counts, sum(counts))
+            width = 0.8 / len(ulps)
+            axis.bar(np.arange(most) + n * width, share, width, align="edge", label=method)
+        labels = ["<1", *(f"$2^{{{k}}}$" for k in range(most - 1))]
+        axis.set_xticks(np.arange(most) + 0.4, labels)
+        axis.set(yscale="log", xlabel="error in ulp, from ... on", ylabel="share of inputs")
+        figure.suptitle(f"{operator}: error in ulp over all float32", x=0.01, ha="left")
+        figure.legend(loc="outside upper right", ncols=len(ulps), fontsize=8)
+
+
+def draw_latency(operator: str, results: Mapping[str, Any], path: Path) -> None:
+    """The largest error against the time an element, a panel for each size.
+
+    Parameters
+    ----------
+    operator : str
+    results : mapping
+        As :func:`latency.measure` gives it.
+    path : Path
+    """
+    sizes = results["sizes"]
+    with _picture(path, 4.0) as figure:
+        axes = figure.subplots(1, len(sizes), sharey=True, squeeze=False)[0]
+        for axis, size in zip(axes, sizes, strict=True):
+            for name, point in size["contenders"].items():
+                if point["ns"] <= 0:  # lost in noise
+                    continue
+                axis.plot(point["ns"], point["error"], "o" if name in METHODS else "s")
+                axis.annotate(name, (point["ns"], point["error"]), fontsize=8)
+            axis.set(xscale="log", yscale="log", xlabel="ns an element")
+            axis.minorticks_off()
+            axis.set_title(f"{size['elements']:,} elements", fontsize=9)
+        axes[0].set_ylabel("largest error, relative above 1")
+        figure.suptitle(f"{operator}: error and time on the same inputs, one thread")

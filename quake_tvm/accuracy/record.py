@@ -1,0 +1,75 @@
+"""What exhaustive runs have found, as it is kept in the repository: JSON, the bounds, and the page.
+
+A developer's: an installed package has no such files. Knows no kernel.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from ..errors import QuakeError
+from ..generated_page import write_section
+from ..operators import OPERATORS, update_bounds
+from ..shell import whole_file
+from .findings import Findings
+from .page import section
+
+REPOSITORY = Path(__file__).parents[2]
+PAGE = REPOSITORY / "ACCURACY.md"
+RECORD = REPOSITORY / "docs" / "accuracy" / "exhaustive.json"
+
+
+def read() -> dict[str, Any]:
+    """What is recorded, by operator; nothing where there is no repository."""
+    return json.loads(RECORD.read_text()) if RECORD.is_file() else {}
+
+
+def rungs(operator: str) -> dict[str, Any]:
+    """What is recorded of an operator, by rung."""
+    return read().get(operator, {}).get("rungs", {})
+
+
+def require() -> None:
+    """Refuse, before anything is measured, what could not be kept after it.
+
+    Raises
+    ------
+    QuakeError
+        Where there is no repository around this package.
+    """
+    if not PAGE.is_file():
+        raise QuakeError("--update writes into a checkout: pip install -e . in one")
+
+
+def keep(
+    operator: str,
+    facts: Mapping[str, Any],
+    found: Mapping[str, tuple[Findings, str]],
+    strata: Mapping[str, str],
+) -> None:
+    """Make this the record, the bounds and the page's rows of one operator.
+
+    Parameters
+    ----------
+    operator : str
+    facts : mapping
+        Target and versions.
+    found : mapping of method to (Findings, str)
+        Of every float32 input.
+    strata : mapping of method to str
+        The hash of the stratum's results.
+    """
+    rungs = {
+        method: {**findings.to_dict(), "hash": whole, "stratum": strata[method]}
+        for method, (findings, whole) in found.items()
+    }
+    day = datetime.now(timezone.utc).date().isoformat()
+    entries = read() | {operator: {"date": day, **facts, "rungs": rungs}}
+    entries = {name: entries[name] for name in OPERATORS if name in entries}
+    RECORD.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(RECORD) as file:
+        file.write_text(json.dumps(entries, indent=1) + "\n")
+    update_bounds([findings.as_bound() for findings, _ in found.values()])
+    write_section(PAGE, "exhaustive", section(entries))
