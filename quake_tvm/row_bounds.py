@@ -48,24 +48,32 @@ def reload() -> None:
     _table.cache_clear()
 
 
+def kept(method: str) -> dict:
+    """What was found for a rung, as it is kept."""
+    return _table()[method]
+
+
 def weight(method: str) -> Interval:
     """Errors of softmax's weights for t in [-17, 0], against the weight at 0."""
-    return Interval(*_table()[method]["weight"])
+    return Interval(*kept(method)["weight"])
 
 
 def exp(method: str) -> Interval:
     """Errors of exp for t in [-17, 0]."""
-    return Interval(*_table()[method]["exp"])
+    return Interval(*kept(method)["exp"])
 
 
 def monotone(method: str) -> bool:
     """Whether a weight never falls as t <= 0 rises."""
-    return _table()[method]["monotone"]
+    return kept(method)["monotone"]
 
 
 def tie(method: str) -> float:
-    """How far apart, in ulp, exact probabilities near the largest may be that come out equal."""
-    return _table()[method]["tie"]
+    """How far apart, in ulp, exact probabilities near the largest may be that come out equal.
+
+    An ulp of the result, which is by its error larger or smaller than the exact one (statement 9).
+    """
+    return kept(method)["tie"] * weight(method).ratio
 
 
 def rounding(length: int = ROW) -> float:

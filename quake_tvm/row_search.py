@@ -13,7 +13,7 @@ import numpy as np
 import tvm
 from tvm import te
 
-from . import compute, row_sweep
+from . import accuracy, compute, row_sweep
 from .schedules import schedule
 
 Rows = np.ndarray
@@ -52,19 +52,25 @@ def exact(operator: str, x: Rows) -> np.ndarray:
 
 
 @cache
-def extremes(method: str, target: tvm.target.Target) -> tuple[np.ndarray, np.ndarray]:
-    """The t in [-3, 0] where softmax's weights are lowest against exp(t), and where highest."""
+def extremes(
+    operator: str, method: str, target: tvm.target.Target
+) -> tuple[np.ndarray, np.ndarray]:
+    """The t in [-3, 0] where what the operator sums is lowest against exp(t), and where highest."""
     t = np.linspace(-3, 0, GRID, dtype=np.float32)
-    ratio = row_sweep.kernel(method, target)(t) / np.exp(t.astype(np.float64))
+    summed = (
+        row_sweep.kernel(method, target)
+        if operator == "softmax"
+        else accuracy.kernel("exp", method, target)
+    )
+    ratio = summed(t) / np.exp(t.astype(np.float64))
     order = t[np.argsort(ratio)]
     return order[:EXTREME], order[-EXTREME:]
 
 
 def worst_row(
     usage: Callable[[Rows], np.ndarray],
-    method: str,
+    pools: tuple[np.ndarray, np.ndarray],
     length: int,
-    target: tvm.target.Target,
     rounds: int = 60,
     seed: int = 0,
 ) -> tuple[float, np.ndarray]:
@@ -74,11 +80,9 @@ def worst_row(
     ----------
     usage : callable
         (rows, length) float32 to a number each: an error in units of its bound.
-    method : str
-        The rung whose weights are attacked.
+    pools : two arrays
+        Of :func:`extremes`.
     length : int
-    target : tvm.target.Target
-        Must run on this machine.
     rounds, seed : int
 
     Returns
@@ -86,7 +90,6 @@ def worst_row(
     float, (length,) float32
     """
     rng = np.random.default_rng(seed)
-    pools = extremes(method, target)
     rows = np.stack([_start(rng, pools, length, n) for n in range(POPULATION)])
     best = usage(rows)
     for _ in range(rounds):
@@ -99,13 +102,15 @@ def worst_row(
 
 
 def _start(rng: np.random.Generator, pools: tuple, length: int, n: int) -> np.ndarray:
-    """A maximum, one element of one pool, the others of the other, or of no weight but rounding."""
+    """A maximum, one element of one pool, and the others of the other: alike or not, few or all."""
     one, many = pools if n % 2 else pools[::-1]
-    row = rng.choice(many, length)
-    if n % 4 > 1:
-        row[:] = many[n % EXTREME]
-    row[rng.random(length) < rng.choice([0, 0, 0.5, 0.95])] = -rng.choice([16.635, 30, 8])
-    row[rng.permutation(length)[:2]] = (0, rng.choice(one))[: min(length, 2)]
+    row = rng.choice(many, length) if n % 4 > 1 else np.full(length, many[n], np.float32)
+    if n % 3 == 0:
+        # After the first chunk, each addition to a lane rounds up by half a unit.
+        row[16:] = np.log(0.51 * np.spacing(np.exp(row[0]))) if n % 2 else -16.635
+    elif n % 3 == 1:
+        row[rng.random(length) < rng.choice([0.5, 0.95])] = -30
+    row[:1], row[1:2] = 0, rng.choice(one) if n % 5 else 0
     return row
 
 
