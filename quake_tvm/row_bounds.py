@@ -104,7 +104,7 @@ def total_variation(method: str) -> float:
 
 
 def divergence(method: str) -> float:
-    """The largest Kullback-Leibler divergence, in nats, of a row from its exact one (statement 4)."""
+    """The largest Kullback-Leibler divergence from the exact row, in nats (statement 4)."""
     h = weight(method).ratio
     return math.log(h) / (h - 1) - 1 - math.log(math.log(h) / (h - 1))
 

@@ -96,27 +96,27 @@ def markdown(data: dict) -> str:
     lines = [
         f"{data['date']}, {made}, on {data['target']}. Derived in "
         "[docs/row_operators.md](docs/row_operators.md) for rows of up to "
-        f"{row_bounds.ROW:,} elements from the errors of every float32 t <= 0; *used* is the largest "
-        f"share of the bound at its own length that hill-climbing over rows of {LENGTHS[0]} to "
-        f"{LENGTHS[-1]:,} elements reached.",
+        f"{row_bounds.ROW:,} elements from the errors of every float32 t <= 0; *used* is the "
+        "largest share of the bound at its own length that hill-climbing over rows of "
+        f"{LENGTHS[0]} to {LENGTHS[-1]:,} elements reached.",
         "",
         "| softmax | relative | used | probability | found | total variation | divergence, nats "
         "| attention, of max abs(v) | order kept | equal results: exact ones apart by |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for row in softmax:
-        lines.append(
-            f"| {row['method']} | {row['relative']:.3g} | {row['used']:.0%} "
-            f"| {row['probability']:.2g} | {row['probability_found']:.2g} "
-            f"| {row['total_variation']:.2g} | {row['divergence']:.2g} | {row['attention']:.2g} "
-            f"| {'always' if row['monotone'] else 'no'} | {row['tie']:.3g} ulp |"
-        )
+    lines += [
+        f"| {row['method']} | {row['relative']:.3g} | {row['used']:.0%} "
+        f"| {row['probability']:.2g} | {row['probability_found']:.2g} "
+        f"| {row['total_variation']:.2g} | {row['divergence']:.2g} | {row['attention']:.2g} "
+        f"| {'always' if row['monotone'] else 'no'} | {row['tie']:.3g} ulp |"
+        for row in softmax
+    ]
     lines += ["", "| | rung | absolute | relative | used |", "|---|---|---|---|---|"]
-    for row in logs:
-        lines.append(
-            f"| {row['operator']} | {row['method']} | {row['absolute']:.3g} "
-            f"| {row['relative']:.2g} | {row['used']:.0%} |"
-        )
+    lines += [
+        f"| {row['operator']} | {row['method']} | {row['absolute']:.3g} "
+        f"| {row['relative']:.2g} | {row['used']:.0%} |"
+        for row in logs
+    ]
     return "\n".join(lines)
 
 
