@@ -51,6 +51,7 @@ records: $(READY)  ## tune the records that the library comes with: half an hour
 
 prove: $(READY)  ## check every bound on every float32 input: minutes an operator
 	$(BIN)/python -m pytest -m exhaustive $(TEST)
+	$(BIN)/python -m quake_tvm.row_table
 
 clean:  ## remove the environment and all that was built
 	rm -rf .venv .venv-relay build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
