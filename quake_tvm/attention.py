@@ -307,7 +307,7 @@ def attention(
         q, k, v, *masks = inputs
         op = _Operation(
             operands, tiles, depth, keys, width, scale,
-            lambda t: exponential.exp(t, LADDER[method], ieee, scale=fold, high=0),
+            lambda t: exponential.weight(t, LADDER[method], ieee, scale=fold),
             lambda t: exponential.exp(t, HIGHEST, ieee, scale=fold, high=0),
             q, k, v, masks, out,
         )  # fmt: skip

@@ -98,7 +98,7 @@ def softmax(
     fold = scale if mask is None else 1.0
 
     def exp(t: Expr) -> Expr:
-        return exponential.exp(t, LADDER[method], ieee, scale=fold, high=0)
+        return exponential.weight(t, LADDER[method], ieee, scale=fold)
 
     def program(
         r: Row, at: tuple[Expr, ...], inputs: list[tir.Buffer], out: tir.Buffer

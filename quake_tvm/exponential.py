@@ -36,6 +36,12 @@ Z_ZERO, Z_INFINITE = -126.75, 128.5
 EXP_OVERFLOW = 88.72283935546875
 # Where the caller promises arguments up to 0, anything above this is a NaN.
 PAST_ZERO = 200.0
+# The bits of 9/8, quake1's weight at zero.
+AT_ZERO = 0x3F900000
+# What the other rungs' weights are multiplied by, for nothing. The weight at zero times its rounded
+# reciprocal is then exactly 1, and its float32 neighbours lie where the results that come out equal
+# near a row's maximum are less than an ulp apart: found by trying, held by tests/test_row_sweep.py.
+FACTOR = {2: 35 / 64, 3: 1.5, 4: 101 / 64, 5: 23 / 16}
 
 
 def constant(value: float) -> Expr:
@@ -203,6 +209,56 @@ def _exp_fraction(x: Expr, rung: Rung, scale: float, low: float, high: float) ->
         return horner(t - floor, [-c for c in rung.exp2]) * power
 
     return let(t, lambda t: let(from_bits(bits(t) & mask), lambda floor: pieces(t, floor)))
+
+
+def weight(t: Expr, rung: Rung, ieee: bool = True, scale: float = 1.0) -> Expr:
+    """C exp(scale*t) for scale*t <= 0: what softmax divides by its sum, so that no C matters.
+
+    :func:`exp` has steps of 1e-5 on the two lowest rungs, and an ulp's step down where polynomials
+    meet on the next two. This one never falls, and is as fine as float32 near zero, where a row's
+    largest elements are: see docs/row_operators.md.
+
+    With n the integer nearest to z = scale*t*log2(e), exact since fma rounds once, the argument
+    z - n + 1/2 of the rung's polynomial is in [0, 1]. There all terms rise, and so does what they
+    round to.
+
+    Parameters
+    ----------
+    scale : float
+        Positive; folded into a constant.
+    """
+    if rung.degree == 1:
+        return _weight_bits(t, ieee, scale)
+    a, a_low, _ = affine_exp2(scale)
+
+    def split(t: Expr) -> Expr:
+        return let(fma(t, constant(a), constant(ROUND)), lambda n: pieces(t, n))
+
+    def pieces(t: Expr, n: Expr) -> Expr:
+        fraction = fma(t, constant(a), constant(ROUND) - n)
+        if rung.degree == 5 and abs(a_low) > 2.0**-40:
+            fraction = fma(t, constant(a_low), fraction)
+        power = from_bits(bits(n) << 23)
+        factor = FACTOR[rung.degree]
+        if rung.degree == 2:  # 1 + 2f/3 + f^2/3 is ((1 + f)^2 + 2)/3
+            h = fma(fraction, constant(factor), constant(1.5 * factor))
+            return let(h, lambda h: fma(h, h, constant(2 * factor * factor))) * power
+        scaled = [c * factor for c in rung.exp2]
+        return let(fraction + constant(0.5), lambda f: horner(f, scaled)) * power
+
+    return let(tir.max(constant(Z_ZERO / a), t), split)
+
+
+def _weight_bits(t: Expr, ieee: bool, scale: float) -> Expr:
+    """quake1: the bits are summed as integers; 9/8 at zero is about the middle of the errors."""
+    unit = 2.0**23
+
+    def build(t: Expr) -> Expr:
+        z = tir.max(constant(-AT_ZERO), t * constant(scale * math.log2(math.e) * unit))
+        inside = from_bits(tir.Cast("int32", z) + tir.const(AT_ZERO, "int32"))
+        return tir.Select(t < constant(PAST_ZERO / scale), inside, t) if ieee else inside
+
+    return let(t, build)
 
 
 def exp2(x: Expr, rung: Rung, ieee: bool = True) -> Expr:

@@ -18,17 +18,13 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from . import expression, reference
+from . import expression, reference, row_bounds
 from .approximation import METHODS
 from .errors import QuakeError
 from .generation import Expr
 
 NAN, INF = math.nan, math.inf
 BOUNDS = "bounds.json"
-# The row length that the bounds of softmax and its kin speak of.
-ROW = 1024
 
 
 @dataclass(frozen=True)
@@ -122,8 +118,10 @@ class Bound:
     witness : float or None
         The float32 input that comes closest to the bound (None for operators over rows).
     monotone : bool or None
-        Whether a larger input never gives a smaller result, over all float32 (None: not a
-        question for this operator).
+        Whether a larger input never gives a smaller result, over all float32, or among the
+        elements of a row (None: not a question for this operator).
+    probability : float or None
+        Of softmax: the largest ``|q - y|`` of any probability.
     """
 
     operator: str
@@ -132,6 +130,7 @@ class Bound:
     absolute: float
     witness: float | None = None
     monotone: bool | None = None
+    probability: float | None = None
 
     @property
     def error(self) -> float:
@@ -175,30 +174,7 @@ def bound(name: str, method: str = "quake2") -> Bound:
         raise QuakeError(f"unknown method {method!r}; choose from: {', '.join(METHODS)}")
     if OPERATORS[name].elementwise:
         return Bound(name, method, **_table()[name][method])
-    return _row_bound(name, method)
-
-
-def _row_bound(name: str, method: str) -> Bound:
-    """Bounds of operators over rows, derived for rows of up to ROW elements.
-
-    exp's relative error on [-17, 0] is d: that of exp2, and what log2(e) loses as a float32. (An
-    element further below the maximum is smaller than 2^-24, which the absolute term covers, as it
-    covers what x - max loses to rounding there.) The row's sum is off by d and by rounding: 2^-24
-    for each of ROW/16 chunks, the tree, and the weighted mean of |x - max|, at most log(ROW). A
-    probability is a quotient of two such errors; a logarithm turns the sum's relative error into
-    an absolute one. A longer row adds 2^-24 for every 16 elements, and ``scale*x + mask`` its own
-    rounding, as in any float32 softmax.
-    """
-    unit = 2.0**-24
-    lost = abs(math.log2(math.e) - float(np.float32(math.log2(math.e)))) * math.log(2)
-    d = min(bound("exp", method).relative, bound("exp2", method).relative + 17 * lost)
-    rounding = (ROW // 16 + 16) * unit
-    if name == "softmax":
-        return Bound(name, method, 2 * d / (1 - d) + rounding, 2.0**-25)
-    absolute = d / (1 - d) + rounding
-    if name == "log_softmax":
-        return Bound(name, method, 4 * unit, absolute)
-    return Bound(name, method, 2 * unit, absolute + 3 * unit * math.log(ROW))
+    return Bound(name, method, **row_bounds.bound(name, method))
 
 
 def update_bounds(rows: list[Bound]) -> None:
@@ -206,7 +182,8 @@ def update_bounds(rows: list[Bound]) -> None:
     path = Path(str(resources.files("quake_tvm").joinpath(BOUNDS)))
     table = json.loads(path.read_text())
     for row in rows:
-        values = {k: v for k, v in asdict(row).items() if k not in ("operator", "method")}
+        unkept = ("operator", "method", "probability")
+        values = {k: v for k, v in asdict(row).items() if k not in unkept}
         table.setdefault(row.operator, {})[row.method] = values
     temporary = path.with_suffix(".new")
     temporary.write_text(json.dumps(table, indent=1) + "\n")

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tvm import te
 
+from quake_tvm import row_bounds
 from quake_tvm.attention import MOST_KEYS, Operand, attention
 from quake_tvm.generation import tir
 from quake_tvm.named_targets import target
-from quake_tvm.operators import bound
 from quake_tvm.register_tile import SQUARE, transpose
 from quake_tvm.schedules import RULE, schedule
 from quake_tvm.schedules.attention import tiles
@@ -51,8 +51,8 @@ def operands(batch, heads, length, keys, depth, width):
 
 
 def allowed(method, v):
-    """A weight's error times as many weights of one as add up, and rounding."""
-    return bound("softmax", method).relative * 2 * np.abs(v).max() + 1e-5
+    """The bound, and what rounding does to the scores."""
+    return row_bounds.attention(method) * np.abs(v).max() + 1e-5
 
 
 @pytest.mark.parametrize("name", ["x86-64-v2", "x86-64-v3", "native"])

@@ -18,13 +18,13 @@ from quake_tvm.approximation import METHODS
 from quake_tvm.attention import MOST_KEYS, Operand, attention
 from quake_tvm.emulation import kernel
 from quake_tvm.operators import OPERATORS, bound
+from quake_tvm.row_search import exact
 from quake_tvm.schedules import schedule
 from quake_tvm.schedules.attention import tiles
 from tests.emulation import machines
 from tests.emulation.machines import ARMV7
 from tests.test_attention import allowed, reference
 from tests.test_bits import flushed, sha
-from tests.test_rows import exact
 
 OVER_ROWS = [name for name, row in OPERATORS.items() if not row.elementwise]
 LENGTHS = [1, 5, 37, 128, 197, 1024]
