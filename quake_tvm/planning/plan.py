@@ -23,8 +23,8 @@ else:
 
 EXACT = "exact"
 VERSION = 1
-# The share of a budget that calibration may use up: other inputs may be worse than those.
-HEADROOM = 0.8
+# The share of a budget that calibration may use up: among many others there are worse inputs.
+HEADROOM = 0.5
 
 
 @dataclass(frozen=True)
