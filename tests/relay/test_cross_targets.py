@@ -16,6 +16,8 @@ from .modules import module
 
 SSE, AVX = r"\b(?:add|mul|sub)ps\b.*%xmm", r"\bvfn?m\w+ps\b.*%[yz]mm"
 NEON, ARMV7 = r"\bfml[as]\s+v\d+\.4s", r"\bvfm[as]\.f32\s+q"
+# Of quake1's softmax, which has no sum to fuse with them.
+PRODUCTS = r"\bv?mulps\b.*%[xyz]mm|\bfmul\s+v\d+\.4s|\bvmul\.f32\s+q"
 # The target, and what its assembly shows: fma in vectors, other arithmetic where it has none.
 TARGETS = {
     "llvm -mtriple=x86_64-linux-gnu -mcpu=x86-64-v2": SSE,
@@ -52,7 +54,8 @@ def assembly(operator, method, name):
 def test_kernels_are_vectors_of_the_target(method, operator, name):
     asm = assembly(operator, method, name)
     assert not LIBM.search(asm)
-    assert re.search(TARGETS[name], asm)
+    unfused = (method, operator) == ("quake1", "softmax")
+    assert re.search(PRODUCTS if unfused else TARGETS[name], asm)
 
 
 @pytest.mark.parametrize("name", [name for name in TARGETS if "llvm" not in name])
