@@ -15,7 +15,7 @@ import tvm
 from rich.progress import Progress
 
 from . import row_bounds, row_search, row_sweep
-from .accuracy import round_up
+from .accuracy.findings import round_up
 from .approximation import METHODS
 from .generated_page import write_section
 from .named_targets import target
