@@ -152,6 +152,10 @@ def test_auto_scheduler_sees_the_formulas():
     assert all("reinterpret" in str(task.compute_dag) for task in tasks.values())
 
 
+# Seconds for a build or a run, on however busy a machine.
+PATIENCE = 300
+
+
 @pytest.fixture(scope="module")
 def log(tmp_path_factory):
     log = str(tmp_path_factory.mktemp("auto_scheduler") / "records.json")
@@ -170,7 +174,10 @@ def log(tmp_path_factory):
         options = auto_scheduler.TuningOptions(
             num_measure_trials=2,
             num_measures_per_round=2,
-            runner=auto_scheduler.LocalRunner(number=1, repeat=1, min_repeat_ms=0),
+            builder=auto_scheduler.LocalBuilder(timeout=PATIENCE),
+            runner=auto_scheduler.LocalRunner(
+                timeout=PATIENCE, number=1, repeat=1, min_repeat_ms=0
+            ),
             measure_callbacks=[auto_scheduler.RecordToFile(log)],
             verbose=0,
         )
