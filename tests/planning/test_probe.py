@@ -57,6 +57,14 @@ def test_nothing_of_it_stays(models, probe):
     np.testing.assert_array_equal(models[BASE].run(x), before)
 
 
+def test_no_instrument_stays(models, monkeypatch):
+    given = []
+    monkeypatch.setattr(models[BASE]._vm, "set_instrument", given.append)
+    with pytest.raises(ZeroDivisionError), models[BASE].instrumented(len):
+        1 / 0
+    assert given == [len, None]
+
+
 def test_times_of_every_rung(probe, where):
     calls = [call for call, sites in enumerate(where.calls) if sites]
     times = probe.times(calls)
