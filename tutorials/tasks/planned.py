@@ -29,7 +29,7 @@ EXPLANATION = f"""\
 share of a task's answers that change. Plans are made on some inputs and measured on others.
 Milliseconds are those of a batch of {BATCH}, the plan and every single rung in turns."""
 # Tokens of a text, and how many texts or files a plan is made on, and how many files it meets.
-LENGTH, CALIBRATION, UNSEEN_FILES = 64, 400, 3000
+LENGTH, CALIBRATION, UNSEEN_FILES = 64, 240, 3000
 
 
 @dataclass(frozen=True)
