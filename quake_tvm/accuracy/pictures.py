@@ -122,6 +122,8 @@ def draw_latency(operator: str, results: Mapping[str, Any], path: Path) -> None:
         As :func:`latency.measure` gives it.
     path : Path
     """
+    from matplotlib.ticker import LogLocator
+
     sizes = results["sizes"]
     with _picture(path, 4.0) as figure:
         axes = figure.subplots(1, len(sizes), sharey=True, squeeze=False)[0]
@@ -129,9 +131,15 @@ def draw_latency(operator: str, results: Mapping[str, Any], path: Path) -> None:
             for name, point in size["contenders"].items():
                 if point["ns"] <= 0:  # lost in noise
                     continue
-                axis.plot(point["ns"], point["error"], "o" if name in METHODS else "s")
-                axis.annotate(name, (point["ns"], point["error"]), fontsize=8)
+                rung = name in METHODS
+                axis.plot(point["ns"], point["error"], "o" if rung else "s")
+                label = {"xytext": (-6, 4), "ha": "right"} if not rung else {"xytext": (5, 4)}
+                at = point["ns"], point["error"]
+                axis.annotate(name, at, textcoords="offset points", fontsize=8, **label)
             axis.set(xscale="log", yscale="log", xlabel="ns an element")
+            axis.margins(x=0.25, y=0.1)
+            axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.xaxis.set_major_formatter("{x:g}")
             axis.minorticks_off()
             axis.set_title(f"{size['elements']:,} elements", fontsize=9)
         axes[0].set_ylabel("largest error, relative above 1")
