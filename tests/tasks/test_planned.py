@@ -1,0 +1,44 @@
+"""Plans of real models as the page shows them, and whole batches."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("onnxruntime")
+pytest.importorskip("scipy")
+pytest.importorskip("sklearn")
+pytest.importorskip("tokenizers")
+pytest.importorskip("safetensors")
+
+from tasks import planned
+
+KEPT = planned.Kept(
+    model="a model",
+    metric="answers",
+    budget=1e-3,
+    predicted=4e-4,
+    calibrated=3e-4,
+    unseen=2e-4,
+    inputs=240,
+    others=2184,
+    runtime=1e-4,
+    rungs={"softmax on quake2": 6},
+    predicted_milliseconds=12.0,
+    milliseconds=11.0,
+    rival="quake3",
+    rival_milliseconds=12.5,
+    target="znver4",
+    threads=1,
+    verdict="it is faster",
+)
+
+
+def test_whole_batches_only():
+    found = planned.batches({"x": np.arange(2 * planned.BATCH + 3)})
+    np.testing.assert_array_equal(np.stack([b["x"] for b in found]).ravel(), np.arange(16))
+
+
+def test_section():
+    text = planned.section({"texts": planned.entry([KEPT])})
+    assert "| a model | answers 0.1 % | 0.04 % | 0.03 % (240) | 0.02 % (2,184) | 0.01 % |" in text
+    assert "6 softmax on quake2 | 12.00 | 11.00 | quake3: 12.50 |" in text
+    assert "- a model, answers 0.001: it is faster." in text
