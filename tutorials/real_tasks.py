@@ -5,7 +5,7 @@ Magika, handwritten digits by small networks trained on the spot. Results go to
 ``docs/accuracy/tasks.json`` and to the section of ``ACCURACY.md``, each task's as soon as it is
 done, beside what there is of the others.
 
-    python tutorials/real_tasks.py                 # all: about 20 minutes on two cores
+    python tutorials/real_tasks.py                 # all: half an hour
     python tutorials/real_tasks.py lee reuters     # these only
     python tutorials/real_tasks.py --latency       # of the models instead, and a picture
 """
