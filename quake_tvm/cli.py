@@ -37,9 +37,9 @@ from .shell import (
     parse_records,
     parse_shapes,
     print_json,
-    whole_file,
 )
 from .tuning.command import tune
+from .whole_file import whole_file
 
 app = typer.Typer(
     help="Exponential nonlinearities as bit manipulation, with proven error bounds.",

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from .errors import QuakeError
+from .whole_file import whole_file
 
 
 def write_section(page: Path, name: str, text: str) -> None:
@@ -32,10 +33,9 @@ def write_section(page: Path, name: str, text: str) -> None:
         after, found = re.subn(
             marks, lambda m: f"{m[1]}\n{text.strip()}\n\n{m[3]}", before, flags=re.DOTALL
         )
-        if not found:
-            raise QuakeError(f"{page} has no section {name!r}: put its two marks back")
-        temporary = page.with_suffix(".new")
-        temporary.write_text(after)
-        temporary.replace(page)
     except OSError as error:
-        raise QuakeError(f"cannot write {page}: {error.strerror}") from None
+        raise QuakeError(f"cannot read {page}: {error.strerror}") from None
+    if not found:
+        raise QuakeError(f"{page} has no section {name!r}: put its two marks back")
+    with whole_file(page) as file:
+        file.write_text(after)

@@ -22,6 +22,7 @@ from . import expression, reference, row_bounds
 from .approximation import METHODS
 from .errors import QuakeError
 from .generation import Expr
+from .whole_file import whole_file
 
 NAN, INF = math.nan, math.inf
 BOUNDS = "bounds.json"
@@ -185,9 +186,8 @@ def update_bounds(rows: list[Bound]) -> None:
         unkept = ("operator", "method", "probability")
         values = {k: v for k, v in asdict(row).items() if k not in unkept}
         table.setdefault(row.operator, {})[row.method] = values
-    temporary = path.with_suffix(".new")
-    temporary.write_text(json.dumps(table, indent=1) + "\n")
-    temporary.replace(path)
+    with whole_file(path) as file:
+        file.write_text(json.dumps(table, indent=1) + "\n")
     _table.cache_clear()
 
 

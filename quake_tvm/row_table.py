@@ -21,7 +21,7 @@ from .generated_page import write_section
 from .named_targets import target
 from .operators import OPERATORS, bound
 from .shell import errors as console
-from .shell import whole_file
+from .whole_file import whole_file
 
 ROOT = Path(__file__).parents[1]
 PAGE, DATA = ROOT / "ACCURACY.md", ROOT / "docs" / "accuracy" / "rows.json"

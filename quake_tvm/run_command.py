@@ -27,8 +27,8 @@ from .shell import (
     parse_records,
     parse_shapes,
     print_json,
-    whole_file,
 )
+from .whole_file import whole_file
 
 if TYPE_CHECKING:
     from .description import Described

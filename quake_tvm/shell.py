@@ -1,12 +1,10 @@
-"""What the commands share: how options are spelled, consoles, progress, JSON, files whole or not.
+"""What the commands share: how options are spelled, consoles, progress, JSON.
 
 Knows no command and loads no TVM.
 """
 
 import json
-import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -131,21 +129,3 @@ def require_matplotlib(path: Path) -> None:
         raise QuakeError(f"--plot writes {', '.join(sorted(formats))}, not {path.name!r}")
     if not path.absolute().parent.is_dir() or path.is_dir():
         raise QuakeError(f"cannot write {path}: no such folder, or a folder itself")
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A file to write that takes the place of ``path`` when all went well, and else goes."""
-    temporary = None
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, suffix=path.suffix)
-        os.close(handle)
-        temporary = Path(name)
-        yield temporary
-        temporary.chmod(0o644)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise QuakeError(f"cannot write {path}: {error.strerror}") from None
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)

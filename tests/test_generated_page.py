@@ -47,5 +47,5 @@ def test_unknown_section(page):
 
 
 def test_no_such_page(tmp_path):
-    with pytest.raises(QuakeError, match="cannot write"):
+    with pytest.raises(QuakeError, match="cannot read"):
         write_section(tmp_path / "none.md", "one", "new")

@@ -15,7 +15,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 from ..errors import QuakeError
-from ..shell import AsJson, Target, busy, errors, output, print_json, whole_file
+from ..shell import AsJson, Target, busy, errors, output, print_json
+from ..whole_file import whole_file
 
 if TYPE_CHECKING:
     import tvm

@@ -12,7 +12,8 @@ import tvm
 from ..approximation import METHODS
 from ..errors import QuakeError
 from ..inputs import SMALLEST_NORMAL
-from ..shell import require_matplotlib, whole_file
+from ..shell import require_matplotlib
+from ..whole_file import whole_file
 from .findings import absolute_term
 from .kernels import exact, kernel
 

@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import QuakeError
 from ..generated_page import write_section
 from ..operators import OPERATORS, update_bounds
-from ..shell import whole_file
+from ..whole_file import whole_file
 from .findings import Findings
 from .page import section
 

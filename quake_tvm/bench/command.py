@@ -28,8 +28,8 @@ from ..shell import (
     parse_shapes,
     print_json,
     require_matplotlib,
-    whole_file,
 )
+from ..whole_file import whole_file
 
 if TYPE_CHECKING:
     import tvm

@@ -3,9 +3,7 @@
 Knows no model and loads no TVM.
 """
 
-import os
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ import tomli_w
 
 from ..approximation import METHODS
 from ..errors import QuakeError
+from ..whole_file import whole_file
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -166,18 +165,8 @@ class Plan:
         table = {"version": VERSION, **asdict(self)}
         sites, uniform = table.pop("sites"), table.pop("uniform")
         text = tomli_w.dumps({**table, "uniform": list(uniform), "site": list(sites)})
-        temporary = None
-        try:
-            handle, name = tempfile.mkstemp(dir=path.parent, suffix=".toml")
-            temporary = Path(name)
-            with os.fdopen(handle, "w") as file:
-                file.write(text)
-            temporary.chmod(0o644)
-            temporary.replace(path)
-        except OSError as error:
-            if temporary is not None:
-                temporary.unlink(missing_ok=True)
-            raise QuakeError(f"cannot write {path}: {error.strerror}") from None
+        with whole_file(path) as file:
+            file.write_text(text)
         return path
 
     @staticmethod

@@ -7,7 +7,8 @@ outputs are those of a model built with such rungs, bit for bit. Knows no site a
 """
 
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,9 @@ BASE = METHODS[-1]
 _RUN, _SKIP = 0, 1
 # Timings of each kernel on each rung, in turns, and the least time of one.
 ROUNDS, MILLISECONDS = 9, 3
+
+# A call's number, the kernel's name, the kernel, its arguments: whether to skip it.
+Visit = Callable[[int, str, tvm_ffi.Function, Sequence[Any]], int]
 
 
 class Probe:
@@ -49,15 +53,11 @@ class Probe:
 
     def __init__(self, models: Mapping[str, Model], inputs: Inputs) -> None:
         self._base, self._inputs = models[BASE], inputs
-        self._kernels: dict[str, list[tvm_ffi.Function]] = {}
         self._libraries = {m: model.kernels for m, model in models.items()}
-        names = {}
-        for method, model in models.items():
-            seen = list(_calls(model, inputs))
-            names[method] = [name for name, _ in seen]
-            self._kernels[method] = [function for _, function in seen]
-        self._names = names[BASE]
-        if any(found != self._names for found in names.values()):
+        seen = {m: _calls(model, inputs) for m, model in models.items()}
+        self._names = [name for name, _ in seen[BASE]]
+        self._kernels = {m: [function for _, function in calls] for m, calls in seen.items()}
+        if any([name for name, _ in calls] != self._names for calls in seen.values()):
             raise QuakeError(
                 "the model's kernels are not the same on all rungs, so its sites cannot be "
                 "planned one by one: give method= or max_error="
@@ -67,37 +67,26 @@ class Probe:
     def outputs(self, rungs: Mapping[int, str], inputs: Inputs) -> list[np.ndarray]:
         """The outputs with these calls on these rungs, and the others on the highest."""
         swapped = {call: self._kernels[rung][call] for call, rung in rungs.items()}
-        known, call = set(self._names), -1
 
-        def swap(_: Any, name: str, before: bool, __: Any, *args: Any) -> int:
-            nonlocal call
-            if not before or name not in known:
-                return _RUN
-            call += 1
+        def swap(call: int, name: str, _: tvm_ffi.Function, args: Sequence[Any]) -> int:
             if call not in swapped:
                 return _RUN
             swapped[call](*args)
             return _SKIP
 
-        with self._base.instrumented(swap):
-            return [np.array(a) for a in self._base.run(inputs)]
+        return _run(self._base, inputs, swap)
 
     def times(self, calls: Sequence[int]) -> dict[int, dict[str, float]]:
         """Seconds of these calls on every rung, medians; equal kernels are timed once."""
         first = {self._names[call]: call for call in sorted(calls, reverse=True)}
         found: dict[str, dict[str, float]] = {}
-        known, at = set(self._names), -1
 
-        def time(_: Any, name: str, before: bool, __: Any, *args: Any) -> int:
-            nonlocal at
-            if before and name in known:
-                at += 1
-                if first.get(name) == at:
-                    found[name] = self._timed(name, args)
+        def time(call: int, name: str, _: tvm_ffi.Function, args: Sequence[Any]) -> int:
+            if first.get(name) == call:
+                found[name] = self._timed(name, args)
             return _RUN
 
-        with self._base.instrumented(time):
-            self._base.run(self._inputs)
+        _run(self._base, self._inputs, time)
         return {call: found[self._names[call]] for call in calls}
 
     def _timed(self, name: str, args: Sequence[Any]) -> dict[str, float]:
@@ -114,15 +103,26 @@ class Probe:
         return {method: statistics.median(each) for method, each in seconds.items()}
 
 
-def _calls(model: Model, inputs: Inputs) -> Iterator[tuple[str, tvm_ffi.Function]]:
+def _run(model: Model, inputs: Inputs, visit: Visit) -> list[np.ndarray]:
+    """The outputs of a run that shows each of its calls of kernels before making it."""
+    calls = count()
+
+    def see(function: tvm_ffi.Function, name: str, before: bool, _: Any, *args: Any) -> int:
+        if not before or name not in model.report.kernels:
+            return _RUN
+        return visit(next(calls), str(name), function, args)
+
+    with model.instrumented(see):
+        return [np.array(a) for a in model.run(inputs)]
+
+
+def _calls(model: Model, inputs: Inputs) -> list[tuple[str, tvm_ffi.Function]]:
     """The kernels' names and functions as a run calls them."""
     found: list[tuple[str, tvm_ffi.Function]] = []
 
-    def see(function: tvm_ffi.Function, name: str, before: bool, *_: Any) -> int:
-        if before and name in model.report.kernels:
-            found.append((str(name), function))
+    def note(_: int, name: str, function: tvm_ffi.Function, args: Sequence[Any]) -> int:
+        found.append((name, function))
         return _RUN
 
-    with model.instrumented(see):
-        model.run(inputs)
-    return iter(found)
+    _run(model, inputs, note)
+    return found

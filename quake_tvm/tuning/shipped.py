@@ -20,7 +20,7 @@ from ..schedules.choice import Key
 from ..schedules.record import Machine, Record
 from ..schedules.record_book import SHIPPED
 from ..schedules.record_files import ENDING, read
-from ..shell import whole_file
+from ..whole_file import whole_file
 from . import typical
 from .tune import tune
 

@@ -11,7 +11,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ..shell import require_matplotlib, whole_file
+from ..shell import require_matplotlib
+from ..whole_file import whole_file
 from .state import State, Work
 
 WIDTH = 140

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import quake_tvm
 from quake_tvm.approximation import METHODS as RUNGS
+from quake_tvm.whole_file import whole_file
 
 from .evaluation import Loss, Result
 
@@ -64,9 +65,8 @@ def keep(path: Path, name: str, results: Sequence[Result]) -> None:
 def store(path: Path, table: dict) -> None:
     """Write JSON, all or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".new")
-    temporary.write_text(json.dumps(dict(sorted(table.items())), indent=1) + "\n")
-    temporary.replace(path)
+    with whole_file(path) as file:
+        file.write_text(json.dumps(dict(sorted(table.items())), indent=1) + "\n")
 
 
 def results_of(table: dict) -> list[Result]:
