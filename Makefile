@@ -2,7 +2,7 @@
 # for Relay, since both TVMs are a package named tvm. They are redone when what they are made from
 # changes. Options: PYTHON=python3.12, DEMO="--threads 2 --json demo.json", TEST="-k softmax",
 # RECORDS="x86-64-v4 --minutes 10", PROVE="exp gelu", TASKS="lee reuters" or TASKS=--latency,
-# PLANS=files.
+# PLANS=magika.
 
 PYTHON ?= python3
 BIN := .venv/bin

@@ -6,7 +6,7 @@ outputs and to 0.1 % of its answers, on some inputs; the plans then meet others.
 others.
 
     python tutorials/real_plans.py             # all: twenty minutes
-    python tutorials/real_plans.py files       # this one only
+    python tutorials/real_plans.py magika      # this one only
 """
 
 import argparse
@@ -17,7 +17,7 @@ import model_data
 from real_tasks import FOLDER, PAGE, THREADS
 from sentence_encoder import fail
 
-CASES, PLANS = ("texts", "short", "files"), "plans.json"
+CASES, PLANS = ("minilm_l6", "minilm_l3", "magika"), "plans.json"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -32,13 +32,13 @@ def main(argv: list[str] | None = None) -> int:
     try:
         from quake_tvm.errors import QuakeError
         from quake_tvm.generated_page import write_section
-        from tasks import planned, report
+        from tasks import plan_report, planned, report
 
         for name in chosen or CASES:
             kept = planned.evaluate(planned.CASES[name]())
-            table = report.read(FOLDER / PLANS) | {name: planned.entry(kept)}
+            table = report.read(FOLDER / PLANS) | {name: plan_report.entry(kept)}
             report.store(FOLDER / PLANS, table)
-            write_section(PAGE, "plans", planned.section(table))
+            write_section(PAGE, "plans", plan_report.section(table))
             for plan in kept:
                 told = f"{plan.unseen:.2g} on unseen inputs; {plan.verdict}"
                 print(f"{plan.model}, {plan.metric} {plan.budget:g}: {told}")

@@ -9,7 +9,7 @@ pytest.importorskip("sklearn")
 pytest.importorskip("tokenizers")
 pytest.importorskip("safetensors")
 
-from tasks import planned
+from tasks import plan_report, planned
 
 KEPT = planned.Kept(
     model="a model",
@@ -38,7 +38,7 @@ def test_whole_batches_only():
 
 
 def test_section():
-    text = planned.section({"texts": planned.entry([KEPT])})
+    text = plan_report.section({"minilm_l6": plan_report.entry([KEPT])})
     assert "| a model | answers 0.1 % | 0.04 % | 0.03 % (240) | 0.02 % (2,184) | 0.01 % |" in text
     assert "6 softmax on quake2 | 12.00 | 11.00 | quake3: 12.50 |" in text
     assert "- a model, answers 0.001: it is faster." in text

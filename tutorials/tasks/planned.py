@@ -4,8 +4,8 @@ Knows no rung: the planner does.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import quake_tvm
 from quake_tvm.planning.metrics import Metric, Outputs, named
 from sentence_encoder import without_warning
 
-from . import file_types, minilm, report, reuters
+from . import file_types, minilm, reuters
 from .features import features, steps
 from .heads import logistic_regression
 from .texts import BATCH, tokens
@@ -27,13 +27,6 @@ from .texts import BATCH, tokens
 Inputs = dict[str, np.ndarray]
 # The budgets: of the outputs' relative error, and of answers that change.
 BUDGETS = {"relative": 1e-3, "answers": 1e-3}
-EXPLANATION = f"""\
-*relative* is the largest difference of an output's element over the output's largest; *answers* the
-share of a task's answers that change. Plans are made on some inputs and measured on others. Beside
-them stands how far ONNX Runtime's outputs are from the exact ones by the same metric: it sums in
-another order, and on a file that is nearly all padding Magika's norms make much of that. No plan
-can promise less than rounding does. Milliseconds are those of a batch of {BATCH}, the plan and
-every single rung in turns."""
 # Tokens of a text, and how many texts or files a plan is made on, and how many files it meets.
 LENGTH, CALIBRATION, UNSEEN_FILES = 64, 240, 3000
 
@@ -102,12 +95,12 @@ def batches(inputs: Inputs) -> list[Inputs]:
     ]
 
 
-def texts() -> Case:
+def minilm_l6() -> Case:
     """Reuters-R8 by MiniLM-L6."""
     return _news("MiniLM-L6, Reuters-R8", minilm.model(BATCH, LENGTH))
 
 
-def short() -> Case:
+def minilm_l3() -> Case:
     """Reuters-R8 by MiniLM-L3, whose last output is a text's embedding."""
     model = onnx.load(model_data.sentence_encoder())
     del model.graph.output[:-1]
@@ -126,7 +119,7 @@ def _news(name: str, model: onnx.ModelProto) -> Case:
     return Case(name, model, batches(calibration), batches(unseen), answers)
 
 
-def files() -> Case:
+def magika() -> Case:
     """File types by Magika, of as many files as there are."""
     paths = file_types.paths()
     drawn = np.random.default_rng(0).permutation(len(paths))
@@ -139,7 +132,7 @@ def files() -> Case:
     return Case("Magika, files", model, batches(calibration), batches(unseen), answers)
 
 
-CASES = {"texts": texts, "short": short, "files": files}
+CASES = {"minilm_l6": minilm_l6, "minilm_l3": minilm_l3, "magika": magika}
 
 
 def evaluate(case: Case) -> list[Kept]:
@@ -204,46 +197,3 @@ def _by_onnx_runtime(case: Case) -> list[Outputs]:
     model = onnx.load(case.model) if isinstance(case.model, Path) else case.model
     session = onnxruntime.InferenceSession(model.SerializeToString())
     return [session.run(None, x) for x in steps(case.unseen, f"{case.name}: ONNX Runtime")]
-
-
-def section(table: Mapping[str, dict]) -> str:
-    """Markdown, from what :func:`entry` made of each case."""
-    kept = [Kept(**row) for case in table.values() for row in case["plans"]]
-    head = (
-        "model", "budget", "predicted", "calibrated on", "unseen", "ONNX Runtime", "plan",
-        "ms predicted", "ms", "fastest single rung in the budget",
-    )  # fmt: skip
-    lines = [head, ["---"] * len(head), *map(_cells, kept)]
-    return "\n\n".join(
-        [
-            *report.measured(table),
-            EXPLANATION,
-            "\n".join(f"| {' | '.join(line)} |" for line in lines),
-            "\n".join(f"- {k.model}, {k.metric} {k.budget:g}: {k.verdict}." for k in kept),
-        ]
-    )
-
-
-def _cells(kept: Kept) -> list[str]:
-    scale, unit = (100, " %") if kept.metric == "answers" else (1, "")
-    rungs = ", ".join(f"{count} {name}" for name, count in sorted(kept.rungs.items()))
-    return [
-        kept.model,
-        f"{kept.metric} {scale * kept.budget:.3g}{unit}",
-        f"{scale * kept.predicted:.2g}{unit}",
-        f"{scale * kept.calibrated:.2g}{unit} ({kept.inputs:,})",
-        f"{scale * kept.unseen:.2g}{unit} ({kept.others:,})",
-        f"{scale * kept.runtime:.2g}{unit}",
-        rungs,
-        f"{kept.predicted_milliseconds:.2f}",
-        f"{kept.milliseconds:.2f}",
-        f"{kept.rival}: {kept.rival_milliseconds:.2f}" if kept.rival else "none",
-    ]
-
-
-def entry(kept: Sequence[Kept]) -> dict:
-    """A case for JSON."""
-    return {
-        "facts": {**report.facts(), "threads": str(kept[0].threads)},
-        "plans": [asdict(k) for k in kept],
-    }
