@@ -57,7 +57,10 @@ def apply(
         for stage in reversed(stages):
             sch.compute_at(stage, block, preserve_unit_loops=False)
         for stage, kind in zip(blocks, kinds, strict=True):
-            row, *rest = sch.get_loops(stage)[1:]
+            loops = sch.get_loops(stage)[1:]
+            if not loops:  # a stage of one row
+                return None
+            row, *rest = loops
             if kind.endswith("R"):
                 sch.reorder(*rest, row)
                 sch.vectorize(row)
