@@ -2,20 +2,27 @@
 
 import math
 from collections.abc import Iterable
+from functools import lru_cache
 
 import tvm
 import tvm_ffi
 from tvm import s_tir
 from tvm.s_tir.schedule import LoopRV, SBlockRV
 
+from quake_tvm import named_targets
 from quake_tvm.generation import tir
-from quake_tvm.named_targets import lanes
 from quake_tvm.rows import PARALLEL_ELEMENTS
 
 from .choice import Choice
 
 # So many times more elements than are worth threads anywhere are worth them everywhere.
 NEAR = 16
+
+
+@lru_cache(maxsize=64)
+def lanes(target: tvm.target.Target) -> int:
+    """float32 in a vector register: LLVM is slow to say what the target has."""
+    return named_targets.lanes(target)
 
 
 def start(function: tir.PrimFunc) -> s_tir.Schedule:

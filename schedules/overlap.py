@@ -83,9 +83,7 @@ def _tiles(place: Place) -> list[_Guarded]:
         first, limit = max(parts, key=_step), int(guard.b)
         if not 0 < _step(first) <= limit:
             continue
-        loops = [
-            loop for loop in place.loops if mentions(first, tir.Var, loop.loop_var.same_as)
-        ]
+        loops = [loop for loop in place.loops if mentions(first, tir.Var, loop.loop_var.same_as)]
         inside = [loop for loop in place.loops if not any(map(loop.same_as, loops))]
         rest = [part for part in parts if part is not first]
         if loops and rest and run_length(sum(rest[1:], rest[0]), inside) == _step(first):
@@ -98,6 +96,8 @@ def _tiles(place: Place) -> list[_Guarded]:
 def _moved(place: Place, guarded: _Guarded, known: sym.Analyzer) -> Place | None:
     """The block with the tile's start for its number times its step; None if it is used else."""
     tile, realize = guarded.tile, place.realize
+    if not tile.holds(place):
+        return replace(place, moving=(), guards=())
 
     def started(term: tir.Mul) -> tir.Expr:
         times, rest = divmod(_step(term), tile.step)
@@ -108,26 +108,32 @@ def _moved(place: Place, guarded: _Guarded, known: sym.Analyzer) -> Place | None
     def moved(value: tir.Expr) -> tir.Expr:
         return tvm_ffi.structural_map(value, (tir.Mul, started))
 
-    guards = conjuncts(realize.predicate)
+    guards = [(guard, moved(guard)) for guard in conjuncts(realize.predicate)]
     kept = [
-        after
-        for before, after in ((guard, moved(guard)) for guard in guards)
+        (after, not after.same_as(before))
+        for before, after in guards
         if after.same_as(before) or not known.can_prove(after)
     ]
     values = [moved(value) for value in realize.iter_values]
     number = guarded.number
     alike = partial(tvm_ffi.structural_equal, number)
-    if any(mentions(value, type(number), alike) for value in [*values, *kept]):
+    if any(mentions(value, type(number), alike) for value in [*values, *(g for g, _ in kept)]):
         return None
-    block, numbers = realize.block, []
-    for axis, (before, after) in enumerate(zip(realize.iter_values, values, strict=True)):
-        if not after.same_as(before):
-            numbered = _numbered(block, axis, tile)
-            if numbered is not block:
-                block = numbered
-                numbers.append(number)
-    predicate = tir.all(*kept) if kept else tir.const(True, "bool")
-    return replace(place, realize=s_tir.SBlockRealize([*values, *numbers], predicate, block))
+    pairs = zip(realize.iter_values, values, strict=True)
+    moving = tuple(axis for axis, (old, new) in enumerate(pairs) if not new.same_as(old))
+    block = realize.block
+    for axis in moving:
+        numbered = _numbered(block, axis, tile)
+        if numbered is not block:
+            block = numbered
+            values.append(number)
+    predicate = tir.all(*(guard for guard, _ in kept)) if kept else tir.const(True, "bool")
+    return Place(
+        s_tir.SBlockRealize(values, predicate, block),
+        place.loops,
+        moving,
+        tuple(guard for guard, moves in kept if moves),
+    )
 
 
 def _numbered(block: s_tir.SBlock, axis: int, tile: Tile) -> s_tir.SBlock:

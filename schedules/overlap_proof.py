@@ -13,7 +13,7 @@ from tvm import sym
 from quake_tvm.generation import tir
 
 from . import analysis
-from .tiles import Place, conjuncts, hull, run_length, terms, uses
+from .tiles import Place, hull, run_length, terms, uses
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,6 @@ class Tile:
         around = [loop.loop_var for loop in place.loops]
         return all(any(map(number.same_as, around)) for number in self.numbers)
 
-    def moves(self, index: tir.Expr) -> bool:
-        """Whether an index depends on where the tile starts."""
-        return uses(index, self.start)
-
 
 def holds(function: tir.PrimFunc, here: list[Place], tile: Tile, known: sym.Analyzer) -> bool:
     """Whether all blocks compute what they did, wherever the tile starts.
@@ -55,14 +51,15 @@ def holds(function: tir.PrimFunc, here: list[Place], tile: Tile, known: sym.Anal
     function : PrimFunc
         Whose parameters are read by others after it.
     here : list of Place
-        Its blocks in order, their tile's number times its step replaced by ``tile.start``.
+        Its blocks in order, their tile's number times its step replaced by ``tile.start``, and
+        what depends on that noted.
     tile : Tile
     known : Analyzer
         Of the ranges of ``tile.start`` and of all loops.
     """
     inside = [place for place in here if tile.holds(place)]
     return (
-        all(_loops_stay(place, tile) and _within(place, tile, known) for place in inside)
+        all(_loops_stay(place, tile) and _within(place, known) for place in inside)
         and all(_sums_anew(place, tile) for place in inside)
         and all(_reads_written(n, here, tile, known) for n in range(len(here)))
         and all(_complete(place, tile) for place in inside if _leaves(place, function, here, tile))
@@ -80,17 +77,16 @@ def _loops_stay(place: Place, tile: Tile) -> bool:
     )
 
 
-def _within(place: Place, tile: Tile, known: sym.Analyzer) -> bool:
+def _within(place: Place, known: sym.Analyzer) -> bool:
     """Whether all of a block's iterators stay in their domains.
 
     By a guard of just that, if need be: what it leaves out is not there. No other guard may depend
     on the start.
     """
-    guards = [guard for guard in conjuncts(place.realize.predicate) if tile.moves(guard)]
-    for variable, value in zip(place.block.iter_vars, place.realize.iter_values, strict=True):
-        if not tile.moves(value):
-            continue
-        end, extent = variable.dom.extent, known.const_int_bound(value)
+    guards = list(place.guards)
+    for axis in place.moving:
+        value, end = place.realize.iter_values[axis], place.block.iter_vars[axis].dom.extent
+        extent = known.const_int_bound(value)
         own = [
             guard
             for guard in guards
@@ -133,7 +129,7 @@ def _reads_written(n: int, here: list[Place], tile: Tile, known: sym.Analyzer) -
         if not before and any(_writes(other, read.source) for other in here[n:]):
             return False
         if not all(
-            _covers(other, write, place, read, tile, known)
+            _covers(other, write, place, read, known)
             for other, write in before
             if tile.holds(other)
         ):
@@ -146,7 +142,6 @@ def _covers(
     write: tvm.ir.TensorRegion,
     reader: Place,
     read: tvm.ir.TensorRegion,
-    tile: Tile,
     known: sym.Analyzer,
 ) -> bool:
     """Whether all indices read that the tile moves are among those written, with no gap.
@@ -155,8 +150,7 @@ def _covers(
     """
     outer = writer.shared(reader)
     for written, wanted in zip(write.region, read.region, strict=True):
-        index = writer.at(written.min)
-        if not tile.moves(index) and not tile.moves(reader.at(wanted.min)):
+        if not writer.moves(written.min) and not reader.moves(wanted.min):
             continue
         ours, theirs = (
             hull(place, extent, outer, known)
@@ -164,7 +158,7 @@ def _covers(
         )
         if (
             analysis.constant(written.extent) != 1
-            or run_length(index, writer.loops[len(outer) :]) is None
+            or run_length(writer.at(written.min), writer.loops[len(outer) :]) is None
             or ours is None
             or theirs is None
             or not known.can_prove(ours[0] <= theirs[0])
@@ -190,22 +184,18 @@ def _leaves(place: Place, function: tir.PrimFunc, here: list[Place], tile: Tile)
 
 def _complete(place: Place, tile: Tile) -> bool:
     """Whether all tiles together have all of what a block writes."""
-    moving = [
-        (variable, value)
-        for variable, value in zip(place.block.iter_vars, place.realize.iter_values, strict=True)
-        if tile.moves(value)
-    ]
-    if len(moving) != 1:
+    if len(place.moving) != 1:
         return False
-    ((variable, value),) = moving
+    (axis,) = place.moving
+    value, end = place.realize.iter_values[axis], place.block.iter_vars[axis].dom.extent
     rest = [part for part in terms(value) if not part.same_as(tile.start)]
     within = [loop for loop in place.loops if not any(map(loop.loop_var.same_as, tile.numbers))]
     length = run_length(sum(rest[1:], rest[0]), within) if rest else 1
     return (
         len(rest) == len(terms(value)) - 1
-        and not any(map(tile.moves, rest))
+        and not any(uses(part, tile.start) for part in rest)
         and length == tile.step
-        and analysis.constant(variable.dom.extent) == tile.limit
+        and analysis.constant(end) == tile.limit
     )
 
 
@@ -220,6 +210,4 @@ def _may_overwrite(place: Place, function: tir.PrimFunc, here: list[Place], tile
     if all(any(map(write.source.same_as, function.params)) for write in place.block.writes):
         return False
     outside = [other for other in here if not tile.holds(other)]
-    return any(
-        _writes(other, read.source) for read in place.block.reads for other in outside
-    )
+    return any(_writes(other, read.source) for read in place.block.reads for other in outside)

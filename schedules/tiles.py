@@ -24,10 +24,16 @@ class Place:
     realize : SBlockRealize
     loops : tuple of For
         Around it, the outermost first.
+    moving : tuple of int
+        Which of its iterators depend on where the tile in question starts.
+    guards : tuple of Expr
+        Which of its guards do.
     """
 
     realize: s_tir.SBlockRealize
     loops: tuple[tir.For, ...]
+    moving: tuple[int, ...] = ()
+    guards: tuple[tir.Expr, ...] = ()
 
     @property
     def block(self) -> s_tir.SBlock:
@@ -48,7 +54,16 @@ class Place:
     def at(self, index: tir.Expr) -> tir.Expr:
         """An index in the block's own iterators, as the loops' iterators have it."""
         pairs = zip(self.block.iter_vars, self.realize.iter_values, strict=True)
-        return substituted(index, [(each.var, value) for each, value in pairs])
+        known = [(each.var, value) for each, value in pairs]
+        alone = [value for variable, value in known if index.same_as(variable)]
+        return alone[0] if alone else substituted(index, known)
+
+    def moves(self, index: tir.Expr) -> bool:
+        """Whether an index in the block's iterators depends on where the tile starts."""
+        variables = [self.block.iter_vars[axis].var for axis in self.moving]
+        if isinstance(index, tir.Var):
+            return any(map(index.same_as, variables))
+        return any(uses(index, variable) for variable in variables)
 
 
 def places(function: tir.PrimFunc) -> list[Place] | None:
@@ -57,7 +72,7 @@ def places(function: tir.PrimFunc) -> list[Place] | None:
 
     def enter(node: tir.Stmt, loops: tuple[tir.For, ...]) -> bool:
         if isinstance(node, tir.SeqStmt):
-            return all([enter(each, loops) for each in node.seq])
+            return all(enter(each, loops) for each in node.seq)
         if isinstance(node, tir.For):
             return enter(node.body, (*loops, node))
         if not isinstance(node, s_tir.SBlockRealize):
