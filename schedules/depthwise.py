@@ -86,7 +86,7 @@ def apply(
     x_outer, x_inner = sch.split(x, [None, tile])
     c_outer, c_inner = sch.split(c, [None, vectors * width])
     sch.reorder(*outer, y_outer, c_outer, y_inner, x_outer, x_inner, c_inner)
-    sch.annotate(epilogue, OVERLAP, 1)
+    sch.annotate(epilogue, OVERLAP, [spatial - 2, spatial - 1])
     shared = sch.fuse(*outer, y_outer, c_outer)
     if analysis.in_parallel(choice, height * pixels * channels):
         sch.parallel(shared)

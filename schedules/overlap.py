@@ -4,8 +4,9 @@ A tile of P columns at jo*P that would run past N columns starts at N - P instea
 are computed twice, to the same bits; in return no tile needs a mask, a scalar rest or padded
 memory.
 
-A rule annotates the block that writes the tile out. N is this block's extent; whatever else is
-computed in the tile starts where that block does, however long it is itself. A tile of which
+A rule annotates the block that writes the tile out with the axes along which it is one. N is this
+block's extent; whatever else is computed in the tile starts where that block does, however long it
+is itself. A tile of which
 :mod:`overlap_proof` cannot show that it is right keeps its guards, and stays where it was.
 """
 
@@ -22,7 +23,7 @@ from quake_tvm.generation import dtype_of, tir
 from . import analysis
 from .overlap_proof import Tile, holds
 from .product import panel_of, within_panel
-from .tiles import Place, bound, conjuncts, mentions, places, run_length, substituted, terms
+from .tiles import Place, bound, conjuncts, mentions, places, run_length, substituted, terms, uses
 
 OVERLAP = "quake.overlap"
 
@@ -39,7 +40,7 @@ def overlap_tiles(function: tir.PrimFunc) -> tir.PrimFunc:
         return _rebuilt(function, {}, [])
     known, starts = bound({loop for place in here for loop in place.loops}), []
     for block in [place.name for place in here if OVERLAP in place.block.annotations]:
-        for guarded in _tiles(next(place for place in here if place.name == block)):
+        for guarded in _tiles(next(p for p in here if p.name == block), known):
             tile = guarded.tile
             known.bind(tile.start, tvm.ir.Range(0, tile.limit - tile.step + 1))
             moved = [_moved(place, guarded, known) for place in here]
@@ -71,69 +72,72 @@ def _step(term: tir.Expr) -> int:
     return int(term.b) if constant else 0
 
 
-def _tiles(place: Place) -> list[_Guarded]:
-    """The tiles that a block walks and may leave incomplete."""
+def _tiles(place: Place, known: sym.Analyzer) -> list[_Guarded]:
+    """The tiles that a block walks along its annotated axes and may leave incomplete."""
     found = []
-    for guard in conjuncts(place.realize.predicate):
-        if not isinstance(guard, tir.LT) or not isinstance(guard.b, tir.IntImm):
+    for axis in place.block.annotations[OVERLAP]:
+        value = place.realize.iter_values[axis]
+        guards = conjuncts(place.realize.predicate)
+        limits = [int(guard.b) for guard in guards if _limits(guard, value, known)]
+        first = max(terms(value), key=_step)
+        if not limits or not 0 < _step(first) <= min(limits):
             continue
-        parts = terms(guard.a)
-        if not any(analysis.same(parts, terms(value)) for value in place.realize.iter_values):
-            continue
-        first, limit = max(parts, key=_step), int(guard.b)
-        if not 0 < _step(first) <= limit:
-            continue
-        loops = [loop for loop in place.loops if mentions(first, tir.Var, loop.loop_var.same_as)]
+        loops = [loop for loop in place.loops if uses(first, loop.loop_var)]
         inside = [loop for loop in place.loops if not any(map(loop.same_as, loops))]
-        rest = [part for part in parts if part is not first]
+        rest = [part for part in terms(value) if part is not first]
         if loops and rest and run_length(sum(rest[1:], rest[0]), inside) == _step(first):
-            start = tir.Var("start", dtype_of(guard.a))
-            tile = Tile(start, _step(first), limit, tuple(loop.loop_var for loop in loops))
+            start = tir.Var("start", dtype_of(value))
+            tile = Tile(start, _step(first), min(limits), tuple(loop.loop_var for loop in loops))
             found.append(_Guarded(first.a, tile))
     return found
 
 
+def _limits(guard: tir.Expr, value: tir.Expr, known: sym.Analyzer) -> bool:
+    """Whether a guard is that a value is less than a number. TVM writes the two differently."""
+    return (
+        isinstance(guard, tir.LT)
+        and isinstance(guard.b, tir.IntImm)
+        and (analysis.same(terms(guard.a), terms(value)) or known.can_prove_equal(guard.a, value))
+    )
+
+
 def _moved(place: Place, guarded: _Guarded, known: sym.Analyzer) -> Place | None:
     """The block with the tile's start for its number times its step; None if it is used else."""
-    tile, realize = guarded.tile, place.realize
+    tile, number, realize = guarded.tile, guarded.number, place.realize
     if not tile.holds(place):
         return replace(place, moving=(), guards=())
 
     def started(term: tir.Mul) -> tir.Expr:
         times, rest = divmod(_step(term), tile.step)
-        if not times or rest or not tvm_ffi.structural_equal(term.a, guarded.number):
+        if not times or rest or not tvm_ffi.structural_equal(term.a, number):
             return term
         return tile.start if times == 1 else tile.start * times
 
-    def moved(value: tir.Expr) -> tir.Expr:
-        return tvm_ffi.structural_map(value, (tir.Mul, started))
-
-    guards = [(guard, moved(guard)) for guard in conjuncts(realize.predicate)]
-    kept = [
-        (after, not after.same_as(before))
-        for before, after in guards
-        if after.same_as(before) or not known.can_prove(after)
-    ]
-    values = [moved(value) for value in realize.iter_values]
-    number = guarded.number
+    before = list(realize.iter_values)
+    values = [tvm_ffi.structural_map(value, (tir.Mul, started)) for value in before]
+    moving = [axis for axis, value in enumerate(values) if not value.same_as(before[axis])]
     alike = partial(tvm_ffi.structural_equal, number)
-    if any(mentions(value, type(number), alike) for value in [*values, *(g for g, _ in kept)]):
+    if any(mentions(value, type(number), alike) for value in values):
         return None
-    pairs = zip(realize.iter_values, values, strict=True)
-    moving = tuple(axis for axis, (old, new) in enumerate(pairs) if not new.same_as(old))
+    kept, moved = [], []
+    for guard in conjuncts(realize.predicate):
+        limited = [axis for axis, value in enumerate(before) if _limits(guard, value, known)]
+        if any(axis in moving for axis in limited):
+            moved += [values[axis] < guard.b for axis in limited if axis in moving]
+        elif limited or not any(uses(guard, each) for each in tile.numbers):
+            kept.append(guard)
+        else:
+            return None
+    moved = [guard for guard in moved if not known.can_prove(guard)]
     block = realize.block
     for axis in moving:
         numbered = _numbered(block, axis, tile)
         if numbered is not block:
             block = numbered
             values.append(number)
-    predicate = tir.all(*(guard for guard, _ in kept)) if kept else tir.const(True, "bool")
-    return Place(
-        s_tir.SBlockRealize(values, predicate, block),
-        place.loops,
-        moving,
-        tuple(guard for guard, moves in kept if moves),
-    )
+    predicate = tir.all(*kept, *moved) if kept or moved else tir.const(True, "bool")
+    realize = s_tir.SBlockRealize(values, predicate, block)
+    return Place(realize, place.loops, tuple(moving), tuple(moved))
 
 
 def _numbered(block: s_tir.SBlock, axis: int, tile: Tile) -> s_tir.SBlock:

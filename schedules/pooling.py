@@ -63,7 +63,7 @@ def apply(
     options = [n for n in VECTORS if n * width <= columns]
     vectors = choice.pick("vectors", options, options[0])
     j_outer, j_inner = sch.split(own[-1], [None, vectors * width])
-    sch.annotate(epilogue, OVERLAP, 1)
+    sch.annotate(epilogue, OVERLAP, [len(own) - 1])
     outer = sch.fuse(*own[:-1], j_outer)
     if analysis.in_parallel(choice, count):
         sch.parallel(outer)

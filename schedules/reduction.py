@@ -49,7 +49,7 @@ def apply(
     width = math.gcd(rows, most)
     if width < 4:  # the last block overlaps
         width = min(most, 1 << (rows.bit_length() - 1))
-        sch.annotate(result, OVERLAP, 1)
+        sch.annotate(result, OVERLAP, list(range(len(sch.get(result).iter_vars))))
     try:
         block, row = sch.split(sch.fuse(*outer), [None, width])
         if analysis.in_parallel(choice, count):

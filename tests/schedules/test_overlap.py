@@ -23,7 +23,7 @@ def test_guarded_tile_becomes_a_whole_one():
                 T.where(i0 * 16 + i1 < 20)
                 T.reads(x[v])
                 T.writes(y[v])
-                T.sblock_attr({"quake.overlap": 1})
+                T.sblock_attr({"quake.overlap": [0]})
                 y[v] = x[v] + T.float32(1)
 
     @T.prim_func(s_tir=True)
@@ -48,7 +48,7 @@ def test_both_axes_and_a_tile_of_vectors():
                 T.where(i0 * 3 + i1 < 5 and j0 * 8 + j1 * 4 + j2 < 20)
                 T.reads(x[i, j])
                 T.writes(y[i, j])
-                T.sblock_attr({"quake.overlap": 1})
+                T.sblock_attr({"quake.overlap": [0, 1]})
                 y[i, j] = x[i, j] + T.float32(1)
 
     @T.prim_func(s_tir=True)
@@ -73,7 +73,7 @@ def test_packed_operand_is_found_by_the_number_of_its_tile():
                 T.where(i0 * 16 + i1 < 20)
                 T.reads(w[v // 16, v - T.min(v // 16 * 16, 4)])
                 T.writes(y[v])
-                T.sblock_attr({"quake.overlap": 1})
+                T.sblock_attr({"quake.overlap": [0]})
                 y[v] = w[v // 16, v - T.min(v // 16 * 16, 4)]
 
     @T.prim_func(s_tir=True)
@@ -98,7 +98,7 @@ def test_other_guards_of_an_annotated_block_stay():
     i, j = sch.get_loops(block)
     sch.split(i, [None, 8])
     sch.split(j, [None, 16])
-    sch.annotate(block, OVERLAP, 1)
+    sch.annotate(block, OVERLAP, [0, 1])
     script = overlap_tiles(sch.mod["main"]).script()
     assert "T.where(i_0 * 8 + i_1 < n)" in script
     assert "T.min(j_0 * 16, 4) + j_1" in script
@@ -113,7 +113,7 @@ def split(length, width, annotated):
     (i,) = sch.get_loops("y")
     sch.split(i, [None, width])
     if annotated:
-        sch.annotate(sch.get_sblock("y"), OVERLAP, 1)
+        sch.annotate(sch.get_sblock("y"), OVERLAP, [0])
     return sch.mod["main"]
 
 
@@ -146,7 +146,7 @@ def test_guard_of_a_value_without_a_tile_stays():
                 T.where(i0 + i1 < 2)
                 T.reads(x[v])
                 T.writes(y[v])
-                T.sblock_attr({"quake.overlap": 1})
+                T.sblock_attr({"quake.overlap": [0]})
                 y[v] = x[v] + T.float32(1)
 
     @T.prim_func(s_tir=True)
