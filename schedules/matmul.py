@@ -178,7 +178,7 @@ def apply(
     for loop, extent in ((i_outer, rows), (j_outer, columns)):
         if extent is None:
             analysis.peel(sch, loop)
-    sch.annotate(epilogue, OVERLAP, [found.row, found.column])
+    sch.annotate(epilogue, OVERLAP, [found.row] if cut else [found.row, found.column])
     outer = sch.fuse(*shared) if shared else sch.add_unit_loop(walked[0])
     if cut:
         analysis.peel(sch, j_outer if j_outer in walked else outer)
