@@ -6,8 +6,8 @@ memory.
 
 A rule annotates the block that writes the tile out with the axes along which it is one. N is this
 block's extent; whatever else is computed in the tile starts where that block does, however long it
-is itself. A tile of which
-:mod:`overlap_proof` cannot show that it is right keeps its guards, and stays where it was.
+is itself. A tile of which :mod:`overlap_proof` cannot show that it is right keeps its guards, and
+stays where it was.
 """
 
 import logging
@@ -132,7 +132,8 @@ def _moved(place: Place, guarded: _Guarded, known: sym.Analyzer) -> Place | None
     block = realize.block
     for axis in moving:
         numbered = _numbered(block, axis, tile)
-        if numbered is not block:
+        within = values[axis] - tile.start
+        if numbered is not block and known.can_prove(tir.all(within >= 0, within < tile.step)):
             block = numbered
             values.append(number)
     predicate = tir.all(*kept, *moved) if kept or moved else tir.const(True, "bool")

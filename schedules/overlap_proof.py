@@ -125,14 +125,16 @@ def _reads_written(n: int, here: list[Place], tile: Tile, known: sym.Analyzer) -
     for read in place.block.reads:
         if place.block.init is not None and _writes(place, read.source):
             continue
-        before = [(other, w) for other in here[:n] for w in _writes(other, read.source)]
-        if not before and any(_writes(other, read.source) for other in here[n:]):
-            return False
-        if not all(
-            _covers(other, write, place, read, known)
-            for other, write in before
+        writers = [
+            (m, other, write)
+            for m, other in enumerate(here)
+            for write in _writes(other, read.source)
             if tile.holds(other)
-        ):
+        ]
+        before = [(other, write) for m, other, write in writers if m < n]
+        if writers and not before:  # what it overwrites is not made anew for the next tile
+            return False
+        if not all(_covers(other, write, place, read, known) for other, write in before):
             return False
     return True
 
@@ -183,11 +185,11 @@ def _leaves(place: Place, function: tir.PrimFunc, here: list[Place], tile: Tile)
 
 
 def _complete(place: Place, tile: Tile) -> bool:
-    """Whether all tiles together have all of what a block writes."""
+    """Whether all tiles together have all of what a block writes, each element by itself."""
     if len(place.moving) != 1:
         return False
     (axis,) = place.moving
-    value, end = place.realize.iter_values[axis], place.block.iter_vars[axis].dom.extent
+    variable, value = place.block.iter_vars[axis], place.realize.iter_values[axis]
     rest = [part for part in terms(value) if not part.same_as(tile.start)]
     within = [loop for loop in place.loops if not any(map(loop.loop_var.same_as, tile.numbers))]
     length = run_length(sum(rest[1:], rest[0]), within) if rest else 1
@@ -195,7 +197,10 @@ def _complete(place: Place, tile: Tile) -> bool:
         len(rest) == len(terms(value)) - 1
         and not any(uses(part, tile.start) for part in rest)
         and length == tile.step
-        and analysis.constant(end) == tile.limit
+        and analysis.constant(variable.dom.extent) == tile.limit
+        and all(
+            any(at.min.same_as(variable.var) for at in write.region) for write in place.block.writes
+        )
     )
 
 
