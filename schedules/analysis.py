@@ -2,20 +2,27 @@
 
 import math
 from collections.abc import Iterable
+from functools import lru_cache
 
 import tvm
 import tvm_ffi
 from tvm import s_tir
 from tvm.s_tir.schedule import LoopRV, SBlockRV
 
+from quake_tvm import named_targets
 from quake_tvm.generation import tir
-from quake_tvm.named_targets import lanes
 from quake_tvm.rows import PARALLEL_ELEMENTS
 
 from .choice import Choice
 
 # So many times more elements than are worth threads anywhere are worth them everywhere.
 NEAR = 16
+
+
+@lru_cache(maxsize=64)
+def lanes(target: tvm.target.Target) -> int:
+    """float32 in a vector register: LLVM is slow to say what the target has."""
+    return named_targets.lanes(target)
 
 
 def start(function: tir.PrimFunc) -> s_tir.Schedule:
@@ -105,22 +112,54 @@ def peel(sch: s_tir.Schedule, loop: LoopRV) -> None:
     sch.annotate(loop, "quake.peeled", 1)
 
 
-def in_registers(sch: s_tir.Schedule, block: SBlockRV) -> SBlockRV:
-    """Keep a block's result local; gives the block that writes it out, all behind it inlined."""
+def in_registers(sch: s_tir.Schedule, block: SBlockRV, target: tvm.target.Target) -> SBlockRV:
+    """Keep a block's result local; gives the block that writes it out.
+
+    That is the epilogue, all of it inlined, if it writes each element where it reads it: all of the
+    result or its beginning. What moves elements (a transpose, a pad, a concatenation) or uses them
+    more than once becomes a stage of its own, behind a block that writes out the result.
+    """
     names = [str(sch.get(b).name_hint) for b in blocks(sch)]
     *between, last = blocks(sch)[names.index(str(sch.get(block).name_hint)) :]
     if not between:
         return sch.cache_write(block, 0, "local")
     for other in between[1:]:
         sch.compute_inline(other)
-    sch.set_scope(block, 0, "local")
-    return last
+    if _in_place(sch.get(block), sch.get(last)):
+        sch.set_scope(block, 0, "local")
+        return last
+    copy(sch, last, target)
+    return sch.cache_write(block, 0, "local")
+
+
+def _in_place(block: s_tir.SBlock, last: s_tir.SBlock) -> bool:
+    """Whether a block reads another's result, or its beginning, where it writes its own."""
+    result = block.writes[0].source
+
+    def own(at: tvm.ir.Range, variable: tir.IterVar, whole: tir.Expr) -> bool:
+        ours, theirs = constant(variable.dom.extent), constant(whole)
+        known = None not in (ours, theirs)
+        one = ours == theirs == 1 and constant(at.min) == 0
+        return (
+            constant(at.extent) == 1
+            and (one or at.min.same_as(variable.var))
+            and (ours <= theirs if known else same([variable.dom.extent], [whole]))
+        )
+
+    return len(result.shape) == len(last.iter_vars) and all(
+        own(*each)
+        for read in last.reads
+        if read.source.same_as(result)
+        for each in zip(read.region, last.iter_vars, result.shape, strict=True)
+    )
 
 
 def copy(sch: s_tir.Schedule, block: SBlockRV, target: tvm.target.Target) -> None:
     """Schedule a block that copies (a padded operand, say) as a stage of its own."""
     *outer, last = sch.get_loops(block)
     count = elements(sch, [*outer, last])
+    if count == 0:
+        return
     vectorize(sch, last, lanes(target))
     if outer and worth_threads(count):
         sch.parallel(sch.fuse(*outer))

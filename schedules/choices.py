@@ -1,6 +1,7 @@
 """What rules choose by target: one row a kind of CPU, its tables in ``x86.py`` and ``arm.py``."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import tvm
 
@@ -37,6 +38,7 @@ class Choices:
         return max(vectors * rows for vectors, rows in self.tiles.items()) * 4 // 3
 
 
+@lru_cache(maxsize=64)
 def choices(target: tvm.target.Target) -> Choices:
     """The row for a target."""
     kind = triple(target).architecture

@@ -61,18 +61,21 @@ def apply(
     width = analysis.lanes(target)
     loops, spatial = sch.get_loops(product), analysis.kinds(sch, product).count("S")
     *outer, y, x, c = loops[:spatial]
-    height, pixels, channels = (analysis.extent(sch, loop) for loop in (y, x, c))
-    if None in (height, pixels, channels) or analysis.elements(sch, loops) == 0:
-        return None
-    width = min(width, 1 << (channels.bit_length() - 1))
+    pixels, channels = (analysis.extent(sch, loop) for loop in (x, c))
     rows, taps = analysis.elements(sch, [*outer, y]), analysis.elements(sch, loops[spatial:])
-    choice = decide(Key("depthwise", (rows, pixels, channels, taps)))
+    key = Key("depthwise", (rows, pixels, channels, taps))
+    epilogue = analysis.in_registers(sch, product, target)
+    *outer, y, x, c = own = sch.get_loops(epilogue)
+    if len(own) != spatial or not analysis.elements(sch, [*own, *loops[spatial:]]):
+        return None
+    # What is written out may be the result's beginning.
+    height, pixels, channels = (analysis.extent(sch, loop) for loop in (y, x, c))
+    width = min(width, 1 << (channels.bit_length() - 1))
+    choice = decide(key)
     wide = [n for n in VECTORS if n * width <= channels]
     vectors = choice.pick("vectors", wide, 2 if channels % (2 * width) == 0 else 1)
     long = [n for n in TILES if n * vectors <= choices(target).registers]
     tile = analysis.balanced(pixels, choice.pick("pixels", long, PIXELS))
-    epilogue = analysis.in_registers(sch, product)
-    *outer, y, x, c = sch.get_loops(epilogue)
     padded = sch.get_producers(product)
     band = height
     if padded:
@@ -83,14 +86,12 @@ def apply(
     x_outer, x_inner = sch.split(x, [None, tile])
     c_outer, c_inner = sch.split(c, [None, vectors * width])
     sch.reorder(*outer, y_outer, c_outer, y_inner, x_outer, x_inner, c_inner)
-    for block in (product, epilogue):
-        sch.annotate(block, OVERLAP, 1)
+    sch.annotate(epilogue, OVERLAP, [spatial - 2, spatial - 1])
     shared = sch.fuse(*outer, y_outer, c_outer)
     if analysis.in_parallel(choice, height * pixels * channels):
         sch.parallel(shared)
     sch.compute_at(product, x_outer, preserve_unit_loops=True)
     if padded:
-        sch.annotate(padded[0], OVERLAP, 1)
         sch.compute_at(padded[0], shared, preserve_unit_loops=True)
         *_, along = sch.get_loops(padded[0])
         sch.vectorize(sch.split(along, [None, width])[1])

@@ -72,7 +72,7 @@ def _vectorize_last(sch: s_tir.Schedule, block: SBlockRV, loop: LoopRV, width: i
         return analysis.vectorize(sch, loop, width)
     outer, inner = sch.split(loop, [None, min(width, 1 << (count.bit_length() - 1))])
     sch.vectorize(inner)
-    sch.annotate(block, OVERLAP, 1)
+    sch.annotate(block, OVERLAP, [len(sch.get(block).iter_vars) - 1])
     return outer
 
 

@@ -100,15 +100,16 @@ class _Plan:
 def _plan(
     found: Product,
     rows: int | None,
+    columns: int | None,
     innermost: int | None,
     target: tvm.target.Target,
     choice: Choice,
 ) -> _Plan:
-    """The plan for a product with so many rows in the tile's dimension and steps of its last k."""
-    *_, uses, columns, _ = found.key.shape
+    """The plan for so many rows in the tile's dimension, columns and steps of the last k."""
+    *_, uses, whole, _ = found.key.shape
     options = list(widths(columns, target))
     if found.packed:
-        options = [found.packed // _lanes(columns, target)]
+        options = [found.packed // _lanes(whole, target)]
         # A tile's height goes with its width: what is chosen for another is not for this one.
         if choice.pick("vectors", options, 0) not in options:
             choice = OWN
@@ -144,27 +145,31 @@ def apply(
     if found is None:
         return None
     loops = sch.get_loops(found.block)
-    rows, columns = (analysis.extent(sch, loops[n]) for n in (found.row, found.column))
-    if columns == 0 or rows == 0 or analysis.elements(sch, loops) == 0:
+    whole = analysis.extent(sch, loops[found.column])
+    if analysis.elements(sch, loops) == 0:
         return None
-    width = _lanes(columns, target)
-    if found.packed and found.packed not in widths(columns, target).values():
+    if found.packed and found.packed not in widths(whole, target).values():
         return None
     innermost = analysis.extent(sch, loops[-1])
     for producer in sch.get_producers(found.block):
         analysis.copy(sch, producer, target)
-    epilogue = analysis.in_registers(sch, found.block)
+    epilogue = analysis.in_registers(sch, found.block, target)
     own = sch.get_loops(epilogue)
-    if len(own) != found.column + 1:
+    if len(own) != found.column + 1 or analysis.elements(sch, own) == 0:
         return None
-    plan = _plan(found, rows, innermost, target, decide(found.key))
+    # What is written out may be the result's beginning.
+    rows, columns = (analysis.extent(sch, own[n]) for n in (found.row, found.column))
+    width = _lanes(whole if found.packed else columns, target)
+    plan = _plan(found, rows, columns, innermost, target, decide(found.key))
     i_outer, i_inner = sch.split(own[found.row], [None, plan.rows])
     j_outer, j_inner = sch.split(own[found.column], [None, plan.vectors * width])
     batch, free = [own[n] for n in found.batch], [own[n] for n in found.free]
     first, second = (i_outer, j_outer) if plan.by_rows else (j_outer, i_outer)
     lead, rest = [*batch, *(free if plan.by_rows else ())], [] if plan.by_rows else free
-    # The last, incomplete tile of an unknown extent is a loop of its own.
-    if (rows if plan.by_rows else columns) is None:
+    # The last, incomplete tile of an unknown extent is a loop of its own, and so is one of fewer
+    # columns than their panel has.
+    cut = bool(found.packed) and columns != whole
+    if (rows if plan.by_rows else columns) is None or (cut and lead and not plan.by_rows):
         shared, walked = lead, [first, *rest, second]
     else:
         shared, walked = [*lead, first], [*rest, second]
@@ -173,10 +178,10 @@ def apply(
     for loop, extent in ((i_outer, rows), (j_outer, columns)):
         if extent is None:
             analysis.peel(sch, loop)
-    for block in (found.block, epilogue, copy):
-        if block is not None:
-            sch.annotate(block, OVERLAP, 1)
+    sch.annotate(epilogue, OVERLAP, [found.row] if cut else [found.row, found.column])
     outer = sch.fuse(*shared) if shared else sch.add_unit_loop(walked[0])
+    if cut:
+        analysis.peel(sch, j_outer if j_outer in walked else outer)
     if plan.parallel:
         sch.parallel(outer)
     sch.compute_at(found.block, walked[-1], preserve_unit_loops=True)

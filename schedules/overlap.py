@@ -1,31 +1,69 @@
 """Make the last, incomplete tile a whole one: let it start earlier and overlap its neighbour.
 
-A tile of P columns at jo*P that would run past N columns starts at N - P instead. Its first
-columns are computed twice, to the same bits; in return no tile needs a mask, a scalar rest or
-padded memory. Only for blocks that compute a tile anew from what no tile changes: the rule says
-which by annotating them.
+A tile of P columns at jo*P that would run past N columns starts at N - P instead. Its first columns
+are computed twice, to the same bits; in return no tile needs a mask, a scalar rest or padded
+memory.
+
+A rule annotates the block that writes the tile out with the axes along which it is one. N is this
+block's extent; whatever else is computed in the tile starts where that block does, however long it
+is itself. A tile of which :mod:`overlap_proof` cannot show that it is right keeps its guards, and
+stays where it was.
 """
 
-import tvm_ffi
-from tvm import s_tir
+import logging
+from dataclasses import dataclass, replace
+from functools import partial
 
-from quake_tvm.generation import tir
+import tvm
+import tvm_ffi
+from tvm import s_tir, sym
+
+from quake_tvm.generation import dtype_of, tir
 
 from . import analysis
+from .overlap_proof import Tile, holds
+from .product import panel_of, within_panel
+from .tiles import Place, bound, conjuncts, mentions, places, run_length, substituted, terms, uses
 
 OVERLAP = "quake.overlap"
 
-
-def _terms(value: tir.Expr) -> list[tir.Expr]:
-    if isinstance(value, tir.Add):
-        return [*_terms(value.a), *_terms(value.b)]
-    return [value]
+logger = logging.getLogger(__name__)
 
 
-def _conjuncts(value: tir.Expr) -> list[tir.Expr]:
-    if isinstance(value, tir.And):
-        return [*_conjuncts(value.a), *_conjuncts(value.b)]
-    return [value]
+def overlap_tiles(function: tir.PrimFunc) -> tir.PrimFunc:
+    """The function with the guarded tiles of annotated blocks made whole."""
+    if not mentions(function.body, s_tir.SBlock, lambda block: OVERLAP in block.annotations):
+        return function
+    here = places(function)
+    if here is None:
+        logger.debug("blocks inside blocks: no tile overlaps")
+        return _rebuilt(function, {}, [])
+    known, starts = bound({loop for place in here for loop in place.loops}), []
+    for block in [place.name for place in here if OVERLAP in place.block.annotations]:
+        for guarded in _tiles(next(p for p in here if p.name == block), known):
+            tile = guarded.tile
+            known.bind(tile.start, tvm.ir.Range(0, tile.limit - tile.step + 1))
+            moved = [_moved(place, guarded, known) for place in here]
+            if None not in moved and holds(function, moved, tile, known):
+                here = moved
+                starts.append((tile.start, guarded.first))
+            else:
+                logger.debug("the tile %s of block %s does not overlap", guarded.number, block)
+    return _rebuilt(function, {place.name: place.realize for place in here}, starts)
+
+
+@dataclass(frozen=True)
+class _Guarded:
+    """A tile that may be incomplete: its number, whose loops' iterators are variables of it."""
+
+    number: tir.Expr
+    tile: Tile
+
+    @property
+    def first(self) -> tir.Expr:
+        """Where it starts."""
+        start = self.number * self.tile.step
+        return tir.min(start, tir.const(self.tile.limit - self.tile.step, dtype_of(start)))
 
 
 def _step(term: tir.Expr) -> int:
@@ -34,45 +72,111 @@ def _step(term: tir.Expr) -> int:
     return int(term.b) if constant else 0
 
 
-def _substitute(block: s_tir.SBlock, old: tir.Expr, new: tir.Var) -> s_tir.SBlock:
-    """The block with an expression of its iterators replaced."""
-
-    def replace(node: tir.FloorDiv) -> tir.Expr:
-        return new if tvm_ffi.structural_equal(node, old) else node
-
-    return tvm_ffi.structural_map(block, (tir.FloorDiv, replace))
-
-
-def _realize(realize: s_tir.SBlockRealize) -> s_tir.SBlockRealize:
-    block = realize.block
-    if OVERLAP not in block.annotations:
-        return realize
-    values, variables = list(realize.iter_values), list(block.iter_vars)
-    kept = []
-    for guard in _conjuncts(realize.predicate):
-        at = [
-            n
-            for n, value in enumerate(values)
-            if isinstance(guard, tir.LT) and analysis.same(_terms(guard.a), _terms(value))
-        ]
-        terms = _terms(values[at[0]]) if at else []
-        step = max(map(_step, terms), default=0)
-        if step == 0 or not isinstance(guard.b, tir.IntImm):
-            kept.append(guard)
+def _tiles(place: Place, known: sym.Analyzer) -> list[_Guarded]:
+    """The tiles that a block walks along its annotated axes and may leave incomplete."""
+    found = []
+    for axis in place.block.annotations[OVERLAP]:
+        value = place.realize.iter_values[axis]
+        guards = conjuncts(place.realize.predicate)
+        limits = [int(guard.b) for guard in guards if _limits(guard, value, known)]
+        first = max(terms(value), key=_step)
+        if not limits or not 0 < _step(first) <= min(limits):
             continue
-        (axis,) = at
-        limit, tile = guard.b, max(terms, key=_step)
-        start = tir.min(tile, limit - step)
-        values[axis] = sum((t for t in terms if t is not tile), start)
-        # A packed operand is indexed by the tile's number, which is no longer start // step.
-        number = tir.IterVar((0, -(-int(limit) // step)), f"tile{axis}", tir.IterVar.DataPar)
-        quotient = tir.FloorDiv(variables[axis].var, tir.IntImm(limit.ty.dtype, step))
-        numbered = _substitute(block, quotient, number.var)
-        if not tvm_ffi.structural_equal(numbered, block):
+        loops = [loop for loop in place.loops if uses(first, loop.loop_var)]
+        inside = [loop for loop in place.loops if not any(map(loop.same_as, loops))]
+        rest = [part for part in terms(value) if part is not first]
+        if loops and rest and run_length(sum(rest[1:], rest[0]), inside) == _step(first):
+            start = tir.Var("start", dtype_of(value))
+            tile = Tile(start, _step(first), min(limits), tuple(loop.loop_var for loop in loops))
+            found.append(_Guarded(first.a, tile))
+    return found
+
+
+def _limits(guard: tir.Expr, value: tir.Expr, known: sym.Analyzer) -> bool:
+    """Whether a guard is that a value is less than a number. TVM writes the two differently."""
+    return (
+        isinstance(guard, tir.LT)
+        and isinstance(guard.b, tir.IntImm)
+        and (analysis.same(terms(guard.a), terms(value)) or known.can_prove_equal(guard.a, value))
+    )
+
+
+def _moved(place: Place, guarded: _Guarded, known: sym.Analyzer) -> Place | None:
+    """The block with the tile's start for its number times its step; None if it is used else."""
+    tile, number, realize = guarded.tile, guarded.number, place.realize
+    if not tile.holds(place):
+        return replace(place, moving=(), guards=())
+
+    def started(term: tir.Mul) -> tir.Expr:
+        times, rest = divmod(_step(term), tile.step)
+        if not times or rest or not tvm_ffi.structural_equal(term.a, number):
+            return term
+        return tile.start if times == 1 else tile.start * times
+
+    before = list(realize.iter_values)
+    values = [tvm_ffi.structural_map(value, (tir.Mul, started)) for value in before]
+    moving = [axis for axis, value in enumerate(values) if not value.same_as(before[axis])]
+    alike = partial(tvm_ffi.structural_equal, number)
+    if any(mentions(value, type(number), alike) for value in values):
+        return None
+    kept, moved = [], []
+    for guard in conjuncts(realize.predicate):
+        limited = [axis for axis, value in enumerate(before) if _limits(guard, value, known)]
+        if any(axis in moving for axis in limited):
+            moved += [values[axis] < guard.b for axis in limited if axis in moving]
+        elif limited or not any(uses(guard, each) for each in tile.numbers):
+            kept.append(guard)
+        else:
+            return None
+    moved = [guard for guard in moved if not known.can_prove(guard)]
+    block = realize.block
+    for axis in moving:
+        numbered = _numbered(block, axis, tile)
+        within = values[axis] - tile.start
+        if numbered is not block and known.can_prove(tir.all(within >= 0, within < tile.step)):
             block = numbered
-            variables.append(number)
-            values.append(tile.a)
-    block = s_tir.SBlock(
+            values.append(number)
+    predicate = tir.all(*kept, *moved) if kept or moved else tir.const(True, "bool")
+    realize = s_tir.SBlockRealize(values, predicate, block)
+    return Place(realize, place.loops, tuple(moving), tuple(moved))
+
+
+def _numbered(block: s_tir.SBlock, axis: int, tile: Tile) -> s_tir.SBlock:
+    """The block with packed panels along an axis found by the tile's number.
+
+    That is no longer start // step. What overlaps is in both panels.
+    """
+    variable = block.iter_vars[axis]
+    if analysis.constant(variable.dom.extent) != tile.limit:
+        return block
+    panel = panel_of(variable.var, tile.step)
+    within = within_panel(variable.var, tile.step, tile.limit)
+    packed = [
+        read.source
+        for read in block.reads
+        if tvm_ffi.structural_equal(read.region[-1].min, within)
+        and any(tvm_ffi.structural_equal(each.min, panel) for each in read.region)
+    ]
+    if not packed:
+        return block
+    count = -(-tile.limit // tile.step)
+    number = tir.IterVar((0, count), f"tile{axis}", tir.IterVar.DataPar)
+
+    def of_tile(node: tir.FloorDiv) -> tir.Expr:
+        return number.var if tvm_ffi.structural_equal(node, panel) else node
+
+    def load(node: tvm.ir.TensorLoad | tvm.ir.TensorRegion) -> tvm.ir.Node:
+        if not any(map(node.source.same_as, packed)):
+            return node
+        return tvm_ffi.structural_map(node, (tir.FloorDiv, of_tile))
+
+    kinds = (tvm.ir.TensorLoad, tvm.ir.TensorRegion)
+    changed = tvm_ffi.structural_map(block, (kinds, load))
+    return _block(changed, [*changed.iter_vars, number], changed.annotations)
+
+
+def _block(block: s_tir.SBlock, variables: list[tir.IterVar], annotations: dict) -> s_tir.SBlock:
+    return s_tir.SBlock(
         variables,
         block.reads,
         block.writes,
@@ -81,14 +185,27 @@ def _realize(realize: s_tir.SBlockRealize) -> s_tir.SBlockRealize:
         block.init,
         block.alloc_buffers,
         block.match_buffers,
-        {k: v for k, v in block.annotations.items() if k != OVERLAP},
+        annotations,
     )
-    predicate = tir.all(*kept) if kept else tir.const(True, "bool")
-    return s_tir.SBlockRealize(values, predicate, block)
 
 
-def overlap_tiles(function: tir.PrimFunc) -> tir.PrimFunc:
-    """The function with the guarded tiles of annotated blocks made whole."""
-    return function.with_body(
-        tvm_ffi.structural_map(function.body, (s_tir.SBlockRealize, _realize))
-    )
+def _rebuilt(
+    function: tir.PrimFunc,
+    realizes: dict[str, s_tir.SBlockRealize],
+    starts: list[tuple[tir.Var, tir.Expr]],
+) -> tir.PrimFunc:
+    """The function with these blocks by name, the starts put in and no annotation left."""
+
+    def rebuilt(realize: s_tir.SBlockRealize) -> s_tir.SBlockRealize:
+        new = realizes.get(str(realize.block.name_hint), realize)
+        if OVERLAP in new.block.annotations:
+            left = {k: v for k, v in new.block.annotations.items() if k != OVERLAP}
+            block = _block(new.block, new.block.iter_vars, left)
+            new = s_tir.SBlockRealize(new.iter_values, new.predicate, block)
+        if not starts:
+            return new
+        values = [substituted(value, starts) for value in new.iter_values]
+        return s_tir.SBlockRealize(values, substituted(new.predicate, starts), new.block)
+
+    body = tvm_ffi.structural_map(function.body, (s_tir.SBlockRealize, rebuilt))
+    return function.with_body(body)

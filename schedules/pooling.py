@@ -47,23 +47,23 @@ def apply(
     if block is None:
         return None
     kinds, count = analysis.kinds(sch, block), analysis.elements(sch, sch.get_loops(block))
-    columns = analysis.extent(sch, sch.get_loops(block)[kinds.count("S") - 1])
-    if not columns or columns == 1 or count == 0:
+    whole = analysis.extent(sch, sch.get_loops(block)[kinds.count("S") - 1])
+    if not whole or whole == 1 or count == 0:
         return None
-    width = min(analysis.lanes(target), 1 << (columns.bit_length() - 1))
     for producer in sch.get_producers(block):
         analysis.copy(sch, producer, target)
-    epilogue = analysis.in_registers(sch, block)
+    epilogue = analysis.in_registers(sch, block, target)
     own = sch.get_loops(epilogue)
-    if len(own) != kinds.count("S"):
+    if len(own) != kinds.count("S") or analysis.elements(sch, own) == 0:
         return None
-    others = None if count is None else count // columns
-    choice = decide(Key("pooling", (others, columns)))
+    # What is written out may be the result's beginning.
+    columns = analysis.extent(sch, own[-1])
+    width = min(analysis.lanes(target), 1 << (columns.bit_length() - 1))
+    choice = decide(Key("pooling", (None if count is None else count // whole, whole)))
     options = [n for n in VECTORS if n * width <= columns]
     vectors = choice.pick("vectors", options, options[0])
     j_outer, j_inner = sch.split(own[-1], [None, vectors * width])
-    for each in (block, epilogue):
-        sch.annotate(each, OVERLAP, 1)
+    sch.annotate(epilogue, OVERLAP, [len(own) - 1])
     outer = sch.fuse(*own[:-1], j_outer)
     if analysis.in_parallel(choice, count):
         sch.parallel(outer)

@@ -49,8 +49,7 @@ def apply(
     width = math.gcd(rows, most)
     if width < 4:  # the last block overlaps
         width = min(most, 1 << (rows.bit_length() - 1))
-        for block in blocks:
-            sch.annotate(block, OVERLAP, 1)
+        sch.annotate(result, OVERLAP, list(range(len(sch.get(result).iter_vars))))
     try:
         block, row = sch.split(sch.fuse(*outer), [None, width])
         if analysis.in_parallel(choice, count):
@@ -58,7 +57,10 @@ def apply(
         for stage in reversed(stages):
             sch.compute_at(stage, block, preserve_unit_loops=False)
         for stage, kind in zip(blocks, kinds, strict=True):
-            row, *rest = sch.get_loops(stage)[1:]
+            loops = sch.get_loops(stage)[1:]
+            if not loops:  # a stage of one row
+                return None
+            row, *rest = loops
             if kind.endswith("R"):
                 sch.reorder(*rest, row)
                 sch.vectorize(row)

@@ -48,6 +48,18 @@ def copied(_):
     return [a, b], topi.matmul(a, b)
 
 
+def cut(name):
+    """Less is written out than computed, in both directions."""
+    inputs, y = packed(5, 96, name)
+    return inputs, topi.strided_slice(y, [0, 0], [3, 90])
+
+
+def moved(_):
+    """What is computed is written out elsewhere."""
+    a, b = placeholder(5, 6, name="a"), placeholder(6, 20, name="b")
+    return [a, b], topi.transpose(topi.nn.relu(topi.matmul(a, b)))
+
+
 def dynamic(_):
     n = te.var("n", dtype="int64")
     a, w = placeholder(n, 6, name="a"), placeholder(1, 6, 16, name="w")
@@ -105,6 +117,8 @@ CASES = {
     "matmul_odd_width": ("x86-64-v4", matmul, lambda name: packed(3, 33, name)),
     "matmul_batched": ("x86-64-v4", matmul, batched),
     "matmul_copied": ("x86-64-v4", matmul, copied),
+    "matmul_cut": ("x86-64-v4", matmul, cut),
+    "matmul_moved": ("x86-64-v4", matmul, moved),
     "matmul_dynamic_rows": ("x86-64-v4", matmul, dynamic),
     "convolution": ("x86-64-v4", matmul, convolved),
     "convolution_of_groups": ("x86-64-v4", matmul, lambda name: convolved(name, 2)),

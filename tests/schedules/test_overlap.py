@@ -23,7 +23,7 @@ def test_guarded_tile_becomes_a_whole_one():
                 T.where(i0 * 16 + i1 < 20)
                 T.reads(x[v])
                 T.writes(y[v])
-                T.sblock_attr({"quake.overlap": 1})
+                T.sblock_attr({"quake.overlap": [0]})
                 y[v] = x[v] + T.float32(1)
 
     @T.prim_func(s_tir=True)
@@ -48,7 +48,7 @@ def test_both_axes_and_a_tile_of_vectors():
                 T.where(i0 * 3 + i1 < 5 and j0 * 8 + j1 * 4 + j2 < 20)
                 T.reads(x[i, j])
                 T.writes(y[i, j])
-                T.sblock_attr({"quake.overlap": 1})
+                T.sblock_attr({"quake.overlap": [0, 1]})
                 y[i, j] = x[i, j] + T.float32(1)
 
     @T.prim_func(s_tir=True)
@@ -73,7 +73,7 @@ def test_packed_operand_is_found_by_the_number_of_its_tile():
                 T.where(i0 * 16 + i1 < 20)
                 T.reads(w[v // 16, v - T.min(v // 16 * 16, 4)])
                 T.writes(y[v])
-                T.sblock_attr({"quake.overlap": 1})
+                T.sblock_attr({"quake.overlap": [0]})
                 y[v] = w[v // 16, v - T.min(v // 16 * 16, 4)]
 
     @T.prim_func(s_tir=True)
@@ -98,7 +98,7 @@ def test_other_guards_of_an_annotated_block_stay():
     i, j = sch.get_loops(block)
     sch.split(i, [None, 8])
     sch.split(j, [None, 16])
-    sch.annotate(block, OVERLAP, 1)
+    sch.annotate(block, OVERLAP, [0, 1])
     script = overlap_tiles(sch.mod["main"]).script()
     assert "T.where(i_0 * 8 + i_1 < n)" in script
     assert "T.min(j_0 * 16, 4) + j_1" in script
@@ -113,7 +113,7 @@ def split(length, width, annotated):
     (i,) = sch.get_loops("y")
     sch.split(i, [None, width])
     if annotated:
-        sch.annotate(sch.get_sblock("y"), OVERLAP, 1)
+        sch.annotate(sch.get_sblock("y"), OVERLAP, [0])
     return sch.mod["main"]
 
 
@@ -146,7 +146,7 @@ def test_guard_of_a_value_without_a_tile_stays():
                 T.where(i0 + i1 < 2)
                 T.reads(x[v])
                 T.writes(y[v])
-                T.sblock_attr({"quake.overlap": 1})
+                T.sblock_attr({"quake.overlap": [0]})
                 y[v] = x[v] + T.float32(1)
 
     @T.prim_func(s_tir=True)
@@ -160,3 +160,230 @@ def test_guard_of_a_value_without_a_tile_stays():
                 y[v] = x[v] + T.float32(1)
 
     check(before, expected)
+
+
+def test_what_is_computed_in_a_tile_starts_where_its_writer_does():
+    """A longer product behind which less is written out."""
+
+    @T.prim_func(s_tir=True)
+    def before(x: T.Buffer((37,), "float32"), y: T.Buffer((30,), "float32")):
+        t = T.sblock_alloc_buffer((37,), "float32", scope="local")
+        for i0 in range(4):
+            for i1 in range(8):
+                with T.sblock("t"):
+                    v = T.axis.spatial(37, i0 * 8 + i1)
+                    T.where(i0 * 8 + i1 < 37)
+                    T.reads(x[v])
+                    T.writes(t[v])
+                    t[v] = x[v] * T.float32(2)
+            for i1 in range(8):
+                with T.sblock("y"):
+                    v = T.axis.spatial(30, i0 * 8 + i1)
+                    T.where(i0 * 8 + i1 < 30)
+                    T.reads(t[v])
+                    T.writes(y[v])
+                    T.sblock_attr({"quake.overlap": [0]})
+                    y[v] = t[v] + T.float32(1)
+
+    @T.prim_func(s_tir=True)
+    def expected(x: T.Buffer((37,), "float32"), y: T.Buffer((30,), "float32")):
+        t = T.sblock_alloc_buffer((37,), "float32", scope="local")
+        for i0 in range(4):
+            for i1 in range(8):
+                with T.sblock("t"):
+                    v = T.axis.spatial(37, T.min(i0 * 8, 22) + i1)
+                    T.reads(x[v])
+                    T.writes(t[v])
+                    t[v] = x[v] * T.float32(2)
+            for i1 in range(8):
+                with T.sblock("y"):
+                    v = T.axis.spatial(30, T.min(i0 * 8, 22) + i1)
+                    T.reads(t[v])
+                    T.writes(y[v])
+                    y[v] = t[v] + T.float32(1)
+
+    check(before, expected)
+
+
+def test_guard_is_found_however_it_is_written():
+    @T.prim_func(s_tir=True)
+    def before(x: T.Buffer((20,), "float32"), y: T.Buffer((20,), "float32")):
+        for i0, i1 in T.grid(2, 16):
+            with T.sblock("y"):
+                v = T.axis.spatial(20, i0 * 16 + i1)
+                T.where(i0 % 2 * 16 + i1 < 20)
+                T.reads(x[v])
+                T.writes(y[v])
+                T.sblock_attr({"quake.overlap": [0]})
+                y[v] = x[v] + T.float32(1)
+
+    @T.prim_func(s_tir=True)
+    def expected(x: T.Buffer((20,), "float32"), y: T.Buffer((20,), "float32")):
+        for i0, i1 in T.grid(2, 16):
+            with T.sblock("y"):
+                v = T.axis.spatial(20, T.min(i0 * 16, 4) + i1)
+                T.reads(x[v])
+                T.writes(y[v])
+                y[v] = x[v] + T.float32(1)
+
+    check(before, expected)
+
+
+@T.prim_func(s_tir=True)
+def more_read_than_written(x: T.Buffer((21,), "float32"), y: T.Buffer((20,), "float32")):
+    """The neighbour's first element, which only the next tile writes."""
+    t = T.sblock_alloc_buffer((21,), "float32")
+    for i0 in range(2):
+        for i1 in range(16):
+            with T.sblock("t"):
+                v = T.axis.spatial(21, i0 * 16 + i1)
+                T.where(i0 * 16 + i1 < 21)
+                T.reads(x[v])
+                T.writes(t[v])
+                t[v] = x[v] * T.float32(2)
+        for i1 in range(16):
+            with T.sblock("y"):
+                v = T.axis.spatial(20, i0 * 16 + i1)
+                T.where(i0 * 16 + i1 < 20)
+                T.reads(t[v : v + 2])
+                T.writes(y[v])
+                T.sblock_attr({"quake.overlap": [0]})
+                y[v] = t[v] + t[v + 1]
+
+
+@T.prim_func(s_tir=True)
+def sum_from_outside(x: T.Buffer((3, 20), "float32"), y: T.Buffer((20,), "float32")):
+    """What is added twice is not twice what was added once."""
+    for i0, i1 in T.grid(2, 16):
+        with T.sblock("zero"):
+            v = T.axis.spatial(20, i0 * 16 + i1)
+            T.where(i0 * 16 + i1 < 20)
+            T.reads()
+            T.writes(y[v])
+            y[v] = T.float32(0)
+    for k, i0, i1 in T.grid(3, 2, 16):
+        with T.sblock("y"):
+            v, s = T.axis.spatial(20, i0 * 16 + i1), T.axis.reduce(3, k)
+            T.where(i0 * 16 + i1 < 20)
+            T.reads(y[v], x[s, v])
+            T.writes(y[v])
+            T.sblock_attr({"quake.overlap": [0]})
+            y[v] = y[v] + x[s, v]
+
+
+@T.prim_func(s_tir=True)
+def tiles_inside_a_sum(x: T.Buffer((3, 20), "float32"), y: T.Buffer((20,), "float32")):
+    for k, i0, i1 in T.grid(3, 2, 16):
+        with T.sblock("y"):
+            v, s = T.axis.spatial(20, i0 * 16 + i1), T.axis.reduce(3, k)
+            T.where(i0 * 16 + i1 < 20)
+            T.reads(x[s, v])
+            T.writes(y[v])
+            T.sblock_attr({"quake.overlap": [0]})
+            with T.init():
+                y[v] = T.float32(0)
+            y[v] = y[v] + x[s, v]
+
+
+@T.prim_func(s_tir=True)
+def memory_may_be_shared(x: T.Buffer((20,), "float32"), y: T.Buffer((20,), "float32")):
+    """TVM may keep u where t was."""
+    t = T.sblock_alloc_buffer((20,), "float32")
+    u = T.sblock_alloc_buffer((20,), "float32")
+    for i in range(20):
+        with T.sblock("t"):
+            v = T.axis.spatial(20, i)
+            T.reads(x[v])
+            T.writes(t[v])
+            t[v] = x[v] * T.float32(2)
+    for i0, i1 in T.grid(2, 16):
+        with T.sblock("u"):
+            v = T.axis.spatial(20, i0 * 16 + i1)
+            T.where(i0 * 16 + i1 < 20)
+            T.reads(t[v])
+            T.writes(u[v])
+            T.sblock_attr({"quake.overlap": [0]})
+            u[v] = t[v] * t[v]
+    for i in range(20):
+        with T.sblock("y"):
+            v = T.axis.spatial(20, i)
+            T.reads(u[v])
+            T.writes(y[v])
+            y[v] = u[v] + T.float32(1)
+
+
+@T.prim_func(s_tir=True)
+def another_result_would_miss_some(
+    x: T.Buffer((37,), "float32"), t: T.Buffer((37,), "float32"), y: T.Buffer((30,), "float32")
+):
+    for i0 in range(5):
+        for i1 in range(8):
+            with T.sblock("t"):
+                v = T.axis.spatial(37, i0 * 8 + i1)
+                T.where(i0 * 8 + i1 < 37)
+                T.reads(x[v])
+                T.writes(t[v])
+                t[v] = x[v] * T.float32(2)
+        for i1 in range(8):
+            with T.sblock("y"):
+                v = T.axis.spatial(30, i0 * 8 + i1)
+                T.where(i0 * 8 + i1 < 30)
+                T.reads(t[v])
+                T.writes(y[v])
+                T.sblock_attr({"quake.overlap": [0]})
+                y[v] = t[v] + T.float32(1)
+
+
+@T.prim_func(s_tir=True)
+def guard_of_the_number_alone(x: T.Buffer((20,), "float32"), y: T.Buffer((20,), "float32")):
+    for i0, i1 in T.grid(2, 16):
+        with T.sblock("y"):
+            v = T.axis.spatial(20, i0 * 16 + i1)
+            T.where(i0 * 16 + i1 < 20 and i0 < 1)
+            T.reads(x[v])
+            T.writes(y[v])
+            T.sblock_attr({"quake.overlap": [0]})
+            y[v] = x[v] + T.float32(1)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        more_read_than_written,
+        sum_from_outside,
+        tiles_inside_a_sum,
+        memory_may_be_shared,
+        another_result_would_miss_some,
+        guard_of_the_number_alone,
+    ],
+    ids=lambda function: function.__name__ if hasattr(function, "__name__") else None,
+)
+def test_what_cannot_be_shown_keeps_its_guards(function):
+    after = overlap_tiles(function).script()
+    assert "T.min" not in after
+    assert after.count("T.where") == function.script().count("T.where")
+    assert OVERLAP not in after
+
+
+def test_only_packed_panels_are_found_by_the_number_of_their_tile():
+    """A bias for each 16 columns belongs to the column, not to the tile."""
+
+    @T.prim_func(s_tir=True)
+    def before(
+        x: T.Buffer((20,), "float32"), b: T.Buffer((2,), "float32"), y: T.Buffer((20,), "float32")
+    ):
+        for i0, i1 in T.grid(2, 16):
+            with T.sblock("y"):
+                v = T.axis.spatial(20, i0 * 16 + i1)
+                T.where(i0 * 16 + i1 < 20)
+                T.reads(x[v], b[v // 16])
+                T.writes(y[v])
+                T.sblock_attr({"quake.overlap": [0]})
+                y[v] = x[v] + b[v // 16]
+
+    after = overlap_tiles(before).script()
+    assert "T.min(i0 * 16, 4)" in after
+    assert "b[v // 16]" in after
+    x, b = np.arange(20, dtype=np.float32), np.float32([100, 200])
+    y = build_and_run(overlap_tiles(before), [x, b], x.shape)
+    np.testing.assert_array_equal(y, x + np.repeat(b, 16)[:20])

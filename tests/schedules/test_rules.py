@@ -107,6 +107,31 @@ def test_norm_of_rows_over_two_axes(outer):
     np.testing.assert_array_equal(ours, plain)
 
 
+@pytest.mark.parametrize(("rows", "length"), [(5, 17), (7, 33), (33, 33), (6, 20)])
+def test_variance_of_odd_rows(rows, length):
+    """Stages that hand on whole rows, whose memory TVM lets them share."""
+    x = placeholder(rows, length)
+    apart = topi.subtract(x, topi.sum(x, 1, keepdims=True) / float(length))
+    y = topi.sum(topi.multiply(apart, apart), 1, keepdims=True) / float(length)
+    rule, ours, plain = both([x], y)
+    assert rule == "reduction"
+    np.testing.assert_array_equal(ours, plain)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(30, 64), (2, 64), (37, 50), (1, 3), (33, 33)])
+def test_beginning_of_a_product(rows, columns):
+    width = matmul.panel(37, 64, target())
+    a, b = placeholder(37, 24, name="a"), placeholder(64, name="b")
+    weights = np.random.default_rng(1).normal(size=(24, 64)).astype(np.float32)
+    packed = panels(weights, width)
+    w = placeholder(*packed.shape, name="w")
+    y = topi.nn.relu(topi.add(packed_matmul(a, w, 64), b))
+    y = topi.strided_slice(y, [0, 0], [rows, columns])
+    rule, ours, plain = both([a, w, b], y, given={"w": packed})
+    assert rule == "matmul"
+    np.testing.assert_array_equal(ours, plain)
+
+
 @pytest.mark.parametrize("n", [15, 33])
 def test_matmul_of_awkward_width(n):
     a, w = placeholder(9, 20, name="a"), placeholder(20, n, name="w")

@@ -1,0 +1,218 @@
+"""Whether a tile may start anywhere: each of its blocks reads only what was written for it.
+
+TVM's schedules are right for tiles that start at multiples of their step. Here the start is any
+number up to the last whole tile's, which no primitive of TVM's looks after. What this module cannot
+show is taken for wrong. Knows no rule.
+"""
+
+from dataclasses import dataclass
+
+import tvm
+from tvm import sym
+
+from quake_tvm.generation import tir
+
+from . import analysis
+from .tiles import Place, hull, run_length, terms, uses
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A tile of some columns, a step apart.
+
+    Attributes
+    ----------
+    start : Var
+        Its first column.
+    step : int
+        How many columns it has.
+    limit : int
+        How many there are.
+    numbers : tuple of Var
+        Iterators of the loops over tiles.
+    """
+
+    start: tir.Var
+    step: int
+    limit: int
+    numbers: tuple[tir.Var, ...]
+
+    def holds(self, place: Place) -> bool:
+        """Whether a block is computed for each tile."""
+        around = [loop.loop_var for loop in place.loops]
+        return all(any(map(number.same_as, around)) for number in self.numbers)
+
+
+def holds(function: tir.PrimFunc, here: list[Place], tile: Tile, known: sym.Analyzer) -> bool:
+    """Whether all blocks compute what they did, wherever the tile starts.
+
+    Parameters
+    ----------
+    function : PrimFunc
+        Whose parameters are read by others after it.
+    here : list of Place
+        Its blocks in order, their tile's number times its step replaced by ``tile.start``, and
+        what depends on that noted.
+    tile : Tile
+    known : Analyzer
+        Of the ranges of ``tile.start`` and of all loops.
+    """
+    inside = [place for place in here if tile.holds(place)]
+    return (
+        all(_loops_stay(place, tile) and _within(place, known) for place in inside)
+        and all(_sums_anew(place, tile) for place in inside)
+        and all(_reads_written(n, here, tile, known) for n in range(len(here)))
+        and all(_complete(place, tile) for place in inside if _leaves(place, function, here, tile))
+        and not any(_may_overwrite(place, function, here, tile) for place in inside)
+    )
+
+
+def _loops_stay(place: Place, tile: Tile) -> bool:
+    """Whether no loop is longer for one tile than for another."""
+    return not any(
+        uses(value, number)
+        for loop in place.loops
+        for value in (loop.min, loop.extent)
+        for number in tile.numbers
+    )
+
+
+def _within(place: Place, known: sym.Analyzer) -> bool:
+    """Whether all of a block's iterators stay in their domains.
+
+    By a guard of just that, if need be: what it leaves out is not there. No other guard may depend
+    on the start.
+    """
+    guards = list(place.guards)
+    for axis in place.moving:
+        value, end = place.realize.iter_values[axis], place.block.iter_vars[axis].dom.extent
+        extent = known.const_int_bound(value)
+        own = [
+            guard
+            for guard in guards
+            if isinstance(guard, tir.LT)
+            and analysis.same(terms(guard.a), terms(value))
+            and analysis.same([guard.b], [end])
+        ]
+        guards = [guard for guard in guards if not any(map(guard.same_as, own))]
+        if extent.min_value < 0 or not (own or known.can_prove(value < end)):
+            return False
+    return not guards
+
+
+def _sums_anew(place: Place, tile: Tile) -> bool:
+    """Whether all steps of a sum that starts from nothing are steps of one tile."""
+    if place.block.init is None:
+        return True
+    variables = [loop.loop_var for loop in place.loops]
+    innermost = max(n for n, v in enumerate(variables) if any(map(v.same_as, tile.numbers)))
+    pairs = zip(place.block.iter_vars, place.realize.iter_values, strict=True)
+    return not any(
+        each.iter_type != tir.IterVar.DataPar and any(uses(value, v) for v in variables[:innermost])
+        for each, value in pairs
+    )
+
+
+def _writes(place: Place, buffer: tir.Buffer) -> list[tvm.ir.TensorRegion]:
+    return [write for write in place.block.writes if write.source.same_as(buffer)]
+
+
+def _reads_written(n: int, here: list[Place], tile: Tile, known: sym.Analyzer) -> bool:
+    """Whether all that a block reads of the tile's own was written before, in the same tile."""
+    place = here[n]
+    if not tile.holds(place):
+        return True
+    for read in place.block.reads:
+        if place.block.init is not None and _writes(place, read.source):
+            continue
+        writers = [
+            (m, other, write)
+            for m, other in enumerate(here)
+            for write in _writes(other, read.source)
+            if tile.holds(other)
+        ]
+        before = [(other, write) for m, other, write in writers if m < n]
+        if writers and not before:  # what it overwrites is not made anew for the next tile
+            return False
+        if not all(_covers(other, write, place, read, known) for other, write in before):
+            return False
+    return True
+
+
+def _covers(
+    writer: Place,
+    write: tvm.ir.TensorRegion,
+    reader: Place,
+    read: tvm.ir.TensorRegion,
+    known: sym.Analyzer,
+) -> bool:
+    """Whether all indices read that the tile moves are among those written, with no gap.
+
+    The other dimensions are as TVM left them.
+    """
+    outer = writer.shared(reader)
+    for written, wanted in zip(write.region, read.region, strict=True):
+        if not writer.moves(written.min) and not reader.moves(wanted.min):
+            continue
+        ours, theirs = (
+            hull(place, extent, outer, known)
+            for place, extent in ((writer, written), (reader, wanted))
+        )
+        if (
+            analysis.constant(written.extent) != 1
+            or run_length(writer.at(written.min), writer.loops[len(outer) :]) is None
+            or ours is None
+            or theirs is None
+            or not known.can_prove(ours[0] <= theirs[0])
+            or not known.can_prove(theirs[1] <= ours[1])
+        ):
+            return False
+    return True
+
+
+def _leaves(place: Place, function: tir.PrimFunc, here: list[Place], tile: Tile) -> bool:
+    """Whether what a block writes is read when the tile is over."""
+    return any(
+        any(map(write.source.same_as, function.params))
+        or any(
+            read.source.same_as(write.source)
+            for other in here
+            if not tile.holds(other)
+            for read in other.block.reads
+        )
+        for write in place.block.writes
+    )
+
+
+def _complete(place: Place, tile: Tile) -> bool:
+    """Whether all tiles together have all of what a block writes, each element by itself."""
+    if len(place.moving) != 1:
+        return False
+    (axis,) = place.moving
+    variable, value = place.block.iter_vars[axis], place.realize.iter_values[axis]
+    rest = [part for part in terms(value) if not part.same_as(tile.start)]
+    within = [loop for loop in place.loops if not any(map(loop.loop_var.same_as, tile.numbers))]
+    length = run_length(sum(rest[1:], rest[0]), within) if rest else 1
+    return (
+        len(rest) == len(terms(value)) - 1
+        and not any(uses(part, tile.start) for part in rest)
+        and length == tile.step
+        and analysis.constant(variable.dom.extent) == tile.limit
+        and all(
+            any(at.min.same_as(variable.var) for at in write.region) for write in place.block.writes
+        )
+    )
+
+
+def _may_overwrite(place: Place, function: tir.PrimFunc, here: list[Place], tile: Tile) -> bool:
+    """Whether a block could find, in its second turn, its own result instead of its input.
+
+    TVM lets a buffer take over the memory of one that is read last where the first is written. If
+    only the former belongs to the tile, what is read is not computed anew for the next one.
+    """
+    if not _leaves(place, function, here, tile):
+        return False
+    if all(any(map(write.source.same_as, function.params)) for write in place.block.writes):
+        return False
+    outside = [other for other in here if not tile.holds(other)]
+    return any(_writes(other, read.source) for read in place.block.reads for other in outside)

@@ -1,0 +1,178 @@
+"""The blocks of a scheduled kernel, each with its loops, and what it reads and writes in them.
+
+Bounds are for constant loops; what cannot be said is None. Knows no rule and no tile.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import tvm
+import tvm_ffi
+from tvm import s_tir, sym
+
+from quake_tvm.generation import tir
+
+from . import analysis
+
+
+@dataclass(frozen=True)
+class Place:
+    """A block where it stands.
+
+    Attributes
+    ----------
+    realize : SBlockRealize
+    loops : tuple of For
+        Around it, the outermost first.
+    moving : tuple of int
+        Which of its iterators depend on where the tile in question starts.
+    guards : tuple of Expr
+        Which of its guards do.
+    """
+
+    realize: s_tir.SBlockRealize
+    loops: tuple[tir.For, ...]
+    moving: tuple[int, ...] = ()
+    guards: tuple[tir.Expr, ...] = ()
+
+    @property
+    def block(self) -> s_tir.SBlock:
+        """The block itself."""
+        return self.realize.block
+
+    @property
+    def name(self) -> str:
+        """Its name, of which a kernel has one."""
+        return str(self.block.name_hint)
+
+    def shared(self, other: "Place") -> tuple[tir.For, ...]:
+        """The loops around both."""
+        pairs = zip(self.loops, other.loops, strict=False)
+        count = next((n for n, (a, b) in enumerate(pairs) if not a.same_as(b)), None)
+        return self.loops[: min(len(self.loops), len(other.loops)) if count is None else count]
+
+    def at(self, index: tir.Expr) -> tir.Expr:
+        """An index in the block's own iterators, as the loops' iterators have it."""
+        pairs = zip(self.block.iter_vars, self.realize.iter_values, strict=True)
+        known = [(each.var, value) for each, value in pairs]
+        alone = [value for variable, value in known if index.same_as(variable)]
+        return alone[0] if alone else substituted(index, known)
+
+    def moves(self, index: tir.Expr) -> bool:
+        """Whether an index in the block's iterators depends on where the tile starts."""
+        variables = [self.block.iter_vars[axis].var for axis in self.moving]
+        if isinstance(index, tir.Var):
+            return any(map(index.same_as, variables))
+        return any(uses(index, variable) for variable in variables)
+
+
+def places(function: tir.PrimFunc) -> list[Place] | None:
+    """The innermost blocks in order; None if there is more around them than loops."""
+    found: list[Place] = []
+
+    def enter(node: tir.Stmt, loops: tuple[tir.For, ...]) -> bool:
+        if isinstance(node, tir.SeqStmt):
+            return all(enter(each, loops) for each in node.seq)
+        if isinstance(node, tir.For):
+            return enter(node.body, (*loops, node))
+        if not isinstance(node, s_tir.SBlockRealize):
+            return False
+        if mentions(node.block.body, s_tir.SBlockRealize, lambda _: True):
+            return not node.iter_values and enter(node.block.body, loops)
+        found.append(Place(node, loops))
+        return True
+
+    plain = enter(function.body, ())
+    return found if plain and len({place.name for place in found}) == len(found) else None
+
+
+def mentions(node: tvm.ir.Node, kind: type, wanted) -> bool:
+    """Whether a node of this kind that is wanted is in the tree."""
+    found: list[bool] = []
+    tvm_ffi.structural_walk(node, (kind, lambda each: found.append(bool(wanted(each)))))
+    return any(found)
+
+
+def uses(expression: tir.Expr, variable: tir.Var) -> bool:
+    """Whether a variable is in an expression."""
+    return mentions(expression, tir.Var, variable.same_as)
+
+
+def substituted(node: tvm.ir.Node, pairs: Sequence[tuple[tir.Var, tir.Expr]]) -> tvm.ir.Node:
+    """The tree with each variable replaced by its value."""
+
+    def replace(var: tir.Var) -> tir.Expr:
+        return next((value for each, value in pairs if var.same_as(each)), var)
+
+    return tvm_ffi.structural_map(node, (tir.Var, replace))
+
+
+def conjuncts(value: tir.Expr) -> list[tir.Expr]:
+    """What a condition is the conjunction of."""
+    if isinstance(value, tir.And):
+        return [*conjuncts(value.a), *conjuncts(value.b)]
+    return [value]
+
+
+def terms(value: tir.Expr) -> list[tir.Expr]:
+    """What an expression is the sum of."""
+    if isinstance(value, tir.Add):
+        return [*terms(value.a), *terms(value.b)]
+    return [value]
+
+
+def bound(loops: Iterable[tir.For]) -> sym.Analyzer:
+    """An analyzer that knows the ranges of these loops."""
+    known = sym.Analyzer()
+    for loop in loops:
+        known.bind(loop.loop_var, tvm.ir.Range.from_min_extent(loop.min, loop.extent))
+    return known
+
+
+def run_length(value: tir.Expr, loops: Iterable[tir.For]) -> int | None:
+    """How many neighbours a value takes, one after the other, while these loops run.
+
+    None if it leaves some out, or if that cannot be told.
+    """
+    steps = sym.detect_linear_equation(value, [loop.loop_var for loop in loops])
+    if not steps:
+        return None
+    found = []
+    for step, loop in zip(steps[:-1], loops, strict=True):
+        step, extent = analysis.constant(step), analysis.constant(loop.extent)
+        if step is None or (step and (extent is None or analysis.constant(loop.min) != 0)):
+            return None
+        if step and extent != 1:
+            found.append((step, extent))
+    length = 1
+    for step, extent in sorted(found):
+        if not 0 < step <= length:
+            return None
+        length += step * (extent - 1)
+    return length
+
+
+def hull(
+    place: Place, extent: tvm.ir.Range, outer: Sequence[tir.For], known: sym.Analyzer
+) -> tuple[tir.Expr, tir.Expr] | None:
+    """The first and last index that a block touches along one dimension while outer loops stand.
+
+    Parameters
+    ----------
+    place : Place
+    extent : Range
+        Of the dimension, in the block's own iterators.
+    outer : sequence of For
+        The loops that stand; the block's others run.
+    known : Analyzer
+    """
+    running = {}
+    for loop in place.loops[len(outer) :]:
+        if None in (analysis.constant(loop.min), analysis.constant(loop.extent)):
+            return None
+        running[loop.loop_var] = sym.IntervalSet(loop.min, loop.min + loop.extent - 1)
+    first = known.int_set(place.at(extent.min), running)
+    last = known.int_set(place.at(extent.min + extent.extent - 1), running)
+    if not all(isinstance(each, sym.IntervalSet) for each in (first, last)):
+        return None
+    return first.min_value, last.max_value
