@@ -1,10 +1,10 @@
 """Whether a chain is an operator for every float32 input, to the last guard.
 
 What equal means. The chain's value in real numbers is compared with the operator's, on the grid
-``_GRID`` (every binade of both signs, the subnormals, a fine grid where exponentials turn) and where
-the chain itself says that something happens: at the zeros and turning points of each step's value
-and of the difference of its two operands, found to the last bit, and at distances of 2^k ulp from
-there. So a threshold, a limit and an epsilon are met where they matter. A difference is forgiven
+``_GRID`` (every binade of both signs, subnormals, a fine grid where exponentials turn) and where
+the chain itself says that something happens: at the zeros of each step's value and of the sum and
+difference of its operands, and where those of a comparison come near zero and turn, all found to
+the last bit, and at distances of 2^k ulp from there. So a threshold, a limit and an epsilon are met where they matter. A difference is forgiven
 
 - up to the error that :mod:`tracked` bounds: constants are float32 numbers near those meant;
 - up to 2^-25 of the value, a quarter of an ulp, which the chain's own float32 result cannot show;
@@ -34,6 +34,8 @@ _REAL = Arithmetic()
 # Halfway from the largest float32 to 2^128, and half the smallest: what rounds to inf and to 0.
 _FLOAT32 = Arithmetic((2 - 2.0**-24) * 2.0**127, 2.0**-150)
 _LARGEST = int(np.float32(np.finfo(np.float32).max).view(np.int32))
+# Steps that can take another way for a few inputs only.
+_DECISIONS = ("abs", "nn.relu", "maximum", "minimum", "greater", "greater_equal", "less", "less_equal")
 # Distances in ulp from a place where something happens.
 _NEAR = np.array([0, *(s * 2**k for k in range(26) for s in (1, -1))])
 
@@ -75,14 +77,18 @@ def _steps(chain: Chain, x: np.ndarray, arithmetic: Arithmetic) -> list[Tracked]
 
 
 def _watched(chain: Chain, ordinal: np.ndarray) -> np.ndarray:
-    """What changes its sign where something happens: a row for each step and pair of operands."""
+    """What changes its sign where something happens: of each step two rows.
+
+    The sum and the difference of its operands; of one operand's step its value and the operand.
+    """
     values = _steps(chain, _numbers(ordinal), _REAL)
     rows = []
     for step, value in zip(chain, values[1:], strict=True):
-        rows.append(value)
         args = [_REAL.number(a.value) if isinstance(a, Number) else values[a] for a in step.args]
-        if len(args) > 1:
-            rows += [_REAL.subtract(*args[-2:]), _REAL.add(*args[-2:])]
+        if len(args) == 1:
+            rows += [value, args[0]]
+        else:
+            rows += [_REAL.add(*args[-2:]), _REAL.subtract(*args[-2:])]
     return np.stack([np.broadcast_to(row.high, ordinal.shape) for row in rows])
 
 
@@ -92,6 +98,8 @@ def _events(chain: Chain) -> np.ndarray:
     sign, size = _sign(rows), np.abs(rows)
     middle, left, right = size[:, 1:-1], size[:, :-2], size[:, 2:]
     turns = (middle < left) & (middle < right) & (sign[:, :-2] == sign[:, 2:])
+    decides = np.repeat([step.kind in _DECISIONS for step in chain], 2)
+    turns &= decides[:, None]
     changes = _bisected(chain, *np.nonzero(sign[:, :-1] != sign[:, 1:]))
     return np.unique(np.concatenate([changes, _turning(chain, *np.nonzero(turns))]))
 
