@@ -2,18 +2,19 @@
 
 What equal means. The chain's value in real numbers is compared with the operator's, on the grid
 ``_GRID`` (every binade of both signs, subnormals, a fine grid where exponentials turn) and where
-the chain itself says that something happens: at the zeros of each step's value and of the sum and
-difference of its operands, and where those of a comparison come near zero and turn, all found to
-the last bit, and at distances of 2^k ulp from there. So a threshold, a limit and an epsilon are met where they matter. A difference is forgiven
+the chain itself says that something happens: at the zeros of the sum and the difference of a step's
+operands, and where those of a comparison come near zero and turn, all found to the last bit, and at
+distances of 2^k ulp from there. So a threshold, a limit and an epsilon are met where they matter.
+A difference is forgiven
 
 - up to the error that :mod:`tracked` bounds: constants are float32 numbers near those meant;
 - up to 2^-25 of the value, a quarter of an ulp, which the chain's own float32 result cannot show;
 - up to 2^-150, which is no float32 number.
 
 A chain that overflows or underflows on its way where the operator does not, as exp(x)/(1 + exp(x))
-from 88.7, is replaced if what it then gives in float32 is infinite, NaN, or the operator's value;
-not if something, a limit or a ``where``, turns it into another number. Of the infinities and NaN
-the same is asked. The sign of a zero is not compared.
+does from 88.7, is replaced if what it then gives in float32 is infinite, NaN, or the operator's
+value; not if something, a limit or a ``where``, turns it into another number. Of the infinities and
+NaN the same is asked. The sign of a zero is not compared.
 
 This is a search, not interval arithmetic: it rests on steps being piecewise smooth and few.
 """
@@ -35,7 +36,16 @@ _REAL = Arithmetic()
 _FLOAT32 = Arithmetic((2 - 2.0**-24) * 2.0**127, 2.0**-150)
 _LARGEST = int(np.float32(np.finfo(np.float32).max).view(np.int32))
 # Steps that can take another way for a few inputs only.
-_DECISIONS = ("abs", "nn.relu", "maximum", "minimum", "greater", "greater_equal", "less", "less_equal")
+_DECISIONS = (
+    "abs",
+    "nn.relu",
+    "maximum",
+    "minimum",
+    "greater",
+    "greater_equal",
+    "less",
+    "less_equal",
+)
 # Distances in ulp from a place where something happens.
 _NEAR = np.array([0, *(s * 2**k for k in range(26) for s in (1, -1))])
 
@@ -134,27 +144,32 @@ def _turning(chain: Chain, row: np.ndarray, place: np.ndarray) -> np.ndarray:
     return low
 
 
+def _equal(found: Tracked, expected: np.ndarray, relative: float, absolute: float) -> np.ndarray:
+    """Whether they are one infinity, or numbers as near as all this allows."""
+    finite = np.isfinite(expected) & np.isfinite(found.high)
+    difference = np.abs((found.high - expected) + found.low)
+    near = difference <= found.error + relative * np.abs(expected) + absolute
+    return (found.high == expected) | (finite & near)
+
+
 def _agrees(chain: Chain, operator: Function, x: np.ndarray) -> bool:
     """Whether the chain's value is the operator's at finite numbers."""
     expected = operator(x)
     real, narrow = _steps(chain, x, _REAL)[-1], _steps(chain, x, _FLOAT32)[-1]
-    difference = np.abs((real.high - expected) + real.low)
-    forgiven = real.error + _RELATIVE * np.abs(expected) + _ABSOLUTE
-    equal = (real.high == expected) | (difference <= forgiven)
+    equal = _equal(real, expected, _RELATIVE, _ABSOLUTE)
     if not np.all(equal | (real.lost & ~np.isfinite(real.high))):
         return False
     infinite = np.abs(expected) > _FLOAT32.largest
     expected = np.where(infinite, np.copysign(np.inf, expected), expected)
-    forgiven = narrow.error + _LOST_RELATIVE * np.abs(expected) + _LOST_ABSOLUTE
-    equal = (narrow.high == expected) | (np.abs(narrow.high - expected) <= forgiven)
+    equal = _equal(narrow, expected, _LOST_RELATIVE, _LOST_ABSOLUTE)
     return bool(np.all(equal | ~narrow.lost | ~np.isfinite(narrow.high)))
 
 
 def _agrees_at_the_ends(chain: Chain, special: np.ndarray) -> bool:
     """Whether the chain's values at -inf, inf and NaN are these, where they are numbers."""
     value = _steps(chain, np.array([-np.inf, np.inf, np.nan]), _FLOAT32)[-1]
-    near = np.abs(value.high - special) <= value.error + _RELATIVE * np.abs(special)
-    return bool(np.all(near | (value.high == special) | np.isnan(value.high)))
+    equal = _equal(value, special, _RELATIVE, 0.0)
+    return bool(np.all(equal | np.isnan(value.high)))
 
 
 def proves(chain: Chain, operator: Function, special: np.ndarray) -> bool:

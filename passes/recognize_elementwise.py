@@ -32,6 +32,7 @@ _POINTS = np.concatenate(
 _RELATIVE, _ABSOLUTE = 4e-6, 1e-13
 _MAX_NODES = 24
 
+
 class _Region:
     """The element-wise operators above ``root``, nearest first."""
 
