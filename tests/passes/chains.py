@@ -171,12 +171,12 @@ _REAL = SimpleNamespace(
     exp2=lambda a: _MP.power(2, a),
 )
 FLOAT = SimpleNamespace(**vars(reference.NUMPY), divide=np.divide, log=np.log, root=np.sqrt)
-_EXPONENTIAL = {"exp", "tanh", "sigmoid", "erf", "nn.gelu", "nn.gelu_tanh", "nn.silu", "nn.selu"}
+EXPONENTIAL = {"exp", "tanh", "sigmoid", "erf", "nn.gelu", "nn.gelu_tanh", "nn.silu", "nn.selu"}
 
 
 def _step(m: SimpleNamespace, kind: str, call: relax.Call, args: list) -> object:
     """One operator's value over a namespace of functions."""
-    if kind in _EXPONENTIAL:
+    if kind in EXPONENTIAL:
         return of_registry(m, kind.removeprefix("nn."), *args)
     if kind == "nn.softplus":
         beta, threshold = float(call.attrs.beta), float(call.attrs.threshold)
