@@ -9,6 +9,14 @@ from .graph import Expr, Graph, Site
 
 # Far from zero, a shift in the constants would lose digits that x + shift keeps.
 _LARGEST_SHIFT = 64.0
+# Between these, a step that overflows leaves an exponential no other value than 0 or infinity, and
+# what a step loses to underflow is nothing to an exponential.
+_SMALLEST_SCALE, _LARGEST_SCALE = 1e-30, 1e30
+
+
+def in_range(scale: float) -> bool:
+    """Whether a factor may be folded."""
+    return _SMALLEST_SCALE < abs(scale) < _LARGEST_SCALE
 
 
 def _affine(graph: Graph, expr: Expr) -> tuple[Expr, float, float] | None:
@@ -80,7 +88,9 @@ def _fold(graph: Graph, root: Expr, exact: frozenset[Expr]) -> Site | None:
         if step is None:
             break
         x, factor, summand = step
-        if not (0 < abs(scale * factor) < 1e30 and abs(shift + scale * summand) <= _LARGEST_SHIFT):
+        if not in_range(scale * factor):
+            break
+        if not abs(shift + scale * summand) <= _LARGEST_SHIFT:  # nor NaN
             break
         if operator != "exp" and (summand != 0 or factor < 0):
             break

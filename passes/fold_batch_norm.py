@@ -22,13 +22,17 @@ class _Fold(PyExprMutator):
         if not known or call.attrs.training or str(x.ty.dtype) != "float32":
             return item
         gamma, beta, mean, variance = (p.value.numpy().astype(np.float64) for p in parameters)
-        factor = (gamma if call.attrs.scale else 1.0) / np.sqrt(variance + call.attrs.epsilon)
-        shift = (beta if call.attrs.center else 0.0) - mean * factor
+        with np.errstate(all="ignore"):
+            factor = (gamma if call.attrs.scale else 1.0) / np.sqrt(variance + call.attrs.epsilon)
+            shift = (beta if call.attrs.center else 0.0) - mean * factor
+            factor, shift = factor.astype(np.float32), shift.astype(np.float32)
+        if not (np.all(np.isfinite(factor)) and np.all(np.isfinite(shift))):
+            return item  # x - mean may still be finite, and its quotient
         shape = [1] * x.ty.ndim
         shape[int(call.attrs.axis)] = -1
 
         def constant(values: np.ndarray) -> relax.Expr:
-            return relax.const(values.reshape(shape).astype(np.float32), "float32")
+            return relax.const(values.reshape(shape), "float32")
 
         scaled = self.builder_.emit(relax.op.multiply(x, constant(factor)))
         return relax.op.add(scaled, constant(shift))
@@ -38,7 +42,8 @@ class _Fold(PyExprMutator):
 class FoldBatchNorm:
     """Rewrite every float32 batch norm of inference whose parameters are constants.
 
-    The factor and the shift are computed in float64.
+    The factor and the shift are computed in float64. Where one is no finite float32, of a variance
+    of 0 without an epsilon or of a negative one, the norm stays as it is.
     """
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:

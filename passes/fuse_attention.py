@@ -5,7 +5,6 @@ reads and writes where the tensors are. Only static shapes that fill the registe
 where nobody else wants the scores.
 """
 
-import math
 from collections.abc import Callable, Sequence
 
 import tvm
@@ -15,6 +14,7 @@ from quake_tvm.attention import Operand, block_sizes, operands, whole_rows_fit
 from quake_tvm.generation import make_attrs, register_op
 from quake_tvm.register_tile import SQUARE, Tile
 
+from .fold_affine import in_range
 from .graph import Site
 from .relax_graph import Graph, functions, known_shape, op_name, rewrite
 from .relax_ops import attributes_of, operator_of
@@ -54,7 +54,7 @@ def _peeled(graph: Graph, expr: relax.Expr) -> tuple[relax.Expr, list[int], floa
             expr = call.args[0]
         elif name in ("relax.multiply", "relax.divide"):
             scalar = graph.scalar(call.args[1])
-            if not scalar or call.args[0].ty.ndim != 4 or math.isnan(scalar):
+            if call.args[0].ty.ndim != 4 or scalar is None or not in_range(scalar):
                 return expr, axes, factor
             factor = factor * scalar if name == "relax.multiply" else factor / scalar
             expr = call.args[0]
@@ -109,7 +109,9 @@ def _site(graph: Graph, var: relax.Var, tiles: Tiles) -> Site | None:
         Operand(tuple(a)).sizes(t.ty.shape) for a, t in ((q_axes, q), (k_axes, k), (v_axes, v))
     ]
     (batch, heads, length, depth), (*of_k, keys, _), (*of_v, _, width) = sizes
-    if of_k != [batch, heads] or of_v != [batch, heads] or min(depth, keys) < SQUARE or scale <= 0:
+    if of_k != [batch, heads] or of_v != [batch, heads] or min(depth, keys) < SQUARE:
+        return None
+    if scale <= 0 or not in_range(scale):
         return None
     chosen = tiles(length, keys, width)
     if chosen is None or chosen[0].columns > min(block_sizes(keys)):

@@ -4,77 +4,33 @@ A region of element-wise operators between one tensor and one result, with only 
 beside it, computes a function of one variable. Instead of a list of patterns (ONNX's
 Div-Erf-Add-Mul-Mul in its several orders, tf2onnx's, torch.export's, ELU from two relus, ...) the
 region is *evaluated* on a few hundred points and compared with every operator of the registry.
-The order, commutation or disguise of the formula does not matter, only what it computes.
+The order, commutation or disguise of the formula does not matter, only what it computes. What
+agrees there is then held to the operator over all of float32 (:mod:`chain_proof`), so that a guard
+inside the region is not lost: with one, a smaller region is the operator.
 """
 
-from collections.abc import Callable
+from functools import lru_cache, partial
 
 import numpy as np
 
 from quake_tvm import reference
-from quake_tvm.operators import OPERATORS
+from quake_tvm.operators import OPERATORS, Operator
 
+from .chain import EXPONENTIAL, KINDS, Chain, Number, Step, evaluate, numbers, options_of
+from .chain_proof import proves
 from .graph import Expr, Graph, Site
 
-# Enough to tell any two operators apart, at zero, in both tails, and on a fine grid between.
+# Enough to tell any two operators apart, at zero, in both tails, and on a fine grid between. What
+# is none of them is found out here, in microseconds.
 _POINTS = np.concatenate(
     [
         np.linspace(-12, 12, 241) + 1e-3,
         [s * v for v in (1e-3, 1e-2, 15.0, 19.9, 25.0, 40.0, 60.0, 80.0) for s in (-1, 1)],
     ]
 )
-# Constants are rounded to float32, 1 + erf and the like to float64: no more than that is forgiven,
-# or an epsilon that someone added against log(0) would be lost.
+# Constants are rounded to float32, 1 + erf and the like to float64.
 _RELATIVE, _ABSOLUTE = 4e-6, 1e-13
 _MAX_NODES = 24
-
-_EXPONENTIAL = {
-    "exp": np.exp,
-    "tanh": np.tanh,
-    "sigmoid": lambda x: reference.sigmoid(reference.NUMPY, x),
-    "erf": reference.NUMPY.erf,
-    "nn.gelu": lambda x: reference.gelu(reference.NUMPY, x),
-    "nn.gelu_tanh": lambda x: reference.gelu_tanh(reference.NUMPY, x),
-    "nn.silu": lambda x: reference.silu(reference.NUMPY, x),
-    "nn.selu": lambda x: reference.selu(reference.NUMPY, x),
-}
-_ALGEBRAIC = {
-    "add": np.add,
-    "subtract": np.subtract,
-    "multiply": np.multiply,
-    "divide": np.divide,
-    "power": np.power,
-    "maximum": np.maximum,
-    "minimum": np.minimum,
-    "negative": np.negative,
-    "abs": np.abs,
-    "square": np.square,
-    "sqrt": np.sqrt,
-    "rsqrt": lambda x: 1 / np.sqrt(x),
-    "log": np.log,
-    "nn.relu": lambda x: np.maximum(x, 0),
-    "where": np.where,
-    "greater": np.greater,
-    "greater_equal": np.greater_equal,
-    "less": np.less,
-    "less_equal": np.less_equal,
-}
-
-
-def evaluator(kind: str, call: Expr) -> Callable | None:
-    """The call's function on float64 arrays, None if it is not element-wise."""
-    if kind == "nn.softplus":
-        beta, threshold = float(call.attrs.beta), float(call.attrs.threshold)
-
-        def softplus(x: np.ndarray) -> np.ndarray:
-            return np.where(beta * x > threshold, x, reference.softplus(reference.NUMPY, x, beta))
-
-        return softplus
-    return _EXPONENTIAL.get(kind) or _ALGEBRAIC.get(kind)
-
-
-def _is_exponential(kind: str) -> bool:
-    return kind in _EXPONENTIAL or kind == "nn.softplus"
 
 
 class _Region:
@@ -93,7 +49,7 @@ class _Region:
 
     def _inside(self, var: Expr) -> bool:
         call = self.graph.values[var]
-        known = evaluator(self.graph.kind(call), call) is not None
+        known = self.graph.kind(call) in KINDS
         return known and self.graph.same_shape(var, self.root)
 
     def inputs(self) -> list[Expr]:
@@ -120,54 +76,61 @@ class _Region:
                 return None
             nodes.append(expr)
             queue += list(self.graph.values[expr].args)
-        kinds = [self.graph.kind(self.graph.values[v]) for v in nodes]
-        return nodes if any(map(_is_exponential, kinds)) else None
+        kinds = {self.graph.kind(self.graph.values[v]) for v in nodes}
+        return nodes if kinds & EXPONENTIAL.keys() else None
 
-    def evaluate(self, source: Expr, points: np.ndarray) -> np.ndarray:
-        """The root's values where ``source`` takes the values ``points``."""
-        known: dict[Expr, np.ndarray] = {}
+    def chain(self, source: Expr) -> Chain:
+        """The steps from ``source`` to the root."""
+        place: dict[Expr, int] = {source: 0}
+        steps: list[Step] = []
 
-        def value(expr: Expr) -> np.ndarray:
-            if expr == source:
-                return points
-            constant = self.graph.scalar(expr)
+        def arg(expr: Expr) -> int | Number:
+            constant = None if expr in place else self.graph.scalar(expr)
             if constant is not None:
-                return np.float64(constant)
-            if expr not in known:
+                return Number(constant)
+            if expr not in place:
                 call = self.graph.values[expr]
-                known[expr] = evaluator(self.graph.kind(call), call)(*map(value, call.args))
-            return known[expr]
+                kind, args = self.graph.kind(call), tuple(map(arg, call.args))
+                steps.append(Step(kind, args, options_of(kind, call)))
+                place[expr] = len(steps)
+            return place[expr]
 
-        with np.errstate(all="ignore"):
-            return np.broadcast_to(value(self.root), points.shape)
-
-    def constants(self, nodes: list[Expr]) -> list[float]:
-        """Magnitudes that a parameter of the operator may have, from the nodes' constants."""
-        found = []
-        for var in nodes:
-            for arg in self.graph.values[var].args:
-                c = self.graph.scalar(arg)
-                if c:
-                    found += [abs(c), 1 / abs(c)]
-            if self.graph.kind(self.graph.values[var]) == "nn.softplus":
-                found.append(float(self.graph.values[var].attrs.beta))
-        return list(dict.fromkeys(found))
+        arg(self.root)
+        return tuple(steps)
 
 
-def _match(values: np.ndarray, constants: list[float]) -> tuple[str, dict[str, float]] | None:
-    """The registry's operator with these values at ``_POINTS``, and its parameters."""
-    if not np.all(np.isfinite(values)):
-        return None
+def _candidates(chain: Chain) -> list[tuple[Operator, dict[str, float]]]:
+    """Operators and parameters that the chain could be."""
     rows = [row for row in OPERATORS.values() if row.elementwise]
     # An operator as it stands comes before another with a parameter, gelu_quick before silu.
-    candidates = [(row, dict(row.parameters)) for row in rows]
+    found = [(row, dict(row.parameters)) for row in rows]
+    magnitudes = [abs(c) for c in numbers(chain) if c]
+    values = list(dict.fromkeys(v for c in magnitudes for v in (c, 1 / c)))
     for row in rows:
         if len(row.parameters) == 1 and row.name != "gelu_quick":
-            candidates += [(row, {key: c}) for key in row.parameters for c in constants]
-    for row, parameters in candidates:
+            found += [(row, {key: v}) for key in row.parameters for v in values]
+    return found
+
+
+def _special(row: Operator, parameters: dict[str, float]) -> np.ndarray:
+    """The operator's values at -inf, inf and NaN."""
+    points = np.array([-np.inf, np.inf, np.nan])
+    exact = row.reference(reference.NUMPY, points, **parameters)
+    return np.where(np.isnan(exact), [row.special[x] for x in row.special], exact)
+
+
+@lru_cache(maxsize=4096)
+def _match(chain: Chain) -> tuple[str, dict[str, float]] | None:
+    """The registry's operator that the chain computes, and its parameters."""
+    values = evaluate(chain, _POINTS)
+    if not np.all(np.isfinite(values)):
+        return None
+    for row, parameters in _candidates(chain):
+        function = partial(row.reference, reference.NUMPY, **parameters)
         with np.errstate(all="ignore"):
-            exact = row.reference(reference.NUMPY, _POINTS, **parameters)
-        if np.all(np.abs(values - exact) <= _RELATIVE * np.abs(exact) + _ABSOLUTE):
+            exact, special = function(_POINTS), _special(row, parameters)
+        near = np.abs(values - exact) <= _RELATIVE * np.abs(exact) + _ABSOLUTE
+        if np.all(near) and proves(chain, function, special):
             return row.name, parameters
     return None
 
@@ -184,10 +147,10 @@ def find(graph: Graph, claimed: frozenset[Expr] = frozenset()) -> list[Site]:
             nodes = region.between(source)
             if nodes is None:
                 continue
-            matched = _match(region.evaluate(source, _POINTS), region.constants(nodes))
+            matched = _match(region.chain(source))
             if matched is None:
                 continue
-            operator, parameters = matched
+            operator, parameters = matched[0], dict(matched[1])
             names = [graph.kind(graph.values[v]) for v in reversed(nodes)]
             site = Site(root, operator, (source,), "+".join(names), frozenset(nodes), parameters)
             sites.append(site)

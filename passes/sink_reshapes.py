@@ -14,7 +14,7 @@ from tvm.relax.expr_functor import PyExprMutator, mutator
 
 from quake_tvm.operators import OPERATORS
 
-from .recognize_elementwise import evaluator
+from .chain import KINDS
 from .relax_graph import functions, known_shape, op_name, same_shape
 from .relax_ops import operator_of
 
@@ -223,7 +223,7 @@ def _elementwise(call: relax.Expr | None) -> bool:
     if operator is not None:
         return OPERATORS[operator].elementwise
     kind = op_name(call).removeprefix("relax.")
-    return evaluator(kind, call) is not None or kind in ("clip", "nn.leakyrelu")
+    return kind in KINDS or kind in ("clip", "nn.leakyrelu")
 
 
 def _takes_all(cut: relax.Call) -> bool:

@@ -7,6 +7,11 @@ module.
 Error contract: with y the exact value of the operator at a float32 input and q the lowered
 operator's result, ``|q - y| <= relative*|y| + absolute``. ``bounds.json`` holds the two numbers by
 operator and rung with the input that comes closest to them.
+
+Of finite inputs no result is NaN. A result is 0 only where y is, or where |y| is below the smallest
+normal float32, 2^-126, times |x| where the operator multiplies by x: exponentials below it are
+flushed. A program that divides by such a result, or takes its logarithm, has an infinity or NaN
+where float32's subnormals would have given a number. log_softmax is never above 0.
 """
 
 import json

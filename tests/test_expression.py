@@ -55,6 +55,19 @@ def test_finite_mode_has_the_bits_of_ieee_mode(run, operator, method):
     np.testing.assert_array_equal(guarded.view(np.uint32), unguarded.view(np.uint32))
 
 
+@pytest.mark.parametrize(("operator", "method"), EVERY_SITE)
+def test_nothing_but_what_is_below_the_smallest_normal_becomes_zero(run, operator, method):
+    x = np.concatenate([*bit_patterns(1 << 14), np.linspace(-130, 130, 40_001, dtype=np.float32)])
+    x = x[np.isfinite(x)]
+    row, q = OPERATORS[operator], run(operator, method)(x)
+    with np.errstate(all="ignore"):
+        y = row.reference(reference.NUMPY, x.astype(np.float64), **row.parameters)
+    assert not np.any(np.isnan(q))
+    smallest = np.finfo(np.float32).tiny * np.maximum(1, np.abs(x)).astype(np.float64)
+    large = np.abs(y) >= (1 + 2 * bound(operator, method).relative) * smallest
+    np.testing.assert_array_equal(np.sign(q[large]), np.sign(y[large]))
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(
     ("operator", "x"),

@@ -62,3 +62,21 @@ def test_leading_rows_do_not_matter(operator):
     whole = run(operator, "quake2", x)
     for index, row in enumerate(x):
         np.testing.assert_array_equal(whole[index], run(operator, "quake2", row)[0])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_log_softmax_is_never_above_zero(method):
+    one = np.float32([[-100], [0], [0.3], [88.5], [3.4e38]])
+    np.testing.assert_array_equal(run("log_softmax", method, one), 0)
+    steep = np.float32([[0, -t, -2 * t] for t in np.linspace(0, 200, 401)])
+    q = run("log_softmax", method, steep)
+    assert np.all(q <= 0)
+    assert np.all(np.isfinite(q))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_no_probability_of_a_normal_number_is_zero(method):
+    x = np.float32([[0, -t, -t] for t in np.linspace(0, 110, 20_001)])
+    q, p = run("softmax", method, x), exact("softmax", x)
+    smallest = (1 + 2 * bound("softmax", method).relative) * np.finfo(np.float32).tiny
+    assert np.all(q[p >= smallest] > 0)

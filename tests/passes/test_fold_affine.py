@@ -156,6 +156,11 @@ def unchanged(formula: Formula, *shapes: tuple) -> None:
         pytest.param(lambda x: quake("exp", c(1) / x), id="exp_reciprocal"),
         pytest.param(lambda x: quake("exp", x + c(1e6)), id="exp_large_shift"),
         pytest.param(lambda x: quake("exp", x * c(1e38)), id="exp_large_scale"),
+        pytest.param(lambda x: quake("exp", x * c(1e-38)), id="exp_small_scale"),
+        pytest.param(lambda x: quake("exp", x + c(float("inf"))), id="exp_infinite_shift"),
+        pytest.param(lambda x: quake("exp", x * c(float("nan"))), id="exp_nan"),
+        pytest.param(lambda x: softmax(x / c(float("inf"))), id="softmax_divided_by_infinity"),
+        pytest.param(lambda x: softmax(x * c(float("inf"))), id="softmax_infinite_scale"),
         pytest.param(lambda x: quake("sigmoid", x + c(1)), id="sigmoid_shift"),
         pytest.param(lambda x: quake("sigmoid", negative(x)), id="sigmoid_negative"),
         pytest.param(lambda x: quake("gelu", x * c(2)), id="gelu"),
@@ -179,6 +184,11 @@ def test_logits_used_elsewhere_stay(step: Formula) -> None:
         return softmax(logits), logits
 
     unchanged(formula, LOGITS, ROW)
+
+
+def test_overflow_between_two_scales_stays() -> None:
+    """From 3.4e18 the product is infinite, and exp(-inf) is 0, however small what follows."""
+    unchanged(lambda x: quake("exp", (x * c(1e20)) * c(1e-35)))
 
 
 def test_mask_of_another_axis_stays() -> None:

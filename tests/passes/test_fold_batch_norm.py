@@ -85,8 +85,20 @@ def test_small_variances_are_computed_in_float64():
         lambda x: nn.relu(x),
         lambda x: norm(x, training=True)[0],
         lambda x: norm(x)[1],
+        lambda x: norm(x, parameters=(GAMMA, BETA, MEAN, 0 * VARIANCE), epsilon=0.0)[0],
+        lambda x: norm(x, parameters=(GAMMA, BETA, MEAN, -VARIANCE))[0],
+        lambda x: norm(x, parameters=(GAMMA, BETA, MEAN, VARIANCE * np.float32("nan")))[0],
+        lambda x: norm(x, parameters=(GAMMA * np.float32(1e38), BETA, MEAN, 0 * VARIANCE))[0],
     ],
-    ids=["no_norm", "training", "statistics"],
+    ids=[
+        "no_norm",
+        "training",
+        "statistics",
+        "no_variance",
+        "negative_variance",
+        "nan",
+        "factor_overflows",
+    ],
 )
 def test_stays(formula):
     mod = module(formula, X)

@@ -15,6 +15,7 @@ from tvm.relax.op import (
     erf,
     exp,
     greater,
+    less,
     less_equal,
     log,
     maximum,
@@ -58,8 +59,13 @@ FORMS: dict[str, dict[str, Formula]] = {
         "exp": lambda x: c(1) / (c(1) + exp(negative(x))),
         "exp_minus_one_times": lambda x: c(1) / (exp(x * c(-1)) + c(1)),
         "tanh": lambda x: c(0.5) * tanh(c(0.5) * x) + c(0.5),
+        "overflows": lambda x: exp(x) / (c(1) + exp(x)),
     },
-    "tanh": {"op": tanh, "sigmoid": lambda x: c(2) * sigmoid(c(2) * x) - c(1)},
+    "tanh": {
+        "op": tanh,
+        "sigmoid": lambda x: c(2) * sigmoid(c(2) * x) - c(1),
+        "overflows": lambda x: (exp(x) - exp(negative(x))) / (exp(x) + exp(negative(x))),
+    },
     "erf": {"op": erf},
     "silu": {
         "op": nn.silu,
@@ -285,6 +291,35 @@ def test_any_order_of_gelu_is_gelu(
         pytest.param(lambda x: sigmoid(x) + c(1e-8), ["sigmoid"], id="sigmoid_epsilon"),
         pytest.param(lambda x: maximum(sigmoid(x), c(1e-7)), ["sigmoid"], id="sigmoid_floor"),
         pytest.param(lambda x: exp(x) + c(1e-8), ["exp"], id="exp_epsilon"),
+        pytest.param(lambda x: exp(x) + c(1e-40), ["exp"], id="exp_subnormal_epsilon"),
+        pytest.param(lambda x: c(1) / (exp(x) + c(1e-20)), ["exp"], id="reciprocal_epsilon"),
+        pytest.param(lambda x: negative(log(sigmoid(x) + c(1e-20))), ["sigmoid"], id="log_epsilon"),
+        pytest.param(lambda x: minimum(sigmoid(x), c(1 - 2.0**-24)), ["sigmoid"], id="below_one"),
+        pytest.param(lambda x: minimum(nn.silu(x), c(1000)), ["silu"], id="silu_limit"),
+        pytest.param(
+            lambda x: x * (erf(x / c(ROOT2)) + c(1) + c(1e-20)) * c(0.5), ["erf"], id="gelu_epsilon"
+        ),
+        pytest.param(lambda x: where(greater(x, c(100)), c(0), nn.gelu(x)), ["gelu"], id="cut_off"),
+        pytest.param(
+            lambda x: where(less(op.abs(x - c(50)), c(1e-5)), c(7), nn.silu(x)), ["silu"], id="gap"
+        ),
+        pytest.param(
+            lambda x: where(less(x * x - c(100) * x, c(-2499.999)), c(7), nn.silu(x)),
+            ["silu"],
+            id="gap_where_a_parabola_turns",
+        ),
+        # softplus in real numbers, but 50 where float32's sigmoid is 0.
+        pytest.param(
+            lambda x: where(greater(sigmoid(x), c(0)), negative(log(sigmoid(x))), c(50)),
+            ["sigmoid", "sigmoid"],
+            id="guard_of_underflow",
+        ),
+        pytest.param(
+            lambda x: minimum(log1p_exp(x), c(1e6)), ["softplus"], id="limit_past_overflow"
+        ),
+        pytest.param(
+            lambda x: where(greater(x, c(-3.4e38)), nn.silu(x), c(0)), ["silu"], id="no_nan"
+        ),
         pytest.param(
             lambda x: x * minimum(maximum(x + c(3), c(0)), c(6)) / c(6), [], id="hardswish"
         ),

@@ -228,6 +228,10 @@ def test_any_order_of_gelu_is_gelu(
         # An epsilon guards what comes after: it must survive.
         pytest.param(lambda x: sigmoid(x) + c(1e-8), ["sigmoid"], id="sigmoid_epsilon"),
         pytest.param(lambda x: maximum(sigmoid(x), c(1e-7)), ["sigmoid"], id="sigmoid_floor"),
+        pytest.param(lambda x: log(sigmoid(x) + c(1e-20)), ["sigmoid"], id="log_sigmoid_epsilon"),
+        pytest.param(lambda x: maximum(c(1e-40), exp(x)), ["exp"], id="exp_subnormal_floor"),
+        pytest.param(lambda x: minimum(x * sigmoid(x), c(1e3)), ["silu"], id="limited_silu"),
+        pytest.param(lambda x: where(greater(x, c(100)), c(0), tanh(x)), ["tanh"], id="threshold"),
         pytest.param(lambda x: clip(exp(x), 0, 6), ["exp"], id="clipped_exp"),
         pytest.param(lambda x: x * clip(x + c(3), 0, 6) / c(6), [], id="hardswish"),
         pytest.param(lambda x: nn.relu(x) * c(0.5), [], id="no_exponential"),

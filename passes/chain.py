@@ -1,0 +1,101 @@
+"""A chain: element-wise steps from one tensor to one result, as plain data.
+
+What the recogniser takes out of a graph, what :mod:`chain_proof` proves something about, and a key
+that a proof can be kept under. Knows no graph and no registry.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from quake_tvm import reference
+
+EXPONENTIAL = {
+    "exp": np.exp,
+    "tanh": np.tanh,
+    "sigmoid": lambda x: reference.sigmoid(reference.NUMPY, x),
+    "erf": reference.NUMPY.erf,
+    "nn.gelu": lambda x: reference.gelu(reference.NUMPY, x),
+    "nn.gelu_tanh": lambda x: reference.gelu_tanh(reference.NUMPY, x),
+    "nn.silu": lambda x: reference.silu(reference.NUMPY, x),
+    "nn.selu": lambda x: reference.selu(reference.NUMPY, x),
+    "nn.softplus": lambda x, beta, threshold: np.where(
+        beta * x > threshold, x, reference.softplus(reference.NUMPY, x, beta)
+    ),
+}
+ALGEBRAIC = {
+    "add": np.add,
+    "subtract": np.subtract,
+    "multiply": np.multiply,
+    "divide": np.divide,
+    "power": np.power,
+    "maximum": np.maximum,
+    "minimum": np.minimum,
+    "negative": np.negative,
+    "abs": np.abs,
+    "square": np.square,
+    "sqrt": np.sqrt,
+    "rsqrt": lambda x: 1 / np.sqrt(x),
+    "log": np.log,
+    "nn.relu": lambda x: np.maximum(x, 0),
+    "where": np.where,
+    "greater": np.greater,
+    "greater_equal": np.greater_equal,
+    "less": np.less,
+    "less_equal": np.less_equal,
+}
+KINDS: dict[str, Callable] = EXPONENTIAL | ALGEBRAIC
+# The attributes of an operator that its value depends on.
+_ATTRIBUTES = {"nn.softplus": ("beta", "threshold")}
+
+
+@dataclass(frozen=True)
+class Number:
+    """A constant argument."""
+
+    value: float
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operator.
+
+    Attributes
+    ----------
+    kind : str
+        One of ``KINDS``.
+    args : tuple of int or Number
+        0 is the chain's input, k the result of its k-th step, from 1.
+    options : tuple of float
+        The attributes, which follow the arguments in a call of the kind's function.
+    """
+
+    kind: str
+    args: tuple[int | Number, ...]
+    options: tuple[float, ...] = ()
+
+
+Chain = tuple[Step, ...]
+
+
+def options_of(kind: str, call: Any) -> tuple[float, ...]:
+    """The attributes of an operator's call that a step keeps."""
+    return tuple(float(getattr(call.attrs, name)) for name in _ATTRIBUTES.get(kind, ()))
+
+
+def numbers(chain: Chain) -> list[float]:
+    """The chain's constants, attributes included."""
+    found = [a.value for step in chain for a in step.args if isinstance(a, Number)]
+    return found + [value for step in chain for value in step.options]
+
+
+def evaluate(chain: Chain, x: np.ndarray) -> np.ndarray:
+    """The chain's value in float64."""
+    values = [x]
+    with np.errstate(all="ignore"):
+        for step in chain:
+            args = [np.float64(a.value) if isinstance(a, Number) else values[a] for a in step.args]
+            values.append(KINDS[step.kind](*args, *step.options))
+    return np.broadcast_to(values[-1], x.shape)
