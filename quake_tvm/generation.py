@@ -134,10 +134,9 @@ def updated(mod: tvm.IRModule, functions: dict[tvm.ir.GlobalVar, Any]) -> tvm.IR
     return mod
 
 
-def native_machine() -> dict[str, str]:
-    """This machine as LLVM names it. Relay's TVM was built to assume another."""
-    triple = {"mtriple": f"{platform.machine()}-linux-gnu"} if RELAY else {}
-    return triple | {"mcpu": tvm.target.codegen.llvm_get_system_cpu()}
+def native_triple() -> str | None:
+    """This machine's triple where TVM's LLVM assumes another, as Relay's does."""
+    return f"{platform.machine()}-linux-gnu" if RELAY else None
 
 
 def llvm_knows(cpu: str, triple: str) -> bool:

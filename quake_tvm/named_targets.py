@@ -9,8 +9,9 @@ from difflib import get_close_matches
 
 import tvm
 
+from . import native
 from .errors import QuakeError
-from .generation import RELAX_INSTALL, RELAY, llvm_knows, native_machine
+from .generation import RELAX_INSTALL, RELAY, llvm_knows
 from .target_table import TARGETS, Row
 from .toolchain import triple
 
@@ -51,7 +52,7 @@ def describe(name: str) -> str:
 def config(name: str) -> dict[str, object]:
     """A named target as the dictionary TVM takes. Raises QuakeError for a name that is none."""
     if name == "native":
-        own = native_machine()
+        own = native.native().config
     elif name in TARGETS:
         row = TARGETS[name]
         if RELAY and not row.relay:
@@ -152,9 +153,8 @@ def cores(target: tvm.target.Target) -> int:
 
 
 def runs_here(target: tvm.target.Target) -> bool:
-    """Whether this machine runs a target's code, as far as triple and vectors tell."""
-    own = native_machine() | {"kind": "llvm"}
-    return triple(target).is_host and lanes(target) <= lanes(tvm.target.Target(own))
+    """Whether this machine runs a target's code, as far as it lists what it lacks."""
+    return triple(target).is_host and not native.features(target) & native.examine().lacks
 
 
 def vectors(target: tvm.target.Target) -> str:
