@@ -12,6 +12,7 @@ import tvm
 from . import native
 from .errors import QuakeError
 from .generation import RELAX_INSTALL, RELAY, llvm_knows
+from .software_fma import INSTRUCTIONS
 from .target_table import TARGETS, Row
 from .toolchain import triple
 
@@ -26,7 +27,7 @@ _VECTORS = {
 }
 # What else is worth knowing of a CPU, by LLVM's names for it.
 _FEATURES = {
-    "fma": ("fma", "vfp4", "fp-armv8", "f"),
+    "fma": INSTRUCTIONS,
     "fp16": ("fullfp16", "avx512fp16"),
     "bf16": ("bf16", "avx512bf16"),
     "dotprod": ("dotprod", "avx512vnni"),
