@@ -14,7 +14,8 @@ RELAY_TVM := hhb-tvm==3.2.3
 # The oldest XGBoost of the extra "tune"; the environment has the newest.
 XGBOOST := 2.0.0
 # Tests that run for both TVMs.
-BOTH := approximation.py bits.py generation.py models.py named_targets.py options.py public.py reports.py
+BOTH := approximation.py bits.py generation.py models.py named_targets.py native.py options.py \
+  public.py reports.py software_fma.py
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-relax test-xgboost test-relay cross-tools lint format records prove tasks

@@ -1,7 +1,7 @@
 """What TVM's C code generator cannot write down, said so that it can.
 
 It prints a ``let`` as text wherever its variable stands, seven digits of a constant,
-``reinterpret`` as a pointer cast that C forbids, ``fma`` not at all, and takes an operand of
+``reinterpret`` as a pointer cast that C forbids, LLVM's fma not at all, and takes an operand of
 ``max`` for unchanged while its text is, even after a store. So ``let`` becomes a statement, the
 others calls of small inline functions that every compiler folds into the instructions they stand
 for.
@@ -18,11 +18,18 @@ import tvm
 from tvm import tir
 
 from quake_tvm.errors import QuakeError
-from quake_tvm.generation import PREFIX, register_op, replace_calls, updated, visit_calls
+from quake_tvm.generation import (
+    PREFIX,
+    fma_operands,
+    register_op,
+    replace_build,
+    updated,
+    visit_calls,
+)
 
 # A choice by its bits, and a conversion that is defined for every float, leave no branch and
-# nothing that traps: compilers can vectorize the loop. fma rounds once where the hardware does, as
-# on every other target.
+# nothing that traps: compilers can vectorize the loop. fma rounds once, on CPUs without the
+# instruction as software_fma says it, since not every C library has a right fmaf.
 SOURCE = """
 #include <math.h>
 #include <stdint.h>
@@ -41,10 +48,19 @@ static inline float quake_select(int32_t chosen, float a, float b) {
 static inline float quake_max(float a, float b) { return a > b ? a : b; }
 static inline float quake_min(float a, float b) { return a < b ? a : b; }
 static inline float quake_fma(float a, float b, float c) {
-#ifdef FP_FAST_FMAF
+#if defined FP_FAST_FMAF || defined __FMA__ || defined __ARM_FEATURE_FMA
   return fmaf(a, b, c);
 #else
-  return a * b + c;
+  const double product = (double)a * b, total = product + c, part = total - product;
+  const double error = (product - (total - part)) + (c - part);
+  int64_t bits, away;
+  memcpy(&bits, &total, 8);
+  memcpy(&away, &error, 8);
+  away = (int64_t)((uint64_t)bits + (uint64_t)((bits ^ away) >> 63)) | 1;
+  bits = error < 0 || error > 0 ? away : bits;
+  double odd;
+  memcpy(&odd, &bits, 8);
+  return (float)odd;
 #endif
 }
 """
@@ -62,13 +78,6 @@ _float, _fma = _function("float"), _function("fma")
 _bits, _shift, _int = (_function(name, "int32") for name in ("bits", "shift", "int"))
 _select = _function("select")
 _EXTREMES = {tir.Max: _function("max"), tir.Min: _function("min")}
-
-
-def llvm_fma(call: tir.Call) -> tir.PrimExpr:
-    """LLVM's own fma."""
-    count = tir.const(len(call.args), "uint32")
-    return tir.call_llvm_pure_intrin(call.dtype, "llvm.fmuladd", count, *call.args)
-
 
 # Puts what an expression needs in front of the statement that it stands in.
 Step = Callable[[tir.Stmt], tir.Stmt]
@@ -91,7 +100,7 @@ def _has_bits(function: tir.PrimFunc) -> bool:
 def _is_ours(call: tir.Call) -> bool:
     if _calls(call, "reinterpret"):
         return call.dtype.startswith("float") or call.args[0].dtype.startswith("float")
-    return _calls(call, "fma")
+    return fma_operands(call) is not None
 
 
 def _calls(call: tir.Call, name: str) -> bool:
@@ -117,8 +126,8 @@ def _spell(node: tir.PrimExpr) -> tir.PrimExpr | None:
     if isinstance(node, tir.Cast):
         converted = (node.value.dtype, node.dtype) == ("float32", "int32")
         return _int(node.value) if converted else None
-    if _calls(node, "fma"):
-        return _fma(*node.args)
+    if isinstance(node, tir.Call) and fma_operands(node) is not None:
+        return _fma(*fma_operands(node))
     if _calls(node, "shift_left") and node.dtype == "int32":
         return _shift(*node.args)
     if _calls(node, "reinterpret") and node.dtype in ("int32", "float32"):
@@ -219,25 +228,6 @@ def _refuse_vectors(mod: tvm.IRModule) -> None:
             )
 
 
-def lower_module_under_c(mod: tvm.IRModule) -> tvm.IRModule:
-    """A module ready for LLVM: TVM leaves fma as it is because it asks the host, C, about it."""
-
-    def lowered(function: tir.PrimFunc) -> tir.PrimFunc:
-        body = replace_calls(function.body, lambda c: llvm_fma(c) if _calls(c, "fma") else None)
-        return function.with_body(body)
-
-    return updated(mod, {name: lowered(function) for name, function in mod.functions.items()})
-
-
 def install() -> None:
-    """Prepare modules for TVM's code generators: no pass runs as late in every build."""
-    for_c, for_llvm = (tvm.get_global_func(f"target.build.{kind}") for kind in ("c", "llvm"))
-
-    @tvm.register_func("target.build.c", override=True)
-    def build_c(mod: tvm.IRModule, target: tvm.target.Target) -> tvm.runtime.Module:
-        return for_c(lower_module(mod), target)
-
-    @tvm.register_func("target.build.llvm", override=True)
-    def build_llvm(mod: tvm.IRModule, target: tvm.target.Target) -> tvm.runtime.Module:
-        under_c = target.host is not None and target.host.kind.name == "c"
-        return for_llvm(lower_module_under_c(mod) if under_c else mod, target)
+    """Prepare modules for TVM's generator of C, in every build."""
+    replace_build("c", lambda mod, _: lower_module(mod))

@@ -180,7 +180,8 @@ def targets(as_json: AsJson = False) -> None:
     table = Table("name", "what it is", "cores", "float32 vectors", "features", "cpu", caption=note)
     for row in rows:
         vector = "none" if row["vectors"] == "none" else f"{row['lanes']} {row['vectors']}"
-        cpu = row["target"].get("mcpu", "generic")
+        resolved = row["target"]
+        cpu = " ".join([resolved.get("mcpu", "generic"), *resolved.get("mattr", ())])
         cells = str(row["cores"]), vector, " ".join(row["features"]), cpu
         table.add_row(row["name"], row["description"], *cells)
     output.print(table)

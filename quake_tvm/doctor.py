@@ -59,11 +59,14 @@ def _examine_compiler(name: str) -> Check:
 def _examine_tvm() -> list[Check]:
     from .accuracy import sweep
     from .named_targets import lanes, target, targets
+    from .native import native as in_llvms_words
     from .operators import bound
 
-    native = target("native")
+    native, words = target("native"), in_llvms_words()
+    cpu = " ".join([words.config["mcpu"], *words.config.get("mattr", ())])
     checks = [
-        Check("target", None, f"{native.attrs['mcpu']}, {native.attrs['num-cores']} cores"),
+        Check("target", None, f"{cpu}, {native.attrs['num-cores']} cores"),
+        *([Check("cpu", None, words.note)] if words.note else []),
         Check("vectors", None, f"{lanes(native)} float32 lanes"),
     ]
     checks.append(_examine_compiler("native"))

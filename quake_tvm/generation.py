@@ -70,9 +70,44 @@ Stmt = tir.Stmt
 Call = tir.Call if RELAY else tvm.ir.Call
 
 
+# LLVM's own fma is an order. TVM's would be LLVM's fmuladd, a permission to round once or twice.
+_FMA = tvm.target.codegen.llvm_lookup_intrinsic_id("llvm.fma")
+_INTRINSIC = tvm.ir.Op.get(PREFIX + "call_llvm_pure_intrin")
+# What stands before the operands of a call of LLVM's: its number, and Relay's TVM counts them, too.
+_BEFORE = 2 if RELAY else 1
+
+
 def fma(a: Expr, b: Expr, c: Expr) -> Expr:
-    """a*b + c with one rounding, on every target that has the instruction."""
-    return tir.call_intrin("float32", PREFIX + "fma", a, b, c)
+    """a*b + c with one rounding, on every target. Without the instruction see software_fma."""
+    counted = [tir.const(3, "uint32")] if RELAY else []
+    return tir.call_llvm_pure_intrin("float32", _FMA, *counted, a, b, c)
+
+
+def fma_operands(call: Call) -> "list[Expr] | None":
+    """The operands of a call that :func:`fma` made; None for any other."""
+    if not call.op.same_as(_INTRINSIC) or call.args[0].value != _FMA:
+        return None
+    return list(call.args)[_BEFORE:]
+
+
+def import_llvm(source: str, body: Stmt) -> Stmt:
+    """The statement, and functions in LLVM's words that it calls."""
+    text = (tir if RELAY else tvm.ir).StringImm(source)
+    return tir.AttrStmt(text, "pragma_import_llvm", text, body)
+
+
+def replace_build(
+    kind: str, prepare: Callable[[tvm.IRModule, tvm.target.Target], tvm.IRModule]
+) -> None:
+    """Prepare modules for TVM's code generator of a kind: no pass runs as late in every build."""
+    name = f"target.build.{kind}"
+    generate = tvm.get_global_func(name)
+
+    def build(mod: tvm.IRModule, target: tvm.target.Target) -> Any:
+        return generate(prepare(mod, target), target)
+
+    register = tvm.register_func if RELAY else tvm.register_global_func
+    register(name, build, override=True)
 
 
 def dtype_of(expr: Expr) -> str:
@@ -134,10 +169,9 @@ def updated(mod: tvm.IRModule, functions: dict[tvm.ir.GlobalVar, Any]) -> tvm.IR
     return mod
 
 
-def native_machine() -> dict[str, str]:
-    """This machine as LLVM names it. Relay's TVM was built to assume another."""
-    triple = {"mtriple": f"{platform.machine()}-linux-gnu"} if RELAY else {}
-    return triple | {"mcpu": tvm.target.codegen.llvm_get_system_cpu()}
+def native_triple() -> str | None:
+    """This machine's triple where TVM's LLVM assumes another, as Relay's does."""
+    return f"{platform.machine()}-linux-gnu" if RELAY else None
 
 
 def llvm_knows(cpu: str, triple: str) -> bool:

@@ -9,8 +9,10 @@ from difflib import get_close_matches
 
 import tvm
 
+from . import native
 from .errors import QuakeError
-from .generation import RELAX_INSTALL, RELAY, llvm_knows, native_machine
+from .generation import RELAX_INSTALL, RELAY, llvm_knows
+from .software_fma import INSTRUCTIONS
 from .target_table import TARGETS, Row
 from .toolchain import triple
 
@@ -25,7 +27,7 @@ _VECTORS = {
 }
 # What else is worth knowing of a CPU, by LLVM's names for it.
 _FEATURES = {
-    "fma": ("fma", "vfp4", "fp-armv8", "f"),
+    "fma": INSTRUCTIONS,
     "fp16": ("fullfp16", "avx512fp16"),
     "bf16": ("bf16", "avx512bf16"),
     "dotprod": ("dotprod", "avx512vnni"),
@@ -51,7 +53,7 @@ def describe(name: str) -> str:
 def config(name: str) -> dict[str, object]:
     """A named target as the dictionary TVM takes. Raises QuakeError for a name that is none."""
     if name == "native":
-        own = native_machine()
+        own = native.native().config
     elif name in TARGETS:
         row = TARGETS[name]
         if RELAY and not row.relay:
@@ -152,9 +154,8 @@ def cores(target: tvm.target.Target) -> int:
 
 
 def runs_here(target: tvm.target.Target) -> bool:
-    """Whether this machine runs a target's code, as far as triple and vectors tell."""
-    own = native_machine() | {"kind": "llvm"}
-    return triple(target).is_host and lanes(target) <= lanes(tvm.target.Target(own))
+    """Whether this machine runs a target's code, as far as it lists what it lacks."""
+    return triple(target).is_host and not native.features(target) & native.examine().lacks
 
 
 def vectors(target: tvm.target.Target) -> str:

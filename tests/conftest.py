@@ -15,6 +15,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write what the tests find now to the golden files",
     )
+    parser.addoption(
+        "--unknown-cpu",
+        action="store_true",
+        help="run the tests as if TVM's LLVM were older than this machine's CPU",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--unknown-cpu"):
+        from dataclasses import replace
+
+        from quake_tvm import native
+
+        machine = replace(native.examine(), cpu="generic", vendor="")
+        native.examine = lambda: machine
 
 
 @pytest.fixture(scope="session", autouse=True)

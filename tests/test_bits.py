@@ -67,7 +67,7 @@ INPUTS = {
 }
 
 
-def build(operators: list[str], method: str, shape: tuple[int, ...], on: str):
+def build(operators: list[str], method: str, shape: tuple[int, ...], on: str | tvm.target.Target):
     """The operators' results on an array, compiled in one module."""
 
     def calls(x):
