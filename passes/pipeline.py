@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 import tvm
+from tvm import relax
 from tvm.relax.backend.cpu_generic import pipeline as cpu_generic
 
 from quake_tvm.options import Options
@@ -21,7 +22,7 @@ from quake_tvm.schedules import Recorded, ScheduleKernels, attention, matmul
 from quake_tvm.schedules.choice import Decide, Key, own
 from quake_tvm.schedules.record_book import Book, Records
 
-from . import lower_attention, quake, site_numbers
+from . import legalize_extremes, legalize_zeros, lower_attention, quake, site_numbers
 from .channels_last import ChannelsLast
 from .fold_batch_norm import FoldBatchNorm
 from .fuse_attention import FuseAttention
@@ -29,6 +30,7 @@ from .lower_norms import LowerNorms
 from .pack_convolutions import PackConvolutions
 from .pack_transposed_convolutions import PackTransposedConvolutions
 from .pack_weights import PackWeights
+from .pass_nan import PassNaN
 from .recognize_norms import RecognizeNorms
 from .sink_reshapes import SinkReshapes
 
@@ -69,6 +71,8 @@ def fusion_passes(target: tvm.target.Target, decide: Decide = own) -> list[tvm.t
         PackTransposedConvolutions(panel),
         PackWeights(panel),
         *cpu_generic.library_dispatch_passes(target),
+        relax.transform.LegalizeOps(legalize_extremes.RULES | legalize_zeros.RULES),
+        PassNaN(),
         *cpu_generic.legalize_passes(target),
     ]
 

@@ -29,6 +29,7 @@ from .choice import Choice, Decide, Key, Watched, own
 from .fence import fence_products
 from .fuse_products import fuse_products
 from .instructions import choose_instructions
+from .keep_floats import keep_floats
 from .overlap import overlap_tiles
 from .record import Trace
 from .record_trace import replay
@@ -116,4 +117,4 @@ def finished(
 ) -> tir.PrimFunc:
     """What every scheduled function still wants: whole tiles, the target's own instructions."""
     done = fuse_products(overlap_tiles(function), target)
-    return choose_instructions(done, target, over_rows=over_rows)
+    return keep_floats(choose_instructions(done, target, over_rows=over_rows))
