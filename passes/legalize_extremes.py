@@ -18,7 +18,7 @@ from tvm import relax, te
 from quake_tvm.generation import dtype_of, tir
 
 from .legalize import Legalize
-from .pass_nan import isnan
+from .pass_nan import number
 
 
 def _float(value: relax.Expr) -> bool:
@@ -38,7 +38,7 @@ def _keep_nan(store: tir.BufferStore) -> tir.BufferStore:
     last = store.value
     if not isinstance(last, tir.Max | tir.Min):
         return store
-    kept = tir.Select(isnan(last.a), last.a, last)
+    kept = tir.Select(number(last.a), last, last.a)
     return tir.BufferStore(store.buffer, kept, store.indices)
 
 
@@ -77,7 +77,7 @@ def _index(
     def better(one: list[tir.Expr], other: list[tir.Expr]) -> tuple[tir.Expr, ...]:
         def choose(a: tir.Expr, b: tir.Expr) -> tir.Expr:
             chosen = tir.Select(first(one[1], other[1]), a, b)
-            return tir.Select(isnan(one[1]), a, chosen) if "float" in str(x.dtype) else chosen
+            return tir.Select(number(one[1]), chosen, a) if "float" in str(x.dtype) else chosen
 
         return tuple(map(choose, one, other))
 
@@ -129,7 +129,7 @@ def _sign(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
         zero, one = tir.const(0, x.dtype), tir.const(1, x.dtype)
 
         def element(*at: tir.Var) -> tir.Expr:
-            rest = tir.Select(isnan(x(*at)), x(*at), zero)
+            rest = tir.Select(number(x(*at)), zero, x(*at))
             return tir.Select(x(*at) > zero, one, tir.Select(x(*at) < zero, -one, rest))
 
         return te.compute(x.shape, element, name="sign")

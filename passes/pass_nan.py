@@ -11,17 +11,21 @@ import tvm
 import tvm_ffi
 
 from quake_tvm.generation import dtype_of, tir, updated
+from quake_tvm.schedules.keep_floats import fenced
 
 from .lower_tir import SITES
 
 Extreme = tir.Max | tir.Min
 
 
-def isnan(value: tir.Expr) -> tir.Expr:
-    """Whether a float of any width is NaN."""
+def number(value: tir.Expr) -> tir.Expr:
+    """Whether a float of any width is not NaN.
+
+    TVM's simplifier has x == x for true, and its vectorizer takes ``isnan`` lane by lane.
+    """
     if not dtype_of(value).startswith("float"):  # bfloat16
         value = tir.Cast("float32", value)
-    return tir.isnan(value)
+    return tir.EQ(fenced(value), value)
 
 
 def passing(node: Extreme) -> tir.Expr:
@@ -31,7 +35,7 @@ def passing(node: Extreme) -> tir.Expr:
     if isinstance(node.b, tir.FloatImm):
         return type(node)(node.b, node.a)
     first = tir.Var("first", dtype_of(node))
-    chosen = tir.Select(isnan(first), first, type(node)(first, node.b))
+    chosen = tir.Select(number(first), type(node)(first, node.b), first)
     return tir.Let(first, node.a, chosen)
 
 

@@ -24,7 +24,8 @@ def _float(value: tir.Expr) -> bool:
     return dtype_of(value) in ("float16", "float32", "float64")
 
 
-def _fenced(value: tir.Expr) -> tir.Expr:
+def fenced(value: tir.Expr) -> tir.Expr:
+    """The same float, which TVM's simplifier does not take for what it is computed from."""
     return tir.call_llvm_pure_intrin(dtype_of(value), "llvm.arithmetic.fence", value)
 
 
@@ -61,14 +62,14 @@ def _subtract(node: tir.Sub) -> tir.Expr:
     if not _float(node):
         return node
     if _cancels(node.a, node.b):
-        return tir.Sub(_fenced(node.a), node.b)
+        return tir.Sub(fenced(node.a), node.b)
     if _cancels(node.b, node.a):
-        return tir.Sub(node.a, _fenced(node.b))
+        return tir.Sub(node.a, fenced(node.b))
     return node
 
 
 def _equal(node: tir.EQ) -> tir.Expr:
-    return tir.EQ(_fenced(node.a), node.b) if _float(node.a) and same(node.a, node.b) else node
+    return tir.EQ(fenced(node.a), node.b) if _float(node.a) and same(node.a, node.b) else node
 
 
 def _not_equal(node: tir.NE) -> tir.Expr:
