@@ -23,6 +23,7 @@ from quake_tvm.schedules.choice import Decide, Key, own
 from quake_tvm.schedules.record_book import Book, Records
 
 from . import legalize_extremes, legalize_zeros, lower_attention, quake, site_numbers
+from .center_logsumexp import CenterLogSumExp
 from .channels_last import ChannelsLast
 from .fold_batch_norm import FoldBatchNorm
 from .fuse_attention import FuseAttention
@@ -45,7 +46,7 @@ class LowerNonlinearities:
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         """Recognise, lay out, sink, fuse, lower."""
-        recognized = quake.recognize(mod, self.options, numbered=True)
+        recognized = CenterLogSumExp()(quake.recognize(mod, self.options, numbered=True))
         fused = self.fuse_attention(SinkReshapes()(ChannelsLast()(recognized)))
         return site_numbers.write(quake.lower(lower_attention.lower(fused), self.options))
 
