@@ -18,7 +18,7 @@ from tvm import relax, te
 from quake_tvm.generation import dtype_of, tir
 
 from .legalize import Legalize
-from .pass_nan import number
+from .pass_nan import either, number
 
 
 def _float(value: relax.Expr) -> bool:
@@ -34,12 +34,11 @@ def _infinite(node: tir.FloatImm) -> tir.FloatImm:
 
 
 def _keep_nan(store: tir.BufferStore) -> tir.BufferStore:
-    """A step of an accumulation, NaN once the accumulator is."""
-    last = store.value
-    if not isinstance(last, tir.Max | tir.Min):
+    """A step of an accumulation that keeps NaN, and the first of several zeros."""
+    if not isinstance(store.value, tir.Max | tir.Min):
         return store
-    kept = tir.Select(number(last.a), last, last.a)
-    return tir.BufferStore(store.buffer, kept, store.indices)
+    last, element = store.value.a, store.value.b
+    return tir.BufferStore(store.buffer, either(type(store.value), last, element), store.indices)
 
 
 def _reduced(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:

@@ -2,7 +2,7 @@
 
 TVM's ``max(a, b)`` is ``a > b ? a : b``, which yields ``b`` where either operand is NaN: so
 ``max(x, 0)`` turns NaN into 0. With the constant first it costs the same and NaN passes; of two
-variables the first is checked. Accumulations are left alone: their operators' legalization
+variables one is checked. Accumulations are left alone: their operators' legalization
 decides about them. So are kernels that hold lowered nonlinearities, whose formulas rely on the
 order of the operands. Knows no operator and no graph.
 """
@@ -28,15 +28,19 @@ def number(value: tir.Expr) -> tir.Expr:
     return tir.EQ(fenced(value), value)
 
 
+def either(extreme: type[Extreme], a: tir.Expr, b: tir.Expr) -> tir.Expr:
+    """The extreme of two floats, NaN if either is NaN, and a of two zeros; b should be cheap."""
+    return tir.Select(number(b), extreme(b, a), b)
+
+
 def passing(node: Extreme) -> tir.Expr:
     """The same extreme of two floats, NaN if either is NaN; integers' as it is."""
     if "float" not in dtype_of(node) or isinstance(node.a, tir.FloatImm):
         return node
     if isinstance(node.b, tir.FloatImm):
         return type(node)(node.b, node.a)
-    first = tir.Var("first", dtype_of(node))
-    chosen = tir.Select(number(first), type(node)(first, node.b), first)
-    return tir.Let(first, node.a, chosen)
+    other = tir.Var("other", dtype_of(node))
+    return tir.Let(other, node.b, either(type(node), node.a, other))
 
 
 def _accumulates(store: tir.BufferStore) -> bool:

@@ -1,6 +1,6 @@
 """The order of everything between an imported module and the virtual machine's code.
 
-1. Norms recognised or folded.
+1. Zeros kept from TVM's folding; norms recognised or folded.
 2. QuAKE: nonlinearities to bit manipulation. Between its two halves convolutions get their channels
    last, reshapes sink and attention is fused: before, that would change what is recognised; after,
    kernels stand in the way.
@@ -22,11 +22,12 @@ from quake_tvm.schedules import Recorded, ScheduleKernels, attention, matmul
 from quake_tvm.schedules.choice import Decide, Key, own
 from quake_tvm.schedules.record_book import Book, Records
 
-from . import legalize_extremes, legalize_zeros, lower_attention, quake, site_numbers
+from . import legalize_extremes, lower_attention, quake, site_numbers
 from .center_logsumexp import CenterLogSumExp
 from .channels_last import ChannelsLast
 from .fold_batch_norm import FoldBatchNorm
 from .fuse_attention import FuseAttention
+from .keep_zeros import KeepZeros
 from .lower_norms import LowerNorms
 from .pack_convolutions import PackConvolutions
 from .pack_transposed_convolutions import PackTransposedConvolutions
@@ -54,6 +55,7 @@ class LowerNonlinearities:
 def lowering_passes(target: tvm.target.Target, **options: Any) -> list[tvm.transform.Pass]:
     """Phases 1 and 2: what pays only while nothing is lowered yet, then the nonlinearities."""
     return [
+        KeepZeros(),
         RecognizeNorms(),
         FoldBatchNorm(),
         LowerNonlinearities(target, **options),
@@ -72,7 +74,7 @@ def fusion_passes(target: tvm.target.Target, decide: Decide = own) -> list[tvm.t
         PackTransposedConvolutions(panel),
         PackWeights(panel),
         *cpu_generic.library_dispatch_passes(target),
-        relax.transform.LegalizeOps(legalize_extremes.RULES | legalize_zeros.RULES),
+        relax.transform.LegalizeOps(legalize_extremes.RULES),
         PassNaN(),
         *cpu_generic.legalize_passes(target),
     ]

@@ -184,7 +184,11 @@ def softmax_row(
 
 
 def log_softmax(x: te.Tensor, *, method: str, ieee: bool = True, **plan: int) -> te.Tensor:
-    """x - max - log(sum(exp(x - max))) along the last axis; only the exp is approximate."""
+    """x - max - log(sum(exp(x - max))) along the last axis; only the exp is approximate.
+
+    The sum is at least 1, as it is in exact arithmetic: no result is above 0 on any rung, and a row
+    of one number gives 0.
+    """
 
     def program(
         r: Row, at: tuple[Expr, ...], inputs: list[tir.Buffer], out: tir.Buffer
@@ -194,7 +198,7 @@ def log_softmax(x: te.Tensor, *, method: str, ieee: bool = True, **plan: int) ->
         sums, total = rows.total(
             r, lambda i: exponential.exp(x[(*at, i)] - top, LADDER[method], ieee, high=0)
         )
-        keep, shift = rows.kept(exponential.log(total))
+        keep, shift = rows.kept(exponential.log(tir.max(constant(1), total)))
 
         def element(i: Expr) -> Stmt:
             return tir.BufferStore(out, (x[(*at, i)] - top) - shift, [*at, i])

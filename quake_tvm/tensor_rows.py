@@ -97,7 +97,11 @@ def log_softmax(x: te.Tensor, *, method: str, ieee: bool = True) -> te.Tensor:
         lambda *at: value(*at) - top(*at[:-1]),
         lambda t: exponential.exp(t, LADDER[method], ieee, high=0),
     )
-    shift = te.compute(total.shape, lambda *at: exponential.log(total(*at)), name="quake_log")
+
+    def log(*at: Expr) -> Expr:
+        return exponential.log(tir.max(constant(1), total(*at)))
+
+    shift = te.compute(total.shape, log, name="quake_log")
     return te.compute(
         x.shape, lambda *at: (x(*at) - top(*at[:-1])) - shift(*at[:-1]), name="quake_log_softmax"
     )
