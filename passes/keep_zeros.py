@@ -31,9 +31,7 @@ def _find(graph: Graph) -> list[Site]:
 
 
 def _read(site: Site) -> relax.Expr:
-    args = [
-        relax.const(a.value.numpy().reshape(1), dtype(a)) if _zero(a) else a for a in site.args
-    ]
+    args = [relax.const(a.value.numpy().reshape(1), dtype(a)) if _zero(a) else a for a in site.args]
     return getattr(relax.op, site.operator)(*args)
 
 

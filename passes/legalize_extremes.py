@@ -11,7 +11,6 @@ from collections.abc import Callable
 from functools import partial
 from operator import ge, le
 
-import tvm
 import tvm_ffi
 from tvm import relax, te
 
