@@ -2,7 +2,7 @@
 
 Runs over every kernel through ``tir.add_lower_pass``, before loops are vectorized. A kernel of an
 operator that the graph passes decide about is not this one's to touch: what they left exact was to
-stay so. Then vectors are made fit for the target.
+stay so. Then extremes are made right at special values, and vectors fit for the target.
 """
 
 import re
@@ -16,6 +16,7 @@ from quake_tvm.options import Options
 
 from . import lower_tir
 from .fit_vectors import fit, widen
+from .special_kernels import special
 
 # TVM names a kernel after its operators. These the graph passes have decided about.
 _DECIDED = "(fast_)?(exp|tanh|erf)|sigmoid|nn_(fast_|log_)?softmax"
@@ -67,7 +68,8 @@ class LowerKernels:
         ) -> tir.PrimFunc:
             return self._lower(function)
 
-        return [(1, lower), (1, _for_target(fit)), (3, _for_target(widen))]
+        passes = [(1, lower), (1, _for_target(special)), (1, _for_target(fit))]
+        return [*passes, (3, _for_target(widen))]
 
     def _lower(self, function: tir.PrimFunc) -> tir.PrimFunc:
         name = str(dict(function.attrs or {}).get("global_symbol", ""))

@@ -1,6 +1,6 @@
 """The order of everything between an imported module and the virtual machine's code.
 
-1. Norms recognised or folded.
+1. Zeros kept from TVM's folding; norms recognised or folded.
 2. QuAKE: nonlinearities to bit manipulation. Between its two halves convolutions get their channels
    last, reshapes sink and attention is fused: before, that would change what is recognised; after,
    kernels stand in the way.
@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 import tvm
+from tvm import relax
 from tvm.relax.backend.cpu_generic import pipeline as cpu_generic
 
 from quake_tvm.options import Options
@@ -21,14 +22,17 @@ from quake_tvm.schedules import Recorded, ScheduleKernels, attention, matmul
 from quake_tvm.schedules.choice import Decide, Key, own
 from quake_tvm.schedules.record_book import Book, Records
 
-from . import lower_attention, quake, site_numbers
+from . import legalize_extremes, lower_attention, quake, site_numbers
+from .center_logsumexp import CenterLogSumExp
 from .channels_last import ChannelsLast
 from .fold_batch_norm import FoldBatchNorm
 from .fuse_attention import FuseAttention
+from .keep_zeros import KeepZeros
 from .lower_norms import LowerNorms
 from .pack_convolutions import PackConvolutions
 from .pack_transposed_convolutions import PackTransposedConvolutions
 from .pack_weights import PackWeights
+from .pass_nan import PassNaN
 from .recognize_norms import RecognizeNorms
 from .sink_reshapes import SinkReshapes
 
@@ -43,7 +47,7 @@ class LowerNonlinearities:
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         """Recognise, lay out, sink, fuse, lower."""
-        recognized = quake.recognize(mod, self.options, numbered=True)
+        recognized = CenterLogSumExp()(quake.recognize(mod, self.options, numbered=True))
         fused = self.fuse_attention(SinkReshapes()(ChannelsLast()(recognized)))
         return site_numbers.write(quake.lower(lower_attention.lower(fused), self.options))
 
@@ -51,6 +55,7 @@ class LowerNonlinearities:
 def lowering_passes(target: tvm.target.Target, **options: Any) -> list[tvm.transform.Pass]:
     """Phases 1 and 2: what pays only while nothing is lowered yet, then the nonlinearities."""
     return [
+        KeepZeros(),
         RecognizeNorms(),
         FoldBatchNorm(),
         LowerNonlinearities(target, **options),
@@ -69,6 +74,8 @@ def fusion_passes(target: tvm.target.Target, decide: Decide = own) -> list[tvm.t
         PackTransposedConvolutions(panel),
         PackWeights(panel),
         *cpu_generic.library_dispatch_passes(target),
+        relax.transform.LegalizeOps(legalize_extremes.RULES),
+        PassNaN(),
         *cpu_generic.legalize_passes(target),
     ]
 

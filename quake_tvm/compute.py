@@ -186,7 +186,8 @@ def softmax_row(
 def log_softmax(x: te.Tensor, *, method: str, ieee: bool = True, **plan: int) -> te.Tensor:
     """x - max - log(sum(exp(x - max))) along the last axis; only the exp is approximate.
 
-    The sum counts as 1 at least, as it would be without the rung's error: no result is above 0.
+    The sum is at least 1, as it is in exact arithmetic: no result is above 0 on any rung, and a row
+    of one number gives 0.
     """
 
     def program(

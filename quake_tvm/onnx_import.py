@@ -19,6 +19,8 @@ from .onnx_fold import all_nodes, element_types, fold_shapes
 
 # The importer goes by an operator's name alone: these are the domains it means.
 _DOMAINS = ("", "com.microsoft")
+# The importer multiplies by 0 where the standard selects 0: NaN at -inf, and float32 alone.
+_WRONG = {"ThresholdedRelu"}
 # The importer gives these float32 constants, whatever the input's type.
 _FLOAT32_ONLY = {"Elu", "Selu"}
 
@@ -102,7 +104,8 @@ def _spell_out_defaults(model: onnx.ModelProto, names: set[tuple[str, str]]) -> 
 
 def _with_function(model: onnx.ModelProto) -> set[tuple[str, str]]:
     """Operators that the importer lacks, or gets wrong, and the standard defines by others."""
-    lacking = {n.op_type for n in all_nodes(model.graph)} - onnx_frontend._get_convert_map().keys()
+    lacking = {n.op_type for n in all_nodes(model.graph)}
+    lacking -= onnx_frontend._get_convert_map().keys() - _WRONG
     if any(node.op_type in _FLOAT32_ONLY for node in model.graph.node):
         types = element_types(shape_inference.infer_shapes(model))
         lacking |= {

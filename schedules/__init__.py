@@ -28,6 +28,7 @@ from . import (
 from .choice import Choice, Decide, Key, Watched, own
 from .fence import fence_products
 from .instructions import choose_instructions
+from .keep_floats import keep_floats
 from .overlap import overlap_tiles
 from .record import Trace
 from .record_trace import replay
@@ -114,4 +115,5 @@ def finished(
     function: tir.PrimFunc, target: tvm.target.Target, over_rows: bool = False
 ) -> tir.PrimFunc:
     """What every scheduled function still wants: whole tiles, the target's own instructions."""
-    return choose_instructions(overlap_tiles(function), target, over_rows=over_rows)
+    done = choose_instructions(overlap_tiles(function), target, over_rows=over_rows)
+    return keep_floats(done)

@@ -1,0 +1,44 @@
+"""Products with a constant 0, and quotients with one, which TVM folds whatever the other operand.
+
+0 times infinity or NaN is NaN, and so is 0/0, the zero has a sign, and x/0 is no error. TVM folds a
+number as soon as a kernel is made with it, but not a tensor of one element, which the kernel reads:
+so the number becomes one.
+"""
+
+import tvm
+from tvm import relax
+
+from .graph import Expr, Site
+from .relax_graph import Graph, dtype, known_shape, rewrite
+
+
+def _zero(expr: Expr) -> bool:
+    """Whether this is a constant number of floats that is 0."""
+    if not isinstance(expr, tvm.ir.GenericConst) or expr.ty.ndim != 0:
+        return False
+    return "float" in dtype(expr) and float(expr.value.numpy()) == 0
+
+
+def _find(graph: Graph) -> list[Site]:
+    return [
+        Site(var, graph.kind(call), tuple(call.args), "", frozenset([var]))
+        for var, call in graph.values.items()
+        if graph.kind(call) in ("multiply", "divide")
+        and any(map(_zero, call.args))
+        and known_shape(var)
+        and var.ty.ndim > 0
+    ]
+
+
+def _read(site: Site) -> relax.Expr:
+    args = [relax.const(a.value.numpy().reshape(1), dtype(a)) if _zero(a) else a for a in site.args]
+    return getattr(relax.op, site.operator)(*args)
+
+
+@tvm.transform.module_pass(opt_level=0, name="KeepZeros")
+class KeepZeros:
+    """Make these numbers tensors; a module without them is returned as it is."""
+
+    def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
+        """Rewrite."""
+        return rewrite(mod, _find, _read)

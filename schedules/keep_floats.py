@@ -1,0 +1,116 @@
+"""Floats as IEEE 754 has them: what TVM's simplifier takes for numbers without NaN and rounding.
+
+It makes (a + b) - b into a, a - a into 0, a == a into true, not a < b into b <= a, and, where a < b
+does not hold, b <= a into true; and its a != b is false where either is NaN. Whatever it would so
+change is hidden from it, behind a fence around an operand or an exclusive or with a constant, which
+LLVM sees through without adding an instruction. Knows floats, no operator.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import tvm_ffi
+
+from quake_tvm.generation import dtype_of, tir
+
+_COMPARISONS = (tir.LT, tir.LE, tir.GT, tir.GE, tir.EQ, tir.NE)
+# a < b is b > a, and not a < b is b <= a to the simplifier.
+_TURNED = {tir.LT: tir.GT, tir.GT: tir.LT, tir.LE: tir.GE, tir.GE: tir.LE, tir.EQ: tir.EQ}
+_OPPOSITE = {tir.LT: tir.GE, tir.GT: tir.LE, tir.LE: tir.GT, tir.GE: tir.LT}
+same = tvm_ffi.structural_equal
+
+
+def _float(value: tir.Expr) -> bool:
+    return dtype_of(value) in ("float16", "float32", "float64")
+
+
+def fenced(value: tir.Expr) -> tir.Expr:
+    """The same float, which TVM's simplifier does not take for what it is computed from."""
+    return tir.call_llvm_pure_intrin(dtype_of(value), "llvm.arithmetic.fence", value)
+
+
+def _xor(condition: tir.Expr, other: bool) -> tir.Expr:
+    return tir.bitwise_xor(condition, tir.const(other, "bool"))
+
+
+def _compares(value: tir.Expr) -> bool:
+    return isinstance(value, _COMPARISONS) and _float(value.a)
+
+
+def _any(value: tir.Expr, wanted: Callable[[tir.Expr], bool]) -> bool:
+    """Whether any comparison in an expression is such a one."""
+    found: list[bool] = []
+
+    def see(comparison: tir.Expr) -> None:
+        found.append(wanted(comparison))
+
+    tvm_ffi.structural_walk(value, (_COMPARISONS, see))
+    return any(found)
+
+
+def _cancels(whole: tir.Expr, part: tir.Expr) -> bool:
+    """Whether one is the other, or a sum or a selection with the other as an operand."""
+    operands = [whole]
+    if isinstance(whole, tir.Add):
+        operands += [whole.a, whole.b]
+    if isinstance(whole, tir.Select):
+        operands += [whole.true_value, whole.false_value]
+    return any(same(operand, part) for operand in operands)
+
+
+def _subtract(node: tir.Sub) -> tir.Expr:
+    if not _float(node):
+        return node
+    if _cancels(node.a, node.b):
+        return tir.Sub(fenced(node.a), node.b)
+    if _cancels(node.b, node.a):
+        return tir.Sub(node.a, fenced(node.b))
+    return node
+
+
+def _equal(node: tir.EQ) -> tir.Expr:
+    return tir.EQ(fenced(node.a), node.b) if _float(node.a) and same(node.a, node.b) else node
+
+
+def _not_equal(node: tir.NE) -> tir.Expr:
+    return _xor(_equal(tir.EQ(node.a, node.b)), True) if _float(node.a) else node
+
+
+def _not(node: tir.Not) -> tir.Expr:
+    return _xor(node.a, True) if _any(node.a, _compares) else node
+
+
+def _excludes(one: tir.Expr, other: tir.Expr) -> bool:
+    """Whether, but for NaN, exactly one of two comparisons of floats holds."""
+    if not (_compares(one) and _compares(other) and type(one) in _OPPOSITE):
+        return False
+    opposite = _OPPOSITE[type(one)]
+    if isinstance(other, opposite) and same(one.a, other.a) and same(one.b, other.b):
+        return True
+    return isinstance(other, _TURNED[opposite]) and same(one.a, other.b) and same(one.b, other.a)
+
+
+def _or(node: tir.Or) -> tir.Expr:
+    return tir.Or(_xor(node.a, False), node.b) if _excludes(node.a, node.b) else node
+
+
+def _select(node: tir.Select) -> tir.Expr:
+    """The condition hidden where the branch for its failure asks for its opposite."""
+    if not _compares(node.condition):
+        return node
+    if not _any(node.false_value, partial(_excludes, node.condition)):
+        return node
+    return tir.Select(_xor(node.condition, False), node.true_value, node.false_value)
+
+
+def keep_floats(function: tir.PrimFunc) -> tir.PrimFunc:
+    """The function with what the simplifier would get wrong hidden from it."""
+    rules = (
+        (tir.Sub, _subtract),
+        (tir.EQ, _equal),
+        (tir.NE, _not_equal),
+        (tir.Not, _not),
+        (tir.Or, _or),
+        (tir.Select, _select),
+    )
+    return function.with_body(tvm_ffi.structural_map(function.body, rules))
