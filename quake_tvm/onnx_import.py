@@ -16,13 +16,11 @@ from tvm.relax.frontend.onnx import onnx_frontend
 from .errors import QuakeError
 from .onnx_file import Shapes, inputs, is_dynamic, with_shapes
 from .onnx_fold import all_nodes, element_types, fold_shapes
+from .onnx_converters import CONVERTERS
 from .onnx_importer import Importer
-from .onnx_resize import resize
 
 # The importer goes by an operator's name alone: these are the domains it means.
 _DOMAINS = ("", "com.microsoft")
-# Where the importer's converters are wrong.
-_CONVERTERS = {"Resize": resize, "Upsample": resize}
 # The importer gives these float32 constants, whatever the input's type.
 _FLOAT32_ONLY = {"Elu", "Selu"}
 
@@ -53,7 +51,7 @@ def to_relax(model: onnx.ModelProto, shapes: Shapes | None = None) -> tvm.IRModu
     }
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # the importer prints what it raises
-            return Importer(_CONVERTERS, sizes).convert(model)
+            return Importer(CONVERTERS, sizes).convert(model)
     except QuakeError:
         raise
     except Exception as error:
