@@ -142,11 +142,20 @@ def non_max_suppression(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
     if not all(isinstance(n, int) for n in (*node.shape(0), *node.shape(1))):
         raise node.refuse("dynamic shapes; give shapes for the model's inputs")
     most, overlap, least = (node.constant(k) for k in (2, 3, 4))
-    most = 0 if most is None else min(int(most.reshape(())), node.shape(1)[2])
-    overlap = np.float32(0) if overlap is None else overlap.reshape(())
-    least = np.finfo(np.float32).min if least is None else least.reshape(())
+    count = node.shape(1)[2]
+    most = 0 if most is None else min(int(most.reshape(())), count)
     if most <= 0 or 0 in (*node.shape(0), *node.shape(1)):
-        return relax.const(np.zeros((0, 3), np.int64))
+        return relax.const(np.zeros((0, 3), np.int64), "int64")
+    # TVM takes scores below 0 for boxes that are out, and suppresses at the threshold itself.
+    order = builder.emit(relax.op.argsort(scores, axis=2, descending=True, dtype="int32"))
+    rank = builder.emit(relax.op.argsort(order, axis=2, descending=False, dtype="int32"))
+    rank = builder.emit(relax.op.astype(rank, "float32"))
+    ranked = builder.emit(relax.op.subtract(relax.const(float(count)), rank))
+    if least is not None:
+        high = builder.emit(relax.op.greater(scores, relax.const(least.reshape(()), "float32")))
+        ranked = builder.emit(relax.op.where(high, ranked, relax.const(-2.0)))
+    overlap = np.float32(0) if overlap is None else overlap.reshape(())
+    overlap = max(float(np.nextafter(overlap, np.float32(2))), 1e-30)
     parts = [
         builder.emit(relax.op.strided_slice(boxes, [2], [k], [k + 1])) for k in range(4)
     ]
@@ -162,10 +171,10 @@ def non_max_suppression(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
     found = builder.emit(
         relax.op.vision.all_class_non_max_suppression(
             builder.emit(relax.op.concat([builder.emit(c) for c in corners], 2)),
-            scores,
+            ranked,
             relax.const(most, "int64"),
-            relax.const(float(overlap), "float32"),
-            relax.const(float(least), "float32"),
+            relax.const(overlap, "float32"),
+            relax.const(0.5, "float32"),
             output_format="onnx",
         )
     )
