@@ -156,9 +156,7 @@ def non_max_suppression(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
         ranked = builder.emit(relax.op.where(high, ranked, relax.const(-2.0)))
     overlap = np.float32(0) if overlap is None else overlap.reshape(())
     overlap = max(float(np.nextafter(overlap, np.float32(2))), 1e-30)
-    parts = [
-        builder.emit(relax.op.strided_slice(boxes, [2], [k], [k + 1])) for k in range(4)
-    ]
+    parts = [builder.emit(relax.op.strided_slice(boxes, [2], [k], [k + 1])) for k in range(4)]
     if node.attributes.get("center_point_box", 0):
         x, y, width, height = parts
         half = relax.const(0.5, node.dtype())

@@ -14,9 +14,9 @@ from onnx import helper, inliner, shape_inference
 from tvm.relax.frontend.onnx import onnx_frontend
 
 from .errors import QuakeError
+from .onnx_converters import CONVERTERS
 from .onnx_file import Shapes, inputs, is_dynamic, with_shapes
 from .onnx_fold import all_nodes, element_types, fold_shapes
-from .onnx_converters import CONVERTERS
 from .onnx_importer import Importer
 
 # The importer goes by an operator's name alone: these are the domains it means.

@@ -106,7 +106,7 @@ class Importer(ONNXGraphImporter):
         if converter is not None:
             custom = attrs["tvm_custom"]
             given = {k: _text(v) for k, v in attrs.items() if k != "tvm_custom"}
-            node = Node(op_name, opset, tuple(list(inputs)), given, custom["num_outputs"])
+            node = Node(op_name, opset, tuple(inputs), given, custom["num_outputs"])
             value = converter(self.bb, node)
             if value is not None:
                 return self.bb.normalize(value)

@@ -4,6 +4,9 @@ Each axis is resized by itself, from a table of elements and weights. What TVM's
 from the same elements is left to it: it keeps the channels where convolutions want them.
 """
 
+from dataclasses import dataclass
+from fractions import Fraction
+
 import numpy as np
 import tvm
 from tvm import relax, te
@@ -24,6 +27,28 @@ _TVM_MODES = {"nearest": "nearest_neighbor", "linear": "linear", "cubic": "cubic
 Extent = int | tvm.ir.Expr
 
 
+@dataclass(frozen=True)
+class Dynamic:
+    """An axis whose length is known when the model runs.
+
+    Parameters
+    ----------
+    resized : Extent
+        Elements after.
+    scale : numpy.float32 or None
+        The ratio; None if it follows from the lengths.
+    table : Periodic or None
+        Elements and weights, if the ratio gives them.
+    """
+
+    resized: Extent
+    scale: np.float32 | None
+    table: Periodic | None
+
+
+Axes = dict[int, Axis | Dynamic]
+
+
 def resize(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
     """Convert Resize of opset 10 and later, and Upsample of opset 7 to 9.
 
@@ -39,17 +64,19 @@ def resize(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
     x = builder.emit(node.inputs[0])
     if node.dtype() in ("float32", "float16") and _tvm_agrees(node, axes, method):
         return _resize2d(node, axes, method)
+    if any(isinstance(axis, Dynamic) and axis.table is None for axis in axes.values()):
+        raise node.refuse("this mode needs all dimensions; give shapes for the model's inputs")
     if method.mode != "nearest" and not node.dtype().startswith("float"):
         raise node.refuse(f"{method.mode} interpolation of {node.dtype()}; cast to float first")
     outside: dict[int, np.ndarray] = {}
     for dimension, axis in axes.items():
         if isinstance(axis, Axis):
-            plan: Table | Periodic = table(axis, method)
-            if plan.outside.any():
-                outside[dimension] = plan.outside
+            rows: Table | Periodic = table(axis, method)
+            if rows.outside.any():
+                outside[dimension] = rows.outside
         else:
-            plan = axis[1]
-        x = _resample(builder, x, dimension, axis, plan)
+            rows = axis.table
+        x = _resample(builder, x, dimension, axis.resized, rows)
     for dimension, mask in outside.items():
         dims = [-1 if d == dimension else 1 for d in range(len(node.shape()))]
         value = relax.const(node.attributes.get("extrapolation_value", 0.0), node.dtype())
@@ -82,8 +109,8 @@ def _method(node: Node) -> Method:
     return method
 
 
-def _axes(node: Node, method: Method) -> dict[int, Axis | tuple[Extent, Periodic]]:
-    """What is resized, by dimension; an extent and a periodic table where it is not known."""
+def _axes(node: Node, method: Method) -> Axes:
+    """What is resized, by dimension."""
     shape = node.shape()
     chosen = [a % len(shape) for a in node.attributes.get("axes", range(len(shape)))]
     scales, sizes = _ratios(node)
@@ -93,39 +120,48 @@ def _axes(node: Node, method: Method) -> dict[int, Axis | tuple[Extent, Periodic
     policy = node.attributes.get("keep_aspect_ratio_policy", "stretch")
     region = _region(node, method, len(chosen))
     if sizes is not None:
-        dynamic = [n for a, n in zip(chosen, sizes, strict=True) if not isinstance(shape[a], int)]
-        if dynamic:
-            raise node.refuse("sizes for dynamic dimensions; give shapes for the model's inputs")
-        lengths = np.array([shape[a] for a in chosen])
-        if any((n == 0) != (m == 0) for n, m in zip(lengths, sizes, strict=True)):
-            raise node.refuse("an empty tensor has nothing to interpolate")
-        scales = np.divide(sizes, lengths, out=np.ones(len(sizes), np.float32), where=lengths > 0,
-                           dtype=np.float32, casting="unsafe")  # fmt: skip
-        if policy != "stretch":
-            choose = {"not_larger": np.min, "not_smaller": np.max}.get(policy)
-            if choose is None:
-                raise node.refuse(f"no such keep_aspect_ratio_policy: {policy}")
-            scales = np.full(len(sizes), choose(scales), np.float32)
-            sizes = np.floor(scales * lengths.astype(np.float32) + np.float64(0.5)).astype(int)
-    axes: dict[int, Axis | tuple[Extent, Periodic]] = {}
+        scales, sizes = _scales(node, [shape[a] for a in chosen], sizes, policy)
+    axes: Axes = {}
     for k, dimension in enumerate(chosen):
         length, scale = shape[dimension], np.float32(scales[k])
-        if not scale > 0:
+        if scale <= 0:
             raise node.refuse(f"a scale of {scale}")
         if isinstance(length, int):
             resized = int(scale * np.float32(length)) if sizes is None else int(sizes[k])
             axes[dimension] = Axis(length, resized, scale, region[k])
             if scale == 1 and region[k] != (0.0, 1.0):
                 raise node.refuse("a region of interest at a scale of 1; use Slice or a scale")
+        elif sizes is not None:
+            axes[dimension] = Dynamic(int(sizes[k]), None, None)
         elif scale != 1:
-            plan = periodic(scale, method)
-            if plan is None:
-                raise node.refuse("this mode needs its dimensions; give shapes for the inputs")
-            axes[dimension] = (length, plan)
+            rows = periodic(scale, method)
+            ratio = Fraction(float(scale))
+            resized = te.floordiv(length * ratio.numerator, ratio.denominator)
+            axes[dimension] = Dynamic(resized, scale, rows)
     static = [a for a in axes.values() if isinstance(a, Axis)]
     if len(static) == len(axes) and all(a.length == a.resized for a in static):
         return {}  # as ONNX Runtime: whatever the scale, the tensor is the same
-    return {d: a for d, a in axes.items() if not isinstance(a, Axis) or a.scale != 1}
+    return {d: a for d, a in axes.items() if isinstance(a, Dynamic) or a.scale != 1}
+
+
+def _scales(
+    node: Node, lengths: list[Extent], sizes: np.ndarray, policy: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scales and sizes after the aspect ratio's policy; NaN for a dynamic length."""
+    scales = np.full(len(sizes), np.nan, np.float32)
+    for k, (length, size) in enumerate(zip(lengths, sizes, strict=True)):
+        if isinstance(length, int):
+            if (length == 0) != (size == 0):
+                raise node.refuse("an empty tensor has nothing to interpolate")
+            scales[k] = np.float32(size) / np.float32(length) if length else 1
+    if policy == "stretch":
+        return scales, sizes
+    choose = {"not_larger": np.min, "not_smaller": np.max}.get(policy)
+    if choose is None or np.isnan(scales).any():
+        raise node.refuse(f"keep_aspect_ratio_policy {policy} of these dimensions")
+    scales = np.full(len(sizes), choose(scales), np.float32)
+    exact = scales * np.array(lengths, np.float32)
+    return scales, np.floor(exact + np.float64(0.5)).astype(np.int64)
 
 
 def _ratios(node: Node) -> tuple[np.ndarray, np.ndarray | None]:
@@ -158,31 +194,31 @@ def _resample(
     builder: relax.BlockBuilder,
     x: relax.Expr,
     dimension: int,
-    axis: Axis | tuple[Extent, Periodic],
-    plan: Table | Periodic,
+    resized: Extent,
+    rows: Table | Periodic,
 ) -> relax.Expr:
     """One axis resized: a kernel that gathers, or sums what it gathers."""
-    copies = plan.weights is None
-    arguments = [x, relax.const(plan.indices.astype(np.int32))]
+    copies, repeats = rows.weights is None, isinstance(rows, Periodic)
+    arguments = [x, relax.const(rows.indices.astype(np.int32))]
     if not copies:
-        arguments.append(relax.const(plan.weights, "float32"))
+        arguments.append(relax.const(rows.weights, "float32"))
 
     def compute(x: te.Tensor, indices: te.Tensor, weights: te.Tensor | None = None) -> te.Tensor:
         shape = list(x.shape)
-        if isinstance(axis, Axis):
-            shape[dimension] = axis.resized
-        else:
-            shape[dimension] = te.floordiv(shape[dimension] * plan.period, plan.step)
+        length = shape[dimension]
+        shape[dimension] = resized
+        if repeats:
+            shape[dimension] = te.floordiv(length * rows.period, rows.step)
 
         def element(*place: tvm.ir.Expr) -> tvm.ir.Expr:
             o = place[dimension]
-            row = o if isinstance(axis, Axis) else te.floormod(o, plan.period)
+            row = te.floormod(o, rows.period) if repeats else o
 
             def tap(k: int) -> tvm.ir.Expr:
                 index = indices[row, k]
-                if not isinstance(axis, Axis):
-                    index = te.floordiv(o, plan.period) * plan.step + index
-                    index = te.max(te.min(index, x.shape[dimension] - 1), 0)
+                if repeats:
+                    index = te.floordiv(o, rows.period) * rows.step + index
+                    index = te.max(te.min(index, length - 1), 0)
                 return x[(*place[:dimension], index, *place[dimension + 1 :])]
 
             if weights is None:
@@ -200,9 +236,7 @@ def _resample(
     )
 
 
-def _tvm_agrees(
-    node: Node, axes: dict[int, Axis | tuple[Extent, Periodic]], method: Method
-) -> bool:
+def _tvm_agrees(node: Node, axes: Axes, method: Method) -> bool:
     """Whether TVM's resize2d reads the same elements with the same weights."""
     shape = node.shape()
     if (
@@ -213,9 +247,24 @@ def _tvm_agrees(
         or method.exclude_outside
     ):
         return False
-    kept = (Axis(n, n, np.float32(1)) if isinstance(n, int) else n for n in shape[2:])
+    kept = (Axis(n, n, np.float32(1)) if isinstance(n, int) else None for n in shape[2:])
     spatial = [axes.get(d, axis) for d, axis in zip((2, 3), kept, strict=True)]
-    return all(isinstance(axis, Axis) and _same(axis, method) for axis in spatial)
+    return all(
+        _same(axis, method) if isinstance(axis, Axis) else _same_for_all_lengths(axis, method)
+        for axis in spatial
+    )
+
+
+def _same_for_all_lengths(axis: Dynamic | None, method: Method) -> bool:
+    """Whether TVM finds the same for every length."""
+    if axis is None:  # not resized
+        return method.mode != "nearest" and method.coordinates != "align_corners"
+    whole = axis.scale is not None and axis.scale >= 2 and axis.scale % 1 == 0
+    if method.mode != "nearest":
+        return whole or (axis.scale is None and axis.resized != 1)
+    # With a power of two TVM's float32 is exact, and the elements repeat with the scale.
+    exact = whole and np.log2(axis.scale) % 1 == 0
+    return exact and _same(Axis(8, int(8 * axis.scale), axis.scale), method)
 
 
 def _same(axis: Axis, method: Method) -> bool:
@@ -236,9 +285,7 @@ def _same(axis: Axis, method: Method) -> bool:
         }.get(method.coordinates, (o + 0.5) * ratio - 0.5)
     if method.mode != "nearest":
         return bool(np.all(np.abs(ours - theirs) <= 1e-6 * (1 + np.abs(theirs))))
-    wanted = np.clip(
-        nearest(ours, method.rounding, axis.scale < 1), 0, axis.length - 1
-    )
+    wanted = np.clip(nearest(ours, method.rounding, axis.scale < 1), 0, axis.length - 1)
     floors = method.rounding in ("floor", "simple")
     whole = axis.resized % axis.length == 0
     if whole and floors and method.coordinates == "asymmetric" and axis.resized < 1e4:
@@ -256,7 +303,7 @@ def _same(axis: Axis, method: Method) -> bool:
     )
 
 
-def _resize2d(node: Node, axes: dict[int, Axis], method: Method) -> relax.Expr:
+def _resize2d(node: Node, axes: Axes, method: Method) -> relax.Expr:
     shape = node.shape()
     sizes = [axes[d].resized if d in axes else shape[d] for d in (2, 3)]
     return relax.op.image.resize2d(

@@ -40,6 +40,8 @@ def max_pool(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
     if node.outputs > 1:
         raise node.refuse("its second output, Indices")
     windows = _windows(node, node.attributes["kernel_shape"])
+    if _ceils_alike(node, windows):
+        return _pool("max", node.inputs[0], windows, ceil_mode=True)
     return _pool("max", node.inputs[0], _rounded_up(node, windows))
 
 
@@ -53,6 +55,8 @@ def average_pool(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
     """
     windows = _windows(node, node.attributes["kernel_shape"])
     include = bool(node.attributes.get("count_include_pad", 0))
+    if _ceils_alike(node, windows):
+        return _pool("avg", node.inputs[0], windows, include, ceil_mode=True)
     rounded = _rounded_up(node, windows)
     if not node.attributes.get("ceil_mode", 0):
         return _pool("avg", node.inputs[0], rounded, include)
@@ -247,6 +251,16 @@ def _same(node: Node, window: Window, lower: bool) -> Window:
     return Window(window.length, window.kernel, window.stride, 1, *pads)
 
 
+def _ceils_alike(node: Node, windows: list[Window]) -> bool:
+    """Whether TVM rounds up as the standard does, of dimensions that are not all known.
+
+    It does where no window can lie in the pads alone.
+    """
+    dynamic = any(w.length is None for w in windows)
+    ceils = node.attributes.get("ceil_mode", 0) and dynamic
+    return bool(ceils) and all(w.reach >= w.stride + w.after for w in windows)
+
+
 def _rounded_up(node: Node, windows: list[Window]) -> list[Window]:
     """With ceil_mode, pads that give one more element; not one that lies in the pads alone."""
     _check_fit(node, windows)
@@ -279,7 +293,11 @@ def _counted(window: Window, rounded: Window, include_pads: bool) -> np.ndarray:
 
 
 def _pool(
-    kind: str, x: relax.Expr, windows: list[Window], include_pads: bool = False
+    kind: str,
+    x: relax.Expr,
+    windows: list[Window],
+    include_pads: bool = False,
+    ceil_mode: bool = False,
 ) -> relax.Expr:
     operator = getattr(relax.op.nn, f"{kind}_pool{len(windows)}d")
     return operator(
@@ -288,7 +306,7 @@ def _pool(
         [w.stride for w in windows],
         [w.before for w in windows] + [w.after for w in windows],
         [w.dilation for w in windows],
-        False,
+        ceil_mode,
         include_pads,
     )
 

@@ -5,7 +5,7 @@ of ONNX Runtime where the standard leaves one: lengths are whole numbers, also w
 not divide. Arrays in, arrays out: knows neither graphs nor TVM.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -107,10 +107,10 @@ def table(axis: Axis, method: Method) -> Table:
 
 @dataclass(frozen=True)
 class Periodic:
-    """A table for any length: element ``o`` reads from ``o // period * step + indices[o % period]``.
+    """A table for any length; the resized axis has ``length * period // step`` elements.
 
-    What lies before the first or after the last element is taken from there. The axis has
-    ``length * period // step`` elements after.
+    Element ``o`` reads from ``o // period * step + indices[o % period]``; from the first or last
+    element where that lies outside.
     """
 
     period: int
@@ -123,6 +123,10 @@ def periodic(scale: np.float32, method: Method) -> Periodic | None:
     """The table for a length that is not known, if the scale is a simple fraction."""
     ratio = Fraction(float(scale))
     period, step = ratio.numerator, ratio.denominator
+    # They differ where one element is left, or where the scale does not divide.
+    alike = {"pytorch_half_pixel": ratio >= 2, "half_pixel_symmetric": step == 1}
+    if alike.get(method.coordinates):
+        method = replace(method, coordinates="half_pixel")
     if (
         max(period, step) > LONGEST_PERIOD
         or method.exclude_outside
