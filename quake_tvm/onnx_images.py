@@ -21,15 +21,12 @@ def pad(builder: relax.BlockBuilder, node: Node) -> None:
     """
     mode = node.attributes.get("mode", "constant")
     shape = node.shape()
-    if node.opset < 11:
-        pads = node.attributes.get("pads")
-        if pads is None:
-            raise node.refuse("pads are missing")
-        axes = range(len(shape))
-    else:
-        pads, axes = node.constant(1), node.constant(3)
-        node.constant(2)
-        axes = range(len(shape)) if axes is None else [int(a) % len(shape) for a in axes]
+    pads = node.attributes.get("pads", node.constant(1))  # an attribute before opset 11
+    if pads is None:
+        raise node.refuse("pads are missing")
+    node.constant(2)
+    axes = node.constant(3)
+    axes = range(len(shape)) if axes is None else [int(a) % len(shape) for a in axes]
     pads = [int(n) for n in pads]
     if len(pads) != 2 * len(axes):
         raise node.refuse(f"{len(pads)} pads for {len(axes)} axes")

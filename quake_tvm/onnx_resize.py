@@ -86,7 +86,7 @@ def resize(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
 
 def _method(node: Node) -> Method:
     given = node.attributes
-    old = node.opset < 11
+    old = _of_opset_10(node)
     method = Method(
         mode=given.get("mode", "nearest"),
         coordinates="asymmetric"
@@ -164,11 +164,16 @@ def _scales(
     return scales, np.floor(exact + np.float64(0.5)).astype(np.int64)
 
 
+def _of_opset_10(node: Node) -> bool:
+    """Whether it is Upsample, or Resize of opset 10, which has the same two inputs."""
+    return node.operator == "Upsample" or len(node.inputs) == 2
+
+
 def _ratios(node: Node) -> tuple[np.ndarray, np.ndarray | None]:
     """Scales, or sizes; the others are not given."""
-    if node.opset < 11:
-        if node.opset < 9:
-            return np.array(node.attributes["scales"], np.float32), None
+    if "scales" in node.attributes:  # Upsample of opset 7
+        return np.array(node.attributes["scales"], np.float32), None
+    if _of_opset_10(node):
         return node.constant(1), None
     scales, sizes = node.constant(2), node.constant(3)
     scales = None if scales is None or scales.size == 0 else scales
