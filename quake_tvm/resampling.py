@@ -11,6 +11,8 @@ from fractions import Fraction
 import numpy as np
 
 F = np.float32
+# So near to a half a coordinate is one, as in ONNX Runtime.
+HALF = F(1e-6)
 # How many different rows a periodic table may have.
 LONGEST_PERIOD = 64
 
@@ -144,9 +146,10 @@ def nearest(x: np.ndarray, rounding: str, downsampled: bool) -> np.ndarray:
         return np.ceil(x) if downsampled else np.trunc(x)
     if rounding in ("floor", "ceil"):
         return getattr(np, rounding)(x)
-    away = np.copysign(np.floor(np.abs(x) + np.float64(0.5)), x)  # halves away from 0
-    tie = x == np.trunc(x) + F(0.5)
-    return np.where(tie, np.floor(x), away) if rounding == "round_prefer_floor" else away
+    floor = np.floor(x)
+    tie = np.abs(x - floor - F(0.5)) < HALF
+    up = 1 if rounding == "round_prefer_ceil" else 0
+    return np.where(tie, floor + up, np.floor(x + np.float64(0.5)))
 
 
 def _plain(
