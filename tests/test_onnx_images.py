@@ -5,6 +5,8 @@ import random
 import numpy as np
 import onnx
 import pytest
+import tvm
+from tvm.relax.frontend.onnx import from_onnx
 
 import quake_tvm
 from quake_tvm import QuakeError, onnx_import
@@ -248,6 +250,51 @@ def test_fixed_nodes():
     compare(FIXED)
 
 
+# Between other nodes
+
+
+def test_a_network_of_odd_attributes():
+    node, constant = onnx.helper.make_node, onnx.numpy_helper.from_array
+    nodes = [
+        node("Conv", ["x", "w"], ["a"], auto_pad="SAME_LOWER", strides=[2, 2]),
+        node("Sigmoid", ["a"], ["b"]),
+        node("Mul", ["a", "b"], ["c"]),
+        node("Resize", ["c", "", "s"], ["d"], mode="linear", antialias=1, axes=[2, 3]),
+        node("Relu", ["d"], ["e"]),
+        node("MaxPool", ["e"], ["f"], kernel_shape=[3, 2], strides=[2, 3], ceil_mode=1),
+        node("Sigmoid", ["f"], ["g"]),
+        node("ConvTranspose", ["g", "v"], ["h"], strides=[2, 2], output_shape=[8, 10]),
+        node("Tanh", ["h"], ["i"]),
+        node("Resize", ["i", "", "", "z"], ["j"], mode="nearest",
+             coordinate_transformation_mode="half_pixel_symmetric"),
+        node("AveragePool", ["j"], ["k"], kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1,
+             pads=[1, 1, 1, 1], count_include_pad=1),
+        node("Sigmoid", ["k"], ["l"]),
+        node("LpPool", ["l"], ["y"], kernel_shape=[2, 2], p=3),
+    ]  # fmt: skip
+    constants = [
+        constant(values(8, 3, 3, 4), "w"),
+        constant(values(8, 16, 3, 3), "v"),
+        constant(np.float32([0.7, 1.6]), "s"),
+        constant(ints(1, 20, 13, 7), "z"),
+    ]
+    graph = onnx.helper.make_graph(
+        nodes,
+        "network",
+        [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1, 3, 23, 18])],
+        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None)],
+        constants,
+    )
+    opsets = [onnx.helper.make_opsetid("", 19)]
+    made = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=9)
+    feeds = {"x": values(1, 3, 23, 18)}
+    (wanted,) = reference(made, feeds)
+    (exact,) = quake_tvm.compile(made, method="exact").run(feeds)
+    np.testing.assert_allclose(exact, wanted, rtol=2e-5, atol=2e-5)
+    (rung,) = quake_tvm.compile(made, method="quake4").run(feeds)
+    np.testing.assert_allclose(rung, wanted, rtol=1e-3, atol=1e-3)
+
+
 # Dynamic dimensions
 
 
@@ -310,6 +357,35 @@ def test_upsampling_of_images_stays_a_resize2d(attributes, scale, dynamic):
     main = onnx_import.to_relax(made)["main"]
     names = [op_name(b.value) for block in main.body.blocks for b in block.bindings]
     assert names == ["relax.image.resize2d"]
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case("MaxPool", 12, [values(1, 3, 9, 9)], [], {
+            "kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}),
+        Case("AveragePool", 12, [values(1, 3, 9, 9)], [], {
+            "kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "count_include_pad": 1}),
+        Case("AveragePool", 12, [values(1, 3, 8, 8)], [], {
+            "kernel_shape": [2, 2], "strides": [2, 2]}),
+        Case("GlobalAveragePool", 12, [values(1, 3, 9, 9)]),
+        Case("Conv", 12, [values(1, 3, 9, 9)], [values(4, 3, 3, 3), values(4)], {
+            "pads": [1, 1, 1, 1]}),
+        Case("ConvTranspose", 12, [values(1, 3, 9, 9)], [values(3, 4, 2, 2)], {
+            "strides": [2, 2]}),
+        Case("Pad", 12, [values(1, 3, 9, 9)], [ints(0, 0, 1, 1, 0, 0, 1, 1)]),
+        Case("Resize", 12, [values(1, 3, 9, 9)], [np.zeros(0, np.float32),
+             np.float32([1, 1, 2, 2])], {"mode": "nearest", "nearest_mode": "floor",
+             "coordinate_transformation_mode": "asymmetric"}),
+        Case("Resize", 12, [values(1, 3, 9, 9)], [np.zeros(0, np.float32),
+             np.float32([1, 1, 2, 2])], {"mode": "linear"}),
+    ],
+    ids=lambda case: case.operator,
+)  # fmt: skip
+def test_common_nodes_are_what_tvm_makes_of_them(case):
+    made, _ = model([case])
+    theirs = from_onnx(made, keep_params_in_input=False, sanitize_input_names=False)
+    tvm.ir.assert_structural_equal(onnx_import.to_relax(made), theirs)
 
 
 # What is refused
