@@ -143,7 +143,12 @@ def _axes(node: Node, method: Method) -> Axes:
     static = [a for a in axes.values() if isinstance(a, Axis)]
     if len(static) == len(axes) and all(a.length == a.resized for a in static):
         return {}  # as ONNX Runtime: whatever the scale, the tensor is the same
-    return {d: a for d, a in axes.items() if isinstance(a, Dynamic) or a.scale != 1}
+    return {d: a for d, a in axes.items() if isinstance(a, Dynamic) or not _kept(a, method)}
+
+
+def _kept(axis: Axis, method: Method) -> bool:
+    """Whether nothing happens to it; antialiasing goes by the lengths, as in ONNX Runtime."""
+    return axis.scale == 1 or (method.antialias and axis.length == axis.resized)
 
 
 def _scales(
@@ -205,9 +210,9 @@ def _resample(
     rows: Table | Periodic,
 ) -> relax.Expr:
     """One axis resized: a kernel that gathers, or sums what it gathers."""
-    copies, repeats = rows.weights is None, isinstance(rows, Periodic)
+    repeats = isinstance(rows, Periodic)
     arguments = [x, relax.const(rows.indices.astype(np.int32))]
-    if not copies:
+    if rows.weights is not None:
         arguments.append(relax.const(rows.weights, "float32"))
 
     def compute(x: te.Tensor, indices: te.Tensor, weights: te.Tensor | None = None) -> te.Tensor:
@@ -237,9 +242,8 @@ def _resample(
 
         return te.compute(shape, element, name="resampled")
 
-    attributes = None if copies else _TAKES_EPILOGUES
     return builder.emit_te(
-        compute, *arguments, primfunc_name_hint="resize", primfunc_attrs=attributes
+        compute, *arguments, primfunc_name_hint="resize", primfunc_attrs=_TAKES_EPILOGUES
     )
 
 
