@@ -8,20 +8,42 @@ import onnx
 from onnx import helper, inliner, shape_inference
 from tvm.relax.frontend.onnx import onnx_frontend
 
+from .errors import QuakeError
 from .onnx_fold import all_nodes, element_types
 from .onnx_operators import schema
 
-# The importer takes Attention for ONNX Runtime's, leaves out an epsilon, multiplies by a comparison.
+# The importer takes Attention for ONNX Runtime's, leaves out an epsilon, gives NaN at -inf.
 _WRONG = {"Attention", "MeanVarianceNormalization", "ThresholdedRelu"}
 # The importer gives these float32 constants, whatever the input's type.
 _FLOAT32_ONLY = {"Elu", "Selu"}
 
 
+def inline(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model without calls of its own functions.
+
+    Raises
+    ------
+    QuakeError
+        If a function means another form of an operator than the model's opset does.
+    """
+    if not model.functions:
+        return model
+    for function in model.functions:
+        for node in function.node:
+            own, outer = schema(function, node), schema(model, node)
+            if own and outer and own.since_version != outer.since_version:
+                raise QuakeError(
+                    f"the model's function {function.name!r} is of another opset than the model, "
+                    f"in which {node.op_type} differs: convert one of them"
+                )
+    return inliner.inline_local_functions(model)
+
+
 def expand(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model without calls of functions; the one given is changed too."""
+    """The model, the one given is changed too, without calls of the standard's functions."""
     expanded: set[tuple[str, str]] = set()
     while True:
-        names = {(f.domain, f.name) for f in model.functions} | _with_function(model)
+        names = _with_function(model)
         if names <= expanded:
             return model
         expanded |= names

@@ -1,6 +1,6 @@
 """From an ONNX model to a Relax module that TVM can compile.
 
-In this order: fixes the inputs' shapes, expands functions, refuses what would be ignored, rewrites
+In this order: fixes the inputs' shapes, inlines functions, refuses what would be ignored, rewrites
 what TVM's importer gets wrong, folds the subgraphs that compute shapes, imports. Knows nothing of
 nonlinearities.
 """
@@ -33,8 +33,10 @@ def to_relax(model: onnx.ModelProto, shapes: Shapes | None = None) -> tvm.IRModu
     QuakeError
         For a shape that does not fit, or what TVM cannot import rightly: docs/onnx_operators.md.
     """
-    model = onnx_functions.expand(with_shapes(model, shapes or {}))
+    model = onnx_functions.inline(with_shapes(model, shapes or {}))
     onnx_operators.check(model)
+    model = onnx_functions.expand(model)
+    onnx_operators.check(model)  # what the functions are made of
     model = fold_shapes(onnx_rewrites.rewrite(model))
     sizes = {
         i.name: [d.dim_value for d in i.type.tensor_type.shape.dim]

@@ -9,6 +9,7 @@ Knows no TVM.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import onnx
 from onnx import helper
@@ -42,6 +43,7 @@ STANDARD: dict[str, frozenset[str]] = {
         **dict.fromkeys(_UNARY.split(), ""),
         **dict.fromkeys(_BINARY.split(), ""),
         **dict.fromkeys(_REDUCTIONS.split(), "axes keepdims noop_with_empty_axes"),
+        "ReduceLogSum": "axes keepdims",  # ONNX Runtime is at odds with the standard
         "AffineGrid": "align_corners",
         "ArgMax": "axis keepdims select_last_index",
         "ArgMin": "axis keepdims select_last_index",
@@ -51,8 +53,10 @@ STANDARD: dict[str, frozenset[str]] = {
         "AveragePool": f"{_WINDOW} count_include_pad",
         "BatchNormalization": "epsilon momentum",
         "BitShift": "direction",
+        "BlackmanWindow": "output_datatype periodic",
         "Cast": "to",
         "CastLike": "",
+        "CausalConvWithState": "activation bias past_state present_state",
         "Celu": "alpha",
         "CenterCropPad": "axes",
         "Clip": "max min",
@@ -80,6 +84,8 @@ STANDARD: dict[str, frozenset[str]] = {
         "GlobalLpPool": "p",
         "GridSample": "align_corners mode padding_mode",
         "GroupNormalization": "epsilon num_groups",
+        "HammingWindow": "output_datatype periodic",
+        "HannWindow": "output_datatype periodic",
         "HardSigmoid": "alpha beta",
         "Hardmax": "axis",
         "If": "else_branch then_branch",
@@ -95,8 +101,7 @@ STANDARD: dict[str, frozenset[str]] = {
         "MaxRoiPool": "pooled_shape spatial_scale",
         "MeanVarianceNormalization": "axes",
         "Mod": "fmod",
-        "NonMaxSuppression": "center_point_box iou_threshold max_output_boxes_per_class"
-        " score_threshold",
+        "NegativeLogLikelihoodLoss": "ignore_index reduction weight",
         "OneHot": "axis",
         "Optional": "input type",
         "OptionalGetElement": "",
@@ -124,6 +129,7 @@ STANDARD: dict[str, frozenset[str]] = {
         "Shrink": "bias lambd",
         "Slice": "axes ends starts steps",
         "Softmax": "axis",
+        "SoftmaxCrossEntropyLoss": "ignore_index log_prob reduction weights",
         "SpaceToDepth": "blocksize",
         "Split": "axis num_outputs split",
         "SplitToSequence": "axis keepdims split",
@@ -187,6 +193,13 @@ def check(model: onnx.ModelProto) -> None:
     QuakeError
         For a node whose operator, form, attribute, input or output is not honoured.
     """
+    for value in (*model.graph.input, *model.graph.output):
+        kind = value.type.WhichOneof("value")
+        if kind not in (None, "tensor_type"):
+            raise QuakeError(
+                f"{value.name!r} is a {kind.removesuffix('_type').replace('_', ' ')}: "
+                "a model's inputs and outputs must be tensors"
+            )
     unknown = sorted({name(n) for n in all_nodes(model.graph) if not _known(n)})
     if unknown:
         raise QuakeError(
@@ -210,8 +223,10 @@ def name(node: onnx.NodeProto) -> str:
     return f"{node.domain}.{node.op_type}" if node.domain else node.op_type
 
 
-def schema(model: onnx.ModelProto, node: onnx.NodeProto) -> onnx.defs.OpSchema | None:
-    """The node's form in the standard, as of the model's opset."""
+def schema(
+    model: onnx.ModelProto | onnx.FunctionProto, node: onnx.NodeProto
+) -> onnx.defs.OpSchema | None:
+    """The node's form in the standard, as of the model's or function's opset."""
     version = next((o.version for o in model.opset_import if o.domain == node.domain), 0)
     try:
         return onnx.defs.get_schema(node.op_type, version, node.domain)
@@ -219,21 +234,28 @@ def schema(model: onnx.ModelProto, node: onnx.NodeProto) -> onnx.defs.OpSchema |
         return None
 
 
-def forms(operator: str) -> list[onnx.defs.OpSchema]:
+@cache
+def _history() -> dict[str, list[onnx.defs.OpSchema]]:
+    """All forms of the standard's operators, oldest first."""
+    found: dict[str, list[onnx.defs.OpSchema]] = {}
+    for form in onnx.defs.get_all_schemas_with_history():
+        if not form.domain:
+            found.setdefault(form.name, []).append(form)
+    return {name: sorted(f, key=lambda s: s.since_version) for name, f in found.items()}
+
+
+@cache
+def forms(operator: str) -> tuple[onnx.defs.OpSchema, ...]:
     """The operator's forms, oldest first, in the opsets that are supported."""
-    history = sorted(
-        (
-            s
-            for s in onnx.defs.get_all_schemas_with_history()
-            if s.name == operator and not s.domain
-        ),
-        key=lambda s: s.since_version,
-    )
-    newer = [s.since_version for s in history[1:]] + [OPSET + 1]
+    history = _history().get(operator, [])
+    if history and history[-1].deprecated:  # by its last form the operator ends
+        *history, last = history
+        end = last.since_version
+    else:
+        end = OPSET + 1
+    ends = [s.since_version for s in history[1:]] + [end]
     return [
-        s
-        for s, end in zip(history, newer, strict=True)
-        if end > OLDEST and s.since_version <= OPSET and not s.deprecated
+        s for s, end in zip(history, ends, strict=True) if end > OLDEST and s.since_version <= OPSET
     ]
 
 
@@ -244,6 +266,11 @@ def honours(operator: str, form: onnx.defs.OpSchema) -> dict[str, bool]:
     names += [i.name for i in form.inputs if i.option == optional]
     names += [o.name for o in form.outputs[1:]]
     return {n: n in STANDARD[operator] for n in names}
+
+
+@cache
+def _supported(operator: str) -> frozenset[int]:
+    return frozenset(form.since_version for form in forms(operator))
 
 
 def _known(node: onnx.NodeProto) -> bool:
@@ -258,7 +285,7 @@ def _graph_outputs(graph: onnx.GraphProto) -> set[str]:
 
 def _not_honoured(model: onnx.ModelProto, node: onnx.NodeProto, used: set[str]) -> Iterator[str]:
     form = schema(model, node)
-    if form is None or form.since_version not in {f.since_version for f in forms(node.op_type)}:
+    if form is None or form.since_version not in _supported(node.op_type):
         version = next((o.version for o in model.opset_import if not o.domain), 0)
         yield f"the form in opset {version}"
         return

@@ -11,19 +11,23 @@ from collections.abc import Callable
 import onnx
 
 from . import (
+    attention,
     bit_shift,
     constants,
     dropout,
+    equality,
     eye_like,
     infinities,
     inputs_for_attributes,
-    integer_power,
     layer_normalization,
     legacy_softmax,
     local_response,
+    powers,
+    reductions,
     roi_align,
     scatter,
     skip_layer_normalization,
+    split_to_sequence,
     sums,
     upsample,
 )
@@ -38,22 +42,26 @@ STANDARD: dict[str, Rewriting] = {
     "BitShift": bit_shift.rewrite,
     "Constant": constants.rewrite,
     "Dropout": dropout.rewrite,
+    "Equal": equality.rewrite,
     "EyeLike": eye_like.rewrite,
     "Hardmax": legacy_softmax.rewrite,
     "IsInf": infinities.rewrite,
     "LRN": local_response.rewrite,
     "LayerNormalization": layer_normalization.rewrite,
     "LogSoftmax": legacy_softmax.rewrite,
-    "Pow": integer_power.rewrite,
+    "Pow": powers.rewrite,
     "Resize": upsample.rewrite,
     "RoiAlign": roi_align.rewrite,
     "Scatter": scatter.rewrite,
     "Softmax": legacy_softmax.rewrite,
+    "SplitToSequence": split_to_sequence.rewrite,
     "Sum": sums.rewrite,
     "Upsample": upsample.rewrite,
     **dict.fromkeys(inputs_for_attributes.MOVED, inputs_for_attributes.rewrite),
+    **dict.fromkeys(reductions.OPERATORS, reductions.rewrite),
 }
 MICROSOFT: dict[str, Rewriting] = {
+    "Attention": attention.rewrite,
     "SkipLayerNormalization": skip_layer_normalization.rewrite,
 }
 _DOMAINS = {"": STANDARD, "com.microsoft": MICROSOFT}

@@ -2,8 +2,9 @@
 
 import numpy as np
 import onnx
-from onnx import helper
+from onnx import TensorProto, helper
 
+from ..errors import QuakeError
 from .graph import Graph, attributes
 
 
@@ -11,6 +12,8 @@ def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
     """Emit a shift by a number of bits that there is, and what a greater one leaves."""
     (x, by), (y,) = node.input, node.output
     dtype = graph.dtype(x)
+    if dtype == TensorProto.FLOAT:  # unknown
+        raise QuakeError(f"the element type of {x!r}, which is shifted, is not known")
     info = np.iinfo(helper.tensor_dtype_to_np_dtype(dtype))
     known = graph.constant_value(by)
     if known is not None and np.all((known >= 0) & (known < info.bits)):

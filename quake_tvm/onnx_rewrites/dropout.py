@@ -13,7 +13,7 @@ def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
     Raises
     ------
     QuakeError
-        If it trains, or may.
+        If it trains, or may, or for a mask that the standard does not define.
     """
     training = node.input[2] if len(node.input) > 2 else ""
     if training:
@@ -25,7 +25,7 @@ def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
     graph.emit("Identity", [node.input[0]], node.output[0])
     mask = node.output[1] if len(node.output) > 1 else ""
     if mask in graph.used:
+        if graph.opset < 12:
+            raise QuakeError("the mask of Dropout is not defined before opset 12: do not read it")
         true = graph.constant(True, TensorProto.BOOL, "true")
-        if graph.opset < 10:  # the mask was of the data's type
-            true = graph.constant(1, graph.dtype(node.input[0]), "one")
         graph.emit("Expand", [true, graph.emit("Shape", [node.input[0]])], mask)

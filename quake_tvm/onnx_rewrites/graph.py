@@ -8,9 +8,7 @@ from functools import cached_property
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper, shape_inference
-
-from ..errors import QuakeError
+from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 
 class Graph:
@@ -44,12 +42,11 @@ class Graph:
     @cached_property
     def _constants(self) -> dict[str, onnx.TensorProto]:
         found = {c.name: c for g in graphs(self._model.graph) for c in g.initializer}
-        for g in graphs(self._model.graph):
-            for node in g.node:
-                if node.op_type == "Constant" and not node.domain:
-                    found |= {
-                        node.output[0]: a.t for a in node.attribute if a.name == "value"
-                    }
+        nodes = (n for g in graphs(self._model.graph) for n in g.node)
+        for node in nodes:
+            value = next((a.t for a in node.attribute if a.name == "value"), None)
+            if node.op_type == "Constant" and not node.domain and value is not None:
+                found[node.output[0]] = value
         return found
 
     @cached_property
@@ -88,13 +85,11 @@ class Graph:
         return [d.dim_value if d.HasField("dim_value") else None for d in known.shape.dim]
 
     def dtype(self, name: str) -> int:
-        """The element type. Raises QuakeError if it is not known."""
+        """The element type; float32 if it is not known: TVM refuses operands that differ."""
         if name in self._constants:
             return self._constants[name].data_type
         known = self._types.get(name)
-        if known is None or not known.elem_type:
-            raise QuakeError(f"the type of the ONNX value {name!r} is not known: annotate it")
-        return known.elem_type
+        return known.elem_type if known is not None and known.elem_type else TensorProto.FLOAT
 
     def fresh(self, stem: str) -> str:
         """A name that no value has."""

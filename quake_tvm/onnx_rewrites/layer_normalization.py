@@ -9,26 +9,37 @@ from .graph import Graph, attributes
 
 
 def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
-    """Emit the node with its first output, and what the others are."""
+    """Emit the node with its first output, and what the others are.
+
+    Raises
+    ------
+    QuakeError
+        If it is not known which axes make a row.
+    """
     x, scale, *bias = node.input
     given = attributes(node)
-    rank = graph.rank(x)
-    if rank is None:
-        raise QuakeError(f"the rank of LayerNormalization's input {x!r} is not known: give shapes")
-    axis = given.get("axis", -1) % rank
-    weights = [scale, *(b for b in bias if b)]
-    if any(not _fits(graph.shape(w), graph.shape(x)[axis:]) for w in weights):
-        extents = graph.emit("Shape", [x], start=axis)
-        weights = [graph.emit("Expand", [w, extents]) for w in weights]
-    kept = helper.make_node(
-        "LayerNormalization", [x, *weights], node.output[:1], node.name, **given
+    axis, shape = given.get("axis", -1), graph.shape(x)
+    if axis >= 0:
+        if shape is None:
+            raise QuakeError(
+                f"LayerNormalization along axis {axis} of {x!r}, whose rank is not known: count "
+                "the axis from the last"
+            )
+        axis -= len(shape)
+    row = shape[axis:] if shape else [None] * -axis
+    weights = [_of_a_row(graph, w, x, axis, row) for w in (scale, *bias) if w]
+    graph.keep(
+        helper.make_node("LayerNormalization", [x, *weights], node.output[:1], node.name, **given)
     )
-    graph.keep(kept)
-    statistics(graph, x, axis - rank, given.get("epsilon", 1e-5), *node.output[1:])
+    statistics(graph, x, axis, given.get("epsilon", 1e-5), *node.output[1:])
 
 
-def _fits(weights: list[int | None] | None, row: list[int | None]) -> bool:
-    return weights is not None and len(weights) == len(row) and None not in weights
+def _of_a_row(graph: Graph, weights: str, x: str, axis: int, row: list[int | None]) -> str:
+    """The weights with a row's extents, of which they may lack some."""
+    shape = graph.shape(weights)
+    if shape is None or shape == row or (len(shape) == len(row) and None in row):
+        return weights
+    return graph.emit("Expand", [weights, graph.emit("Shape", [x], start=axis)])
 
 
 def statistics(

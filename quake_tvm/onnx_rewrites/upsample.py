@@ -1,4 +1,4 @@
-"""Upsample, and Resize of opset 10, which was Upsample by another name, as Resize since opset 11."""
+"""Upsample and the Resize of opset 10, which is the same, as the Resize of opset 11."""
 
 import onnx
 from onnx import TensorProto
