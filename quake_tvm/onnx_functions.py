@@ -48,8 +48,11 @@ def expand(model: onnx.ModelProto) -> onnx.ModelProto:
             return model
         expanded |= names
         _spell_out_defaults(model, names)
-        _annotate_initializers(model)
+        _annotate(model)
         model = inliner.inline_selected_functions(model, list(names), inline_schema_functions=True)
+        kept = [value for value in model.graph.value_info if value.name]
+        del model.graph.value_info[:]
+        model.graph.value_info.extend(kept)
 
 
 def _spell_out_defaults(model: onnx.ModelProto, names: set[tuple[str, str]]) -> None:
@@ -62,14 +65,15 @@ def _spell_out_defaults(model: onnx.ModelProto, names: set[tuple[str, str]]) -> 
                 node.attribute.append(attribute.default_value)
 
 
-def _annotate_initializers(model: onnx.ModelProto) -> None:
-    """Say the types of the constants, in place: the inliner reads inputs and annotations only."""
+def _annotate(model: onnx.ModelProto) -> None:
+    """Say, in place, what the inliner asks for: types of constants, and of inputs left out."""
     known = {v.name for v in (*model.graph.input, *model.graph.value_info)}
     model.graph.value_info.extend(
         helper.make_tensor_value_info(c.name, c.data_type, c.dims)
         for c in model.graph.initializer
         if c.name not in known
     )
+    model.graph.value_info.append(helper.make_tensor_value_info("", onnx.TensorProto.FLOAT, None))
 
 
 def _with_function(model: onnx.ModelProto) -> set[tuple[str, str]]:

@@ -111,12 +111,11 @@ def model_of(cases: list[Case], opset: int) -> tuple[onnx.ModelProto, dict[str, 
     return helper.make_model(graph, opset_imports=opsets, ir_version=8), feeds
 
 
-def c(operator: str, *inputs: object, outputs: int = 1, **attributes: object) -> Case:
-    """A case of the standard's."""
-    options = {
-        k: attributes.pop(k) for k in ("since", "until", "rtol", "domain") if k in attributes
-    }
-    return Case(operator, inputs, attributes, outputs, **options)
+def c(operator: str, *inputs: object, **attributes: object) -> Case:
+    """A case: what is no field of it is an attribute."""
+    fields = ("outputs", "read", "domain", "since", "until", "rtol")
+    options = {name: attributes.pop(name) for name in fields if name in attributes}
+    return Case(operator, inputs, attributes, **options)
 
 
 def f(*shape: int, dtype: str = "float32") -> np.ndarray:
@@ -537,7 +536,27 @@ def _contributed() -> list[Case]:
     ]  # fmt: skip
 
 
+def _functions() -> list[Case]:
+    cases = []
+    for window in ("BlackmanWindow", "HammingWindow", "HannWindow"):
+        cases += [c(window, s(9, "int64")), c(window, s(8, "int64"), periodic=0), c(window, s(8, "int64"), output_datatype=TensorProto.DOUBLE)]
+    scores, labels = f(3, 5, 2), i(3, 2, low=0, high=5)
+    for reduction in ("none", "sum", "mean"):
+        cases += [
+            c("NegativeLogLikelihoodLoss", -np.abs(scores), labels, reduction=reduction),
+            c("NegativeLogLikelihoodLoss", -np.abs(scores), labels, K(np.abs(f(5))), reduction=reduction, ignore_index=1),
+            c("SoftmaxCrossEntropyLoss", scores, labels, reduction=reduction, outputs=2),
+            c("SoftmaxCrossEntropyLoss", scores, labels, K(np.abs(f(5))), reduction=reduction, ignore_index=1),
+        ]  # fmt: skip
+    cases += [
+        c("CausalConvWithState", f(2, 4, 6), f(4, 1, 3), f(4), f(2, 4, 2), outputs=2, activation="silu"),
+        c("CausalConvWithState", f(2, 4, 6), f(4, 1, 3), outputs=2),
+    ]  # fmt: skip
+    return cases
+
+
 CASES = [
+    *_functions(),
     *_elementwise(), *_activations(), *_shapes(), *_reductions(), *_gathers(), *_products(),
     *_normalizations(), *_attention(), *_quantization(), *_contributed(),
 ]  # fmt: skip

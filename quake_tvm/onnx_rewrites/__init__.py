@@ -22,6 +22,7 @@ from . import (
     layer_normalization,
     legacy_softmax,
     local_response,
+    one_hot,
     powers,
     reductions,
     roi_align,
@@ -29,6 +30,7 @@ from . import (
     skip_layer_normalization,
     split_to_sequence,
     sums,
+    unique,
     upsample,
 )
 from .graph import Graph, graphs
@@ -49,6 +51,7 @@ STANDARD: dict[str, Rewriting] = {
     "LRN": local_response.rewrite,
     "LayerNormalization": layer_normalization.rewrite,
     "LogSoftmax": legacy_softmax.rewrite,
+    "OneHot": one_hot.rewrite,
     "Pow": powers.rewrite,
     "Resize": upsample.rewrite,
     "RoiAlign": roi_align.rewrite,
@@ -56,6 +59,7 @@ STANDARD: dict[str, Rewriting] = {
     "Softmax": legacy_softmax.rewrite,
     "SplitToSequence": split_to_sequence.rewrite,
     "Sum": sums.rewrite,
+    "Unique": unique.rewrite,
     "Upsample": upsample.rewrite,
     **dict.fromkeys(inputs_for_attributes.MOVED, inputs_for_attributes.rewrite),
     **dict.fromkeys(reductions.OPERATORS, reductions.rewrite),
