@@ -17,6 +17,7 @@ from tvm.relax.frontend.onnx import onnx_frontend
 
 import quake_tvm
 from quake_tvm import QuakeError, onnx_operators, onnx_page, onnx_rewrites
+from quake_tvm.onnx_fold import UNRELIABLE, fold_shapes
 from quake_tvm.onnx_operators import MICROSOFT, OPSET, STANDARD, forms, honours
 
 from .onnx_cases import CASES, Case, model_of
@@ -67,10 +68,35 @@ def test_what_is_honoured_is_right(opset, cases):
     results = iter(quake_tvm.compile(model, method="exact").run(feeds))
     for case in cases:
         for y in expected(case, opset):
-            q, said = next(results), f"{case.operator} {case.attributes}"
-            assert (q.shape, q.dtype) == (y.shape, y.dtype), said
-            rtol = case.rtol if y.dtype.itemsize > 2 else 1e-2
-            np.testing.assert_allclose(q, y, rtol, rtol, err_msg=said)
+            assert_close(next(results), y, case)
+
+
+def assert_close(q: np.ndarray, y: np.ndarray, case: Case) -> None:
+    said = f"{case.operator} {case.attributes}"
+    assert (q.shape, q.dtype) == (y.shape, y.dtype), said
+    rtol = case.rtol if y.dtype.itemsize > 2 else 1e-2
+    np.testing.assert_allclose(q, y, rtol, rtol, err_msg=said)
+
+
+@pytest.mark.parametrize("operator", sorted({case.operator for case in CASES if not case.domain}))
+def test_what_folds_is_right(operator):
+    """Constants are folded by ONNX's reference, in the form since the rewritings' opset."""
+    for case in CASES:
+        late = [o for o in case.opsets() if o >= onnx_rewrites.OPSET]
+        if case.operator != operator or case.domain or not late or operator in UNRELIABLE:
+            continue
+        model, feeds = model_of([case], late[-1])
+        names = [o.name for o in model.graph.output]
+        # As an input of another node, or else it would be no constant to fold but an output.
+        for k, name in enumerate(names):
+            model.graph.node.append(helper.make_node("Identity", [name], [f"out{k}"]))
+            model.graph.output[k].name = f"out{k}"
+        model.graph.initializer.extend(numpy_helper.from_array(x, n) for n, x in feeds.items())
+        del model.graph.input[:]
+        folded = {c.name: numpy_helper.to_array(c) for c in fold_shapes(model).graph.initializer}
+        for name, y in zip(names, expected(case, late[-1]), strict=True):
+            if name in folded:
+                assert_close(folded[name], y, case)
 
 
 def test_what_is_honoured_is_tried():
@@ -255,6 +281,31 @@ def test_what_is_in_branches_is_honoured_and_refused_too():
     chosen = node("If", ["c"], ["y"], then_branch=then, else_branch=then)
     with pytest.raises(QuakeError, match="attribute storage_order=1 of the ONNX operator MaxPool"):
         onnx_operators.check(alone(chosen, 12))
+
+
+@pytest.mark.parametrize("size", [2, 3, 4])
+def test_local_response_of_any_size_and_rank(size):
+    """ONNX Runtime has odd sizes of rank 4 alone; ONNX's reference counts along the batch."""
+    shapes = [(2, 6, 5), (1, 6, 2, 3), (1, 5, 2, 2, 2)]
+    xs = [np.random.default_rng(0).normal(size=s).astype(np.float32) for s in shapes]
+    nodes = [
+        helper.make_node("LRN", [f"x{k}"], [f"y{k}"], size=size, alpha=0.4, beta=0.6, bias=1.5)
+        for k in range(len(xs))
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [value(f"x{k}", x.shape) for k, x in enumerate(xs)],
+        [value(f"y{k}", x.shape) for k, x in enumerate(xs)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    for q, x in zip(quake_tvm.compile(model, method="exact").run(xs), xs, strict=True):
+        squares = [
+            (x[:, max(0, c - (size - 1) // 2) : c + size // 2 + 1].astype(float) ** 2).sum(1)
+            for c in range(x.shape[1])
+        ]
+        y = x / (1.5 + 0.4 / size * np.stack(squares, 1)) ** 0.6
+        np.testing.assert_allclose(q, y, 1e-6)
 
 
 @pytest.mark.parametrize("kind", ["sequence", "optional"])

@@ -10,6 +10,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
+# Shapes are computed from constants of no more elements.
+_SMALL = 1024
+
 
 class Graph:
     """A model's values, and the nodes that take the place of those read so far.
@@ -29,7 +32,7 @@ class Graph:
     @cached_property
     def _types(self) -> dict[str, onnx.TypeProto.Tensor]:
         try:
-            inferred = shape_inference.infer_shapes(self._model, data_prop=True)
+            inferred = shape_inference.infer_shapes(_without_weights(self._model), data_prop=True)
         except Exception:  # a wrong annotation in the file
             inferred = self._model
         return {
@@ -119,6 +122,24 @@ class Graph:
     def keep(self, node: onnx.NodeProto) -> None:
         """Emit a node."""
         self.nodes.append(node)
+
+
+def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with large constants as inputs: inference would copy them several times."""
+    graph = onnx.GraphProto(name=model.graph.name)
+    for field in ("node", "input", "output", "value_info"):
+        getattr(graph, field).extend(getattr(model.graph, field))
+    known = {i.name for i in graph.input}
+    for constant in model.graph.initializer:
+        if np.prod(constant.dims) <= _SMALL:
+            graph.initializer.append(constant)
+        elif constant.name not in known:
+            graph.input.append(
+                helper.make_tensor_value_info(constant.name, constant.data_type, constant.dims)
+            )
+    return onnx.ModelProto(
+        ir_version=model.ir_version, opset_import=model.opset_import, graph=graph
+    )
 
 
 def attributes(node: onnx.NodeProto) -> dict[str, object]:
