@@ -206,6 +206,12 @@ def check(model: onnx.ModelProto) -> None:
             f"TVM cannot import these ONNX operators: {', '.join(unknown)}; "
             "replace them in the model, or import it yourself and pass the IRModule"
         )
+    for node in _nodes_of_branches(model.graph):
+        if sum(map(bool, node.output)) > 1:
+            raise QuakeError(
+                f"{name(node)} has several outputs, which TVM cannot plan in a branch of If: take "
+                "the node out of the branch"
+            )
     used = {i for n in all_nodes(model.graph) for i in n.input} | _graph_outputs(model.graph)
     for node in all_nodes(model.graph):
         for what in (_not_honoured if node.domain == "" else _not_honoured_of_microsoft)(
@@ -248,15 +254,14 @@ def _history() -> dict[str, list[onnx.defs.OpSchema]]:
 def forms(operator: str) -> tuple[onnx.defs.OpSchema, ...]:
     """The operator's forms, oldest first, in the opsets that are supported."""
     history = _history().get(operator, [])
+    ends = [form.since_version for form in history[1:]] + [OPSET + 1]
     if history and history[-1].deprecated:  # by its last form the operator ends
-        *history, last = history
-        end = last.since_version
-    else:
-        end = OPSET + 1
-    ends = [s.since_version for s in history[1:]] + [end]
-    return [
-        s for s, end in zip(history, ends, strict=True) if end > OLDEST and s.since_version <= OPSET
-    ]
+        history, ends = history[:-1], ends[:-1]
+    return tuple(
+        form
+        for form, end in zip(history, ends, strict=False)
+        if end > OLDEST and form.since_version <= OPSET
+    )
 
 
 def honours(operator: str, form: onnx.defs.OpSchema) -> dict[str, bool]:
@@ -275,6 +280,12 @@ def _supported(operator: str) -> frozenset[int]:
 
 def _known(node: onnx.NodeProto) -> bool:
     return node.op_type in {"": STANDARD, "com.microsoft": MICROSOFT}.get(node.domain, ())
+
+
+def _nodes_of_branches(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    for node in graph.node:
+        for attribute in node.attribute:
+            yield from all_nodes(attribute.g)
 
 
 def _graph_outputs(graph: onnx.GraphProto) -> set[str]:

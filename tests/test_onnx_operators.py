@@ -82,8 +82,10 @@ def assert_close(q: np.ndarray, y: np.ndarray, case: Case) -> None:
 def test_what_folds_is_right(operator):
     """Constants are folded by ONNX's reference, in the form since the rewritings' opset."""
     for case in CASES:
-        late = [o for o in case.opsets() if o >= onnx_rewrites.OPSET]
-        if case.operator != operator or case.domain or not late or operator in UNRELIABLE:
+        if case.operator != operator or case.domain or operator in UNRELIABLE:
+            continue
+        late = [opset for opset in case.opsets() if opset >= onnx_rewrites.OPSET]
+        if not late:
             continue
         model, feeds = model_of([case], late[-1])
         names = [o.name for o in model.graph.output]
@@ -266,21 +268,34 @@ def test_optionals():
     compare(nodes, {"x": np.float32([1, 2])}, ["has", "y"])
 
 
-def test_what_is_in_branches_is_honoured_and_refused_too():
-    node, x = helper.make_node, np.float32([[3, 1, 2]])
-    then = helper.make_graph([node("Slice", ["x"], ["t"], axes=[1], starts=[0], ends=[2])], "then",
-                             [], [value("t", [1, 2])])  # fmt: skip
-    other = helper.make_graph([node("TopK", ["x", "two"], ["e", "i"], axis=1)], "other",
-                              [], [value("e", [1, 2])])  # fmt: skip
-    for opset, branches in ((9, (then, then)), (10, (other, other))):
-        chosen = node("If", ["c"], ["y"], then_branch=branches[0], else_branch=branches[1])
-        for truth in (True, False):
-            feeds = {"x": x, "c": np.array(truth)}
-            compare([chosen], feeds, ["y"], opset, {"two": [2]})
-    then.node[0].CopyFrom(node("MaxPool", ["x"], ["t", "i"], kernel_shape=[2], storage_order=1))
-    chosen = node("If", ["c"], ["y"], then_branch=then, else_branch=then)
-    with pytest.raises(QuakeError, match="attribute storage_order=1 of the ONNX operator MaxPool"):
-        onnx_operators.check(alone(chosen, 12))
+def if_with(*nodes):
+    """An If on ``c`` with these in both branches; they give ``t`` of ``x``."""
+    branches = [helper.make_graph(nodes, n, [], [value("t", [1, 2])]) for n in ("then", "other")]
+    return helper.make_node("If", ["c"], ["y"], then_branch=branches[0], else_branch=branches[1])
+
+
+def test_what_is_in_branches_is_honoured():
+    chosen = if_with(helper.make_node("Slice", ["x"], ["t"], axes=[1], starts=[0], ends=[2]))
+    for truth in (True, False):
+        compare([chosen], {"x": np.float32([[3, 1, 2]]), "c": np.array(truth)}, ["y"], opset=9)
+
+
+@pytest.mark.parametrize(
+    ("node", "message"),
+    [
+        (
+            helper.make_node("MaxPool", ["x"], ["t"], kernel_shape=[2], storage_order=1),
+            "attribute storage_order=1 of the ONNX operator MaxPool",
+        ),
+        (helper.make_node("Det", ["x"], ["t"]), "cannot import these ONNX operators: Det"),
+        # Its outputs would be written where nothing is.
+        (helper.make_node("TopK", ["x", "k"], ["t", "i"]), "TopK has several outputs"),
+    ],
+    ids=["attribute", "operator", "outputs"],
+)
+def test_what_is_in_branches_is_refused(node, message):
+    with pytest.raises(QuakeError, match=message):
+        onnx_operators.check(alone(if_with(node), 12))
 
 
 @pytest.mark.parametrize("size", [2, 3, 4])
