@@ -284,8 +284,8 @@ def test_what_is_in_branches_is_honoured():
     ("node", "message"),
     [
         (
-            helper.make_node("MaxPool", ["x"], ["t"], kernel_shape=[2], storage_order=1),
-            "attribute storage_order=1 of the ONNX operator MaxPool",
+            helper.make_node("Constant", [], ["t"], value_string="text"),
+            "attribute value_string=text of the ONNX operator Constant",
         ),
         (helper.make_node("Det", ["x"], ["t"]), "cannot import these ONNX operators: Det"),
         # Its outputs would be written where nothing is.
