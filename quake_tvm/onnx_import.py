@@ -10,12 +10,13 @@ import io
 
 import onnx
 import tvm
-from tvm.relax.frontend.onnx import from_onnx
 
 from . import onnx_functions, onnx_operators, onnx_rewrites
 from .errors import QuakeError
+from .onnx_converters import CONVERTERS
 from .onnx_file import Shapes, inputs, is_dynamic, with_shapes
 from .onnx_fold import fold_shapes
+from .onnx_importer import Importer
 
 
 def to_relax(model: onnx.ModelProto, shapes: Shapes | None = None) -> tvm.IRModule:
@@ -45,9 +46,9 @@ def to_relax(model: onnx.ModelProto, shapes: Shapes | None = None) -> tvm.IRModu
     }
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # the importer prints what it raises
-            return from_onnx(
-                model, shape_dict=sizes, keep_params_in_input=False, sanitize_input_names=False
-            )
+            return Importer(CONVERTERS, sizes).convert(model)
+    except QuakeError:
+        raise
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[-1][:160]
         dynamic = [i.name for i in inputs(model) if is_dynamic(i)]

@@ -66,7 +66,8 @@ STANDARD: dict[str, frozenset[str]] = {
         "Constant": "value value_float value_floats value_int value_ints",
         "ConstantOfShape": "value",
         "Conv": "B auto_pad dilations group kernel_shape pads strides",
-        "ConvTranspose": "B auto_pad dilations group kernel_shape output_padding pads strides",
+        "ConvTranspose": "B auto_pad dilations group kernel_shape output_padding output_shape pads"
+        " strides",
         "CumSum": "exclusive reverse",
         "DepthToSpace": "blocksize mode",
         "DequantizeLinear": "axis output_dtype x_zero_point",
@@ -97,11 +98,14 @@ STANDARD: dict[str, frozenset[str]] = {
         "LogSoftmax": "axis",
         "LpPool": f"{_WINDOW} p",
         "MatMulInteger": "a_zero_point b_zero_point",
-        "MaxPool": _WINDOW,
+        "MaxPool": f"{_WINDOW} storage_order",
         "MaxRoiPool": "pooled_shape spatial_scale",
+        "MaxUnpool": "kernel_shape output_shape pads strides",
         "MeanVarianceNormalization": "axes",
         "Mod": "fmod",
         "NegativeLogLikelihoodLoss": "ignore_index reduction weight",
+        "NonMaxSuppression": "center_point_box iou_threshold max_output_boxes_per_class"
+        " score_threshold",
         "OneHot": "axis",
         "Optional": "input type",
         "OptionalGetElement": "",
@@ -110,8 +114,8 @@ STANDARD: dict[str, frozenset[str]] = {
         "QuantizeLinear": "axis output_dtype y_zero_point",
         "RMSNormalization": "axis epsilon stash_type",
         "Reshape": "allowzero",
-        "Resize": "coordinate_transformation_mode cubic_coeff_a exclude_outside"
-        " extrapolation_value mode nearest_mode roi scales sizes",
+        "Resize": "antialias axes coordinate_transformation_mode cubic_coeff_a exclude_outside"
+        " extrapolation_value keep_aspect_ratio_policy mode nearest_mode roi scales sizes",
         "RoiAlign": "coordinate_transformation_mode mode output_height output_width sampling_ratio"
         " spatial_scale",
         "RotaryEmbedding": "interleaved num_heads position_ids rotary_embedding_dim",

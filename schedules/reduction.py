@@ -79,7 +79,8 @@ def _without_flags(sch: s_tir.Schedule, blocks: list[SBlockRV]) -> list[SBlockRV
     """
     kept = []
     for block in blocks:
-        flags = sch.get(block).writes[0].source.dtype == "bool"
+        writes = sch.get(block).writes  # a loop nest of TVM's own has none
+        flags = bool(writes) and writes[0].source.dtype == "bool"
         if flags and block is not blocks[-1] and "R" not in analysis.kinds(sch, block):
             sch.compute_inline(block)
         else:

@@ -31,7 +31,6 @@ from . import (
     split_to_sequence,
     sums,
     unique,
-    upsample,
 )
 from .graph import Graph, graphs
 
@@ -53,14 +52,12 @@ STANDARD: dict[str, Rewriting] = {
     "LogSoftmax": legacy_softmax.rewrite,
     "OneHot": one_hot.rewrite,
     "Pow": powers.rewrite,
-    "Resize": upsample.rewrite,
     "RoiAlign": roi_align.rewrite,
     "Scatter": scatter.rewrite,
     "Softmax": legacy_softmax.rewrite,
     "SplitToSequence": split_to_sequence.rewrite,
     "Sum": sums.rewrite,
     "Unique": unique.rewrite,
-    "Upsample": upsample.rewrite,
     **dict.fromkeys(inputs_for_attributes.MOVED, inputs_for_attributes.rewrite),
     **dict.fromkeys(reductions.OPERATORS, reductions.rewrite),
 }
