@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .case import Case, K, a, c, f, i, k, s
+from .case import RNG, Case, K, a, c, f, i, k, s
 
 
 def products() -> list[Case]:
@@ -183,5 +183,37 @@ def products() -> list[Case]:
             extrapolation_value=3.0,
             since=13,
         ),
+    ]
+    small, halved = k(1, 2, 6, 8), k(1, 1, 0.5, 0.5, dtype="float32")
+    cases += [
+        c("Resize", f(1, 2, 3, 4), None, None, k(6, 8), mode="linear", axes=[2, 3], since=18),
+        c("Resize", f(1, 2, 4, 6), None, halved, mode="linear", antialias=1, since=18),
+        c(
+            "Resize",
+            f(1, 2, 3, 5),
+            None,
+            None,
+            small,
+            mode="nearest",
+            keep_aspect_ratio_policy="not_larger",
+            since=18,
+        ),
+        c("ConvTranspose", f(1, 1, 3, 3), f(1, 2, 3, 3), strides=[3, 2], output_shape=[10, 8]),
+        c("MaxPool", x, kernel_shape=[3, 2], storage_order=1),
+    ]
+    positions = np.arange(0, 32, 2).reshape(1, 1, 4, 4)[:, :, :2, :2]
+    unpooled = {"kernel_shape": [2, 2], "strides": [2, 2], "until": 21}
+    cases += [
+        c("MaxUnpool", f(1, 1, 2, 2), positions, **unpooled),
+        c("MaxUnpool", f(1, 1, 2, 2), positions, k(1, 1, 5, 5), **unpooled),
+        c("MaxUnpool", f(1, 1, 3, 3), i(1, 1, 3, 3, low=0, high=1), pads=[1, 1, 1, 1], **unpooled),
+    ]
+    corners = RNG.random((2, 9, 2, 2)).astype("float32")
+    boxes = np.concatenate([corners.min(2), corners.max(2)], -1)
+    thresholds = [K(a(4)), s(0.3), s(0.2)]
+    scores = RNG.random((2, 3, 9)).astype("float32")
+    cases += [
+        c("NonMaxSuppression", boxes, scores, *thresholds),
+        c("NonMaxSuppression", boxes, scores, *thresholds, center_point_box=1),
     ]
     return cases
