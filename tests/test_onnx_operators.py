@@ -238,13 +238,13 @@ def test_sequences():
         # Seven in chunks of three: three, three and one.
         node("SplitToSequence", ["x", "three"], ["t"], axis=0),
         node("SequenceAt", ["t", "zero"], ["chunk"]),
-        node("SequenceAt", ["t", "last"], ["rest"]),
+        node("SequenceAt", ["t", "two"], ["rest"]),
         node("SplitToSequence", ["x", "sizes"], ["u"], axis=0),
         node("SequenceAt", ["u", "one"], ["five"]),
         node("SplitToSequence", ["x"], ["v"], axis=1, keepdims=0),
         node("SequenceAt", ["v", "one"], ["column"]),
     ]
-    constants = {"zero": 0, "one": 1, "last": -1, "three": 3, "sizes": [2, 5]}
+    constants = {"zero": 0, "one": 1, "two": 2, "last": -1, "three": 3, "sizes": [2, 5]}
     outputs = ["length", "second", "third", "joined", "stacked", "only", "chunk", "rest", "five",
                "column"]  # fmt: skip
     compare(nodes, {"x": x, "w": -x, "z": 2 * x}, outputs, constants=constants)
