@@ -61,13 +61,15 @@ def resize(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
     axes = _axes(node, method)
     if not axes:
         return node.inputs[0]
-    x = builder.emit(node.inputs[0])
     if node.dtype() in ("float32", "float16") and _tvm_agrees(node, axes, method):
         return _resize2d(node, axes, method)
     if any(isinstance(axis, Dynamic) and axis.table is None for axis in axes.values()):
         raise node.refuse("this mode needs all dimensions; give shapes for the model's inputs")
     if method.mode != "nearest" and not node.dtype().startswith("float"):
         raise node.refuse(f"{method.mode} interpolation of {node.dtype()}; cast to float first")
+    x = node.inputs[0]
+    if not isinstance(x, relax.Var):
+        x = builder.emit(x)  # read many times
     outside: dict[int, np.ndarray] = {}
     for dimension, axis in axes.items():
         if isinstance(axis, Axis):
