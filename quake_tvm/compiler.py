@@ -140,9 +140,9 @@ def import_model(model: Any, shapes: Mapping[str, Sequence[int]] | None = None) 
     if isinstance(model, tvm.IRModule):
         return _bind_shapes(model, shapes or {})
     if type(model).__module__.startswith("torch.export"):
-        from tvm.relax.frontend.torch import from_exported_program
+        from . import torch_import  # imports torch
 
-        return _bind_shapes(from_exported_program(model), shapes or {})
+        return _bind_shapes(torch_import.to_relax(model), shapes or {})
     raise QuakeError(
         f"cannot compile a {type(model).__name__}: give an ONNX path or ModelProto, "
         "a torch ExportedProgram or an IRModule"
