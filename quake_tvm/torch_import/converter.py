@@ -127,8 +127,10 @@ class Context:
     def cast(self, x: relax.Expr, dtype: str) -> relax.Expr:
         if dtype_of(x) == dtype:
             return x
-        if dtype == "bool":
-            return self.emit(relax.op.not_equal(x, relax.const(0, dtype_of(x))))
+        if dtype == "bool":  # in words that are true of NaN too
+            zero = self.emit(relax.op.equal(x, relax.const(0, dtype_of(x))))
+            zero = self.emit(relax.op.astype(zero, "int8"))
+            return self.emit(relax.op.equal(zero, relax.const(0, "int8")))
         return self.emit(relax.op.astype(x, dtype))
 
     def common_dtype(self, *names: str, kind: Any = DEFAULT) -> str:

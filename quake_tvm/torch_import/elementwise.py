@@ -15,10 +15,13 @@ def _plain(function: Callable) -> Callable:
     return lambda c, x: c.emit(function(x))
 
 
-def _unary(operator: str, build: Callable, kind: Any = TO_FLOAT) -> None:
+def _unary(operator: str, build: Callable, in_half: bool = False) -> None:
+    """An operator on floats; in float32 for halves, except where a half is as good."""
+
     @converts(operator)
     def convert(c: Context, self: relax.Expr) -> relax.Expr:
-        return build(c, c.cast(self, c.common_dtype("self", kind=kind)))
+        x = c.cast(self, c.dtype)
+        return c.narrowed(build(c, x if in_half else c.widened(x)))
 
 
 def _scaled(function: Callable, factor: float) -> Callable:
@@ -55,14 +58,16 @@ def _never(c: Context, x: relax.Expr) -> relax.Expr:
     return c.emit(op.full(c.shape, relax.const(False, "bool"), "bool"))
 
 
-for _name, _function in {
-    **{n: getattr(op, n) for n in ("exp", "log", "sigmoid", "tanh", "erf", "sqrt", "rsqrt")},
-    **{n: getattr(op, n) for n in ("sin", "cos", "tan", "sinh", "cosh", "asin", "acos", "atan")},
-    **{n: getattr(op, n) for n in ("asinh", "acosh", "atanh")},
-}.items():
-    _unary(f"{_name}.default", _plain(_function))
+for _name in ("exp", "sigmoid", "tanh", "erf", "sqrt", "rsqrt"):
+    _unary(f"{_name}.default", _plain(getattr(op, _name)), in_half=True)
+for _name in (
+    *("log", "sin", "cos", "tan", "sinh", "cosh", "asin", "acos", "atan"),
+    *("asinh", "acosh", "atanh"),
+):
+    _unary(f"{_name}.default", _plain(getattr(op, _name)))
 _unary("log2.default", _scaled(op.log, 1 / math.log(2)))
 _unary("log10.default", _scaled(op.log, 1 / math.log(10)))
+_unary("exp2.default", lambda c, x: c.emit(op.power(relax.const(2, dtype_of(x)), x)))
 _unary("log1p.default", _log1p)
 _unary("expm1.default", _expm1)
 
@@ -125,7 +130,7 @@ def _elu(c: Context, self: relax.Expr, alpha: float, scale: float, input_scale: 
 
 
 @converts("clamp.default", "clamp.Tensor")
-def _clamp(c: Context, self: relax.Expr, min: Any, max: Any) -> relax.Expr:  # noqa: A002
+def _clamp(c: Context, self: relax.Expr, min: Any, max: Any) -> relax.Expr:
     return _clamped(c, self, min, max)
 
 
@@ -199,7 +204,23 @@ def _binary(names: tuple[str, ...], function: Callable, of_bool: Callable | None
         return c.emit((of_bool if of_bool and dtype_of(x) == "bool" else function)(x, y))
 
 
-_binary(("mul.Tensor", "mul.Scalar"), op.multiply, op.logical_and)
+@converts("mul.Tensor", "mul.Scalar")
+def _mul(c: Context, self: Any, other: Any) -> relax.Expr:
+    x, y = _operands(c, self, other)
+    if c.dtype == "bool":
+        return c.emit(op.logical_and(x, y))
+    for number, tensor in ((self, y), (other, x)):
+        if isinstance(number, int | float) and number == 0 and is_float(c.dtype):
+            return _times_zero(c, tensor)
+    return c.emit(op.multiply(x, y))
+
+
+def _times_zero(c: Context, x: relax.Expr) -> relax.Expr:
+    """0 x. Of infinity and NaN TVM makes 0."""
+    finite = op.less(op.abs(x), relax.const(math.inf, c.dtype))
+    return c.emit(op.where(finite, relax.const(0, c.dtype), relax.const(math.nan, c.dtype)))
+
+
 _binary(("maximum.default",), op.maximum, op.logical_or)
 _binary(("minimum.default",), op.minimum, op.logical_and)
 for _name, _logical in (("and", op.logical_and), ("or", op.logical_or), ("xor", op.logical_xor)):
@@ -209,7 +230,12 @@ for _name, _logical in (("and", op.logical_and), ("or", op.logical_or), ("xor", 
 
 @converts("bitwise_not.default")
 def _bitwise_not(c: Context, self: relax.Expr) -> relax.Expr:
-    return c.emit((op.logical_not if c.dtype == "bool" else op.bitwise_not)(self))
+    return _not(c, self) if c.dtype == "bool" else c.emit(op.bitwise_not(self))
+
+
+def _not(c: Context, x: relax.Expr) -> relax.Expr:
+    """Not in words of comparisons: of `not a < b` TVM makes `b <= a`, which is wrong for NaN."""
+    return c.emit(op.equal(op.astype(x, "int8"), relax.const(0, "int8")))
 
 
 def _comparison(name: str, function: Callable) -> None:
@@ -218,6 +244,8 @@ def _comparison(name: str, function: Callable) -> None:
         x, y = _operands(c, self, other)
         if dtype_of(x) == "bool":
             x, y = c.emit(op.astype(x, "int8")), c.emit(op.astype(y, "int8"))
+        if function is op.not_equal and is_float(dtype_of(x)):
+            return _not(c, c.emit(op.equal(x, y)))  # TVM's has a NaN differ from nothing
         return c.emit(function(x, y))
 
 
@@ -240,7 +268,7 @@ for _name in ("and", "or", "xor"):
 
 @converts("logical_not.default")
 def _logical_not(c: Context, self: relax.Expr) -> relax.Expr:
-    return c.emit(op.logical_not(c.cast(self, "bool")))
+    return _not(c, c.cast(self, "bool"))
 
 
 @converts("where.self")
@@ -251,7 +279,8 @@ def _where(c: Context, condition: relax.Expr, self: Any, other: Any) -> relax.Ex
 
 @converts("atan2.default")
 def _atan2(c: Context, self: Any, other: Any) -> relax.Expr:
-    return c.emit(op.atan2(*_operands(c, self, other, TO_FLOAT)))
+    x, y = _operands(c, self, other, TO_FLOAT)
+    return c.narrowed(c.emit(op.atan2(c.widened(x), c.widened(y))))
 
 
 # Division.
@@ -259,7 +288,11 @@ def _atan2(c: Context, self: Any, other: Any) -> relax.Expr:
 
 @converts("div.Tensor", "div.Scalar")
 def _div(c: Context, self: Any, other: Any) -> relax.Expr:
-    return c.emit(op.divide(*_operands(c, self, other, TO_FLOAT)))
+    x, y = _operands(c, self, other, TO_FLOAT)
+    if isinstance(self, int | float) and self == 0:  # TVM makes 0 of 0 / 0
+        undefined = op.logical_or(op.isnan(y), op.equal(y, relax.const(0, c.dtype)))
+        return c.emit(op.where(undefined, relax.const(math.nan, c.dtype), x))
+    return c.emit(op.divide(x, y))
 
 
 @converts("div.Tensor_mode", "div.Scalar_mode")
@@ -306,9 +339,7 @@ def _floor_division(c: Context, x: relax.Expr, y: relax.Expr) -> relax.Expr:
     zero, half, one = (relax.const(v, c.dtype) for v in (0, 0.5, 1))
     rest = c.emit(_fmod(x, y))
     quotient = c.emit(op.divide(op.subtract(x, rest), y))
-    quotient = c.emit(
-        op.where(_opposite(rest, y, c.dtype), op.subtract(quotient, one), quotient)
-    )
+    quotient = c.emit(op.where(_opposite(rest, y, c.dtype), op.subtract(quotient, one), quotient))
     whole = c.emit(op.floor(quotient))
     whole = c.emit(
         op.where(op.greater(op.subtract(quotient, whole), half), op.add(whole, one), whole)

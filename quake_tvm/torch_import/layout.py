@@ -44,7 +44,7 @@ def _expand(c: Context, self: relax.Expr, size: Any) -> relax.Expr:
 
 
 @converts("permute.default")
-def _permute(c: Context, self: relax.Expr, dims: list[int]) -> relax.Expr:  # noqa: A002
+def _permute(c: Context, self: relax.Expr, dims: list[int]) -> relax.Expr:
     return c.emit(op.permute_dims(self, [axis_of(d, len(dims)) for d in dims]))
 
 
@@ -190,7 +190,7 @@ def _pad(c: Context, self: relax.Expr, pad: list[Any], value: Any) -> relax.Expr
 
 
 @converts("flip.default")
-def _flip(c: Context, self: relax.Expr, dims: list[int]) -> relax.Expr:  # noqa: A002
+def _flip(c: Context, self: relax.Expr, dims: list[int]) -> relax.Expr:
     for axis in {axis_of(d, len(c.shape)) for d in dims} if c.shape else ():
         self = c.emit(op.flip(self, axis))
     return self

@@ -31,7 +31,12 @@ def _first(c: Context, x: relax.Expr) -> None:
 
 @converts("native_layer_norm.default")
 def _layer_norm(
-    c: Context, input: Any, normalized_shape: Any, weight: Any, bias: Any, eps: float  # noqa: A002
+    c: Context,
+    input: Any,
+    normalized_shape: Any,
+    weight: Any,
+    bias: Any,
+    eps: float,
 ) -> list[Any]:
     _first(c, input)
     shape = [int(n) for n in normalized_shape]
@@ -43,12 +48,12 @@ def _layer_norm(
 @converts("native_group_norm.default")
 def _group_norm(
     c: Context,
-    input: relax.Expr,  # noqa: A002
+    input: relax.Expr,
     weight: Any,
     bias: Any,
-    N: Any,  # noqa: N803
-    C: Any,  # noqa: N803
-    HxW: Any,  # noqa: N803
+    N: Any,
+    C: Any,
+    HxW: Any,
     group: int,
     eps: float,
 ) -> list[Any]:
@@ -74,7 +79,7 @@ def _group_norm(
 @converts("_native_batch_norm_legit_no_training.default")
 def _batch_norm(
     c: Context,
-    input: relax.Expr,  # noqa: A002
+    input: relax.Expr,
     weight: Any,
     bias: Any,
     running_mean: Any,
@@ -104,7 +109,7 @@ def _batch_norm(
 @converts("_native_batch_norm_legit.no_stats")
 def _batch_norm_no_stats(
     c: Context,
-    input: relax.Expr,  # noqa: A002
+    input: relax.Expr,
     weight: Any,
     bias: Any,
     training: bool,
@@ -115,9 +120,5 @@ def _batch_norm_no_stats(
     shape = dims(input)
     scale, offset = _affine(input, [int(shape[1])], weight, bias)
     axes = [0, *range(2, len(shape))]
-    result = op.nn.instance_norm(
-        input, scale, offset, channel_axis=1, axes=axes, epsilon=eps
-    )
+    result = op.nn.instance_norm(input, scale, offset, channel_axis=1, axes=axes, epsilon=eps)
     return _alone(c, c.emit(result))
-
-

@@ -116,6 +116,4 @@ def _averaged(
 def _adaptive(c: Context, self: relax.Expr, output_size: Any) -> relax.Expr:
     rank = _spatial(str(c.node.target))
     size = _all(output_size, rank)
-    return _batched(
-        c, self, rank, lambda x: getattr(op.nn, f"adaptive_avg_pool{rank}d")(x, size)
-    )
+    return _batched(c, self, rank, lambda x: getattr(op.nn, f"adaptive_avg_pool{rank}d")(x, size))

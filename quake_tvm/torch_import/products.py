@@ -53,7 +53,7 @@ _LAYOUTS = {1: ("NCW", "OIW", "IOW"), 2: ("NCHW", "OIHW", "IOHW"), 3: ("NCDHW", 
 @converts("convolution.default")
 def _convolution(
     c: Context,
-    input: relax.Expr,  # noqa: A002
+    input: relax.Expr,
     weight: relax.Expr,
     bias: relax.Expr | None,
     stride: list[int],

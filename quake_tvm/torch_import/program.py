@@ -123,16 +123,24 @@ class _Import:
         nodes = list(self.program.graph.nodes)
         inputs = self._inputs([n for n in nodes if n.op == "placeholder"])
         with self.builder.function("main", inputs, attrs=self._limits()):
-            with self.builder.dataflow():
-                for node in nodes:
-                    if node.op == "call_function":
-                        self.values[node] = self._call(node)
-                    elif node.op == "get_attr":
-                        self.values[node] = Missing("a branch of the program")
-                (last,) = (n for n in nodes if n.op == "output")
-                output = self.builder.emit_output(self._outputs(last))
+            try:
+                with self.builder.dataflow():
+                    output = self.builder.emit_output(self._body(nodes))
+            except BaseException:
+                self.builder._end_block()  # a builder with an open block complains
+                raise
             self.builder.emit_func_output(output)
         return self.builder.get()
+
+    def _body(self, nodes: list[fx.Node]) -> relax.Expr:
+        for node in nodes:
+            if node.op == "call_function":
+                self.values[node] = self._call(node)
+            elif node.op == "get_attr":
+                self.values[node] = Missing("a branch of the program")
+            elif node.op == "output":
+                return self._outputs(node)
+        raise QuakeError("the program has no output")
 
     def _limits(self) -> Mapping[str, Any]:
         """The ranges of the dimensions, under TVM's names."""

@@ -108,9 +108,7 @@ def _var(c: Context, self: relax.Expr, dim: Any, correction: Any, keepdim: bool)
     degrees = max(count - correction, 0)
     variance = c.emit(op.variance(x, axes, keepdims=keepdim))
     if degrees:
-        return c.narrowed(
-            c.emit(op.multiply(variance, relax.const(count / degrees, dtype_of(x))))
-        )
+        return c.narrowed(c.emit(op.multiply(variance, relax.const(count / degrees, dtype_of(x)))))
     return c.narrowed(c.emit(op.divide(variance, relax.const(0, dtype_of(x)))))
 
 
@@ -193,12 +191,10 @@ def _running(c: Context, self: relax.Expr, dim: int, dtype: Any) -> relax.Expr:
 
 
 def _ordered(c: Context, x: relax.Expr) -> relax.Expr:
-    """Whole numbers in the order of floats, NaN after all others as torch has it."""
+    """Whole numbers in the order of a tensor's values, NaN after all others as torch has it."""
     dtype = dtype_of(x)
-    if dtype == "bool":
-        return c.emit(op.astype(x, "int8"))
     if not is_float(dtype):
-        return x
+        return x if dtype == "int64" else c.cast(x, "int32")
     if dtype in HALF:
         x = c.emit(op.astype(x, "float32"))
         dtype = "float32"
@@ -207,7 +203,8 @@ def _ordered(c: Context, x: relax.Expr) -> relax.Expr:
 
     def keys(values: te.Tensor) -> te.Tensor:
         def element(*i: Any) -> Any:
-            value = values(*i) + tirx.const(0, dtype)  # -0 beside 0
+            value = values(*i)
+            value = tirx.Select(value == tirx.const(0, dtype), tirx.const(0, dtype), value)  # -0
             bits = tirx.reinterpret(whole, value)
             key = tirx.Select(bits < 0, tirx.bitwise_xor(bits, tirx.const(last, whole)), bits)
             return tirx.Select(tirx.isnan(value), tirx.const(last, whole), key)
@@ -239,7 +236,12 @@ def _sorted(c: Context, x: relax.Expr, dim: int, descending: bool) -> list[relax
 
 @converts("topk.default")
 def _topk(
-    c: Context, self: relax.Expr, k: Any, dim: int, largest: bool, sorted: bool  # noqa: A002
+    c: Context,
+    self: relax.Expr,
+    k: Any,
+    dim: int,
+    largest: bool,
+    sorted: bool,
 ) -> list[relax.Expr]:
     if not dims(self) or 0 in dims(self) or not isinstance(k, int) or k < 1:
         raise c.refuse("of no elements, of a scalar or with a dynamic number")
@@ -249,9 +251,11 @@ def _topk(
 
 
 @converts("_softmax.default", "_log_softmax.default")
-def _softmax(c: Context, self: relax.Expr, dim: int) -> relax.Expr:
+def _softmax(c: Context, self: relax.Expr, dim: int, half_to_float: bool) -> relax.Expr:
+    if half_to_float:
+        raise c.refuse("with half_to_float")
     if not dims(self):
-        return c.emit(op.reshape(_softmax(c, c.emit(op.reshape(self, [1])), 0), []))
+        return c.emit(op.reshape(_softmax(c, c.emit(op.reshape(self, [1])), 0, False), []))
     if 0 in dims(self):
         return self
     axis = axis_of(dim, len(dims(self)))
@@ -261,7 +265,12 @@ def _softmax(c: Context, self: relax.Expr, dim: int) -> relax.Expr:
 
 @converts("linalg_vector_norm.default")
 def _vector_norm(
-    c: Context, self: relax.Expr, ord: Any, dim: Any, keepdim: bool, dtype: Any  # noqa: A002
+    c: Context,
+    self: relax.Expr,
+    ord: Any,
+    dim: Any,
+    keepdim: bool,
+    dtype: Any,
 ) -> relax.Expr:
     if 0 in dims(self) or not dims(self):
         raise c.refuse("of no elements or of a scalar")
@@ -279,5 +288,3 @@ def _vector_norm(
         return c.narrowed(c.emit(op.sqrt(op.sum(op.multiply(x, x), axes, keepdim))))
     total = op.sum(op.power(op.abs(x), constant(order)), axes, keepdim)
     return c.narrowed(c.emit(op.power(total, constant(1 / order))))
-
-

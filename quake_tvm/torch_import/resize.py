@@ -108,7 +108,9 @@ def _resized(c: Context, x: relax.Expr, taps: list[Taps]) -> relax.Expr:
                 term = term * w(k, a.var)
             return term
 
-        axes = [te.reduce_axis((0, table.shape[1]), f"tap{k}") for k, table in enumerate(tables[::2])]
+        axes = [
+            te.reduce_axis((0, table.shape[1]), f"tap{k}") for k, table in enumerate(tables[::2])
+        ]
         return te.compute(c.shape, element, name="resize")
 
     result = c.kernel("resize", resize, x, *constants)
@@ -126,18 +128,22 @@ def _sizes(c: Context, x: relax.Expr, factors: Any) -> list[tuple[int, int, floa
 
 
 @converts(*(f"upsample_nearest{k}d.vec" for k in (1, 2, 3)))
-def _nearest(c: Context, input: Any, output_size: Any, scale_factors: Any) -> Any:  # noqa: A002
+def _nearest(c: Context, input: Any, output_size: Any, scale_factors: Any) -> Any:
     return _resized(c, input, [nearest(*size) for size in _sizes(c, input, scale_factors)])
 
 
 @converts(*(f"_upsample_nearest_exact{k}d.vec" for k in (1, 2, 3)))
-def _nearest_exact(c: Context, input: Any, output_size: Any, scale_factors: Any) -> Any:  # noqa: A002
+def _nearest_exact(c: Context, input: Any, output_size: Any, scale_factors: Any) -> Any:
     return _resized(c, input, [nearest(*size, True) for size in _sizes(c, input, scale_factors)])
 
 
 @converts("upsample_linear1d.vec", "upsample_bilinear2d.vec", "upsample_trilinear3d.vec")
 def _linear(
-    c: Context, input: Any, output_size: Any, align_corners: bool, scale_factors: Any  # noqa: A002
+    c: Context,
+    input: Any,
+    output_size: Any,
+    align_corners: bool,
+    scale_factors: Any,
 ) -> Any:
     sizes = _sizes(c, input, scale_factors)
     return _resized(c, input, [linear(*size, align_corners) for size in sizes])
@@ -145,7 +151,11 @@ def _linear(
 
 @converts("upsample_bicubic2d.vec")
 def _cubic(
-    c: Context, input: Any, output_size: Any, align_corners: bool, scale_factors: Any  # noqa: A002
+    c: Context,
+    input: Any,
+    output_size: Any,
+    align_corners: bool,
+    scale_factors: Any,
 ) -> Any:
     sizes = _sizes(c, input, scale_factors)
     return _resized(c, input, [cubic(*size, align_corners) for size in sizes])
@@ -153,7 +163,11 @@ def _cubic(
 
 @converts("_upsample_bilinear2d_aa.vec", "_upsample_bicubic2d_aa.vec")
 def _antialiased(
-    c: Context, input: Any, output_size: Any, align_corners: bool, scale_factors: Any  # noqa: A002
+    c: Context,
+    input: Any,
+    output_size: Any,
+    align_corners: bool,
+    scale_factors: Any,
 ) -> Any:
     linearly = "bilinear" in str(c.node.target)
     kernel = _triangle if linearly else lambda x: _keys(x, -0.5)
@@ -162,5 +176,3 @@ def _antialiased(
         scale = float(_scale(size, out, factor, align_corners))
         taps.append(antialiased(kernel, 1.0 if linearly else 2.0, size, out, scale))
     return _resized(c, input, taps)
-
-

@@ -16,8 +16,6 @@ from tvm import tirx
 from ..errors import QuakeError
 
 
-
-
 class Sizes:
     """The variables of a module, one for each symbol that an input's dimension is.
 
