@@ -1,7 +1,7 @@
 """Operators that read and write at places that are data.
 
-An index outside its dimension, at which torch stops, is taken for the nearest one inside, so that no
-data makes a program leave its memory.
+An index outside its dimension, at which torch stops, is taken for the nearest one inside, so that
+no data makes a program leave its memory.
 """
 
 from typing import Any
@@ -187,8 +187,7 @@ def _index_put(
         for k in axes
     ]
     moved = c.emit(op.permute_dims(self, [*axes, *others]))
-    places = c.emit(op.stack([c.emit(p) for p in places], axis=0))
-    # relax.scatter_nd has the coordinates along the first axis of the indices.
+    places = c.emit(op.stack([c.emit(p) for p in places], axis=1))
     put = c.emit(op.scatter_nd(moved, places, values, "add" if accumulate else "update"))
     back = [0] * len(shape)
     for position, axis in enumerate([*axes, *others]):

@@ -17,8 +17,9 @@ def _all(value: Any, rank: int, otherwise: Any = None) -> list[int]:
     return value * rank if len(value) == 1 else value
 
 
-def _spatial(operator: str) -> int:
-    return int(operator[operator.index("d.") - 1])
+def _spatial(c: Context) -> int:
+    """How many dimensions a pool runs over: the digit before the d in its name."""
+    return next(int(letter) for letter in str(c.node.target) if letter.isdigit())
 
 
 def _batched(c: Context, x: relax.Expr, rank: int, function: Any) -> relax.Expr:
@@ -42,7 +43,7 @@ def _max_pool(
 ) -> list[Any]:
     if not is_float(dtype_of(self)):
         raise c.refuse("of whole numbers")
-    rank = _spatial(str(c.node.target))
+    rank = _spatial(c)
     size = _all(kernel_size, rank)
     pads = _all(padding, rank)
     c.shape = c.sizes.shape(c.result[0].shape)
@@ -91,7 +92,7 @@ def _avg_pool(
 def _averaged(
     c: Context, x: relax.Expr, kernel: Any, stride: Any, padding: Any, ceil: bool, counted: bool
 ) -> relax.Expr:
-    rank = _spatial(str(c.node.target))
+    rank = _spatial(c)
     size = _all(kernel, rank)
     pads = _all(padding, rank)
     return _batched(
@@ -114,6 +115,6 @@ def _averaged(
     *(f"adaptive_avg_pool{rank}d.default" for rank in (1, 2, 3)),
 )
 def _adaptive(c: Context, self: relax.Expr, output_size: Any) -> relax.Expr:
-    rank = _spatial(str(c.node.target))
+    rank = _spatial(c)
     size = _all(output_size, rank)
     return _batched(c, self, rank, lambda x: getattr(op.nn, f"adaptive_avg_pool{rank}d")(x, size))

@@ -4,6 +4,9 @@ A program is text: inputs, modules and one expression after another. Right is wh
 within what the rounding of each step may change in the result; refused is a QuakeError. Batches of
 programs are compiled as one module, in a child that may die without harm.
 
+There are three ways of compiling. "import" ends with TVM's passes at once, without this library's:
+it tests the importer alone and costs a tenth of the others. "exact" and a rung are the whole way.
+
 Run by hand: ``python -m tests.fuzz.torch_programs --seconds 60 --seed 1``.
 """
 
@@ -19,14 +22,19 @@ from typing import Any
 
 import numpy as np
 import torch
+import tvm
 from torch import nn
+from tvm import relax
 
 import quake_tvm
+from quake_tvm.compiler import import_model
 
 from .torch_steps import MAKERS, Choices
 
-METHODS = ("exact", "quake3")
+WAYS = ("import", "exact", "quake3")
 BATCH = 12
+# Every so manieth batch of a run goes all ways, the others the first.
+WHOLE = 10
 # Seconds that a child may take for a batch.
 LIMIT = 300
 _RIGHT, _REFUSED = "right", "refused"
@@ -101,7 +109,7 @@ class Program:
             f"inputs = ({', '.join(f'x{k}' for k in range(len(tensors)))},)",
             "module = Module().eval()",
             "program = torch.export.export(module, inputs)",
-            f"model = quake_tvm.compile(program, method={METHODS[0]!r})",
+            f"model = quake_tvm.compile(program, method='exact')",
             "print(model.run(*[x.numpy() for x in inputs]), module(*inputs))",
         ]
         return "\n".join(lines)
@@ -283,7 +291,7 @@ def _shaken(value: torch.Tensor, noise: float, generator: torch.Generator) -> to
     finite = value[torch.isfinite(value)]
     scale = finite.abs().max() if finite.numel() else 0.0
     off = torch.rand(value.shape, generator=generator, dtype=torch.float32) * 2 - 1
-    share = max(noise, 1e-3) if value.dtype == torch.float16 else noise
+    share = max(noise, 4e-3) if value.dtype == torch.float16 else noise
     wide = value.double()
     return (wide + off * share * (wide.abs() + 0.05 * scale)).to(value.dtype)
 
@@ -338,48 +346,62 @@ class _Batch(nn.Module):
         return results
 
 
-def judge(programs: Sequence[Program]) -> list[Outcome]:
+class _Imported:
+    """A program that TVM alone compiled."""
+
+    def __init__(self, exported: Any) -> None:
+        target = tvm.target.Target({"kind": "llvm", "opt-level": 0})
+        executable = tvm.compile(import_model(exported), target)
+        self.machine = relax.VirtualMachine(executable, tvm.cpu())
+
+    def run(self, *inputs: np.ndarray) -> list[np.ndarray]:
+        result = self.machine["main"](*map(tvm.runtime.tensor, inputs))
+        return [array.numpy() for array in result]
+
+
+def judge(programs: Sequence[Program], ways: Sequence[str] = WAYS) -> list[Outcome]:
     """Compile programs together and compare each; in halves where one of them is refused."""
     if any(p.dynamic for p in programs) and len(programs) > 1:
-        return [outcome for p in programs for outcome in judge([p])]
+        return [outcome for p in programs for outcome in judge([p], ways)]
     module = _Batch(programs).eval()
     tensors = [x for p in programs for x in p.tensors()]
     found = [Outcome(_RIGHT)] * len(programs)
-    for method in METHODS:
+    for way in ways:
+        failed = None
         try:
             with torch.no_grad(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 exported = _export(programs, module, tensors)
         except Exception as error:  # torch's own
-            if len(programs) > 1:
-                break
-            return [Outcome("not exported", str(error).splitlines()[0][:100])]
+            failed = Outcome("not exported", str(error).splitlines()[0][:100])
         try:
-            model = quake_tvm.compile(exported, method=method)
-            got = model.run(*[x.numpy() for x in tensors])
+            if failed is None:
+                imported = way == "import" and programs[0].dynamic is None
+                method = "exact" if way == "import" else way
+                model = (
+                    _Imported(exported) if imported else quake_tvm.compile(exported, method=method)
+                )
+                got = model.run(*[x.numpy() for x in tensors])
         except quake_tvm.QuakeError as error:
-            if len(programs) > 1:
-                break
-            return [Outcome(_REFUSED, str(error))]
+            failed = Outcome(_REFUSED, str(error))
         except Exception as error:
-            if len(programs) > 1:
-                break
-            return [Outcome("traceback", f"{type(error).__name__}: {str(error)[:300]}")]
-        noise = 1e-6 if method == "exact" else _noise(model)
+            failed = Outcome("traceback", f"{way}: {type(error).__name__}: {str(error)[-300:]}")
+        if failed is not None and len(programs) > 1:
+            half = len(programs) // 2
+            return [*judge(programs[:half], ways), *judge(programs[half:], ways)]
+        if failed is not None:
+            return [failed]
+        noise = 1e-6 if imported or way == "exact" else _noise(model)
         first = 0
         for k, (program, part) in enumerate(zip(programs, module.parts, strict=True)):
             mine = got[first : first + len(program.results)]
             first += len(program.results)
-            right = allowed(program, part, noise)
-            what = difference(mine, right, method == "exact")
+            what = difference(mine, allowed(program, part, noise), method == "exact")
             if what is not None and found[k].kind == _RIGHT:
-                found[k] = Outcome("wrong", f"{method}: {what}")
+                found[k] = Outcome("wrong", f"{way}: {what}")
         if programs[0].dynamic and found[0].kind == _RIGHT:
             found = [_other_length(programs[0], model, module.parts[0], noise, method)]
-    else:
-        return found
-    half = len(programs) // 2
-    return [*judge(programs[:half]), *judge(programs[half:])]
+    return found
 
 
 def _noise(model: quake_tvm.Model) -> float:
@@ -424,17 +446,17 @@ def _other_length(
 # Children, which may die.
 
 
-def _child(programs: Sequence[Program], pipe: Any) -> None:
+def _child(programs: Sequence[Program], ways: Sequence[str], pipe: Any) -> None:
     torch.set_num_threads(1)
-    pipe.send(judge(programs))
+    pipe.send(judge(programs, ways))
     pipe.close()
 
 
-def _in_child(programs: Sequence[Program]) -> list[Outcome] | None:
+def _in_child(programs: Sequence[Program], ways: Sequence[str]) -> list[Outcome] | None:
     """The outcomes, None if the child died or took too long."""
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe(duplex=False)
-    child = context.Process(target=_child, args=(programs, theirs))
+    child = context.Process(target=_child, args=(programs, ways, theirs))
     child.start()
     theirs.close()
     try:
@@ -446,15 +468,15 @@ def _in_child(programs: Sequence[Program]) -> list[Outcome] | None:
         child.join()
 
 
-def outcomes(programs: Sequence[Program]) -> list[Outcome]:
+def outcomes(programs: Sequence[Program], ways: Sequence[str] = WAYS) -> list[Outcome]:
     """What becomes of each program; a child that dies costs no other program its outcome."""
-    found = _in_child(programs)
+    found = _in_child(programs, ways)
     if found is not None:
         return found
     if len(programs) == 1:
         return [Outcome("crash", "the process died or took too long")]
     half = len(programs) // 2
-    return [*outcomes(programs[:half]), *outcomes(programs[half:])]
+    return [*outcomes(programs[:half], ways), *outcomes(programs[half:], ways)]
 
 
 # The smallest program that fails.
@@ -545,17 +567,30 @@ class Summary:
         return "\n".join(lines)
 
 
-def run(seconds: float, seed: int, programs: int | None = None, shrunk: bool = True) -> Summary:
-    """Try programs from ``seed`` on until the time, or their number, is over."""
+def run(
+    seconds: float,
+    seed: int,
+    programs: int | None = None,
+    *,
+    shrunk: bool = True,
+    whole: int = WHOLE,
+) -> Summary:
+    """Try programs from ``seed`` on until the time, or their number, is over.
+
+    Failures are shrunk; every ``whole``-th batch goes all ways.
+    """
     summary, end, done = Summary(), time.monotonic() + seconds, 0
     while time.monotonic() < end and (programs is None or done < programs):
         count = BATCH if programs is None else min(BATCH, programs - done)
         batch = [generate(seed + done + k) for k in range(count)]
+        ways = WAYS if done // BATCH % whole == 0 else WAYS[:1]
         done += count
-        for program, outcome in zip(batch, outcomes(batch), strict=True):
+        for program, outcome in zip(batch, outcomes(batch, ways), strict=True):
             if shrunk and outcome.kind in ("wrong", "crash", "traceback"):
-                smallest = shrink(program, outcome.kind, lambda p: outcomes([p])[0])
-                program, outcome = smallest, outcomes([smallest])[0]
+                kind, way = outcome.kind, [outcome.reason.split(":")[0]]
+                way = way if way[0] in WAYS else ways
+                program = shrink(program, kind, lambda p, way=way: outcomes([p], way)[0])
+                outcome = outcomes([program], way)[0]
             summary.add(program, outcome)
     return summary
 
@@ -565,8 +600,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--programs", type=int)
-    options = parser.parse_args()
-    print(run(options.seconds, options.seed, options.programs))
+    parser.add_argument("--whole", type=int, default=WHOLE)
+    parser.add_argument("--no-shrink", action="store_true")
+    given = parser.parse_args()
+    shrunk = not given.no_shrink
+    print(run(given.seconds, given.seed, given.programs, shrunk=shrunk, whole=given.whole))
 
 
 if __name__ == "__main__":
