@@ -15,7 +15,7 @@ import tvm
 from tvm import relax
 
 from . import onnx_file, onnx_import
-from .description import DESCRIPTION
+from .description import CONDITIONS, DESCRIPTION, check_conditions
 from .errors import QuakeError
 from .model import Model
 from .model_input import Input
@@ -106,6 +106,7 @@ def _build(
         description = json.dumps(
             {
                 "inputs": [asdict(i) for i in inputs_of(mod)],
+                "conditions": _conditions(mod),
                 "owned": owned_outputs(scheduled),
                 "report": json.loads(summary.to_json()),
                 "options": {
@@ -165,7 +166,15 @@ def _bind_shapes(mod: tvm.IRModule, shapes: Mapping[str, Sequence[int]]) -> tvm.
         if not fits:
             wanted = ", ".join(str(getattr(d, "value", d)) for d in dims)
             raise QuakeError(f"shape {tuple(given)} does not fit input {name!r} ({wanted})")
+    check_conditions(_conditions(mod), {str(v.name): n for v, n in values.items()})
     return relax.transform.BindSymbolicVars(values, "main")(mod) if values else mod
+
+
+def _conditions(mod: tvm.IRModule) -> list[str]:
+    attributes = mod["main"].attrs
+    return (
+        [str(c) for c in attributes[CONDITIONS]] if attributes and CONDITIONS in attributes else []
+    )
 
 
 def inputs_of(mod: tvm.IRModule) -> list[Input]:

@@ -63,6 +63,13 @@ def dims(x: relax.Expr) -> list[Any]:
     return [int(n) if isinstance(n, tirx.IntImm) else n for n in x.ty.shape]
 
 
+def same_size(a: Any, b: Any) -> bool:
+    """Whether two sizes are the same for all values of their variables."""
+    if isinstance(a, int) and isinstance(b, int):
+        return a == b
+    return tvm.sym.Analyzer().can_prove_equal(a, b)
+
+
 def dtype_of(x: relax.Expr) -> str:
     return str(x.ty.dtype)
 

@@ -3,10 +3,9 @@
 from functools import reduce
 from typing import Any
 
-import tvm
 from tvm import relax, te, tirx
 
-from .converter import Context, axis_of, converts, dims
+from .converter import Context, axis_of, converts, dims, same_size
 
 op = relax.op
 
@@ -21,8 +20,7 @@ def _reshaped(c: Context, x: relax.Expr, shape: list[Any]) -> relax.Expr:
 
 def _equal(shape: list[Any], other: list[Any]) -> bool:
     return len(shape) == len(other) and all(
-        a == b if isinstance(a, int) or isinstance(b, int) else tvm.ir.structural_equal(a, b)
-        for a, b in zip(shape, other, strict=True)
+        same_size(a, b) for a, b in zip(shape, other, strict=True)
     )
 
 

@@ -13,8 +13,10 @@ import torch
 import tvm
 from torch import fx
 from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind
+from torch.utils._sympy.printers import PythonPrinter
 from tvm import relax
 
+from ..description import CONDITIONS
 from ..errors import QuakeError
 from . import (  # noqa: F401  they enter their operators in the table
     creation,
@@ -27,7 +29,7 @@ from . import (  # noqa: F401  they enter their operators in the table
     reductions,
     resize,
 )
-from .converter import CONVERTERS, Context, Missing, arguments, dims, dtype_name
+from .converter import CONVERTERS, Context, Missing, arguments, dims, dtype_name, same_size
 from .creation import constant
 from .sizes import Sizes
 
@@ -74,9 +76,19 @@ def to_relax(program: torch.export.ExportedProgram) -> tvm.IRModule:
     -----
     A write into an input is not carried back to the caller.
     """
+    shape_env = _shape_env(program)
     program = _decomposed(program)
     _check_state(program)
-    return _Import(program).module()
+    return _Import(program, shape_env).module()
+
+
+def _shape_env(program: torch.export.ExportedProgram) -> Any:
+    """What export took for granted of the sizes, None where all are fixed."""
+    for node in program.graph.find_nodes(op="placeholder"):
+        for size in getattr(node.meta.get("val"), "shape", ()):
+            if isinstance(size, torch.SymInt):
+                return size.node.shape_env
+    return None
 
 
 def _decomposed(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
@@ -113,8 +125,8 @@ def _check_state(program: torch.export.ExportedProgram) -> None:
 
 
 class _Import:
-    def __init__(self, program: torch.export.ExportedProgram) -> None:
-        self.program = program
+    def __init__(self, program: torch.export.ExportedProgram, shape_env: Any) -> None:
+        self.program, self.shape_env = program, shape_env
         self.sizes = Sizes()
         self.builder = relax.BlockBuilder()
         self.values: dict[fx.Node, Any] = {}
@@ -151,7 +163,32 @@ class _Import:
                 if limits.upper.is_Integer:
                     upper[str(symbol)] = int(limits.upper)
         named = {"tir_var_lower_bound": lower, "tir_var_upper_bound": upper}
+        named[CONDITIONS] = self._conditions()
         return {name: bounds for name, bounds in named.items() if bounds}
+
+    def _conditions(self) -> list[str]:
+        """What must be true of the sizes for the program to hold, as Python of their names."""
+        found = []
+        for symbol, limits in self.program.range_constraints.items():
+            if limits.lower > 2:  # from 2 on is what torch says of every size, and does not check
+                found.append(symbol >= limits.lower)
+            if limits.upper.is_Integer:
+                found.append(symbol <= limits.upper)
+        if self.shape_env is not None:
+            found += [g.expr.xreplace(self.shape_env.replacements) for g in self.shape_env.guards]
+        for node in self.program.graph.find_nodes(
+            op="call_function", target=torch.ops.aten._assert_scalar.default
+        ):
+            fake = node.args[0].meta["val"] if isinstance(node.args[0], fx.Node) else True
+            if isinstance(fake, torch.SymBool):
+                found.append(fake.node.expr)
+        known = self.sizes.variables.keys()
+        texts = [
+            PythonPrinter().doprint(condition)
+            for condition in found
+            if condition.free_symbols and {str(s) for s in condition.free_symbols} <= known
+        ]
+        return list(dict.fromkeys(texts))
 
     def _inputs(self, placeholders: list[fx.Node]) -> list[relax.Var]:
         program, found = self.program, []
@@ -221,13 +258,11 @@ class _Import:
                 if not isinstance(one, Missing):
                     self._check(node, one, stated)
             return
+        if result.ty.shape is None:
+            raise QuakeError(f"torch operator {node.target} has sizes that TVM cannot follow")
         got = (str(result.ty.dtype), dims(result))
         wanted = (dtype_name(fake.dtype), self.sizes.shape(fake.shape))
-        analyzer = tvm.sym.Analyzer()
-        fits = len(got[1]) == len(wanted[1]) and all(
-            a == b if isinstance(a, int) and isinstance(b, int) else analyzer.can_prove_equal(a, b)
-            for a, b in zip(got[1], wanted[1], strict=True)
-        )
+        fits = len(got[1]) == len(wanted[1]) and all(map(same_size, got[1], wanted[1]))
         if got[0] != wanted[0] or not fits:
             shown = [f"{dtype} {tuple(map(str, shape))}" for dtype, shape in (wanted, got)]
             raise QuakeError(f"torch operator {node.target} gives {shown[0]}, TVM {shown[1]}")

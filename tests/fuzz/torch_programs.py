@@ -109,7 +109,7 @@ class Program:
             f"inputs = ({', '.join(f'x{k}' for k in range(len(tensors)))},)",
             "module = Module().eval()",
             "program = torch.export.export(module, inputs)",
-            f"model = quake_tvm.compile(program, method='exact')",
+            "model = quake_tvm.compile(program, method='exact')",
             "print(model.run(*[x.numpy() for x in inputs]), module(*inputs))",
         ]
         return "\n".join(lines)
@@ -252,9 +252,8 @@ def allowed(program: Program, module: nn.Module, noise: float) -> Allowed:
             for total, one, value in zip(spread, shaken, values, strict=True):
                 apart = np.abs(one.astype(np.float64) - value.astype(np.float64))
                 same = (one == value) | (np.isnan(one) & np.isnan(value))
-                np.maximum(
-                    total, np.where(same, 0, np.where(np.isnan(apart), np.inf, apart)), total
-                )
+                apart = np.where(same, 0, np.where(np.isnan(apart), np.inf, apart))
+                np.maximum(total, apart, out=total)
     margins = []
     for total, value in zip(spread, values, strict=True):
         size = np.abs(value.astype(np.float64))
@@ -406,8 +405,7 @@ def judge(programs: Sequence[Program], ways: Sequence[str] = WAYS) -> list[Outco
 
 def _noise(model: quake_tvm.Model) -> float:
     """The largest bound of a site."""
-    bounds = [site.bound for site in model.report.sites if site.bound is not None]
-    return max([1e-6, *(b.relative + b.absolute for b in bounds)])
+    return max([1e-6, *(site.relative + site.absolute for site in model.report.sites)])
 
 
 def _export(programs: Sequence[Program], module: nn.Module, tensors: list[torch.Tensor]) -> Any:
