@@ -15,7 +15,7 @@ import tvm
 from tvm import relax
 
 from . import onnx_file, onnx_import
-from .description import DESCRIPTION
+from .description import CONDITIONS, DESCRIPTION, check_conditions
 from .errors import QuakeError
 from .model import Model
 from .model_input import Input
@@ -106,6 +106,7 @@ def _build(
         description = json.dumps(
             {
                 "inputs": [asdict(i) for i in inputs_of(mod)],
+                "conditions": _conditions(mod),
                 "owned": owned_outputs(scheduled),
                 "report": json.loads(summary.to_json()),
                 "options": {
@@ -140,9 +141,9 @@ def import_model(model: Any, shapes: Mapping[str, Sequence[int]] | None = None) 
     if isinstance(model, tvm.IRModule):
         return _bind_shapes(model, shapes or {})
     if type(model).__module__.startswith("torch.export"):
-        from tvm.relax.frontend.torch import from_exported_program
+        from . import torch_import  # imports torch
 
-        return _bind_shapes(from_exported_program(model), shapes or {})
+        return _bind_shapes(torch_import.to_relax(model), shapes or {})
     raise QuakeError(
         f"cannot compile a {type(model).__name__}: give an ONNX path or ModelProto, "
         "a torch ExportedProgram or an IRModule"
@@ -165,7 +166,15 @@ def _bind_shapes(mod: tvm.IRModule, shapes: Mapping[str, Sequence[int]]) -> tvm.
         if not fits:
             wanted = ", ".join(str(getattr(d, "value", d)) for d in dims)
             raise QuakeError(f"shape {tuple(given)} does not fit input {name!r} ({wanted})")
+    check_conditions(_conditions(mod), {str(v.name): n for v, n in values.items()})
     return relax.transform.BindSymbolicVars(values, "main")(mod) if values else mod
+
+
+def _conditions(mod: tvm.IRModule) -> list[str]:
+    attributes = mod["main"].attrs
+    return (
+        [str(c) for c in attributes[CONDITIONS]] if attributes and CONDITIONS in attributes else []
+    )
 
 
 def inputs_of(mod: tvm.IRModule) -> list[Input]:

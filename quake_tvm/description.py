@@ -14,6 +14,8 @@ from .report import Report
 
 # The virtual machine's function that returns the model's description.
 DESCRIPTION = "quake_description"
+# The attribute of an imported function: what must be true of its sizes, as Python of their names.
+CONDITIONS = "quake_conditions"
 Inputs = Mapping[str, np.ndarray] | Sequence[np.ndarray] | np.ndarray
 
 
@@ -37,6 +39,7 @@ class Described:
         self.report = Report.from_json(json.dumps(raw["report"]))
         self.options = raw["options"]
         self._dtypes = [np.dtype(i.dtype) for i in self.inputs]
+        self._conditions: list[str] = raw.get("conditions", [])
 
     def _ordered(self, inputs: tuple[Inputs, ...]) -> list[np.ndarray]:
         """The arrays that a call gives, by name or by position. Raises QuakeError for others."""
@@ -60,6 +63,8 @@ class Described:
             if array.shape != spec.shape:
                 _check_shape(spec, array.shape, sizes)
             ordered.append(array)
+        if self._conditions:
+            check_conditions(self._conditions, sizes)
         return ordered
 
     def _by_name(self, given: Mapping[str, np.ndarray]) -> list[np.ndarray]:
@@ -84,3 +89,12 @@ def _check_shape(spec: Input, shape: tuple[int, ...], sizes: dict[str, int]) -> 
             str(sizes.get(n, n)) if isinstance(n, str) else str(n) for n in spec.shape
         )
         raise QuakeError(f"input {spec.name!r} must have shape ({wanted}), got {shape}")
+
+
+def check_conditions(conditions: Sequence[str], sizes: Mapping[str, int]) -> None:
+    """Raise unless the sizes that are known are among those for which the model was exported."""
+    for condition in conditions:
+        code = compile(condition, "condition", "eval")
+        if all(name in sizes for name in code.co_names) and not eval(code, {}, dict(sizes)):
+            given = ", ".join(f"{name} = {sizes[name]}" for name in code.co_names)
+            raise QuakeError(f"the model was exported for sizes with {condition}, got {given}")

@@ -1,0 +1,271 @@
+"""Operators that only move elements: views, slices, joins, pads."""
+
+from functools import reduce
+from typing import Any
+
+from tvm import relax, te, tirx
+
+from .converter import Context, axis_of, converts, dims, same_size
+
+op = relax.op
+
+
+def _reshaped(c: Context, x: relax.Expr, shape: list[Any]) -> relax.Expr:
+    if _equal(dims(x), shape):
+        return x
+    if 0 in shape:  # relax.reshape reads a zero as "as before"
+        return c.emit(op.full(shape, relax.const(0, c.dtype), c.dtype))
+    return c.emit(op.reshape(x, shape))
+
+
+def _equal(shape: list[Any], other: list[Any]) -> bool:
+    return len(shape) == len(other) and all(
+        same_size(a, b) for a, b in zip(shape, other, strict=True)
+    )
+
+
+@converts("view.default", "reshape.default", "_unsafe_view.default")
+def _view(c: Context, self: relax.Expr, size: Any) -> relax.Expr:
+    return _reshaped(c, self, c.shape)
+
+
+@converts("view.dtype")
+def _view_dtype(c: Context, self: relax.Expr, dtype: Any) -> relax.Expr:
+    raise c.refuse("(bits of one dtype as another)")
+
+
+@converts("expand.default")
+def _expand(c: Context, self: relax.Expr, size: Any) -> relax.Expr:
+    if _equal(dims(self), c.shape):
+        return self
+    return c.emit(op.broadcast_to(self, relax.ShapeExpr(c.shape)))
+
+
+@converts("permute.default")
+def _permute(c: Context, self: relax.Expr, dims: list[int]) -> relax.Expr:
+    return c.emit(op.permute_dims(self, [axis_of(d, len(dims)) for d in dims]))
+
+
+@converts("squeeze.dims", "squeeze.dim", "squeeze.default")
+def _squeeze(c: Context, self: relax.Expr, dim: Any = None) -> relax.Expr:
+    return _reshaped_or_squeezed(c, self, dim)
+
+
+def _reshaped_or_squeezed(c: Context, x: relax.Expr, dim: Any) -> relax.Expr:
+    shape = dims(x)
+    named = range(len(shape)) if dim is None else [dim] if isinstance(dim, int) else dim
+    axes = [a for a in (axis_of(d, len(shape)) for d in named) if shape and shape[a] == 1]
+    return c.emit(op.squeeze(x, axes)) if axes else x
+
+
+@converts("unsqueeze.default")
+def _unsqueeze(c: Context, self: relax.Expr, dim: int) -> relax.Expr:
+    return c.emit(op.expand_dims(self, axis_of(dim, len(c.shape))))
+
+
+@converts("select.int")
+def _select(c: Context, self: relax.Expr, dim: int, index: Any) -> relax.Expr:
+    shape = dims(self)
+    axis = axis_of(dim, len(shape))
+    if isinstance(index, int) and index < 0:
+        index = shape[axis] + index
+    if isinstance(index, int):
+        return c.emit(op.take(self, relax.const(index, "int64"), axis))
+    return c.kernel(
+        "select",
+        lambda x: te.compute(c.shape, lambda *i: x(*i[:axis], index, *i[axis:]), name="select"),
+        self,
+    )
+
+
+@converts("slice.Tensor")
+def _slice(c: Context, self: relax.Expr, dim: int, start: Any, end: Any, step: Any) -> relax.Expr:
+    shape = dims(self)
+    axis = axis_of(dim, len(shape))
+    if _equal(shape, c.shape) and step == 1:
+        return self
+    begin, length = _bound(c, start, shape[axis]), c.shape[axis]
+    if not isinstance(step, int):
+        raise c.refuse("with a step that is no number")
+    if _known(begin, length):
+        stop = begin + (length - 1) * step + 1 if length else begin
+        return c.emit(op.strided_slice(self, [axis], [begin], [stop], [step]))
+
+    def slice_(x: te.Tensor) -> te.Tensor:
+        return te.compute(
+            c.shape,
+            lambda *i: x(*i[:axis], begin + i[axis] * step, *i[axis + 1 :]),
+            name="slice",
+        )
+
+    return c.kernel("slice", slice_, self)
+
+
+def _known(*values: Any) -> bool:
+    return all(isinstance(value, int) for value in values)
+
+
+def _bound(c: Context, bound: Any, size: Any) -> Any:
+    """Where a slice starts, in [0, size], as Python counts."""
+    if bound is None:
+        return 0
+    if _known(bound, size):
+        return min(max(bound + size if bound < 0 else bound, 0), size)
+    if not isinstance(bound, int):
+        return tirx.max(0, tirx.min(tirx.Select(bound < 0, bound + size, bound), size))
+    return tirx.max(bound + size, 0) if bound < 0 else tirx.min(bound, size)
+
+
+@converts("slice_scatter.default")
+def _slice_scatter(
+    c: Context, self: relax.Expr, src: relax.Expr, dim: int, start: Any, end: Any, step: Any
+) -> relax.Expr:
+    shape = dims(self)
+    axis = axis_of(dim, len(shape))
+    begin, length = _bound(c, start, shape[axis]), dims(src)[axis]
+    if not _known(begin, length, step, shape[axis]):
+        raise c.refuse("with dynamic bounds")
+    if length == shape[axis]:
+        return c.emit(op.broadcast_to(c.cast(src, c.dtype), relax.ShapeExpr(c.shape)))
+    if length == 0:
+        return self
+
+    def scatter(x: te.Tensor, y: te.Tensor) -> te.Tensor:
+        def element(*i: Any) -> Any:
+            offset = i[axis] - begin
+            inside = tirx.all(offset >= 0, offset < length * step)
+            inside = tirx.all(inside, tirx.floormod(offset, step) == 0)
+            row = tirx.max(tirx.min(tirx.floordiv(offset, step), length - 1), 0)
+            return tirx.if_then_else(inside, y(*i[:axis], row, *i[axis + 1 :]), x(*i))
+
+        return te.compute(c.shape, element, name="slice_scatter")
+
+    return c.kernel("slice_scatter", scatter, self, c.cast(src, c.dtype))
+
+
+@converts("cat.default")
+def _cat(c: Context, tensors: list[relax.Expr], dim: int) -> relax.Expr:
+    # An empty vector joins anything.
+    parts = [c.cast(x, c.dtype) for x in tensors if dims(x) != [0]]
+    if not parts:
+        return c.emit(op.full(c.shape, relax.const(0, c.dtype), c.dtype))
+    return c.emit(op.concat(parts, axis_of(dim, len(c.shape)))) if len(parts) > 1 else parts[0]
+
+
+@converts("split_with_sizes.default")
+def _split(c: Context, self: relax.Expr, split_sizes: list[Any], dim: int) -> list[relax.Expr]:
+    axis = axis_of(dim, len(dims(self)))
+    if len(split_sizes) == 1:
+        return [self]
+    cuts = [sum(split_sizes[: k + 1]) for k in range(len(split_sizes) - 1)]
+    parts = c.emit(op.split(self, cuts, axis))
+    return [c.emit(relax.TupleGetItem(parts, k)) for k in range(len(split_sizes))]
+
+
+@converts("constant_pad_nd.default")
+def _pad(c: Context, self: relax.Expr, pad: list[Any], value: Any) -> relax.Expr:
+    if not _known(*pad):
+        raise c.refuse("with dynamic sizes")
+    rank = len(c.shape)
+    before, after = [0] * rank, [0] * rank
+    for k in range(len(pad) // 2):
+        before[rank - 1 - k], after[rank - 1 - k] = pad[2 * k], pad[2 * k + 1]
+    if min(before + after, default=0) >= 0:
+        width = [n for pair in zip(before, after, strict=True) for n in pair]
+        return c.emit(op.nn.pad(self, width, "constant", float(value))) if width else self
+    fill = tirx.const(value, c.dtype)
+    shape = dims(self)
+
+    def padded(x: te.Tensor) -> te.Tensor:
+        def element(*i: Any) -> Any:
+            at = [index - first for index, first in zip(i, before, strict=True)]
+            inside = [tirx.all(k >= 0, k < n) for k, n in zip(at, shape, strict=True)]
+            return tirx.if_then_else(reduce(tirx.all, inside), x(*at), fill)
+
+        return te.compute(c.shape, element, name="pad")
+
+    return c.kernel("pad", padded, self)
+
+
+@converts("flip.default")
+def _flip(c: Context, self: relax.Expr, dims: list[int]) -> relax.Expr:
+    for axis in {axis_of(d, len(c.shape)) for d in dims} if c.shape else ():
+        self = c.emit(op.flip(self, axis))
+    return self
+
+
+@converts("repeat.default")
+def _repeat(c: Context, self: relax.Expr, repeats: list[Any]) -> relax.Expr:
+    shape = [1] * (len(repeats) - len(dims(self))) + dims(self)
+    if not repeats:
+        return self
+
+    def repeated(x: te.Tensor) -> te.Tensor:
+        skipped = len(shape) - len(x.shape)
+
+        def element(*i: Any) -> Any:
+            at = [tirx.floormod(index, n) for index, n in zip(i, shape, strict=True)]
+            return x(*at[skipped:])
+
+        return te.compute(c.shape, element, name="repeat")
+
+    if _known(*repeats) and 0 not in repeats and 0 not in shape:
+        return c.emit(op.tile(self, repeats))
+    return c.kernel("repeat", repeated, self)
+
+
+@converts("diagonal.default")
+def _diagonal(c: Context, self: relax.Expr, offset: int, dim1: int, dim2: int) -> relax.Expr:
+    rank = len(dims(self))
+    first, second = axis_of(dim1, rank), axis_of(dim2, rank)
+
+    def diagonal(x: te.Tensor) -> te.Tensor:
+        def element(*i: Any) -> Any:
+            others, k = list(i[:-1]), i[-1]
+            at = [
+                k + max(-offset, 0)
+                if axis == first
+                else k + max(offset, 0)
+                if axis == second
+                else others.pop(0)
+                for axis in range(rank)
+            ]
+            return x(*at)
+
+        return te.compute(c.shape, element, name="diagonal")
+
+    return c.kernel("diagonal", diagonal, self)
+
+
+@converts("as_strided.default")
+def _as_strided(
+    c: Context, self: relax.Expr, size: Any, stride: list[Any], storage_offset: Any
+) -> relax.Expr:
+    fake = c.fakes["self"]
+    if not fake.is_contiguous() or fake.storage_offset() or not _known(*dims(self)):
+        raise c.refuse("of a tensor that does not fill its memory in order")
+    flat = _reshaped(c, self, [reduce(lambda x, y: x * y, dims(self), 1)])
+    offset = storage_offset or 0
+
+    def strided(x: te.Tensor) -> te.Tensor:
+        def element(*i: Any) -> Any:
+            return x(sum((index * s for index, s in zip(i, stride, strict=True)), offset))
+
+        return te.compute(c.shape, element, name="as_strided")
+
+    return c.kernel("as_strided", strided, flat)
+
+
+@converts("unfold.default")
+def _unfold(c: Context, self: relax.Expr, dimension: int, size: int, step: int) -> relax.Expr:
+    axis = axis_of(dimension, len(dims(self)))
+
+    def unfold(x: te.Tensor) -> te.Tensor:
+        def element(*i: Any) -> Any:
+            *at, inside = i
+            at[axis] = at[axis] * step + inside
+            return x(*at)
+
+        return te.compute(c.shape, element, name="unfold")
+
+    return c.kernel("unfold", unfold, self)

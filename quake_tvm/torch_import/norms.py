@@ -1,0 +1,124 @@
+"""Normalizations."""
+
+from typing import Any
+
+import numpy as np
+from tvm import relax
+
+from .converter import Context, Missing, converts, dims, dtype_of
+
+op = relax.op
+
+
+def _affine(x: relax.Expr, shape: list[int], weight: Any, bias: Any) -> tuple[Any, Any]:
+    """Scale and offset, ones and zeros where there are none."""
+    dtype = dtype_of(x)
+    return (
+        relax.const(np.ones(shape), dtype) if weight is None else weight,
+        relax.const(np.zeros(shape), dtype) if bias is None else bias,
+    )
+
+
+def _alone(c: Context, result: relax.Expr) -> list[Any]:
+    """A result without the statistics, which only training reads."""
+    return [result, *[Missing(f"the statistics of {c.node.target}")] * 2]
+
+
+def _first(c: Context, x: relax.Expr) -> None:
+    if 0 in dims(x) or not dims(x):
+        raise c.refuse("of no elements")
+
+
+@converts("native_layer_norm.default")
+def _layer_norm(
+    c: Context,
+    input: Any,
+    normalized_shape: Any,
+    weight: Any,
+    bias: Any,
+    eps: float,
+) -> list[Any]:
+    _first(c, input)
+    shape = [int(n) for n in normalized_shape]
+    scale, offset = _affine(input, shape, weight, bias)
+    axes = list(range(-len(shape), 0))
+    return _alone(c, c.emit(op.nn.layer_norm(input, scale, offset, axes=axes, epsilon=eps)))
+
+
+@converts("native_group_norm.default")
+def _group_norm(
+    c: Context,
+    input: relax.Expr,
+    weight: Any,
+    bias: Any,
+    N: Any,
+    C: Any,
+    HxW: Any,
+    group: int,
+    eps: float,
+) -> list[Any]:
+    _first(c, input)
+    shape = dims(input)
+    if len(shape) < 3:
+        stretched = c.emit(op.expand_dims(input, [2]))
+        result, *rest = _group_norm(c, stretched, weight, bias, N, C, HxW, group, eps)
+        return [c.emit(op.squeeze(result, [2])), *rest]
+    scale, offset = _affine(input, [int(shape[1])], weight, bias)
+    result = op.nn.group_norm(
+        input,
+        scale,
+        offset,
+        num_groups=group,
+        channel_axis=1,
+        axes=list(range(2, len(shape))),
+        epsilon=eps,
+    )
+    return _alone(c, c.emit(result))
+
+
+@converts("_native_batch_norm_legit_no_training.default")
+def _batch_norm(
+    c: Context,
+    input: relax.Expr,
+    weight: Any,
+    bias: Any,
+    running_mean: Any,
+    running_var: Any,
+    momentum: float,
+    eps: float,
+) -> list[Any]:
+    _first(c, input)
+    scale, offset = _affine(input, [int(dims(input)[1])], weight, bias)
+    result = op.nn.batch_norm(
+        input,
+        scale,
+        offset,
+        running_mean,
+        running_var,
+        axis=1,
+        epsilon=eps,
+        scale=weight is not None,
+        center=bias is not None,
+        momentum=momentum,
+        training=False,
+    )
+    whole = c.emit(result)
+    return _alone(c, c.emit(relax.TupleGetItem(whole, 0)))
+
+
+@converts("_native_batch_norm_legit.no_stats")
+def _batch_norm_no_stats(
+    c: Context,
+    input: relax.Expr,
+    weight: Any,
+    bias: Any,
+    training: bool,
+    momentum: float,
+    eps: float,
+) -> list[Any]:
+    _first(c, input)
+    shape = dims(input)
+    scale, offset = _affine(input, [int(shape[1])], weight, bias)
+    axes = [0, *range(2, len(shape))]
+    result = op.nn.instance_norm(input, scale, offset, channel_axis=1, axes=axes, epsilon=eps)
+    return _alone(c, c.emit(result))

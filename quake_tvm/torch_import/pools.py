@@ -1,0 +1,120 @@
+"""Pools."""
+
+from typing import Any
+
+from tvm import relax
+
+from .converter import Context, Missing, converts, dims, dtype_of, is_float
+
+op = relax.op
+
+
+def _all(value: Any, rank: int, otherwise: Any = None) -> list[int]:
+    """One number for each spatial dimension."""
+    if not value and value != 0:
+        return list(otherwise)
+    value = [value] if isinstance(value, int) else list(value)
+    return value * rank if len(value) == 1 else value
+
+
+def _spatial(c: Context) -> int:
+    """How many dimensions a pool runs over: the digit before the d in its name."""
+    return next(int(letter) for letter in str(c.node.target) if letter.isdigit())
+
+
+def _batched(c: Context, x: relax.Expr, rank: int, function: Any) -> relax.Expr:
+    """A pool of pictures, or of a single one."""
+    if 0 in [*dims(x), *c.shape]:
+        raise c.refuse("of no elements")
+    single = len(dims(x)) == rank + 1
+    result = c.emit(function(c.emit(op.expand_dims(x, 0)) if single else x))
+    return c.emit(op.squeeze(result, [0])) if single else result
+
+
+@converts("max_pool2d_with_indices.default", "max_pool3d_with_indices.default")
+def _max_pool(
+    c: Context,
+    self: relax.Expr,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    ceil_mode: bool,
+) -> list[Any]:
+    if not is_float(dtype_of(self)):
+        raise c.refuse("of whole numbers")
+    rank = _spatial(c)
+    size = _all(kernel_size, rank)
+    pads = _all(padding, rank)
+    c.shape = c.sizes.shape(c.result[0].shape)
+    result = _batched(
+        c,
+        self,
+        rank,
+        lambda x: getattr(op.nn, f"max_pool{rank}d")(
+            x,
+            pool_size=size,
+            strides=_all(stride, rank, size),
+            padding=[*pads, *pads],
+            dilation=_all(dilation, rank),
+            ceil_mode=ceil_mode,
+        ),
+    )
+    return [result, Missing("the indices of a pool")]
+
+
+@converts("avg_pool1d.default")
+def _avg_pool1d(
+    c: Context,
+    self: relax.Expr,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    ceil_mode: bool,
+    count_include_pad: bool,
+) -> relax.Expr:
+    return _averaged(c, self, kernel_size, stride, padding, ceil_mode, count_include_pad)
+
+
+@converts("avg_pool2d.default", "avg_pool3d.default")
+def _avg_pool(
+    c: Context,
+    self: relax.Expr,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    ceil_mode: bool,
+    count_include_pad: bool,
+) -> relax.Expr:
+    return _averaged(c, self, kernel_size, stride, padding, ceil_mode, count_include_pad)
+
+
+def _averaged(
+    c: Context, x: relax.Expr, kernel: Any, stride: Any, padding: Any, ceil: bool, counted: bool
+) -> relax.Expr:
+    rank = _spatial(c)
+    size = _all(kernel, rank)
+    pads = _all(padding, rank)
+    return _batched(
+        c,
+        x,
+        rank,
+        lambda x: getattr(op.nn, f"avg_pool{rank}d")(
+            x,
+            pool_size=size,
+            strides=_all(stride, rank, size),
+            padding=[*pads, *pads],
+            ceil_mode=ceil,
+            count_include_pad=counted,
+        ),
+    )
+
+
+@converts(
+    *(f"_adaptive_avg_pool{rank}d.default" for rank in (2, 3)),
+    *(f"adaptive_avg_pool{rank}d.default" for rank in (1, 2, 3)),
+)
+def _adaptive(c: Context, self: relax.Expr, output_size: Any) -> relax.Expr:
+    rank = _spatial(c)
+    size = _all(output_size, rank)
+    return _batched(c, self, rank, lambda x: getattr(op.nn, f"adaptive_avg_pool{rank}d")(x, size))

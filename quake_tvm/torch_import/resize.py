@@ -1,0 +1,178 @@
+"""Resizing of pictures: nearest, linear, cubic, with and without antialias.
+
+Along each spatial dimension an output element is a weighted sum of a few input elements. Places and
+weights follow from the sizes alone: they are computed here, in torch's arithmetic, and become
+constants of one kernel for all modes.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from tvm import relax, te
+
+from .converter import HALF, Context, converts, dims, dtype_of
+
+# For each output element along a dimension: the input elements and their weights.
+Taps = tuple[np.ndarray, np.ndarray]
+
+
+def _scale(size: int, out: int, factor: float | None, aligned: bool) -> float:
+    """Input elements for each output element, in float32 as torch has it."""
+    if aligned:
+        return np.float32((size - 1) / (out - 1)) if out > 1 else np.float32(0)
+    return np.float32(1 / factor) if factor else np.float32(size / out)
+
+
+def _centres(scale: np.float32, out: int, aligned: bool) -> np.ndarray:
+    k = np.arange(out, dtype=np.float32)
+    return scale * k if aligned else scale * (k + np.float32(0.5)) - np.float32(0.5)
+
+
+def nearest(size: int, out: int, factor: float | None, exact: bool = False) -> Taps:
+    """Each output element is the input element at its beginning, or with ``exact`` its middle."""
+    scale = _scale(size, out, factor, False)
+    k = np.arange(out, dtype=np.float32) + np.float32(0.5 if exact else 0)
+    place = np.minimum(np.floor(k * scale).astype(np.int64), size - 1)
+    return place[:, None], np.ones((out, 1), np.float32)
+
+
+def linear(size: int, out: int, factor: float | None, aligned: bool) -> Taps:
+    """Two neighbours, by their distances."""
+    at = np.maximum(_centres(_scale(size, out, factor, aligned), out, aligned), 0)
+    first = np.minimum(np.floor(at).astype(np.int64), size - 1)
+    second = np.minimum(first + 1, size - 1)
+    share = np.clip(at - first, 0, 1).astype(np.float32)
+    return np.stack([first, second], 1), np.stack([1 - share, share], 1)
+
+
+def cubic(size: int, out: int, factor: float | None, aligned: bool) -> Taps:
+    """Four neighbours, by the cubic kernel with a = -0.75 (Keys, 1981)."""
+    at = _centres(_scale(size, out, factor, aligned), out, aligned)
+    first = np.floor(at).astype(np.int64)
+    share = (at - first).astype(np.float64)
+    steps = np.arange(-1, 3)
+    distance = np.abs(share[:, None] - steps)
+    weights = _keys(distance, -0.75).astype(np.float32)
+    return np.clip(first[:, None] + steps, 0, size - 1), weights
+
+
+def _keys(x: np.ndarray, a: float) -> np.ndarray:
+    near = ((a + 2) * x - (a + 3)) * x * x + 1
+    far = ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
+    return np.where(x < 1, near, np.where(x < 2, far, 0))
+
+
+def antialiased(kernel: Callable, support: float, size: int, out: int, scale: float) -> Taps:
+    """All input elements under the kernel, which is stretched where the picture shrinks."""
+    stretch = max(scale, 1.0)
+    reach = support * stretch
+    count = math.ceil(reach) * 2 + 1
+    places, weights = np.zeros((out, count), np.int64), np.zeros((out, count))
+    for k in range(out):
+        centre = scale * (k + 0.5)
+        first = max(int(centre - reach + 0.5), 0)
+        last = min(int(centre + reach + 0.5), size)
+        n = np.arange(min(last - first, count))
+        found = kernel(np.abs((n + first - centre + 0.5) / stretch))
+        places[k, : len(n)] = first + n
+        weights[k, : len(n)] = found / found.sum()
+    return np.clip(places, 0, size - 1), weights.astype(np.float32)
+
+
+def _triangle(x: np.ndarray) -> np.ndarray:
+    return np.maximum(1 - x, 0)
+
+
+def _resized(c: Context, x: relax.Expr, taps: list[Taps]) -> relax.Expr:
+    """One kernel: the sum over the taps of all dimensions."""
+    rank = len(taps)
+    dtype = "float64" if dtype_of(x) == "float64" else "float32"
+    constants: list[relax.Expr] = []
+    for places, weights in taps:
+        constants += [relax.const(places.astype(np.int32)), relax.const(weights.astype(dtype))]
+    copies = all(weights.shape[1] == 1 for _, weights in taps)
+
+    def resize(x: te.Tensor, *tables: te.Tensor) -> te.Tensor:
+        def element(*i: Any) -> Any:
+            outer, inner = i[:-rank], i[-rank:]
+            if copies:
+                return x(*outer, *(p(k, 0) for p, k in zip(tables[::2], inner, strict=True)))
+            return te.sum(_term(outer, inner), axis=axes)
+
+        def _term(outer: Any, inner: Any) -> Any:
+            at = [p(k, a.var) for p, k, a in zip(tables[::2], inner, axes, strict=True)]
+            term = x(*outer, *at).astype(dtype)
+            for w, k, a in zip(tables[1::2], inner, axes, strict=True):
+                term = term * w(k, a.var)
+            return term
+
+        axes = [
+            te.reduce_axis((0, table.shape[1]), f"tap{k}") for k, table in enumerate(tables[::2])
+        ]
+        return te.compute(c.shape, element, name="resize")
+
+    result = c.kernel("resize", resize, x, *constants)
+    return c.narrowed(result) if c.dtype in HALF else result
+
+
+def _sizes(c: Context, x: relax.Expr, factors: Any) -> list[tuple[int, int, float | None]]:
+    """Input size, output size and the factor that was asked for, of each spatial dimension."""
+    rank = len(c.shape) - 2
+    before, after = dims(x)[2:], c.shape[2:]
+    if not all(isinstance(n, int) and n for n in [*before, *after]):
+        raise c.refuse("with dynamic sizes or without elements")
+    factors = factors or [None] * rank
+    return list(zip(before, after, factors, strict=True))
+
+
+@converts(*(f"upsample_nearest{k}d.vec" for k in (1, 2, 3)))
+def _nearest(c: Context, input: Any, output_size: Any, scale_factors: Any) -> Any:
+    return _resized(c, input, [nearest(*size) for size in _sizes(c, input, scale_factors)])
+
+
+@converts(*(f"_upsample_nearest_exact{k}d.vec" for k in (1, 2, 3)))
+def _nearest_exact(c: Context, input: Any, output_size: Any, scale_factors: Any) -> Any:
+    return _resized(c, input, [nearest(*size, True) for size in _sizes(c, input, scale_factors)])
+
+
+@converts("upsample_linear1d.vec", "upsample_bilinear2d.vec", "upsample_trilinear3d.vec")
+def _linear(
+    c: Context,
+    input: Any,
+    output_size: Any,
+    align_corners: bool,
+    scale_factors: Any,
+) -> Any:
+    sizes = _sizes(c, input, scale_factors)
+    return _resized(c, input, [linear(*size, align_corners) for size in sizes])
+
+
+@converts("upsample_bicubic2d.vec")
+def _cubic(
+    c: Context,
+    input: Any,
+    output_size: Any,
+    align_corners: bool,
+    scale_factors: Any,
+) -> Any:
+    sizes = _sizes(c, input, scale_factors)
+    return _resized(c, input, [cubic(*size, align_corners) for size in sizes])
+
+
+@converts("_upsample_bilinear2d_aa.vec", "_upsample_bicubic2d_aa.vec")
+def _antialiased(
+    c: Context,
+    input: Any,
+    output_size: Any,
+    align_corners: bool,
+    scale_factors: Any,
+) -> Any:
+    linearly = "bilinear" in str(c.node.target)
+    kernel = _triangle if linearly else lambda x: _keys(x, -0.5)
+    taps = []
+    for size, out, factor in _sizes(c, input, scale_factors):
+        scale = float(_scale(size, out, factor, align_corners))
+        taps.append(antialiased(kernel, 1.0 if linearly else 2.0, size, out, scale))
+    return _resized(c, input, taps)
