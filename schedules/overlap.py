@@ -154,7 +154,8 @@ def _numbered(block: s_tir.SBlock, axis: int, tile: Tile) -> s_tir.SBlock:
     packed = [
         read.source
         for read in block.reads
-        if tvm_ffi.structural_equal(read.region[-1].min, within)
+        if read.region  # of a scalar it is empty
+        and tvm_ffi.structural_equal(read.region[-1].min, within)
         and any(tvm_ffi.structural_equal(each.min, panel) for each in read.region)
     ]
     if not packed:
