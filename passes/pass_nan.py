@@ -39,7 +39,11 @@ def passing(node: Extreme) -> tir.Expr:
         return node
     if isinstance(node.b, tir.FloatImm):
         return type(node)(node.b, node.a)
-    other = tir.Var("other", dtype_of(node))
+    kind = dtype_of(node)
+    if not kind.startswith("float"):  # bfloat16, which TVM computes in float32 anyway
+        wide = (tir.Cast("float32", value) for value in (node.a, node.b))
+        return tir.Cast(kind, either(type(node), *wide))
+    other = tir.Var("other", kind)
     return tir.Let(other, node.b, either(type(node), node.a, other))
 
 
