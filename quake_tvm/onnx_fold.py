@@ -18,6 +18,8 @@ MAX_FOLDED = 65536
 _RANDOM = {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike"} | {
     "Multinomial", "Bernoulli", "Dropout"
 }  # fmt: skip
+# What ONNX's evaluation computes otherwise than the standard says.
+UNRELIABLE = {"BatchNormalization", "LRN", "LpPool", "RoiAlign"}
 
 
 def fold_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -95,7 +97,9 @@ def _evaluate(
         shape = np.array(shapes[node.input[0]], dtype=np.int64)
         return {node.output[0]: shape[options.get("start", 0) : options.get("end")]}
     has_graph = any(a.type == onnx.AttributeProto.GRAPH for a in node.attribute)
-    if node.op_type in _RANDOM or has_graph or not all(i in known or not i for i in node.input):
+    if node.op_type in _RANDOM | UNRELIABLE or has_graph:
+        return None
+    if not all(i in known or not i for i in node.input):
         return None
     feeds = {name: known[name] for name in node.input if name}
     graph = helper.make_graph(
@@ -107,14 +111,19 @@ def _evaluate(
     )
     alone = helper.make_model(graph, opset_imports=opsets)
     try:
-        if any(_size(o) > MAX_FOLDED for o in shape_inference.infer_shapes(alone).graph.output):
+        outputs = shape_inference.infer_shapes(alone).graph.output
+        if any(_size(o) > MAX_FOLDED for o in outputs):
             return None
         results = ReferenceEvaluator(alone).run(None, {})
     except Exception:  # an operator without a reference stays for the importer
         return None
     if any(not isinstance(r, np.ndarray) or r.size > MAX_FOLDED for r in results):
         return None
-    return dict(zip(node.output, results, strict=True))
+    types = [o.type.tensor_type.elem_type for o in outputs]
+    return {
+        name: value.astype(helper.tensor_dtype_to_np_dtype(dtype)) if dtype else value
+        for name, value, dtype in zip(node.output, results, types, strict=True)
+    }
 
 
 def _size(value: onnx.ValueInfoProto) -> int:

@@ -21,7 +21,7 @@ def pad(builder: relax.BlockBuilder, node: Node) -> None:
     """
     mode = node.attributes.get("mode", "constant")
     shape = node.shape()
-    pads = node.attributes.get("pads", node.constant(1))  # an attribute before opset 11
+    pads = node.constant(1)
     if pads is None:
         raise node.refuse("pads are missing")
     node.constant(2)
@@ -79,8 +79,7 @@ def roi_align(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
     given = node.attributes
     if given.get("mode", "avg") != "avg":
         raise node.refuse("mode max, which runtimes compute differently")
-    default = "half_pixel" if node.opset >= 16 else "output_half_pixel"
-    coordinates = given.get("coordinate_transformation_mode", default)
+    coordinates = given.get("coordinate_transformation_mode", "half_pixel")
     if coordinates not in ("half_pixel", "output_half_pixel"):
         raise node.refuse(f"no such coordinate_transformation_mode: {coordinates}")
     half = coordinates == "half_pixel"

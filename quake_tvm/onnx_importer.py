@@ -22,10 +22,8 @@ class Node:
     """An ONNX node on its way into Relax."""
 
     operator: str
-    opset: int
     inputs: tuple[relax.Expr | None, ...]
     attributes: Mapping[str, Any]  # strings are str, lists are tuples
-    outputs: int
 
     def input(self, index: int) -> relax.Expr | None:
         """An optional input; None if it was left out."""
@@ -67,7 +65,7 @@ class Node:
 
     def refuse(self, reason: str) -> QuakeError:
         """The error for what cannot be honoured."""
-        return QuakeError(f"cannot import {self.operator} of opset {self.opset}: {reason}")
+        return QuakeError(f"cannot import {self.operator}: {reason}")
 
 
 Converter = Callable[[relax.BlockBuilder, Node], relax.Expr | None]
@@ -104,9 +102,8 @@ class Importer(ONNXGraphImporter):
     ) -> relax.Expr:
         converter = self._converters.get(op_name)
         if converter is not None:
-            custom = attrs["tvm_custom"]
             given = {k: _text(v) for k, v in attrs.items() if k != "tvm_custom"}
-            node = Node(op_name, opset, tuple(inputs), given, custom["num_outputs"])
+            node = Node(op_name, tuple(inputs), given)
             value = converter(self.bb, node)
             if value is not None:
                 return self.bb.normalize(value)

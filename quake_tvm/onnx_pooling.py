@@ -18,10 +18,8 @@ def max_pool(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
     Raises
     ------
     QuakeError
-        For the second output, and for pads that need dimensions to be known.
+        For pads that need dimensions to be known.
     """
-    if node.outputs > 1:
-        raise node.refuse("its second output, Indices")
     windows = windows_of(node, node.attributes["kernel_shape"])
     if _ceils_alike(node, windows):
         return _pool("max", node.inputs[0], windows, ceil_mode=True)

@@ -10,7 +10,6 @@ from tvm.relax.frontend.onnx import from_onnx
 
 import quake_tvm
 from quake_tvm import QuakeError, onnx_import
-from quake_tvm.onnx_converters import CONVERTERS, HONOURED
 from quake_tvm.passes.relax_graph import op_name
 from tests.onnx_nodes import Case, compare, known_to_onnxruntime, model, reference
 
@@ -425,7 +424,7 @@ def test_common_nodes_are_what_tvm_makes_of_them(case):
 )  # fmt: skip
 def test_refused(case, message):
     made, _ = model([case])
-    with pytest.raises(QuakeError, match=f"cannot import {case.operator} of opset .*{message}"):
+    with pytest.raises(QuakeError, match=f"cannot import {case.operator}: .*{message}"):
         quake_tvm.compile(made)
 
 
@@ -434,16 +433,5 @@ def test_a_second_output_is_refused():
     made.graph.node[0].output.append("indices")
     made.graph.output.append(onnx.ValueInfoProto(name="indices"))
     made.graph.output[1].type.tensor_type.elem_type = onnx.TensorProto.INT64
-    with pytest.raises(QuakeError, match="its second output"):
+    with pytest.raises(QuakeError, match="output Indices of the ONNX operator MaxPool"):
         quake_tvm.compile(made)
-
-
-def test_the_table_has_names_of_the_standard():
-    forms = {}
-    for form in onnx.defs.get_all_schemas_with_history():
-        if form.domain == "":
-            names = {*form.attributes, *(i.name for i in form.inputs)}
-            forms.setdefault(form.name, set()).update(names)
-    for operator, names in HONOURED.items():
-        assert set(names.split()) <= forms[operator], operator
-    assert set(CONVERTERS) <= set(HONOURED)

@@ -1,0 +1,106 @@
+"""ONNX graphs in the forms that TVM's importer gets right.
+
+One rewriting a module: ``REWRITINGS`` says for which operators. A rewriting gets a node and the
+:class:`graph.Graph` around it, and emits what takes the node's place. ``rewrite`` applies them
+everywhere, in branches too, and raises the model's opset to ``OPSET``, in which they write: so the
+importer meets one form of each operator. Knows no TVM.
+"""
+
+from collections.abc import Callable
+
+import onnx
+
+from . import (
+    attention,
+    bit_shift,
+    constants,
+    dropout,
+    equality,
+    eye_like,
+    infinities,
+    inputs_for_attributes,
+    layer_normalization,
+    legacy_softmax,
+    local_response,
+    one_hot,
+    powers,
+    reductions,
+    roi_align,
+    scatter,
+    skip_layer_normalization,
+    split_to_sequence,
+    sums,
+    unique,
+)
+from .graph import Graph, graphs
+
+# Every form that differs between opset 7 and this one is rewritten.
+OPSET = 18
+
+Rewriting = Callable[[onnx.NodeProto, Graph], None]
+
+STANDARD: dict[str, Rewriting] = {
+    "BitShift": bit_shift.rewrite,
+    "Constant": constants.rewrite,
+    "Dropout": dropout.rewrite,
+    "Equal": equality.rewrite,
+    "EyeLike": eye_like.rewrite,
+    "Hardmax": legacy_softmax.rewrite,
+    "IsInf": infinities.rewrite,
+    "LRN": local_response.rewrite,
+    "LayerNormalization": layer_normalization.rewrite,
+    "LogSoftmax": legacy_softmax.rewrite,
+    "OneHot": one_hot.rewrite,
+    "Pow": powers.rewrite,
+    "RoiAlign": roi_align.rewrite,
+    "Scatter": scatter.rewrite,
+    "Softmax": legacy_softmax.rewrite,
+    "SplitToSequence": split_to_sequence.rewrite,
+    "Sum": sums.rewrite,
+    "Unique": unique.rewrite,
+    **dict.fromkeys(inputs_for_attributes.MOVED, inputs_for_attributes.rewrite),
+    **dict.fromkeys(reductions.OPERATORS, reductions.rewrite),
+}
+MICROSOFT: dict[str, Rewriting] = {
+    "Attention": attention.rewrite,
+    "SkipLayerNormalization": skip_layer_normalization.rewrite,
+}
+_DOMAINS = {"": STANDARD, "com.microsoft": MICROSOFT}
+
+
+def rewrite(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model, changed in place.
+
+    Raises
+    ------
+    QuakeError
+        For a node that a rewriting refuses.
+    """
+    around = Graph(model)
+    rewritten = []
+    for graph in graphs(model.graph):
+        around.nodes = []
+        for node in graph.node:
+            _DOMAINS[node.domain].get(node.op_type, _keep)(_without_unused(node, around), around)
+        rewritten.append((graph, around.nodes))
+    for graph, nodes in reversed(rewritten):  # the branches first: their nodes are copied
+        del graph.node[:]
+        graph.node.extend(nodes)
+    for imported in model.opset_import:
+        if not imported.domain:
+            imported.version = max(imported.version, OPSET)
+    return model
+
+
+def _keep(node: onnx.NodeProto, graph: Graph) -> None:
+    graph.keep(node)
+
+
+def _without_unused(node: onnx.NodeProto, graph: Graph) -> onnx.NodeProto:
+    """The node, changed in place: optional outputs that nothing reads are not asked for."""
+    optional = graph.optional_outputs(node)
+    while len(node.output) > 1 and len(node.output) - 1 in optional:
+        if node.output[-1] in graph.used:
+            break
+        node.output.pop()
+    return node

@@ -1,0 +1,14 @@
+"""Equal of truth values, which TVM compares as numbers."""
+
+import onnx
+from onnx import TensorProto
+
+from .graph import Graph
+
+
+def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
+    """Emit Equal, or the opposite of Xor."""
+    if TensorProto.BOOL in map(graph.dtype, node.input):
+        graph.emit("Not", [graph.emit("Xor", node.input)], node.output[0])
+    else:
+        graph.keep(node)

@@ -1,0 +1,162 @@
+"""A graph while its nodes are replaced: what is known of its values, and the nodes to put.
+
+Knows no operator and no TVM.
+"""
+
+from collections.abc import Iterable
+from functools import cached_property
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper, shape_inference
+
+# Shapes are computed from constants of no more elements.
+_SMALL = 1024
+
+
+class Graph:
+    """A model's values, and the nodes that take the place of those read so far.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+        Stays as it is while this lives.
+    """
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self._model = model
+        self._names = {name for g in graphs(model.graph) for name in _names(g)}
+        self.opset = next((o.version for o in model.opset_import if not o.domain), 0)
+        self.nodes: list[onnx.NodeProto] = []
+
+    @cached_property
+    def _types(self) -> dict[str, onnx.TypeProto.Tensor]:
+        try:
+            inferred = shape_inference.infer_shapes(_without_weights(self._model), data_prop=True)
+        except Exception:  # a wrong annotation in the file
+            inferred = self._model
+        return {
+            value.name: value.type.tensor_type
+            for g in graphs(inferred.graph)
+            for value in (*g.value_info, *g.input, *g.output)
+            if value.type.HasField("tensor_type")
+        }
+
+    @cached_property
+    def _constants(self) -> dict[str, onnx.TensorProto]:
+        found = {c.name: c for g in graphs(self._model.graph) for c in g.initializer}
+        nodes = (n for g in graphs(self._model.graph) for n in g.node)
+        for node in nodes:
+            value = next((a.t for a in node.attribute if a.name == "value"), None)
+            if node.op_type == "Constant" and not node.domain and value is not None:
+                found[node.output[0]] = value
+        return found
+
+    @cached_property
+    def used(self) -> set[str]:
+        """The values that something reads."""
+        inner = list(graphs(self._model.graph))
+        return {i for g in inner for n in g.node for i in n.input} | {
+            o.name for g in inner for o in g.output
+        }
+
+    def optional_outputs(self, node: onnx.NodeProto) -> set[int]:
+        """The positions of the outputs that a node of the standard's need not have."""
+        if node.domain or len(node.output) < 2:
+            return set()
+        formal = onnx.defs.get_schema(node.op_type, self.opset).outputs
+        optional = onnx.defs.OpSchema.FormalParameterOption.Optional
+        return {k for k, o in enumerate(formal) if o.option == optional}
+
+    def constant_value(self, name: str) -> np.ndarray | None:
+        """The value, if it is a constant."""
+        constant = self._constants.get(name)
+        return None if constant is None else numpy_helper.to_array(constant)
+
+    def rank(self, name: str) -> int | None:
+        """The number of dimensions, if it is known."""
+        shape = self.shape(name)
+        return None if shape is None else len(shape)
+
+    def shape(self, name: str) -> list[int | None] | None:
+        """The extents that are known, if the rank is."""
+        if name in self._constants:
+            return list(self._constants[name].dims)
+        known = self._types.get(name)
+        if known is None or not known.HasField("shape"):
+            return None
+        return [d.dim_value if d.HasField("dim_value") else None for d in known.shape.dim]
+
+    def dtype(self, name: str) -> int:
+        """The element type; float32 if it is not known: TVM refuses operands that differ."""
+        if name in self._constants:
+            return self._constants[name].data_type
+        known = self._types.get(name)
+        return known.elem_type if known is not None and known.elem_type else TensorProto.FLOAT
+
+    def fresh(self, stem: str) -> str:
+        """A name that no value has."""
+        name, k = stem, 0
+        while name in self._names:
+            k += 1
+            name = f"{stem}_{k}"
+        self._names.add(name)
+        return name
+
+    def constant(self, value: np.ndarray | float | list, dtype: int, stem: str) -> str:
+        """Emit a constant of an ONNX element type; returns its name."""
+        array = np.asarray(value).astype(helper.tensor_dtype_to_np_dtype(dtype))
+        output = self.fresh(stem)
+        tensor = numpy_helper.from_array(array, output)
+        self.nodes.append(helper.make_node("Constant", [], [output], value=tensor))
+        return output
+
+    def emit(
+        self, operator: str, inputs: Iterable[str], output: str = "", **attributes: object
+    ) -> str:
+        """Emit a node of the standard's with one output; returns the output's name."""
+        output = output or self.fresh(operator.lower())
+        self.nodes.append(helper.make_node(operator, list(inputs), [output], **attributes))
+        return output
+
+    def keep(self, node: onnx.NodeProto) -> None:
+        """Emit a node."""
+        self.nodes.append(node)
+
+
+def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with large constants as inputs: inference would copy them several times."""
+    graph = onnx.GraphProto(name=model.graph.name)
+    for field in ("node", "input", "output", "value_info"):
+        getattr(graph, field).extend(getattr(model.graph, field))
+    known = {i.name for i in graph.input}
+    for constant in model.graph.initializer:
+        if np.prod(constant.dims) <= _SMALL:
+            graph.initializer.append(constant)
+        elif constant.name not in known:
+            graph.input.append(
+                helper.make_tensor_value_info(constant.name, constant.data_type, constant.dims)
+            )
+    return onnx.ModelProto(
+        ir_version=model.ir_version, opset_import=model.opset_import, graph=graph
+    )
+
+
+def attributes(node: onnx.NodeProto) -> dict[str, object]:
+    """A node's attributes by name; text as str."""
+    values = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    return {k: v.decode() if isinstance(v, bytes) else v for k, v in values.items()}
+
+
+def graphs(graph: onnx.GraphProto) -> Iterable[onnx.GraphProto]:
+    """The graph and those in its nodes."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from graphs(attribute.g)
+
+
+def _names(graph: onnx.GraphProto) -> Iterable[str]:
+    yield from (v.name for v in (*graph.input, *graph.initializer))
+    yield from (o for node in graph.node for o in node.output)

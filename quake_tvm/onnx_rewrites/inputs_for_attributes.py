@@ -1,0 +1,63 @@
+"""Attributes of old opsets that are inputs since, as constants."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from .graph import Graph, attributes
+
+# The type of a value that is of the first input's.
+DATA = TensorProto.UNDEFINED
+
+
+@dataclass(frozen=True)
+class Moved:
+    """Since which opset the attributes are inputs, in order, and of which element types."""
+
+    opset: int
+    inputs: tuple[tuple[str, int], ...]
+
+
+_AXES = (("axes", TensorProto.INT64),)
+MOVED = {
+    "Clip": Moved(11, (("min", DATA), ("max", DATA))),
+    "Pad": Moved(11, (("pads", TensorProto.INT64), ("value", DATA))),
+    "ReduceSum": Moved(13, _AXES),
+    "Slice": Moved(
+        10,
+        (("starts", TensorProto.INT64), ("ends", TensorProto.INT64), ("axes", TensorProto.INT64)),
+    ),
+    "Split": Moved(13, (("split", TensorProto.INT64),)),
+    "Squeeze": Moved(13, _AXES),
+    "TopK": Moved(10, (("k", TensorProto.INT64),)),
+    "Unsqueeze": Moved(13, _AXES),
+    **dict.fromkeys(
+        ("ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean",
+         "ReduceMin", "ReduceProd", "ReduceSumSquare"),
+        Moved(18, _AXES),
+    ),
+}  # fmt: skip
+
+
+def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
+    """Emit the node in its form since opset 18."""
+    moved = MOVED[node.op_type]
+    given = attributes(node)
+    if graph.opset < moved.opset:
+        inputs = [node.input[0]]
+        for name, dtype in moved.inputs:
+            if name not in given:
+                inputs.append("")
+                continue
+            value = np.atleast_1d(given.pop(name)) if dtype else given.pop(name)
+            inputs.append(graph.constant(value, dtype or graph.dtype(node.input[0]), name))
+        while not inputs[-1]:
+            inputs.pop()
+        node = helper.make_node(node.op_type, inputs, node.output, node.name, **given)
+    if node.op_type == "Split" and graph.opset < 18 and len(node.input) < 2:
+        node = helper.make_node(
+            "Split", node.input, node.output, node.name, **given, num_outputs=len(node.output)
+        )
+    graph.keep(node)

@@ -1,0 +1,14 @@
+"""RoiAlign before opset 16: coordinates are not shifted by half a pixel."""
+
+import onnx
+from onnx import helper
+
+from .graph import Graph, attributes
+
+
+def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
+    """Emit the node with the mode that was the only one."""
+    if graph.opset < 16:
+        mode = {"coordinate_transformation_mode": "output_half_pixel"}
+        node = helper.make_node("RoiAlign", node.input, node.output, **attributes(node), **mode)
+    graph.keep(node)

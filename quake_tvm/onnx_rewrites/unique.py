@@ -1,0 +1,16 @@
+"""Unique over all elements: they are one row first, since TVM counts on one."""
+
+import onnx
+from onnx import TensorProto, helper
+
+from .graph import Graph, attributes
+
+
+def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
+    """Emit the node, of a row if it has no axis."""
+    given = attributes(node)
+    if "axis" not in given:
+        row = graph.constant([-1], TensorProto.INT64, "row")
+        flat = graph.emit("Reshape", [node.input[0], row])
+        node = helper.make_node("Unique", [flat], node.output, node.name, **given)
+    graph.keep(node)
