@@ -64,7 +64,9 @@ def _same(node: Node, window: Window, lower: bool) -> Window:
         raise node.refuse("auto_pad of dynamic dimensions; give shapes for the model's inputs")
     else:
         elements = -(-window.length // window.stride)
-        total = max((elements - 1) * window.stride + window.kernel - window.length, 0)
+        total = (elements - 1) * window.stride + window.kernel - window.length
+    if total < 0:
+        raise node.refuse("auto_pad of strides beyond the window, on which runtimes differ")
     small, large = total // 2, total - total // 2
     pads = (large, small) if lower else (small, large)
     return Window(window.length, window.kernel, window.stride, 1, *pads)
