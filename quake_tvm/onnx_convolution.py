@@ -3,7 +3,7 @@
 from tvm import relax, topi
 
 from .onnx_importer import Node
-from .onnx_windows import check_fit, windows_of
+from .onnx_windows import check_fit, check_strides, windows_of
 
 
 def conv(builder: relax.BlockBuilder, node: Node) -> None:
@@ -18,6 +18,9 @@ def conv(builder: relax.BlockBuilder, node: Node) -> None:
     windows = windows_of(node, node.shape(1)[2:], check_only=True)
     if not node.attributes.get("auto_pad", "NOTSET").startswith("SAME"):
         check_fit(node, windows)
+        return
+    for window in windows:
+        check_strides(node, window)
 
 
 def conv_transpose(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:

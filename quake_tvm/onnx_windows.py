@@ -54,19 +54,33 @@ def check_fit(node: Node, windows: list[Window]) -> None:
             raise node.refuse(f"a window of {w.reach} in {w.length} elements and their pads")
 
 
+def check_strides(node: Node, window: Window) -> None:
+    """With auto_pad strides beyond the window may make negative pads, which not all drop.
+
+    One element less is at the end: there it makes no difference.
+    """
+    w = window
+    if w.stride > w.reach + 1 and (w.length is None or _same_pads(w) < -1):
+        raise node.refuse("auto_pad of strides beyond the window, on which runtimes differ")
+
+
+def _same_pads(window: Window) -> int:
+    """Pads at both ends for as many elements as strides fit into the length."""
+    elements = -(-window.length // window.stride)
+    return (elements - 1) * window.stride + window.reach - window.length
+
+
 def _same(node: Node, window: Window, lower: bool) -> Window:
     """SAME_LOWER and SAME_UPPER as pads: as many elements after as strides fit into the length."""
     if window.dilation != 1:
         raise node.refuse("auto_pad with dilations, on which runtimes differ; write pads")
+    check_strides(node, window)
     if window.stride == 1:
         total = window.kernel - 1
     elif window.length is None:
         raise node.refuse("auto_pad of dynamic dimensions; give shapes for the model's inputs")
     else:
-        elements = -(-window.length // window.stride)
-        total = (elements - 1) * window.stride + window.kernel - window.length
-    if total < 0:
-        raise node.refuse("auto_pad of strides beyond the window, on which runtimes differ")
+        total = max(_same_pads(window), 0)
     small, large = total // 2, total - total // 2
     pads = (large, small) if lower else (small, large)
     return Window(window.length, window.kernel, window.stride, 1, *pads)
