@@ -9,8 +9,8 @@ from onnx import helper, inliner, shape_inference
 from tvm.relax.frontend.onnx import onnx_frontend
 
 from .errors import QuakeError
+from .onnx_check import schema
 from .onnx_fold import all_nodes, element_types
-from .onnx_operators import schema
 
 # The importer takes Attention for ONNX Runtime's, leaves out an epsilon, gives NaN at -inf.
 _WRONG = {"Attention", "MeanVarianceNormalization", "ThresholdedRelu"}

@@ -11,8 +11,9 @@ import io
 import onnx
 import tvm
 
-from . import onnx_functions, onnx_operators, onnx_rewrites
+from . import onnx_functions, onnx_rewrites
 from .errors import QuakeError
+from .onnx_check import check
 from .onnx_converters import CONVERTERS
 from .onnx_file import Shapes, inputs, is_dynamic, with_shapes
 from .onnx_fold import fold_shapes
@@ -35,9 +36,9 @@ def to_relax(model: onnx.ModelProto, shapes: Shapes | None = None) -> tvm.IRModu
         For a shape that does not fit, or what TVM cannot import rightly: docs/onnx_operators.md.
     """
     model = onnx_functions.inline(with_shapes(model, shapes or {}))
-    onnx_operators.check(model)
+    check(model)
     model = onnx_functions.expand(model)
-    onnx_operators.check(model)  # what the functions are made of
+    check(model)  # what the functions are made of
     model = fold_shapes(onnx_rewrites.rewrite(model))
     sizes = {
         i.name: [d.dim_value for d in i.type.tensor_type.shape.dim]

@@ -166,7 +166,8 @@ def _plain(
     weights = _cubic(np.abs(s - np.arange(-1, 3)), method.cubic_coeff_a)
     if method.exclude_outside:
         weights = np.where((indices < 0) | (indices > last), 0, weights)
-        weights = weights / weights.sum(1, keepdims=True)
+        total = weights.sum(1, keepdims=True)
+        weights = weights / np.where(total == 0, 1, total)
         return _without_zeros(indices, weights.astype(F))
     return indices, weights.astype(F)
 

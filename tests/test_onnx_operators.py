@@ -16,10 +16,11 @@ from onnx.reference import ReferenceEvaluator
 from tvm.relax.frontend.onnx import onnx_frontend
 
 import quake_tvm
-from quake_tvm import QuakeError, onnx_operators, onnx_page, onnx_rewrites
+from quake_tvm import QuakeError, onnx_page, onnx_rewrites
+from quake_tvm.onnx_check import check
 from quake_tvm.onnx_converters import CONVERTERS
 from quake_tvm.onnx_fold import UNRELIABLE, fold_shapes
-from quake_tvm.onnx_operators import MICROSOFT, OPSET, STANDARD, forms, honours
+from quake_tvm.onnx_operators import MICROSOFT, OLDEST, OPSET, STANDARD, forms, honours
 
 from .onnx_cases import CASES, Case, model_of
 
@@ -179,9 +180,9 @@ def alone(node: onnx.NodeProto, opset: int) -> onnx.ModelProto:
     ids=lambda value: getattr(value, "name", value),
 )
 def test_what_is_not_honoured_is_refused(form, name):
-    model = alone(node_with(form, name), max(form.since_version, onnx_operators.OLDEST))
+    model = alone(node_with(form, name), max(form.since_version, OLDEST))
     with pytest.raises(QuakeError, match=f"^[^\\n]*{name}[^\\n]* of the ONNX operator {form.name}"):
-        onnx_operators.check(model)
+        check(model)
 
 
 def test_defaults_and_unused_outputs_are_no_demands():
@@ -208,7 +209,7 @@ def test_what_is_not_honoured_of_onnx_runtimes_is_refused(operator):
         asked = {"inputs": ["x0"], "outputs": ["y0"]} | asked
         node = helper.make_node(operator, domain="com.microsoft", **asked)
         with pytest.raises(QuakeError, match=f"of the ONNX operator com.microsoft.{operator}"):
-            onnx_operators.check(alone(node, 17))
+            check(alone(node, 17))
 
 
 def value(name, shape=None, dtype=TensorProto.FLOAT):
@@ -307,7 +308,7 @@ def test_what_is_in_branches_is_honoured():
 )
 def test_what_is_in_branches_is_refused(node, message):
     with pytest.raises(QuakeError, match=message):
-        onnx_operators.check(alone(if_with(node), 12))
+        check(alone(if_with(node), 12))
 
 
 @pytest.mark.parametrize("size", [2, 3, 4])
@@ -388,7 +389,7 @@ def test_functions_of_another_opset_are_refused():
 def test_forms_before_opset_7_are_refused(operator, opset):
     node = helper.make_node(operator, ["x"], ["y"])
     with pytest.raises(QuakeError, match=f"the form in opset {opset} of the ONNX operator"):
-        onnx_operators.check(alone(node, opset))
+        check(alone(node, opset))
 
 
 def test_the_importer_has_what_is_not_expanded():
