@@ -73,21 +73,49 @@ Call = tir.Call if RELAY else tvm.ir.Call
 # LLVM's own fma is an order. TVM's would be LLVM's fmuladd, a permission to round once or twice.
 _FMA = tvm.target.codegen.llvm_lookup_intrinsic_id("llvm.fma")
 _INTRINSIC = tvm.ir.Op.get(PREFIX + "call_llvm_pure_intrin")
-# What stands before the operands of a call of LLVM's: its number, and Relay's TVM counts them, too.
-_BEFORE = 2 if RELAY else 1
+# Relay's TVM vectorizes no call of LLVM's, so there it is an operator until vectors are made.
+_FMA_OP = PREFIX + "quake_fma"
+
+
+def _ordered(call: Call) -> Expr:
+    """LLVM's fma, whose operands Relay's TVM counts."""
+    return tir.call_llvm_pure_intrin(call.dtype, _FMA, tir.const(3, "uint32"), *call.args)
+
+
+if RELAY and _FMA_OP not in tvm.ir.Op.list_op_names():
+    tvm.ir._ffi_api.RegisterOp(_FMA_OP, "a*b + c with one rounding")
+    tvm.ir.register_op_attr(_FMA_OP, "TCallEffectKind", tir.CallEffectKind.Pure)
+    tvm.ir.register_op_attr(_FMA_OP, "TVectorizable", True)
+    tvm.ir.register_op_attr(_FMA_OP, "TScriptPrinterName", "quake_fma")
+    tvm.ir.register_op_attr(_FMA_OP, "llvm.FLowerIntrinsic", _ordered)
 
 
 def fma(a: Expr, b: Expr, c: Expr) -> Expr:
     """a*b + c with one rounding, on every target. Without the instruction see software_fma."""
-    counted = [tir.const(3, "uint32")] if RELAY else []
-    return tir.call_llvm_pure_intrin("float32", _FMA, *counted, a, b, c)
+    if RELAY:
+        return tir.call_intrin("float32", _FMA_OP, a, b, c)
+    return tir.call_llvm_pure_intrin("float32", _FMA, a, b, c)
 
 
 def fma_operands(call: Call) -> "list[Expr] | None":
     """The operands of a call that :func:`fma` made; None for any other."""
+    if isinstance(call.op, tvm.ir.Op) and call.op.name == _FMA_OP:
+        return list(call.args)
     if not call.op.same_as(_INTRINSIC) or call.args[0].value != _FMA:
         return None
-    return list(call.args)[_BEFORE:]
+    return list(call.args)[2 if RELAY else 1 :]
+
+
+def order_fma(mod: tvm.IRModule) -> tvm.IRModule:
+    """LLVM's fma where Relay's TVM has left the operator: under a host in C it asks that."""
+    if not RELAY:
+        return mod
+
+    def replace(call: Call) -> Expr | None:
+        return _ordered(call) if getattr(call.op, "name", "") == _FMA_OP else None
+
+    new = {n: f.with_body(replace_calls(f.body, replace)) for n, f in mod.functions.items()}
+    return updated(mod, {n: f for n, f in new.items() if not f.body.same_as(mod[n].body)})
 
 
 def import_llvm(source: str, body: Stmt) -> Stmt:

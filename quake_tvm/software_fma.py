@@ -21,6 +21,7 @@ from .generation import (
     dtype_of,
     fma_operands,
     import_llvm,
+    order_fma,
     replace_build,
     replace_calls,
     tir,
@@ -91,7 +92,7 @@ def _source(lanes: int) -> str:
 def without_instruction(mod: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule:
     """A module ready for LLVM, its fused products written out if the target has no instruction."""
     if has_instruction(target):
-        return mod
+        return order_fma(mod)
     used: set[int] = set()
 
     def replace(call: Call) -> Expr:
