@@ -15,7 +15,7 @@ RELAY_TVM := hhb-tvm==3.2.3
 XGBOOST := 2.0.0
 # Tests that run for both TVMs.
 BOTH := approximation.py bits.py generation.py models.py named_targets.py native.py options.py \
-  public.py reports.py software_fma.py
+  public.py reports.py single_rounding.py
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-relax test-xgboost test-relay cross-tools lint format records prove tasks

@@ -1,7 +1,7 @@
 """What TVM's C code generator cannot write down, said so that it can.
 
 It prints a ``let`` as text wherever its variable stands, seven digits of a constant,
-``reinterpret`` as a pointer cast that C forbids, LLVM's fma not at all, and takes an operand of
+``reinterpret`` as a pointer cast that C forbids, ``fma`` not at all, and takes an operand of
 ``max`` for unchanged while its text is, even after a store. So ``let`` becomes a statement, the
 others calls of small inline functions that every compiler folds into the instructions they stand
 for.
@@ -29,7 +29,7 @@ from quake_tvm.generation import (
 
 # A choice by its bits, and a conversion that is defined for every float, leave no branch and
 # nothing that traps: compilers can vectorize the loop. fma rounds once, on CPUs without the
-# instruction as software_fma says it, since not every C library has a right fmaf.
+# instruction as single_rounding does it, since not every C library has a right fmaf.
 SOURCE = """
 #include <math.h>
 #include <stdint.h>

@@ -2,7 +2,7 @@
 
 Two rules hold here and in :mod:`expression`. Every product that is added to something is a
 written ``fma``, so that no compiler decides about contraction and the bits are the same on every
-target with FMA. And every ``max`` or ``min`` has its constant first: TVM lowers it to a compare
+target. And every ``max`` or ``min`` has its constant first: TVM lowers it to a compare
 that yields the *second* operand when either is NaN, so NaN passes through clamps for nothing.
 
 ``ieee=False`` drops what only NaN and infinities need; finite inputs, however large, stay right

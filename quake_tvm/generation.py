@@ -70,24 +70,30 @@ Stmt = tir.Stmt
 Call = tir.Call if RELAY else tvm.ir.Call
 
 
-# LLVM's own fma is an order. TVM's would be LLVM's fmuladd, a permission to round once or twice.
-_FMA = tvm.target.codegen.llvm_lookup_intrinsic_id("llvm.fma")
+_FMA = tvm.ir.Op.get(PREFIX + "fma")
 _INTRINSIC = tvm.ir.Op.get(PREFIX + "call_llvm_pure_intrin")
-# What stands before the operands of a call of LLVM's: its number, and Relay's TVM counts them, too.
-_BEFORE = 2 if RELAY else 1
+# What TVM makes of its fma for LLVM: a permission to round once or twice.
+_MULADD = tvm.target.codegen.llvm_lookup_intrinsic_id("llvm.fmuladd")
 
 
 def fma(a: Expr, b: Expr, c: Expr) -> Expr:
-    """a*b + c with one rounding, on every target. Without the instruction see software_fma."""
-    counted = [tir.const(3, "uint32")] if RELAY else []
-    return tir.call_llvm_pure_intrin("float32", _FMA, *counted, a, b, c)
+    """a*b + c with one rounding; :mod:`quake_tvm.single_rounding` sees to it on every target."""
+    return tir.call_intrin("float32", PREFIX + "fma", a, b, c)
 
 
 def fma_operands(call: Call) -> "list[Expr] | None":
-    """The operands of a call that :func:`fma` made; None for any other."""
-    if not call.op.same_as(_INTRINSIC) or call.args[0].value != _FMA:
+    """The operands of a call that :func:`fma` made, or that TVM made of it; None for any other."""
+    if call.op.same_as(_FMA):
+        return list(call.args)
+    if not call.op.same_as(_INTRINSIC) or call.args[0].value != _MULADD:
         return None
-    return list(call.args)[_BEFORE:]
+    return list(call.args)[2 if RELAY else 1 :]  # Relay's TVM counts the operands
+
+
+def llvm_fma(dtype: str, operands: "list[Expr]") -> Expr:
+    """LLVM's own fma: an order."""
+    counted = [tir.const(len(operands), "uint32")] if RELAY else []
+    return tir.call_llvm_pure_intrin(dtype, "llvm.fma", *counted, *operands)
 
 
 def import_llvm(source: str, body: Stmt) -> Stmt:

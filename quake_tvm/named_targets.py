@@ -12,7 +12,7 @@ import tvm
 from . import native
 from .errors import QuakeError
 from .generation import RELAX_INSTALL, RELAY, llvm_knows
-from .software_fma import INSTRUCTIONS
+from .single_rounding import INSTRUCTIONS
 from .target_table import TARGETS, Row
 from .toolchain import triple
 

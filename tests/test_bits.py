@@ -39,7 +39,7 @@ else:
     EMULATED = list(MACHINES)
 
 GOLDEN = Path(__file__).parent / "golden_bits.json"
-# Any machine with FMA has the same bits.
+# Machines without FMA are test_single_rounding's.
 TARGETS = ["native", "x86-64-v3", "x86-64-v4", *EMULATED]
 ELEMENTWISE = [name for name, row in OPERATORS.items() if row.elementwise]
 ROWS = [name for name, row in OPERATORS.items() if not row.elementwise]

@@ -196,7 +196,9 @@ def test_what_is_no_folder_of_records(tmp_path, monkeypatch, records):
     assert "\n" not in str(error.value)
 
 
-def test_shell(model, tmp_path, product):  # noqa: F811
+def test_shell(model, tmp_path, product, request):  # noqa: F811
+    if request.config.getoption("--unknown-cpu"):
+        pytest.skip("the shell knows this CPU")
     shaped = model, "--shape", "x=40,8"
     folder = plant(tmp_path / "mine", record("native", shape=product.shape, numbers=NUMBERS))
     file = folder / record("native").machine.folder / "matmul.jsonl"
