@@ -43,7 +43,6 @@ def _legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
     attrs = {SITES: sites}
     options |= {"method": method, "ieee": ieee}
     if OPERATORS[operator].elementwise:
-        options["site"] = attributes.get("site", 0)
         function = partial(compute.elementwise, operator=operator, **options)
     else:
         if "keepdims" in attributes:

@@ -47,7 +47,7 @@ def intrinsics(function: tir.PrimFunc) -> list[tuple[str, str]]:
 def mark(operator: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
     """What the report tells of a site, from the attributes of its ``quake`` operator.
 
-    And its number, if the sites have been numbered.
+    And its number, if the sites have been numbered (:mod:`site_numbers`).
     """
     number = int(attributes.get("site", 0))
     return {

@@ -5,7 +5,7 @@
    last, reshapes sink and attention is fused: before, that would change what is recognised; after,
    kernels stand in the way.
 3. Norms to rows, constant weights into panels; TVM's legalization of the rest, constant folding,
-   operator fusion.
+   operator fusion; equal kernels merged.
 4. The schedule rules.
 5. TVM's lowering to the virtual machine.
 """
@@ -21,7 +21,7 @@ from quake_tvm.schedules import Recorded, ScheduleKernels, attention, matmul
 from quake_tvm.schedules.choice import Decide, Key, own
 from quake_tvm.schedules.record_book import Book, Records
 
-from . import lower_attention, quake
+from . import lower_attention, quake, site_numbers
 from .channels_last import ChannelsLast
 from .fold_batch_norm import FoldBatchNorm
 from .fuse_attention import FuseAttention
@@ -43,8 +43,9 @@ class LowerNonlinearities:
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         """Recognise, lay out, sink, fuse, lower."""
-        mod = SinkReshapes()(ChannelsLast()(quake.recognize(mod, self.options)))
-        return quake.lower(lower_attention.lower(self.fuse_attention(mod)), self.options)
+        recognized = quake.recognize(mod, self.options, numbered=True)
+        fused = self.fuse_attention(SinkReshapes()(ChannelsLast()(recognized)))
+        return site_numbers.write(quake.lower(lower_attention.lower(fused), self.options))
 
 
 def lowering_passes(target: tvm.target.Target, **options: Any) -> list[tvm.transform.Pass]:
@@ -57,7 +58,7 @@ def lowering_passes(target: tvm.target.Target, **options: Any) -> list[tvm.trans
 
 
 def fusion_passes(target: tvm.target.Target, decide: Decide = own) -> list[tvm.transform.Pass]:
-    """Phase 3: to kernels that are still to be scheduled."""
+    """Phase 3 without its last step: to kernels that tell which sites are in them."""
 
     def panel(key: Key, rows: int | None) -> int:
         return matmul.panel(rows, key.shape[-2], target, decide(key))
@@ -76,7 +77,8 @@ def kernel_passes(
     target: tvm.target.Target, decide: Decide = own, recorded: Recorded | None = None
 ) -> list[tvm.transform.Pass]:
     """Phases 3 and 4: to scheduled kernels."""
-    return [*fusion_passes(target, decide), ScheduleKernels(target, decide, recorded)]
+    fusion = fusion_passes(target, decide)
+    return [*fusion, site_numbers.MergeKernels(), ScheduleKernels(target, decide, recorded)]
 
 
 def graph_passes(

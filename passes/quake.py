@@ -62,8 +62,11 @@ class QuAKE:
         return lower(recognize(mod, self.options), self.options)
 
 
-def recognize(mod: tvm.IRModule, options: Options) -> tvm.IRModule:
-    """Write the sites that the options want lowered as ``quake`` operators, and fold into them."""
+def recognize(mod: tvm.IRModule, options: Options, numbered: bool = False) -> tvm.IRModule:
+    """Write the sites that the options want lowered as ``quake`` operators, and fold into them.
+
+    With ``numbered`` each operator carries the site's number, from 1, in the model's order.
+    """
 
     exact: list[Site] = []
     numbers = count(1)
@@ -81,7 +84,7 @@ def recognize(mod: tvm.IRModule, options: Options) -> tvm.IRModule:
             ieee=options.ieee,
             source=site.source,
             shape=shape_text(x),
-            **({"site": number} if options.numbered else {}),
+            **({"site": number} if numbered else {}),
             **site.attributes,
         )
 

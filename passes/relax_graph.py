@@ -3,7 +3,7 @@
 Knows no operator and no pattern.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,9 +98,12 @@ def dtype(expr: relax.Expr) -> str:
 
 def shape_text(expr: relax.Expr) -> str:
     """The shape of a tensor for people: ``1x128xn``."""
-    if not known_shape(expr):
-        return "?"
-    return "x".join(str(getattr(n, "value", n)) for n in expr.ty.shape) or "scalar"
+    return extents_text(expr.ty.shape) if known_shape(expr) else "?"
+
+
+def extents_text(extents: Iterable[Any]) -> str:
+    """The same of a tensor's extents."""
+    return "x".join(str(getattr(n, "value", n)) for n in extents) or "scalar"
 
 
 def functions(mod: tvm.IRModule) -> Iterator[tuple[tvm.ir.GlobalVar, relax.Function]]:

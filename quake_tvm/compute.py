@@ -16,9 +16,6 @@ from .generation import alloc, dtype_of, fma, tir
 from .operators import OPERATORS
 from .rows import Expr, Row, Stmt
 
-# The annotation of an element-wise operator's block.
-SITE = "quake.site"
-
 RowProgram = Callable[[Row, tuple[Expr, ...], list[tir.Buffer], tir.Buffer], list[Stmt]]
 
 
@@ -27,13 +24,9 @@ def elementwise(
     operator: str,
     method: str,
     ieee: bool = True,
-    site: int = 0,
     **parameters: float,
 ) -> te.Tensor:
-    """An element-wise operator of the registry over a float32 tensor of any shape.
-
-    ``site`` is a number that its block keeps through fusion, for planners.
-    """
+    """An element-wise operator of the registry over a float32 tensor of any shape."""
     row = OPERATORS[operator]
     values = {**row.parameters, **parameters}
     return te.compute(
@@ -41,7 +34,6 @@ def elementwise(
         lambda *i: row.expression(x(*i), LADDER[method], ieee, **values),
         name=f"quake_{operator}",
         tag="elemwise",  # by which Relay's schedules know what they may inline
-        attrs={SITE: site} if site else None,
     )
 
 

@@ -1,20 +1,20 @@
 """Which ONNX operators have a converter of this library, for what TVM's importer gets wrong."""
 
-from . import onnx_images, onnx_windows
+from . import onnx_convolution, onnx_images, onnx_pooling
 from .onnx_importer import Converter
 from .onnx_resize import resize
 
 CONVERTERS: dict[str, Converter] = {
     "AffineGrid": onnx_images.affine_grid,
-    "AveragePool": onnx_windows.average_pool,
-    "Conv": onnx_windows.conv,
-    "ConvTranspose": onnx_windows.conv_transpose,
-    "GlobalAveragePool": onnx_windows.global_average_pool,
-    "GlobalLpPool": onnx_windows.global_lp_pool,
-    "GlobalMaxPool": onnx_windows.global_max_pool,
-    "LpPool": onnx_windows.lp_pool,
-    "MaxPool": onnx_windows.max_pool,
-    "MaxUnpool": onnx_windows.max_unpool,
+    "AveragePool": onnx_pooling.average_pool,
+    "Conv": onnx_convolution.conv,
+    "ConvTranspose": onnx_convolution.conv_transpose,
+    "GlobalAveragePool": onnx_pooling.global_average_pool,
+    "GlobalLpPool": onnx_pooling.global_lp_pool,
+    "GlobalMaxPool": onnx_pooling.global_max_pool,
+    "LpPool": onnx_pooling.lp_pool,
+    "MaxPool": onnx_pooling.max_pool,
+    "MaxUnpool": onnx_pooling.max_unpool,
     "NonMaxSuppression": onnx_images.non_max_suppression,
     "Pad": onnx_images.pad,
     "Resize": resize,

@@ -12,16 +12,16 @@ import tvm
 from tvm import relax, te
 
 from .onnx_importer import Node
-from .resampling import Axis, Method, Periodic, Table, coordinates, nearest, periodic, table
+from .resampling import Axis, Method, Periodic, Table, periodic, table
+from .resize2d import agrees, agrees_for_all_lengths, knows
 
 # TVM tells the pattern of a kernel by it: what follows element by element may be fused into it,
 # what comes before may not, for it would be computed once a tap.
 _TAKES_EPILOGUES = {"op_pattern": 4}
-# Where TVM has the standard's formula; a region of interest is not among them.
-_TVM_COORDINATES = {"half_pixel", "asymmetric", "align_corners"} | {
-    "pytorch_half_pixel", "tf_half_pixel_for_nn"
+_COORDINATES = {"half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel"} | {
+    "tf_half_pixel_for_nn", "half_pixel_symmetric", "tf_crop_and_resize"
 }  # fmt: skip
-_DEFAULT_COORDINATES = "half_pixel"
+_ROUNDINGS = {"round_prefer_floor", "round_prefer_ceil", "floor", "ceil", "simple"}
 _TVM_MODES = {"nearest": "nearest_neighbor", "linear": "linear", "cubic": "cubic"}
 
 Extent = int | tvm.ir.Expr
@@ -91,9 +91,9 @@ def _method(node: Node) -> Method:
     old = _of_opset_10(node)
     method = Method(
         mode=given.get("mode", "nearest"),
-        coordinates="asymmetric"
-        if old
-        else given.get("coordinate_transformation_mode", _DEFAULT_COORDINATES),
+        coordinates=given.get(
+            "coordinate_transformation_mode", "asymmetric" if old else "half_pixel"
+        ),
         rounding="simple" if old else given.get("nearest_mode", "round_prefer_floor"),
         cubic_coeff_a=given.get("cubic_coeff_a", -0.75),
         exclude_outside=bool(given.get("exclude_outside", 0)),
@@ -101,9 +101,10 @@ def _method(node: Node) -> Method:
     )
     if method.mode not in _TVM_MODES:
         raise node.refuse(f"no such mode: {method.mode}")
-    known = _TVM_COORDINATES | {"half_pixel_symmetric", "tf_crop_and_resize"}
-    if method.coordinates not in known:
+    if method.coordinates not in _COORDINATES:
         raise node.refuse(f"no such coordinate_transformation_mode: {method.coordinates}")
+    if method.rounding not in _ROUNDINGS:
+        raise node.refuse(f"no such nearest_mode: {method.rounding}")
     if method.antialias and method.mode == "nearest":
         raise node.refuse("antialias of the nearest element")
     if method.exclude_outside and method.mode != "cubic" and not method.antialias:
@@ -130,6 +131,8 @@ def _axes(node: Node, method: Method) -> Axes:
             raise node.refuse(f"a scale of {scale}")
         if isinstance(length, int):
             resized = int(scale * np.float32(length)) if sizes is None else int(sizes[k])
+            if resized == 0 < length:
+                raise node.refuse(f"a scale of {scale} that leaves none of {length} elements")
             axes[dimension] = Axis(length, resized, scale, region[k])
             if scale == 1 and region[k] != (0.0, 1.0):
                 raise node.refuse("a region of interest at a scale of 1; use Slice or a scale")
@@ -143,7 +146,12 @@ def _axes(node: Node, method: Method) -> Axes:
     static = [a for a in axes.values() if isinstance(a, Axis)]
     if len(static) == len(axes) and all(a.length == a.resized for a in static):
         return {}  # as ONNX Runtime: whatever the scale, the tensor is the same
-    return {d: a for d, a in axes.items() if isinstance(a, Dynamic) or a.scale != 1}
+    return {d: a for d, a in axes.items() if isinstance(a, Dynamic) or not _kept(a, method)}
+
+
+def _kept(axis: Axis, method: Method) -> bool:
+    """Whether nothing happens to it; antialiasing goes by the lengths, as in ONNX Runtime."""
+    return axis.scale == 1 or (method.antialias and axis.length == axis.resized)
 
 
 def _scales(
@@ -205,9 +213,9 @@ def _resample(
     rows: Table | Periodic,
 ) -> relax.Expr:
     """One axis resized: a kernel that gathers, or sums what it gathers."""
-    copies, repeats = rows.weights is None, isinstance(rows, Periodic)
+    repeats = isinstance(rows, Periodic)
     arguments = [x, relax.const(rows.indices.astype(np.int32))]
-    if not copies:
+    if rows.weights is not None:
         arguments.append(relax.const(rows.weights, "float32"))
 
     def compute(x: te.Tensor, indices: te.Tensor, weights: te.Tensor | None = None) -> te.Tensor:
@@ -237,76 +245,23 @@ def _resample(
 
         return te.compute(shape, element, name="resampled")
 
-    attributes = None if copies else _TAKES_EPILOGUES
     return builder.emit_te(
-        compute, *arguments, primfunc_name_hint="resize", primfunc_attrs=attributes
+        compute, *arguments, primfunc_name_hint="resize", primfunc_attrs=_TAKES_EPILOGUES
     )
 
 
 def _tvm_agrees(node: Node, axes: Axes, method: Method) -> bool:
-    """Whether TVM's resize2d reads the same elements with the same weights."""
+    """Whether TVM's resize2d gives the same."""
     shape = node.shape()
-    if (
-        len(shape) != 4
-        or not set(axes) <= {2, 3}
-        or method.coordinates not in _TVM_COORDINATES
-        or method.antialias
-        or method.exclude_outside
-    ):
+    if len(shape) != 4 or not set(axes) <= {2, 3} or not knows(method):
         return False
-    kept = (Axis(n, n, np.float32(1)) if isinstance(n, int) else None for n in shape[2:])
-    spatial = [axes.get(d, axis) for d, axis in zip((2, 3), kept, strict=True)]
+    one = np.float32(1)
+    kept = [Axis(n, n, one) if isinstance(n, int) else Dynamic(n, one, None) for n in shape]
     return all(
-        _same(axis, method) if isinstance(axis, Axis) else _same_for_all_lengths(axis, method)
-        for axis in spatial
-    )
-
-
-def _same_for_all_lengths(axis: Dynamic | None, method: Method) -> bool:
-    """Whether TVM finds the same for every length."""
-    if axis is None:  # not resized
-        return method.mode != "nearest" and method.coordinates != "align_corners"
-    whole = axis.scale is not None and axis.scale >= 2 and axis.scale % 1 == 0
-    if method.mode != "nearest":
-        return whole or (axis.scale is None and axis.resized != 1)
-    # With a power of two TVM's float32 is exact, and the elements repeat with the scale.
-    exact = whole and np.log2(axis.scale) % 1 == 0
-    return exact and _same(Axis(8, int(8 * axis.scale), axis.scale), method)
-
-
-def _same(axis: Axis, method: Method) -> bool:
-    """Whether TVM, which takes the ratio from the lengths, finds the same, rounding included."""
-    if axis.length == 0 or (axis.resized == 1 and method.coordinates == "align_corners"):
-        return False
-    ours = coordinates(axis, method.coordinates)
-    o = np.arange(axis.resized)
-    ratio = axis.length / axis.resized
-    if method.coordinates == "align_corners":
-        theirs = o * (axis.length - 1) / (axis.resized - 1)
-    elif method.coordinates == "pytorch_half_pixel" and axis.resized == 1:
-        theirs = np.zeros(1)
-    else:
-        theirs = {
-            "asymmetric": o * ratio,
-            "tf_half_pixel_for_nn": (o + 0.5) * ratio,
-        }.get(method.coordinates, (o + 0.5) * ratio - 0.5)
-    if method.mode != "nearest":
-        return bool(np.all(np.abs(ours - theirs) <= 1e-6 * (1 + np.abs(theirs))))
-    wanted = np.clip(nearest(ours, method.rounding, axis.scale < 1), 0, axis.length - 1)
-    floors = method.rounding in ("floor", "simple")
-    whole = axis.resized % axis.length == 0
-    if whole and floors and method.coordinates == "asymmetric" and axis.resized < 1e4:
-        return np.array_equal(o // (axis.resized // axis.length), wanted)  # integers, in TVM too
-    error = 4e-7 * (1 + np.abs(theirs))
-    shift, rounded = {
-        "floor": (1e-5, np.floor),
-        "ceil": (-1e-5, np.ceil),
-        "round_prefer_floor": (-0.5, np.ceil),
-        "round_prefer_ceil": (0.5, np.floor),
-    }.get(method.rounding, (np.nan, np.floor))
-    return all(
-        np.array_equal(np.clip(rounded(theirs + shift + e), 0, axis.length - 1), wanted)
-        for e in (-error, error)
+        agrees(axis, method)
+        if isinstance(axis, Axis)
+        else agrees_for_all_lengths(axis.scale, axis.resized, method)
+        for axis in (axes.get(d, kept[d]) for d in (2, 3))
     )
 
 

@@ -38,7 +38,6 @@ class Options:
     ieee: bool
     plan: Plan | None = None
     rung: Rung | None = None
-    numbered: bool = False
 
     @staticmethod
     def parse(
@@ -49,7 +48,6 @@ class Options:
         special_values: str = "ieee",
         plan: Plan | str | Path | None = None,
         rung: Rung | None = None,
-        numbered: bool = False,
     ) -> "Options":
         """Check the public keyword options.
 
@@ -68,8 +66,6 @@ class Options:
             A rung for every site; goes with ``special_values`` only.
         rung : callable, optional
             Asked with ``max_error``, before the cheapest rung is taken.
-        numbered : bool
-            Keep each site's number with its kernel, so that equal kernels are not one.
 
         Raises
         ------
@@ -102,7 +98,6 @@ class Options:
             special_values == "ieee",
             plan if plan is None or isinstance(plan, Plan) else Plan.load(plan),
             rung,
-            numbered,
         )
 
     def choose(

@@ -1,7 +1,8 @@
 """The report on a Relax module, read from the module itself.
 
-Lowered PrimFuncs carry their sites; whatever is still to be recognised in the graph was left exact.
-Knows no pass's inner workings beyond those marks.
+Lowered PrimFuncs carry their sites with their numbers, kernels the numbers of the sites in them;
+whatever is still to be recognised in the graph was left exact. Knows no pass's inner workings
+beyond those marks.
 """
 
 import tvm
@@ -9,7 +10,7 @@ from tvm import relax
 
 from .generation import tir
 from .options import RECORDED, Options
-from .passes import lower_relax, lower_tir
+from .passes import lower_relax, lower_tir, site_numbers
 from .passes.quake import find_sites
 from .passes.relax_graph import Graph, functions, op_name, shape_text
 from .report import BY_RULE, ExactSite, LoweredSite, Report
@@ -34,17 +35,23 @@ def report(
         The same after fusion and scheduling, for the kernels.
     """
     kernels, records = {}, {}
+    places: dict[int, list[str]] = {}
     for name, function in scheduled.functions_items() if scheduled else ():
         if isinstance(function, tir.PrimFunc):
             kernels[name.name_hint] = str(function.attrs.get(RULE, "none"))
             records[name.name_hint] = str(function.attrs.get(RECORD, BY_RULE))
+            for number in site_numbers.read(function):
+                places.setdefault(number, []).append(name.name_hint)
     sites: list[LoweredSite] = []
     exact: list[ExactSite] = []
     for _, function in functions(lowered):
         graph = Graph(function)
         for value in graph.values.values():
             if op_name(value) == "relax.call_tir":
-                sites += _lowered(lowered, value, options, kernels, records)
+                sites += [
+                    _lowered(site, places, shape_text(value), options, kernels, records)
+                    for site in lower_tir.sites_of(lowered[value.args[0]])
+                ]
                 exact += _exact_in_kernel(lowered, value, options)
             elif op_name(value) in lower_relax.HIDING:
                 exact.append(_exact("exp", value.args[0], options))
@@ -61,21 +68,23 @@ def _exact(operator: str, x: relax.Expr, options: Options) -> ExactSite:
 
 
 def _lowered(
-    mod: tvm.IRModule,
-    call: relax.Call,
+    site: dict,
+    places: dict[int, list[str]],
+    shape: str,
     options: Options,
     kernels: dict[str, str],
     records: dict[str, str],
-) -> list[LoweredSite]:
-    name, shape = call.args[0].name_hint, shape_text(call)
-    kernel = next((k for k in kernels if name in k.split("fused_")[-1]), name)
-    rule, record = kernels.get(kernel, ""), records.get(kernel, BY_RULE)
-    sites = []
-    for site in lower_tir.sites_of(mod[call.args[0]]):
-        chosen = options.choose(site["operator"], shape=site.get("shape", "?"))
-        told = f"{record}; {RECORDED}" if chosen.reason == RECORDED else record
-        sites.append(LoweredSite.of(site, kernel, rule, shape, told))
-    return sites
+) -> LoweredSite:
+    """A site's line; it is in no kernel if TVM has evaluated it or nothing needs it.
+
+    A PrimFunc that several calls have in common can be in several kernels.
+    """
+    found = places.get(site.get("site", 0), [])
+    rule = ", ".join(dict.fromkeys(kernels[kernel] for kernel in found))
+    record = "; ".join(dict.fromkeys(records[kernel] for kernel in found)) or BY_RULE
+    chosen = options.choose(site["operator"], shape=site.get("shape", "?"))
+    told = f"{record}; {RECORDED}" if chosen.reason == RECORDED else record
+    return LoweredSite.of(site, ", ".join(found), rule, shape, told)
 
 
 def _exact_in_kernel(mod: tvm.IRModule, call: relax.Call, options: Options) -> list[ExactSite]:

@@ -49,7 +49,7 @@ def report(lowered: tvm.IRModule, options: Options) -> Report:
 
 
 def kernels_of(fused: tvm.IRModule) -> Kernels:
-    """The kernels of lowered sites after operator fusion, by operator and source.
+    """The kernels of lowered sites after operator fusion, by operator, shape and source.
 
     Kernels are called what TVM will call them; the rule is what schedules them: that of the
     operator they are fused behind.
@@ -78,4 +78,6 @@ def _read_kernel(kernel: relay.Function, found: Kernels) -> None:
         if operator is not None:
             rows = not OPERATORS[operator].elementwise
             rule = "rows" if rows else anchors[0] if anchors else "injective"
-            found.setdefault((operator, attributes_of(call)["source"]), []).append((name, rule))
+            attributes = attributes_of(call)
+            kind = operator, str(attributes["shape"]), str(attributes["source"])
+            found.setdefault(kind, []).append((name, rule))

@@ -83,8 +83,8 @@ class ExactSite:
         return ExactSite(operator, shape, dtype, reason)
 
 
-# (operator, source) of sites to the kernel of each, in order, and what scheduled it.
-Kernels = dict[tuple[str, str], list[tuple[str, str]]]
+# (operator, shape, source) of sites to the kernel of each, in order, and what scheduled it.
+Kernels = dict[tuple[str, str, str], list[tuple[str, str]]]
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class Report:
         left = {key: list(found) for key, found in kernels.items()}
         sites = []
         for site in self.sites:
-            of_kind = left.get((site.operator, site.source), [("", "")])
+            of_kind = left.get((site.operator, site.shape, site.source), [("", "")])
             kernel, rule = of_kind.pop(0) if len(of_kind) > 1 else of_kind[0]
             sites.append(replace(site, kernel=kernel, schedule=rule))
         return replace(self, sites=sites)

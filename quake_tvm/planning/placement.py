@@ -7,16 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import tvm
-import tvm_ffi
-from tvm import relax, s_tir
+from tvm import relax
 
-from ..approximation import METHODS
-from ..compute import SITE
 from ..generation import tir
+from ..passes import site_numbers
 from ..passes.lower_tir import sites_of
 from ..passes.pipeline import fusion_passes, lowering_passes
 from ..passes.relax_graph import kernel_calls
-from .plan import Plan, PlannedSite
 
 # Stands for all exponentials that are found only inside kernels.
 INSIDE = 0
@@ -54,23 +51,14 @@ def placement(
     """
     lowered, calls = _kernels(mod, target, method=method, special_values=special_values)
     sites: dict[int, tuple[str, str]] = {}
-    inside = False
     for _, function in lowered.functions_items():
         for mark in sites_of(function) if isinstance(function, tir.PrimFunc) else ():
-            if "site" in mark:
+            if mark["site"] > INSIDE:
                 sites[mark["site"]] = mark["operator"], mark["shape"]
-            else:
-                inside = True
-    placed = [_sites_in(function) for function in calls]
-    if inside:  # what differs where nothing else is on another rung
-        planned = tuple(PlannedSite(n, *site, method) for n, site in sites.items())
-        other = next(m for m in METHODS if m != method)
-        plan = Plan(planned, other)
-        _, others = _kernels(mod, target, plan=plan, special_values=special_values)
-        placed = [
-            found if tvm_ffi.structural_equal(own, other) else found | {INSIDE}
-            for found, own, other in zip(placed, calls, others, strict=True)
-        ]
+    placed = [
+        frozenset(max(number, INSIDE) for number in site_numbers.read(function))
+        for function in calls
+    ]
     return Placement(dict(sorted(sites.items())), placed)
 
 
@@ -80,19 +68,7 @@ def _kernels(
     """The lowered model, and its kernels call by call."""
     views = relax.transform.RewriteDataflowReshape()  # which are no kernels
     with target:
-        lowering = lowering_passes(target, **options, numbered=True)
+        lowering = lowering_passes(target, **options)
         lowered = tvm.transform.Sequential(lowering)(mod)
         fused = tvm.transform.Sequential([*fusion_passes(target), views])(lowered)
     return lowered, [fused[call.args[0]] for call in kernel_calls(fused["main"])]
-
-
-def _sites_in(function: tir.PrimFunc) -> frozenset[int]:
-    """Written-out kernels have marks, which fusion drops; others have annotated blocks."""
-    found = {mark["site"] for mark in sites_of(function) if "site" in mark}
-
-    def see(block: s_tir.SBlock) -> None:
-        if SITE in block.annotations:
-            found.add(int(block.annotations[SITE]))
-
-    tvm_ffi.structural_walk(function.body, (s_tir.SBlock, see))
-    return frozenset(found)

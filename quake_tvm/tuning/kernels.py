@@ -12,10 +12,10 @@ import tvm
 from tvm import relax
 
 from ..generation import tir
-from ..options import Options
+from ..passes.lower_tir import sites_of
 from ..passes.pipeline import fusion_passes, lowering_passes
-from ..passes.relax_graph import kernel_calls
-from ..relax_report import report
+from ..passes.relax_graph import extents_text, kernel_calls
+from ..passes.site_numbers import MergeKernels, read
 from ..schedules.choice import Key
 from ..schedules.record_trace import fingerprint
 from ..schedules.space import key_of
@@ -104,19 +104,32 @@ def kernels(
     views = relax.transform.RewriteDataflowReshape()  # which cost nothing
     with target:
         lowered = tvm.transform.Sequential(lowering_passes(target, **options))(mod)
-        built = tvm.transform.Sequential([*fusion_passes(target), views])(lowered)
+        fusion = [*fusion_passes(target), MergeKernels(), views]
+        built = tvm.transform.Sequential(fusion)(lowered)
     calls: dict[str, int] = {}
     for call in kernel_calls(built["main"]):
         name = call.args[0].name_hint
         calls[name] = calls.get(name, 0) + 1
-    sites: dict[str, dict[Site, None]] = {}
-    for site in report(lowered, Options.parse(**options), built).sites:
-        sites.setdefault(site.kernel, {})[Site(site.operator, site.shape)] = None
-    return [
-        Kernel(name, built[name], count, fingerprint(built[name]), tuple(sites.get(name, ())))
-        for name, count in calls.items()
-        if _constant(built[name])
-    ]
+    sites = _sites(lowered)
+    found = []
+    for name, count in calls.items():
+        function = built[name]
+        if _constant(function):
+            inside = [site for number in sorted(read(function)) for site in sites[number]]
+            distinct = tuple(dict.fromkeys(inside))
+            found.append(Kernel(name, function, count, fingerprint(function), distinct))
+    return found
+
+
+def _sites(lowered: tvm.IRModule) -> dict[int, list[Site]]:
+    """The sites of each number; those inside a PrimFunc share one, and have its result's shape."""
+    found: dict[int, list[Site]] = {}
+    for _, function in lowered.functions_items():
+        for mark in sites_of(function) if isinstance(function, tir.PrimFunc) else ():
+            shape = mark.get("shape") or extents_text(function.params[-1].ty.shape)
+            site = Site(mark["operator"], shape)
+            found.setdefault(mark["site"], []).append(site)
+    return found
 
 
 def _constant(function: tir.PrimFunc) -> bool:

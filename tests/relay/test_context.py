@@ -322,6 +322,21 @@ def test_kernels_of_the_report() -> None:
     assert set(names) <= set(kernels(lib))
 
 
+def test_kernels_of_sites_of_several_shapes() -> None:
+    """The kernel of a site is one that computes its shape, in whatever order TVM fuses them."""
+
+    def formula(x: relay.Expr) -> relay.Expr:
+        narrow = gelu(relay.sum(x, 1, keepdims=True))
+        wide = gelu(relay.nn.dense(x, relay.const(random(24, 40))))
+        return relay.Tuple([wide, narrow, gelu(x)])
+
+    _, report = lowered(module(formula, SHAPE))
+    rules = {site.shape: site.schedule for site in report.sites}
+    assert rules.keys() == {"6x24", "6x1", "6x40"}
+    assert rules["6x24"] == "nn.contrib_dense_pack"
+    assert rules["6x40"] == "injective"
+
+
 @pytest.mark.parametrize("dtype", ["float16", "float64"])
 def test_other_dtypes_are_reported(dtype: str) -> None:
     _, report = lowered(module(lambda x: relay.nn.softmax(relay.tanh(x)), SHAPE, dtype=dtype))
