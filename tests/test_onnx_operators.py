@@ -37,11 +37,12 @@ NEWEST = onnx.defs.onnx_opset_version() == OPSET
 
 
 def pairs():
-    """Each case in each form; and whether it is the first to try something in it."""
+    """Each case in each form; and whether it is the first of the form, or to try something."""
     tried = set()
     for case in CASES:
         for opset in [17] if case.domain else case.opsets():
-            asks = {(case.domain, case.operator, opset, name) for name in ["", *case.named()]}
+            names = {(name, name in case.attributes) for name in case.named()}
+            asks = {(case.domain, case.operator, n) for n in {opset, *names}}
             yield opset, case, not asks <= tried
             tried |= asks
 
