@@ -142,6 +142,10 @@ def _scattered(
     if 0 in counts or 0 in shape:
         return x
     axis = axis_of(dim, len(shape))
+    if [n for k, n in enumerate(counts) if k != axis] != [
+        n for k, n in enumerate(shape) if k != axis
+    ]:  # TVM counts the places in such an index as if it were as wide as the tensor
+        raise c.refuse("with an index that is smaller than the tensor")
     if dims(source) != counts:
         axes = list(range(len(counts)))
         source = c.emit(op.strided_slice(source, axes, [0] * len(counts), counts))
