@@ -244,6 +244,7 @@ def test_layout_and_indexing():
         ),
         "written": _written,
         "put": lambda x: x.index_put((PLACES[0],), torch.ones(3, 5, 6), accumulate=True),
+        "filled": lambda x: (torch.full((2, 3), -INF), torch.full_like(x, NAN), x * 0 + INF),
         "created": lambda x: (x + torch.arange(6), torch.linspace(0, 1, 7), torch.eye(3)),
     }
     check({name: (function, (X,)) for name, function in views.items()})

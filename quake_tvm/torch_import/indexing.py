@@ -129,8 +129,8 @@ def _scatter(c: Context, self: Any, dim: int, index: Any, src: Any) -> relax.Exp
 
 @converts("scatter.value")
 def _scatter_value(c: Context, self: Any, dim: int, index: Any, value: Any) -> relax.Expr:
-    filled = op.full(relax.ShapeExpr(dims(index)), relax.const(value, c.dtype), c.dtype)
-    return _scattered(c, self, dim, index, c.emit(filled), "update")
+    filled = c.full(dims(index), value, c.dtype)
+    return _scattered(c, self, dim, index, filled, "update")
 
 
 def _scattered(

@@ -39,7 +39,7 @@ def _empty(c: Context, x: relax.Expr) -> bool:
 
 def _filled(c: Context, value: Any) -> relax.Expr:
     """What a reduction of no elements gives."""
-    return c.emit(op.full(c.shape, relax.const(value, c.dtype), c.dtype))
+    return c.full(c.shape, value, c.dtype)
 
 
 @converts("sum.dim_IntList")
