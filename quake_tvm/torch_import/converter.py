@@ -6,6 +6,7 @@ default, so that no argument is ignored. Knows no operator.
 """
 
 import inspect
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -144,6 +145,13 @@ class Context:
         """The dtype in which torch combines the arguments, but for the wider one of halves."""
         fakes = [self.fakes[name] for name in names]
         return dtype_name(elementwise_dtypes(*fakes, type_promotion_kind=kind)[1])
+
+    def full(self, shape: list[Any], value: bool | int | float, dtype: str) -> relax.Expr:
+        """A tensor of one value. TVM's own operator fails at infinity and NaN."""
+        constant = relax.const(value, dtype)
+        if isinstance(value, float) and not math.isfinite(value):
+            return self.emit(relax.op.broadcast_to(constant, relax.ShapeExpr(shape)))
+        return self.emit(relax.op.full(relax.ShapeExpr(shape), constant, dtype))
 
     def widened(self, x: relax.Expr) -> relax.Expr:
         """Halves as float32, in which torch accumulates them."""

@@ -29,7 +29,7 @@ def constant(tensor: torch.Tensor) -> relax.Expr:
 
 def _filled(c: Context, value: Any) -> relax.Expr:
     if isinstance(value, bool | int | float):
-        return c.emit(op.full(c.shape, relax.const(value, c.dtype), c.dtype))
+        return c.full(c.shape, value, c.dtype)
     return c.emit(op.broadcast_to(c.tensor(value, c.dtype), relax.ShapeExpr(c.shape)))
 
 

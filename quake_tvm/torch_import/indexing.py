@@ -129,8 +129,8 @@ def _scatter(c: Context, self: Any, dim: int, index: Any, src: Any) -> relax.Exp
 
 @converts("scatter.value")
 def _scatter_value(c: Context, self: Any, dim: int, index: Any, value: Any) -> relax.Expr:
-    filled = op.full(relax.ShapeExpr(dims(index)), relax.const(value, c.dtype), c.dtype)
-    return _scattered(c, self, dim, index, c.emit(filled), "update")
+    filled = c.full(dims(index), value, c.dtype)
+    return _scattered(c, self, dim, index, filled, "update")
 
 
 def _scattered(
@@ -142,6 +142,10 @@ def _scattered(
     if 0 in counts or 0 in shape:
         return x
     axis = axis_of(dim, len(shape))
+    if [n for k, n in enumerate(counts) if k != axis] != [
+        n for k, n in enumerate(shape) if k != axis
+    ]:  # TVM counts the places in such an index as if it were as wide as the tensor
+        raise c.refuse("with an index that is smaller than the tensor")
     if dims(source) != counts:
         axes = list(range(len(counts)))
         source = c.emit(op.strided_slice(source, axes, [0] * len(counts), counts))

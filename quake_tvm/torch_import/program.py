@@ -247,7 +247,14 @@ class _Import:
                 "the program yourself and pass the IRModule"
             )
         context = Context(self.builder, self.sizes, node)
-        result = CONVERTERS[target][0](context, **arguments(context, self._value))
+        given = arguments(context, self._value)
+        try:
+            result = CONVERTERS[target][0](context, **given)
+        except QuakeError:
+            raise
+        except Exception as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[-1][:160]
+            raise QuakeError(f"TVM cannot take torch operator {target}: {reason}") from error
         self._check(node, result, fake)
         return result
 

@@ -39,7 +39,7 @@ def _empty(c: Context, x: relax.Expr) -> bool:
 
 def _filled(c: Context, value: Any) -> relax.Expr:
     """What a reduction of no elements gives."""
-    return c.emit(op.full(c.shape, relax.const(value, c.dtype), c.dtype))
+    return c.full(c.shape, value, c.dtype)
 
 
 @converts("sum.dim_IntList")
@@ -109,7 +109,10 @@ def _var(c: Context, self: relax.Expr, dim: Any, correction: Any, keepdim: bool)
     variance = c.emit(op.variance(x, axes, keepdims=keepdim))
     if degrees:
         return c.narrowed(c.emit(op.multiply(variance, relax.const(count / degrees, dtype_of(x)))))
-    return c.narrowed(c.emit(op.divide(variance, relax.const(0, dtype_of(x)))))
+    # Nothing over nothing, or something over nothing.
+    infinite, undefined = (relax.const(v, dtype_of(x)) for v in (math.inf, math.nan))
+    some = op.greater(variance, relax.const(0, dtype_of(x)))
+    return c.narrowed(c.emit(op.where(some, infinite, undefined)))
 
 
 @converts("amax.default", "amin.default")
