@@ -7,8 +7,9 @@ from tvm import relax
 
 from quake_tvm.written_out import WrittenOut
 
+from .call_written_out import call_written_out
 from .fuse_attention import ATTENTION
-from .legalize import UNFUSABLE, legalize
+from .legalize import legalize
 from .lower_tir import SITES, mark
 from .relax_ops import attributes_of
 
@@ -27,12 +28,7 @@ def _legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
             "scale": scale,
         },
     )
-    return builder.call_te(
-        kernel,
-        *call.args,
-        primfunc_name_hint="quake_attention",
-        primfunc_attrs={SITES: json.dumps([site]), **UNFUSABLE, **kernel.attributes},
-    )
+    return call_written_out(builder, kernel, call.args, call.ty, {SITES: json.dumps([site])})
 
 
 def lower(mod: tvm.IRModule) -> tvm.IRModule:

@@ -11,7 +11,8 @@ from tvm import relax
 
 from quake_tvm.written_out import WrittenOut
 
-from .legalize import UNFUSABLE, legalize
+from .call_written_out import call_written_out
+from .legalize import legalize
 
 
 def _along_last(call: relax.Call) -> bool:
@@ -26,9 +27,7 @@ def _emit(
     builder: relax.BlockBuilder, call: relax.Call, name: str, args: Sequence[relax.Expr]
 ) -> relax.Expr:
     kernel = WrittenOut(name, {"epsilon": float(call.attrs.epsilon)})
-    return builder.call_te(
-        kernel, *args, primfunc_name_hint=name, primfunc_attrs=UNFUSABLE | kernel.attributes
-    )
+    return call_written_out(builder, kernel, args, args[0].ty)
 
 
 def _layer_norm(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:

@@ -17,7 +17,8 @@ from quake_tvm.operators import OPERATORS
 from quake_tvm.options import Options
 from quake_tvm.written_out import WrittenOut
 
-from .legalize import UNFUSABLE, legalize
+from .call_written_out import call_written_out
+from .legalize import legalize
 from .lower_tir import SITES, mark
 from .relax_ops import PREFIX, attributes_of
 from .relax_ops import call as quake_call
@@ -47,8 +48,8 @@ def _legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
     else:
         if "keepdims" in attributes:
             options["keepdims"] = bool(attributes["keepdims"])
-        function = WrittenOut(operator, options)
-        attrs |= UNFUSABLE | function.attributes  # each element would compute its whole row
+        kernel = WrittenOut(operator, options)
+        return call_written_out(builder, kernel, call.args, call.ty, attrs)
     return builder.call_te(
         function, *call.args, primfunc_name_hint=f"quake_{operator}", primfunc_attrs=attrs
     )

@@ -1,6 +1,7 @@
 """Which kernel a site is in: each site's number, from its PrimFunc through fusion to its kernel.
 
 1. ``write`` puts the number of a PrimFunc's sites on its blocks, which keep it when TVM fuses them.
+   A kernel that TVM fuses with nothing keeps its marks.
 2. ``read`` gives the numbers in a kernel.
 3. ``MergeKernels`` makes kernels that differ in their numbers only one, and lists in an attribute
    of the kernel the numbers that were in it.
@@ -18,6 +19,7 @@ import tvm_ffi
 from tvm import s_tir
 
 from quake_tvm.generation import tir, updated
+from quake_tvm.written_out import WrittenOut
 
 from .lower_tir import SITES, sites_of
 from .relax_graph import functions
@@ -45,7 +47,7 @@ def write(mod: tvm.IRModule) -> tvm.IRModule:
                 return block
             return _annotated(block, {**block.annotations, NUMBER: number})
 
-        updates[name] = _map_blocks(marked, annotate)
+        updates[name] = marked if _unfusable(function) else _map_blocks(marked, annotate)
     return updated(mod, updates)
 
 
@@ -59,7 +61,8 @@ def read(function: tir.PrimFunc) -> frozenset[int]:
         if NUMBER in block.annotations:
             found.add(int(block.annotations[NUMBER]))
 
-    tvm_ffi.structural_walk(function.body, (s_tir.SBlock, see))
+    if not _unfusable(function):
+        tvm_ffi.structural_walk(function.body, (s_tir.SBlock, see))
     return frozenset(found)
 
 
@@ -121,7 +124,12 @@ def _without_numbers(function: tir.PrimFunc) -> tir.PrimFunc:
             return block
         return _annotated(block, {k: v for k, v in block.annotations.items() if k != NUMBER})
 
-    return _map_blocks(bare, strip)
+    return bare if _unfusable(function) else _map_blocks(bare, strip)
+
+
+def _unfusable(function: tir.PrimFunc) -> bool:
+    """Whether it is a kernel of its own, which keeps the marks with its sites' numbers."""
+    return WrittenOut.of(function) is not None
 
 
 def _with_marks(function: tir.PrimFunc, marks: list[dict]) -> tir.PrimFunc:
