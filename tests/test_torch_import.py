@@ -154,6 +154,7 @@ def test_special_values():
             "not": (lambda x: (~(x < 0.5), torch.logical_not(x == 1)), (SPECIAL,)),
             "times 0": (lambda x: x * 0, (SPECIAL,)),
             "0 over": (lambda x: 0 / x, (SPECIAL,)),
+            "over 0": (lambda x: (x / 0, x // 0, x % 0, torch.fmod(x, 0)), (SPECIAL,)),
             "bool": (lambda x: x.bool(), (SPECIAL,)),
             "logsumexp": (
                 lambda x: torch.logsumexp(x, -1),

@@ -289,10 +289,24 @@ def _atan2(c: Context, self: Any, other: Any) -> relax.Expr:
 @converts("div.Tensor", "div.Scalar")
 def _div(c: Context, self: Any, other: Any) -> relax.Expr:
     x, y = _operands(c, self, other, TO_FLOAT)
+    if _is_zero(other):
+        return _over_zero(c, x, other)
     if isinstance(self, int | float) and self == 0:  # TVM makes 0 of 0 / 0
         undefined = op.logical_or(op.isnan(y), op.equal(y, relax.const(0, c.dtype)))
         return c.emit(op.where(undefined, relax.const(math.nan, c.dtype), x))
     return c.emit(op.divide(x, y))
+
+
+def _is_zero(number: Any) -> bool:
+    return isinstance(number, int | float) and number == 0
+
+
+def _over_zero(c: Context, x: relax.Expr, zero: float) -> relax.Expr:
+    """x / 0, at which TVM stops."""
+    infinity = math.copysign(math.inf, zero)
+    above, below, nought = (relax.const(v, c.dtype) for v in (infinity, -infinity, 0))
+    negative = op.where(op.less(x, nought), below, relax.const(math.nan, c.dtype))
+    return c.emit(op.where(op.greater(x, nought), above, negative))
 
 
 @converts("div.Tensor_mode", "div.Scalar_mode")
@@ -303,6 +317,8 @@ def _div_mode(c: Context, self: Any, other: Any, rounding_mode: str | None) -> r
     if not is_float(c.dtype):
         function = op.floor_divide if rounding_mode == "floor" else op.divide
         return _divided(c, function, x, y, other, op.negative(x))
+    if _is_zero(other):
+        return _over_zero(c, x, other)
     if rounding_mode == "trunc":
         return c.emit(op.trunc(op.divide(x, y)))
     return _floor_division(c, x, y)
@@ -348,9 +364,18 @@ def _floor_division(c: Context, x: relax.Expr, y: relax.Expr) -> relax.Expr:
     return c.emit(op.where(by_zero, op.divide(x, y), whole))
 
 
+def _no_rest(c: Context) -> relax.Expr:
+    """What is left by 0."""
+    if not is_float(c.dtype):
+        raise c.refuse("of whole numbers by 0")
+    return c.full(c.shape, math.nan, c.dtype)
+
+
 @converts("fmod.Tensor", "fmod.Scalar")
 def _fmod_convert(c: Context, self: Any, other: Any) -> relax.Expr:
     x, y = _operands(c, self, other)
+    if _is_zero(other):
+        return _no_rest(c)
     if is_float(c.dtype):
         return c.emit(_fmod(x, y))
     return _divided(c, op.mod, x, y, other, relax.const(0, c.dtype))
@@ -359,6 +384,8 @@ def _fmod_convert(c: Context, self: Any, other: Any) -> relax.Expr:
 @converts("remainder.Tensor", "remainder.Scalar", "remainder.Scalar_Tensor")
 def _remainder(c: Context, self: Any, other: Any) -> relax.Expr:
     x, y = _operands(c, self, other)
+    if _is_zero(other):
+        return _no_rest(c)
     if not is_float(c.dtype):
         return _divided(c, op.floor_mod, x, y, other, relax.const(0, c.dtype))
     rest = c.emit(_fmod(x, y))
