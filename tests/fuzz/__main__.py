@@ -11,7 +11,7 @@ import time
 
 os.environ.setdefault("TVM_NUM_THREADS", "2")
 
-from .session import Summary, run, verdict_on  # noqa: E402
+from .session import Summary, run, verdict_on
 
 
 def main() -> int:

@@ -47,32 +47,37 @@ class Verdict:
 
 def check(cases: Sequence[Case], methods: Sequence[str]) -> list[Verdict]:
     """The verdicts on all cases, for each method."""
-    verdicts, judged = [], []
+    judged, verdicts = [], []
     for case in cases:
-        try:
-            judged.append((case, Judge(case.model)))
-            judged[-1][1].outputs(case.feeds[0], "exact", 1)
-        except Exception as error:  # not ours to answer for
-            judged = [pair for pair in judged if pair[0] is not case]
-            verdicts += [Verdict(case.seed, m, UNJUDGED, _line(error)) for m in methods]
-    imported = []
-    for case, judge in judged:  # cheap: what cannot be imported need not spoil the whole pack
-        try:
-            import_model(case.model)
-            imported.append((case, judge))
-        except Exception as error:
-            verdicts += [_refusal(case, m, error) for m in methods]
-    for pack in _packs(imported):
+        pair = _prepared(case)
+        if isinstance(pair, Verdict):
+            verdicts += [replace(pair, method=method) for method in methods]
+        else:
+            judged.append(pair)
+    for pack in _packs(judged):
         for method in methods:
             found = _check(pack, method)
             verdicts += found
-            # What is refused at all is refused on every rung, but for rare cases.
-            gone = {v.seed for v in found if v.kind in (REFUSED, TRACEBACK)}
+            # What is refused on one rung is refused on all, but for rare cases.
+            gone = {v.seed: v for v in found if v.kind in (REFUSED, TRACEBACK)}
             if gone and method == methods[0]:
-                refused = [v for v in found if v.seed in gone]
-                verdicts += [replace(v, method=m) for v in refused for m in methods[1:]]
+                verdicts += [replace(v, method=m) for v in gone.values() for m in methods[1:]]
                 pack = [pair for pair in pack if pair[0].seed not in gone]
     return verdicts
+
+
+def _prepared(case: Case) -> tuple[Case, Judge] | Verdict:
+    """With its judge, if it has one and can be imported; both are cheap."""
+    try:
+        judge = Judge(case.model)
+        judge.outputs(case.feeds[0], "exact", 1)
+    except Exception as error:  # not ours to answer for
+        return Verdict(case.seed, "", UNJUDGED, _line(error))
+    try:
+        import_model(case.model)
+    except Exception as error:
+        return _refusal(case, "", error)
+    return case, judge
 
 
 def _packs(judged: list[tuple[Case, Judge]]) -> list[list[tuple[Case, Judge]]]:

@@ -149,7 +149,7 @@ def division(g: Graph, op: str) -> None:
     value, floating = g.values[y], g.values[x].dtype.kind == "f"
     if floating:
         y = g.one("Add", g.one("Abs", y, keep=False), scalar(g, 0.75), keep=False)
-    elif not value.all():  # division of integers by zero is undefined
+    else:  # division of integers by zero is undefined
         y = g.constant(np.where(value == 0, 3, value).astype(value.dtype))
     g.one(op, x, y, **({"fmod": int(floating or g.chance(0.3))} if op == "Mod" else {}))
 
@@ -211,8 +211,6 @@ def comparison(g: Graph, op: str) -> None:
 @makes("Where", weight=1.5)
 def where(g: Graph, op: str) -> None:
     x = g.operand((np.float32, np.float32, np.int64, np.int32))
-    if g.chance(0.4):
-        y = scalar(g, g.pick([0, -10000.0, 1]), g.values[x].dtype)
-    else:
-        y = g.like(x)
+    fill = g.pick([0, -10000.0, 1])
+    y = scalar(g, fill, g.values[x].dtype) if g.chance(0.4) else g.like(x)
     g.one(op, g.like(x, np.dtype(np.bool_)), *_swapped(g, x, y))

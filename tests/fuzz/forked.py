@@ -111,7 +111,7 @@ def _ended(child: _Child) -> Ended:
     _, status = os.waitpid(child.pid, 0)
     lines = child.text.decode(errors="replace").splitlines()
     if "TIMEOUT" in lines:
-        return Ended(child.item, lines, f"no end within {DEADLINE:.0f} s")
+        return Ended(child.item, lines, "no end within the deadline")
     if os.WIFSIGNALED(status):
         return Ended(child.item, lines, signal.Signals(os.WTERMSIG(status)).name)
     if os.WEXITSTATUS(status):

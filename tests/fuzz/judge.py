@@ -140,18 +140,17 @@ def with_noise(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[str]]:
             writer.nodes.append(copy)
         if passes and all(i in exact for i in node.input if i):
             exact |= set(node.output)
-    renamed = []
-    for output in graph.output:
-        if output.name not in exact and types.get(output.name) in FLOATS:
-            renamed.append((output.name, writer.operand(output.name)))
+    renamed = {
+        output.name: writer.operand(output.name)
+        for output in graph.output
+        if output.name not in exact and types.get(output.name) in FLOATS
+    }
     noisy = onnx.ModelProto()
     noisy.CopyFrom(model)
     del noisy.graph.node[:], noisy.graph.value_info[:]
     noisy.graph.node.extend(writer.nodes)
-    for old, new in renamed:
-        for output in noisy.graph.output:
-            if output.name == old:
-                output.name = new
+    for output in noisy.graph.output:
+        output.name = renamed.get(output.name, output.name)
     noisy.graph.input.extend(
         helper.make_tensor_value_info(name, TensorProto.FLOAT, ()) for name in writer.scalars
     )
