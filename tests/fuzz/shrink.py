@@ -80,6 +80,10 @@ def _inner(node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
         yield from attribute.g.node
 
 
+def _read_within(node: onnx.NodeProto) -> set[str]:
+    return {i for inner in _inner(node) for i in inner.input}
+
+
 def _outputs(case: Case) -> Iterator[Case]:
     """Only one of them."""
     outputs = list(case.model.graph.output)
@@ -110,7 +114,8 @@ def _cuts(case: Case) -> Iterator[Case]:
     """The graph from a tensor on, which becomes an input; or up to it."""
     within = _values_within(case)
     outputs = {o.name for o in case.model.graph.output}
-    for name in reversed([n for n in within if n not in outputs]):
+    read = {i for node in case.model.graph.node for i in (*node.input, *_read_within(node))}
+    for name in reversed([n for n in within if n in read - outputs]):
         smaller = _copy(case)
         graph = smaller.model.graph
         for node in graph.node:
