@@ -9,16 +9,14 @@ from collections.abc import Callable
 
 import numpy as np
 import onnx
-from onnx import TensorProto, shape_inference
+from onnx import TensorProto
 
 from .writer import FLOATS, Writer, opset_of, types_of
 
 
 def corrected(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy that ONNX Runtime computes as the standard says."""
-    inferred = shape_inference.infer_shapes(model)
-    graph = inferred.graph
-    types = types_of(graph)
+    graph, types = model.graph, types_of(model)
     writer = Writer(opset_of(model), types, "corrected")
     behind_exponential: set[str] = set()
     for node in graph.node:
@@ -75,6 +73,25 @@ def _pool_maximum(w: Writer, node: onnx.NodeProto) -> None:
     w.do("Where", found, w.value(np.nan, kind), value, output=node.output[0])
 
 
+def _local_response(w: Writer, node: onnx.NodeProto) -> None:
+    """ONNX Runtime takes from a running sum what leaves the window: NaN stays, inf becomes NaN."""
+    x, kind = node.input[0], w.types[node.input[0]]
+    given = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+    size = given["size"]
+    before, after = (size - 1) // 2, size // 2
+    axes = [w.value([1], TensorProto.INT64)] if w.opset >= 13 else []
+    axis = {} if axes else {"axes": [1]}
+    channels = w.do("Unsqueeze", w.do("Mul", x, x), *axes, **axis)
+    mean = w.do(
+        "AveragePool", channels, kernel_shape=[size, 1, 1], pads=[before, 0, 0, after, 0, 0],
+        count_include_pad=1,
+    )  # fmt: skip
+    mean = w.do("Squeeze", mean, *axes, **axis)
+    scaled = w.do("Mul", mean, w.value(given.get("alpha", 1e-4), kind))
+    base = w.do("Add", scaled, w.value(given.get("bias", 1.0), kind))
+    w.do("Div", x, w.do("Pow", base, w.value(given.get("beta", 0.75), kind)), output=node.output[0])
+
+
 def _unordered(w: Writer, node: onnx.NodeProto) -> None:
     """NaN has no place in an order, and no integer."""
     x, kind = node.input[0], w.types[node.input[0]]
@@ -120,6 +137,7 @@ _CORRECTIONS: dict[str, Callable[[Writer, onnx.NodeProto], None]] = {
     "GlobalMaxPool": _pool_maximum,
     "ArgMax": _unordered,
     "ArgMin": _unordered,
+    "LRN": _local_response,
     "Hardmax": _unordered,
     "TopK": _unordered,
     "Unique": _unordered,

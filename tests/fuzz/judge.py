@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, shape_inference
+from onnx import TensorProto, helper
 
 import quake_tvm
 from quake_tvm.operators import OPERATORS
@@ -110,9 +110,8 @@ def with_noise(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[str]]:
 
     Among them "noise", the unit of that on operands, and two for each exponential.
     """
-    model = shape_inference.infer_shapes(model)
     graph = model.graph
-    types = types_of(graph)
+    types = types_of(model)
     writer = _Noise(opset_of(model), types, "noise")
     writer.scalars = ["noise"]
     exact = {v.name for v in (*graph.input, *graph.initializer)}
