@@ -28,6 +28,7 @@ from . import (
 from .choice import Choice, Decide, Key, Watched, own
 from .fence import fence_products
 from .fuse_products import fuse_products
+from .guards import split_at_guards
 from .instructions import choose_instructions
 from .overlap import overlap_tiles
 from .record import Trace
@@ -115,5 +116,5 @@ def finished(
     function: tir.PrimFunc, target: tvm.target.Target, over_rows: bool = False
 ) -> tir.PrimFunc:
     """What every scheduled function still wants: whole tiles, the target's own instructions."""
-    done = fuse_products(overlap_tiles(function), target)
+    done = fuse_products(split_at_guards(overlap_tiles(function)), target)
     return choose_instructions(done, target, over_rows=over_rows)
