@@ -14,6 +14,7 @@ from onnx import helper, inliner, shape_inference
 from tvm.relax.frontend.onnx import from_onnx, onnx_frontend
 
 from .errors import QuakeError
+from .onnx_empty import without_empty
 from .onnx_file import Shapes, inputs, is_dynamic, with_shapes
 from .onnx_fold import all_nodes, element_types, fold_shapes
 
@@ -41,7 +42,7 @@ def to_relax(model: onnx.ModelProto, shapes: Shapes | None = None) -> tvm.IRModu
     model = with_shapes(model, shapes or {})
     model = _expand_functions(model)
     _check_operators(model)
-    model = fold_shapes(_sums_as_additions(model))
+    model = without_empty(fold_shapes(_sums_as_additions(model)))
     sizes = {
         i.name: [d.dim_value for d in i.type.tensor_type.shape.dim]
         for i in inputs(model)
