@@ -29,6 +29,7 @@ def without_empty(model: onnx.ModelProto) -> onnx.ModelProto:
     values = {v.name: v for v in (*known.input, *known.value_info, *known.output)}
     empty = {name: value for name, v in values.items() if (value := _filled(v)) is not None}
     empty |= {c.name: numpy_helper.to_array(c) for c in known.initializer if 0 in c.dims}
+    by_input = any(not o.domain and o.version >= 13 for o in model.opset_import)
     nodes = []
     for node in model.graph.node:
         if node.op_type in OVER_NOTHING and node.input[0] in empty:
@@ -45,7 +46,7 @@ def without_empty(model: onnx.ModelProto) -> onnx.ModelProto:
             for name in given
         ]
         if left:
-            nodes += _split(node, left, values)
+            nodes += _split(node, left, values, by_input)
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     return model
@@ -71,13 +72,18 @@ def _numpy(ty: onnx.TypeProto.Tensor) -> np.dtype:
 
 
 def _split(
-    node: onnx.NodeProto, left: list[str], values: dict[str, onnx.ValueInfoProto]
+    node: onnx.NodeProto,
+    left: list[str],
+    values: dict[str, onnx.ValueInfoProto],
+    by_input: bool,
 ) -> list[onnx.NodeProto]:
     """The split into those of its parts that have elements."""
     axis = next((a.i for a in node.attribute if a.name == "axis"), 0)
     sizes = [values[name].type.tensor_type.shape.dim[axis].dim_value for name in left]
     if len(left) == 1:
         return [helper.make_node("Identity", node.input[:1], left)]
+    if not by_input:
+        return [helper.make_node("Split", node.input[:1], left, axis=axis, split=sizes)]
     lengths = f"{left[0]}_lengths"
     constant = numpy_helper.from_array(np.array(sizes, np.int64))
     return [

@@ -60,7 +60,13 @@ CANCELLING = {
     "Selu", "Celu", "Sinh", "Asinh", "Atanh", "Acosh", "Acos",
 }  # fmt: skip
 # With an absolute error of the rung's bound, as a logarithm has it.
-LOGARITHMIC = {"LogSoftmax", "ReduceLogSumExp", "Attention"}
+LOGARITHMIC = {"LogSoftmax", "ReduceLogSumExp", "Attention", "Log"}
+# A chain of these behind an exponential may be lowered as one operator, which ends in these.
+CHAIN = {
+    "Abs", "Add", "Cast", "Clip", "Div", "Log", "Max", "Min", "Mul", "Neg", "Pow", "Reciprocal",
+    "Sub", "Where",
+}  # fmt: skip
+ENDS = {"Div", "Log", "Mul", "Reciprocal", "Sub", "Where"}
 
 
 class Judge:
@@ -115,6 +121,7 @@ def with_noise(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[str]]:
     writer = _Noise(opset_of(model), types, "noise")
     writer.scalars = ["noise"]
     exact = {v.name for v in (*graph.input, *graph.initializer)}
+    chain: set[str] = set()
     for node in graph.node:
         passes = node.op_type in EXACT and not (
             node.op_type in WITH_REDUCTION and any(a.name == "reduction" for a in node.attribute)
@@ -128,9 +135,13 @@ def with_noise(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[str]]:
         copy = onnx.NodeProto()
         copy.CopyFrom(node)
         copy.input[:] = operands
-        lowered = node.op_type in EXPONENTIAL or (
+        exponential = node.op_type in EXPONENTIAL or (
             node.op_type == "Pow" and first in {c.name for c in graph.initializer}
         )
+        behind = node.op_type in CHAIN and not chain.isdisjoint(node.input)
+        lowered = exponential or (behind and node.op_type in ENDS)
+        if exponential or behind:
+            chain |= set(node.output)
         if (lowered or node.op_type in CANCELLING) and types.get(node.output[0]) in FLOATS:
             copy.output[0] += "_clean"
             writer.nodes.append(copy)
