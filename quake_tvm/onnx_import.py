@@ -17,6 +17,7 @@ from .errors import QuakeError
 from .onnx_empty import without_empty
 from .onnx_file import Shapes, inputs, is_dynamic, with_shapes
 from .onnx_fold import all_nodes, element_types, fold_shapes
+from .onnx_slices import from_one_end_at_a_time
 
 # The importer goes by an operator's name alone: these are the domains it means.
 _DOMAINS = ("", "com.microsoft")
@@ -42,7 +43,8 @@ def to_relax(model: onnx.ModelProto, shapes: Shapes | None = None) -> tvm.IRModu
     model = with_shapes(model, shapes or {})
     model = _expand_functions(model)
     _check_operators(model)
-    model = without_empty(fold_shapes(_sums_as_additions(model)))
+    model = fold_shapes(_sums_as_additions(model))
+    model = without_empty(from_one_end_at_a_time(model))
     sizes = {
         i.name: [d.dim_value for d in i.type.tensor_type.shape.dim]
         for i in inputs(model)

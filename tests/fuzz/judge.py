@@ -59,6 +59,8 @@ CANCELLING = {
     "Gelu", "FastGelu", "BiasGelu", "Mish", "Softplus", "LogSoftmax", "ReduceLogSumExp", "Elu",
     "Selu", "Celu", "Sinh", "Asinh", "Atanh", "Acosh", "Acos",
 }  # fmt: skip
+# Whose places are computed: what rounding moves them by counts with what lies next to each other.
+SAMPLING = {"Resize", "Upsample", "GridSample", "RoiAlign"}
 # With an absolute error of the rung's bound, as a logarithm has it.
 LOGARITHMIC = {"LogSoftmax", "ReduceLogSumExp", "Attention", "Log"}
 # A chain of these behind an exponential may be lowered as one operator, which ends in these.
@@ -142,7 +144,9 @@ def with_noise(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[str]]:
         lowered = exponential or (behind and node.op_type in ENDS)
         if exponential or behind:
             chain |= set(node.output)
-        if (lowered or node.op_type in CANCELLING) and types.get(node.output[0]) in FLOATS:
+        if (lowered or node.op_type in CANCELLING | SAMPLING) and types.get(
+            node.output[0]
+        ) in FLOATS:
             copy.output[0] += "_clean"
             writer.nodes.append(copy)
             writer.result(node, copy.output[0], lowered)
@@ -155,16 +159,16 @@ def with_noise(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[str]]:
         for output in graph.output
         if output.name not in exact and types.get(output.name) in FLOATS
     }
-    noisy = onnx.ModelProto()
-    noisy.CopyFrom(model)
-    del noisy.graph.node[:], noisy.graph.value_info[:]
-    noisy.graph.node.extend(writer.nodes)
-    for output in noisy.graph.output:
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    del result.graph.node[:], result.graph.value_info[:]
+    result.graph.node.extend(writer.nodes)
+    for output in result.graph.output:
         output.name = renamed.get(output.name, output.name)
-    noisy.graph.input.extend(
+    result.graph.input.extend(
         helper.make_tensor_value_info(name, TensorProto.FLOAT, ()) for name in writer.scalars
     )
-    return noisy, writer.scalars
+    return result, writer.scalars
 
 
 class _Noise(Writer):
@@ -198,6 +202,10 @@ class _Noise(Writer):
             error = self.do("Add", each, self.do("Cast", whole, to=kind))
             absolute = node.op_type in LOGARITHMIC
             value = self.do("Add", value, error) if absolute else self._times(value, error, kind)
-        if node.op_type in CANCELLING:
-            value = self.do("Add", value, self._rounding(clean, kind))
+        if node.op_type in CANCELLING | SAMPLING:
+            rounding = self._rounding(clean, kind)
+            if node.op_type in SAMPLING:
+                largest = self.do("ReduceMax", self.do("Abs", node.input[0]), keepdims=0)
+                rounding = self.do("Mul", rounding, largest)
+            value = self.do("Add", value, rounding)
         self.do("Identity", value, output=node.output[0])
