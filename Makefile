@@ -2,7 +2,7 @@
 # for Relay, since both TVMs are a package named tvm. They are redone when what they are made from
 # changes. Options: PYTHON=python3.12, DEMO="--threads 2 --json demo.json", TEST="-k softmax",
 # RECORDS="x86-64-v4 --minutes 10", PROVE="exp gelu", TASKS="lee reuters" or TASKS=--latency,
-# PLANS=magika.
+# PLANS=magika, SECONDS=600 SEED=1 RUNG=quake2 for the fuzzer.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -19,7 +19,7 @@ BOTH := approximation.py bits.py generation.py models.py named_targets.py native
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-relax test-xgboost test-relay cross-tools lint format records prove tasks
-.PHONY: plans clean
+.PHONY: plans fuzz clean
 
 help:  ## list the goals
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
@@ -41,6 +41,10 @@ test-relay: $(RELAY_READY) cross-tools  ## run the tests of Relay, on TVM 0.16
 
 cross-tools:
 	@sh tests/install_cross_tools.sh
+
+fuzz: $(READY)  ## random graphs against ONNX Runtime: two minutes, or SECONDS=; SEED= repeats
+	@$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),120) --rung $(or $(RUNG),quake3) \
+	  $(if $(SEED),--seed $(SEED))
 
 lint: $(READY)  ## check style
 	$(BIN)/ruff check .

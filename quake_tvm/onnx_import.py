@@ -1,8 +1,8 @@
 """From an ONNX model to a Relax module that TVM can compile.
 
 In this order: fixes the inputs' shapes, inlines functions, refuses what would be ignored, rewrites
-what TVM's importer gets wrong, folds the subgraphs that compute shapes, imports. Knows nothing of
-nonlinearities.
+what TVM's importer gets wrong, folds the subgraphs that compute shapes, rewrites slices from both
+ends and tensors without elements, imports. Knows nothing of nonlinearities.
 """
 
 import contextlib
@@ -15,9 +15,11 @@ from . import onnx_functions, onnx_rewrites
 from .errors import QuakeError
 from .onnx_check import check
 from .onnx_converters import CONVERTERS
+from .onnx_empty import without_empty
 from .onnx_file import Shapes, inputs, is_dynamic, with_shapes
 from .onnx_fold import fold_shapes
 from .onnx_importer import Importer
+from .onnx_slices import from_one_end_at_a_time
 
 
 def to_relax(model: onnx.ModelProto, shapes: Shapes | None = None) -> tvm.IRModule:
@@ -40,6 +42,7 @@ def to_relax(model: onnx.ModelProto, shapes: Shapes | None = None) -> tvm.IRModu
     model = onnx_functions.expand(model)
     check(model)  # what the functions are made of
     model = fold_shapes(onnx_rewrites.rewrite(model))
+    model = without_empty(from_one_end_at_a_time(model))
     sizes = {
         i.name: [d.dim_value for d in i.type.tensor_type.shape.dim]
         for i in inputs(model)

@@ -27,6 +27,7 @@ from . import (
 )
 from .choice import Choice, Decide, Key, Watched, own
 from .fence import fence_products
+from .guards import split_at_guards
 from .instructions import choose_instructions
 from .keep_floats import keep_floats
 from .overlap import overlap_tiles
@@ -115,5 +116,5 @@ def finished(
     function: tir.PrimFunc, target: tvm.target.Target, over_rows: bool = False
 ) -> tir.PrimFunc:
     """What every scheduled function still wants: whole tiles, the target's own instructions."""
-    done = choose_instructions(overlap_tiles(function), target, over_rows=over_rows)
-    return keep_floats(done)
+    done = split_at_guards(overlap_tiles(function))
+    return keep_floats(choose_instructions(done, target, over_rows=over_rows))

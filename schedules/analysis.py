@@ -17,6 +17,8 @@ from .choice import Choice
 
 # So many times more elements than are worth threads anywhere are worth them everywhere.
 NEAR = 16
+# What TVM takes for a wish to split a loop, and what keeps a loop that is left with one step.
+PARTITION, PEELED = "pragma_loop_partition_hint", "quake.peeled"
 
 
 @lru_cache(maxsize=64)
@@ -107,9 +109,9 @@ def vectorize(sch: s_tir.Schedule, loop: LoopRV, width: int) -> LoopRV:
 
 def peel(sch: s_tir.Schedule, loop: LoopRV) -> None:
     """Give the loop's last, incomplete step a body of its own."""
-    sch.annotate(loop, "pragma_loop_partition_hint", 1)
+    sch.annotate(loop, PARTITION, 1)
     # A loop of one step that bears no annotation is replaced by a 32-bit 0, whatever its type.
-    sch.annotate(loop, "quake.peeled", 1)
+    sch.annotate(loop, PEELED, 1)
 
 
 def in_registers(sch: s_tir.Schedule, block: SBlockRV, target: tvm.target.Target) -> SBlockRV:

@@ -52,6 +52,9 @@ def apply(
             spatial = spatial[:-1] or [inner]
         if analysis.worth_threads(count):
             sch.parallel(sch.fuse(*spatial))
+        if reduction and not analysis.elements(sch, reduction):
+            # It may be over nothing, and then no step of the reduction writes what it begins with.
+            sch.decompose_reduction(block, reduction[0])
     return sch
 
 

@@ -1,0 +1,181 @@
+"""A graph compiled, run and held against the judge: the verdict.
+
+Several graphs may be compiled as one model, for speed.
+"""
+
+import json
+import re
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import onnx
+from onnx import helper
+
+import quake_tvm
+from quake_tvm.compiler import import_model
+
+from .compare import difference
+from .generate import Case
+from .graph import as_model
+from .judge import Judge
+
+RIGHT, REFUSED, WRONG, TRACEBACK, CRASH, UNJUDGED = (
+    "right", "refused", "wrong", "traceback", "crash", "unjudged",
+)  # fmt: skip
+# What is a failure.
+FAILURES = (WRONG, TRACEBACK, CRASH)
+FEW, MANY = 6, 60
+
+
+@dataclass
+class Verdict:
+    """What became of a graph on one rung."""
+
+    seed: int
+    method: str
+    kind: str
+    detail: str = ""
+
+    @property
+    def reason(self) -> str:
+        """The detail without what is this graph's only."""
+        text = re.sub(r"'[^']*'|\b[a-z]?\d+_\w+|\bg\d+\w*", "…", self.detail)
+        return re.sub(r"[-\d.]+(e[+-]?\d+)?", "#", text)
+
+
+def check(cases: Sequence[Case], methods: Sequence[str]) -> list[Verdict]:
+    """The verdicts on all cases, for each method."""
+    judged, verdicts = [], []
+    for case in cases:
+        pair = _prepared(case)
+        if isinstance(pair, Verdict):
+            verdicts += [replace(pair, method=method) for method in methods]
+        else:
+            judged.append(pair)
+    for pack in _packs(judged):
+        for method in methods:
+            found = _check(pack, method)
+            verdicts += found
+            # What is refused on one rung is refused on all, but for rare cases.
+            gone = {v.seed: v for v in found if v.kind in (REFUSED, TRACEBACK)}
+            if gone and method == methods[0]:
+                verdicts += [replace(v, method=m) for v in gone.values() for m in methods[1:]]
+                pack = [pair for pair in pack if pair[0].seed not in gone]
+    return verdicts
+
+
+def _prepared(case: Case) -> tuple[Case, Judge] | Verdict:
+    """With its judge, if it has one and can be imported; both are cheap."""
+    try:
+        judge = Judge(case.model)
+        judge.outputs(case.feeds[0], "exact", 1)
+    except Exception as error:  # not ours to answer for
+        return Verdict(case.seed, "", UNJUDGED, _line(error))
+    try:
+        import_model(case.model)
+    except Exception as error:
+        return _refusal(case, "", error)
+    return case, judge
+
+
+def _packs(judged: list[tuple[Case, Judge]]) -> list[list[tuple[Case, Judge]]]:
+    """Static graphs together, dynamic ones each by itself: they are refused more often."""
+    static = [pair for pair in judged if not pair[0].dynamic]
+    dynamic = [[pair] for pair in judged if pair[0].dynamic]
+    return [static, *dynamic] if static else dynamic
+
+
+def _check(judged: list[tuple[Case, Judge]], method: str) -> list[Verdict]:
+    if not judged:
+        return []
+    try:
+        model = quake_tvm.compile(united([case.model for case, _ in judged]), method=method)
+    except Exception as error:
+        if len(judged) > 1:
+            return [v for pair in judged for v in _check([pair], method)]
+        return [_refusal(judged[0][0], method, error)]
+    verdicts = []
+    rounds = max(len(case.feeds) for case, _ in judged)
+    for k in range(rounds):
+        feeds = {}
+        for case, _ in judged:
+            feeds |= case.feeds[min(k, len(case.feeds) - 1)]
+        try:
+            outputs = model.run(feeds)
+        except Exception as error:
+            if len(judged) > 1:
+                return [v for pair in judged for v in _check([pair], method)]
+            return [_refusal(judged[0][0], method, error)]
+        kept = [o.copy() for o in outputs]
+        place = 0
+        for case, judge in judged:
+            count = len(case.model.graph.output)
+            if k < len(case.feeds):
+                got = kept[place : place + count]
+                verdicts.append(_compared(case, judge, method, case.feeds[k], got))
+            place += count
+    worst: dict[int, Verdict] = {}
+    for verdict in verdicts:
+        if verdict.seed not in worst or worst[verdict.seed].kind == RIGHT:
+            worst[verdict.seed] = verdict
+    return list(worst.values())
+
+
+def _compared(
+    case: Case, judge: Judge, method: str, feeds: dict[str, np.ndarray], got: list[np.ndarray]
+) -> Verdict:
+    wrong = ""
+    for runs in (FEW, MANY):  # most are right at the first look
+        seen = judge.outputs(feeds, method, runs)
+        differences = [
+            (name.name, difference(g, [s[k] for s in seen]))
+            for k, (name, g) in enumerate(zip(case.model.graph.output, got, strict=True))
+        ]
+        wrong = "; ".join(f"{name}: {text}" for name, text in differences if text)
+        if not wrong:
+            return Verdict(case.seed, method, RIGHT)
+    return Verdict(case.seed, method, WRONG, wrong)
+
+
+def _refusal(case: Case, method: str, error: Exception) -> Verdict:
+    if isinstance(error, quake_tvm.QuakeError):
+        lines = str(error).strip().splitlines()
+        kind = REFUSED if len(lines) == 1 else TRACEBACK
+        return Verdict(case.seed, method, kind, str(error).strip())
+    frames = traceback.extract_tb(error.__traceback__)
+    place = next((f for f in reversed(frames) if "site-packages" not in f.filename), frames[-1])
+    where = f"{place.filename.rsplit('/', 2)[-1]}:{place.name}"
+    return Verdict(
+        case.seed, method, TRACEBACK, f"{type(error).__name__} in {where}: {_line(error)}"
+    )
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1][:200]
+
+
+def united(models: Sequence[onnx.ModelProto]) -> onnx.ModelProto:
+    """One model of graphs without a name in common, of one opset."""
+    if len(models) == 1:
+        return models[0]
+    graph = helper.make_graph(
+        [node for m in models for node in m.graph.node],
+        "united",
+        [i for m in models for i in m.graph.input],
+        [o for m in models for o in m.graph.output],
+        [c for m in models for c in m.graph.initializer],
+    )
+    opset = next(o.version for o in models[0].opset_import if not o.domain)
+    return as_model(graph, opset)
+
+
+def to_line(verdict: Verdict) -> str:
+    """For a pipe."""
+    return json.dumps([verdict.seed, verdict.method, verdict.kind, verdict.detail])
+
+
+def from_line(line: str) -> Verdict:
+    """Inverse of :func:`to_line`."""
+    return Verdict(*json.loads(line))

@@ -1,0 +1,148 @@
+"""Where ONNX Runtime is off the standard, or the standard leaves open what a result is.
+
+``corrected`` changes a graph, node by node, into one on which ONNX Runtime gives what the standard
+says. Where that is more than one value, the result becomes random: a judge sees that it varies and
+does not compare it. Each correction says its reason.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+from onnx import TensorProto
+
+from .writer import FLOATS, Writer, opset_of, types_of
+
+
+def corrected(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy that ONNX Runtime computes as the standard says."""
+    graph, types = model.graph, types_of(model)
+    writer = Writer(opset_of(model), types, "corrected")
+    behind_exponential: set[str] = set()
+    for node in graph.node:
+        if node.op_type in _EXPONENTIAL or behind_exponential & set(node.input):
+            behind_exponential |= set(node.output)
+        correction = _CORRECTIONS.get(node.op_type)
+        if node.op_type in _GATES and behind_exponential & set(node.output):
+            correction = _open_gate
+        operand = next((i for i in node.input if i), "")
+        if correction is None or len(node.output) > _most(node) or types.get(operand) not in FLOATS:
+            writer.nodes.append(node)
+        else:
+            correction(writer, node)
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    del result.graph.node[:]
+    result.graph.node.extend(writer.nodes)
+    return result
+
+
+def _most(node: onnx.NodeProto) -> int:
+    return {"TopK": 2, "Unique": 4, "DynamicQuantizeLinear": 3}.get(node.op_type, 1)
+
+
+def _low(w: Writer, x: str, kind: int) -> str:
+    """Where x is -inf."""
+    return w.do("Less", x, w.value(np.finfo(FLOATS[kind]).min, kind))
+
+
+def _sigmoid(w: Writer, node: onnx.NodeProto) -> None:
+    """ONNX Runtime holds the operand to ±18: exp(min(x, 0)) / (1 + exp(-|x|)) has the tails."""
+    x, kind = node.input[0], w.types[node.input[0]]
+    low = w.do("Sub", x, w.do("Relu", x))
+    low = w.do("Where", _low(w, x, kind), x, low)  # -inf - 0, but not inf - inf
+    low = w.do("Where", w.do("Less", w.value(0.0, kind), x), w.value(0.0, kind), low)
+    small = w.do("Exp", w.do("Neg", w.do("Abs", x)))
+    w.do("Div", w.do("Exp", low), w.do("Add", small, w.value(1.0, kind)), output=node.output[0])
+
+
+def _pool_maximum(w: Writer, node: onnx.NodeProto) -> None:
+    """ONNX Runtime passes over NaN in some places, and its pooling begins at -3.4e38, not -inf."""
+    x, kind = node.input[0], w.types[node.input[0]]
+    nan = w.do("IsNaN", x)
+    clean = w.do("Where", nan, w.value(0.0, kind), x)
+    sign = -1.0 if node.op_type == "ReduceMin" else 1.0
+    one, zero = w.value(sign, kind), w.value(0.0, kind)
+    any_nan = w.copy(node, w.do("Where", nan, one, zero))
+    value = w.copy(node, clean)
+    if "Pool" in node.op_type:
+        finite = w.copy(node, w.do("Where", _low(w, clean, kind), zero, one))
+        none = w.do("Less", finite, w.value(0.5, kind))
+        value = w.do("Where", none, w.value(-np.inf, kind), value)
+    found = w.do("Not", w.do("Less", w.do("Abs", any_nan), w.value(0.5, kind)))
+    w.do("Where", found, w.value(np.nan, kind), value, output=node.output[0])
+
+
+def _local_response(w: Writer, node: onnx.NodeProto) -> None:
+    """ONNX Runtime takes from a running sum what leaves the window: NaN stays, inf becomes NaN."""
+    x, kind = node.input[0], w.types[node.input[0]]
+    given = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+    size = given["size"]
+    before, after = (size - 1) // 2, size // 2
+    axes = [w.value([1], TensorProto.INT64)] if w.opset >= 13 else []
+    axis = {} if axes else {"axes": [1]}
+    channels = w.do("Unsqueeze", w.do("Mul", x, x), *axes, **axis)
+    mean = w.do(
+        "AveragePool", channels, kernel_shape=[size, 1, 1], pads=[before, 0, 0, after, 0, 0],
+        count_include_pad=1,
+    )  # fmt: skip
+    mean = w.do("Squeeze", mean, *axes, **axis)
+    scaled = w.do("Mul", mean, w.value(given.get("alpha", 1e-4), kind))
+    base = w.do("Add", scaled, w.value(given.get("bias", 1.0), kind))
+    w.do("Div", x, w.do("Pow", base, w.value(given.get("beta", 0.75), kind)), output=node.output[0])
+
+
+def _unordered(w: Writer, node: onnx.NodeProto) -> None:
+    """NaN has no place in an order, and no integer."""
+    x, kind = node.input[0], w.types[node.input[0]]
+    u = w.do("Mul", w.random(x, kind), w.value(1e4, kind))
+    odd = w.do("IsNaN", x)
+    if node.op_type in ("Cast", "QuantizeLinear", "DynamicQuantizeLinear"):
+        # Neither infinities nor other numbers that no integer holds.
+        far = w.do("Less", w.value(3e4, kind), w.do("Abs", x))
+        odd = w.do("Or", odd, far) if node.op_type != "QuantizeLinear" else odd
+    w.copy(node, w.do("Where", odd, u, x), output=node.output[0])
+
+
+def _cast(w: Writer, node: onnx.NodeProto) -> None:
+    """As with an order, if the result is integers."""
+    to = next(a.i for a in node.attribute if a.name == "to")
+    if to in FLOATS or to == TensorProto.BOOL:
+        w.nodes.append(node)
+    else:
+        _unordered(w, node)
+
+
+def _open_gate(w: Writer, node: onnx.NodeProto) -> None:
+    """Where a gate meets infinity, 0 * inf is NaN and the limit of the operator is 0."""
+    out = w.copy(node, node.input[0])
+    kind = w.types[node.input[0]]
+    made = w.do("IsNaN", out)
+    for operand in dict.fromkeys(node.input):
+        made = w.do("And", made, w.do("Not", w.do("IsNaN", operand)))
+    coin = w.do("Less", w.random(out, kind), w.value(0.0, kind))
+    either = w.do("Where", coin, w.value(np.nan, kind), w.value(0.0, kind))
+    w.do("Where", made, either, out, output=node.output[0])
+
+
+_GATES = {"Mul", "Div", "Mish", "Gelu", "FastGelu", "HardSwish", "Swish"}
+_EXPONENTIAL = {
+    "Exp", "Sigmoid", "Tanh", "Erf", "Softplus", "Mish", "Gelu", "FastGelu", "HardSwish", "Swish",
+}  # fmt: skip
+_CORRECTIONS: dict[str, Callable[[Writer, onnx.NodeProto], None]] = {
+    "Sigmoid": _sigmoid,
+    "ReduceMax": _pool_maximum,
+    "ReduceMin": _pool_maximum,
+    "MaxPool": _pool_maximum,
+    "GlobalMaxPool": _pool_maximum,
+    "ArgMax": _unordered,
+    "ArgMin": _unordered,
+    "LRN": _local_response,
+    "Hardmax": _unordered,
+    "TopK": _unordered,
+    "Unique": _unordered,
+    "NonMaxSuppression": _unordered,
+    "QuantizeLinear": _unordered,
+    "DynamicQuantizeLinear": _unordered,
+    "Cast": _cast,
+}

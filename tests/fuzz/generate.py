@@ -1,0 +1,152 @@
+"""From a seed to a graph: which nodes, what is an output, what is dynamic."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+# These enter their makers in the table.
+from . import compositions, elementwise, images, movement, others, products, rows  # noqa: F401
+from .graph import Graph, Skip, as_model, session, value_info
+from .makers import MAKERS
+
+OPSETS = [9, 11, 13, 13, 17, 17, 18, 20, 21, 22, 23]
+# What likes to stand behind the kernels that schedules are made for.
+TAILS = ["Slice", "Slice", "Pad", "Concat", "Add", "Mul", "Transpose", "Cast", "Reshape", "silu"]
+
+
+@dataclass
+class Case:
+    """A model and what to run it on.
+
+    ``feeds`` are of the shapes that the graph was made with, first, and of other ones if the model
+    has dynamic dimensions.
+    """
+
+    seed: int
+    model: onnx.ModelProto
+    feeds: list[dict[str, np.ndarray]] = field(default_factory=list)
+
+    @property
+    def dynamic(self) -> bool:
+        """Whether a dimension of an input is open."""
+        shapes = (i.type.tensor_type.shape for i in self.model.graph.input)
+        return any(d.dim_param for shape in shapes for d in shape.dim)
+
+    @property
+    def operators(self) -> set[str]:
+        """Those of the graph, Microsoft's with their domain."""
+        return {f"{n.domain}.{n.op_type}".lstrip(".") for n in self.model.graph.node}
+
+
+def opset_of(seed: int) -> int:
+    """The same for eight seeds in a row, which can so be one model."""
+    return OPSETS[(seed // 8) % len(OPSETS)]
+
+
+def generate(seed: int) -> Case:
+    """The graph of this seed."""
+    random = np.random.default_rng(seed)
+    graph = Graph(random, opset_of(seed), f"g{seed}_", special=random.random() < 0.15)
+    names = list(MAKERS)
+    weights = np.array([MAKERS[name][1] for name in names])
+    wanted = graph.pick([1, 1, 2, 3, 4, 5, 6, 8])
+    made = tries = 0
+    last_size = 0
+    with np.errstate(all="ignore"):
+        while made < wanted or not graph.nodes:
+            tries += 1
+            behind = made and graph.chance(0.3)
+            name = graph.pick(TAILS) if behind else random.choice(names, p=weights / weights.sum())
+            try:
+                MAKERS[name][0](graph, name)
+            except Skip:
+                if tries > 60 and graph.nodes:
+                    break
+                continue
+            made += len(graph.nodes) > last_size
+            last_size = len(graph.nodes)
+    return _finished(graph, seed)
+
+
+def _finished(graph: Graph, seed: int) -> Case:
+    used = {i for node in graph.nodes for i in node.input}
+    produced = [o for node in graph.nodes for o in node.output if o in graph.values]
+    leaves = [o for o in produced if o not in used]
+    more = [o for o in produced if o in used and graph.chance(0.1)]
+    outputs = [*leaves, *more]
+    if graph.chance(0.05) and graph.inputs:
+        outputs.append(graph.pick(list(graph.inputs)))
+    if graph.chance(0.03) and graph.constants:
+        outputs.append(graph.pick(list(graph.constants)))
+    graph.random.shuffle(outputs)
+    nodes = needed(graph.nodes, outputs)
+    read = {i for node in nodes for i in _reads(node)} | set(outputs)
+    feeds = {name: v for name, v in graph.inputs.items() if name in read}
+    inputs = [value_info(name, value) for name, value in feeds.items()]
+    dynamic = graph.chance(0.2)
+    sizes: dict[str, int] = {}
+    if dynamic:
+        for info in inputs:
+            for axis, dim in enumerate(info.type.tensor_type.shape.dim):
+                if graph.chance(0.7 if axis == 0 else 0.2):
+                    size = dim.dim_value
+                    dim.Clear()
+                    dim.dim_param = f"{graph.prefix}d{size}"
+                    sizes[dim.dim_param] = size
+    proto = helper.make_graph(
+        nodes,
+        f"seed{seed}",
+        inputs,
+        [_output(name, graph.values[name], not sizes) for name in outputs],
+        [numpy_helper.from_array(v, n) for n, v in graph.constants.items() if n in read],
+    )
+    case = Case(seed, as_model(proto, graph.opset), [feeds])
+    if sizes:
+        other = _other_sizes(graph, case, sizes)
+        case.feeds += [other] if other is not None else []
+    return case
+
+
+def _output(name: str, value: np.ndarray, static: bool) -> onnx.ValueInfoProto:
+    if static:
+        return value_info(name, value)
+    return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(value.dtype), None)
+
+
+def _reads(node: onnx.NodeProto) -> set[str]:
+    inner = (n for a in node.attribute for n in a.g.node)
+    return {i for n in (node, *inner) for i in n.input}
+
+
+def needed(nodes: list[onnx.NodeProto], outputs: list[str]) -> list[onnx.NodeProto]:
+    """The nodes that the outputs depend on, in their order."""
+    wanted, kept = set(outputs), []
+    for node in reversed(nodes):
+        if wanted & set(node.output):
+            kept.append(node)
+            wanted |= _reads(node)
+    return kept[::-1]
+
+
+def _other_sizes(graph: Graph, case: Case, sizes: dict[str, int]) -> dict[str, np.ndarray] | None:
+    """Inputs with other dynamic extents, if ONNX Runtime takes them."""
+    other = {name: size + graph.integer(1, 4) for name, size in sizes.items()}
+    feeds = {}
+    for info in case.model.graph.input:
+        shape = [other.get(d.dim_param, d.dim_value) for d in info.type.tensor_type.shape.dim]
+        value = case.feeds[0][info.name]
+        if list(value.shape) == shape:
+            feeds[info.name] = value
+        elif value.dtype.kind in "iu":  # perhaps indices
+            feeds[info.name] = (
+                np.resize(value, shape) if value.size else np.zeros(shape, value.dtype)
+            )
+        else:
+            feeds[info.name] = graph.array(value.dtype, shape)
+    try:
+        session(case.model).run(None, feeds)
+    except Exception:
+        return None
+    return feeds

@@ -1,0 +1,33 @@
+"""The table of what makes nodes: one function for every operator that takes the same operands."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from .graph import Graph
+
+Maker = Callable[[Graph, str], object]
+# Operator (or the name of a group of nodes) to its maker and how often it is wanted.
+MAKERS: dict[str, tuple[Maker, float]] = {}
+
+
+def makes(*operators: str, weight: float = 1.0) -> Callable[[Maker], Maker]:
+    """Enter a maker for these operators; it adds nodes or raises :class:`Skip`."""
+
+    def enter(maker: Maker) -> Maker:
+        assert not MAKERS.keys() & set(operators)
+        MAKERS.update(dict.fromkeys(operators, (maker, weight)))
+        return maker
+
+    return enter
+
+
+def axis_of(g: Graph, value: np.ndarray) -> int:
+    """A valid axis, from the front or from the back."""
+    axis = g.integer(0, value.ndim - 1)
+    return axis - value.ndim if g.chance(0.5) else axis
+
+
+def scalar(g: Graph, value: float, dtype: type = np.float32) -> str:
+    """A constant of rank 0."""
+    return g.constant(value, dtype)

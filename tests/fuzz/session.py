@@ -1,0 +1,118 @@
+"""Many seeds, in packs of graphs that are compiled as one model: a count of what became of them."""
+
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+
+import quake_tvm
+
+from .check import CRASH, FAILURES, REFUSED, UNJUDGED, Verdict, check, from_line, to_line
+from .forked import in_children
+from .generate import Case, generate
+
+PACK = 4  # a divisor of how many seeds in a row have one opset
+
+
+@dataclass
+class Summary:
+    """What was found."""
+
+    graphs: int = 0
+    counts: Counter = field(default_factory=Counter)
+    refusals: Counter = field(default_factory=Counter)
+    unjudged: Counter = field(default_factory=Counter)
+    failures: list[Verdict] = field(default_factory=list)
+
+    def add(self, verdict: Verdict) -> None:
+        """Count a verdict."""
+        self.counts[verdict.method, verdict.kind] += 1
+        if verdict.kind == REFUSED:
+            self.refusals[verdict.reason] += 1
+        if verdict.kind == UNJUDGED:
+            self.unjudged[verdict.reason] += 1
+        if verdict.kind in FAILURES:
+            self.failures.append(verdict)
+
+    def __str__(self) -> str:
+        lines = [f"{self.graphs} graphs"]
+        for method in dict.fromkeys(m for m, _ in self.counts):
+            told = ", ".join(f"{n} {kind}" for (m, kind), n in self.counts.items() if m == method)
+            lines.append(f"{method}: {told}")
+        for title, counted in (("refused", self.refusals), ("not judged", self.unjudged)):
+            lines += [f"{title} {n}: {reason[:160]}" for reason, n in counted.most_common()]
+        return "\n".join(lines)
+
+
+@cache
+def _warm() -> None:
+    """Import and compute what every compilation needs, once, in the parent."""
+    case = generate(0)
+    with contextlib.suppress(quake_tvm.QuakeError):
+        quake_tvm.compile(case.model)
+
+
+def packs(seeds: Iterable[int]) -> Iterator[list[int]]:
+    """Seeds whose graphs have one opset."""
+    pack: list[int] = []
+    for seed in seeds:
+        if pack and (len(pack) == PACK or seed // 8 != pack[0] // 8):
+            yield pack
+            pack = []
+        pack.append(seed)
+    if pack:
+        yield pack
+
+
+def run(
+    seeds: Iterable[int],
+    methods: Sequence[str],
+    seconds: float = float("inf"),
+    jobs: int = 1,
+    told: Callable[[Verdict], None] = lambda _: None,
+) -> Summary:
+    """Generate, compile, run and judge, until the seeds or the seconds end."""
+    _warm()
+    end = time.monotonic() + seconds
+    summary = Summary()
+
+    def until_the_end() -> Iterator[list[int]]:
+        for pack in packs(seeds):
+            if time.monotonic() > end:
+                return
+            yield pack
+
+    def work(pack: list[int]) -> Iterator[str]:
+        cases = [generate(seed) for seed in pack]
+        yield from (to_line(v) for v in check(cases, methods))
+
+    def found(ended_pack: list[int], lines: list[str], death: str) -> None:
+        summary.graphs += len(ended_pack)
+        verdicts = [from_line(line) for line in lines if line.startswith("[")]
+        if death:
+            verdicts = [Verdict(ended_pack[0], methods[0], CRASH, death)]
+        for verdict in verdicts:
+            summary.add(verdict)
+            if verdict.kind in FAILURES:
+                told(verdict)
+
+    for ended in in_children(work, until_the_end(), jobs):
+        if ended.death and len(ended.item) > 1:  # which of them it was
+            for alone in in_children(work, [[seed] for seed in ended.item], jobs):
+                found(alone.item, alone.lines, alone.death)
+        else:
+            found(ended.item, ended.lines, ended.death)
+    return summary
+
+
+def verdict_on(case: Case, methods: Sequence[str]) -> Verdict:
+    """The worst verdict on a graph, in a child."""
+    for ended in in_children(lambda c: map(to_line, check([c], methods)), [case]):
+        if ended.death:
+            return Verdict(case.seed, methods[0], CRASH, ended.death)
+        verdicts = [from_line(line) for line in ended.lines]
+        bad = [v for v in verdicts if v.kind in FAILURES]
+        return (bad or verdicts)[0]
+    raise AssertionError("a child that neither ends nor dies")

@@ -1,0 +1,75 @@
+"""Tensors without elements through a model."""
+
+import numpy as np
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+import quake_tvm
+from tests.onnx_models import node
+
+CONSTANTS = {
+    "four": [4], "one": [1], "far": [-(2**62)], "parts": [0, 3, 0, 2], "none": [5, 0],
+    "axis": [0],
+}  # fmt: skip
+NODES = [
+    node("Slice", "x four one axis", "backwards"),
+    node("Slice", "x four far axis", "before"),
+    node("Relu", "backwards", "still"),
+    node("ReduceSum", "before axis", "sums", keepdims=0),
+    node("Concat", "still x", "joined", axis=0),
+    helper.make_node("Split", ["x", "parts"], ["a", "b", "c", "d"], axis=0),
+    helper.make_node("Split", ["x", "none"], ["e", "f"], axis=0),
+    node("Add", "b b", "twice"),
+    node("Tanh", "d", "bent"),
+]
+OUTPUTS = ["backwards", "still", "sums", "joined", "a", "c", "twice", "bent", "e", "f"]
+
+
+def test_what_has_no_elements_is_a_constant():
+    constants = {name: np.array(value, np.int64) for name, value in CONSTANTS.items()}
+    graph = helper.make_graph(
+        NODES,
+        "empty",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (5, 3))],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in OUTPUTS],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    opsets = [helper.make_opsetid("", 17)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=9)
+    feeds = {"x": np.arange(15, dtype=np.float32).reshape(5, 3)}
+    wanted = onnxruntime.InferenceSession(model.SerializeToString()).run(None, feeds)
+    for got, want in zip(quake_tvm.compile(model).run(feeds), wanted, strict=True):
+        assert (got.shape, got.dtype) == (want.shape, want.dtype)
+        np.testing.assert_allclose(got, want, rtol=1e-6)
+
+
+REDUCTIONS = [f"Reduce{name}" for name in ("L1", "L2", "LogSum", "Max", "Min", "Prod", "Sum")]
+
+
+@pytest.mark.parametrize("shape", [(3, 0), ("rows", "columns")], ids=str)
+def test_reductions_over_nothing(shape):
+    dynamic = "rows" in shape  # where the mean is 0/0
+    outputs = [*REDUCTIONS, "product", *([] if dynamic else ["ReduceMean"])]
+    nodes = [node(name, "x axes", name, keepdims=0) for name in REDUCTIONS]
+    nodes += [node("ReduceMean", "x axes", "ReduceMean"), node("MatMul", "x y", "product")]
+    graph = helper.make_graph(
+        nodes,
+        "nothing",
+        [
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, shape),
+            helper.make_tensor_value_info("y", TensorProto.FLOAT, [shape[1], 20]),
+        ],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
+        [numpy_helper.from_array(np.array([1]), "axes")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    compiled = quake_tvm.compile(model)
+    for columns in (0, 5) if dynamic else (0,):
+        feeds = {
+            "x": np.full((3, columns), 2, np.float32),
+            "y": np.ones((columns, 20), np.float32),
+        }
+        wanted = onnxruntime.InferenceSession(model.SerializeToString()).run(None, feeds)
+        for got, want in zip(compiled.run(feeds), wanted, strict=True):
+            np.testing.assert_allclose(got, want, rtol=1e-6)
