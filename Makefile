@@ -2,7 +2,7 @@
 # for Relay, since both TVMs are a package named tvm. They are redone when what they are made from
 # changes. Options: PYTHON=python3.12, DEMO="--threads 2 --json demo.json", TEST="-k softmax",
 # RECORDS="x86-64-v4 --minutes 10", PROVE="exp gelu", TASKS="lee reuters" or TASKS=--latency,
-# PLANS=magika, SECONDS=600 SEED=1 RUNG=quake2 for the fuzzer.
+# PLANS=magika, SECONDS=600 SEED=1 RUNG=quake2 for the fuzzers, SWEEP="-k pooling".
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -19,7 +19,7 @@ BOTH := approximation.py bits.py generation.py models.py named_targets.py native
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-relax test-xgboost test-relay cross-tools lint format records prove tasks
-.PHONY: plans fuzz clean
+.PHONY: plans fuzz fuzz-torch sweep clean
 
 help:  ## list the goals
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
@@ -45,6 +45,14 @@ cross-tools:
 fuzz: $(READY)  ## random graphs against ONNX Runtime: two minutes, or SECONDS=; SEED= repeats
 	@$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),120) --rung $(or $(RUNG),quake3) \
 	  $(if $(SEED),--seed $(SEED))
+
+fuzz-torch: $(READY)  ## random torch programs against eager PyTorch: SECONDS=, SEED=
+	@$(BIN)/python -c 'import torch' 2>/dev/null || $(BIN)/python -m pip install -qq --editable '.[torch]'
+	@$(BIN)/python -m tests.fuzz.torch_programs --seconds $(or $(SECONDS),120) \
+	  $(if $(SEED),--seed $(SEED))
+
+sweep: $(READY)  ## every rule with every epilogue and extent, every ONNX case: hours; SWEEP="-k pooling"
+	$(BIN)/python -m pytest -m sweep $(SWEEP)
 
 lint: $(READY)  ## check style
 	$(BIN)/ruff check .
