@@ -69,7 +69,9 @@ def _pool_maximum(w: Writer, node: onnx.NodeProto) -> None:
         finite = w.copy(node, w.do("Where", _low(w, clean, kind), zero, one))
         none = w.do("Less", finite, w.value(0.5, kind))
         value = w.do("Where", none, w.value(-np.inf, kind), value)
-    found = w.do("Not", w.do("Less", w.do("Abs", any_nan), w.value(0.5, kind)))
+    size = w.do("Abs", any_nan)  # infinite over no element at all
+    found = w.do("Less", w.value(0.5, kind), size)
+    found = w.do("And", found, w.do("Less", size, w.value(1.5, kind)))
     w.do("Where", found, w.value(np.nan, kind), value, output=node.output[0])
 
 
