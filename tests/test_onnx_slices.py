@@ -48,4 +48,4 @@ def test_slices_of_any_length():
 def test_from_near_the_end_to_near_the_start_is_refused():
     with pytest.raises(quake_tvm.QuakeError, match="begins 2 before the end of an axis"):
         quake_tvm.compile(_model([(-2, 1, 1)]))
-    quake_tvm.compile(_model([(-2, 1, 1)]), shapes={"x": (5, 2)})
+    quake_tvm.compile(_model([(-2, 1, 1)]), shapes={"x": (2, 2)})

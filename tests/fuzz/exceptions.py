@@ -56,6 +56,15 @@ def _sigmoid(w: Writer, node: onnx.NodeProto) -> None:
     w.do("Div", w.do("Exp", low), w.do("Add", small, w.value(1.0, kind)), output=node.output[0])
 
 
+def _tanh(w: Writer, node: onnx.NodeProto) -> None:
+    """ONNX Runtime is off by 6e-5 of the result near 0, where x - x^3/3 has nothing to lose."""
+    x, kind = node.input[0], w.types[node.input[0]]
+    square = w.do("Mul", x, x)
+    third = w.do("Mul", w.do("Mul", square, x), w.value(1 / 3, kind))
+    near = w.do("Less", square, w.value(1e-4, kind))
+    w.do("Where", near, w.do("Sub", x, third), w.copy(node, x), output=node.output[0])
+
+
 def _pool_maximum(w: Writer, node: onnx.NodeProto) -> None:
     """ONNX Runtime passes over NaN in some places, and its pooling begins at -3.4e38, not -inf."""
     x, kind = node.input[0], w.types[node.input[0]]
@@ -69,7 +78,9 @@ def _pool_maximum(w: Writer, node: onnx.NodeProto) -> None:
         finite = w.copy(node, w.do("Where", _low(w, clean, kind), zero, one))
         none = w.do("Less", finite, w.value(0.5, kind))
         value = w.do("Where", none, w.value(-np.inf, kind), value)
-    found = w.do("Not", w.do("Less", w.do("Abs", any_nan), w.value(0.5, kind)))
+    size = w.do("Abs", any_nan)  # infinite over no element at all
+    found = w.do("Less", w.value(0.5, kind), size)
+    found = w.do("And", found, w.do("Less", size, w.value(1.5, kind)))
     w.do("Where", found, w.value(np.nan, kind), value, output=node.output[0])
 
 
@@ -113,24 +124,69 @@ def _cast(w: Writer, node: onnx.NodeProto) -> None:
         _unordered(w, node)
 
 
+def _sampled(w: Writer, node: onnx.NodeProto) -> None:
+    """A neighbour of weight 0 makes NaN of NaN and infinities, or is not read."""
+    x, kind = node.input[0], w.types[node.input[0]]
+    odd = w.do("IsNaN", w.do("Sub", x, x))
+    w.copy(node, _instead(w, x, odd, kind), output=node.output[0])
+
+
+def _squared(w: Writer, node: onnx.NodeProto) -> None:
+    """Whether the square of a large number overflows depends on the order of operations."""
+    x, kind = node.input[0], w.types[node.input[0]]
+    size, largest = w.do("Abs", x), float(np.finfo(FLOATS[kind]).max)
+    far = w.do("Less", w.value(largest**0.48, kind), size)
+    odd = w.do("And", far, w.do("Not", w.do("Less", w.value(largest, kind), size)))
+    w.copy(node, _instead(w, x, odd, kind), output=node.output[0])
+
+
+def _instead(w: Writer, x: str, odd: str, kind: int) -> str:
+    """x with random numbers or NaN where it is odd."""
+    coin = w.do("Less", w.random(x, kind), w.value(-0.7, kind))
+    u = w.do("Mul", w.random(x, kind), w.value(1e4, kind))
+    return w.do("Where", odd, w.do("Where", coin, w.value(np.nan, kind), u), x)
+
+
+def _clip(w: Writer, node: onnx.NodeProto) -> None:
+    """ONNX Runtime makes of a bound that is left out the largest finite number."""
+    kind = w.types[node.input[0]]
+    if w.opset < 11:
+        w.nodes.append(node)
+        return
+    given = [*node.input, "", ""][1:3]
+    low, high = (
+        name or w.value(far, kind) for name, far in zip(given, (-np.inf, np.inf), strict=True)
+    )
+    w.do("Clip", node.input[0], low, high, output=node.output[0])
+
+
 def _open_gate(w: Writer, node: onnx.NodeProto) -> None:
-    """Where a gate meets infinity, 0 * inf is NaN and the limit of the operator is 0."""
+    """Where a gate meets infinity, 0 * inf is NaN and the limit of the operator is 0.
+
+    Where a step overflows, as in a softmax without its maximum, the operator need not.
+    """
     out = w.copy(node, node.input[0])
     kind = w.types[node.input[0]]
     made = w.do("IsNaN", out)
     for operand in dict.fromkeys(node.input):
         made = w.do("And", made, w.do("Not", w.do("IsNaN", operand)))
+    largest = w.value(np.finfo(FLOATS[kind]).max, kind)
+    overflown = w.do("Less", largest, w.do("Abs", out))
+    if node.op_type in ("Div", "Log"):
+        overflown = w.do("Or", overflown, w.do("Less", largest, w.do("Abs", node.input[-1])))
+    made = w.do("Or", made, overflown)
     coin = w.do("Less", w.random(out, kind), w.value(0.0, kind))
     either = w.do("Where", coin, w.value(np.nan, kind), w.value(0.0, kind))
     w.do("Where", made, either, out, output=node.output[0])
 
 
-_GATES = {"Mul", "Div", "Mish", "Gelu", "FastGelu", "HardSwish", "Swish"}
+_GATES = {"Mul", "Div", "Log", "Mish", "Gelu", "FastGelu", "HardSwish", "Swish"}
 _EXPONENTIAL = {
     "Exp", "Sigmoid", "Tanh", "Erf", "Softplus", "Mish", "Gelu", "FastGelu", "HardSwish", "Swish",
 }  # fmt: skip
 _CORRECTIONS: dict[str, Callable[[Writer, onnx.NodeProto], None]] = {
     "Sigmoid": _sigmoid,
+    "Tanh": _tanh,
     "ReduceMax": _pool_maximum,
     "ReduceMin": _pool_maximum,
     "MaxPool": _pool_maximum,
@@ -138,6 +194,21 @@ _CORRECTIONS: dict[str, Callable[[Writer, onnx.NodeProto], None]] = {
     "ArgMax": _unordered,
     "ArgMin": _unordered,
     "LRN": _local_response,
+    "Clip": _clip,
+    **dict.fromkeys(("Resize", "Upsample", "GridSample", "RoiAlign"), _sampled),
+    **dict.fromkeys(
+        (
+            "LayerNormalization",
+            "RMSNormalization",
+            "GroupNormalization",
+            "ReduceL2",
+            "InstanceNormalization",
+            "MeanVarianceNormalization",
+            "LpPool",
+            "GlobalLpPool",
+        ),
+        _squared,
+    ),
     "Hardmax": _unordered,
     "TopK": _unordered,
     "Unique": _unordered,

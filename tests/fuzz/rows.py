@@ -98,7 +98,7 @@ def layer_norm(g: Graph, op: str) -> None:
 @makes("GroupNormalization", weight=1.0)
 def channel_norm(g: Graph, op: str) -> None:
     least = 2 if op[0] == "B" else 3
-    x = g.operand(rank=(least, 5), where=lambda v: v.shape[1] > 0)
+    x = g.operand(rank=(least, 5), where=lambda v: v.size and v.shape[1] > 0)
     channels = g.values[x].shape[1]
     more, groups = [], {}
     count = channels
