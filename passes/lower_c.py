@@ -1,13 +1,13 @@
 """What TVM's C code generator cannot write down, said so that it can.
 
 It prints a ``let`` as text wherever its variable stands, seven digits of a constant,
-``reinterpret`` as a pointer cast that C forbids, ``fma`` not at all, and takes an operand of
-``max`` for unchanged while its text is, even after a store. So ``let`` becomes a statement, the
-others calls of small inline functions that every compiler folds into the instructions they stand
-for.
+``reinterpret`` as a pointer cast that C forbids, ``fma`` and infinities not at all, and takes an
+operand of ``max`` for unchanged while its text is, even after a store. So ``let`` becomes a
+statement, the others calls of small inline functions that every compiler folds into the
+instructions they stand for.
 
 Runs wherever TVM generates C, with or without our ``PassContext``, and touches only kernels that
-hold bit manipulation. Knows no operator and no schedule.
+hold bit manipulation or an infinity. Knows no operator and no schedule.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,6 @@ from quake_tvm.generation import (
     register_op,
     replace_build,
     updated,
-    visit_calls,
 )
 
 # A choice by its bits, and a conversion that is defined for every float, leave no branch and
@@ -91,10 +90,18 @@ def lower(function: tir.PrimFunc) -> tir.PrimFunc:
     return function.with_body(transform(body, None, _spell, kinds))
 
 
-def _has_bits(function: tir.PrimFunc) -> bool:
-    ours: list[tir.Call] = []
-    visit_calls(function.body, lambda call: ours.append(call) if _is_ours(call) else None)
-    return bool(ours)
+def _is_beyond(function: tir.PrimFunc) -> bool:
+    """Whether a function has what C has no words for."""
+    found: list[bool] = []
+
+    def see(node: tvm.runtime.Object) -> None:
+        if isinstance(node, tir.Call):
+            found.append(_is_ours(node))
+        elif isinstance(node, tir.FloatImm):
+            found.append(not np.isfinite(node.value))
+
+    tir.stmt_functor.post_order_visit(function.body, see)
+    return any(found)
 
 
 def _is_ours(call: tir.Call) -> bool:
@@ -115,9 +122,10 @@ def _spell(node: tir.PrimExpr) -> tir.PrimExpr | None:
     if isinstance(node, tir.FloatImm):
         value = np.float32(node.value)
         exact = np.isfinite(value) and np.float32(f"{node.value:e}") == value
-        if node.dtype != "float32" or exact:
+        if exact or (node.dtype != "float32" and np.isfinite(node.value)):
             return None
-        return _float(tir.IntImm("int32", int(value.view("int32"))))
+        spelled = _float(tir.IntImm("int32", int(value.view("int32"))))
+        return spelled if node.dtype == "float32" else tir.Cast(node.dtype, spelled)
     if isinstance(node, tir.Max | tir.Min):
         return _EXTREMES[type(node)](node.a, node.b) if node.dtype == "float32" else None
     if isinstance(node, tir.Select):
@@ -200,7 +208,7 @@ def lower_module(mod: tvm.IRModule) -> tvm.IRModule:
     QuakeError
         Where it has vectors beside bit manipulation.
     """
-    ours = [name for name, function in mod.functions.items() if _has_bits(function)]
+    ours = [name for name, function in mod.functions.items() if _is_beyond(function)]
     if not ours:
         return mod
     _refuse_vectors(mod)
