@@ -20,6 +20,7 @@ _Tensor = tuple[tuple[int, ...], str]
 
 def call_written_out(
     builder: relax.BlockBuilder,
+    name: str,
     kernel: WrittenOut,
     args: Sequence[relax.Expr],
     result: relax.Type,
@@ -30,6 +31,8 @@ def call_written_out(
     Parameters
     ----------
     builder : BlockBuilder
+    name : str
+        What the PrimFunc is called.
     kernel : WrittenOut
     args : sequence of Expr
         Its tensors.
@@ -38,7 +41,6 @@ def call_written_out(
     attributes : mapping, optional
         What the PrimFunc is to carry, too.
     """
-    name = f"quake_{kernel.name}"
     attributes = {**UNFUSABLE, **kernel.attributes, **(attributes or {})}
     shapes = [[getattr(n, "value", None) for n in arg.ty.shape] for arg in args]
     if any(None in shape for shape in shapes):

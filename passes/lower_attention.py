@@ -28,7 +28,9 @@ def _legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
             "scale": scale,
         },
     )
-    return call_written_out(builder, kernel, call.args, call.ty, {SITES: json.dumps([site])})
+    return call_written_out(
+        builder, "quake_attention", kernel, call.args, call.ty, {SITES: json.dumps([site])}
+    )
 
 
 def lower(mod: tvm.IRModule) -> tvm.IRModule:

@@ -27,7 +27,7 @@ def _emit(
     builder: relax.BlockBuilder, call: relax.Call, name: str, args: Sequence[relax.Expr]
 ) -> relax.Expr:
     kernel = WrittenOut(name, {"epsilon": float(call.attrs.epsilon)})
-    return call_written_out(builder, kernel, args, args[0].ty)
+    return call_written_out(builder, name, kernel, args, args[0].ty)
 
 
 def _layer_norm(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:

@@ -49,7 +49,7 @@ def _legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
         if "keepdims" in attributes:
             options["keepdims"] = bool(attributes["keepdims"])
         kernel = WrittenOut(operator, options)
-        return call_written_out(builder, kernel, call.args, call.ty, attrs)
+        return call_written_out(builder, f"quake_{operator}", kernel, call.args, call.ty, attrs)
     return builder.call_te(
         function, *call.args, primfunc_name_hint=f"quake_{operator}", primfunc_attrs=attrs
     )

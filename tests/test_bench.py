@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from quake_tvm import QuakeError, shell
-from quake_tvm.bench import cases, compare, measure, peers, show
+from quake_tvm.bench import cases, compare, measure, peers, runtimes, show
 from quake_tvm.cli import app
 from quake_tvm.named_targets import target
 from tests.test_cli import quake
@@ -117,7 +117,7 @@ def test_compiled_torch_computes_the_same(small):
     (case,) = cases.kernels(["matmul_gelu"])
     job = peers.job(case, target(), 1)
     try:
-        contender = peers.torch_compiled(job)
+        contender = runtimes.torch_compiled(job)
     except peers.Unavailable as reason:
         pytest.skip(str(reason))
     assert compare.difference(contender.run(), job.exact.run(job.feeds)) < 1e-5

@@ -14,10 +14,11 @@ from quake_tvm.passes.relay_ops import call
 
 from .modules import module
 
-SSE, AVX = r"\b(?:add|mul|sub)ps\b.*%xmm", r"\bvfn?m\w+ps\b.*%[yz]mm"
+# Without FMA a fused product is computed in float64.
+SSE, AVX = r"\b(?:add|mul|sub)p[sd]\b.*%xmm", r"\bvfn?m\w+ps\b.*%[yz]mm"
 NEON, ARMV7 = r"\bfml[as]\s+v\d+\.4s", r"\bvfm[as]\.f32\s+q"
 # Of quake1's softmax, which has no sum to fuse with them.
-PRODUCTS = r"\bv?mulps\b.*%[xyz]mm|\bfmul\s+v\d+\.4s|\bvmul\.f32\s+q"
+PRODUCTS = r"\bv?mulp[sd]\b.*%[xyz]mm|\bfmul\s+v\d+\.4s|\bvmul\.f32\s+q"
 # The target, and what its assembly shows: fma in vectors, other arithmetic where it has none.
 TARGETS = {
     "llvm -mtriple=x86_64-linux-gnu -mcpu=x86-64-v2": SSE,
