@@ -5,6 +5,8 @@ Travels inside the library as text. Knows no runtime: the model may be here or o
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from types import CodeType
 
 import numpy as np
 
@@ -91,10 +93,15 @@ def _check_shape(spec: Input, shape: tuple[int, ...], sizes: dict[str, int]) -> 
         raise QuakeError(f"input {spec.name!r} must have shape ({wanted}), got {shape}")
 
 
+@lru_cache(maxsize=1024)
+def _code(condition: str) -> CodeType:
+    return compile(condition, "condition", "eval")
+
+
 def check_conditions(conditions: Sequence[str], sizes: Mapping[str, int]) -> None:
     """Raise unless the sizes that are known are among those for which the model was exported."""
     for condition in conditions:
-        code = compile(condition, "condition", "eval")
+        code = _code(condition)
         if all(name in sizes for name in code.co_names) and not eval(code, {}, dict(sizes)):
             given = ", ".join(f"{name} = {sizes[name]}" for name in code.co_names)
             raise QuakeError(f"the model was exported for sizes with {condition}, got {given}")
