@@ -97,11 +97,13 @@ def log_softmax(x: te.Tensor, *, method: str, ieee: bool = True) -> te.Tensor:
         lambda *at: value(*at) - top(*at[:-1]),
         lambda t: exponential.exp(t, LADDER[method], ieee, high=0),
     )
-    shift = te.compute(
-        total.shape,
-        lambda *at: exponential.log(tir.max(constant(1), total(*at))),
-        name="quake_log",
-    )
+
+    def at_least_1(*at: Expr) -> Expr:
+        """The sum; TVM's maximum of a row of -inf is finite, so that its sum is 0, and stays so."""
+        one = tir.max(constant(1), total(*at))
+        return tir.Select(total(*at) > constant(0), one, total(*at))
+
+    shift = te.compute(total.shape, lambda *at: exponential.log(at_least_1(*at)), name="quake_log")
     return te.compute(
         x.shape, lambda *at: (x(*at) - top(*at[:-1])) - shift(*at[:-1]), name="quake_log_softmax"
     )
