@@ -70,12 +70,6 @@ Stmt = tir.Stmt
 Call = tir.Call if RELAY else tvm.ir.Call
 
 
-_FMA = tvm.ir.Op.get(PREFIX + "fma")
-_INTRINSIC = tvm.ir.Op.get(PREFIX + "call_llvm_pure_intrin")
-# What TVM makes of its fma for LLVM: a permission to round once or twice.
-_MULADD = tvm.target.codegen.llvm_lookup_intrinsic_id("llvm.fmuladd")
-
-
 def fma(a: Expr, b: Expr, c: Expr) -> Expr:
     """a*b + c with one rounding; :mod:`quake_tvm.single_rounding` sees to it on every target."""
     return tir.call_intrin("float32", PREFIX + "fma", a, b, c)
@@ -83,9 +77,13 @@ def fma(a: Expr, b: Expr, c: Expr) -> Expr:
 
 def fma_operands(call: Call) -> "list[Expr] | None":
     """The operands of a call that :func:`fma` made, or that TVM made of it; None for any other."""
-    if call.op.same_as(_FMA):
+    if not isinstance(call.op, tvm.ir.Op):
+        return None
+    if call.op.name == PREFIX + "fma":
         return list(call.args)
-    if not call.op.same_as(_INTRINSIC) or call.args[0].value != _MULADD:
+    # A permission to round once or twice.
+    muladd = tvm.target.codegen.llvm_lookup_intrinsic_id("llvm.fmuladd")
+    if call.op.name != PREFIX + "call_llvm_pure_intrin" or call.args[0].value != muladd:
         return None
     return list(call.args)[2 if RELAY else 1 :]  # Relay's TVM counts the operands
 
