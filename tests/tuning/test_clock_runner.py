@@ -49,7 +49,7 @@ def test_schedules_of_a_kernel_compute_the_same_bits_and_other_kernels_do_not(ru
 
 
 def test_a_bad_kernel_spoils_only_its_own_timing(runner, monkeypatch):
-    monkeypatch.setattr(clock_runner, "DEADLINE", 2.0)
+    monkeypatch.setattr(clock_runner, "DEADLINE", 10.0)  # a busy machine aborts slowly, too
     (alone,) = measure(runner, product(64))
     bad = [kernel for kernel, _ in BAD.values()]
     found = measure(runner, *(kernel for each in bad for kernel in (each, product(64))))
