@@ -91,14 +91,15 @@ def _slice(c: Context, self: relax.Expr, dim: int, start: Any, end: Any, step: A
         stop = begin + (length - 1) * step + 1 if length else begin
         return c.emit(op.strided_slice(self, [axis], [begin], [stop], [step]))
 
-    def slice_(x: te.Tensor) -> te.Tensor:
+    # The kernel has symbols of its own: sizes reach it as arguments.
+    def slice_(x: te.Tensor, begin: Any, shape: list[Any]) -> te.Tensor:
         return te.compute(
-            c.shape,
+            shape,
             lambda *i: x(*i[:axis], begin + i[axis] * step, *i[axis + 1 :]),
             name="slice",
         )
 
-    return c.kernel("slice", slice_, self)
+    return c.kernel("slice", slice_, self, begin, list(c.shape))
 
 
 def _known(*values: Any) -> bool:
