@@ -77,8 +77,17 @@ def _not_equal(node: tir.NE) -> tir.Expr:
     return _xor(_equal(tir.EQ(node.a, node.b)), True) if _compares(node) else node
 
 
+def _negated(value: tir.Expr) -> tir.Expr:
+    """The opposite, comparison by comparison: vectors of truth values in memory have bytes."""
+    if isinstance(value, tir.And):
+        return tir.Or(_negated(value.a), _negated(value.b))
+    if isinstance(value, tir.Or):
+        return tir.And(_negated(value.a), _negated(value.b))
+    return _xor(value, True) if _compares(value) else tir.Not(value)
+
+
 def _not(node: tir.Not) -> tir.Expr:
-    return _xor(node.a, True) if _any(node.a, _compares) else node
+    return _negated(node.a) if _any(node.a, _compares) else node
 
 
 def _excludes(one: tir.Expr, other: tir.Expr) -> bool:

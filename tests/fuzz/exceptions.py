@@ -140,6 +140,15 @@ def _squared(w: Writer, node: onnx.NodeProto) -> None:
     w.copy(node, _instead(w, x, odd, kind), output=node.output[0])
 
 
+def _celu(w: Writer, node: onnx.NodeProto) -> None:
+    """The standard's function overflows where x / alpha does, ONNX Runtime's kernel does not."""
+    x, kind = node.input[0], w.types[node.input[0]]
+    size, largest = w.do("Abs", x), float(np.finfo(FLOATS[kind]).max)
+    far = w.do("Less", w.value(largest * 1e-2, kind), size)
+    odd = w.do("And", far, w.do("Not", w.do("Less", w.value(largest, kind), size)))
+    w.copy(node, _instead(w, x, odd, kind), output=node.output[0])
+
+
 def _instead(w: Writer, x: str, odd: str, kind: int) -> str:
     """x with random numbers or NaN where it is odd."""
     coin = w.do("Less", w.random(x, kind), w.value(-0.7, kind))
@@ -187,6 +196,7 @@ _EXPONENTIAL = {
 _CORRECTIONS: dict[str, Callable[[Writer, onnx.NodeProto], None]] = {
     "Sigmoid": _sigmoid,
     "Tanh": _tanh,
+    "Celu": _celu,
     "ReduceMax": _pool_maximum,
     "ReduceMin": _pool_maximum,
     "MaxPool": _pool_maximum,

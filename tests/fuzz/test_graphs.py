@@ -18,7 +18,7 @@ NEVER = {
     "AllClassNMS": "no operator of ONNX, TVM's name for one of its own",
     "MatMulInteger16": "ONNX Runtime has no kernel for it",
 }
-GRAPHS = 96
+GRAPHS = 48
 # Groups of nodes that are a different one each time.
 _TRIES = {"sequences": 8}
 
