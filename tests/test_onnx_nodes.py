@@ -38,6 +38,8 @@ NOT_IMPORTABLE = {
     **{name: "cannot import these ONNX operators: LSTM" for name in CASES if name[:5] == "lstm_"},
     **{name: "Only constant axes" for name in CASES if name.startswith("reduce_log_sum_exp")},
 }
+# Over no element the result is a constant, whatever the axes.
+OVER_NOTHING = "reduce_log_sum_exp_empty_set"
 # A function body goes the same way on every rung: two will do.
 RUNS = [
     (name, method)
@@ -104,6 +106,8 @@ def test_node(name, method):
 
 @pytest.mark.parametrize("name", NOT_IMPORTABLE)
 def test_what_tvm_cannot_import_is_refused(name):
+    if name == OVER_NOTHING:
+        pytest.skip("it is a constant")
     with pytest.raises(quake_tvm.QuakeError, match=NOT_IMPORTABLE[name]):
         quake_tvm.compile(CASES[name].model)
 
@@ -128,7 +132,7 @@ def test_log_sum_exp_with_constant_axes(name, method, dtype):
         q, report = compile_and_run(model, method, [data.astype(dtype)])
         assert (q.shape, q.dtype) == (expected.shape, dtype)
         # The standard's own form computes in float64.
-        lowered = dtype == "float32" and not name.endswith("_expanded")
+        lowered = dtype == "float32" and not name.endswith("_expanded") and name != OVER_NOTHING
         assert len(report.sites) == lowered
         # Over several axes exp is lowered by itself, with the same effect on the logarithm.
         operator = "logsumexp" if lowered else None
