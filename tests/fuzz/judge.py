@@ -57,7 +57,7 @@ EXPONENTIAL = {
 # Computed with a cancellation inside: rounding at 1 or at the operand is visible in the result.
 CANCELLING = {
     "Gelu", "FastGelu", "BiasGelu", "Mish", "Softplus", "LogSoftmax", "ReduceLogSumExp", "Elu",
-    "Selu", "Celu", "Sinh", "Asinh", "Atanh", "Acosh", "Acos", "Erf", "Tanh",
+    "Selu", "Celu", "Sinh", "Asinh", "Atanh", "Acosh", "Acos", "Erf",
 }  # fmt: skip
 # Whose places are computed: what rounding moves them by counts with what lies next to each other.
 SAMPLING = {"Resize", "Upsample", "GridSample", "RoiAlign"}
