@@ -22,7 +22,7 @@ from quake_tvm.schedules import Recorded, ScheduleKernels, attention, matmul
 from quake_tvm.schedules.choice import Decide, Key, own
 from quake_tvm.schedules.record_book import Book, Records
 
-from . import legalize_extremes, lower_attention, quake, site_numbers
+from . import legalize_extremes, legalize_odd, lower_attention, quake, site_numbers
 from .center_logsumexp import CenterLogSumExp
 from .channels_last import ChannelsLast
 from .fold_batch_norm import FoldBatchNorm
@@ -74,7 +74,7 @@ def fusion_passes(target: tvm.target.Target, decide: Decide = own) -> list[tvm.t
         PackTransposedConvolutions(panel),
         PackWeights(panel),
         *cpu_generic.library_dispatch_passes(target),
-        relax.transform.LegalizeOps(legalize_extremes.RULES),
+        relax.transform.LegalizeOps({**legalize_extremes.RULES, **legalize_odd.RULES}),
         PassNaN(),
         *cpu_generic.legalize_passes(target),
     ]

@@ -131,13 +131,19 @@ def _sampled(w: Writer, node: onnx.NodeProto) -> None:
     w.copy(node, _instead(w, x, odd, kind), output=node.output[0])
 
 
-def _squared(w: Writer, node: onnx.NodeProto) -> None:
+def _squared(w: Writer, node: onnx.NodeProto, x: str = "") -> None:
     """Whether the square of a large number overflows depends on the order of operations."""
-    x, kind = node.input[0], w.types[node.input[0]]
+    x, kind = x or node.input[0], w.types[node.input[0]]
     size, largest = w.do("Abs", x), float(np.finfo(FLOATS[kind]).max)
     far = w.do("Less", w.value(largest**0.48, kind), size)
     odd = w.do("And", far, w.do("Not", w.do("Less", w.value(largest, kind), size)))
     w.copy(node, _instead(w, x, odd, kind), output=node.output[0])
+
+
+def _instances(w: Writer, node: onnx.NodeProto) -> None:
+    """ONNX Runtime adds up x * scale and -mean * scale, which are large where the variance is 0."""
+    x = node.input[0]
+    _squared(w, node, w.do("Sub", x, w.do("GlobalAveragePool", x)))
 
 
 def _celu(w: Writer, node: onnx.NodeProto) -> None:
@@ -212,13 +218,13 @@ _CORRECTIONS: dict[str, Callable[[Writer, onnx.NodeProto], None]] = {
             "RMSNormalization",
             "GroupNormalization",
             "ReduceL2",
-            "InstanceNormalization",
             "MeanVarianceNormalization",
             "LpPool",
             "GlobalLpPool",
         ),
         _squared,
     ),
+    "InstanceNormalization": _instances,
     "Hardmax": _unordered,
     "TopK": _unordered,
     "Unique": _unordered,

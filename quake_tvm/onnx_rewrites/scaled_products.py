@@ -1,0 +1,24 @@
+"""Gemm with alpha behind the product: the importer scales an operand, which may overflow first."""
+
+import onnx
+
+from .graph import Graph, attributes
+
+
+def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
+    """Emit the product, its scaling and the addition of beta * C."""
+    given = attributes(node)
+    alpha, beta = given.pop("alpha", 1.0), given.pop("beta", 1.0)
+    if alpha == 1.0:
+        graph.keep(node)
+        return
+    a, b, *added = node.input
+    added = [c for c in added if c]
+    output, dtype = node.output[0], graph.dtype(a)
+    product = graph.emit("Gemm", [a, b], **given)
+    scale = graph.constant(alpha, dtype, "alpha")
+    scaled = graph.emit("Mul", [product, scale], "" if added else output)
+    for c in added:
+        if beta != 1.0:
+            c = graph.emit("Mul", [c, graph.constant(beta, dtype, "beta")])
+        graph.emit("Add", [scaled, c], output)
