@@ -22,7 +22,7 @@ from quake_tvm.schedules import Recorded, ScheduleKernels, attention, matmul
 from quake_tvm.schedules.choice import Decide, Key, own
 from quake_tvm.schedules.record_book import Book, Records
 
-from . import legalize_extremes, legalize_odd, lower_attention, quake, site_numbers
+from . import legalize_extremes, legalize_odd, legalize_xor, lower_attention, quake, site_numbers
 from .center_logsumexp import CenterLogSumExp
 from .channels_last import ChannelsLast
 from .fold_batch_norm import FoldBatchNorm
@@ -35,6 +35,9 @@ from .pack_weights import PackWeights
 from .pass_nan import PassNaN
 from .recognize_norms import RecognizeNorms
 from .sink_reshapes import SinkReshapes
+
+# Operators whose kernels are not TVM's.
+_LEGALIZED = {**legalize_extremes.RULES, **legalize_odd.RULES, **legalize_xor.RULES}
 
 
 @tvm.transform.module_pass(opt_level=0, name="LowerNonlinearities")
@@ -74,7 +77,7 @@ def fusion_passes(target: tvm.target.Target, decide: Decide = own) -> list[tvm.t
         PackTransposedConvolutions(panel),
         PackWeights(panel),
         *cpu_generic.library_dispatch_passes(target),
-        relax.transform.LegalizeOps({**legalize_extremes.RULES, **legalize_odd.RULES}),
+        relax.transform.LegalizeOps(_LEGALIZED),
         PassNaN(),
         *cpu_generic.legalize_passes(target),
     ]
