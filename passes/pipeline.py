@@ -22,7 +22,15 @@ from quake_tvm.schedules import Recorded, ScheduleKernels, attention, matmul
 from quake_tvm.schedules.choice import Decide, Key, own
 from quake_tvm.schedules.record_book import Book, Records
 
-from . import legalize_extremes, legalize_odd, legalize_xor, lower_attention, quake, site_numbers
+from . import (
+    legalize_extremes,
+    legalize_odd,
+    legalize_scatter,
+    legalize_xor,
+    lower_attention,
+    quake,
+    site_numbers,
+)
 from .center_logsumexp import CenterLogSumExp
 from .channels_last import ChannelsLast
 from .fold_batch_norm import FoldBatchNorm
@@ -37,7 +45,12 @@ from .recognize_norms import RecognizeNorms
 from .sink_reshapes import SinkReshapes
 
 # Operators whose kernels are not TVM's.
-_LEGALIZED = {**legalize_extremes.RULES, **legalize_odd.RULES, **legalize_xor.RULES}
+_LEGALIZED = {
+    **legalize_extremes.RULES,
+    **legalize_odd.RULES,
+    **legalize_scatter.RULES,
+    **legalize_xor.RULES,
+}
 
 
 @tvm.transform.module_pass(opt_level=0, name="LowerNonlinearities")

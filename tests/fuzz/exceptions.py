@@ -61,7 +61,8 @@ def _tanh(w: Writer, node: onnx.NodeProto) -> None:
     x, kind = node.input[0], w.types[node.input[0]]
     square = w.do("Mul", x, x)
     third = w.do("Mul", w.do("Mul", square, x), w.value(1 / 3, kind))
-    near = w.do("Less", square, w.value(1e-4, kind))
+    near = w.value(1e-10 if kind == TensorProto.DOUBLE else 1e-4, kind)
+    near = w.do("Less", square, near)
     w.do("Where", near, w.do("Sub", x, third), w.copy(node, x), output=node.output[0])
 
 
@@ -131,19 +132,40 @@ def _sampled(w: Writer, node: onnx.NodeProto) -> None:
     w.copy(node, _instead(w, x, odd, kind), output=node.output[0])
 
 
-def _squared(w: Writer, node: onnx.NodeProto, x: str = "") -> None:
+def _squared(w: Writer, node: onnx.NodeProto) -> None:
     """Whether the square of a large number overflows depends on the order of operations."""
-    x, kind = x or node.input[0], w.types[node.input[0]]
+    w.copy(node, _squarable(w, node.input[0]), output=node.output[0])
+
+
+def _squarable(w: Writer, x: str) -> str:
+    kind = w.types[x]
     size, largest = w.do("Abs", x), float(np.finfo(FLOATS[kind]).max)
     far = w.do("Less", w.value(largest**0.48, kind), size)
     odd = w.do("And", far, w.do("Not", w.do("Less", w.value(largest, kind), size)))
-    w.copy(node, _instead(w, x, odd, kind), output=node.output[0])
+    return _instead(w, x, odd, kind)
 
 
 def _instances(w: Writer, node: onnx.NodeProto) -> None:
     """ONNX Runtime adds up x * scale and -mean * scale, which are large where the variance is 0."""
-    x = node.input[0]
-    _squared(w, node, w.do("Sub", x, w.do("GlobalAveragePool", x)))
+    x = _squarable(w, node.input[0])
+    w.copy(node, w.do("Sub", x, w.do("GlobalAveragePool", x)), output=node.output[0])
+
+
+def _mean_variance(w: Writer, node: onnx.NodeProto) -> None:
+    """ONNX Runtime divides by the deviation, 0 or not; the standard adds 1e-9 to it."""
+    x, kind = _squarable(w, node.input[0]), w.types[node.input[0]]
+    given = [a.ints for a in node.attribute if a.name == "axes"]
+    axes = list(given[0]) if given else [0, 2, 3]
+
+    def mean(of: str) -> str:
+        if w.opset >= 18:
+            return w.do("ReduceMean", of, w.value(axes, TensorProto.INT64))
+        return w.do("ReduceMean", of, axes=axes)
+
+    centred = w.do("Sub", x, mean(x))
+    variance = mean(w.do("Mul", centred, centred))
+    deviation = w.do("Add", w.do("Sqrt", variance), w.value(1e-9, kind))
+    w.do("Div", centred, deviation, output=node.output[0])
 
 
 def _celu(w: Writer, node: onnx.NodeProto) -> None:
@@ -218,13 +240,13 @@ _CORRECTIONS: dict[str, Callable[[Writer, onnx.NodeProto], None]] = {
             "RMSNormalization",
             "GroupNormalization",
             "ReduceL2",
-            "MeanVarianceNormalization",
             "LpPool",
             "GlobalLpPool",
         ),
         _squared,
     ),
     "InstanceNormalization": _instances,
+    "MeanVarianceNormalization": _mean_variance,
     "Hardmax": _unordered,
     "TopK": _unordered,
     "Unique": _unordered,

@@ -61,12 +61,19 @@ class Writer:
             wide = TensorProto.DOUBLE if kind == TensorProto.DOUBLE else TensorProto.FLOAT
             u = self.do("RandomUniformLike", like, low=-1.0, high=1.0, dtype=wide, seed=float(seed))
         else:  # where ONNX Runtime has it no longer: -1 or 1
-            one = numpy_helper.from_array(np.array([1], np.float32))
-            ones = self.do("ConstantOfShape", self.do("Shape", like), value=one)
-            half, true = self.value(0.5, TensorProto.FLOAT), self.value(True, TensorProto.BOOL)
-            dropped = self.do("Dropout", ones, half, true, seed=seed)
-            wide, u = TensorProto.FLOAT, self.do("Sub", dropped, self.value(1, TensorProto.FLOAT))
+            wide, u = TensorProto.FLOAT, self._sign(like, seed)
         return u if wide == kind else self.do("Cast", u, to=kind)
+
+    def _sign(self, like: str, seed: int) -> str:
+        """By Dropout, which leaves every fiftieth element as it is for many runs: so of three."""
+        three = self.value([3], TensorProto.INT64)
+        shape = self.do("Concat", three, self.do("Shape", like), axis=0)
+        one = numpy_helper.from_array(np.array([1], np.float32))
+        ones = self.do("ConstantOfShape", shape, value=one)
+        half, true = self.value(0.5, TensorProto.FLOAT), self.value(True, TensorProto.BOOL)
+        dropped = self.do("Dropout", ones, half, true, seed=seed)
+        signs = self.do("Sub", dropped, self.value(1, TensorProto.FLOAT))
+        return self.do("ReduceProd", signs, self.value([0], TensorProto.INT64), keepdims=0)
 
 
 def opset_of(model: onnx.ModelProto) -> int:

@@ -41,6 +41,8 @@ def gathers() -> list[Case]:
         c("ScatterElements", f(4, 3), at.T, f(4, 3), axis=1),
         c("ScatterElements", f(3, 4), at[:2, :2] - 3, f(2, 2)),
         c("ScatterElements", f(5, 3), K(at.T[:2]), f(2, 3), axis=-1),
+        c("ScatterElements", f(5, 4, 6), i(3, 2, 1, low=-6, high=6), f(3, 2, 1), axis=2),
+        c("ScatterElements", f(5, 4, 6), i(2, 1, 3, low=0, high=5), f(2, 1, 3)),
         c("Scatter", f(3, 4), at, f(3, 4)),
         c("Scatter", f(4, 3), at.T[:2], f(2, 3), axis=1),
         c("ScatterND", f(4, 3), a(2, 0)[:, None], f(2, 3)),
