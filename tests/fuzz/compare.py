@@ -6,8 +6,8 @@ import numpy as np
 
 from .judge import MARGIN
 
-# Below this a float32 may be flushed or rounded away.
-TINY = 1e-37
+# Below this a float32 may be flushed or rounded away, and a gate multiply it by 100.
+TINY = 2e-36
 # What is not worth a second look, in spacings of the type at the value.
 SPACINGS = 16
 
