@@ -84,9 +84,10 @@ class _Kept:
 
     def _stored(self, value: Expr) -> Expr:
         """A load of the value from a buffer of its own."""
-        dtype = tvm.DataType(dtype_of(value))
-        buffer = tir.decl_buffer((dtype.lanes,), str(dtype.with_lanes(1)), "kept", scope="local")
-        at = [tir.Ramp(0, 1, dtype.lanes) if dtype.lanes > 1 else 0]
+        element, _, several = dtype_of(value).partition("x")
+        lanes = int(several or 1)
+        buffer = tir.decl_buffer((lanes,), element, "kept", scope="local")
+        at = [tir.Ramp(0, 1, lanes) if lanes > 1 else 0]
         store: Stmt = tir.BufferStore(buffer, value, at)
         for condition in reversed(self._conditions):
             store = tir.IfThenElse(condition, store)
@@ -116,14 +117,20 @@ def _store(node: tir.BufferStore) -> Stmt:
     return nest(tir.SeqStmt([*kept.before, tir.BufferStore(node.buffer, kept.value, node.indices)]))
 
 
+def shortened(function: tir.PrimFunc) -> tir.PrimFunc:
+    """The function with the names of long values in buffers; itself if it has none."""
+    body = map_stores(function.body, _store)
+    return function if body.same_as(function.body) else function.with_body(body)
+
+
 def shorten(mod: tvm.IRModule, _: tvm.target.Target) -> tvm.IRModule:
-    """The module with the names of long values in buffers; itself if it has none."""
+    """The module with its functions so; itself if there is nothing to do."""
     functions = {}
     for name, function in mod.functions.items():
         if isinstance(function, tir.PrimFunc):
-            body = map_stores(function.body, _store)
-            if not body.same_as(function.body):
-                functions[name] = function.with_body(body)
+            short = shortened(function)
+            if not short.same_as(function):
+                functions[name] = short
     return updated(mod, functions)
 
 
