@@ -59,6 +59,13 @@ class Graph(ABC):
     def __init__(self) -> None:
         self.values: dict[Expr, Expr] = {}
         self.users: dict[Expr, list[Expr | None]] = {}
+        self._args: dict[Expr, tuple[Expr, ...]] = {}
+
+    def args(self, key: Expr) -> tuple[Expr, ...]:
+        """The operands of the call that a key is bound to, kept: TVM makes them anew each time."""
+        if key not in self._args:
+            self._args[key] = tuple(self.values[key].args)
+        return self._args[key]
 
     @abstractmethod
     def kind(self, expr: Expr) -> str:

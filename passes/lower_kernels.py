@@ -2,7 +2,8 @@
 
 Runs over every kernel through ``tir.add_lower_pass``, before loops are vectorized. A kernel of an
 operator that the graph passes decide about is not this one's to touch: what they left exact was to
-stay so. Then extremes are made right at special values, and vectors fit for the target.
+stay so. Then extremes are made right at special values, and vectors fit for the target. Before all
+that, long values get buffers: TVM's passes here write them out as its code generator does.
 """
 
 import re
@@ -13,6 +14,7 @@ import tvm
 from tvm import tir
 
 from quake_tvm.options import Options
+from quake_tvm.short_lets import shortened
 
 from . import lower_tir
 from .fit_vectors import fit, widen
@@ -68,8 +70,14 @@ class LowerKernels:
         ) -> tir.PrimFunc:
             return self._lower(function)
 
+        @tir.transform.prim_func_pass(opt_level=0, name="QuAKE.shorten")
+        def shorten(
+            function: tir.PrimFunc, _: tvm.IRModule, __: tvm.transform.PassContext
+        ) -> tir.PrimFunc:
+            return shortened(function)
+
         passes = [(1, lower), (1, _for_target(special)), (1, _for_target(fit))]
-        return [*passes, (3, _for_target(widen))]
+        return [(0, shorten), *passes, (3, _for_target(widen))]
 
     def _lower(self, function: tir.PrimFunc) -> tir.PrimFunc:
         name = str(dict(function.attrs or {}).get("global_symbol", ""))

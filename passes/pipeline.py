@@ -5,7 +5,7 @@
    last, reshapes sink and attention is fused: before, that would change what is recognised; after,
    kernels stand in the way.
 3. Norms to rows, constant weights into panels; TVM's legalization of the rest, constant folding,
-   operator fusion; equal kernels merged.
+   operator fusion up to kernels of a size; equal kernels merged.
 4. The schedule rules.
 5. TVM's lowering to the virtual machine.
 """
@@ -36,6 +36,7 @@ from .channels_last import ChannelsLast
 from .fold_batch_norm import FoldBatchNorm
 from .fuse_attention import FuseAttention
 from .keep_zeros import KeepZeros
+from .limit_fusion import LimitFusion
 from .lower_norms import LowerNorms
 from .pack_convolutions import PackConvolutions
 from .pack_transposed_convolutions import PackTransposedConvolutions
@@ -84,6 +85,7 @@ def fusion_passes(target: tvm.target.Target, decide: Decide = own) -> list[tvm.t
     def panel(key: Key, rows: int | None) -> int:
         return matmul.panel(rows, key.shape[-2], target, decide(key))
 
+    *legalized, fuse_tir = cpu_generic.legalize_passes(target)
     return [
         LowerNorms(),
         PackConvolutions(panel),
@@ -92,7 +94,9 @@ def fusion_passes(target: tvm.target.Target, decide: Decide = own) -> list[tvm.t
         *cpu_generic.library_dispatch_passes(target),
         relax.transform.LegalizeOps(_LEGALIZED),
         PassNaN(),
-        *cpu_generic.legalize_passes(target),
+        *legalized,
+        LimitFusion(),
+        fuse_tir,
     ]
 
 

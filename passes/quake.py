@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tvm
 
-from quake_tvm import single_rounding  # noqa: F401  (prepares TVM's builds)
+from quake_tvm import short_lets, single_rounding  # noqa: F401  (prepare TVM's builds)
 from quake_tvm.options import Options
 from quake_tvm.planning.plan import Plan
 

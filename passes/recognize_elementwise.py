@@ -9,6 +9,7 @@ agrees there is then held to the operator over all of float32 (:mod:`chain_proof
 inside the region is not lost: with one, a smaller region is the operator.
 """
 
+from collections import deque
 from functools import lru_cache, partial
 
 import numpy as np
@@ -38,46 +39,45 @@ class _Region:
 
     def __init__(self, graph: Graph, root: Expr) -> None:
         self.graph, self.root = graph, root
-        self.nodes: list[Expr] = []
-        queue = [root]
+        self.nodes: dict[Expr, tuple[Expr, ...]] = {}
+        queue = deque([root])
         while queue and len(self.nodes) <= _MAX_NODES:
-            var = queue.pop(0)
+            var = queue.popleft()
             if var in self.nodes or not self._inside(var):
                 continue
-            self.nodes.append(var)
-            queue += [a for a in graph.values[var].args if a in graph.values]
+            self.nodes[var] = graph.args(var)
+            queue += [a for a in self.nodes[var] if a in graph.values]
 
     def _inside(self, var: Expr) -> bool:
-        call = self.graph.values[var]
-        known = self.graph.kind(call) in KINDS
+        known = self.graph.kind(self.graph.values[var]) in KINDS
         return known and self.graph.same_shape(var, self.root)
 
     def inputs(self) -> list[Expr]:
         """Tensors the region could be a function of, nearest first."""
-        found: list[Expr] = []
-        dtype = self.graph.dtype
-        for var in self.nodes:
-            for arg in self.graph.values[var].args:
+        found: dict[Expr, None] = {}
+        dtype = self.graph.dtype(self.root)
+        for args in self.nodes.values():
+            for arg in args:
                 if self.graph.scalar(arg) is not None or arg in found:
                     continue
-                if self.graph.same_shape(arg, self.root) and dtype(arg) == dtype(self.root):
-                    found.append(arg)
-        return found
+                if self.graph.same_shape(arg, self.root) and self.graph.dtype(arg) == dtype:
+                    found[arg] = None
+        return list(found)
 
     def between(self, source: Expr) -> list[Expr] | None:
         """The nodes from ``source`` to the root, None if something else flows in."""
-        nodes: list[Expr] = []
-        queue: list[Expr] = [self.root]
+        nodes: dict[Expr, None] = {}
+        queue = deque([self.root])
         while queue:
-            expr = queue.pop(0)
+            expr = queue.popleft()
             if expr in nodes or expr == source or self.graph.scalar(expr) is not None:
                 continue
             if expr not in self.nodes:
                 return None
-            nodes.append(expr)
-            queue += list(self.graph.values[expr].args)
+            nodes[expr] = None
+            queue += self.nodes[expr]
         kinds = {self.graph.kind(self.graph.values[v]) for v in nodes}
-        return nodes if kinds & EXPONENTIAL.keys() else None
+        return list(nodes) if kinds & EXPONENTIAL.keys() else None
 
     def chain(self, source: Expr) -> Chain:
         """The steps from ``source`` to the root."""
@@ -90,7 +90,7 @@ class _Region:
                 return Number(constant)
             if expr not in place:
                 call = self.graph.values[expr]
-                kind, args = self.graph.kind(call), tuple(map(arg, call.args))
+                kind, args = self.graph.kind(call), tuple(map(arg, self.graph.args(expr)))
                 steps.append(Step(kind, args, options_of(kind, call)))
                 place[expr] = len(steps)
             return place[expr]

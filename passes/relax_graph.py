@@ -44,6 +44,10 @@ class Graph(graph.Graph):
 
     def __init__(self, function: relax.Function) -> None:
         super().__init__()
+        # What recognisers ask for again and again, each time through TVM's bindings.
+        self._kinds: dict[relax.Expr, str] = {}
+        self._shapes: dict[relax.Expr, Shape | None] = {}
+        self._scalars: dict[relax.Expr, float | None] = {}
         self._visit(function.body)
 
     def _visit(self, body: relax.Expr) -> None:
@@ -74,13 +78,24 @@ class Graph(graph.Graph):
 
     def kind(self, expr: relax.Expr) -> str:
         """The operator's name without ``relax.``."""
-        return op_name(expr).removeprefix("relax.")
+        if expr not in self._kinds:
+            self._kinds[expr] = op_name(expr).removeprefix("relax.")
+        return self._kinds[expr]
+
+    def scalar(self, expr: relax.Expr) -> float | None:
+        """From the module's constants."""
+        if expr not in self._scalars:
+            self._scalars[expr] = super().scalar(expr)
+        return self._scalars[expr]
 
     def shape(self, expr: relax.Expr) -> Shape | None:
         """Numbers, and symbolic extents by their structure."""
-        if not known_shape(expr):
-            return None
-        return tuple(n.value if isinstance(n, tir.IntImm) else Extent(n) for n in expr.ty.shape)
+        if expr not in self._shapes:
+            extents = expr.ty.shape if known_shape(expr) else None
+            self._shapes[expr] = extents and tuple(
+                n.value if isinstance(n, tir.IntImm) else Extent(n) for n in extents
+            )
+        return self._shapes[expr]
 
     def dtype(self, expr: relax.Expr) -> str:
         """From the type."""

@@ -16,6 +16,7 @@ from typing import Any
 import tvm
 from tvm.ir.instrument import PassInstrument
 
+from .passes import limit_relay_fusion
 from .passes.densify_products import DensifyProducts
 from .passes.lower_kernels import LowerKernels
 from .passes.quake import QuAKE
@@ -53,6 +54,8 @@ class _Insert(PassInstrument):
     def run_after_pass(self, mod: tvm.IRModule, info: tvm.transform.PassInfo) -> None:
         if info.name == self.before:
             _set_functions(*self.shown.pop())
+        if info.name == _FUSED:
+            _set_functions(mod, limit_relay_fusion.limit(mod).functions)
         # The virtual machine fuses again what is left after its kernels are lowered.
         if info.name == _FUSED and (found := kernels_of(mod)):
             self.report = self.report.with_kernels(found)

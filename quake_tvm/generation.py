@@ -210,3 +210,40 @@ def replace_calls(body: Stmt, f: Callable[[Call], Expr]) -> Stmt:
     if RELAY:
         return tir.stmt_functor.ir_transform(body, None, f, ["tir.Call"])
     return tvm_ffi.structural_map(body, (Call, f))
+
+
+def map_stores(body: Stmt, f: Callable[[tir.BufferStore], Stmt]) -> Stmt:
+    """The statement with each store replaced by what ``f`` gives for it."""
+    if RELAY:
+        return tir.stmt_functor.ir_transform(body, None, f, ["tir.BufferStore"])
+    return tvm_ffi.structural_map(body, (tir.BufferStore, f))
+
+
+Again = Callable[[Expr], Expr]
+
+
+def descend(expr: Expr, rules: "dict[type, Callable[[Any, Again], Expr | None]]") -> Expr:
+    """The expression with nodes of some kinds replaced by what their rules give for them.
+
+    A rule comes before what is inside its node, for which it calls its second argument; None leaves
+    that to this function.
+    """
+    if RELAY:
+        names = [f"tir.{kind.__name__}" for kind in rules]
+
+        def enter(node: Any) -> "Expr | None":
+            return rules[type(node)](node, again)
+
+        def again(inner: Expr) -> Expr:
+            return tir.stmt_functor.ir_transform(tir.Evaluate(inner), enter, None, names).value
+
+        return again(expr)
+
+    def owned(rule: "Callable[[Any, Again], Expr | None]") -> Callable[[Any, Any], Any]:
+        def replaced(node: Any, mutator: Any) -> Any:
+            found = rule(node, mutator.mutate)
+            return mutator.default_mutate(node) if found is None else found
+
+        return replaced
+
+    return tvm_ffi.structural_mutate(expr, [(kind, owned(rule)) for kind, rule in rules.items()])

@@ -1,0 +1,88 @@
+"""How much there is to compute for one element of a PrimFunc, if all its blocks are inlined.
+
+A block that reads an element of another twice gets that element's expression twice, and so on along
+a chain. TVM computes some functions from several copies of their argument, too. Knows TIR, no
+graph.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import tvm
+import tvm_ffi
+
+from quake_tvm.generation import Call, Expr, tir
+
+# Copies of the argument that TVM's code for LLVM makes.
+_COPIES = {"tirx.tanh": 5, "tirx.tan": 2, "tirx.atanh": 2}
+
+
+@dataclass(frozen=True)
+class Size:
+    """What an element takes.
+
+    Attributes
+    ----------
+    own : int
+        Nodes of its expression.
+    reads : mapping of int to int
+        How often it has an element of a parameter, by the parameter's place.
+    """
+
+    own: int
+    reads: Counter[int]
+
+    def of(self, parameters: list[int]) -> int:
+        """With the parameters' elements computed in place, each of its own size."""
+        return self.own + sum(count * parameters[place] for place, count in self.reads.items())
+
+
+def size(function: tir.PrimFunc) -> Size:
+    """The size of an element of the function's last store."""
+    sizes = {parameter: Size(0, Counter({n: 1})) for n, parameter in enumerate(function.params)}
+    last = Size(0, Counter())
+
+    def see(store: tir.BufferStore) -> None:
+        nonlocal last
+        nodes, loads = _expression(store.value)
+        own, reads = nodes, Counter()
+        for buffer, count in loads.items():
+            read = sizes.get(buffer)
+            if read is not None and not buffer.same_as(store.buffer):
+                own += count * read.own
+                for place, times in read.reads.items():
+                    reads[place] += count * times
+        last = sizes[store.buffer] = Size(own, reads)
+
+    tvm_ffi.structural_walk(function.body, (tir.BufferStore, see))
+    return last
+
+
+def _expression(value: Expr) -> tuple[int, Counter[tir.Buffer]]:
+    """Its nodes, and how often it loads from which buffer, once lowered by TVM."""
+    nodes, loads, copies = 0, Counter(), 1
+
+    def call(node: Call, visitor: tvm_ffi.structural.StructuralVisitor) -> None:
+        nonlocal copies
+        several = _COPIES.get(node.op.name, 1) if isinstance(node.op, tvm.ir.Op) else 1
+        copies *= several
+        for each in node.args:
+            visitor.visit(each)
+        copies //= several
+        count()
+
+    def count() -> None:
+        nonlocal nodes
+        nodes += copies
+
+    def load(node: tvm.ir.TensorLoad, _: tvm_ffi.structural.StructuralVisitor) -> None:
+        loads[node.source] += copies
+        count()
+
+    def other(node: tvm.ir.Node, visitor: tvm_ffi.structural.StructuralVisitor) -> None:
+        visitor.default_visit(node)
+        count()
+
+    callbacks = [(Call, call), (tvm.ir.TensorLoad, load), (tvm.ir.Expr, other)]
+    tvm_ffi.structural.structural_visit(value, callbacks)
+    return nodes, loads
