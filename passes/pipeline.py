@@ -4,7 +4,7 @@
 2. QuAKE: nonlinearities to bit manipulation. Between its two halves convolutions get their channels
    last, reshapes sink and attention is fused: before, that would change what is recognised; after,
    kernels stand in the way.
-3. Norms to rows, constant weights into panels; TVM's legalization of the rest, constant folding,
+3. Indices held to what they point into; norms to rows, constant weights into panels; TVM's legalization of the rest, constant folding,
    operator fusion; equal kernels merged.
 4. The schedule rules.
 5. TVM's lowering to the virtual machine.
@@ -22,9 +22,10 @@ from quake_tvm.schedules import Recorded, ScheduleKernels, attention, matmul
 from quake_tvm.schedules.choice import Decide, Key, own
 from quake_tvm.schedules.record_book import Book, Records
 
-from . import legalize_extremes, lower_attention, quake, site_numbers
+from . import legalize_extremes, legalize_gathers, lower_attention, quake, site_numbers
 from .center_logsumexp import CenterLogSumExp
 from .channels_last import ChannelsLast
+from .check_indices import CheckIndices
 from .fold_batch_norm import FoldBatchNorm
 from .fuse_attention import FuseAttention
 from .keep_zeros import KeepZeros
@@ -69,12 +70,13 @@ def fusion_passes(target: tvm.target.Target, decide: Decide = own) -> list[tvm.t
         return matmul.panel(rows, key.shape[-2], target, decide(key))
 
     return [
+        CheckIndices(),
         LowerNorms(),
         PackConvolutions(panel),
         PackTransposedConvolutions(panel),
         PackWeights(panel),
         *cpu_generic.library_dispatch_passes(target),
-        relax.transform.LegalizeOps(legalize_extremes.RULES),
+        relax.transform.LegalizeOps(legalize_extremes.RULES | legalize_gathers.RULES),
         PassNaN(),
         *cpu_generic.legalize_passes(target),
     ]

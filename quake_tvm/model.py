@@ -60,14 +60,18 @@ class Model(Described):
         Raises
         ------
         QuakeError
-            For a missing or unknown name, a wrong shape or a wrong dtype.
+            For a missing or unknown name, a wrong shape or a wrong dtype, and for an index in the
+            data that is outside of what it points into.
 
         Notes
         -----
         Contiguous, writable inputs on a 64-byte address, as outputs are, are not copied. Not to be
         called from two threads at once.
         """
-        result = self._main(*self._arguments(inputs))
+        try:
+            result = self._main(*self._arguments(inputs))
+        except IndexError as error:
+            raise QuakeError(str(error)) from None
         return [
             array if owned else array.copy()
             for array, owned in zip(arrays(result), self._owned, strict=True)
