@@ -15,6 +15,7 @@ import tvm
 from tvm import relax
 
 from . import onnx_file, onnx_import
+from .data_sizes import sizes_depend_on_data
 from .description import CONDITIONS, DESCRIPTION, check_conditions
 from .errors import QuakeError
 from .model import Model
@@ -108,6 +109,7 @@ def _build(
                 "inputs": [asdict(i) for i in inputs_of(mod)],
                 "conditions": _conditions(mod),
                 "owned": owned_outputs(scheduled),
+                "sizes_depend_on_data": sizes_depend_on_data(scheduled["main"]),
                 "report": json.loads(summary.to_json()),
                 "options": {
                     "target": str(target),

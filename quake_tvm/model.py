@@ -21,6 +21,7 @@ from tvm import relax
 from .description import DESCRIPTION, Described, Inputs
 from .errors import QuakeError
 from .exchange import Inlet, arrays
+from .memory_pool import MemoryPool
 from .toolchain import linker
 
 Instrument = Callable[..., int]
@@ -34,6 +35,7 @@ class Model(Described):
         self._owned: list[bool] = json.loads(description)["owned"]
         self._executable = executable
         self._inlets = [Inlet(i.dtype) for i in self.inputs]
+        self._pool = MemoryPool.of(self)
 
     # Started when asked for: a cross-compiled model cannot run here.
     @cached_property
@@ -137,6 +139,8 @@ class Model(Described):
 
     def _arguments(self, inputs: tuple[Inputs, ...]) -> list[tvm.runtime.Tensor]:
         ordered = self._ordered(inputs)
+        if self._pool is not None:
+            self._pool.serve(ordered)
         return [inlet.tensor(a) for inlet, a in zip(self._inlets, ordered, strict=True)]
 
 
