@@ -22,6 +22,7 @@ from .description import DESCRIPTION, Described, Inputs
 from .errors import QuakeError
 from .exchange import Inlet, arrays
 from .memory_pool import MemoryPool
+from .sealed_library import check_seal, seal
 from .toolchain import linker
 
 Instrument = Callable[..., int]
@@ -111,6 +112,7 @@ class Model(Described):
                 raise QuakeError(f"cannot write {path}: it is a folder")
             target = tvm.target.Target(json.loads(self.options["target"]))
             self._executable.export_library(str(temporary), fcompile=linker(target))
+            seal(temporary)
             temporary.chmod(0o755)
             os.replace(temporary, path)
         except OSError as error:
@@ -150,11 +152,13 @@ def load(path: str | Path) -> Model:
     Raises
     ------
     QuakeError
-        If there is no such file or it is not a compiled model of this library.
+        If there is no such file, if it is not a compiled model of this library, or is not as
+        :meth:`Model.export` wrote it.
     """
     path = Path(path)
     if not path.is_file():
         raise QuakeError(f"no such file: {path}")
+    check_seal(path)
     try:
         executable = tvm.runtime.load_module(str(path))
         description = str(relax.VirtualMachine(executable, tvm.cpu())[DESCRIPTION]())
