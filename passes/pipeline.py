@@ -26,6 +26,7 @@ from . import legalize_extremes, legalize_gathers, lower_attention, quake, site_
 from .center_logsumexp import CenterLogSumExp
 from .channels_last import ChannelsLast
 from .check_indices import CheckIndices
+from .clamp_addresses import ClampAddresses
 from .fold_batch_norm import FoldBatchNorm
 from .fuse_attention import FuseAttention
 from .keep_zeros import KeepZeros
@@ -77,6 +78,7 @@ def fusion_passes(target: tvm.target.Target, decide: Decide = own) -> list[tvm.t
         PackWeights(panel),
         *cpu_generic.library_dispatch_passes(target),
         relax.transform.LegalizeOps(legalize_extremes.RULES | legalize_gathers.RULES),
+        ClampAddresses(),
         PassNaN(),
         *cpu_generic.legalize_passes(target),
     ]
