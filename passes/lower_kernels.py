@@ -15,6 +15,7 @@ from tvm import tir
 from quake_tvm.options import Options
 
 from . import lower_tir
+from .clamp_kernels import clamp_kernels
 from .fit_vectors import fit, widen
 from .special_kernels import special
 
@@ -69,7 +70,7 @@ class LowerKernels:
             return self._lower(function)
 
         passes = [(1, lower), (1, _for_target(special)), (1, _for_target(fit))]
-        return [*passes, (3, _for_target(widen))]
+        return [(0, clamp_kernels), *passes, (3, _for_target(widen))]
 
     def _lower(self, function: tir.PrimFunc) -> tir.PrimFunc:
         name = str(dict(function.attrs or {}).get("global_symbol", ""))
