@@ -1,6 +1,6 @@
 """The order of everything between an imported module and the virtual machine's code.
 
-1. Zeros kept from TVM's folding; norms recognised or folded.
+1. Extents that must be equal given one name; zeros kept from TVM's folding; norms recognised or folded.
 2. QuAKE: nonlinearities to bit manipulation. Between its two halves convolutions get their channels
    last, reshapes sink and attention is fused: before, that would change what is recognised; after,
    kernels stand in the way.
@@ -22,7 +22,14 @@ from quake_tvm.schedules import Recorded, ScheduleKernels, attention, matmul
 from quake_tvm.schedules.choice import Decide, Key, own
 from quake_tvm.schedules.record_book import Book, Records
 
-from . import legalize_extremes, legalize_gathers, lower_attention, quake, site_numbers
+from . import (
+    legalize_computed_shapes,
+    legalize_extremes,
+    legalize_gathers,
+    lower_attention,
+    quake,
+    site_numbers,
+)
 from .center_logsumexp import CenterLogSumExp
 from .channels_last import ChannelsLast
 from .check_indices import CheckIndices
@@ -37,6 +44,7 @@ from .pack_weights import PackWeights
 from .pass_nan import PassNaN
 from .recognize_norms import RecognizeNorms
 from .sink_reshapes import SinkReshapes
+from .unify_extents import UnifyExtents
 
 
 @tvm.transform.module_pass(opt_level=0, name="LowerNonlinearities")
@@ -57,6 +65,7 @@ class LowerNonlinearities:
 def lowering_passes(target: tvm.target.Target, **options: Any) -> list[tvm.transform.Pass]:
     """Phases 1 and 2: what pays only while nothing is lowered yet, then the nonlinearities."""
     return [
+        UnifyExtents(),
         KeepZeros(),
         RecognizeNorms(),
         FoldBatchNorm(),
@@ -77,7 +86,9 @@ def fusion_passes(target: tvm.target.Target, decide: Decide = own) -> list[tvm.t
         PackTransposedConvolutions(panel),
         PackWeights(panel),
         *cpu_generic.library_dispatch_passes(target),
-        relax.transform.LegalizeOps(legalize_extremes.RULES | legalize_gathers.RULES),
+        relax.transform.LegalizeOps(
+            legalize_extremes.RULES | legalize_gathers.RULES | legalize_computed_shapes.RULES
+        ),
         ClampAddresses(),
         PassNaN(),
         *cpu_generic.legalize_passes(target),

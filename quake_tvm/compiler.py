@@ -24,6 +24,7 @@ from .named_targets import target as resolve_target
 from .options import Options
 from .ownership import owned_outputs
 from .passes.pipeline import kernel_passes, lowering_passes, machine_passes
+from .passes.unify_extents import UnifyExtents
 from .planning.plan import Plan
 from .relax_report import report
 from .schedules.record_book import Book, Records
@@ -78,7 +79,7 @@ def compile(
     options["plan"] = checked.plan
     resolved = resolve_target(target)
     book = Book.of(records, resolved)
-    mod = import_model(model, shapes)
+    mod = UnifyExtents()(import_model(model, shapes))
     try:
         return _build(mod, resolved, options, book)
     except QuakeError:

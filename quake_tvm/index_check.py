@@ -19,8 +19,6 @@ from .generation import make_attrs, register_op
 NAME = "quake_tvm.index"
 # Of a PrimFunc: every index that it reads has been through this operator.
 CHECKED = "quake.indices_checked"
-# What an error of a check begins with, at whatever depth of the runtime it arises.
-SIGN = "index out of range: "
 Size = int | tirx.Expr
 
 
@@ -39,6 +37,7 @@ def checked(
     places: Places,
     user: str,
     within: Sequence[tuple[Size, Size]] = (),
+    problem: str = "",
 ) -> relax.Expr:
     """The indices, held to the extents.
 
@@ -53,6 +52,8 @@ def checked(
         The operator, for the error.
     within : sequence of pairs of int or Expr
         Sizes that must not exceed others for the operator to stay in its memory.
+    problem : str, optional
+        What is wrong if the check fails, where the tensor holds no index in the user's sense.
 
     Raises
     ------
@@ -71,7 +72,7 @@ def checked(
             return _constant(index.value.numpy(), sizes, places, user)
         if 0 in (_number(n) for n in index.ty.shape):
             return index
-    attributes = make_attrs(places=places.value, user=user, source="an index tensor")
+    attributes = make_attrs(places=places.value, user=user, source="", problem=problem)
     small, large = ([pair[k] for pair in open_] for k in (0, 1))
     shapes = [relax.ShapeExpr(list(s)) for s in (extents, small, large)]
     return relax.Call(tvm.ir.Op.get(NAME), [index, *shapes], attributes)
@@ -84,7 +85,7 @@ def _number(size: Size) -> int | None:
 
 def from_source(check: relax.Call, source: str) -> relax.Call:
     """The same check, which says in an error where its indices are from."""
-    attributes = {name: str(check.attrs[name]) for name in ("places", "user")}
+    attributes = {name: str(check.attrs[name]) for name in ("places", "user", "problem")}
     return relax.Call(check.op, check.args, make_attrs(**attributes, source=source))
 
 
@@ -106,7 +107,7 @@ def _constant(index: np.ndarray, sizes: list[int], places: Places, user: str) ->
     outside = (wide < 0) | (wide >= extents)
     if outside.any():
         bad = index[outside][0]
-        raise QuakeError(f"{user}: {SIGN}{bad} is not in {_range(sizes, places)}")
+        raise QuakeError(f"{user}: index out of range: {bad} is not in {_range(sizes, places)}")
     dtype = _dtype(str(index.dtype))
     return relax.const(np.asarray(wide, dtype), dtype)
 
@@ -121,14 +122,18 @@ def _infer_type(call: relax.Call, _: relax.BlockBuilder) -> relax.Type:
     return relax.TensorType(index.shape, _dtype(str(index.dtype)))
 
 
-def _legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
+def legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
     index, *shapes = call.args
     places, user = Places(str(call.attrs["places"])), str(call.attrs["user"])
     extents, small, large = (list(s.values) for s in shapes)
-    message = f"{user}: {SIGN}{call.attrs['source']} holds one outside {_range(extents, places)}"
+    problem = str(call.attrs["problem"])
+    source = str(call.attrs["source"]) or "an index tensor"
+    if not problem:
+        problem = f"index out of range: {source} holds one outside {_range(extents, places)}"
+        problem += ", or sizes that do not fit" if len(small) else ""
 
     def check(index: te.Tensor, extents: list[Size], small: list[Size], large: list[Size]) -> Any:
-        return _kernel(index, extents, list(zip(small, large, strict=True)), places, message)
+        return _kernel(index, extents, list(zip(small, large, strict=True)), places, f"{user}: {problem}")
 
     return builder.call_te(
         check,
@@ -202,6 +207,6 @@ if NAME not in tvm.ir.Op.list_op_names():
     for _attribute, _value in (
         ("FInferType", _infer_type),
         ("FPurity", True),
-        ("FLegalize", _legalize),
+        ("FLegalize", legalize),
     ):
         tvm.ir.register_op_attr(NAME, _attribute, _value)
