@@ -142,8 +142,8 @@ class _Checker(PyExprMutator):
     def visit_call_(self, call: relax.Call) -> relax.Expr:
         call = super().visit_call_(call)
         name = op_name(call)
-        if name == NAME:
-            return self._once(call)
+        if name == NAME:  # an importer's
+            return self._known(call) or from_source(call, self._source(call.args[0]))
         if name not in USERS:
             return call
         user = name.removeprefix("relax.")
@@ -164,14 +164,26 @@ class _Checker(PyExprMutator):
         arguments = USERS[name](call, check)
         return relax.Call(call.op, arguments, call.attrs, call.ty_args)
 
+    def visit_var_binding_(self, binding: relax.VarBinding) -> None:
+        super().visit_var_binding_(binding)
+        if op_name(binding.value) == NAME:
+            variable = self.visit_expr(binding.var)
+            check = self.lookup_binding(variable)
+            if op_name(check) == NAME:
+                self._seen.append((check, variable))
+
     def _once(self, check: relax.Call) -> relax.Expr:
         """The variable of an equal check, or a new one."""
-        for known, variable in self._seen:
-            if _same(known, check):
-                return variable
+        known = self._known(check)
+        if known is not None:
+            return known
         variable = self.builder_.emit(from_source(check, self._source(check.args[0])))
         self._seen.append((check, variable))
         return variable
+
+    def _known(self, check: relax.Call) -> relax.Var | None:
+        """The variable of an equal check."""
+        return next((var for known, var in self._seen if _same(known, check)), None)
 
     def _source(self, index: relax.Expr) -> str:
         """Where indices are from, in words: the one input that they are, or are computed from."""
@@ -207,6 +219,13 @@ def _covers(known: relax.Call, wanted: relax.Call) -> bool:
     )
 
 
+def _names(function: relax.Function) -> set[str]:
+    """The operators that a function calls."""
+    found: set[str] = set()
+    relax.analysis.post_order_visit(function, lambda expr: found.add(op_name(expr)))
+    return found
+
+
 @tvm.transform.module_pass(opt_level=0, name="CheckIndices")
 class CheckIndices:
     """Put the checks in; a module without such operators is returned as it is."""
@@ -221,9 +240,7 @@ class CheckIndices:
         """
         updates = {}
         for name, function in functions(mod):
-            present: set[str] = set()
-            relax.analysis.post_order_visit(function, lambda e: present.add(op_name(e)))
-            if present & {NAME, *USERS}:
+            if _names(function) & {NAME, *USERS}:
                 checker = _Checker(mod)
                 updates[name] = checker.visit_expr(function)
                 if checker.refused:

@@ -17,7 +17,6 @@ from quake_tvm.written_out import WRITTEN_OUT
 
 from .lower_tir import SITES
 
-
 # Kernels whose indices are checked, and those of this library, whose addresses are no data.
 _SAFE = {CHECKED, SITES, WRITTEN_OUT}
 

@@ -33,7 +33,9 @@ def clamped(body: tir.Stmt) -> tir.Stmt:
         if not any(map(is_data, node.indices)):
             return node
         indices = [
-            tir.max(tir.min(i, tir.Cast(i.dtype, n) - 1), tir.const(0, i.dtype)) if is_data(i) else i
+            tir.max(tir.min(i, tir.Cast(i.dtype, n) - 1), tir.const(0, i.dtype))
+            if is_data(i)
+            else i
             for i, n in zip(node.indices, node.buffer.shape, strict=True)
         ]
         if isinstance(node, tir.BufferLoad):

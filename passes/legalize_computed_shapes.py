@@ -1,4 +1,4 @@
-"""Operators whose result has a shape that data decide: what does not fit is refused when it is known.
+"""Operators whose result has a shape that data decide: what does not fit ends the run.
 
 TVM broadcasts to any shape, past the end of the tensor; divides by a slice's step, whatever it is;
 and counts a slice that ends before it begins as one of negative length.
@@ -35,7 +35,9 @@ def _broadcast_to(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
     def broadcast_to(x: te.Tensor, fits: te.Tensor) -> te.Tensor:
         def element(*i: Any) -> tirx.Expr:
             at = i[len(i) - len(given) :]
-            return x(*[fits(0) if _is_one(n) else k + fits(0) for k, n in zip(at, given, strict=True)])
+            return x(
+                *[fits(0) if _is_one(n) else k + fits(0) for k, n in zip(at, given, strict=True)]
+            )
 
         return te.compute(wanted, element, name="T_broadcast_to")
 

@@ -1,11 +1,12 @@
 """The order of everything between an imported module and the virtual machine's code.
 
-1. Extents that must be equal given one name; zeros kept from TVM's folding; norms recognised or folded.
+1. Extents that must be equal given one name; zeros kept from TVM's folding; norms recognised or
+   folded.
 2. QuAKE: nonlinearities to bit manipulation. Between its two halves convolutions get their channels
    last, reshapes sink and attention is fused: before, that would change what is recognised; after,
    kernels stand in the way.
-3. Indices held to what they point into; norms to rows, constant weights into panels; TVM's legalization of the rest, constant folding,
-   operator fusion; equal kernels merged.
+3. Indices held to what they point into; norms to rows, constant weights into panels; TVM's
+   legalization of the rest, constant folding, operator fusion; equal kernels merged.
 4. The schedule rules.
 5. TVM's lowering to the virtual machine.
 """

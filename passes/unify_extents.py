@@ -1,4 +1,4 @@
-"""Two names for one extent become one, or its number: what a matrix product sums over is as long in both operands.
+"""Two names for one extent become one, or its number: a product sums over as many in both operands.
 
 A model may name the dimensions of its inputs as it likes, and TVM computes a product of matrices
 that do not fit, past the end of one. With one name for both it refuses such inputs.

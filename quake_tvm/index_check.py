@@ -1,4 +1,4 @@
-"""The operator ``quake_tvm.index``: an index tensor that is held to the extents that it points into.
+"""The operator ``quake_tvm.index``: an index tensor, held to the extents that it points into.
 
 Its value is the indices as a gather or a scatter reads them: counted from the front, and within the
 extents. An index outside ends the run with an error, so that no data makes a program leave its
@@ -133,7 +133,8 @@ def legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
         problem += ", or sizes that do not fit" if len(small) else ""
 
     def check(index: te.Tensor, extents: list[Size], small: list[Size], large: list[Size]) -> Any:
-        return _kernel(index, extents, list(zip(small, large, strict=True)), places, f"{user}: {problem}")
+        within = list(zip(small, large, strict=True))
+        return _kernel(index, extents, within, places, f"{user}: {problem}")
 
     return builder.call_te(
         check,

@@ -71,10 +71,9 @@ class Model(Described):
         Contiguous, writable inputs on a 64-byte address, as outputs are, are not copied. Not to be
         called from two threads at once.
         """
-        try:
-            result = self._main(*self._arguments(inputs))
-        except IndexError as error:
-            raise QuakeError(str(error)) from None
+        arguments = self._arguments(inputs)
+        with _refusals():
+            result = self._main(*arguments)
         return [
             array if owned else array.copy()
             for array, owned in zip(arrays(result), self._owned, strict=True)
@@ -90,7 +89,8 @@ class Model(Described):
         """
         arguments = self._arguments(inputs)
         timer = self._vm.time_evaluator("main", tvm.cpu(), number=number, repeat=repeat)
-        return list(timer(*arguments).results)
+        with _refusals():
+            return list(timer(*arguments).results)
 
     def export(self, path: str | Path) -> Path:
         """Write a shared library for the target, all or nothing; :func:`load` reads it.
@@ -144,6 +144,15 @@ class Model(Described):
         if self._pool is not None:
             self._pool.serve(ordered)
         return [inlet.tensor(a) for inlet, a in zip(self._inlets, ordered, strict=True)]
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """What a kernel finds wrong with the data is for the user."""
+    try:
+        yield
+    except IndexError as error:
+        raise QuakeError(str(error)) from None
 
 
 def load(path: str | Path) -> Model:

@@ -67,7 +67,9 @@ def scatter_nd(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
     return relax.op.scatter_nd(data, index, updates, _reduction(node))
 
 
-def _held(builder: relax.BlockBuilder, node: Node, extents: list[Any], within: Any = ()) -> relax.Expr:
+def _held(
+    builder: relax.BlockBuilder, node: Node, extents: list[Any], within: Any = ()
+) -> relax.Expr:
     index = checked(node.inputs[1], extents, Places.ENDS, node.operator, within)
     return builder.normalize(index)
 

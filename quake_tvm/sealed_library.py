@@ -34,7 +34,8 @@ def check_seal(path: Path) -> None:
         with path.open("rb") as file:
             file.seek(max(size - _LENGTH, 0))
             end = file.read()
-        found = _digest(path, size - _LENGTH) if end.startswith(SEAL) else None
+        sealed = size >= _LENGTH and end.startswith(SEAL)
+        found = _digest(path, size - _LENGTH) if sealed else None
     except OSError as error:
         raise QuakeError(f"cannot read {path}: {error.strerror}") from None
     if found is None:

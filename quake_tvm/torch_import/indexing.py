@@ -15,7 +15,7 @@ op = relax.op
 
 
 def _held(c: Context, index: relax.Expr, size: Any, places: Places) -> relax.Expr:
-    """An index tensor, counted from the front; outside of a dimension of this size it is an error."""
+    """An index tensor, counted from the front; one outside of the dimension ends the run."""
     if size == 0 and 0 not in dims(index):
         raise c.refuse("along a dimension without elements")
     user = "torch." + str(c.node.target).split(".")[1]
@@ -78,9 +78,7 @@ def _index(c: Context, self: relax.Expr, indices: list[Any]) -> relax.Expr:
         def element(*i: Any) -> Any:
             inner, rest = list(i[first : first + rank]), [*i[:first], *i[first + rank :]]
             at = [
-                _broadcast(places[axes.index(axis)], inner)
-                if axis in axes
-                else rest.pop(0)
+                _broadcast(places[axes.index(axis)], inner) if axis in axes else rest.pop(0)
                 for axis in range(len(shape))
             ]
             return x(*at)
