@@ -64,7 +64,6 @@ def _cuts(mod: tvm.IRModule, function: relax.Function, known: dict[tir.PrimFunc,
                 cuts[largest] = _REDUCTION
         product = product and var not in cuts
         sizes[var] = total()
-    open('/tmp/sizes.log','a').write(f'{max(sizes.values(),default=0)} {len(sizes)} {function.attrs} {[str(c.args[0].name_hint) for c in calls.values()]}\n')
     return cuts
 
 

@@ -17,6 +17,7 @@ from quake_tvm.options import Options
 from quake_tvm.short_lets import shortened
 
 from . import lower_tir
+from .clamp_kernels import clamp_kernels
 from .fit_vectors import fit, widen
 from .special_kernels import special
 
@@ -77,7 +78,7 @@ class LowerKernels:
             return shortened(function)
 
         passes = [(1, lower), (1, _for_target(special)), (1, _for_target(fit))]
-        return [(0, shorten), *passes, (3, _for_target(widen))]
+        return [(0, clamp_kernels), (0, shorten), *passes, (3, _for_target(widen))]
 
     def _lower(self, function: tir.PrimFunc) -> tir.PrimFunc:
         name = str(dict(function.attrs or {}).get("global_symbol", ""))

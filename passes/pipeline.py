@@ -1,11 +1,13 @@
 """The order of everything between an imported module and the virtual machine's code.
 
-1. Zeros kept from TVM's folding; norms recognised or folded.
+1. Extents that must be equal given one name; zeros kept from TVM's folding; norms recognised or
+   folded.
 2. QuAKE: nonlinearities to bit manipulation. Between its two halves convolutions get their channels
    last, reshapes sink and attention is fused: before, that would change what is recognised; after,
    kernels stand in the way.
-3. Norms to rows, constant weights into panels; TVM's legalization of the rest, constant folding,
-   operator fusion up to kernels of a size; equal kernels merged.
+3. Indices held to what they point into; norms to rows, constant weights into panels; TVM's
+   legalization of the rest, constant folding, operator fusion up to kernels of a size; equal
+   kernels merged.
 4. The schedule rules.
 5. TVM's lowering to the virtual machine.
 """
@@ -23,7 +25,9 @@ from quake_tvm.schedules.choice import Decide, Key, own
 from quake_tvm.schedules.record_book import Book, Records
 
 from . import (
+    legalize_computed_shapes,
     legalize_extremes,
+    legalize_gathers,
     legalize_odd,
     legalize_scatter,
     legalize_xor,
@@ -33,6 +37,8 @@ from . import (
 )
 from .center_logsumexp import CenterLogSumExp
 from .channels_last import ChannelsLast
+from .check_indices import CheckIndices
+from .clamp_addresses import ClampAddresses
 from .fold_batch_norm import FoldBatchNorm
 from .fuse_attention import FuseAttention
 from .keep_zeros import KeepZeros
@@ -44,10 +50,13 @@ from .pack_weights import PackWeights
 from .pass_nan import PassNaN
 from .recognize_norms import RecognizeNorms
 from .sink_reshapes import SinkReshapes
+from .unify_extents import UnifyExtents
 
 # Operators whose kernels are not TVM's.
 _LEGALIZED = {
+    **legalize_computed_shapes.RULES,
     **legalize_extremes.RULES,
+    **legalize_gathers.RULES,
     **legalize_odd.RULES,
     **legalize_scatter.RULES,
     **legalize_xor.RULES,
@@ -72,6 +81,7 @@ class LowerNonlinearities:
 def lowering_passes(target: tvm.target.Target, **options: Any) -> list[tvm.transform.Pass]:
     """Phases 1 and 2: what pays only while nothing is lowered yet, then the nonlinearities."""
     return [
+        UnifyExtents(),
         KeepZeros(),
         RecognizeNorms(),
         FoldBatchNorm(),
@@ -87,12 +97,14 @@ def fusion_passes(target: tvm.target.Target, decide: Decide = own) -> list[tvm.t
 
     *legalized, fuse_tir = cpu_generic.legalize_passes(target)
     return [
+        CheckIndices(),
         LowerNorms(),
         PackConvolutions(panel),
         PackTransposedConvolutions(panel),
         PackWeights(panel),
         *cpu_generic.library_dispatch_passes(target),
         relax.transform.LegalizeOps(_LEGALIZED),
+        ClampAddresses(),
         PassNaN(),
         *legalized,
         LimitFusion(),

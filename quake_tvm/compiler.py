@@ -15,6 +15,7 @@ import tvm
 from tvm import relax
 
 from . import onnx_file, onnx_import
+from .data_sizes import sizes_depend_on_data
 from .description import CONDITIONS, DESCRIPTION, check_conditions
 from .errors import QuakeError
 from .model import Model
@@ -23,6 +24,7 @@ from .named_targets import target as resolve_target
 from .options import Options
 from .ownership import owned_outputs
 from .passes.pipeline import kernel_passes, lowering_passes, machine_passes
+from .passes.unify_extents import UnifyExtents
 from .planning.plan import Plan
 from .relax_report import report
 from .schedules.record_book import Book, Records
@@ -77,7 +79,7 @@ def compile(
     options["plan"] = checked.plan
     resolved = resolve_target(target)
     book = Book.of(records, resolved)
-    mod = import_model(model, shapes)
+    mod = UnifyExtents()(import_model(model, shapes))
     try:
         return _build(mod, resolved, options, book)
     except QuakeError:
@@ -108,6 +110,7 @@ def _build(
                 "inputs": [asdict(i) for i in inputs_of(mod)],
                 "conditions": _conditions(mod),
                 "owned": owned_outputs(scheduled),
+                "sizes_depend_on_data": sizes_depend_on_data(scheduled["main"]),
                 "report": json.loads(summary.to_json()),
                 "options": {
                     "target": str(target),

@@ -32,6 +32,8 @@ class Described:
         What became of every nonlinearity and kernel.
     options : dict
         The target and the options it was compiled with.
+    sizes_depend_on_data : bool
+        Whether there are tensors whose sizes are not known from those of the inputs.
     """
 
     def __init__(self, description: str) -> None:
@@ -40,6 +42,7 @@ class Described:
         self.inputs = [Input(i["name"], tuple(i["shape"]), i["dtype"]) for i in raw["inputs"]]
         self.report = Report.from_json(json.dumps(raw["report"]))
         self.options = raw["options"]
+        self.sizes_depend_on_data: bool = raw.get("sizes_depend_on_data", False)
         self._dtypes = [np.dtype(i.dtype) for i in self.inputs]
         self._conditions: list[str] = raw.get("conditions", [])
 

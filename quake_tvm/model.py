@@ -21,6 +21,8 @@ from tvm import relax
 from .description import DESCRIPTION, Described, Inputs
 from .errors import QuakeError
 from .exchange import Inlet, arrays
+from .memory_pool import MemoryPool
+from .sealed_library import check_seal, seal
 from .toolchain import linker
 
 Instrument = Callable[..., int]
@@ -34,6 +36,7 @@ class Model(Described):
         self._owned: list[bool] = json.loads(description)["owned"]
         self._executable = executable
         self._inlets = [Inlet(i.dtype) for i in self.inputs]
+        self._pool = MemoryPool.of(self)
 
     # Started when asked for: a cross-compiled model cannot run here.
     @cached_property
@@ -60,14 +63,17 @@ class Model(Described):
         Raises
         ------
         QuakeError
-            For a missing or unknown name, a wrong shape or a wrong dtype.
+            For a missing or unknown name, a wrong shape or a wrong dtype, and for an index in the
+            data that is outside of what it points into.
 
         Notes
         -----
         Contiguous, writable inputs on a 64-byte address, as outputs are, are not copied. Not to be
         called from two threads at once.
         """
-        result = self._main(*self._arguments(inputs))
+        arguments = self._arguments(inputs)
+        with _refusals():
+            result = self._main(*arguments)
         return [
             array if owned else array.copy()
             for array, owned in zip(arrays(result), self._owned, strict=True)
@@ -83,7 +89,8 @@ class Model(Described):
         """
         arguments = self._arguments(inputs)
         timer = self._vm.time_evaluator("main", tvm.cpu(), number=number, repeat=repeat)
-        return list(timer(*arguments).results)
+        with _refusals():
+            return list(timer(*arguments).results)
 
     def export(self, path: str | Path) -> Path:
         """Write a shared library for the target, all or nothing; :func:`load` reads it.
@@ -105,6 +112,7 @@ class Model(Described):
                 raise QuakeError(f"cannot write {path}: it is a folder")
             target = tvm.target.Target(json.loads(self.options["target"]))
             self._executable.export_library(str(temporary), fcompile=linker(target))
+            seal(temporary)
             temporary.chmod(0o755)
             os.replace(temporary, path)
         except OSError as error:
@@ -133,7 +141,18 @@ class Model(Described):
 
     def _arguments(self, inputs: tuple[Inputs, ...]) -> list[tvm.runtime.Tensor]:
         ordered = self._ordered(inputs)
+        if self._pool is not None:
+            self._pool.serve(ordered)
         return [inlet.tensor(a) for inlet, a in zip(self._inlets, ordered, strict=True)]
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """What a kernel finds wrong with the data is for the user."""
+    try:
+        yield
+    except IndexError as error:
+        raise QuakeError(str(error)) from None
 
 
 def load(path: str | Path) -> Model:
@@ -142,11 +161,13 @@ def load(path: str | Path) -> Model:
     Raises
     ------
     QuakeError
-        If there is no such file or it is not a compiled model of this library.
+        If there is no such file, if it is not a compiled model of this library, or is not as
+        :meth:`Model.export` wrote it.
     """
     path = Path(path)
     if not path.is_file():
         raise QuakeError(f"no such file: {path}")
+    check_seal(path)
     try:
         executable = tvm.runtime.load_module(str(path))
         description = str(relax.VirtualMachine(executable, tvm.cpu())[DESCRIPTION]())

@@ -1,6 +1,6 @@
 """Which ONNX operators have a converter of this library, for what TVM's importer gets wrong."""
 
-from . import onnx_convolution, onnx_images, onnx_pooling
+from . import onnx_convolution, onnx_gathers, onnx_images, onnx_pooling
 from .onnx_importer import Converter
 from .onnx_resize import resize
 
@@ -9,6 +9,9 @@ CONVERTERS: dict[str, Converter] = {
     "AveragePool": onnx_pooling.average_pool,
     "Conv": onnx_convolution.conv,
     "ConvTranspose": onnx_convolution.conv_transpose,
+    "Gather": onnx_gathers.gather,
+    "GatherElements": onnx_gathers.gather_elements,
+    "GatherND": onnx_gathers.gather_nd,
     "GlobalAveragePool": onnx_pooling.global_average_pool,
     "GlobalLpPool": onnx_pooling.global_lp_pool,
     "GlobalMaxPool": onnx_pooling.global_max_pool,
@@ -19,5 +22,7 @@ CONVERTERS: dict[str, Converter] = {
     "Pad": onnx_images.pad,
     "Resize": resize,
     "RoiAlign": onnx_images.roi_align,
+    "ScatterElements": onnx_gathers.scatter_elements,
+    "ScatterND": onnx_gathers.scatter_nd,
     "Upsample": resize,
 }

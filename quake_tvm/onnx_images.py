@@ -7,6 +7,7 @@ get wrong, or read past its end, is written anew or refused.
 import numpy as np
 from tvm import relax
 
+from .index_check import Places, checked
 from .onnx_importer import Node
 
 
@@ -69,7 +70,7 @@ def affine_grid(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
 
 
 def roi_align(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
-    """Convert RoiAlign of mode avg; regions and batch indices may hold anything.
+    """Convert RoiAlign of mode avg; regions may hold anything.
 
     Raises
     ------
@@ -106,7 +107,7 @@ def roi_align(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
     if adaptive:
         wider = builder.emit(relax.op.add(start, number(1.0)))
         end = builder.emit(relax.op.where(empty, wider, end))
-    index = relax.op.clip(node.inputs[2], 0, max(batch - 1, 0))
+    index = builder.normalize(checked(node.inputs[2], [batch], Places.FRONT, "RoiAlign"))
     index = relax.op.expand_dims(relax.op.astype(index, dtype), 1)
     index = builder.emit(index)
     pooled = relax.op.vision.roi_align(

@@ -8,6 +8,7 @@ from math import prod
 import numpy as np
 from tvm import relax
 
+from .index_check import Places, checked
 from .onnx_importer import Node
 from .onnx_windows import Window, check_fit, windows_of
 
@@ -89,7 +90,7 @@ def global_max_pool(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
 
 
 def max_unpool(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
-    """Convert MaxUnpool of an inferred shape; indices outside of it are moved to its ends.
+    """Convert MaxUnpool of an inferred shape; an index outside of it ends the run.
 
     Raises
     ------
@@ -106,8 +107,8 @@ def max_unpool(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
     if given is not None and list(given) != wanted:
         raise node.refuse(f"an output_shape other than {wanted}")
     total = prod(wanted)
-    indices = relax.op.reshape(node.inputs[1], [-1])
-    indices = relax.op.clip(indices, 0, max(total - 1, 0))
+    indices = builder.emit(relax.op.reshape(node.inputs[1], [-1]))
+    indices = builder.normalize(checked(indices, [total], Places.FRONT, "MaxUnpool"))
     zeros = relax.op.zeros([total], node.dtype())
     values = relax.op.reshape(node.inputs[0], [-1])
     return relax.op.reshape(relax.op.scatter_elements(zeros, indices, values), wanted)

@@ -13,6 +13,7 @@ import numpy as np
 from .description import Described, Inputs
 from .errors import QuakeError
 from .model import Model
+from .sealed_library import check_seal
 from .worker import Died, Failed, TimedOut, Worker
 
 
@@ -71,6 +72,7 @@ class Remote:
             return RemoteModel(self, number, model.description)
         if not Path(model).is_file():
             raise QuakeError(f"no such file: {model}")
+        check_seal(Path(model))
         number = self._load(Path(model))
         return RemoteModel(self, number, self._ask("reading the model", "describe", number))
 

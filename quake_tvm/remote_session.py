@@ -9,6 +9,7 @@ from tvm.runtime.vm import VirtualMachine
 from . import worker
 from .board_session import BoardSession, explain
 from .description import DESCRIPTION
+from .memory_pool import EMPTY, MemoryPool
 
 
 class ModelSession(BoardSession):
@@ -17,11 +18,13 @@ class ModelSession(BoardSession):
     def __init__(self) -> None:
         super().__init__()
         self._models: list[VirtualMachine] = []
+        self._pools: list[MemoryPool] = []
 
     def load(self, path: str) -> int:
         """Upload a library."""
         module = self._upload(path, f"model{len(self._models)}.so")
         self._models.append(VirtualMachine(module, self._session.cpu(), memory_cfg="pooled"))
+        self._pools.append(MemoryPool(self._session.get_function(EMPTY)))
         return len(self._models) - 1
 
     def describe(self, model: int) -> str:
@@ -46,6 +49,7 @@ class ModelSession(BoardSession):
 
     def _set(self, model: int, arrays: list[np.ndarray]) -> VirtualMachine:
         machine, device = self._models[model], self._session.cpu()
+        self._pools[model].serve(arrays)
         machine.set_input("main", *(runtime.tensor(array, device) for array in arrays))
         return machine
 

@@ -65,6 +65,16 @@ void Print(const ffi::Any& result) {
   std::printf("\n");
 }
 
+// Raises for a library that is cut off: it ends with a seal and a digest, as it was exported.
+void CheckSeal(const char* path) {
+  std::string seal = "quake_tvm seal 1", end(seal.size(), ' ');
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw std::runtime_error(std::string("cannot read ") + path);
+  file.seekg(-static_cast<std::streamoff>(seal.size() + 32), std::ios::end);
+  if (!file.read(&end[0], end.size()) || end != seal)
+    throw std::runtime_error(std::string(path) + " is no whole model: copy or export it again");
+}
+
 int main(int count, char** words) try {
   if (count < 2) throw std::runtime_error("give a model: model_runner MODEL.so [INPUT=FILE]");
   std::map<std::string, std::string> given;
@@ -72,6 +82,7 @@ int main(int count, char** words) try {
     std::string word = words[i];
     given[word.substr(0, word.find('='))] = word.substr(word.find('=') + 1);
   }
+  CheckSeal(words[1]);
   ffi::Module library = ffi::Module::LoadFromFile(words[1]);
   auto machine = library->GetFunction("vm_load_executable").value()().cast<ffi::Module>();
   auto function = [&](const char* name) { return machine->GetFunction(name).value(); };

@@ -7,7 +7,7 @@ default, so that no argument is ignored. Knows no operator.
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,9 +113,16 @@ class Context:
     def emit(self, expression: relax.Expr) -> relax.Var:
         return self._builder.emit(expression)
 
-    def kernel(self, name: str, compute: Callable[..., te.Tensor], *inputs: Any) -> relax.Var:
-        """A kernel of its own, from TE."""
-        return self._builder.emit_te(compute, *inputs, primfunc_name_hint=name)
+    def kernel(
+        self,
+        name: str,
+        compute: Callable[..., te.Tensor],
+        *inputs: Any,
+        attributes: Mapping[str, Any] | None = None,
+    ) -> relax.Var:
+        """A kernel of its own, from TE; its function has the attributes."""
+        given = {"primfunc_name_hint": name, "primfunc_attrs": attributes}
+        return self._builder.emit_te(compute, *inputs, **given)
 
     def refuse(self, what: str) -> QuakeError:
         """The error for a use of the operator that cannot be compiled."""

@@ -1,28 +1,25 @@
 """Operators that read and write at places that are data.
 
-An index outside its dimension, at which torch stops, is taken for the nearest one inside, so that
-no data makes a program leave its memory.
+An index outside its dimension ends the run, as in torch. Only indexing with brackets counts
+negative ones from the back.
 """
 
 from typing import Any
 
 from tvm import relax, te, tirx
 
+from ..index_check import CHECKED, Places, checked
 from .converter import Context, axis_of, converts, dims, dtype_of
 
 op = relax.op
 
 
-def _inside(c: Context, index: relax.Expr, size: Any) -> relax.Expr:
-    """An index tensor, counted from the front, within its dimension of a fixed size."""
-    if not isinstance(size, int):
-        raise c.refuse("along a dynamic dimension")
-    if size == 0:
+def _held(c: Context, index: relax.Expr, size: Any, places: Places) -> relax.Expr:
+    """An index tensor, counted from the front; one outside of the dimension ends the run."""
+    if size == 0 and 0 not in dims(index):
         raise c.refuse("along a dimension without elements")
-    zero, last = (relax.const(n, dtype_of(index)) for n in (0, size - 1))
-    wrapped = op.add(index, relax.const(size, dtype_of(index)))
-    front = op.where(op.less(index, zero), wrapped, index)
-    return c.emit(op.minimum(op.maximum(front, zero), last))
+    user = "torch." + str(c.node.target).split(".")[1]
+    return c.emit(checked(index, [size], places, user))
 
 
 @converts("embedding.default")
@@ -43,22 +40,14 @@ def _index_select(c: Context, self: relax.Expr, dim: int, index: relax.Expr) -> 
 
 
 def _taken(c: Context, x: relax.Expr, axis: int, index: relax.Expr) -> relax.Expr:
-    if not dims(x):  # a scalar at index 0
-        return x
+    if not dims(x):
+        x = c.emit(op.reshape(x, [1]))
+    index = _held(c, index, dims(x)[axis], Places.FRONT)
     if len(dims(index)) == 1 or 0 in dims(index):
-        return c.emit(op.take(x, index, axis, mode="clip"))
-    if not dims(index):
-        index = c.emit(op.reshape(index, [1]))
-        return c.emit(op.reshape(op.take(x, index, axis, mode="clip"), c.shape))
-    flat = c.emit(op.reshape(index, [-1]))
-    return c.emit(op.reshape(op.take(x, flat, axis, mode="clip"), c.shape))
-
-
-def _place(index: Any, size: Any) -> Any:
-    """An index within [0, size), negative ones counted from the back."""
-    index = index.astype("int64")
-    index = tirx.Select(index < 0, index + size, index)
-    return tirx.max(tirx.min(index, size - 1), 0)
+        taken = c.emit(op.take(x, index, axis))
+        return taken if len(dims(taken)) == len(c.shape) else c.emit(op.reshape(taken, c.shape))
+    flat = c.emit(op.reshape(index, [1] if not dims(index) else [-1]))
+    return c.emit(op.reshape(op.take(x, flat, axis), c.shape))
 
 
 def _broadcast(tensor: te.Tensor, at: list[Any]) -> Any:
@@ -80,7 +69,7 @@ def _index(c: Context, self: relax.Expr, indices: list[Any]) -> relax.Expr:
     if 0 in shape or 0 in c.shape:
         return c.emit(op.full(c.shape, relax.const(0, c.dtype), c.dtype))
     axes = [k for k, index in enumerate(indices) if index is not None]
-    tensors = [indices[k] for k in axes]
+    tensors = [_held(c, indices[k], shape[k], Places.ENDS) for k in axes]
     rank = max(len(dims(i)) for i in tensors)
     together = axes == list(range(axes[0], axes[-1] + 1))
     first = axes[0] if together else 0
@@ -89,16 +78,14 @@ def _index(c: Context, self: relax.Expr, indices: list[Any]) -> relax.Expr:
         def element(*i: Any) -> Any:
             inner, rest = list(i[first : first + rank]), [*i[:first], *i[first + rank :]]
             at = [
-                _place(_broadcast(places[axes.index(axis)], inner), shape[axis])
-                if axis in axes
-                else rest.pop(0)
+                _broadcast(places[axes.index(axis)], inner) if axis in axes else rest.pop(0)
                 for axis in range(len(shape))
             ]
             return x(*at)
 
         return te.compute(c.shape, element, name="index")
 
-    return c.kernel("index", index, self, *tensors)
+    return c.kernel("index", index, self, *tensors, attributes={CHECKED: True})
 
 
 @converts("gather.default")
@@ -112,13 +99,7 @@ def _gather(
     if 0 in c.shape:
         return c.emit(op.full(c.shape, relax.const(0, c.dtype), c.dtype))
 
-    def gather(x: te.Tensor, places: te.Tensor) -> te.Tensor:
-        def element(*i: Any) -> Any:
-            return x(*i[:axis], _place(places(*i), shape[axis]), *i[axis + 1 :])
-
-        return te.compute(c.shape, element, name="gather")
-
-    return c.kernel("gather", gather, self, index)
+    return c.emit(op.gather_elements(self, _held(c, index, shape[axis], Places.FRONT), axis))
 
 
 @converts("scatter.src", "scatter_add.default")
@@ -149,7 +130,7 @@ def _scattered(
     if dims(source) != counts:
         axes = list(range(len(counts)))
         source = c.emit(op.strided_slice(source, axes, [0] * len(counts), counts))
-    index = _inside(c, c.cast(index, "int64"), shape[axis])
+    index = _held(c, index, shape[axis], Places.FRONT)
     return c.emit(op.scatter_elements(x, index, source, axis, how))
 
 
@@ -184,7 +165,8 @@ def _index_put(
     places = [
         op.reshape(
             op.broadcast_to(
-                _inside(c, c.cast(indices[k], "int64"), shape[k]), relax.ShapeExpr(counts)
+                c.cast(_held(c, indices[k], shape[k], Places.ENDS), "int64"),
+                relax.ShapeExpr(counts),
             ),
             [number],
         )

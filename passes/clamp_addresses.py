@@ -1,0 +1,107 @@
+"""Addresses that a kernel computes from data stay within the buffer that they point into.
+
+The last line of defence: operators that end the run at a wrong index have checked theirs
+(:mod:`check_indices`), and their kernels are left as they are. What is left, as a module's own
+kernels and operators on boxes, takes the nearest element instead. Knows no operator.
+"""
+
+from typing import Any
+
+import tvm
+import tvm_ffi
+from tvm.s_tir.stmt import SBlockRealize
+
+from quake_tvm.generation import tir, updated
+from quake_tvm.index_check import CHECKED
+from quake_tvm.written_out import WRITTEN_OUT
+
+from .lower_tir import SITES
+
+# Kernels whose indices are checked, and those of this library, whose addresses are no data.
+_SAFE = {CHECKED, SITES, WRITTEN_OUT}
+
+
+class _Clamp:
+    """The addresses of one kernel."""
+
+    def __init__(self, body: tir.Stmt) -> None:
+        self._from_data: set[tir.Var] = set()
+        known = -1
+        while known < len(self._from_data):  # a loop's bound may come from a later statement
+            known = len(self._from_data)
+            callbacks = [
+                (tir.For, self._see_loop),
+                ((tir.Bind, tir.Let), self._see_value),
+                (SBlockRealize, self._see_block),
+            ]
+            tvm_ffi.structural_walk(body, callbacks)
+
+    def _see_loop(self, loop: tir.For) -> None:
+        if self._is_data(loop.min) or self._is_data(loop.extent):
+            self._from_data.add(loop.loop_var)
+
+    def _see_value(self, bind: tir.Bind | tir.Let) -> None:
+        if self._is_data(bind.value):
+            self._from_data.add(bind.var)
+
+    def _see_block(self, realize: SBlockRealize) -> None:
+        for variable, value in zip(realize.block.iter_vars, realize.iter_values, strict=True):
+            if self._is_data(value):
+                self._from_data.add(variable.var)
+
+    def _is_data(self, expr: tir.Expr) -> bool:
+        """Whether an expression depends on what was loaded."""
+        if isinstance(expr, tir.Var | tir.IntImm):
+            return expr in self._from_data
+        found: list[bool] = []
+        callbacks = [
+            (tvm.ir.TensorLoad, lambda _: found.append(True)),
+            (tir.Var, lambda variable: found.append(variable in self._from_data)),
+        ]
+        tvm_ffi.structural_walk(expr, callbacks)
+        return any(found)
+
+    def _within(self, index: tir.Expr, size: tir.Expr) -> tir.Expr:
+        if not self._is_data(index):
+            return index
+        last = tir.Cast(index.ty.dtype, size) - 1
+        return tir.max(tir.min(index, last), tir.const(0, index.ty.dtype))
+
+    def load(self, load: tvm.ir.TensorLoad) -> Any:
+        """A load within its buffer."""
+        indices = self._all_within(load.source, load.indices)
+        return load if indices is None else tir.BufferLoad(load.source, indices)
+
+    def store(self, store: tir.BufferStore) -> tir.Stmt:
+        """A store within its buffer."""
+        indices = self._all_within(store.buffer, store.indices)
+        return store if indices is None else tir.BufferStore(store.buffer, store.value, indices)
+
+    def _all_within(self, buffer: tir.Var, indices: Any) -> list[tir.Expr] | None:
+        if not any(map(self._is_data, indices)):
+            return None
+        return [self._within(i, n) for i, n in zip(indices, buffer.ty.shape, strict=True)]
+
+
+@tvm.transform.module_pass(opt_level=0, name="ClampAddresses")
+class ClampAddresses:
+    """Clamp in every kernel that is not marked; takes the marks away."""
+
+    def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
+        """Rewrite; a kernel without such addresses is left as it is."""
+        updates = {}
+        for name, function in mod.functions_items():
+            if not isinstance(function, tir.PrimFunc):
+                continue
+            attributes = function.attrs or {}
+            if CHECKED in attributes:
+                updates[name] = function.without_attr(CHECKED)
+            if _SAFE & set(attributes.keys()):
+                continue
+            clamp = _Clamp(function.body)
+            body = tvm_ffi.structural_map(
+                function.body, [(tvm.ir.TensorLoad, clamp.load), (tir.BufferStore, clamp.store)]
+            )
+            if not body.same_as(function.body):
+                updates[name] = function.with_body(body)
+        return updated(mod, updates)
