@@ -1,6 +1,6 @@
 """The order of everything between an imported module and the virtual machine's code.
 
-1. Zeros kept from TVM's folding; norms recognised or folded.
+1. Tensors without elements filled; zeros kept from TVM's folding; norms recognised or folded.
 2. QuAKE: nonlinearities to bit manipulation. Between its two halves convolutions get their channels
    last, reshapes sink and attention is fused: before, that would change what is recognised; after,
    kernels stand in the way.
@@ -25,6 +25,7 @@ from quake_tvm.schedules.record_book import Book, Records
 from . import legalize_extremes, lower_attention, quake, site_numbers
 from .center_logsumexp import CenterLogSumExp
 from .channels_last import ChannelsLast
+from .fill_empty import FillEmpty
 from .fold_batch_norm import FoldBatchNorm
 from .fuse_attention import FuseAttention
 from .keep_zeros import KeepZeros
@@ -55,6 +56,7 @@ class LowerNonlinearities:
 def lowering_passes(target: tvm.target.Target, **options: Any) -> list[tvm.transform.Pass]:
     """Phases 1 and 2: what pays only while nothing is lowered yet, then the nonlinearities."""
     return [
+        FillEmpty(),
         KeepZeros(),
         RecognizeNorms(),
         FoldBatchNorm(),

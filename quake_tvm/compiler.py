@@ -16,7 +16,7 @@ from tvm import relax
 
 from . import onnx_file, onnx_import
 from .description import CONDITIONS, DESCRIPTION, check_conditions
-from .errors import QuakeError
+from .errors import QuakeError, last_line
 from .model import Model
 from .model_input import Input
 from .named_targets import target as resolve_target
@@ -84,9 +84,9 @@ def compile(
         raise
     except Exception as error:
         dynamic = [i.name for i in inputs_of(mod) if any(isinstance(n, str) for n in i.shape)]
+        reason = last_line(error)
         if not dynamic:
-            raise
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1][:160]
+            raise QuakeError(f"TVM cannot compile this model: {reason}") from error
         raise QuakeError(
             f"TVM cannot compile this model with dynamic dimensions ({reason}); "
             f"give shapes for: {', '.join(f'{name}=...' for name in dynamic)}"
@@ -137,7 +137,7 @@ def import_model(model: Any, shapes: Mapping[str, Sequence[int]] | None = None) 
     if isinstance(model, str | Path):
         return onnx_import.to_relax(onnx_file.read(model), shapes)
     if isinstance(model, onnx.ModelProto):
-        return onnx_import.to_relax(model, shapes)
+        return onnx_import.to_relax(onnx_file.valid(model), shapes)
     if isinstance(model, tvm.IRModule):
         return _bind_shapes(model, shapes or {})
     if type(model).__module__.startswith("torch.export"):

@@ -1,6 +1,7 @@
 """Which ONNX operators have a converter of this library, for what TVM's importer gets wrong."""
 
 from . import onnx_convolution, onnx_images, onnx_pooling
+from .onnx_empty_slices import empty_slice
 from .onnx_importer import Converter
 from .onnx_resize import resize
 
@@ -19,5 +20,6 @@ CONVERTERS: dict[str, Converter] = {
     "Pad": onnx_images.pad,
     "Resize": resize,
     "RoiAlign": onnx_images.roi_align,
+    "Slice": empty_slice,
     "Upsample": resize,
 }
