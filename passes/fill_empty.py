@@ -12,6 +12,7 @@ from quake_tvm.generation import updated
 
 from .relax_graph import functions, known_shape, op_name
 
+
 def _extents(expr: relax.Expr) -> list[int | None]:
     """Static extents, None for the symbolic ones; nothing of a tensor of unknown shape."""
     return [getattr(n, "value", None) for n in expr.ty.shape] if known_shape(expr) else []

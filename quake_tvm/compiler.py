@@ -5,6 +5,7 @@ operator.
 """
 
 import json
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -134,20 +135,40 @@ def _describe(description: str) -> relax.Function:
 
 def import_model(model: Any, shapes: Mapping[str, Sequence[int]] | None = None) -> tvm.IRModule:
     """A Relax module from any of the sources that :func:`compile` takes."""
+    shapes = checked_shapes(shapes)
     if isinstance(model, str | Path):
         return onnx_import.to_relax(onnx_file.read(model), shapes)
     if isinstance(model, onnx.ModelProto):
-        return onnx_import.to_relax(onnx_file.valid(model), shapes)
+        return onnx_import.to_relax(onnx_file.sound(model), shapes)
     if isinstance(model, tvm.IRModule):
-        return _bind_shapes(model, shapes or {})
+        return _bind_shapes(model, shapes)
     if type(model).__module__.startswith("torch.export"):
         from . import torch_import  # imports torch
 
-        return _bind_shapes(torch_import.to_relax(model), shapes or {})
+        return _bind_shapes(torch_import.to_relax(model), shapes)
     raise QuakeError(
         f"cannot compile a {type(model).__name__}: give an ONNX path or ModelProto, "
         "a torch ExportedProgram or an IRModule"
     )
+
+
+def checked_shapes(shapes: Any) -> dict[str, list[int]]:
+    """The shapes as lists of numbers.
+
+    Raises
+    ------
+    QuakeError
+        For anything but a mapping of input name to a sequence of whole numbers.
+    """
+    example = "give a mapping of input name to shape, as shapes={'x': (1, 128)}"
+    if shapes is None:
+        return {}
+    if not isinstance(shapes, Mapping):
+        raise QuakeError(f"shapes is {shapes!s:.60}: {example}")
+    try:
+        return {name: [operator.index(n) for n in shape] for name, shape in shapes.items()}
+    except TypeError:
+        raise QuakeError(f"shapes is {shapes!s:.60}: {example}") from None
 
 
 def _bind_shapes(mod: tvm.IRModule, shapes: Mapping[str, Sequence[int]]) -> tvm.IRModule:

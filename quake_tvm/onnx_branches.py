@@ -1,15 +1,11 @@
-"""Branches of If: the one that a constant condition takes, and those that cannot be compiled.
+"""The branch that an If with a constant condition takes, in its place.
 
 Exporters write If where a rank or an extent decides; once the inputs' shapes are known so is the
 branch. Knows no TVM.
 """
 
 import onnx
-from onnx import helper, numpy_helper, shape_inference
-
-from .errors import QuakeError
-
-_Shape = list[int | str | None]
+from onnx import helper, numpy_helper
 
 
 def take_known(model: onnx.ModelProto) -> bool:
@@ -29,48 +25,6 @@ def take_known(model: onnx.ModelProto) -> bool:
         del model.graph.node[:]
         model.graph.node.extend(nodes)
     return taken
-
-
-def check_shapes(model: onnx.ModelProto) -> None:
-    """Refuse branches whose outputs have different shapes: TVM has one shape for both.
-
-    Raises
-    ------
-    QuakeError
-        With the node's name and both shapes.
-    """
-    try:
-        graph = shape_inference.infer_shapes(model, data_prop=True).graph
-    except Exception:  # a wrong annotation in the file: the importer decides
-        return
-    for node in graph.node:
-        if node.op_type != "If" or node.domain:
-            continue
-        branches = {a.name: a.g for a in node.attribute}
-        pairs = zip(branches["then_branch"].output, branches["else_branch"].output, strict=True)
-        for one, other in pairs:
-            a, b = _shape(one), _shape(other)
-            if a is not None and b is not None and not _alike(a, b):
-                raise QuakeError(
-                    f"If {node.name or node.output[0]!r} has branches of the shapes {a} and {b}, "
-                    "which only a constant condition may choose from: give the inputs' shapes, or "
-                    "take the If out"
-                )
-
-
-def _shape(value: onnx.ValueInfoProto) -> _Shape | None:
-    ty = value.type.tensor_type
-    if not ty.HasField("shape"):
-        return None
-    return [d.dim_value if d.HasField("dim_value") else d.dim_param or None for d in ty.shape.dim]
-
-
-def _alike(a: _Shape, b: _Shape) -> bool:
-    """Whether both may be of one shape; an extent that is not known may be anything."""
-    pairs = zip(a, b, strict=False)
-    return len(a) == len(b) and all(
-        not (isinstance(m, int) and isinstance(n, int)) or m == n for m, n in pairs
-    )
 
 
 def _inlined(

@@ -60,9 +60,10 @@ def _data(tensor: onnx.TensorProto, path: Path) -> bytes:
                 )
             opened.seek(offset)
             return opened.read(wanted)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "no such name"
-        raise QuakeError(f"cannot read the tensor {tensor.name!r} in {file}: {reason}") from None
+    except OSError as error:
+        raise QuakeError(
+            f"cannot read the tensor {tensor.name!r} in {file}: {error.strerror}"
+        ) from None
 
 
 def _file(tensor: onnx.TensorProto, location: str, path: Path) -> Path:

@@ -19,40 +19,33 @@ def read(path: str | Path) -> onnx.ModelProto:
     """Read an ONNX file. Raises QuakeError if there is none or it is something else."""
     path = Path(path)
     if path.is_dir():
-        raise QuakeError(f"{path} is a folder: give the .onnx file in it")
+        raise QuakeError(f"no such file: {path} is a folder, give the .onnx file in it")
     if not path.is_file():
         raise QuakeError(f"no such file: {path}")
     try:
         model = onnx.load(path, load_external_data=False)
+        load_external(model, path)
+        onnx.checker.check_model(_skeleton(model))
+        return sound(model)
     except Exception as error:
-        raise _invalid(str(path), error) from None
-    load_external(model, path)
-    return valid(model, str(path))
+        reason = (str(error).strip().splitlines() or ["unreadable"])[0]
+        raise QuakeError(f"{path} is not a valid ONNX model: {reason[:160]}") from None
 
 
-def valid(model: onnx.ModelProto, name: str = "the model") -> onnx.ModelProto:
-    """The model itself, if it is one.
+def sound(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model itself, if there is something to compute and to compute with.
 
     Raises
     ------
     QuakeError
-        For what the standard does not allow, and tensors that are not what they say.
+        Without nodes or outputs, and for tensors that are not what they say.
     """
-    try:
-        onnx.checker.check_model(_skeleton(model))
-    except Exception as error:
-        raise _invalid(name, error) from None
     if not model.graph.node:
-        raise QuakeError(f"{name} is not a valid ONNX model: its graph has no nodes")
+        raise QuakeError("its graph has no nodes")
     if not model.graph.output:
-        raise QuakeError(f"{name} has no outputs: nothing of it would be computed")
+        raise QuakeError("its graph has no outputs")
     check_tensors(model)
     return model
-
-
-def _invalid(name: str, error: Exception) -> QuakeError:
-    reason = (str(error).strip().splitlines() or ["unreadable"])[0]
-    return QuakeError(f"{name} is not a valid ONNX model: {reason[:120]}")
 
 
 def _skeleton(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -73,6 +66,7 @@ def _skeleton(model: onnx.ModelProto) -> onnx.ModelProto:
             ty = value.type.tensor_type
             ty.elem_type = ty.elem_type or onnx.TensorProto.FLOAT
             ty.shape.SetInParent()
+    _rename_default_domain(copy)
     return copy
 
 
@@ -99,10 +93,14 @@ def _with_default_domain(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy in which the standard's domain has one of its two names."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    for item in (*copy.opset_import, *all_nodes(copy.graph)):
+    _rename_default_domain(copy)
+    return copy
+
+
+def _rename_default_domain(model: onnx.ModelProto) -> None:
+    for item in (*model.opset_import, *all_nodes(model.graph)):
         if item.domain == "ai.onnx":
             item.domain = ""
-    return copy
 
 
 def with_shapes(model: onnx.ModelProto, shapes: Shapes) -> onnx.ModelProto:

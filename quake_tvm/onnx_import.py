@@ -1,8 +1,9 @@
 """From an ONNX model to a Relax module that TVM can compile.
 
 In this order: fixes the inputs' shapes, inlines functions, refuses what would be ignored, rewrites
-what TVM's importer gets wrong, folds the subgraphs that compute shapes, rewrites slices from both
-ends and tensors without elements, imports. Folding takes the branches that are known. Knows nothing of nonlinearities.
+what TVM's importer gets wrong, folds the subgraphs that compute shapes and takes the branches that
+are known, rewrites slices from both ends and tensors without elements, imports. Knows nothing of
+nonlinearities.
 """
 
 import contextlib
@@ -10,8 +11,9 @@ import io
 
 import onnx
 import tvm
+from tvm import relax
 
-from . import onnx_branches, onnx_functions, onnx_rewrites
+from . import onnx_functions, onnx_rewrites
 from .errors import QuakeError, last_line
 from .onnx_check import check
 from .onnx_converters import CONVERTERS
@@ -63,7 +65,6 @@ def _convert(model: onnx.ModelProto) -> tvm.IRModule:
     model = onnx_functions.expand(model)
     check(model)  # what the functions are made of
     model = fold_shapes(onnx_rewrites.rewrite(model))
-    onnx_branches.check_shapes(model)
     check_types(model)
     model = without_empty(from_one_end_at_a_time(model))
     sizes = {
@@ -71,4 +72,26 @@ def _convert(model: onnx.ModelProto) -> tvm.IRModule:
         for i in inputs(model)
         if not is_dynamic(i)
     }
-    return Importer(CONVERTERS, sizes).convert(model)
+    mod = Importer(CONVERTERS, sizes).convert(model)
+    _check_branches(mod["main"])
+    return mod
+
+
+def _check_branches(main: relax.Function) -> None:
+    """Refuse to compute with what is of one shape or another, by a condition: TVM cannot."""
+    bindings = [b for block in main.body.blocks for b in block.bindings]
+    either = {
+        b.var: b.value
+        for b in bindings
+        if isinstance(b.value, relax.If)
+        and isinstance(b.var.ty, relax.TensorType)
+        and b.var.ty.shape is None
+    }
+    for binding in bindings:
+        for var in relax.analysis.free_vars(binding.value):
+            if var in either:
+                one, other = either[var].true_branch.ty, either[var].false_branch.ty
+                raise QuakeError(
+                    f"If has branches of the types {one} and {other}, and what follows needs one: "
+                    "give shapes that make its condition constant, or take the If out"
+                )

@@ -11,6 +11,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from .errors import QuakeError
+from .onnx_fold import all_nodes
 
 # Types that are packed: elements a byte.
 _PACKED = {
@@ -21,9 +22,10 @@ _PACKED = {
 _COMPLEX = {TensorProto.COMPLEX64, TensorProto.COMPLEX128}
 # What an importer can turn into a constant.
 _HELD = {
-    getattr(TensorProto, name)
-    for name in "FLOAT UINT8 INT8 UINT16 INT16 INT32 INT64 BOOL FLOAT16 DOUBLE UINT32 UINT64"
-    " BFLOAT16 FLOAT8E4M3FN FLOAT8E5M2".split()
+    *(TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16),
+    *(TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64),
+    *(TensorProto.UINT8, TensorProto.UINT16, TensorProto.UINT32, TensorProto.UINT64),
+    *(TensorProto.FLOAT8E4M3FN, TensorProto.FLOAT8E5M2, TensorProto.BOOL),
 }
 _DATA = ("raw_data", "float_data", "int32_data", "string_data", "int64_data", "double_data")
 _DATA = (*_DATA, "uint64_data")
@@ -54,22 +56,25 @@ def check_tensors(model: onnx.ModelProto) -> None:
 
 
 def check_types(model: onnx.ModelProto) -> None:
-    """Refuse constants of types that TVM cannot hold, by the operator that reads them.
+    """Refuse constants of types that TVM cannot hold; drop, in place, those that nothing reads.
 
     Raises
     ------
     QuakeError
-        With the operator, the tensor's name and its type.
+        With the operator that reads one, the tensor's name and its type.
     """
-    odd = {c.name: c.data_type for c in model.graph.initializer if c.data_type not in _HELD}
-    for node in model.graph.node:
+    odd = {c.name: c for c in model.graph.initializer if c.data_type not in _HELD}
+    if not odd:
+        return
+    for node in all_nodes(model.graph):
         for name in node.input:
             if name in odd:
-                kind = TensorProto.DataType.Name(odd[name]).lower()
                 raise QuakeError(
-                    f"{node.op_type} reads {name!r} of type {kind}, which is not supported: store "
-                    "it as another type"
+                    f"{node.op_type} reads {name!r} of type {_kind(odd[name])}, which is not "
+                    "supported: store it as another type"
                 )
+    for constant in odd.values():
+        model.graph.initializer.remove(constant)
 
 
 def size_in_bytes(tensor: onnx.TensorProto) -> int:

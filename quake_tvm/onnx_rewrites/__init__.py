@@ -13,6 +13,7 @@ import onnx
 from . import (
     attention,
     bit_shift,
+    celu,
     constants,
     dropout,
     equality,
@@ -27,6 +28,7 @@ from . import (
     powers,
     reductions,
     roi_align,
+    scalar_prelu,
     scatter,
     skip_layer_normalization,
     split_to_sequence,
@@ -42,6 +44,7 @@ Rewriting = Callable[[onnx.NodeProto, Graph], None]
 
 STANDARD: dict[str, Rewriting] = {
     "BitShift": bit_shift.rewrite,
+    "Celu": celu.rewrite,
     "Constant": constants.rewrite,
     "Dropout": dropout.rewrite,
     "Equal": equality.rewrite,
@@ -52,6 +55,7 @@ STANDARD: dict[str, Rewriting] = {
     "LayerNormalization": layer_normalization.rewrite,
     "LogSoftmax": legacy_softmax.rewrite,
     "OneHot": one_hot.rewrite,
+    "PRelu": scalar_prelu.rewrite,
     "Pow": powers.rewrite,
     "Resize": old_resize.rewrite,
     "RoiAlign": roi_align.rewrite,
