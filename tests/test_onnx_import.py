@@ -147,8 +147,12 @@ def test_the_branch_that_shapes_choose(taken):
     x = ramp(rows, 4)
     (y,) = quake_tvm.compile(model, method="exact", shapes={"x": x.shape}).run(x)
     np.testing.assert_allclose(y, np.exp(-x[0] if taken else x), rtol=1e-6)
+    del nodes[:3]
+    inputs = {"x": [1, 4]}
+    at_run_time = make(nodes, inputs, {"y": None}, [constant(constants["none"], "none")])
+    at_run_time.graph.input.append(value("same", [], TensorProto.BOOL))
     with pytest.raises(QuakeError, match="If has branches of the types"):
-        quake_tvm.compile(model)
+        quake_tvm.compile(at_run_time)
 
 
 def test_an_output_needs_no_type(tmp_path):
