@@ -5,6 +5,7 @@ operator.
 """
 
 import json
+import math
 import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -27,6 +28,9 @@ from .passes.pipeline import kernel_passes, lowering_passes, machine_passes
 from .planning.plan import Plan
 from .relax_report import report
 from .schedules.record_book import Book, Records
+
+# More would pass what TVM counts bytes with.
+_MOST_ELEMENTS = 2**48
 
 
 def compile(
@@ -166,9 +170,13 @@ def checked_shapes(shapes: Any) -> dict[str, list[int]]:
     if not isinstance(shapes, Mapping):
         raise QuakeError(f"shapes is {shapes!s:.60}: {example}")
     try:
-        return {name: [operator.index(n) for n in shape] for name, shape in shapes.items()}
+        found = {name: [operator.index(n) for n in shape] for name, shape in shapes.items()}
     except TypeError:
         raise QuakeError(f"shapes is {shapes!s:.60}: {example}") from None
+    for name, shape in found.items():
+        if math.prod(shape) > _MOST_ELEMENTS:
+            raise QuakeError(f"the shape {(*shape,)} of {name!r} has too many elements")
+    return found
 
 
 def _bind_shapes(mod: tvm.IRModule, shapes: Mapping[str, Sequence[int]]) -> tvm.IRModule:

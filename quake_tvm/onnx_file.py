@@ -6,6 +6,7 @@ from typing import Any
 
 import onnx
 
+from . import given
 from .errors import QuakeError
 from .onnx_dimensions import name_dimensions, open_dimensions
 from .onnx_external import load_external
@@ -17,7 +18,7 @@ Shapes = Mapping[str, Sequence[int]]
 
 def read(path: str | Path) -> onnx.ModelProto:
     """Read an ONNX file. Raises QuakeError if there is none or it is something else."""
-    path = Path(path)
+    path = given.path(path, "the model")
     if path.is_dir():
         raise QuakeError(f"no such file: {path} is a folder, give the .onnx file in it")
     if not path.is_file():
