@@ -1,7 +1,7 @@
 """The order of everything between an imported module and the virtual machine's code.
 
-1. Extents that must be equal given one name; zeros kept from TVM's folding; norms recognised or
-   folded.
+1. Extents that must be equal given one name; tensors without elements filled; zeros kept from
+   TVM's folding; norms recognised or folded.
 2. QuAKE: nonlinearities to bit manipulation. Between its two halves convolutions get their channels
    last, reshapes sink and attention is fused: before, that would change what is recognised; after,
    kernels stand in the way.
@@ -39,6 +39,7 @@ from .center_logsumexp import CenterLogSumExp
 from .channels_last import ChannelsLast
 from .check_indices import CheckIndices
 from .clamp_addresses import ClampAddresses
+from .fill_empty import FillEmpty
 from .fold_batch_norm import FoldBatchNorm
 from .fuse_attention import FuseAttention
 from .keep_zeros import KeepZeros
@@ -82,6 +83,7 @@ def lowering_passes(target: tvm.target.Target, **options: Any) -> list[tvm.trans
     """Phases 1 and 2: what pays only while nothing is lowered yet, then the nonlinearities."""
     return [
         UnifyExtents(),
+        FillEmpty(),
         KeepZeros(),
         RecognizeNorms(),
         FoldBatchNorm(),

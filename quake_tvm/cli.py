@@ -214,10 +214,16 @@ def _show_warning(message: Warning | str, *_: Any) -> None:
 def main() -> None:
     """Entry point of ``quake-tvm``."""
     warnings.showwarning = _show_warning
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # a terminal of ASCII cannot show all that is printed
     try:
         app()
     except (QuakeError, ImportError) as error:
         errors.print(f"error: {error}", markup=False, soft_wrap=True)
+        sys.exit(2)
+    except OSError as error:
+        what = f": {error.filename}" if error.filename else ""
+        errors.print(f"error: {error.strerror or error}{what}", markup=False, soft_wrap=True)
         sys.exit(2)
 
 

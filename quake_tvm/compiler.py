@@ -5,6 +5,8 @@ operator.
 """
 
 import json
+import math
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -17,7 +19,7 @@ from tvm import relax
 from . import onnx_file, onnx_import
 from .data_sizes import sizes_depend_on_data
 from .description import CONDITIONS, DESCRIPTION, check_conditions
-from .errors import QuakeError
+from .errors import QuakeError, last_line
 from .model import Model
 from .model_input import Input
 from .named_targets import target as resolve_target
@@ -28,6 +30,9 @@ from .passes.unify_extents import UnifyExtents
 from .planning.plan import Plan
 from .relax_report import report
 from .schedules.record_book import Book, Records
+
+# More would pass what TVM counts bytes with.
+_MOST_ELEMENTS = 2**48
 
 
 def compile(
@@ -86,9 +91,9 @@ def compile(
         raise
     except Exception as error:
         dynamic = [i.name for i in inputs_of(mod) if any(isinstance(n, str) for n in i.shape)]
+        reason = last_line(error)
         if not dynamic:
-            raise
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1][:160]
+            raise QuakeError(f"TVM cannot compile this model: {reason}") from error
         raise QuakeError(
             f"TVM cannot compile this model with dynamic dimensions ({reason}); "
             f"give shapes for: {', '.join(f'{name}=...' for name in dynamic)}"
@@ -137,20 +142,44 @@ def _describe(description: str) -> relax.Function:
 
 def import_model(model: Any, shapes: Mapping[str, Sequence[int]] | None = None) -> tvm.IRModule:
     """A Relax module from any of the sources that :func:`compile` takes."""
+    shapes = checked_shapes(shapes)
     if isinstance(model, str | Path):
         return onnx_import.to_relax(onnx_file.read(model), shapes)
     if isinstance(model, onnx.ModelProto):
-        return onnx_import.to_relax(model, shapes)
+        return onnx_import.to_relax(onnx_file.sound(model), shapes)
     if isinstance(model, tvm.IRModule):
-        return _bind_shapes(model, shapes or {})
+        return _bind_shapes(model, shapes)
     if type(model).__module__.startswith("torch.export"):
         from . import torch_import  # imports torch
 
-        return _bind_shapes(torch_import.to_relax(model), shapes or {})
+        return _bind_shapes(torch_import.to_relax(model), shapes)
     raise QuakeError(
         f"cannot compile a {type(model).__name__}: give an ONNX path or ModelProto, "
         "a torch ExportedProgram or an IRModule"
     )
+
+
+def checked_shapes(shapes: Any) -> dict[str, list[int]]:
+    """The shapes as lists of numbers.
+
+    Raises
+    ------
+    QuakeError
+        For anything but a mapping of input name to a sequence of whole numbers.
+    """
+    example = "give a mapping of input name to shape, as shapes={'x': (1, 128)}"
+    if shapes is None:
+        return {}
+    if not isinstance(shapes, Mapping):
+        raise QuakeError(f"shapes is {shapes!s:.60}: {example}")
+    try:
+        found = {name: [operator.index(n) for n in shape] for name, shape in shapes.items()}
+    except TypeError:
+        raise QuakeError(f"shapes is {shapes!s:.60}: {example}") from None
+    for name, shape in found.items():
+        if math.prod(shape) > _MOST_ELEMENTS:
+            raise QuakeError(f"the shape {(*shape,)} of {name!r} has too many elements")
+    return found
 
 
 def _bind_shapes(mod: tvm.IRModule, shapes: Mapping[str, Sequence[int]]) -> tvm.IRModule:

@@ -56,13 +56,16 @@ class Described:
                 given = inputs[0]
             if len(given) != len(self.inputs):
                 names = ", ".join(i.name for i in self.inputs)
+                hint = "; give arrays, as numpy.asarray makes of lists"
+                lists = given and not any(isinstance(g, np.ndarray) for g in given)
                 raise QuakeError(
                     f"the model takes {len(self.inputs)} inputs ({names}), got {len(given)}"
+                    f"{hint if lists else ''}"
                 )
         sizes: dict[str, int] = {}
         ordered = []
         for spec, dtype, value in zip(self.inputs, self._dtypes, given, strict=True):
-            array = np.asarray(value)
+            array = _array(spec, value)
             if array.dtype != dtype:
                 raise QuakeError(f"input {spec.name!r} must be {spec.dtype}, got {array.dtype}")
             if array.shape != spec.shape:
@@ -81,6 +84,15 @@ class Described:
             if name not in given:
                 raise QuakeError(f"input {name!r} is missing")
         return [given[name] for name in names]
+
+
+def _array(spec: Input, value: object) -> np.ndarray:
+    try:
+        return np.asarray(value)
+    except Exception:  # of lists that are no array, and objects that cannot say what they are
+        raise QuakeError(
+            f"input {spec.name!r} must be an array of {spec.dtype}, got a {type(value).__name__}"
+        ) from None
 
 
 def _check_shape(spec: Input, shape: tuple[int, ...], sizes: dict[str, int]) -> None:

@@ -18,6 +18,7 @@ import tvm
 import tvm_ffi
 from tvm import relax
 
+from . import given
 from .description import DESCRIPTION, Described, Inputs
 from .errors import QuakeError
 from .exchange import Inlet, arrays
@@ -86,7 +87,14 @@ class Model(Described):
         -------
         list of float
             Seconds a call, one figure a repeat, each the mean over ``number`` calls.
+
+        Raises
+        ------
+        QuakeError
+            As :meth:`run`, and for a number or repeat below 1.
         """
+        given.count(number, "number")
+        given.count(repeat, "repeat")
         arguments = self._arguments(inputs)
         timer = self._vm.time_evaluator("main", tvm.cpu(), number=number, repeat=repeat)
         with _refusals():
@@ -100,7 +108,7 @@ class Model(Described):
         QuakeError
             If the path cannot be written or no linker for the target is found.
         """
-        path = Path(path)
+        path = given.path(path, "the library")
         try:
             handle, name = tempfile.mkstemp(dir=path.parent, suffix=".so")
             os.close(handle)
@@ -164,7 +172,9 @@ def load(path: str | Path) -> Model:
         If there is no such file, if it is not a compiled model of this library, or is not as
         :meth:`Model.export` wrote it.
     """
-    path = Path(path)
+    path = given.path(path, "the library")
+    if path.is_dir():
+        raise QuakeError(f"no such file: {path} is a folder")
     if not path.is_file():
         raise QuakeError(f"no such file: {path}")
     check_seal(path)

@@ -2,29 +2,81 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import onnx
 
+from . import given
 from .errors import QuakeError
+from .onnx_dimensions import name_dimensions, open_dimensions
+from .onnx_external import load_external
 from .onnx_fold import all_nodes
+from .onnx_tensors import check_tensors
 
 Shapes = Mapping[str, Sequence[int]]
 
 
 def read(path: str | Path) -> onnx.ModelProto:
     """Read an ONNX file. Raises QuakeError if there is none or it is something else."""
-    path = Path(path)
+    path = given.path(path, "the model")
+    if path.is_dir():
+        raise QuakeError(f"no such file: {path} is a folder, give the .onnx file in it")
     if not path.is_file():
         raise QuakeError(f"no such file: {path}")
     try:
-        onnx.checker.check_model(path)  # by its path: a ModelProto may not pass 2 GB
-        model = onnx.load(path)
+        model = onnx.load(path, load_external_data=False)
+        load_external(model, path)
+        onnx.checker.check_model(_skeleton(model))
+        return sound(model)
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else "unreadable"
-        raise QuakeError(f"{path} is not a valid ONNX model: {reason[:120]}") from None
+        reason = (str(error).strip().splitlines() or ["unreadable"])[0]
+        raise QuakeError(f"{path} is not a valid ONNX model: {reason[:160]}") from None
+
+
+def sound(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model itself, if there is something to compute and to compute with.
+
+    Raises
+    ------
+    QuakeError
+        Without nodes or outputs, and for tensors that are not what they say.
+    """
     if not model.graph.node:
-        raise QuakeError(f"{path} is not a valid ONNX model: its graph has no nodes")
+        raise QuakeError("its graph has no nodes")
+    if not model.graph.output:
+        raise QuakeError("its graph has no outputs")
+    check_tensors(model)
     return model
+
+
+def _skeleton(model: onnx.ModelProto) -> onnx.ModelProto:
+    """What ONNX's checker is to see: no data, which may pass its 2 GB, and a type everywhere.
+
+    An output without a type or a shape, which the checker refuses, has none to be wrong.
+    """
+    copy = onnx.ModelProto()
+    for field in ("ir_version", "opset_import", "functions", "model_version"):
+        _copy_field(model, copy, field)
+    for field in ("name", "node", "input", "output", "value_info", "sparse_initializer"):
+        _copy_field(model.graph, copy.graph, field)
+    for tensor in model.graph.initializer:
+        copy.graph.initializer.add(name=tensor.name, data_type=tensor.data_type, dims=[0])
+        copy.graph.initializer[-1].raw_data = b""
+    for value in (*copy.graph.input, *copy.graph.output):
+        if value.type.WhichOneof("value") in (None, "tensor_type"):
+            ty = value.type.tensor_type
+            ty.elem_type = ty.elem_type or onnx.TensorProto.FLOAT
+            ty.shape.SetInParent()
+    _rename_default_domain(copy)
+    return copy
+
+
+def _copy_field(source: Any, target: Any, field: str) -> None:
+    value = getattr(source, field)
+    if isinstance(value, int | str):
+        setattr(target, field, value)
+    else:
+        getattr(target, field).extend(value)
 
 
 def inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
@@ -42,10 +94,14 @@ def _with_default_domain(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy in which the standard's domain has one of its two names."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    for item in (*copy.opset_import, *all_nodes(copy.graph)):
+    _rename_default_domain(copy)
+    return copy
+
+
+def _rename_default_domain(model: onnx.ModelProto) -> None:
+    for item in (*model.opset_import, *all_nodes(model.graph)):
         if item.domain == "ai.onnx":
             item.domain = ""
-    return copy
 
 
 def with_shapes(model: onnx.ModelProto, shapes: Shapes) -> onnx.ModelProto:
@@ -57,6 +113,7 @@ def with_shapes(model: onnx.ModelProto, shapes: Shapes) -> onnx.ModelProto:
         For a shape that does not fit.
     """
     model = _with_default_domain(model)
+    open_dimensions(model)
     own = {i.name: i for i in inputs(model)}
     sizes: dict[str, int] = {}
     for name, shape in shapes.items():
@@ -66,11 +123,10 @@ def with_shapes(model: onnx.ModelProto, shapes: Shapes) -> onnx.ModelProto:
     for name, value in own.items():
         if not value.type.tensor_type.HasField("shape"):
             raise QuakeError(f"the model does not say input {name!r}'s rank: give its shape")
-        for axis, dim in enumerate(value.type.tensor_type.shape.dim):
+        for dim in value.type.tensor_type.shape.dim:
             if dim.dim_param in sizes:
                 dim.dim_value = sizes[dim.dim_param]
-            elif not dim.HasField("dim_value") and not dim.dim_param:
-                dim.dim_param = f"{name}_{axis}"  # the importer takes all without a name for one
+    name_dimensions(list(own.values()))
     if shapes:  # what was inferred for the old shapes no longer holds
         del model.graph.value_info[:]
         for output in model.graph.output:
@@ -85,7 +141,10 @@ def _fix_shape(value: onnx.ValueInfoProto, given: list[int], sizes: dict[str, in
     if not ty.HasField("shape"):
         ty.shape.dim.extend(onnx.TensorShapeProto.Dimension() for _ in given)
     dims = ty.shape.dim
-    fixed = [d.dim_value if d.HasField("dim_value") else sizes.get(d.dim_param) for d in dims]
+    # A 0 may stand for "any" in files newer than those that `open_dimensions` opens.
+    fixed = [
+        (d.dim_value or None) if d.HasField("dim_value") else sizes.get(d.dim_param) for d in dims
+    ]
     fits = len(given) == len(dims) and all(
         g >= 0 and f in (None, g) for f, g in zip(fixed, given, strict=True)
     )

@@ -12,6 +12,8 @@ import onnx
 from onnx import helper, numpy_helper, shape_inference
 from onnx.reference import ReferenceEvaluator
 
+from .onnx_branches import take_known
+
 # A folded constant larger than this would cost more to store than to compute.
 MAX_FOLDED = 65536
 # Dropout is random when it trains.
@@ -30,7 +32,7 @@ def fold_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
         except Exception:  # a wrong annotation in the file: the importer decides
             return model
         folded = _fold_once(inferred)
-        if len(folded.graph.node) == len(model.graph.node):
+        if not take_known(folded) and len(folded.graph.node) == len(model.graph.node):
             return folded
         model = folded
 

@@ -1,13 +1,14 @@
 """ONNX functions, in place of the nodes that call them.
 
 A model has its own functions, and the standard defines some operators by others. Of these, the ones
-are expanded that TVM's importer lacks or gets wrong.
+are expanded that TVM's importer lacks or gets wrong, and no rewriting is for.
 """
 
 import onnx
 from onnx import helper, inliner, shape_inference
 from tvm.relax.frontend.onnx import onnx_frontend
 
+from . import onnx_rewrites
 from .errors import QuakeError
 from .onnx_check import schema
 from .onnx_fold import all_nodes, element_types
@@ -79,7 +80,7 @@ def _annotate(model: onnx.ModelProto) -> None:
 def _with_function(model: onnx.ModelProto) -> set[tuple[str, str]]:
     """Operators that the importer lacks, or gets wrong, and the standard defines by others."""
     lacking = {n.op_type for n in all_nodes(model.graph)} - onnx_frontend._get_convert_map().keys()
-    lacking |= _WRONG
+    lacking = (lacking | _WRONG) - onnx_rewrites.STANDARD.keys()
     if any(node.op_type in _FLOAT32_ONLY for node in model.graph.node):
         types = element_types(shape_inference.infer_shapes(model))
         lacking |= {

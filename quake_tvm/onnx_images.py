@@ -173,4 +173,8 @@ def non_max_suppression(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
             output_format="onnx",
         )
     )
-    return relax.TupleGetItem(found, 0)
+    # TVM's operator says the most boxes there may be, its kernel how many there are: what follows
+    # must be made for these.
+    call = builder.lookup_binding(found)
+    kernel = call.op.get_attr("FLegalize")(builder, call)
+    return relax.TupleGetItem(builder.emit(kernel), 0)

@@ -1,8 +1,9 @@
 """From an ONNX model to a Relax module that TVM can compile.
 
 In this order: fixes the inputs' shapes, inlines functions, refuses what would be ignored, rewrites
-what TVM's importer gets wrong, folds the subgraphs that compute shapes, rewrites slices from both
-ends and tensors without elements, imports. Knows nothing of nonlinearities.
+what TVM's importer gets wrong, folds the subgraphs that compute shapes and takes the branches that
+are known, rewrites slices from both ends and tensors without elements, imports. Knows nothing of
+nonlinearities.
 """
 
 import contextlib
@@ -10,9 +11,10 @@ import io
 
 import onnx
 import tvm
+from tvm import relax
 
 from . import onnx_functions, onnx_rewrites
-from .errors import QuakeError
+from .errors import QuakeError, last_line
 from .onnx_check import check
 from .onnx_converters import CONVERTERS
 from .onnx_empty import without_empty
@@ -20,6 +22,7 @@ from .onnx_file import Shapes, inputs, is_dynamic, with_shapes
 from .onnx_fold import fold_shapes
 from .onnx_importer import Importer
 from .onnx_slices import from_one_end_at_a_time
+from .onnx_tensors import check_types
 
 
 def to_relax(model: onnx.ModelProto, shapes: Shapes | None = None) -> tvm.IRModule:
@@ -37,29 +40,58 @@ def to_relax(model: onnx.ModelProto, shapes: Shapes | None = None) -> tvm.IRModu
     QuakeError
         For a shape that does not fit, or what TVM cannot import rightly: docs/onnx_operators.md.
     """
-    model = onnx_functions.inline(with_shapes(model, shapes or {}))
+    model = with_shapes(model, shapes or {})
+    dynamic = [i.name for i in inputs(model) if is_dynamic(i)]
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # the importer prints what it raises
+            return _convert(model)
+    except QuakeError:
+        raise
+    except Exception as error:
+        reason = last_line(error)
+        if dynamic:
+            example = ", ".join(f"{name}=..." for name in dynamic)
+            raise QuakeError(
+                f"TVM cannot import this model with dynamic dimensions ({reason}); "
+                f"give shapes for: {example}"
+            ) from error
+        raise QuakeError(f"TVM's ONNX importer failed: {reason}") from error
+
+
+def _convert(model: onnx.ModelProto) -> tvm.IRModule:
+    """The steps after the shapes are fixed."""
+    model = onnx_functions.inline(model)
     check(model)
     model = onnx_functions.expand(model)
     check(model)  # what the functions are made of
     model = fold_shapes(onnx_rewrites.rewrite(model))
+    check_types(model)
     model = without_empty(from_one_end_at_a_time(model))
     sizes = {
         i.name: [d.dim_value for d in i.type.tensor_type.shape.dim]
         for i in inputs(model)
         if not is_dynamic(i)
     }
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):  # the importer prints what it raises
-            return Importer(CONVERTERS, sizes).convert(model)
-    except QuakeError:
-        raise
-    except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1][:160]
-        dynamic = [i.name for i in inputs(model) if is_dynamic(i)]
-        if dynamic:
-            example = ", ".join(f"{name}=..." for name in dynamic)
-            raise QuakeError(
-                f"TVM cannot import this model with dynamic dimensions ({reason}); "
-                f"give shapes for: {example}"
-            ) from None
-        raise QuakeError(f"TVM's ONNX importer failed: {reason}") from error
+    mod = Importer(CONVERTERS, sizes).convert(model)
+    _check_branches(mod["main"])
+    return mod
+
+
+def _check_branches(main: relax.Function) -> None:
+    """Refuse to compute with what is of one shape or another, by a condition: TVM cannot."""
+    bindings = [b for block in main.body.blocks for b in block.bindings]
+    either = {
+        b.var: b.value
+        for b in bindings
+        if isinstance(b.value, relax.If)
+        and isinstance(b.var.ty, relax.TensorType)
+        and b.var.ty.shape is None
+    }
+    for binding in bindings:
+        for var in relax.analysis.free_vars(binding.value):
+            if var in either:
+                one, other = either[var].true_branch.ty, either[var].false_branch.ty
+                raise QuakeError(
+                    f"If has branches of the types {one} and {other}, and what follows needs one: "
+                    "give shapes that make its condition constant, or take the If out"
+                )

@@ -95,6 +95,10 @@ class Importer(ONNXGraphImporter):
             For what a converter refuses; TVM's converters raise what they like.
         """
         opset = next((o.version for o in model.opset_import if o.domain == ""), 1)
+        for value in model.graph.input:
+            for dim in value.type.tensor_type.shape.dim:
+                if dim.HasField("dim_value") and dim.dim_value == 0:
+                    dim.dim_param = "0"  # TVM's importer takes a value of 0 for none
         return self.from_onnx(model.graph, opset)
 
     def _convert_operator(

@@ -157,14 +157,11 @@ class Contributed:
 
 MICROSOFT: dict[str, Contributed] = {
     "Attention": Contributed(
-        frozenset({0, 1, 2}),
-        attributes=frozenset({"num_heads", "qkv_hidden_sizes"}),
-        defaults=(
-            ("do_rotary", 0),
-            ("past_present_share_buffer", 0),
-            ("scale", 0.0),
-            ("unidirectional", 0),
+        frozenset({0, 1, 2, 3, 5}),
+        attributes=frozenset(
+            {"mask_filter_value", "num_heads", "qkv_hidden_sizes", "scale", "unidirectional"}
         ),
+        defaults=(("do_rotary", 0), ("past_present_share_buffer", 0)),
     ),
     "BiasGelu": Contributed(frozenset({0, 1})),
     "DequantizeLinear": Contributed(frozenset({0, 1, 2}), attributes=frozenset({"axis"})),

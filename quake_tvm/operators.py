@@ -175,6 +175,8 @@ def bound(name: str, method: str = "quake2") -> Bound:
     QuakeError
         For an operator or method that does not exist.
     """
+    if not isinstance(name, str):
+        raise QuakeError(f"an operator's name is a string, not {name!r:.60}")
     operator(name)
     if method not in METHODS:
         raise QuakeError(f"unknown method {method!r}; choose from: {', '.join(METHODS)}")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import given
 from .approximation import METHODS
 from .errors import QuakeError
 from .operators import OPERATORS, within
@@ -80,6 +81,8 @@ class Options:
             method = DEFAULT_METHOD
         if method is not None and method not in (*METHODS, "exact"):
             raise QuakeError(f"unknown method {method!r}; choose from: {', '.join(METHODS)}, exact")
+        if max_error is not None:
+            given.number(max_error, "max_error")
         if max_error is not None and not max_error > 0:
             raise QuakeError(f"max_error must be positive, not {max_error!r}")
         if only is not None and skip is not None:
@@ -96,7 +99,7 @@ class Options:
             None if only is None else frozenset(only),
             frozenset(skip or ()),
             special_values == "ieee",
-            plan if plan is None or isinstance(plan, Plan) else Plan.load(plan),
+            plan if plan is None or isinstance(plan, Plan) else Plan.load(given.path(plan, "plan")),
             rung,
         )
 
@@ -136,6 +139,8 @@ class Options:
 def _check_names(names: Iterable[str] | None) -> None:
     if isinstance(names, str):
         raise QuakeError(f"give a list of operators, for example [{names!r}]")
+    if names is not None and not isinstance(names, Iterable):
+        raise QuakeError(f"give a list of operators, not {names!r:.60}")
     for name in names or ():
-        if name not in OPERATORS:
+        if not isinstance(name, str) or name not in OPERATORS:
             raise QuakeError(f"unknown operator {name!r}; choose from: {', '.join(OPERATORS)}")

@@ -157,7 +157,7 @@ def connect(
 
 
 def parse(address: str) -> tuple[str, int]:
-    host, _, port = address.rpartition(":")
+    host, _, port = address.rpartition(":") if isinstance(address, str) else ("", "", "")
     if not host or not port.isdecimal() or int(port) > 65535:
         raise QuakeError(f"an address is HOST:PORT, not {address!r}")
     return host.strip("[]"), int(port)

@@ -9,6 +9,7 @@ import numpy as np
 import typer
 from rich.table import Table
 
+from .array_file import read_npy
 from .errors import QuakeError
 from .shell import (
     TIMEOUT,
@@ -61,6 +62,10 @@ def run(
     """
     if target != "native" and not (rpc or tracker):
         raise QuakeError("--target is for a board: give --rpc or --tracker")
+    if repeat < 1:
+        raise QuakeError(f"--repeat must be at least 1, not {repeat}")
+    if seed < 0:
+        raise QuakeError(f"--seed must be at least 0, not {seed}")
     shapes, apart = parse_shapes(shape), None
     options = {"method": method, "shapes": shapes, "records": parse_records(records)}
     with busy(f"running {model.name}"), board(rpc, tracker, key, timeout) as remote:
@@ -145,10 +150,9 @@ def _feeds(
         name, separator, file = item.partition("=")
         if not separator:
             raise QuakeError(f"--input takes NAME=FILE.npy, not {item!r}")
-        try:
-            feeds[name] = np.load(file, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise QuakeError(f"cannot read {file} as .npy: {error}") from None
+        if name in feeds:
+            raise QuakeError(f"--input {name}=... is given twice")
+        feeds[name] = read_npy(file)
     generator = np.random.default_rng(seed)
     for spec in model.inputs:
         if spec.name in feeds:

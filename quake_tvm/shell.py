@@ -89,6 +89,8 @@ def parse_shapes(items: list[str] | None) -> dict[str, list[int]]:
     shapes = {}
     for item in items or []:
         name, separator, numbers = item.rpartition("=")
+        if name in shapes:
+            raise QuakeError(f"--shape {name}=... is given twice: once an input")
         try:
             shapes[name] = [int(n) for n in numbers.split(",") if n]
         except ValueError:

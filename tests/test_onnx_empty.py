@@ -22,12 +22,30 @@ NODES = [
     helper.make_node("Split", ["x", "none"], ["e", "f"], axis=0),
     node("Add", "b b", "twice"),
     node("Tanh", "d", "bent"),
+    node("MatMul", "x narrow", "wide"),
+    node("Gemm", "none_of_4 wide4 bias", "biased", transA=1),
 ]
-OUTPUTS = ["backwards", "still", "sums", "joined", "a", "c", "twice", "bent", "e", "f"]
+OUTPUTS = [
+    "wide",
+    "biased",
+    "backwards",
+    "still",
+    "sums",
+    "joined",
+    "a",
+    "c",
+    "twice",
+    "bent",
+    "e",
+    "f",
+]
 
 
 def test_what_has_no_elements_is_a_constant():
     constants = {name: np.array(value, np.int64) for name, value in CONSTANTS.items()}
+    constants["narrow"] = np.zeros((3, 0), np.float32)
+    constants["none_of_4"] = constants["wide4"] = np.zeros((0, 4), np.float32)
+    constants["bias"] = np.ones(4, np.float32)
     graph = helper.make_graph(
         NODES,
         "empty",
@@ -42,6 +60,22 @@ def test_what_has_no_elements_is_a_constant():
     for got, want in zip(quake_tvm.compile(model).run(feeds), wanted, strict=True):
         assert (got.shape, got.dtype) == (want.shape, want.dtype)
         np.testing.assert_allclose(got, want, rtol=1e-6)
+
+
+def test_a_model_of_nothing_else():
+    places = {"four": 4, "five": 5, "one": 1}
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3])
+    z = helper.make_tensor_value_info("z", TensorProto.FLOAT, [0, "m"])
+    graph = helper.make_graph(
+        [node("Slice", "x four five one", "y"), node("MatMul", "y z", "w")],
+        "empty",
+        [x, z],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in "yw"],
+        [numpy_helper.from_array(np.array([n]), k) for k, n in places.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    feeds = {"x": np.ones((2, 3), np.float32), "z": np.ones((0, 4), np.float32)}
+    assert [y.shape for y in quake_tvm.compile(model).run(feeds)] == [(2, 0), (2, 4)]
 
 
 REDUCTIONS = [f"Reduce{name}" for name in ("L1", "L2", "LogSum", "Max", "Min", "Prod", "Sum")]

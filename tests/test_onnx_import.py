@@ -108,6 +108,75 @@ def test_static_empty_inputs(shape):
     assert compiled.inputs[0].shape == shape
 
 
+def test_numbers_that_stand_for_any():
+    assert check(exp([-1, 3]), ramp(2, 3)).inputs[0].shape == ("x_0", 3)
+    assert check(exp([-1, 3]), ramp(2, 3), shapes={"x": (2, 3)}).inputs[0].shape == (2, 3)
+    assert check(exp([0, 3]), ramp(2, 3), shapes={"x": (2, 3)}).inputs[0].shape == (2, 3)
+    old = exp([0, 3])
+    old.ir_version = 3
+    assert check(old, ramp(2, 3)).inputs[0].shape == ("x_0", 3)
+
+
+def test_names_of_dimensions_that_mean_nothing_else():
+    nodes = [node("Concat", ["x", "z"], ["y"], axis=0)]
+    shapes = {"x": ["batch-size", "日本"], "z": ["2*N", "日本"]}
+    compiled = check(make(nodes, shapes, {"y": None}), ramp(2, 3), ramp(5, 3))
+    assert [i.shape for i in compiled.inputs] == [("batch_size", "__"), ("d_2_N", "__")]
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_the_branch_that_shapes_choose(taken):
+    """As torch writes squeeze; the other branch is of another rank."""
+    inner = helper.make_graph([node("Squeeze", ["x", "none"], ["t"])], "t", [], [value("t", None)])
+    outer = node("If", ["same"], ["t"], then_branch=inner, else_branch=exp([4]).graph)
+    del outer.attribute[1].g.input[:]
+    then = helper.make_graph([outer, node("Neg", ["t"], ["u"])], "u", [], [value("u", None)])
+    other = helper.make_graph([node("Identity", ["x"], ["e"])], "e", [], [value("e", None)])
+    nodes = [
+        node("Shape", ["x"], ["s"]),
+        node("Gather", ["s", "zero"], ["rows"]),
+        node("Equal", ["rows", "one"], ["same"]),
+        node("If", ["same"], ["t"], then_branch=then, else_branch=other),
+        node("Exp", ["t"], ["y"]),
+    ]
+    constants = {"zero": np.array(0), "one": np.array(1), "none": np.array([0])}
+    model = make(
+        nodes, {"x": ["n", 4]}, {"y": None}, [constant(v, k) for k, v in constants.items()]
+    )
+    rows = 1 if taken else 2
+    x = ramp(rows, 4)
+    (y,) = quake_tvm.compile(model, method="exact", shapes={"x": x.shape}).run(x)
+    np.testing.assert_allclose(y, np.exp(-x[0] if taken else x), rtol=1e-6)
+    del nodes[:3]
+    inputs = {"x": [1, 4]}
+    at_run_time = make(nodes, inputs, {"y": None}, [constant(constants["none"], "none")])
+    at_run_time.graph.input.append(value("same", [], TensorProto.BOOL))
+    with pytest.raises(QuakeError, match="If has branches of the types"):
+        quake_tvm.compile(at_run_time)
+
+
+def test_an_output_needs_no_type(tmp_path):
+    model = exp([2, 3])
+    model.graph.output[0].ClearField("type")
+    onnx.save(model, tmp_path / "model.onnx")
+    assert quake_tvm.compile(tmp_path / "model.onnx").run(ramp(2, 3))[0].shape == (2, 3)
+
+
+@pytest.mark.parametrize("op", ["Celu", "PRelu"])
+def test_scalars_stay_scalars(op):
+    inputs = ["x", "slope"] if op == "PRelu" else ["x"]
+    slope = [constant(np.float32(0.25), "slope")]
+    check(make([node(op, inputs, ["y"])], {"x": []}, {"y": None}, slope), np.array(-0.5, "f4"))
+
+
+@pytest.mark.parametrize(
+    "shapes", [(2, 3), {"x": 2}, {"x": (2.5, 3)}, {"x": "23"}, [("x", (2, 3))]], ids=str
+)
+def test_shapes_are_a_mapping(shapes):
+    with pytest.raises(QuakeError, match=r"as shapes=\{'x': \(1, 128\)\}"):
+        quake_tvm.compile(exp(["n", 3]), shapes=shapes)
+
+
 def test_an_unknown_rank_needs_a_shape():
     with pytest.raises(QuakeError, match="does not say input 'x'"):
         quake_tvm.compile(exp(None))
@@ -379,6 +448,15 @@ def test_weights_in_a_file_of_their_own(tmp_path):
     onnx.save(model, path, save_as_external_data=True, location="weights", size_threshold=0)
     result = quake_tvm.compile(str(path), method="exact").run(ramp(2, 64))[0]
     np.testing.assert_allclose(result, np.exp(ramp(2, 64) @ weights), 1e-5)
+    blobs, links = tmp_path / "blobs", tmp_path / "snapshots" / "0a1b"  # as hubs' caches have them
+    blobs.mkdir()
+    links.mkdir(parents=True)
+    for name, blob in (("model.onnx", "aa"), ("weights", "bb")):
+        (blobs / blob).write_bytes((tmp_path / name).read_bytes())
+        (links / name).symlink_to(f"../../blobs/{blob}")
+    np.testing.assert_array_equal(
+        quake_tvm.compile(links / "model.onnx", method="exact").run(ramp(2, 64))[0], result
+    )
     (tmp_path / "weights").unlink()
     with pytest.raises(QuakeError, match=r"is not a valid ONNX model: .*weights"):
         quake_tvm.compile(path)

@@ -13,6 +13,7 @@ import onnx
 from . import (
     attention,
     bit_shift,
+    celu,
     constants,
     dropout,
     equality,
@@ -29,6 +30,7 @@ from . import (
     reductions,
     roi_align,
     scaled_products,
+    scalar_prelu,
     scatter,
     skip_layer_normalization,
     split_to_sequence,
@@ -44,6 +46,7 @@ Rewriting = Callable[[onnx.NodeProto, Graph], None]
 
 STANDARD: dict[str, Rewriting] = {
     "BitShift": bit_shift.rewrite,
+    "Celu": celu.rewrite,
     "Constant": constants.rewrite,
     "Dropout": dropout.rewrite,
     "Equal": equality.rewrite,
@@ -56,6 +59,7 @@ STANDARD: dict[str, Rewriting] = {
     "MeanVarianceNormalization": mean_variance.rewrite,
     "LogSoftmax": legacy_softmax.rewrite,
     "OneHot": one_hot.rewrite,
+    "PRelu": scalar_prelu.rewrite,
     "Pow": powers.rewrite,
     "Resize": old_resize.rewrite,
     "RoiAlign": roi_align.rewrite,

@@ -5,10 +5,10 @@ Knows numpy only.
 
 from collections.abc import Sequence
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
+from ..array_file import read_npz
 from ..errors import QuakeError
 from ..model_input import Input
 
@@ -32,11 +32,7 @@ def read(paths: Sequence[Path], inputs: Sequence[Input]) -> list[dict[str, np.nd
 
 
 def _calls(path: Path, inputs: Sequence[Input]) -> list[dict[str, np.ndarray]]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in getattr(file, "files", ())}
-    except (OSError, ValueError, EOFError, TypeError, AttributeError, BadZipFile) as error:
-        raise QuakeError(f"cannot read {path} as .npz: {error}") from None
+    arrays = read_npz(path)
     names = [i.name for i in inputs]
     if sorted(arrays) != sorted(names):
         found = ", ".join(sorted(arrays)) or "nothing"

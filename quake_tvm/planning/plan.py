@@ -184,9 +184,11 @@ class Plan:
             raise QuakeError(f"cannot read {path}: {error.strerror}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise QuakeError(f"{path} is not TOML: {error}") from None
+        except RecursionError:
+            raise QuakeError(f"{path} is not a plan: it is nested too deep") from None
         try:
             return Plan.of(table)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             reason = f"no {error}" if isinstance(error, KeyError) else str(error)
             raise QuakeError(f"{path} is not a plan: {reason}") from None
 

@@ -6,14 +6,14 @@ it costs, which choice is the cheapest; and times the model that comes of it.
 
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import tvm
 
-from .. import compiler
+from .. import compiler, given
 from ..approximation import METHODS
 from ..bench.measure import Timer, interleave
 from ..description import Inputs
@@ -93,8 +93,10 @@ def plan(
     site stays exact.
     """
     name, measure = named(metric)
-    if not 0 <= budget < math.inf:
+    if not 0 <= given.number(budget, "budget") < math.inf:
         raise QuakeError(f"budget must be a number from 0 on, not {budget!r}")
+    if not isinstance(calibration_inputs, Iterable):
+        raise QuakeError("calibration_inputs must be a list of what Model.run takes")
     inputs = list(calibration_inputs)
     if not inputs:
         raise QuakeError("a plan needs calibration inputs: give some typical ones")

@@ -13,8 +13,8 @@ from typing import Any
 import onnx
 import tvm
 
-from .. import onnx_file
-from ..compiler import import_model
+from .. import given, onnx_file
+from ..compiler import checked_shapes, import_model
 from ..errors import QuakeError
 from ..named_targets import target as resolve
 from ..operators import OPERATORS
@@ -118,14 +118,14 @@ def tune(
     Options.parse(**options)
     on = resolve(target)
     for name, number in (("trials", trials), ("minutes", minutes), ("timeout", timeout)):
-        if number is not None and not 0 < number < math.inf:
+        if number is not None and not 0 < given.number(number, name) < math.inf:
             raise QuakeError(f"{name} must be positive and finite, not {number!r}")
     learner = CostModel(cost_model, seed)
     machine = Machine.of(on)
-    journal = Journal(Path(records) / machine.folder)
+    journal = Journal(given.path(records, "records") / machine.folder)
     models = model if isinstance(model, list | tuple) else [model]
     with interrupts(), _runner(on, tracker, key, timeout, static) as runner:
-        mods = _import(models, shapes or {})
+        mods = _import(models, checked_shapes(shapes))
         found = tasks(mods, on, options)
         if not found:
             raise QuakeError(
