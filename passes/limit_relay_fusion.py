@@ -42,9 +42,7 @@ def _cuts(kernel: relay.Function) -> set[relay.Expr]:
         args = list(call.args)
         counts = [copies if n == 0 else 1 for n in range(len(args))]
 
-        def total(
-            args: list[relay.Expr] = args, counts: list[int] = counts, own: int = own
-        ) -> int:
+        def total(args: list[relay.Expr] = args, counts: list[int] = counts, own: int = own) -> int:
             pairs = zip(args, counts, strict=True)
             return own + sum(count * sizes.get(arg, 1) for arg, count in pairs)
 
@@ -96,7 +94,8 @@ def limit(fused: tvm.IRModule) -> tvm.IRModule:
     for _, function in functions(fused):
         kernels: list[relay.Function] = []
         relay.analysis.post_order_visit(
-            function, lambda e, kernels=kernels: kernels.append(e) if has_mark(e, "Primitive") else 0
+            function,
+            lambda e, kernels=kernels: kernels.append(e) if has_mark(e, "Primitive") else 0,
         )
         large |= {kernel: cuts for kernel in kernels if (cuts := _cuts(kernel))}
     if not large:

@@ -1,9 +1,9 @@
 """Which ONNX operators have a converter of this library, for what TVM's importer gets wrong."""
 
 from . import onnx_convolution, onnx_gathers, onnx_images, onnx_pooling
-from .onnx_empty_slices import empty_slice
 from .onnx_importer import Converter
 from .onnx_resize import resize
+from .onnx_slices import slice_
 
 CONVERTERS: dict[str, Converter] = {
     "AffineGrid": onnx_images.affine_grid,
@@ -25,6 +25,6 @@ CONVERTERS: dict[str, Converter] = {
     "RoiAlign": onnx_images.roi_align,
     "ScatterElements": onnx_gathers.scatter_elements,
     "ScatterND": onnx_gathers.scatter_nd,
-    "Slice": empty_slice,
+    "Slice": slice_,
     "Upsample": resize,
 }

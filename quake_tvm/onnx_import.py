@@ -2,7 +2,7 @@
 
 In this order: fixes the inputs' shapes, inlines functions, refuses what would be ignored, rewrites
 what TVM's importer gets wrong, folds the subgraphs that compute shapes and takes the branches that
-are known, rewrites slices from both ends and tensors without elements, imports. Knows nothing of
+are known, rewrites tensors without elements, imports. Knows nothing of
 nonlinearities.
 """
 
@@ -21,7 +21,6 @@ from .onnx_empty import without_empty
 from .onnx_file import Shapes, inputs, is_dynamic, with_shapes
 from .onnx_fold import fold_shapes
 from .onnx_importer import Importer
-from .onnx_slices import from_one_end_at_a_time
 from .onnx_tensors import check_types
 
 
@@ -66,7 +65,7 @@ def _convert(model: onnx.ModelProto) -> tvm.IRModule:
     check(model)  # what the functions are made of
     model = fold_shapes(onnx_rewrites.rewrite(model))
     check_types(model)
-    model = without_empty(from_one_end_at_a_time(model))
+    model = without_empty(model)
     sizes = {
         i.name: [d.dim_value for d in i.type.tensor_type.shape.dim]
         for i in inputs(model)

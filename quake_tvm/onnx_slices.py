@@ -1,79 +1,117 @@
-"""Slices of an axis of unknown length from a place counted from one end to one from the other.
+"""ONNX's Slice where TVM has no length for it, or a wrong one.
 
-``x[1:-1]`` of one element has none. TVM computes its length without a limit: -1. Counted from one
-end at a time it has a limit: ``x[:-1][1:]``. ``x[-2:1]`` cannot be counted so, and is refused.
-Knows no TVM.
+That is where an axis of known length keeps no element, and where an axis of unknown length is
+sliced backwards, from a place counted from one end to one counted from the other, or to nothing.
+All other slices are TVM's.
 """
 
-import numpy as np
-import onnx
-from onnx import helper, numpy_helper, shape_inference
+from dataclasses import dataclass
 
-from .errors import QuakeError
+import tvm
+from tvm import relax, te, tirx
 
-_END = np.iinfo(np.int64).max
-# A start before this is the beginning, however long the axis.
-_BEGINNING = np.iinfo(np.int32).min + 1
+from .onnx_importer import Node
 
-
-def from_one_end_at_a_time(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model, changed in place. Reads slices as opset 10 and later write them.
-
-    Raises
-    ------
-    QuakeError
-        For a slice of an axis of unknown length from a place near its end to one near its start.
-    """
-    try:
-        graph = shape_inference.infer_shapes(model, data_prop=True).graph
-    except Exception:  # a wrong annotation in the file: the importer decides
-        return model
-    known = {c.name: c for c in model.graph.initializer}
-    dims = {v.name: v.type.tensor_type.shape.dim for v in (*graph.input, *graph.value_info)}
-    nodes = []
-    for node in model.graph.node:
-        constant = node.op_type == "Slice" and all(i in known for i in node.input[1:] if i)
-        both = _both_ends(node, known, dims) if constant and len(node.input) > 2 else None
-        nodes += both or [node]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
-    return model
+# No axis is longer.
+_FAR = 2**31 - 1
 
 
-def _both_ends(node: onnx.NodeProto, known: dict, dims: dict) -> list[onnx.NodeProto] | None:
-    """Two slices in place of one that needs it: to the ends, then from the starts."""
-    given = [numpy_helper.to_array(known[name]) for name in node.input[1:] if name]
-    starts, ends = given[:2]
-    axes = given[2] if len(node.input) > 3 and node.input[3] else np.arange(len(starts))
-    steps = given[-1] if len(node.input) > 4 and node.input[4] else np.ones(len(starts), int)
-    shape = dims.get(node.input[0])
-    open_ = [
-        step > 0 and (shape is None or not shape[axis].HasField("dim_value"))
-        for axis, step in zip(axes, steps, strict=True)
-    ]
-    if np.any(open_ & (starts > _BEGINNING) & (starts < 0) & (ends > 0) & (ends < -_BEGINNING)):
-        raise QuakeError(
-            f"Slice {node.name or node.output[0]!r} begins {-starts.min()} before the end of an "
-            "axis of unknown length and ends at a fixed place: give the inputs' shapes"
-        )
-    needs = open_ & (starts > 0) & (ends < 0)
-    if not needs.any():
+Extent = int | tvm.ir.Expr
+
+
+def _larger(a: Extent, b: int) -> Extent:
+    return max(a, b) if isinstance(a, int) else tirx.max(a, tirx.const(b, "int64"))
+
+
+def _smaller(a: Extent, b: Extent) -> Extent:
+    both = isinstance(a, int) and isinstance(b, int)
+    return min(a, b) if both else tirx.min(tirx.const(a, "int64") if isinstance(a, int) else a, b)
+
+
+@dataclass(frozen=True)
+class _Range:
+    """What is kept of an axis. Backwards, ONNX starts no earlier than at the first element."""
+
+    start: int
+    end: int
+    step: int
+
+    def is_plain(self, extent: Extent) -> bool:
+        """Whether TVM has the length, for every extent that the axis may have."""
+        if isinstance(extent, int):
+            return self.step > 0 or self.start >= -extent
+        whole_side = self.start in (0, -_FAR) or self.end == _FAR
+        from_one_end = (self.start >= 0) == (self.end >= 0)
+        return self.step > 0 and (whole_side or (from_one_end and self.start < self.end))
+
+    def first(self, extent: Extent) -> Extent:
+        """The first place that is kept."""
+        last = extent if self.step > 0 else extent - 1
+        return _smaller(self._counted(self.start, extent, 0), last)
+
+    def length(self, extent: Extent) -> Extent:
+        """How many elements are kept."""
+        last, before = (extent, 0) if self.step > 0 else (extent - 1, -1)
+        end = _smaller(self._counted(self.end, extent, before), last)
+        reach = (end - self.first(extent)) * (1 if self.step > 0 else -1)
+        step = abs(self.step)
+        return _larger((reach + (step - 1)) // step, 0)
+
+    @staticmethod
+    def _counted(place: int, extent: Extent, lowest: int) -> Extent:
+        return place if place >= 0 else _larger(extent + place, lowest)
+
+
+def slice_(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
+    """Convert Slice with constant places where TVM cannot."""
+    ranges = _ranges(node)
+    if ranges is None:
         return None
-    name = f"{node.output[0]}_until"
-    first = {"starts": np.zeros(needs.sum()), "ends": ends[needs], "axes": axes[needs]}
-    ends = np.where(needs, _END, ends)
-    second = {"starts": starts, "ends": ends, "axes": axes, "steps": steps}
-    return [
-        *_slice(node.input[0], name, first),
-        *_slice(name, node.output[0], second),
-    ]
+    extents = node.shape()
+    lengths = [r.length(n) if r else n for r, n in zip(ranges, extents, strict=True)]
+    if any(isinstance(n, int) and n == 0 for n in lengths):
+        return relax.op.zeros(relax.ShapeExpr(lengths), node.dtype())
+    if all(r is None or r.is_plain(n) for r, n in zip(ranges, extents, strict=True)):
+        return None
 
+    def kept(x: te.Tensor) -> te.Tensor:
+        def element(*at: tirx.Var) -> tvm.ir.Expr:
+            return x(*(_place(r, n, i) for r, n, i in zip(ranges, x.shape, at, strict=True)))
 
-def _slice(x: str, y: str, given: dict[str, np.ndarray]) -> list[onnx.NodeProto]:
-    constants = [
-        helper.make_node(
-            "Constant", [], [f"{y}_{name}"], value=numpy_helper.from_array(value.astype(np.int64))
+        shape = [
+            r.length(getattr(n, "value", n)) if r else n
+            for r, n in zip(ranges, x.shape, strict=True)
+        ]
+        return te.compute(
+            [tirx.const(n, "int64") if isinstance(n, int) else n for n in shape], element
         )
-        for name, value in given.items()
-    ]
-    return [*constants, helper.make_node("Slice", [x, *(f"{y}_{n}" for n in given)], [y])]
+
+    return builder.call_te(kept, node.inputs[0], primfunc_name_hint="slice")
+
+
+def _place(range_: _Range | None, extent: tvm.ir.Expr, at: tirx.Var) -> tvm.ir.Expr:
+    if range_ is None:
+        return at
+    return at * range_.step + range_.first(getattr(extent, "value", extent))
+
+
+def _ranges(node: Node) -> list[_Range | None] | None:
+    """What is kept of each axis, None of the whole; None if that is computed by the model."""
+    constants = (tvm.ir.GenericConst, relax.ShapeExpr, type(None))
+    if (
+        not all(isinstance(i, constants) for i in node.inputs[1:])
+        or node.inputs[0].ty.shape is None
+    ):
+        return None
+    if len(node.inputs) > 1:
+        starts, ends, axes, steps = (node.constant(k) for k in range(1, 5))
+    else:
+        starts, ends, axes = (node.attributes.get(k) for k in ("starts", "ends", "axes"))
+        steps = None
+    ranges: list[_Range | None] = [None] * len(node.shape())
+    axes = range(len(starts)) if axes is None else axes
+    steps = [1] * len(starts) if steps is None else steps
+    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        start, end = (max(-_FAR, min(int(n), _FAR)) for n in (start, end))
+        ranges[int(axis)] = _Range(start, end, int(step))
+    return ranges

@@ -3,7 +3,8 @@
 TVM's loop partitioning takes every comparison with the variable of a loop that bears its hint. Of
 the cuts of two comparisons it does not know which comes first, where the length is unknown, and
 then runs a step twice: the second time with the wrong branch. A guard marked as likely is the one
-comparison that it takes in a loop without the hint.
+comparison that it takes in a loop without the hint. It also forgets that a maximum or minimum is
+not negative, and would begin before the first step: loops with such a length keep their guards.
 """
 
 import tvm_ffi
@@ -16,13 +17,14 @@ from .analysis import PARTITION, PEELED, constant
 
 def split_at_guards(function: tir.PrimFunc) -> tir.PrimFunc:
     """The function with the hint taken from such loops, and guards marked instead."""
-    found = False
+    found, limited = False, False
 
     def loop(node: tir.For) -> tir.For:
-        nonlocal found
+        nonlocal found, limited
         if PEELED not in node.annotations or constant(node.extent) is not None:
             return node
         found = True
+        limited = limited or _has_limits(node.extent)
         kept = {key: value for key, value in node.annotations.items() if key != PARTITION}
         return tir.For(
             node.loop_var, node.min, node.extent, node.kind, node.body,
@@ -35,7 +37,21 @@ def split_at_guards(function: tir.PrimFunc) -> tir.PrimFunc:
     body = tvm_ffi.structural_map(function.body, (tir.For, loop))
     if not found:
         return function
+    if limited:
+        return function.with_body(body)
     return function.with_body(tvm_ffi.structural_map(body, (s_tir.SBlockRealize, guard)))
+
+
+def _has_limits(extent: tir.Expr) -> bool:
+    """Whether a maximum or a minimum is in it."""
+    seen: list[tir.Expr] = []
+
+    def see(node: tir.Expr) -> None:
+        seen.append(node)
+
+    for kind in (tir.Max, tir.Min):
+        tvm_ffi.structural_walk(extent, (kind, see))
+    return bool(seen)
 
 
 def _marked(predicate: tir.Expr) -> tir.Expr:
