@@ -16,8 +16,9 @@ from quake_tvm.generation import tir, updated
 from .kernel_size import Size, size
 from .relax_graph import functions, op_name
 
-# In nodes of an element's expression: thirty nonlinearities or so.
-LARGEST = 4096
+# In nodes of an element's expression: a dozen nonlinearities or so. Those of models of today have
+# up to three hundred.
+LARGEST = 1024
 # TVM's attribute of an operator's pattern. Nothing is fused behind a reduction, and behind a
 # product only what broadcasts.
 _PATTERN, _INJECTIVE, _REDUCTION, _PRODUCT = "op_pattern", 2, 3, 4
@@ -64,7 +65,6 @@ def _cuts(mod: tvm.IRModule, function: relax.Function, known: dict[tir.PrimFunc,
                 cuts[largest] = _REDUCTION
         product = product and var not in cuts
         sizes[var] = total()
-    open('/tmp/sizes.log','a').write(f'{max(sizes.values(),default=0)} {len(sizes)} {function.attrs} {[str(c.args[0].name_hint) for c in calls.values()]}\n')
     return cuts
 
 

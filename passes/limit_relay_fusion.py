@@ -18,7 +18,7 @@ from .relay_graph import functions, has_mark, mutated, op_name
 from .relay_ops import operator_of
 
 # In nodes of an element's expression, as operators of one step have three and ours about sixty.
-LARGEST, _ONE, _OURS = 2048, 3, 64
+LARGEST, _ONE, _OURS = 1024, 3, 64
 # Operators whose code has several copies of its first operand.
 _COPIES = {"tanh": 5, "tan": 2, "atanh": 2, "nn.leaky_relu": 3, "nn.prelu": 3, "sign": 2}
 
