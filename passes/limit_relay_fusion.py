@@ -42,9 +42,7 @@ def _cuts(kernel: relay.Function) -> set[relay.Expr]:
         args = list(call.args)
         counts = [copies if n == 0 else 1 for n in range(len(args))]
 
-        def total(
-            args: list[relay.Expr] = args, counts: list[int] = counts, own: int = own
-        ) -> int:
+        def total(args: list[relay.Expr] = args, counts: list[int] = counts, own: int = own) -> int:
             pairs = zip(args, counts, strict=True)
             return own + sum(count * sizes.get(arg, 1) for arg, count in pairs)
 
@@ -94,10 +92,9 @@ def limit(fused: tvm.IRModule) -> tvm.IRModule:
     """The module behind FuseOps with kernels that are not too large."""
     large: Large = {}
     for _, function in functions(fused):
-        kernels: list[relay.Function] = []
-        relay.analysis.post_order_visit(
-            function, lambda e, kernels=kernels: kernels.append(e) if has_mark(e, "Primitive") else 0
-        )
+        found: list[relay.Expr] = []
+        relay.analysis.post_order_visit(function, found.append)
+        kernels = (expr for expr in found if has_mark(expr, "Primitive"))
         large |= {kernel: cuts for kernel in kernels if (cuts := _cuts(kernel))}
     if not large:
         return fused

@@ -13,7 +13,7 @@ schedule.
 import tvm
 
 from .generation import (
-    PREFIX,
+    IF_THEN_ELSE,
     Again,
     Call,
     Expr,
@@ -90,7 +90,7 @@ class _Kept:
         at = [tir.Ramp(0, 1, lanes) if lanes > 1 else 0]
         store: Stmt = tir.BufferStore(buffer, value, at)
         for condition in reversed(self._conditions):
-            store = tir.IfThenElse(condition, store)
+            store = tir.IfThenElse(condition, store, None)
         self.before += [alloc(buffer), store]
         return tir.BufferLoad(buffer, at)
 
@@ -99,7 +99,7 @@ class _Kept:
 
     def _call(self, call: Call, rewrite: Again) -> Expr | None:
         """What is computed under a condition only is stored under it only."""
-        if not isinstance(call.op, tvm.ir.Op) or call.op.name != PREFIX + "if_then_else":
+        if not isinstance(call.op, tvm.ir.Op) or call.op.name != IF_THEN_ELSE:
             return None
         condition = rewrite(call.args[0])
         branches = []
