@@ -28,7 +28,7 @@ from .generation import (
     updated,
 )
 
-# Names in a value, each counted with those in its own. No operator of the registry has as many.
+# Names in a value, itself one of them, each counted with those in its own. No operator of the registry has as many.
 LONGEST = 4096
 
 
@@ -46,7 +46,7 @@ class _Lengths:
         descend(expr, {tir.Let: self._let, tir.Var: self._var})
 
     def _let(self, node: tir.Let, visit: Again) -> Expr:
-        outer, self._length = self._length, 0
+        outer, self._length = self._length, 1
         visit(node.value)
         self._lengths[node.var] = self._length
         self.longest = max(self.longest, self._length)

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 import tvm
-from modules import run
 from tvm import relay
 
 import quake_tvm
 from quake_tvm.named_targets import target
 from quake_tvm.passes import limit_relay_fusion
 from quake_tvm.passes.relay_graph import has_mark
+
+from .modules import run
 
 LINKS = {
     "tanh": (relay.tanh, np.tanh),
