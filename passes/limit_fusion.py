@@ -16,8 +16,9 @@ from quake_tvm.generation import tir, updated
 from .kernel_size import Size, size
 from .relax_graph import functions, op_name
 
-# In nodes of an element's expression: thirty nonlinearities or so.
-LARGEST = 4096
+# In nodes of an element's expression: a dozen nonlinearities or so. Those of models of today have
+# up to three hundred.
+LARGEST = 1024
 # TVM's attribute of an operator's pattern. Nothing is fused behind a reduction, and behind a
 # product only what broadcasts.
 _PATTERN, _INJECTIVE, _REDUCTION, _PRODUCT = "op_pattern", 2, 3, 4

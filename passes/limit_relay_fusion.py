@@ -18,7 +18,7 @@ from .relay_graph import functions, has_mark, mutated, op_name
 from .relay_ops import operator_of
 
 # In nodes of an element's expression, as operators of one step have three and ours about sixty.
-LARGEST, _ONE, _OURS = 2048, 3, 64
+LARGEST, _ONE, _OURS = 1024, 3, 64
 # Operators whose code has several copies of its first operand.
 _COPIES = {"tanh": 5, "tan": 2, "atanh": 2, "nn.leaky_relu": 3, "nn.prelu": 3, "sign": 2}
 
@@ -92,11 +92,9 @@ def limit(fused: tvm.IRModule) -> tvm.IRModule:
     """The module behind FuseOps with kernels that are not too large."""
     large: Large = {}
     for _, function in functions(fused):
-        kernels: list[relay.Function] = []
-        relay.analysis.post_order_visit(
-            function,
-            lambda e, kernels=kernels: kernels.append(e) if has_mark(e, "Primitive") else 0,
-        )
+        found: list[relay.Expr] = []
+        relay.analysis.post_order_visit(function, found.append)
+        kernels = (expr for expr in found if has_mark(expr, "Primitive"))
         large |= {kernel: cuts for kernel in kernels if (cuts := _cuts(kernel))}
     if not large:
         return fused

@@ -28,8 +28,11 @@ _LAYOUT, _ANY = "FInferCorrectLayout", "sigmoid"
 TypeOf = Callable[[list[relay.Type], tvm.ir.Attrs], relay.Type | None]
 
 
-def _checked(infer: TypeOf) -> TypeOf:
-    """The inference, once the types are known: float32 tensors, the axis one of x's."""
+def _checked(infer: TypeOf, elementwise: bool) -> TypeOf:
+    """The inference, once the types are known: float32 tensors, the axis one of x's.
+
+    TVM infers a type a hundred times a build, and attributes are slow to read.
+    """
 
     def checked(types: list[relay.Type], attrs: tvm.ir.Attrs) -> relay.Type | None:
         if any(isinstance(t, relay.IncompleteType) for t in types):
@@ -37,7 +40,9 @@ def _checked(infer: TypeOf) -> TypeOf:
         for t in types:
             if not isinstance(t, relay.TensorType) or t.dtype != "float32":
                 raise QuakeError(f"quake operators take float32 tensors, not {t}")
-        if "axis" in read(attrs) and not 0 <= int(attrs["axis"]) < len(types[0].shape):
+        if elementwise or "axis" not in read(attrs):
+            return infer(types, attrs)
+        if not 0 <= int(attrs["axis"]) < len(types[0].shape):
             raise QuakeError(f"axis {attrs['axis']} is none of {len(types[0].shape)} dimensions")
         return infer(types, attrs)
 
@@ -98,7 +103,7 @@ for _name, _row in OPERATORS.items():
     if _name != "softmax":
         _op.set_num_inputs(1)
     _infer = {"softmax": _softmax_type, "logsumexp": _logsumexp_type}.get(_name, _same_type)
-    _op.add_type_rel("Quake" + _name.title(), _checked(_infer))
+    _op.add_type_rel("Quake" + _name.title(), _checked(_infer, _row.elementwise))
     _shape = _logsumexp_shape if _name == "logsumexp" else _same_shape
     registry.register_shape_func(_full, False, _shape)
     registry.register_stateful(_full, False)

@@ -65,6 +65,7 @@ tvm.error.register_error(QuakeError)
 
 # What TVM's own intrinsics are called by.
 PREFIX = "tir." if RELAY else "tirx."
+IF_THEN_ELSE = "tir.if_then_else" if RELAY else "prim.if_then_else"
 Expr = tir.PrimExpr if RELAY else tir.Expr
 Stmt = tir.Stmt
 Call = tir.Call if RELAY else tvm.ir.Call

@@ -13,7 +13,7 @@ schedule.
 import tvm
 
 from .generation import (
-    PREFIX,
+    IF_THEN_ELSE,
     Again,
     Call,
     Expr,
@@ -28,7 +28,7 @@ from .generation import (
     updated,
 )
 
-# Names in a value, each counted with those in its own. No operator of the registry has as many.
+# Names in a value, itself one of them, each counted with those in its own. No operator of the registry has as many.
 LONGEST = 4096
 
 
@@ -46,7 +46,7 @@ class _Lengths:
         descend(expr, {tir.Let: self._let, tir.Var: self._var})
 
     def _let(self, node: tir.Let, visit: Again) -> Expr:
-        outer, self._length = self._length, 0
+        outer, self._length = self._length, 1
         visit(node.value)
         self._lengths[node.var] = self._length
         self.longest = max(self.longest, self._length)
@@ -90,7 +90,7 @@ class _Kept:
         at = [tir.Ramp(0, 1, lanes) if lanes > 1 else 0]
         store: Stmt = tir.BufferStore(buffer, value, at)
         for condition in reversed(self._conditions):
-            store = tir.IfThenElse(condition, store)
+            store = tir.IfThenElse(condition, store, None)
         self.before += [alloc(buffer), store]
         return tir.BufferLoad(buffer, at)
 
@@ -99,7 +99,7 @@ class _Kept:
 
     def _call(self, call: Call, rewrite: Again) -> Expr | None:
         """What is computed under a condition only is stored under it only."""
-        if not isinstance(call.op, tvm.ir.Op) or call.op.name != PREFIX + "if_then_else":
+        if not isinstance(call.op, tvm.ir.Op) or call.op.name != IF_THEN_ELSE:
             return None
         condition = rewrite(call.args[0])
         branches = []

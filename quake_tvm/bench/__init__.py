@@ -4,5 +4,5 @@
 ``compare.py`` joins them, ``show.py`` makes tables and a picture, ``command.py`` is the shell's.
 
 For processors that are not at hand ``static.py`` counts instead and ``show_static.py`` makes the
-tables.
+tables. ``chains.py`` is a program of its own: what compiling takes.
 """
