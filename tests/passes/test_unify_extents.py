@@ -15,8 +15,8 @@ def named(*names):
 
 
 def test_what_a_product_sums_over():
-    a, k, l, b = named("a", "k", "l", "b")
-    mod = UnifyExtents()(module(relax.op.matmul, (a, k), (l, b)))
+    a, k, other, b = named("a", "k", "other", "b")
+    mod = UnifyExtents()(module(relax.op.matmul, (a, k), (other, b)))
     (_, inner), (outer, _) = shapes(mod)
     assert inner == outer
 
