@@ -17,6 +17,7 @@ from quake_tvm.emulation import machine, runtime
 from quake_tvm.named_targets import target
 from tests.emulation.machines import emulated
 from tests.test_compiler import X, mlp
+from tests.test_index_check import INPUTS, NODES, USERS, model_of, with_last
 
 BOUND = quake_tvm.bound("softmax", "quake3").relative
 
@@ -103,6 +104,26 @@ def test_a_wrong_index_and_half_a_library_end_in_one_line(deployed):
         assert done.returncode == 2
         assert message in done.stderr
         assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.sweep
+def test_no_index_makes_a_program_leave_its_memory(tmp_path):
+    """By valgrind's count, operator by operator; its CPU has no AVX-512."""
+    if shutil.which("valgrind") is None or shutil.which("g++") is None:
+        pytest.skip("no valgrind or no g++")
+    installed(tmp_path)
+    build(target(), tmp_path)
+    model = quake_tvm.compile(model_of(NODES, INPUTS), target("x86-64-v3"))
+    model.export(tmp_path / "model.so")
+    for wrong in (None, *USERS):
+        given = INPUTS if wrong is None else with_last(wrong, 1000)
+        for name, value in given.items():
+            value.tofile(tmp_path / name)
+        command = ["valgrind", "-q", "--error-exitcode=9", "./model_runner", "./model.so"]
+        command += [f"{name}={name}" for name in given]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == (0 if wrong is None else 2), done.stderr
+        assert wrong is None or f"index out of range: '{wrong}'" in done.stderr
 
 
 def test_inputs_are_zeros_and_open_dimensions_one(deployed):
