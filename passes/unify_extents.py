@@ -9,6 +9,22 @@ from tvm import relax, tirx
 
 from .relax_graph import functions, known_shape, op_name
 
+# Their weights are one group's; data and weights, in TVM's own order, have channels second.
+_CONVOLUTIONS = {f"relax.nn.conv{n}d" for n in (1, 2, 3)}
+
+
+def _ends(expr: relax.Expr) -> list[tirx.Expr]:
+    """What both operands of a product have of the extent that it sums over; nothing of others."""
+    name = op_name(expr)
+    if name not in {"relax.matmul", *_CONVOLUTIONS} or not all(map(known_shape, expr.args)):
+        return []
+    a, b = (list(x.ty.shape) for x in expr.args)
+    if name == "relax.matmul":
+        return [b[-2] if len(b) > 1 else b[-1], a[-1]] if a and b else []
+    orders = str(expr.attrs.data_layout), str(expr.attrs.kernel_layout)
+    plain = all(order[1] == letter for order, letter in zip(orders, "CI", strict=True))
+    return [b[1], a[1]] if plain and int(expr.attrs.groups) == 1 else []
+
 
 def _pairs(function: relax.Function) -> list[tuple[tirx.Var, tirx.Expr]]:
     """Extents of inputs, each with what it has to be."""
@@ -16,11 +32,8 @@ def _pairs(function: relax.Function) -> list[tuple[tirx.Var, tirx.Expr]]:
     found = []
 
     def visit(expr: relax.Expr) -> None:
-        if op_name(expr) != "relax.matmul" or not all(map(known_shape, expr.args)):
-            return
-        a, b = (list(x.ty.shape) for x in expr.args)
-        if a and b:
-            ends = [b[-2] if len(b) > 1 else b[-1], a[-1]]
+        ends = _ends(expr)
+        if ends:
             old, new = ends if ends[0] in inputs else reversed(ends)
             known = new in inputs or isinstance(new, tirx.IntImm)
             if old in inputs and known and not old.same_as(new):

@@ -1,6 +1,6 @@
 """Which ONNX operators have a converter of this library, for what TVM's importer gets wrong."""
 
-from . import onnx_convolution, onnx_gathers, onnx_images, onnx_pooling
+from . import onnx_convolution, onnx_einsum, onnx_gathers, onnx_images, onnx_pooling
 from .onnx_importer import Converter
 from .onnx_resize import resize
 from .onnx_slices import slice_
@@ -10,6 +10,7 @@ CONVERTERS: dict[str, Converter] = {
     "AveragePool": onnx_pooling.average_pool,
     "Conv": onnx_convolution.conv,
     "ConvTranspose": onnx_convolution.conv_transpose,
+    "Einsum": onnx_einsum.einsum,
     "Gather": onnx_gathers.gather,
     "GatherElements": onnx_gathers.gather_elements,
     "GatherND": onnx_gathers.gather_nd,

@@ -5,9 +5,11 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import tvm
 import tvm_ffi
+from onnx import TensorProto, helper, numpy_helper
 
 import quake_tvm
 from quake_tvm import deployment
@@ -15,6 +17,7 @@ from quake_tvm.emulation import machine, runtime
 from quake_tvm.named_targets import target
 from tests.emulation.machines import emulated
 from tests.test_compiler import X, mlp
+from tests.test_index_check import INPUTS, NODES, USERS, model_of, with_last
 
 BOUND = quake_tvm.bound("softmax", "quake3").relative
 
@@ -46,6 +49,17 @@ def numbers(line: str) -> np.ndarray:
     return np.array(line.rpartition(":")[2].split(), np.float32)
 
 
+def gathers() -> onnx.ModelProto:
+    """Two rows of ten, by indices."""
+    given = helper.make_tensor_value_info("i", TensorProto.INT64, [2])
+    made = helper.make_tensor_value_info("y", TensorProto.FLOAT, [2, 4])
+    table = numpy_helper.from_array(np.ones((10, 4), np.float32), "table")
+    nodes = [helper.make_node("Gather", ["table", "i"], ["y"])]
+    graph = helper.make_graph(nodes, "graph", [given], [made], [table])
+    opsets = [helper.make_opsetid("", 18)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=9)
+
+
 @pytest.fixture(scope="module", params=["native", "cortex-a72"])
 def deployed(request, tmp_path_factory):
     """A target, and a folder with all that its board needs."""
@@ -73,6 +87,43 @@ def test_runner_gives_what_the_model_gives(deployed):
     assert output.startswith("float32 ( 4 16 ):")
     np.testing.assert_allclose(numbers(output), wanted.ravel()[:8], rtol=BOUND)
     assert "ms a call" in time
+
+
+def test_a_wrong_index_and_half_a_library_end_in_one_line(deployed):
+    on, folder = deployed
+    quake_tvm.compile(gathers(), on).export(folder / "gather.so")
+    np.int64([0, 10]).tofile(folder / "i.bin")
+    whole = (folder / "gather.so").read_bytes()
+    (folder / "half.so").write_bytes(whole[: len(whole) // 2])
+    for name, message in (
+        ("gather", "Gather: index out of range: 'i'"),
+        ("half", "no whole model"),
+    ):
+        command = [*machine.command(on), "./model_runner", f"./{name}.so", "i=i.bin"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 2
+        assert message in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.sweep
+def test_no_index_makes_a_program_leave_its_memory(tmp_path):
+    """By valgrind's count, operator by operator; its CPU has no AVX-512."""
+    if shutil.which("valgrind") is None or shutil.which("g++") is None:
+        pytest.skip("no valgrind or no g++")
+    installed(tmp_path)
+    build(target(), tmp_path)
+    model = quake_tvm.compile(model_of(NODES, INPUTS), target("x86-64-v3"))
+    model.export(tmp_path / "model.so")
+    for wrong in (None, *USERS):
+        given = INPUTS if wrong is None else with_last(wrong, 1000)
+        for name, value in given.items():
+            value.tofile(tmp_path / name)
+        command = ["valgrind", "-q", "--error-exitcode=9", "./model_runner", "./model.so"]
+        command += [f"{name}={name}" for name in given]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == (0 if wrong is None else 2), done.stderr
+        assert wrong is None or f"index out of range: '{wrong}'" in done.stderr
 
 
 def test_inputs_are_zeros_and_open_dimensions_one(deployed):

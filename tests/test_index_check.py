@@ -134,12 +134,12 @@ def test_extents_that_are_known_when_the_model_runs(dynamic):
 
 
 @pytest.mark.parametrize(
-    "name, shape",
+    ("name", "shape"),
     [("elements", (1, 5)), ("written", (2, 5)), ("u", (1, 4)), ("u", (2, 3))],
 )
 def test_sizes_that_do_not_fit_each_other(dynamic, name, shape):
     model, inputs = dynamic
-    with pytest.raises(QuakeError, match="index out of range.* sizes"):
+    with pytest.raises(QuakeError, match=r"index out of range.* sizes"):
         model.run({**inputs, name: np.zeros(shape, inputs[name].dtype)})
 
 

@@ -68,6 +68,6 @@ def test_a_model_whose_sizes_depend_on_data():
     assert growth(model, runs) < (SHAPES + 2) * 8
 
 
-@pytest.mark.parametrize("operator, shape", [("Exp", [4]), ("Exp", ["n"])])
+@pytest.mark.parametrize(("operator", "shape"), [("Exp", [4]), ("Exp", ["n"])])
 def test_other_models_have_no_such_sizes(operator, shape):
     assert not compiled(operator, shape).sizes_depend_on_data

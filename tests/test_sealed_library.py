@@ -24,7 +24,7 @@ def test_cut_off_anywhere(library, tmp_path):
     whole, cut = library.read_bytes(), tmp_path / "cut.so"
     for length in [*range(0, len(whole), len(whole) // 100), *range(len(whole) - 60, len(whole))]:
         cut.write_bytes(whole[:length])
-        with pytest.raises(QuakeError, match="cut off.*export it again"):
+        with pytest.raises(QuakeError, match=r"cut off.*export it again"):
             quake_tvm.load(cut)
 
 
@@ -47,5 +47,5 @@ def test_something_else(library, tmp_path):
             quake_tvm.load(other)
     older = library.read_bytes()[: -len(SEAL) - 32]  # as versions without a digest wrote it
     other.write_bytes(older)
-    with pytest.raises(QuakeError, match="not from Model.export of this version; export it again"):
+    with pytest.raises(QuakeError, match=r"not from Model.export of this version; export it again"):
         quake_tvm.load(other)
