@@ -15,6 +15,7 @@ import tvm
 from tvm import relax
 
 from . import onnx_file, onnx_import
+from .compiler_lock import compiling
 from .description import CONDITIONS, DESCRIPTION, check_conditions
 from .errors import QuakeError
 from .model import Model
@@ -65,6 +66,10 @@ def compile(
     ------
     QuakeError
         For whatever the user can put right: options, target, file, operators, shapes, records.
+
+    Notes
+    -----
+    Threads may call at once; they compile in turn, since TVM's compiler serves one at a time.
     """
     options = {
         "method": method,
@@ -93,6 +98,7 @@ def compile(
         ) from error
 
 
+@compiling()
 def _build(
     mod: tvm.IRModule, target: tvm.target.Target, options: dict[str, Any], book: Book
 ) -> Model:
@@ -132,6 +138,7 @@ def _describe(description: str) -> relax.Function:
     return builder.get()[DESCRIPTION]
 
 
+@compiling()
 def import_model(model: Any, shapes: Mapping[str, Sequence[int]] | None = None) -> tvm.IRModule:
     """A Relax module from any of the sources that :func:`compile` takes."""
     if isinstance(model, str | Path):

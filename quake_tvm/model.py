@@ -7,9 +7,7 @@ description.
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import cached_property
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +18,10 @@ from tvm import relax
 
 from .description import DESCRIPTION, Described, Inputs
 from .errors import QuakeError
-from .exchange import Inlet, arrays
+from .exchange import arrays
+from .machines import Machines
 from .toolchain import linker
+from .worker_threads import this_thread
 
 Instrument = Callable[..., int]
 
@@ -32,17 +32,9 @@ class Model(Described):
     def __init__(self, executable: Any, description: str) -> None:
         super().__init__(description)
         self._owned: list[bool] = json.loads(description)["owned"]
+        self._all_owned = all(self._owned)
         self._executable = executable
-        self._inlets = [Inlet(i.dtype) for i in self.inputs]
-
-    # Started when asked for: a cross-compiled model cannot run here.
-    @cached_property
-    def _vm(self) -> relax.VirtualMachine:
-        return relax.VirtualMachine(self._executable, tvm.cpu(), memory_cfg="pooled")
-
-    @cached_property
-    def _main(self) -> tvm_ffi.Function:
-        return self._vm["main"]
+        self._machines = self._new_machines()
 
     def run(self, *inputs: Inputs) -> list[np.ndarray]:
         """Run once.
@@ -64,14 +56,35 @@ class Model(Described):
 
         Notes
         -----
-        Contiguous, writable inputs on a 64-byte address, as outputs are, are not copied. Not to be
-        called from two threads at once.
+        Contiguous, writable inputs on a 64-byte address, as outputs are, are not copied.
+
+        Any number of threads may call at once. As many calls run as there are cores, the others
+        wait; all share the weights. A call that finds the model idle uses TVM's worker threads:
+        ``TVM_NUM_THREADS``, or else half of the processors on x86, all on others, and no more than
+        the process may run on. Calls beside it run on one core each. Workers are pinned to cores
+        only with ``TVM_BIND_THREADS=1``. A forked child may call, too, and has workers of its own.
         """
-        result = self._main(*self._arguments(inputs))
-        return [
-            array if owned else array.copy()
-            for array, owned in zip(arrays(result), self._owned, strict=True)
-        ]
+        ordered = self._ordered(inputs)
+        machines = self._machines
+        try:
+            machine = machines.first.pop() if this_thread.ready else machines.take()
+        except IndexError:
+            machine = machines.take()
+        try:
+            result = machine.main(
+                *[inlet.tensor(a) for inlet, a in zip(machine.inlets, ordered, strict=True)]
+            )
+            outputs = arrays(result)
+            if not self._all_owned:  # before another call writes where they point to
+                outputs = [
+                    array if owned else array.copy()
+                    for array, owned in zip(outputs, self._owned, strict=True)
+                ]
+            return outputs
+        finally:
+            machine.home.append(machine)
+            if machines.waiting:
+                machines.wake()
 
     def benchmark(self, *inputs: Inputs, number: int = 10, repeat: int = 5) -> list[float]:
         """Time calls inside the runtime, without Python between them.
@@ -81,9 +94,11 @@ class Model(Described):
         list of float
             Seconds a call, one figure a repeat, each the mean over ``number`` calls.
         """
-        arguments = self._arguments(inputs)
-        timer = self._vm.time_evaluator("main", tvm.cpu(), number=number, repeat=repeat)
-        return list(timer(*arguments).results)
+        ordered = self._ordered(inputs)
+        with self._machines.one() as machine:
+            arguments = [i.tensor(a) for i, a in zip(machine.inlets, ordered, strict=True)]
+            timer = machine.vm.time_evaluator("main", tvm.cpu(), number=number, repeat=repeat)
+            return list(timer(*arguments).results)
 
     def export(self, path: str | Path) -> Path:
         """Write a shared library for the target, all or nothing; :func:`load` reads it.
@@ -118,22 +133,21 @@ class Model(Described):
         """The kernels by name, of a model that was compiled here."""
         return self._executable.mod.imports[0]
 
-    @contextmanager
-    def instrumented(self, instrument: Instrument) -> Iterator[None]:
-        """Have the runtime call ``instrument`` before and after everything that it calls.
+    def instrumented(self, instrument: Instrument) -> "Model":
+        """The model, with the runtime calling ``instrument`` around everything that it calls.
 
         With the function, its name, whether it is before, the result after it, and the arguments;
-        1 for an answer before it skips the call.
+        1 for an answer before it skips the call. This model itself stays as it is: an instrument
+        costs more than small kernels take.
         """
-        self._vm.set_instrument(instrument)
-        try:
-            yield
-        finally:
-            self._vm.set_instrument(None)  # any other costs more than small kernels take
+        copy = Model(self._executable, self.description)
+        copy._machines = self._new_machines(instrument)
+        return copy
 
-    def _arguments(self, inputs: tuple[Inputs, ...]) -> list[tvm.runtime.Tensor]:
-        ordered = self._ordered(inputs)
-        return [inlet.tensor(a) for inlet, a in zip(self._inlets, ordered, strict=True)]
+    def _new_machines(self, instrument: Instrument | None = None) -> Machines:
+        is_static = all(isinstance(n, int) for i in self.inputs for n in i.shape)
+        dtypes = [i.dtype for i in self.inputs]
+        return Machines(self._executable, dtypes, is_static, instrument)
 
 
 def load(path: str | Path) -> Model:

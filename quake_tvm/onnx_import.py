@@ -5,9 +5,6 @@ what TVM's importer gets wrong, folds the subgraphs that compute shapes, rewrite
 ends and tensors without elements, imports. Knows nothing of nonlinearities.
 """
 
-import contextlib
-import io
-
 import onnx
 import tvm
 
@@ -49,8 +46,7 @@ def to_relax(model: onnx.ModelProto, shapes: Shapes | None = None) -> tvm.IRModu
         if not is_dynamic(i)
     }
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # the importer prints what it raises
-            return Importer(CONVERTERS, sizes).convert(model)
+        return Importer(CONVERTERS, sizes).convert(model)
     except QuakeError:
         raise
     except Exception as error:

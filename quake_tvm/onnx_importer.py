@@ -95,9 +95,20 @@ class Importer(ONNXGraphImporter):
             For what a converter refuses; TVM's converters raise what they like.
         """
         opset = next((o.version for o in model.opset_import if o.domain == ""), 1)
-        return self.from_onnx(model.graph, opset)
+        try:
+            return self.from_onnx(model.graph, opset)
+        except _Failed as failed:
+            raise failed.error from None
 
     def _convert_operator(
+        self, op_name: str, inputs: list[relax.Expr | None], attrs: dict[str, Any], opset: int
+    ) -> relax.Expr:
+        try:
+            return self._converted(op_name, inputs, attrs, opset)
+        except Exception as error:
+            raise _Failed(error) from None
+
+    def _converted(
         self, op_name: str, inputs: list[relax.Expr | None], attrs: dict[str, Any], opset: int
     ) -> relax.Expr:
         converter = self._converters.get(op_name)
@@ -108,6 +119,14 @@ class Importer(ONNXGraphImporter):
             if value is not None:
                 return self.bb.normalize(value)
         return super()._convert_operator(op_name, inputs, attrs, opset)
+
+
+class _Failed(BaseException):
+    """A converter's error on its way past TVM, which prints every Exception on standard output."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
 
 
 def _text(value: object) -> object:
