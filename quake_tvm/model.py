@@ -6,6 +6,7 @@ description.
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -21,16 +22,24 @@ from .errors import QuakeError
 from .exchange import arrays
 from .machines import Machines
 from .toolchain import linker
+from .travel import packed, unpacked
 from .worker_threads import this_thread
 
 Instrument = Callable[..., int]
 
 
 class Model(Described):
-    """A compiled model, with the attributes of :class:`Described`."""
+    """A compiled model, with the attributes of :class:`Described`.
 
-    def __init__(self, executable: Any, description: str) -> None:
+    Pickles as the library that :meth:`export` writes, for this CPU and others like it. Copies share
+    the code and the weights.
+    """
+
+    folder: tempfile.TemporaryDirectory | None = None  # of a library that came out of a pickle
+
+    def __init__(self, executable: Any, description: str, library: Path | None = None) -> None:
         super().__init__(description)
+        self._library = library  # what it was loaded from
         self._owned: list[bool] = json.loads(description)["owned"]
         self._all_owned = all(self._owned)
         self._executable = executable
@@ -118,8 +127,11 @@ class Model(Described):
         try:
             if path.is_dir():
                 raise QuakeError(f"cannot write {path}: it is a folder")
-            target = tvm.target.Target(json.loads(self.options["target"]))
-            self._executable.export_library(str(temporary), fcompile=linker(target))
+            if self._library is not None:
+                shutil.copyfile(self._library, temporary)
+            else:
+                target = tvm.target.Target(json.loads(self.options["target"]))
+                self._executable.export_library(str(temporary), fcompile=linker(target))
             temporary.chmod(0o755)
             os.replace(temporary, path)
         except OSError as error:
@@ -127,6 +139,24 @@ class Model(Described):
         finally:
             temporary.unlink(missing_ok=True)
         return path
+
+    def __reduce__(self) -> tuple[Callable[[bytes], "Model"], tuple[bytes]]:
+        return unpacked, (packed(self),)
+
+    def __copy__(self) -> "Model":
+        copy = Model(self._executable, self.description, self._library)
+        copy.folder = self.folder
+        return copy
+
+    def __deepcopy__(self, _: dict) -> "Model":
+        return self.__copy__()
+
+    def __repr__(self) -> str:
+        inputs = ", ".join(
+            f"{i.name}: {i.dtype}[{', '.join(map(str, i.shape))}]" for i in self.inputs
+        )
+        chosen = self.options["method"] or f"max_error={self.options['max_error']:g}"
+        return f"<quake_tvm.Model ({inputs}), {chosen}, {len(self.report.sites)} sites lowered>"
 
     @property
     def kernels(self) -> tvm_ffi.Module:
@@ -140,7 +170,7 @@ class Model(Described):
         1 for an answer before it skips the call. This model itself stays as it is: an instrument
         costs more than small kernels take.
         """
-        copy = Model(self._executable, self.description)
+        copy = self.__copy__()
         copy._machines = self._new_machines(instrument)
         return copy
 
@@ -166,4 +196,4 @@ def load(path: str | Path) -> Model:
         description = str(relax.VirtualMachine(executable, tvm.cpu())[DESCRIPTION]())
     except Exception:
         raise QuakeError(f"{path} is not a model that quake_tvm compiled for this CPU") from None
-    return Model(executable, description)
+    return Model(executable, description, path.absolute())

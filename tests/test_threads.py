@@ -112,7 +112,7 @@ def test_short_calls_take_turns(monkeypatch):
         assert not first.main.release_gil
 
 
-@pytest.mark.parametrize("short, shape", [(0, (4, 8)), (10**9, (tir.Var("n", "int64"), 8))])
+@pytest.mark.parametrize(("short", "shape"), [(0, (4, 8)), (10**9, (tir.Var("n", "int64"), 8))])
 def test_long_calls_do_not(short, shape, monkeypatch):
     each = quake_tvm.compile(module(op.nn.relu, shape))
     monkeypatch.setattr(machines, "SHORT", short)
