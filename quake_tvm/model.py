@@ -21,6 +21,7 @@ from .description import DESCRIPTION, Described, Inputs
 from .errors import QuakeError
 from .exchange import arrays
 from .machines import Machines
+from .quiet import without_notes
 from .toolchain import linker
 from .travel import packed, unpacked
 from .worker_threads import this_thread
@@ -131,7 +132,9 @@ class Model(Described):
                 shutil.copyfile(self._library, temporary)
             else:
                 target = tvm.target.Target(json.loads(self.options["target"]))
-                self._executable.export_library(str(temporary), fcompile=linker(target))
+                link = linker(target)
+                with without_notes():
+                    self._executable.export_library(str(temporary), fcompile=link)
             temporary.chmod(0o755)
             os.replace(temporary, path)
         except OSError as error:
@@ -192,8 +195,9 @@ def load(path: str | Path) -> Model:
     if not path.is_file():
         raise QuakeError(f"no such file: {path}")
     try:
-        executable = tvm.runtime.load_module(str(path))
-        description = str(relax.VirtualMachine(executable, tvm.cpu())[DESCRIPTION]())
+        with without_notes():
+            executable = tvm.runtime.load_module(str(path))
+            description = str(relax.VirtualMachine(executable, tvm.cpu())[DESCRIPTION]())
     except Exception:
         raise QuakeError(f"{path} is not a model that quake_tvm compiled for this CPU") from None
     return Model(executable, description, path.absolute())

@@ -5,6 +5,7 @@ node's value, or None where TVM's own converter is right. Knows no operator by n
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,8 +98,13 @@ class Importer(ONNXGraphImporter):
         opset = next((o.version for o in model.opset_import if o.domain == ""), 1)
         try:
             return self.from_onnx(model.graph, opset)
-        except _Failed as failed:
-            raise failed.error from None
+        except BaseException as error:
+            with suppress(tvm.error.InternalError):  # there is none any more
+                while True:
+                    self.bb._end_block()  # of one that is left open TVM complains
+            if isinstance(error, _Failed):
+                raise error.error from None
+            raise
 
     def _convert_operator(
         self, op_name: str, inputs: list[relax.Expr | None], attrs: dict[str, Any], opset: int
