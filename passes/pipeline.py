@@ -19,6 +19,7 @@ import tvm
 from tvm import relax
 from tvm.relax.backend.cpu_generic import pipeline as cpu_generic
 
+from quake_tvm.compiler_lock import compiling
 from quake_tvm.options import Options
 from quake_tvm.schedules import Recorded, ScheduleKernels, attention, matmul
 from quake_tvm.schedules.choice import Decide, Key, own
@@ -167,7 +168,7 @@ def pipeline(
 
     @tvm.transform.module_pass(opt_level=0, name="quake_tvm.pipeline")
     def run(mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
-        with resolved:
+        with compiling(), resolved:
             return tvm.transform.Sequential(steps)(mod)
 
     return run

@@ -7,6 +7,7 @@ from pathlib import Path
 import tvm
 
 from quake_tvm import short_lets, single_rounding  # noqa: F401  (prepare TVM's builds)
+from quake_tvm.compiler_lock import compiling
 from quake_tvm.options import Options
 from quake_tvm.planning.plan import Plan
 
@@ -58,6 +59,7 @@ class QuAKE:
     ) -> None:
         self.options = Options.parse(method, max_error, only, skip, special_values, plan)
 
+    @compiling()
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         """Recognise, fold, lower the graph, then what is left inside PrimFuncs."""
         return lower(recognize(mod, self.options), self.options)

@@ -1,7 +1,7 @@
 """The shell: ``quake-tvm compile | run | plan | tune | bench | accuracy | …``; see its ``--help``.
 
 Parses, prints and draws progress; the work is done elsewhere. What the user can put right ends in
-one line on standard error and exit status 2.
+one line on standard error and exit status 2; so does Ctrl-C, with 130.
 """
 
 import json
@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
+import click
 import typer
 from rich.table import Table
 
@@ -38,10 +39,25 @@ from .shell import (
     parse_shapes,
     print_json,
 )
+from .start import leave
 from .tuning.command import tune
 from .whole_file import whole_file
 
+
+class _Interrupted(Exception):
+    """Ctrl-C, which Click would report in its own way and with status 1."""
+
+
+class _Commands(typer.core.TyperGroup):
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise _Interrupted from None
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="Exponential nonlinearities as bit manipulation, with proven error bounds.",
     no_args_is_help=True,
     add_completion=False,
@@ -218,6 +234,8 @@ def main() -> None:
         stream.reconfigure(errors="replace")  # a terminal of ASCII cannot show all that is printed
     try:
         app()
+    except (_Interrupted, KeyboardInterrupt):
+        leave()
     except (QuakeError, ImportError) as error:
         errors.print(f"error: {error}", markup=False, soft_wrap=True)
         sys.exit(2)

@@ -17,6 +17,7 @@ import tvm
 from tvm import relax
 
 from . import onnx_file, onnx_import
+from .compiler_lock import compiling
 from .data_sizes import sizes_depend_on_data
 from .description import CONDITIONS, DESCRIPTION, check_conditions
 from .errors import QuakeError, last_line
@@ -72,6 +73,10 @@ def compile(
     ------
     QuakeError
         For whatever the user can put right: options, target, file, operators, shapes, records.
+
+    Notes
+    -----
+    Threads may call at once; they compile in turn, since TVM's compiler serves one at a time.
     """
     options = {
         "method": method,
@@ -84,7 +89,8 @@ def compile(
     options["plan"] = checked.plan
     resolved = resolve_target(target)
     book = Book.of(records, resolved)
-    mod = UnifyExtents()(import_model(model, shapes))
+    with compiling():
+        mod = UnifyExtents()(import_model(model, shapes))
     try:
         return _build(mod, resolved, options, book)
     except QuakeError:
@@ -100,6 +106,7 @@ def compile(
         ) from error
 
 
+@compiling()
 def _build(
     mod: tvm.IRModule, target: tvm.target.Target, options: dict[str, Any], book: Book
 ) -> Model:
@@ -140,6 +147,7 @@ def _describe(description: str) -> relax.Function:
     return builder.get()[DESCRIPTION]
 
 
+@compiling()
 def import_model(model: Any, shapes: Mapping[str, Sequence[int]] | None = None) -> tvm.IRModule:
     """A Relax module from any of the sources that :func:`compile` takes."""
     shapes = checked_shapes(shapes)

@@ -60,8 +60,9 @@ else:
     import tvm_ffi
     from tvm import tirx as tir
 
-# What a pass of ours raises comes back through TVM as what it is.
+# What a pass of ours raises, and Ctrl-C inside it, comes back through TVM as what it is.
 tvm.error.register_error(QuakeError)
+tvm.error.register_error(KeyboardInterrupt)
 
 # What TVM's own intrinsics are called by.
 PREFIX = "tir." if RELAY else "tirx."

@@ -6,10 +6,9 @@ description.
 
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import cached_property
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,32 +20,35 @@ from tvm import relax
 from . import given
 from .description import DESCRIPTION, Described, Inputs
 from .errors import QuakeError
-from .exchange import Inlet, arrays
+from .exchange import arrays
+from .machines import Machines
 from .memory_pool import MemoryPool
+from .quiet import without_notes
 from .sealed_library import check_seal, seal
 from .toolchain import linker
+from .travel import packed, unpacked
+from .worker_threads import this_thread
 
 Instrument = Callable[..., int]
 
 
 class Model(Described):
-    """A compiled model, with the attributes of :class:`Described`."""
+    """A compiled model, with the attributes of :class:`Described`.
 
-    def __init__(self, executable: Any, description: str) -> None:
+    Pickles as the library that :meth:`export` writes, for this CPU and others like it. Copies share
+    the code and the weights.
+    """
+
+    folder: tempfile.TemporaryDirectory | None = None  # of a library that came out of a pickle
+
+    def __init__(self, executable: Any, description: str, library: Path | None = None) -> None:
         super().__init__(description)
+        self._library = library  # what it was loaded from
         self._owned: list[bool] = json.loads(description)["owned"]
+        self._all_owned = all(self._owned)
         self._executable = executable
-        self._inlets = [Inlet(i.dtype) for i in self.inputs]
         self._pool = MemoryPool.of(self)
-
-    # Started when asked for: a cross-compiled model cannot run here.
-    @cached_property
-    def _vm(self) -> relax.VirtualMachine:
-        return relax.VirtualMachine(self._executable, tvm.cpu(), memory_cfg="pooled")
-
-    @cached_property
-    def _main(self) -> tvm_ffi.Function:
-        return self._vm["main"]
+        self._machines = self._new_machines()
 
     def run(self, *inputs: Inputs) -> list[np.ndarray]:
         """Run once.
@@ -69,16 +71,37 @@ class Model(Described):
 
         Notes
         -----
-        Contiguous, writable inputs on a 64-byte address, as outputs are, are not copied. Not to be
-        called from two threads at once.
+        Contiguous, writable inputs on a 64-byte address, as outputs are, are not copied.
+
+        Any number of threads may call at once. As many calls run as there are cores, the others
+        wait; all share the weights. A call that finds the model idle uses TVM's worker threads:
+        ``TVM_NUM_THREADS``, or else half of the processors on x86, all on others, and no more than
+        the process may run on. Calls beside it run on one core each. Workers are pinned to cores
+        only with ``TVM_BIND_THREADS=1``. A forked child may call, too, and has workers of its own.
         """
-        arguments = self._arguments(inputs)
-        with _refusals():
-            result = self._main(*arguments)
-        return [
-            array if owned else array.copy()
-            for array, owned in zip(arrays(result), self._owned, strict=True)
-        ]
+        ordered = self._served(inputs)
+        machines = self._machines
+        try:
+            machine = machines.first.pop() if this_thread.ready else machines.take()
+        except IndexError:
+            machine = machines.take()
+        try:
+            result = machine.main(
+                *[inlet.tensor(a) for inlet, a in zip(machine.inlets, ordered, strict=True)]
+            )
+            outputs = arrays(result)
+            if not self._all_owned:  # before another call writes where they point to
+                outputs = [
+                    array if owned else array.copy()
+                    for array, owned in zip(outputs, self._owned, strict=True)
+                ]
+            return outputs
+        except IndexError as error:  # what a kernel finds wrong with the data
+            raise QuakeError(str(error)) from None
+        finally:
+            machine.home.append(machine)
+            if machines.waiting:
+                machines.wake()
 
     def benchmark(self, *inputs: Inputs, number: int = 10, repeat: int = 5) -> list[float]:
         """Time calls inside the runtime, without Python between them.
@@ -95,10 +118,14 @@ class Model(Described):
         """
         given.count(number, "number")
         given.count(repeat, "repeat")
-        arguments = self._arguments(inputs)
-        timer = self._vm.time_evaluator("main", tvm.cpu(), number=number, repeat=repeat)
-        with _refusals():
-            return list(timer(*arguments).results)
+        ordered = self._served(inputs)
+        with self._machines.one() as machine:
+            arguments = [i.tensor(a) for i, a in zip(machine.inlets, ordered, strict=True)]
+            timer = machine.vm.time_evaluator("main", tvm.cpu(), number=number, repeat=repeat)
+            try:
+                return list(timer(*arguments).results)
+            except IndexError as error:
+                raise QuakeError(str(error)) from None
 
     def export(self, path: str | Path) -> Path:
         """Write a shared library for the target, all or nothing; :func:`load` reads it.
@@ -118,9 +145,14 @@ class Model(Described):
         try:
             if path.is_dir():
                 raise QuakeError(f"cannot write {path}: it is a folder")
-            target = tvm.target.Target(json.loads(self.options["target"]))
-            self._executable.export_library(str(temporary), fcompile=linker(target))
-            seal(temporary)
+            if self._library is not None:
+                shutil.copyfile(self._library, temporary)
+            else:
+                target = tvm.target.Target(json.loads(self.options["target"]))
+                link = linker(target)
+                with without_notes():
+                    self._executable.export_library(str(temporary), fcompile=link)
+                seal(temporary)
             temporary.chmod(0o755)
             os.replace(temporary, path)
         except OSError as error:
@@ -129,38 +161,51 @@ class Model(Described):
             temporary.unlink(missing_ok=True)
         return path
 
+    def __reduce__(self) -> tuple[Callable[[bytes], "Model"], tuple[bytes]]:
+        return unpacked, (packed(self),)
+
+    def __copy__(self) -> "Model":
+        copy = Model(self._executable, self.description, self._library)
+        copy.folder = self.folder
+        return copy
+
+    def __deepcopy__(self, _: dict) -> "Model":
+        return self.__copy__()
+
+    def __repr__(self) -> str:
+        inputs = ", ".join(
+            f"{i.name}: {i.dtype}[{', '.join(map(str, i.shape))}]" for i in self.inputs
+        )
+        chosen = self.options["method"] or f"max_error={self.options['max_error']:g}"
+        return f"<quake_tvm.Model ({inputs}), {chosen}, {len(self.report.sites)} sites lowered>"
+
     @property
     def kernels(self) -> tvm_ffi.Module:
         """The kernels by name, of a model that was compiled here."""
         return self._executable.mod.imports[0]
 
-    @contextmanager
-    def instrumented(self, instrument: Instrument) -> Iterator[None]:
-        """Have the runtime call ``instrument`` before and after everything that it calls.
+    def instrumented(self, instrument: Instrument) -> "Model":
+        """The model, with the runtime calling ``instrument`` around everything that it calls.
 
         With the function, its name, whether it is before, the result after it, and the arguments;
-        1 for an answer before it skips the call.
+        1 for an answer before it skips the call. This model itself stays as it is: an instrument
+        costs more than small kernels take.
         """
-        self._vm.set_instrument(instrument)
-        try:
-            yield
-        finally:
-            self._vm.set_instrument(None)  # any other costs more than small kernels take
+        copy = self.__copy__()
+        copy._machines = self._new_machines(instrument)
+        return copy
 
-    def _arguments(self, inputs: tuple[Inputs, ...]) -> list[tvm.runtime.Tensor]:
+    def _served(self, inputs: tuple[Inputs, ...]) -> list[np.ndarray]:
+        """The inputs in order, with room made in the runtime's pool for a run with them."""
         ordered = self._ordered(inputs)
         if self._pool is not None:
             self._pool.serve(ordered)
-        return [inlet.tensor(a) for inlet, a in zip(self._inlets, ordered, strict=True)]
+        return ordered
 
-
-@contextmanager
-def _refusals() -> Iterator[None]:
-    """What a kernel finds wrong with the data is for the user."""
-    try:
-        yield
-    except IndexError as error:
-        raise QuakeError(str(error)) from None
+    def _new_machines(self, instrument: Instrument | None = None) -> Machines:
+        is_static = all(isinstance(n, int) for i in self.inputs for n in i.shape)
+        dtypes = [i.dtype for i in self.inputs]
+        return Machines(self._executable, dtypes, is_static, instrument)
 
 
 def load(path: str | Path) -> Model:
@@ -179,8 +224,9 @@ def load(path: str | Path) -> Model:
         raise QuakeError(f"no such file: {path}")
     check_seal(path)
     try:
-        executable = tvm.runtime.load_module(str(path))
-        description = str(relax.VirtualMachine(executable, tvm.cpu())[DESCRIPTION]())
+        with without_notes():
+            executable = tvm.runtime.load_module(str(path))
+            description = str(relax.VirtualMachine(executable, tvm.cpu())[DESCRIPTION]())
     except Exception:
         raise QuakeError(f"{path} is not a model that quake_tvm compiled for this CPU") from None
-    return Model(executable, description)
+    return Model(executable, description, path.absolute())

@@ -2,12 +2,8 @@
 
 In this order: fixes the inputs' shapes, inlines functions, refuses what would be ignored, rewrites
 what TVM's importer gets wrong, folds the subgraphs that compute shapes and takes the branches that
-are known, rewrites tensors without elements, imports. Knows nothing of
-nonlinearities.
+are known, rewrites tensors without elements, imports. Knows nothing of nonlinearities.
 """
-
-import contextlib
-import io
 
 import onnx
 import tvm
@@ -42,8 +38,7 @@ def to_relax(model: onnx.ModelProto, shapes: Shapes | None = None) -> tvm.IRModu
     model = with_shapes(model, shapes or {})
     dynamic = [i.name for i in inputs(model) if is_dynamic(i)]
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # the importer prints what it raises
-            return _convert(model)
+        return _convert(model)
     except QuakeError:
         raise
     except Exception as error:

@@ -5,6 +5,7 @@ node's value, or None where TVM's own converter is right. Knows no operator by n
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,9 +100,25 @@ class Importer(ONNXGraphImporter):
             for dim in value.type.tensor_type.shape.dim:
                 if dim.HasField("dim_value") and dim.dim_value == 0:
                     dim.dim_param = "0"  # TVM's importer takes a value of 0 for none
-        return self.from_onnx(model.graph, opset)
+        try:
+            return self.from_onnx(model.graph, opset)
+        except BaseException as error:
+            with suppress(tvm.error.InternalError):  # there is none any more
+                while True:
+                    self.bb._end_block()  # of one that is left open TVM complains
+            if isinstance(error, _Failed):
+                raise error.error from None
+            raise
 
     def _convert_operator(
+        self, op_name: str, inputs: list[relax.Expr | None], attrs: dict[str, Any], opset: int
+    ) -> relax.Expr:
+        try:
+            return self._converted(op_name, inputs, attrs, opset)
+        except Exception as error:
+            raise _Failed(error) from None
+
+    def _converted(
         self, op_name: str, inputs: list[relax.Expr | None], attrs: dict[str, Any], opset: int
     ) -> relax.Expr:
         converter = self._converters.get(op_name)
@@ -112,6 +129,14 @@ class Importer(ONNXGraphImporter):
             if value is not None:
                 return self.bb.normalize(value)
         return super()._convert_operator(op_name, inputs, attrs, opset)
+
+
+class _Failed(BaseException):
+    """A converter's error on its way past TVM, which prints every Exception on standard output."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
 
 
 def _text(value: object) -> object:

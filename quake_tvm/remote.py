@@ -5,6 +5,7 @@ not answer: TVM's client would wait for ever. Knows addresses and the time, no t
 """
 
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,8 @@ class RemoteModel(Described):
 class Remote:
     """A connection to a board, until it is closed or its ``with`` block ends.
 
-    Where a step fails because the board does not answer or is lost, so is the connection.
+    Where a step fails because the board does not answer or is lost, so is the connection. Threads
+    may share it; they are served in turn.
 
     Attributes
     ----------
@@ -50,6 +52,7 @@ class Remote:
 
     def __init__(self, name: str, timeout: float) -> None:
         self.name, self.timeout = name, timeout
+        self._turn = threading.Lock()
         # With the runtime alone TVM loads twice as fast.
         self._worker = Worker("quake_tvm.remote_session", TVM_USE_RUNTIME_LIB="1")
 
@@ -98,7 +101,8 @@ class Remote:
         if self._worker.closed:
             raise QuakeError(f"the connection to {self.name} is closed")
         try:
-            return self._worker.ask(self.timeout, *request)
+            with self._turn:  # threads ask one after the other: there is one pipe
+                return self._worker.ask(self.timeout, *request)
         except TimedOut:
             said = f"no answer from {self.name} in {self.timeout:g} s, {doing}"
             raise QuakeError(said) from None

@@ -83,7 +83,7 @@ def test_buffer_follows_the_shape():
 )
 def test_dtypes(dtype):
     model = quake_tvm.compile(module(lambda x: op.concat([x, x], 0), SHAPE, dtype=dtype))
-    x = X.astype(model._inlets[0].dtype)
+    x = X.astype(np.dtype(model.inputs[0].dtype))
     for array in (x, np.asfortranarray(x)):
         (y,) = model.run(array)
         assert y.dtype == x.dtype

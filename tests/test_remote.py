@@ -7,6 +7,8 @@ import socket
 import subprocess
 import sys
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import onnx
@@ -16,6 +18,7 @@ from tvm import relax
 import quake_tvm
 from quake_tvm import QuakeError, reference
 from quake_tvm.emulation.board import Board
+from quake_tvm.remote import Remote
 from tests.helpers import module
 from tests.processes import children, is_free, running, soon, tvm_service
 from tests.test_cli import quake
@@ -342,3 +345,19 @@ def test_what_the_user_got_wrong_in_the_shell(file, arguments, says):
     assert done.returncode == 2
     assert done.stderr.strip().splitlines()[-1].startswith("error: ")
     assert says in done.stderr
+
+
+def test_threads_ask_in_turn(monkeypatch):
+    at_once, most = 0, []
+
+    def ask(*_: object) -> None:
+        nonlocal at_once
+        at_once += 1
+        most.append(at_once)
+        time.sleep(0.001)
+        at_once -= 1
+
+    with Remote("the board", 1.0) as remote, ThreadPoolExecutor(8) as pool:
+        monkeypatch.setattr(remote._worker, "ask", ask)
+        list(pool.map(lambda n: remote.use_threads(n), range(40)))
+    assert most == [1] * 40

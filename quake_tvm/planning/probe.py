@@ -112,8 +112,7 @@ def _run(model: Model, inputs: Inputs, visit: Visit) -> list[np.ndarray]:
             return _RUN
         return visit(next(calls), str(name), function, args)
 
-    with model.instrumented(see):
-        return [np.array(a) for a in model.run(inputs)]
+    return [np.array(a) for a in model.instrumented(see).run(inputs)]
 
 
 def _calls(model: Model, inputs: Inputs) -> list[tuple[str, tvm_ffi.Function]]:

@@ -114,6 +114,7 @@ def tune(
         if plot is not None:
             output.print(f"written: {plot}", markup=False, soft_wrap=True)
     if state.stopped == INTERRUPTED:
+        errors.print("interrupted: what was found is kept")
         raise typer.Exit(128 + signal.SIGINT)
 
 

@@ -51,6 +51,16 @@ def test_a_mixture_where_sites_differ(monkeypatch):
     assert str(plan) in str(report).replace("\n", " ")
 
 
+@pytest.mark.parametrize(
+    ("model", "kernels", "predicted"),
+    [(10.0, 4.0, 7.0), (10.0, 10.0, 7.0), (2.0, 4.0, 0.5), (0.1, 1e3, 0.0997)],
+)
+def test_no_time_is_predicted_to_be_negative(model, kernels, predicted):
+    """3 ms are gained of what was measured."""
+    gain = planner.Chosen([], 0.0, 0.0, -3e-3)
+    assert planner._predicted(model, kernels, gain) == pytest.approx(predicted)
+
+
 def test_a_single_rung_as_fast_is_the_plan(monkeypatch):
     mod = network()
     race = dict.fromkeys([*METHODS, "the plan"], 1.0)

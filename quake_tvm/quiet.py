@@ -1,0 +1,48 @@
+"""TVM's notes to itself, kept off standard error.
+
+Its executables print a warning for each constant when they are written or read after a run, and
+have no switch for that. Standard error is the whole process's, so what others print meanwhile is
+passed on. Knows these notes only.
+"""
+
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_NOTES = (b"Scope Saving:", b"Scope Loaded:")
+_STANDARD_ERROR = 2
+_lock = threading.Lock()
+
+
+@contextmanager
+def without_notes() -> Iterator[None]:
+    """Print everything but TVM's notes when the ``with`` block is left; one thread at a time."""
+    with _lock, tempfile.TemporaryFile() as caught:
+        if sys.stderr is not None:
+            sys.stderr.flush()
+        try:
+            own = os.dup(_STANDARD_ERROR)
+        except OSError:  # it is closed
+            yield
+            return
+        os.dup2(caught.fileno(), _STANDARD_ERROR)
+        try:
+            yield
+        finally:
+            os.dup2(own, _STANDARD_ERROR)
+            caught.seek(0)
+            lines = [line for line in caught if not any(note in line for note in _NOTES)]
+            with os.fdopen(own, "wb") as standard_error:
+                standard_error.writelines(lines)
+
+
+def _in_child() -> None:
+    global _lock
+    _lock = threading.Lock()  # whose holder may be in the parent alone
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
