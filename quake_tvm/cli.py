@@ -39,7 +39,7 @@ from .shell import (
     print_json,
 )
 from .tuning.command import tune
-from .whole_file import whole_file
+from .whole_file import check_writable, whole_file
 
 app = typer.Typer(
     help="Exponential nonlinearities as bit manipulation, with proven error bounds.",
@@ -84,6 +84,7 @@ def compile(
 
     on = resolve(target)
     if out is not None:
+        check_writable(out)
         toolchain.linker(on)  # refuses what cannot be linked, before minutes of compiling
     machine = toolchain.triple(on)
     cross = out is not None and machine.system == "linux" and not machine.is_host

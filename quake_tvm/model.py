@@ -5,8 +5,6 @@ description.
 """
 
 import json
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -20,9 +18,10 @@ from tvm import relax
 
 from . import given
 from .description import DESCRIPTION, Described, Inputs
-from .errors import QuakeError
+from .errors import QuakeError, last_line
 from .exchange import Inlet, arrays
 from .toolchain import linker
+from .whole_file import whole_file
 
 Instrument = Callable[..., int]
 
@@ -102,23 +101,20 @@ class Model(Described):
             If the path cannot be written or no linker for the target is found.
         """
         path = given.path(path, "the library")
-        try:
-            handle, name = tempfile.mkstemp(dir=path.parent, suffix=".so")
-            os.close(handle)
-        except OSError as error:
-            raise QuakeError(f"cannot write {path}: {error.strerror}") from None
-        temporary = Path(name)
-        try:
-            if path.is_dir():
-                raise QuakeError(f"cannot write {path}: it is a folder")
-            target = tvm.target.Target(json.loads(self.options["target"]))
-            self._executable.export_library(str(temporary), fcompile=linker(target))
-            temporary.chmod(0o755)
-            os.replace(temporary, path)
-        except OSError as error:
-            raise QuakeError(f"cannot write {path}: {error.strerror}") from None
-        finally:
-            temporary.unlink(missing_ok=True)
+        target = tvm.target.Target(json.loads(self.options["target"]))
+        compiler = linker(target)
+        with whole_file(path, mode=0o777) as file:
+            # TVM takes the kind of file from its name, and links only libraries.
+            library = file.with_name("library.so")
+            try:
+                self._executable.export_library(
+                    str(library), fcompile=compiler, workspace_dir=str(file.parent)
+                )
+            except OSError:
+                raise
+            except Exception as error:
+                raise QuakeError(f"cannot write {path}: {last_line(error)}") from error
+            library.rename(file)
         return path
 
     @property
