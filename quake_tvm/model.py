@@ -24,6 +24,8 @@ from .toolchain import linker
 from .whole_file import whole_file
 
 Instrument = Callable[..., int]
+# LLVM ends the process where it cannot write; the least that a library and its parts take.
+_ROOM = 4 << 20
 
 
 class Model(Described):
@@ -103,7 +105,7 @@ class Model(Described):
         path = given.path(path, "the library")
         target = tvm.target.Target(json.loads(self.options["target"]))
         compiler = linker(target)
-        with whole_file(path, mode=0o777) as file:
+        with whole_file(path, mode=0o777, room=_ROOM) as file:
             # TVM takes the kind of file from its name, and links only libraries.
             library = file.with_name("library.so")
             try:

@@ -1,6 +1,7 @@
 """Files that are written whole or not at all. Knows scratch folders and nothing else."""
 
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from .scratch import Scratch
 
 
 @contextmanager
-def whole_file(path: Path, mode: int = 0o666) -> Iterator[Path]:
+def whole_file(path: Path, mode: int = 0o666, room: int = 0) -> Iterator[Path]:
     """A file to write that takes the place of ``path`` when all went well, and else goes.
 
     Parameters
@@ -20,15 +21,19 @@ def whole_file(path: Path, mode: int = 0o666) -> Iterator[Path]:
         A file or nothing yet. Of a link the target is written.
     mode : int
         Its permissions, less those that the process's umask takes.
+    room : int
+        Bytes that must be free, where what writes it ends the process when there are none.
 
     Raises
     ------
     QuakeError
-        If it cannot be written, or is a folder, a device or a pipe.
+        If it cannot be written, there is too little room, or it is a folder, a device or a pipe.
     """
     check_writable(path)
     place = path.resolve()
     try:
+        if shutil.disk_usage(place.parent).free < room:
+            raise QuakeError(f"cannot write {path}: No space left on device")
         with Scratch(place.parent) as folder:  # beside it: files move within a file system only
             temporary = Path(folder) / place.name
             temporary.touch()

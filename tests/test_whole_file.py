@@ -54,6 +54,12 @@ def test_what_fails_leaves_nothing(tmp_path):
     assert os.listdir(tmp_path) == ["file"]
 
 
+def test_too_little_room(tmp_path):
+    with pytest.raises(QuakeError, match="No space left"):
+        write(tmp_path / "file", room=2**60)
+    assert not os.listdir(tmp_path)
+
+
 def test_of_a_link_the_target_is_written(tmp_path):
     (tmp_path / "link").symlink_to("file")
     write(tmp_path / "link")
