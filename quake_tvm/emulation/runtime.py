@@ -68,9 +68,9 @@ def _download(package: str, version: str, architecture: str, folder: Path) -> Pa
     """A wheel of the content that is known, and no other."""
     known = SHA256.get((package, version))
     if known is None:
+        others = ", ".join(v for name, v in sorted(SHA256) if name == package)
         raise QuakeError(
-            f"{package} {version} is newer or older than what this quake_tvm knows the content "
-            "of: install one of " + ", ".join(v for name, v in sorted(SHA256) if name == package)
+            f"{package} {version} is not among the releases whose content is known: {others}"
         )
     requirement = f"{package}=={version}"
     pinned = folder / "requirements.txt"
@@ -88,5 +88,7 @@ def _download(package: str, version: str, architecture: str, folder: Path) -> Pa
     found = next(folder.glob("*.whl"), None)
     if done.returncode or found is None:
         reason = (done.stderr.strip().splitlines() or ["no wheel"])[-1]
+        if "DO NOT MATCH THE HASHES" in done.stderr:
+            reason = "its content is not what it was; do not use it"
         raise QuakeError(f"pip cannot download {requirement} for {architecture}: {reason}")
     return found
