@@ -10,7 +10,7 @@ READY := .venv/.ready
 RELAY := .venv-relay/bin
 RELAY_READY := .venv-relay/.ready
 # TVM 0.16 as PyPI still serves it: loaded through ctypes, so its one wheel fits every Python 3.
-RELAY_TVM := hhb-tvm==3.2.3
+RELAY_TVM := requirements-relay-tvm.txt
 # The oldest XGBoost of the extra "tune"; the environment has the newest.
 XGBOOST := 2.0.0
 # Tests that run for both TVMs.
@@ -19,7 +19,7 @@ BOTH := approximation.py bits.py generation.py models.py named_targets.py native
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-relax test-xgboost test-relay cross-tools lint format records prove tasks
-.PHONY: plans fuzz fuzz-torch sweep clean
+.PHONY: plans fuzz fuzz-torch fuzz-files sweep clean
 
 help:  ## list the goals
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ fuzz-torch: $(READY)  ## random torch programs against eager PyTorch: SECONDS=, 
 	@$(BIN)/python -c 'import torch' 2>/dev/null || $(BIN)/python -m pip install -qq --editable '.[torch]'
 	@$(BIN)/python -m tests.fuzz.torch_programs --seconds $(or $(SECONDS),120) \
 	  $(if $(SEED),--seed $(SEED))
+
+fuzz-files: $(READY)  ## mutated models, arrays, plans, records: success or one line; SECONDS=, SEED=
+	@$(BIN)/python -m tests.fuzz.files --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED))
 
 sweep: $(READY)  ## every rule with every epilogue and extent, every ONNX case: hours; SWEEP="-k pooling"
 	$(BIN)/python -m pytest -m sweep $(SWEEP)
@@ -87,7 +90,7 @@ $(READY): pyproject.toml
 	@$(BIN)/python -m pip install -qq --editable '.[dev,demo]'
 	@touch $@
 
-$(RELAY_READY): pyproject.toml requirements-relay.txt
+$(RELAY_READY): pyproject.toml requirements-relay.txt $(RELAY_TVM)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 13))' || { \
 	  echo 'error: Relay needs NumPy 1.26, which ends with Python 3.12: make test-relay PYTHON=python3.12' >&2; \
 	  exit 2; }
@@ -95,7 +98,7 @@ $(RELAY_READY): pyproject.toml requirements-relay.txt
 	@$(RELAY)/python -m pip install -qq --requirement requirements-relay.txt
 	@$(RELAY)/python -m pip install -qq --no-deps --upgrade --python-version 3.10 \
 	  --only-binary=:all: --target "$$($(RELAY)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
-	  $(RELAY_TVM)
+	  --require-hashes --requirement $(RELAY_TVM)
 	@$(RELAY)/python -m pip install -qq --no-deps --editable .
 	@touch $@
 

@@ -41,7 +41,7 @@ from .shell import (
 )
 from .start import leave
 from .tuning.command import tune
-from .whole_file import whole_file
+from .whole_file import check_writable, whole_file
 
 
 class _Interrupted(Exception):
@@ -100,6 +100,7 @@ def compile(
 
     on = resolve(target)
     if out is not None:
+        check_writable(out)
         toolchain.linker(on)  # refuses what cannot be linked, before minutes of compiling
     machine = toolchain.triple(on)
     cross = out is not None and machine.system == "linux" and not machine.is_host

@@ -160,7 +160,13 @@ def import_model(model: Any, shapes: Mapping[str, Sequence[int]] | None = None) 
     if type(model).__module__.startswith("torch.export"):
         from . import torch_import  # imports torch
 
-        return _bind_shapes(torch_import.to_relax(model), shapes)
+        try:
+            imported = torch_import.to_relax(model)
+        except QuakeError:
+            raise
+        except Exception as error:
+            raise QuakeError(f"cannot import the torch program: {last_line(error)}") from error
+        return _bind_shapes(imported, shapes)
     raise QuakeError(
         f"cannot compile a {type(model).__name__}: give an ONNX path or ModelProto, "
         "a torch ExportedProgram or an IRModule"
@@ -194,6 +200,9 @@ def _bind_shapes(mod: tvm.IRModule, shapes: Mapping[str, Sequence[int]]) -> tvm.
     values: dict[Any, int] = {}
     if "main" not in {name.name_hint for name in mod.get_global_vars()}:
         raise QuakeError("the module has no function named main")
+    if not isinstance(mod["main"], relax.Function):
+        raise QuakeError("main is no Relax function")
+    inputs_of(mod)  # refuses what is no tensor
     parameters = {p.name: p for p in mod["main"].params}
     for name, shape in shapes.items():
         if name not in parameters:
@@ -224,6 +233,10 @@ def inputs_of(mod: tvm.IRModule) -> list[Input]:
     found = []
     for parameter in main.params[:count]:
         ty = parameter.ty
+        if not isinstance(ty, relax.TensorType) or ty.shape is None:
+            raise QuakeError(
+                f"the input {parameter.name!r} is a {ty}: main takes tensors of known shape"
+            )
         shape = tuple(int(n) if hasattr(n, "value") else str(n) for n in ty.shape)
         found.append(Input(parameter.name, shape, str(ty.dtype)))
     return found

@@ -5,7 +5,6 @@ description.
 """
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from tvm import relax
 
 from . import given
 from .description import DESCRIPTION, Described, Inputs
-from .errors import QuakeError
+from .errors import QuakeError, last_line
 from .exchange import arrays
 from .machines import Machines
 from .memory_pool import MemoryPool
@@ -27,9 +26,12 @@ from .quiet import without_notes
 from .sealed_library import check_seal, seal
 from .toolchain import linker
 from .travel import packed, unpacked
+from .whole_file import whole_file
 from .worker_threads import this_thread
 
 Instrument = Callable[..., int]
+# LLVM ends the process where it cannot write; the least that a library and its parts take.
+_ROOM = 4 << 20
 
 
 class Model(Described):
@@ -136,29 +138,24 @@ class Model(Described):
             If the path cannot be written or no linker for the target is found.
         """
         path = given.path(path, "the library")
-        try:
-            handle, name = tempfile.mkstemp(dir=path.parent, suffix=".so")
-            os.close(handle)
-        except OSError as error:
-            raise QuakeError(f"cannot write {path}: {error.strerror}") from None
-        temporary = Path(name)
-        try:
-            if path.is_dir():
-                raise QuakeError(f"cannot write {path}: it is a folder")
+        with whole_file(path, mode=0o777, room=_ROOM) as file:
             if self._library is not None:
-                shutil.copyfile(self._library, temporary)
-            else:
-                target = tvm.target.Target(json.loads(self.options["target"]))
-                link = linker(target)
+                shutil.copyfile(self._library, file)
+                return path
+            # TVM takes the kind of file from its name, and links only libraries.
+            library = file.with_name("library.so")
+            link = linker(tvm.target.Target(json.loads(self.options["target"])))
+            try:
                 with without_notes():
-                    self._executable.export_library(str(temporary), fcompile=link)
-                seal(temporary)
-            temporary.chmod(0o755)
-            os.replace(temporary, path)
-        except OSError as error:
-            raise QuakeError(f"cannot write {path}: {error.strerror}") from None
-        finally:
-            temporary.unlink(missing_ok=True)
+                    self._executable.export_library(
+                        str(library), fcompile=link, workspace_dir=str(file.parent)
+                    )
+            except OSError:
+                raise
+            except Exception as error:
+                raise QuakeError(f"cannot write {path}: {last_line(error)}") from error
+            seal(library)
+            library.rename(file)
         return path
 
     def __reduce__(self) -> tuple[Callable[[bytes], "Model"], tuple[bytes]]:

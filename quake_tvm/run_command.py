@@ -29,7 +29,7 @@ from .shell import (
     parse_shapes,
     print_json,
 )
-from .whole_file import whole_file
+from .whole_file import check_writable, whole_file
 
 if TYPE_CHECKING:
     from .description import Described
@@ -66,6 +66,8 @@ def run(
         raise QuakeError(f"--repeat must be at least 1, not {repeat}")
     if seed < 0:
         raise QuakeError(f"--seed must be at least 0, not {seed}")
+    if out is not None:
+        check_writable(out)
     shapes, apart = parse_shapes(shape), None
     options = {"method": method, "shapes": shapes, "records": parse_records(records)}
     with busy(f"running {model.name}"), board(rpc, tracker, key, timeout) as remote:

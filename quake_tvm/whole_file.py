@@ -1,27 +1,75 @@
-"""Files that are written whole or not at all. Knows nothing else."""
+"""Files that are written whole or not at all. Knows scratch folders and nothing else."""
 
 import os
-import tempfile
+import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import QuakeError
+from .scratch import Scratch
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A file to write that takes the place of ``path`` when all went well, and else goes."""
-    temporary = None
+def whole_file(path: Path, mode: int = 0o666, room: int = 0) -> Iterator[Path]:
+    """A file to write that takes the place of ``path`` when all went well, and else goes.
+
+    Parameters
+    ----------
+    path : Path
+        A file or nothing yet. Of a link the target is written.
+    mode : int
+        Its permissions, less those that the process's umask takes.
+    room : int
+        Bytes that must be free, where what writes it ends the process when there are none.
+
+    Raises
+    ------
+    QuakeError
+        If it cannot be written, there is too little room, or it is a folder, a device or a pipe.
+    """
+    check_writable(path)
+    place = path.resolve()
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, suffix=path.suffix)
-        os.close(handle)
-        temporary = Path(name)
-        yield temporary
-        temporary.chmod(0o644)
-        os.replace(temporary, path)
+        if shutil.disk_usage(place.parent).free < room:
+            raise QuakeError(f"cannot write {path}: No space left on device")
+        with Scratch(place.parent) as folder:  # beside it: files move within a file system only
+            temporary = Path(folder) / place.name
+            temporary.touch()
+            yield temporary
+            temporary.chmod(mode & ~_umask())
+            os.replace(temporary, place)
     except OSError as error:
-        raise QuakeError(f"cannot write {path}: {error.strerror}") from None
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        raise QuakeError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a path at which no file can be put, before the work for it is done.
+
+    Raises
+    ------
+    QuakeError
+        For a folder, a device, a pipe, and a folder that is missing or cannot be written.
+    """
+    try:
+        found = path.stat().st_mode if path.exists() else None
+        folder = path.resolve().parent
+        there = folder.is_dir()
+    except (OSError, ValueError, RuntimeError) as error:  # a name too long, a circle of links
+        reason = getattr(error, "strerror", None) or "no such path"
+        raise QuakeError(f"cannot write {path}: {reason}") from None
+    if found is not None and not stat.S_ISREG(found):
+        what = "a folder" if stat.S_ISDIR(found) else "a device or a pipe"
+        raise QuakeError(f"cannot write {path}: it is {what}")
+    if not there:
+        raise QuakeError(f"cannot write {path}: No such file or directory")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise QuakeError(f"cannot write {path}: Permission denied")
+
+
+def _umask() -> int:
+    """The process's; to ask is to set it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

@@ -1,5 +1,6 @@
 """Temporary folders go with their process, or when the next one begins."""
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -7,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from quake_tvm.scratch import Scratch
+from quake_tvm.scratch import LOCK, PREFIX, Scratch
 
 # A folder with a file in a folder, until it is told to end.
 OTHER = """
 import pathlib
 import sys
-from quake_tvm.scratch import Scratch
+from quake_tvm.scratch import LOCK, PREFIX, Scratch
 
 folder = Scratch()
 inner = pathlib.Path(folder.name, "inner")
@@ -65,3 +66,21 @@ def test_what_is_not_locked_yet_is_left_alone(tmp_path):
         assert fresh.is_dir()
     (fresh / "new").unlink()
     fresh.rmdir()
+
+
+def test_what_others_put_there_is_left_alone(tmp_path):
+    """A pipe in the place of the lock would keep whoever opens it waiting."""
+    pipe, link = tmp_path / f"{PREFIX}pipe", tmp_path / f"{PREFIX}link"
+    for folder in (pipe, link):
+        folder.mkdir()
+    os.mkfifo(pipe / LOCK)
+    (tmp_path / "kept").touch()
+    (link / LOCK).symlink_to(tmp_path / "kept")
+    Scratch().cleanup()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["kept", link.name, pipe.name]
+    for path in (pipe / LOCK, link / LOCK, tmp_path / "kept"):
+        path.unlink()
+    for folder in (pipe, link):  # of a process that was killed before it had a lock
+        os.utime(folder, (0, 0))
+    Scratch().cleanup()
+    assert not list(tmp_path.iterdir())

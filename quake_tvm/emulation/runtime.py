@@ -15,6 +15,7 @@ import tvm
 from .. import cache
 from ..errors import QuakeError
 from ..toolchain import triple
+from .runtime_hashes import SHA256
 
 WHEELS = {
     "apache-tvm": ("tvm/lib/libtvm_runtime.so", "tvm/lib/libtvm_runtime_extra.so"),
@@ -40,7 +41,7 @@ def libraries(target: tvm.target.Target) -> Path:
     Raises
     ------
     QuakeError
-        Where PyPI has no such wheels or cannot be reached.
+        Where PyPI has no such wheels, has others than it had, or cannot be reached.
     """
     machine = triple(target)
     wanted = machine.architecture
@@ -55,7 +56,7 @@ def libraries(target: tvm.target.Target) -> Path:
         folder.mkdir()
         for package, members in WHEELS.items():
             with tempfile.TemporaryDirectory(dir=folder.parent) as downloads:
-                wheel = _download(f"{package}=={versions[package]}", wanted, Path(downloads))
+                wheel = _download(package, versions[package], wanted, Path(downloads))
                 with zipfile.ZipFile(wheel) as archive:
                     for member in members:
                         (folder / Path(member).name).write_bytes(archive.read(member))
@@ -63,13 +64,31 @@ def libraries(target: tvm.target.Target) -> Path:
     return cache.keep("-".join(["runtime", wanted, *versions.values()]), make)
 
 
-def _download(requirement: str, architecture: str, folder: Path) -> Path:
+def _download(package: str, version: str, architecture: str, folder: Path) -> Path:
+    """A wheel of the content that is known, and no other."""
+    known = SHA256.get((package, version))
+    if known is None:
+        others = ", ".join(v for name, v in sorted(SHA256) if name == package)
+        raise QuakeError(
+            f"{package} {version} is not among the releases whose content is known: {others}"
+        )
+    requirement = f"{package}=={version}"
+    pinned = folder / "requirements.txt"
+    pinned.write_text(" ".join([requirement, *(f"--hash=sha256:{h}" for h in known)]) + "\n")
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-    wheels = ["--no-deps", "--only-binary=:all:", "--platform", f"manylinux_2_28_{architecture}"]
-    command = [*pip, *wheels, "--dest", str(folder), requirement]
+    wheels = [
+        "--no-deps",
+        "--require-hashes",
+        "--only-binary=:all:",
+        "--platform",
+        f"manylinux_2_28_{architecture}",
+    ]
+    command = [*pip, *wheels, "--dest", str(folder), "--requirement", str(pinned)]
     done = subprocess.run(command, capture_output=True, text=True)
     found = next(folder.glob("*.whl"), None)
     if done.returncode or found is None:
         reason = (done.stderr.strip().splitlines() or ["no wheel"])[-1]
+        if "DO NOT MATCH THE HASHES" in done.stderr:
+            reason = "its content is not what it was; do not use it"
         raise QuakeError(f"pip cannot download {requirement} for {architecture}: {reason}")
     return found

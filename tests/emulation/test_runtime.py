@@ -1,5 +1,6 @@
 """TVM's runtime for boards, out of wheels that the tests make themselves."""
 
+import hashlib
 import zipfile
 from importlib import metadata
 
@@ -23,7 +24,8 @@ def index(tmp_path, monkeypatch):
     return tmp_path / "index"
 
 
-def make_wheel(index, package):
+def make_wheel(index, package, monkeypatch):
+    """A wheel whose content is known."""
     version, name = metadata.version(package), package.replace("-", "_")
     path = index / f"{name}-{version}-py3-none-manylinux_2_28_aarch64.whl"
     about = f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n"
@@ -33,11 +35,14 @@ def make_wheel(index, package):
         wheel.writestr("large.so", "of no use")
         wheel.writestr(f"{name}-{version}.dist-info/METADATA", about)
         wheel.writestr(f"{name}-{version}.dist-info/WHEEL", "Wheel-Version: 1.0\n")
+    content = hashlib.sha256(path.read_bytes()).hexdigest()
+    monkeypatch.setitem(runtime.SHA256, (package, version), (content,))
+    return path
 
 
-def test_the_libraries_alone_are_taken_out_and_kept(index):
+def test_the_libraries_alone_are_taken_out_and_kept(index, monkeypatch):
     for package in runtime.WHEELS:
-        make_wheel(index, package)
+        make_wheel(index, package, monkeypatch)
     found = runtime.libraries(target("aarch64"))
     names = {path.name for path in found.iterdir()}
     assert names == {"libtvm_runtime.so", "libtvm_runtime_extra.so", "libtvm_ffi.so"}
@@ -48,8 +53,19 @@ def test_the_libraries_alone_are_taken_out_and_kept(index):
     assert list(cache.folder().iterdir()) == [found]
 
 
-def test_a_failed_download_is_one_line_and_leaves_nothing(index):
-    make_wheel(index, "apache-tvm")
+def test_other_content_is_refused(index, monkeypatch):
+    with make_wheel(index, "apache-tvm", monkeypatch).open("ab") as wheel:
+        wheel.write(b"more")
+    with pytest.raises(QuakeError, match="its content is not what it was"):
+        runtime.libraries(target("aarch64"))
+    monkeypatch.setattr(runtime, "SHA256", {})
+    with pytest.raises(QuakeError, match="is not among the releases"):
+        runtime.libraries(target("aarch64"))
+    assert not list(cache.folder().iterdir())
+
+
+def test_a_failed_download_is_one_line_and_leaves_nothing(index, monkeypatch):
+    make_wheel(index, "apache-tvm", monkeypatch)
     with pytest.raises(
         QuakeError, match=r"pip cannot download apache-tvm-ffi==.*aarch64: "
     ) as error:
