@@ -22,6 +22,7 @@ from ..shell import (
     parse_shapes,
     print_json,
 )
+from ..whole_file import check_writable
 
 if TYPE_CHECKING:
     from .plan import Plan
@@ -57,6 +58,7 @@ def plan(
     from . import planner
     from .inputs import read
 
+    check_writable(out)
     sys.path.insert(0, "")  # for a metric in the user's folder
     shapes = parse_shapes(shape)
     mod = compiler.import_model(model, shapes)
