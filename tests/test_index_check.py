@@ -231,3 +231,12 @@ def test_products_of_matrices_that_do_not_fit():
     np.testing.assert_allclose(model.run(inputs)[0], X @ inputs["y"])
     with pytest.raises(QuakeError, match="'y' must have shape"):
         model.run({"x": X, "y": inputs["y"][:2]})
+
+
+def test_letters_of_einsum_that_may_differ():
+    inputs = {"x": X, "y": np.ones((4, 3), np.float32)}
+    nodes = [node("Einsum", "x", "y", output="z", equation="ij,jk->ik")]
+    with pytest.raises(QuakeError, match="'j' stands for"):
+        quake_tvm.compile(model_of(nodes, inputs, {"x": ("a", "k"), "y": ("l", "b")}))
+    model = quake_tvm.compile(model_of(nodes, inputs, {"x": ("a", "k"), "y": ("k", "b")}))
+    np.testing.assert_allclose(model.run(inputs)[0], X @ inputs["y"])
