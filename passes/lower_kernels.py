@@ -70,7 +70,7 @@ class LowerKernels:
             return self._lower(function)
 
         passes = [(1, lower), (1, _for_target(special)), (1, _for_target(fit))]
-        return [(0, clamp_kernels), *passes, (3, _for_target(widen))]
+        return [*passes, (3, _for_target(widen)), (0, clamp_kernels)]
 
     def _lower(self, function: tir.PrimFunc) -> tir.PrimFunc:
         name = str(dict(function.attrs or {}).get("global_symbol", ""))
