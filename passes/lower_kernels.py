@@ -78,7 +78,8 @@ class LowerKernels:
             return shortened(function)
 
         passes = [(1, lower), (1, _for_target(special)), (1, _for_target(fit))]
-        return [(0, clamp_kernels), (0, shorten), *passes, (3, _for_target(widen))]
+        early = [(0, clamp_kernels), (0, shorten)]
+        return [*passes, (3, _for_target(widen)), *early]
 
     def _lower(self, function: tir.PrimFunc) -> tir.PrimFunc:
         name = str(dict(function.attrs or {}).get("global_symbol", ""))

@@ -95,6 +95,8 @@ def compile(
         return _build(mod, resolved, options, book)
     except QuakeError:
         raise
+    except IndexError as error:  # a check of indices that are constant only when folded
+        raise QuakeError(str(error)) from None
     except Exception as error:
         dynamic = [i.name for i in inputs_of(mod) if any(isinstance(n, str) for n in i.shape)]
         reason = last_line(error)

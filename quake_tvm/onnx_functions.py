@@ -13,8 +13,8 @@ from .errors import QuakeError
 from .onnx_check import schema
 from .onnx_fold import all_nodes, element_types
 
-# The importer takes Attention for ONNX Runtime's, gives NaN at -inf.
-_WRONG = {"Attention", "ThresholdedRelu"}
+# The importer takes it for ONNX Runtime's.
+_WRONG = {"Attention"}
 # The importer gives these float32 constants, whatever the input's type.
 _FLOAT32_ONLY = {"Elu", "Selu"}
 

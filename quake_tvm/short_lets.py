@@ -28,7 +28,8 @@ from .generation import (
     updated,
 )
 
-# Names in a value, itself one of them, each counted with those in its own. No operator of the registry has as many.
+# Names in a value, itself one of them, each counted with those in its own: more than any operator
+# of the registry has.
 LONGEST = 4096
 
 

@@ -231,3 +231,24 @@ def test_products_of_matrices_that_do_not_fit():
     np.testing.assert_allclose(model.run(inputs)[0], X @ inputs["y"])
     with pytest.raises(QuakeError, match="'y' must have shape"):
         model.run({"x": X, "y": inputs["y"][:2]})
+
+
+def test_letters_of_einsum_that_may_differ():
+    inputs = {"x": X, "y": np.ones((4, 3), np.float32)}
+    nodes = [node("Einsum", "x", "y", output="z", equation="ij,jk->ik")]
+    with pytest.raises(QuakeError, match="'j' stands for"):
+        quake_tvm.compile(model_of(nodes, inputs, {"x": ("a", "k"), "y": ("l", "b")}))
+    model = quake_tvm.compile(model_of(nodes, inputs, {"x": ("a", "k"), "y": ("k", "b")}))
+    np.testing.assert_allclose(model.run(inputs)[0], X @ inputs["y"])
+
+
+def test_indices_that_are_constant_when_folded():
+    builder = relax.BlockBuilder()
+    x = relax.Var("x", relax.TensorType((10, 4)))
+    with builder.function("main", [x]):
+        with builder.dataflow():
+            index = builder.emit(relax.op.arange(0, 20, 1, "int64"))
+            result = builder.emit_output(relax.op.take(x, index, 0))
+        builder.emit_func_output(result)
+    with pytest.raises(QuakeError, match="take: index out of range"):
+        quake_tvm.compile(builder.get())

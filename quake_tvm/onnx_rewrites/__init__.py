@@ -35,6 +35,7 @@ from . import (
     skip_layer_normalization,
     split_to_sequence,
     sums,
+    thresholds,
     unique,
 )
 from .graph import Graph, graphs
@@ -67,6 +68,7 @@ STANDARD: dict[str, Rewriting] = {
     "Softmax": legacy_softmax.rewrite,
     "SplitToSequence": split_to_sequence.rewrite,
     "Sum": sums.rewrite,
+    "ThresholdedRelu": thresholds.rewrite,
     "Unique": unique.rewrite,
     **dict.fromkeys(inputs_for_attributes.MOVED, inputs_for_attributes.rewrite),
     **dict.fromkeys(reductions.OPERATORS, reductions.rewrite),

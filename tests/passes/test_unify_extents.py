@@ -33,3 +33,10 @@ def test_modules_that_agree_stay():
     a, k, b = named("a", "k", "b")
     mod = module(relax.op.matmul, (a, k), (k, b))
     assert UnifyExtents()(mod).same_as(mod)
+
+
+def test_channels_of_a_convolution():
+    a, c, n, d, other = named("a", "c", "n", "d", "other")
+    mod = UnifyExtents()(module(relax.op.nn.conv1d, (a, c, n), (d, other, 3)))
+    (_, data, _), (_, weight, _) = shapes(mod)
+    assert data == weight
