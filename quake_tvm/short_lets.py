@@ -28,7 +28,7 @@ from .generation import (
     updated,
 )
 
-# Names in a value, itself one of them, each counted with those in its own. No operator of the registry has as many.
+# Names in a value and itself, each counted with those in its own. No operator has as many.
 LONGEST = 4096
 
 
