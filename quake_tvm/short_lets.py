@@ -28,8 +28,7 @@ from .generation import (
     updated,
 )
 
-# Names in a value, itself one of them, each counted with those in its own: more than any operator
-# of the registry has.
+# Names in a value and itself, each counted with those in its own. No operator has as many.
 LONGEST = 4096
 
 
