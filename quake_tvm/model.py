@@ -68,8 +68,9 @@ class Model(Described):
         Raises
         ------
         QuakeError
-            For a missing or unknown name, a wrong shape or a wrong dtype, and for an index in the
-            data that is outside of what it points into.
+            For a missing or unknown name, a wrong shape or a wrong dtype, for an index in the data
+            that is outside of what it points into, and for sizes computed from the data that are
+            negative or more than there is memory for.
 
         Notes
         -----
@@ -100,6 +101,8 @@ class Model(Described):
             return outputs
         except IndexError as error:  # what a kernel finds wrong with the data
             raise QuakeError(str(error)) from None
+        except tvm.error.InternalError as error:
+            raise QuakeError(f"the runtime cannot run this: {last_line(error)}") from error
         finally:
             machine.home.append(machine)
             if machines.waiting:

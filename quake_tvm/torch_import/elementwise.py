@@ -316,27 +316,12 @@ def _div_mode(c: Context, self: Any, other: Any, rounding_mode: str | None) -> r
     x, y = _operands(c, self, other)
     if not is_float(c.dtype):
         function = op.floor_divide if rounding_mode == "floor" else op.divide
-        return _divided(c, function, x, y, other, op.negative(x))
+        return c.emit(function(x, y))
     if _is_zero(other):
         return _over_zero(c, x, other)
     if rounding_mode == "trunc":
         return c.emit(op.trunc(op.divide(x, y)))
     return _floor_division(c, x, y)
-
-
-def _divided(
-    c: Context, function: Callable, x: relax.Expr, y: relax.Expr, divisor: Any, by_minus_one: Any
-) -> relax.Expr:
-    """An integer division without the divisors at which the processor stops the program."""
-    if isinstance(divisor, int) and divisor not in (0, -1):
-        return c.emit(function(x, y))
-    if dtype_of(x).startswith("uint"):
-        zero = op.equal(y, relax.const(0, dtype_of(y)))
-        return c.emit(function(x, op.where(zero, relax.const(1, dtype_of(y)), y)))
-    negated = op.equal(y, relax.const(-1, dtype_of(y)))
-    unsafe = op.logical_or(negated, op.equal(y, relax.const(0, dtype_of(y))))
-    result = function(x, op.where(unsafe, relax.const(1, dtype_of(y)), y))
-    return c.emit(op.where(negated, by_minus_one, result))
 
 
 def _fmod(x: relax.Expr, y: relax.Expr) -> relax.Expr:
@@ -378,7 +363,7 @@ def _fmod_convert(c: Context, self: Any, other: Any) -> relax.Expr:
         return _no_rest(c)
     if is_float(c.dtype):
         return c.emit(_fmod(x, y))
-    return _divided(c, op.mod, x, y, other, relax.const(0, c.dtype))
+    return c.emit(op.mod(x, y))
 
 
 @converts("remainder.Tensor", "remainder.Scalar", "remainder.Scalar_Tensor")
@@ -387,7 +372,7 @@ def _remainder(c: Context, self: Any, other: Any) -> relax.Expr:
     if _is_zero(other):
         return _no_rest(c)
     if not is_float(c.dtype):
-        return _divided(c, op.floor_mod, x, y, other, relax.const(0, c.dtype))
+        return c.emit(op.floor_mod(x, y))
     rest = c.emit(_fmod(x, y))
     return c.emit(op.where(_opposite(rest, y, c.dtype), op.add(rest, y), rest))
 

@@ -1,0 +1,58 @@
+"""Divisions of whole numbers by data, at which a processor would end the program.
+
+By 0 the quotient and the rest are 0, as in NumPy; by -1 the lowest number wraps around. For both
+the divisor is 1 instead, and the quotient is multiplied: TVM would bring a choice between results
+back to the divisor. Divisions by constants are TVM's own.
+"""
+
+from collections.abc import Callable
+
+import tvm
+from tvm import relax, te, tirx, topi
+
+from .legalize import Legalize
+
+Divide = Callable[[te.Tensor, te.Tensor], te.Tensor]
+
+
+def _rule(divide: Divide, is_rest: bool) -> Legalize:
+    def guarded(x: te.Tensor, y: te.Tensor) -> te.Tensor:
+        kind = str(y.dtype)
+
+        def number(value: int) -> tirx.Expr:
+            return tirx.const(value, kind)
+
+        def divisor(*at: tirx.Var) -> tirx.Expr:
+            unsafe = y(*at) == number(0)
+            if not kind.startswith("uint"):
+                unsafe = tirx.Or(unsafe, y(*at) == number(-1))
+            return tirx.Select(unsafe, number(1), y(*at))
+
+        def factor(*at: tirx.Var) -> tirx.Expr:
+            chosen = number(1)
+            if not kind.startswith("uint"):
+                chosen = tirx.Select(y(*at) == number(-1), number(-1), chosen)
+            return tirx.Select(y(*at) == number(0), number(0), chosen)
+
+        result = divide(x, te.compute(y.shape, divisor, name="divisor"))
+        if is_rest:
+            return result
+        return topi.multiply(result, te.compute(y.shape, factor, name="factor"))
+
+    def rule(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
+        divisor = call.args[1]
+        whole = "int" in str(divisor.ty.dtype)
+        if not whole or isinstance(divisor, tvm.ir.GenericConst):
+            return call.op.get_attr("FLegalize")(builder, call)
+        name = call.op.name.removeprefix("relax.")
+        return builder.call_te(guarded, *call.args, primfunc_name_hint=name)
+
+    return rule
+
+
+RULES: dict[str, Legalize] = {
+    "relax.divide": _rule(topi.divide, is_rest=False),
+    "relax.floor_divide": _rule(topi.floor_divide, is_rest=False),
+    "relax.mod": _rule(topi.mod, is_rest=True),
+    "relax.floor_mod": _rule(topi.floor_mod, is_rest=True),
+}
