@@ -24,19 +24,39 @@ namespace ffi = tvm::ffi;
 struct Memory {  // on the addresses that compiled kernels load whole vectors from
   void AllocData(DLTensor* tensor) {
     size_t size = (ffi::GetDataSize(*tensor) / 64 + 1) * 64;
-    tensor->data = std::memset(std::aligned_alloc(64, size), 0, size);
+    tensor->data = std::aligned_alloc(64, size);
+    if (!tensor->data) throw std::runtime_error("not enough memory for the inputs");
+    std::memset(tensor->data, 0, size);
   }
   void FreeData(DLTensor* tensor) { std::free(tensor->data); }
 };
+
+// The extent that was given for a dimension; 1 if none was.
+int64_t Extent(const std::string& name, const std::string& number) {
+  char* end = nullptr;
+  int64_t extent = number.empty() ? 1 : std::strtoll(number.c_str(), &end, 10);
+  if (extent < 0 || (end && *end))
+    throw std::runtime_error(name + " takes a number, not " + number);
+  return extent;
+}
+
+// Raises where the bytes of a tensor, some of them behind its end, are more than can be counted.
+void CheckSize(const std::string& name, const std::vector<int64_t>& shape) {
+  int64_t most = int64_t{1} << 40;
+  for (int64_t extent : shape) {
+    if (extent > most) throw std::runtime_error(name + " is too large for memory");
+    most /= std::max<int64_t>(extent, 1);
+  }
+}
 
 ffi::Tensor Input(const ffi::json::Object& described, std::map<std::string, std::string> given) {
   std::string name = described["name"].cast<ffi::String>();
   std::vector<int64_t> shape;
   for (const ffi::Any& size : described["shape"].cast<ffi::json::Array>()) {
     auto open = size.try_cast<ffi::String>();
-    std::string number = open ? given[*open] : std::to_string(size.cast<int64_t>());
-    shape.push_back(number.empty() ? 1 : std::stoll(number));
+    shape.push_back(open ? Extent(*open, given[*open]) : size.cast<int64_t>());
   }
+  CheckSize(name, shape);
   DLDataType dtype = ffi::StringToDLDataType(described["dtype"].cast<ffi::String>());
   auto tensor = ffi::Tensor::FromNDAlloc(Memory(), ffi::Shape(shape), dtype, {kDLCPU, 0});
   if (given.count(name)) {

@@ -9,6 +9,7 @@
  * stderr, for whatever goes wrong.
  */
 #include <dlfcn.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,18 +99,20 @@ static void* open_library(const char* path) {
 
 static void read_argument(Argument* a) {
   int code, bits, axes;
-  if (scanf(" %c %d %d %d", &a->direction, &code, &bits, &axes) != 4 || axes > MOST_AXES)
+  if (scanf(" %c %d %d %d", &a->direction, &code, &bits, &axes) != 4 || axes < 0 ||
+      axes > MOST_AXES || bits < 8)
     fail("bad description of", "an argument");
   for (int k = 0; k < axes; ++k) {
     long long extent;
-    if (scanf("%lld", &extent) != 1) fail("bad shape of", "an argument");
+    if (scanf("%lld", &extent) != 1 || extent < 0) fail("bad shape of", "an argument");
     a->shape[k] = extent;
   }
   getchar(); /* the line's end */
   a->size = bits / 8;
   for (int k = axes - 1; k >= 0; --k) {
     a->strides[k] = a->size * 8 / bits;
-    a->size *= a->shape[k];
+    if (__builtin_mul_overflow(a->size, (size_t)a->shape[k], &a->size) || a->size > SIZE_MAX / 2)
+      fail("too many bytes for", "an argument");
   }
   a->tensor = (DLTensor){aligned(a->size), {kDLCPU, 0},  axes, {code, bits, 1},
                          a->shape,         a->strides, 0};
@@ -122,10 +125,10 @@ static void read_argument(Argument* a) {
 int main(int argc, char** argv) {
   static Argument arguments[MOST_ARGUMENTS];
   char name[MOST_LETTERS], symbol[MOST_LETTERS + 16];
-  int repeat, count;
+  int repeat, count, found;
   if (argc != 2) fail("usage: driver", "LIBRARY");
   void* library = open_library(argv[1]);
-  while (scanf("%255s %d %d", name, &repeat, &count) == 3) {
+  while ((found = scanf("%255s %d %d", name, &repeat, &count)) == 3) {
     snprintf(symbol, sizeof symbol, "__tvm_ffi_%s", name);
     Function function = (Function)dlsym(library, symbol);
     if (function == NULL) fail("the library has no function", name);
@@ -147,5 +150,6 @@ int main(int argc, char** argv) {
       free(a->tensor.data);
     }
   }
+  if (found != EOF) fail("bad description of", "a call");
   return 0;
 }
