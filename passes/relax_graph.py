@@ -92,8 +92,10 @@ class Graph(graph.Graph):
         """Numbers, and symbolic extents by their structure."""
         if expr not in self._shapes:
             extents = expr.ty.shape if known_shape(expr) else None
-            self._shapes[expr] = extents and tuple(
-                n.value if isinstance(n, tir.IntImm) else Extent(n) for n in extents
+            self._shapes[expr] = (
+                None
+                if extents is None
+                else tuple(n.value if isinstance(n, tir.IntImm) else Extent(n) for n in extents)
             )
         return self._shapes[expr]
 

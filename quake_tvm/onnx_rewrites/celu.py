@@ -1,13 +1,21 @@
-"""Celu by Elu: a scalar stays one, which it does not by the standard's function."""
+"""Celu of a scalar stays one, which it does not by the standard's function."""
 
 import onnx
+from onnx import TensorProto
 
 from .graph import Graph, attributes
 
 
 def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
-    """Emit alpha * Elu(x / alpha)."""
+    """Emit alpha * Elu(x / alpha), or for other types than float32 what that is made of."""
     (x,) = node.input
-    alpha = graph.constant(attributes(node).get("alpha", 1.0), graph.dtype(x), "alpha")
-    bent = graph.emit("Elu", [graph.emit("Div", [x, alpha])], alpha=1.0)
-    graph.emit("Mul", [alpha, bent], node.output[0])
+    dtype, output = graph.dtype(x), node.output[0]
+    alpha = graph.constant(attributes(node).get("alpha", 1.0), dtype, "alpha")
+    scaled = graph.emit("Div", [x, alpha])
+    if dtype == TensorProto.FLOAT:  # the importer's Elu has constants of float32
+        graph.emit("Mul", [alpha, graph.emit("Elu", [scaled], alpha=1.0)], output)
+        return
+    one, zero = (graph.constant(n, dtype, "number") for n in (1, 0))
+    bent = graph.emit("Mul", [alpha, graph.emit("Sub", [graph.emit("Exp", [scaled]), one])])
+    below = graph.emit("Less", [x, zero])
+    graph.emit("Where", [below, bent, x], output)
