@@ -143,7 +143,8 @@ class _Checker(PyExprMutator):
         call = super().visit_call_(call)
         name = op_name(call)
         if name == NAME:  # an importer's
-            return self._known(call) or from_source(call, self._source(call.args[0]))
+            known = self._known(call)
+            return from_source(call, self._source(call.args[0])) if known is None else known
         if name not in USERS:
             return call
         user = name.removeprefix("relax.")
