@@ -2,8 +2,9 @@
 
 Runs behind FuseOps and looks at each function that it made. One whose elements take more than
 ``LARGEST`` (:mod:`kernel_size`) goes back into its caller. The pattern of an operator there tells
-FuseOps where to cut, and it runs again. Other functions stay as they are, and a module without
-large ones is returned as it is.
+FuseOps where to cut, and it runs again. Other functions stay as they are, so do those of unknown
+extents, which TVM gives names of their own in each function; and a module without large ones is
+returned as it is.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,9 +28,10 @@ Patterns = dict[relax.Var, int]
 
 
 def _fused(mod: tvm.IRModule) -> Iterator[tuple[tvm.ir.GlobalVar, relax.Function]]:
-    """The functions that FuseOps has made."""
+    """The functions of known extents that FuseOps has made."""
     for name, function in functions(mod):
-        if function.attrs and function.attrs.get("Primitive"):
+        made = function.attrs and function.attrs.get("Primitive")
+        if made and not relax.analysis.defined_symbolic_vars(function):
             yield name, function
 
 
