@@ -64,7 +64,7 @@ def symbolic(shape):
 def check(operator, shape, axis=-1, runs=None):
     """Compile for ``shape``, run with ``runs`` (the shape itself by default), compare."""
     compiled = quake_tvm.compile(module(formula(operator, axis), symbolic(shape)), method=METHOD)
-    assert [site.operator for site in compiled.report.sites] == [operator]
+    assert [site.operator for site in compiled.report.sites] == [operator] * (0 not in shape)
     bound = quake_tvm.bound(operator, METHOD)
     random = np.random.default_rng(0)
     for run in runs or [shape]:
