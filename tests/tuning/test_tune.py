@@ -66,7 +66,7 @@ def records(folder):
         ({"trials": 0}, "trials must be positive and finite, not 0"),
         ({"trials": -3}, "trials must be positive"),
         ({"minutes": -1}, "minutes must be positive and finite, not -1"),
-        ({"minutes": float("nan")}, "minutes must be positive"),
+        ({"minutes": float("nan")}, "minutes must be a number, not nan"),
         ({"timeout": 0}, "timeout must be positive"),
         ({"timeout": float("inf")}, "timeout must be positive and finite, not inf"),
         ({"tracker": "host:9190"}, "by tracker and key: give both"),

@@ -16,7 +16,7 @@ from tests.test_cli import quake
 
 FOLDER = "cortex-a72"
 # Seconds for a step: enough for an emulated board, and soon over where one hangs.
-TIMEOUT = 4.0
+TIMEOUT = 8.0
 # Of the tiny model.
 KERNELS = 2
 
