@@ -99,7 +99,7 @@ def compile(
 
     on = resolve(target)
     if out is not None:
-        check_writable(out)
+        check_writable(out, but=model)
         toolchain.linker(on)  # refuses what cannot be linked, before minutes of compiling
     machine = toolchain.triple(on)
     cross = out is not None and machine.system == "linux" and not machine.is_host

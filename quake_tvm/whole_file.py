@@ -44,13 +44,20 @@ def whole_file(path: Path, mode: int = 0o666, room: int = 0) -> Iterator[Path]:
         raise QuakeError(f"cannot write {path}: {error.strerror or error}") from None
 
 
-def check_writable(path: Path) -> None:
+def check_writable(path: Path, but: Path | None = None) -> None:
     """Refuse a path at which no file can be put, before the work for it is done.
+
+    Parameters
+    ----------
+    path : Path
+    but : Path, optional
+        A file that is read, and may not be replaced.
 
     Raises
     ------
     QuakeError
-        For a folder, a device, a pipe, and a folder that is missing or cannot be written.
+        For a folder, a device, a pipe, a folder that is missing or cannot be written, and the file
+        that is read.
     """
     try:
         found = path.stat().st_mode if path.exists() else None
@@ -64,6 +71,8 @@ def check_writable(path: Path) -> None:
         raise QuakeError(f"cannot write {path}: it is {what}")
     if not there:
         raise QuakeError(f"cannot write {path}: No such file or directory")
+    if but is not None and found is not None and but.exists() and path.samefile(but):
+        raise QuakeError(f"cannot write {path}: it is the file that is read; name another")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise QuakeError(f"cannot write {path}: Permission denied")
 

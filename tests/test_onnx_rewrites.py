@@ -28,3 +28,10 @@ def test_alpha_scales_the_product():
     c = np.array([2], "float32")
     node = helper.make_node("Gemm", ["a", "b", "c"], ["y"], alpha=4.0, beta=0.5)
     np.testing.assert_allclose(run(node, a=a, b=b, c=c), [[1.5e38]], rtol=1e-6)
+
+
+def test_beta_of_nothing_leaves_it_out():
+    a, b, c = np.ones((2, 3), "float32"), np.ones((3, 2), "float32"), np.full(2, np.nan, "float32")
+    for alpha in (1.0, 0.5):
+        node = helper.make_node("Gemm", ["a", "b", "c"], ["y"], alpha=alpha, beta=0.0)
+        np.testing.assert_array_equal(run(node, a=a, b=b, c=c), np.full((2, 2), 3 * alpha))

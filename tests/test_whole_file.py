@@ -99,3 +99,13 @@ def test_what_a_killed_process_left_goes(tmp_path):
     write(path, "anew")
     assert os.listdir(tmp_path) == ["file"]
     assert path.read_text() == "anew"
+
+
+def test_what_is_read_is_not_replaced(tmp_path):
+    model, link = tmp_path / "model.onnx", tmp_path / "link"
+    model.write_text("model")
+    link.symlink_to(model)
+    for path in (model, link):
+        with pytest.raises(QuakeError, match="it is the file that is read; name another"):
+            check_writable(path, but=model)
+    check_writable(tmp_path / "model.so", but=model)

@@ -1,4 +1,7 @@
-"""Gemm with alpha behind the product: the importer scales an operand, which may overflow first."""
+"""Gemm with alpha behind the product, and without what beta = 0 leaves out.
+
+The importer scales an operand, which may overflow first, and makes NaN of 0 * NaN.
+"""
 
 import onnx
 
@@ -9,12 +12,15 @@ def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
     """Emit the product, its scaling and the addition of beta * C."""
     given = attributes(node)
     alpha, beta = given.pop("alpha", 1.0), given.pop("beta", 1.0)
-    if alpha == 1.0:
+    if alpha == 1.0 and beta != 0.0:
         graph.keep(node)
         return
     a, b, *added = node.input
-    added = [c for c in added if c]
+    added = [c for c in added if c and beta != 0.0]
     output, dtype = node.output[0], graph.dtype(a)
+    if alpha == 1.0:
+        graph.emit("Gemm", [a, b], output, **given)
+        return
     product = graph.emit("Gemm", [a, b], **given)
     scale = graph.constant(alpha, dtype, "alpha")
     scaled = graph.emit("Mul", [product, scale], "" if added else output)
