@@ -7,7 +7,6 @@ maxima lose NaN.
 from collections.abc import Callable
 from math import prod
 
-import tvm
 from tvm import relax, te
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T
@@ -76,7 +75,7 @@ def _scattered(
                         y[to] = combine(y[to], new[starts[1] + n * steps[1]])
             return builder.get()
 
-    flat = tvm.tirx.decl_buffer(data.shape, data.dtype, "out_buf", layout=None)
+    flat = tir.decl_buffer(data.shape, data.dtype, "out_buf", layout=None)
     return te.extern(
         [data.shape],
         [data, indices, updates],

@@ -17,8 +17,8 @@ from quake_tvm.generation import tir, updated
 from .kernel_size import Size, size
 from .relax_graph import functions, op_name
 
-# In nodes of an element's expression: a dozen nonlinearities or so. Those of models of today have
-# up to three hundred.
+# In nodes of an element's expression: a dozen nonlinearities or so. The largest kernel of three
+# real models has 321.
 LARGEST = 1024
 # TVM's attribute of an operator's pattern. Nothing is fused behind a reduction, and behind a
 # product only what broadcasts.

@@ -89,7 +89,7 @@ def compile(
     options["plan"] = checked.plan
     resolved = resolve_target(target)
     book = Book.of(records, resolved)
-    with compiling():
+    with compiling():  # the model's inputs are described with the names that it unifies
         mod = UnifyExtents()(import_model(model, shapes))
     try:
         return _build(mod, resolved, options, book)

@@ -32,6 +32,8 @@ from .worker_threads import this_thread
 Instrument = Callable[..., int]
 # LLVM ends the process where it cannot write; the least that a library and its parts take.
 _ROOM = 4 << 20
+# What a kernel finds wrong with the data, and what the runtime has no memory for.
+_REFUSALS = (IndexError, tvm.error.InternalError)
 
 
 class Model(Described):
@@ -99,10 +101,8 @@ class Model(Described):
                     for array, owned in zip(outputs, self._owned, strict=True)
                 ]
             return outputs
-        except IndexError as error:  # what a kernel finds wrong with the data
-            raise QuakeError(str(error)) from None
-        except tvm.error.InternalError as error:
-            raise QuakeError(f"the runtime cannot run this: {last_line(error)}") from error
+        except _REFUSALS as error:
+            raise _refusal(error) from error
         finally:
             machine.home.append(machine)
             if machines.waiting:
@@ -129,8 +129,8 @@ class Model(Described):
             timer = machine.vm.time_evaluator("main", tvm.cpu(), number=number, repeat=repeat)
             try:
                 return list(timer(*arguments).results)
-            except IndexError as error:
-                raise QuakeError(str(error)) from None
+            except _REFUSALS as error:
+                raise _refusal(error) from error
 
     def export(self, path: str | Path) -> Path:
         """Write a shared library for the target, all or nothing; :func:`load` reads it.
@@ -206,6 +206,12 @@ class Model(Described):
         is_static = all(isinstance(n, int) for i in self.inputs for n in i.shape)
         dtypes = [i.dtype for i in self.inputs]
         return Machines(self._executable, dtypes, is_static, instrument)
+
+
+def _refusal(error: Exception) -> QuakeError:
+    if isinstance(error, IndexError):
+        return QuakeError(str(error))
+    return QuakeError(f"the runtime cannot run this: {last_line(error)}")
 
 
 def load(path: str | Path) -> Model:

@@ -1,9 +1,9 @@
-"""Names for long values, as memory that LLVM keeps in registers.
+"""Names for long values, as memory that LLVM may keep in registers.
 
 TVM's code generator tells its analyzer what every ``Let`` stands for, and the analyzer writes the
 value out wherever the name is used, in the value of the next name too: each nonlinearity that feeds
-another multiplies the work by ten. So where a value would be long when written out, the names of
-its statement become buffers of their own. LLVM turns these into registers in its first passes.
+another multiplies the work. So where a value would be long when written out, the names of
+its statement become buffers of their own, which LLVM's first passes can turn into registers.
 
 Stands in front of TVM's code generator, as :mod:`single_rounding` does. Where no value is long,
 which is everywhere but in chains of nonlinearities, nothing changes. Knows no operator and no

@@ -17,7 +17,7 @@ from torch.utils._sympy.printers import PythonPrinter
 from tvm import relax
 
 from ..description import CONDITIONS
-from ..errors import QuakeError
+from ..errors import QuakeError, last_line
 from . import (  # noqa: F401  they enter their operators in the table
     creation,
     elementwise,
@@ -253,7 +253,7 @@ class _Import:
         except QuakeError:
             raise
         except Exception as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[-1][:160]
+            reason = last_line(error)
             raise QuakeError(f"TVM cannot take torch operator {target}: {reason}") from error
         self._check(node, result, fake)
         return result
