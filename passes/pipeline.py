@@ -9,7 +9,7 @@
    legalization of the rest, constant folding, operator fusion up to kernels of a size; equal
    kernels merged.
 4. The schedule rules.
-5. TVM's lowering to the virtual machine.
+5. TVM's lowering to the virtual machine, with computed sizes checked.
 """
 
 from functools import partial
@@ -40,6 +40,7 @@ from . import (
 from .center_logsumexp import CenterLogSumExp
 from .channels_last import ChannelsLast
 from .check_indices import CheckIndices
+from .check_sizes import CheckSizes
 from .clamp_addresses import ClampAddresses
 from .fill_empty import FillEmpty
 from .fold_batch_norm import FoldBatchNorm
@@ -140,6 +141,7 @@ def machine_passes(target: tvm.target.Target) -> list[tvm.transform.Pass]:
     """Phase 5: from scheduled kernels to what the virtual machine runs."""
     return [
         *cpu_generic.dataflow_lower_passes(target),
+        CheckSizes(),
         *cpu_generic.finalize_passes(target),
     ]
 
