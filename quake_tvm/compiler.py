@@ -27,7 +27,6 @@ from .named_targets import target as resolve_target
 from .options import Options
 from .ownership import owned_outputs
 from .passes.pipeline import kernel_passes, lowering_passes, machine_passes
-from .passes.unify_extents import UnifyExtents
 from .planning.plan import Plan
 from .relax_report import report
 from .schedules.record_book import Book, Records
@@ -89,8 +88,7 @@ def compile(
     options["plan"] = checked.plan
     resolved = resolve_target(target)
     book = Book.of(records, resolved)
-    with compiling():  # the model's inputs are described with the names that it unifies
-        mod = UnifyExtents()(import_model(model, shapes))
+    mod = import_model(model, shapes)
     try:
         return _build(mod, resolved, options, book)
     except QuakeError:
@@ -121,8 +119,8 @@ def _build(
         summary = report(lowered, checked, scheduled)
         description = json.dumps(
             {
-                "inputs": [asdict(i) for i in inputs_of(mod)],
-                "conditions": _conditions(mod),
+                "inputs": [asdict(i) for i in inputs_of(lowered)],
+                "conditions": _conditions(lowered),
                 "owned": owned_outputs(scheduled),
                 "sizes_depend_on_data": sizes_depend_on_data(scheduled["main"]),
                 "report": json.loads(summary.to_json()),

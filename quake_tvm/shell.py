@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, ProgressColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from .errors import QuakeError
 
@@ -63,11 +63,15 @@ TIMEOUT = 60.0
 
 @contextmanager
 def busy(what: str) -> Iterator[None]:
-    """A spinner with the time that has passed."""
-    columns = SpinnerColumn(), TextColumn(what), TimeElapsedColumn()
-    with Progress(*columns, console=errors, transient=True) as progress:
-        progress.add_task(what, total=None)
+    """A spinner with the time that has passed, on a terminal."""
+    with progress(SpinnerColumn(), TextColumn(what), TimeElapsedColumn()) as task:
+        task.add_task(what, total=None)
         yield
+
+
+def progress(*columns: ProgressColumn) -> Progress:
+    """What shows how far a command is, on a terminal: a file would get an empty line."""
+    return Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import atexit
 import os
 import signal
 import sys
+from types import FrameType
 from typing import NoReturn
 
 INTERRUPTED = 128 + signal.SIGINT
@@ -14,11 +15,26 @@ INTERRUPTED = 128 + signal.SIGINT
 
 def main() -> None:
     """Entry point of ``quake-tvm``."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
     try:
         from .cli import main as shell
+
+        shell()
     except KeyboardInterrupt:
         leave()
-    shell()
+    finally:  # all is done: an interrupt would only change the status
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Raise KeyboardInterrupt, except inside an import: some modules in C++ end it by abort()."""
+    at = frame
+    while at is not None:
+        if at.f_code.co_filename.startswith("<frozen importlib"):
+            leave()
+        at = at.f_back
+    signal.default_int_handler(number, frame)
 
 
 def leave() -> NoReturn:

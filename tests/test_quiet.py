@@ -12,6 +12,7 @@ from tvm import relax
 import quake_tvm
 from quake_tvm import QuakeError
 from quake_tvm.quiet import without_notes
+from quake_tvm.shell import busy
 from tests.helpers import module
 
 
@@ -59,3 +60,9 @@ def test_an_error_inside(capfd):
     with pytest.raises(ValueError, match="why"), without_notes():
         fail()
     assert capfd.readouterr().err == "before\n"
+
+
+def test_progress_is_for_terminals(capfd):
+    with busy("compiling"):
+        pass
+    assert capfd.readouterr().err == ""

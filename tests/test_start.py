@@ -76,6 +76,48 @@ def test_in_the_shell_at_ten_moments(command, seconds, folder, tmp_path):
     interrupted(command, seconds, folder, tmp_path)
 
 
+def test_inside_an_import(tmp_path):
+    """Where an exception would end in the C++ of the module that is being loaded."""
+    (tmp_path / "loading.py").write_text(
+        "import os, signal\n"
+        "try:\n    os.kill(os.getpid(), signal.SIGINT)\n"
+        "except KeyboardInterrupt:\n    os.abort()\n"
+    )
+    program = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from quake_tvm import cli, start
+def shell():
+    import loading
+cli.main = shell
+start.main()
+"""
+    ended = run(program, tmp_path)
+    assert (ended.returncode, ended.stderr) == (130, "interrupted\n")
+
+
+def test_when_all_is_done(tmp_path):
+    program = """
+import atexit, os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+atexit.register(os.kill, os.getpid(), signal.SIGINT)
+from quake_tvm import cli, start
+cli.main = lambda: print("done")
+start.main()
+"""
+    ended = run(program, tmp_path)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "done\n", "")
+
+
+def run(program: str, folder: Path) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), os.getcwd()])},
+        capture_output=True,
+        text=True,
+    )
+
+
 def test_inside_a_pass_of_the_compiler(monkeypatch):
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt

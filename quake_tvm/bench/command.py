@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 
 from ..errors import QuakeError
 from ..shell import (
@@ -22,11 +22,11 @@ from ..shell import (
     Timeout,
     Tracker,
     board,
-    errors,
     output,
     parse_records,
     parse_shapes,
     print_json,
+    progress,
     require_matplotlib,
 )
 from ..whole_file import whole_file
@@ -141,11 +141,11 @@ def _each(
     """The result of each case, with a bar that says what is being done."""
     results = []
     columns = TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=errors, transient=True) as progress:
-        task = progress.add_task("", total=len(todo))
+    with progress(*columns) as bar:
+        task = bar.add_task("", total=len(todo))
         for case in todo:
-            results.append(work(case, lambda what: progress.update(task, description=what)))
-            progress.advance(task)
+            results.append(work(case, lambda what: bar.update(task, description=what)))
+            bar.advance(task)
     return results
 
 
