@@ -39,8 +39,8 @@ from . import (
 )
 from .center_logsumexp import CenterLogSumExp
 from .channels_last import ChannelsLast
+from .check_allocations import CheckAllocations
 from .check_indices import CheckIndices
-from .check_sizes import CheckSizes
 from .clamp_addresses import ClampAddresses
 from .fill_empty import FillEmpty
 from .fold_batch_norm import FoldBatchNorm
@@ -141,7 +141,7 @@ def machine_passes(target: tvm.target.Target) -> list[tvm.transform.Pass]:
     """Phase 5: from scheduled kernels to what the virtual machine runs."""
     return [
         *cpu_generic.dataflow_lower_passes(target),
-        CheckSizes(),
+        CheckAllocations(),
         *cpu_generic.finalize_passes(target),
     ]
 

@@ -9,7 +9,7 @@ from tvm.script import tirx as T
 
 import quake_tvm
 from quake_tvm import QuakeError
-from quake_tvm.passes.check_sizes import MOST, CheckSizes
+from quake_tvm.passes.check_allocations import MOST, CheckAllocations
 
 INT64 = TensorProto.INT64
 FLOAT = TensorProto.FLOAT
@@ -119,7 +119,7 @@ def test_one_call_for_the_sizes_of_a_place():
             cls.fill(last)
             return first, last
 
-    after = CheckSizes()(Before)
+    after = CheckAllocations()(Before)
     bindings = after["main"].body.blocks[0].bindings
     calls = [(k, b.value) for k, b in enumerate(bindings) if is_check(after, b.value)]
     assert [(k, [str(a) for a in call.args]) for k, call in calls] == [(0, ["n"]), (4, ["m", "n"])]
@@ -131,7 +131,7 @@ def test_one_call_for_the_sizes_of_a_place():
 
 def is_check(mod, value):
     called = isinstance(value, tvm.relax.Call) and isinstance(value.op, tvm.ir.GlobalVar)
-    return called and value.op.name_hint.startswith("check_sizes")
+    return called and value.op.name_hint.startswith("check_allocations")
 
 
 def test_known_sizes_are_not_looked_at():
@@ -142,7 +142,7 @@ def test_known_sizes_are_not_looked_at():
             R.func_attr({"relax.force_pure": True})
             return R.builtin.alloc_tensor(R.shape([3, 2]), R.dtype("float32"), 0, R.str("global"))
 
-    tvm.ir.assert_structural_equal(CheckSizes()(Static), Static)
+    tvm.ir.assert_structural_equal(CheckAllocations()(Static), Static)
 
 
 def test_a_branch_is_checked_when_it_is_taken():

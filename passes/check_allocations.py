@@ -208,13 +208,13 @@ class _Checker(PyExprMutator):
         if not shapes:
             return []
         function, variables = _check(shapes)
-        name = self.builder_.add_func(function, "check_sizes")
+        name = self.builder_.add_func(function, "check_allocations")
         call = relax.Call(name, variables, ty_args=[relax.TupleType([])])
         return [relax.VarBinding(relax.Var("checked", relax.TupleType([])), call)]
 
 
-@tvm.transform.module_pass(opt_level=0, name="CheckSizes")
-class CheckSizes:
+@tvm.transform.module_pass(opt_level=0, name="CheckAllocations")
+class CheckAllocations:
     """Put the calls in, where memory is allocated but not planned yet and no call is pure."""
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
