@@ -13,6 +13,9 @@ from quake_tvm.index_check import CHECKED, Places, checked, legalize
 
 from .legalize import Legalize
 
+# No axis is longer: a step beyond is as far.
+_FAR = 1 << 40
+
 
 def _broadcast_to(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
     """Of a tensor whose extents may differ from the wanted ones, after a look whether they do."""
@@ -72,7 +75,8 @@ def _dynamic_strided_slice(builder: relax.BlockBuilder, call: relax.Call) -> rel
                 return tirx.min(tirx.max(index, low), high)
 
             first, last = place(begin(k)), place(end(k))
-            step = tirx.max(tirx.Select(back, -steps(k), steps(k)), 1) + zero(k)
+            near = tirx.max(tirx.min(steps(k), _FAR), -_FAR)
+            step = tirx.max(tirx.Select(back, -near, near), 1) + zero(k)
             way = tirx.Select(back, first - last, last - first)
             return tirx.floordiv(tirx.max(way, 0) + step - 1, step)
 

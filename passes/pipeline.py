@@ -1,7 +1,7 @@
 """The order of everything between an imported module and the virtual machine's code.
 
-1. Extents that must be equal given one name; tensors without elements filled; zeros kept from
-   TVM's folding; norms recognised or folded.
+1. Extents that must be equal given one name; sizes checked that may not fit; tensors without
+   elements filled; zeros kept from TVM's folding; norms recognised or folded.
 2. QuAKE: nonlinearities to bit manipulation. Between its two halves convolutions get their channels
    last, reshapes sink and attention is fused: before, that would change what is recognised; after,
    kernels stand in the way.
@@ -41,6 +41,7 @@ from .center_logsumexp import CenterLogSumExp
 from .channels_last import ChannelsLast
 from .check_allocations import CheckAllocations
 from .check_indices import CheckIndices
+from .check_sizes import CheckSizes
 from .clamp_addresses import ClampAddresses
 from .fill_empty import FillEmpty
 from .fold_batch_norm import FoldBatchNorm
@@ -53,6 +54,7 @@ from .pack_transposed_convolutions import PackTransposedConvolutions
 from .pack_weights import PackWeights
 from .pass_nan import PassNaN
 from .recognize_norms import RecognizeNorms
+from .release_held import ReleaseHeld
 from .sink_reshapes import SinkReshapes
 from .unify_extents import UnifyExtents
 
@@ -87,6 +89,7 @@ def lowering_passes(target: tvm.target.Target, **options: Any) -> list[tvm.trans
     """Phases 1 and 2: what pays only while nothing is lowered yet, then the nonlinearities."""
     return [
         UnifyExtents(),
+        CheckSizes(),
         FillEmpty(),
         KeepZeros(),
         RecognizeNorms(),
@@ -141,6 +144,7 @@ def machine_passes(target: tvm.target.Target) -> list[tvm.transform.Pass]:
     """Phase 5: from scheduled kernels to what the virtual machine runs."""
     return [
         *cpu_generic.dataflow_lower_passes(target),
+        ReleaseHeld(),
         CheckAllocations(),
         *cpu_generic.finalize_passes(target),
     ]

@@ -11,6 +11,7 @@ from tvm import relax
 
 from .index_check import Places, checked
 from .onnx_importer import Node
+from .size_check import equal
 
 
 def gather(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
@@ -50,7 +51,7 @@ def scatter_elements(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
     shape, counts, given = (node.shape(k) for k in range(3))
     axis = node.attributes.get("axis", 0) % len(shape)
     within = [pair for k, pair in enumerate(zip(counts, shape, strict=True)) if k != axis]
-    within += zip(counts, given, strict=True)
+    within += [pair for sizes in zip(counts, given, strict=True) for pair in equal(*sizes)]
     index = _held(builder, node, [shape[axis]], within)
     data, _, updates = node.inputs
     return relax.op.scatter_elements(data, index, updates, axis, _reduction(node))
@@ -62,7 +63,8 @@ def scatter_nd(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
     if not isinstance(counts[-1], int):
         raise node.refuse("the number of coordinates of an index must be known")
     wanted = [*counts[:-1], *shape[counts[-1] :]]
-    index = _held(builder, node, shape[: counts[-1]], list(zip(wanted, given, strict=True)))
+    within = [pair for sizes in zip(wanted, given, strict=True) for pair in equal(*sizes)]
+    index = _held(builder, node, shape[: counts[-1]], within)
     data, _, updates = node.inputs
     return relax.op.scatter_nd(data, index, updates, _reduction(node))
 

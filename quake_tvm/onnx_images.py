@@ -9,6 +9,7 @@ from tvm import relax
 
 from .index_check import Places, checked
 from .onnx_importer import Node
+from .size_check import padded
 
 
 def pad(builder: relax.BlockBuilder, node: Node) -> None:
@@ -32,17 +33,11 @@ def pad(builder: relax.BlockBuilder, node: Node) -> None:
     if len(pads) != 2 * len(axes):
         raise node.refuse(f"{len(pads)} pads for {len(axes)} axes")
     for k, axis in enumerate(axes):
-        length, both = shape[axis], (pads[k], pads[len(axes) + k])
+        both = pads[k], pads[len(axes) + k]
         if mode == "wrap" and min(both) < 0:
             raise node.refuse("negative pads of mode wrap; use Slice")
-        if not isinstance(length, int):
-            continue
-        kept = length + sum(min(n, 0) for n in both)
-        if kept < 0:
-            raise node.refuse(f"pads that take more than the {length} elements of axis {axis}")
-        most = {"reflect": kept - 1, "wrap": kept, "edge": None if kept else 0}.get(mode)
-        if most is not None and max(both) > max(most, 0):
-            raise node.refuse(f"pads of {max(both)} in mode {mode} for {kept} elements")
+        problem = f"axis {axis} is too short for pads of {both[0]} and {both[1]} in mode {mode}"
+        node.require(builder, padded(shape[axis], *both, mode), problem)
 
 
 def affine_grid(builder: relax.BlockBuilder, node: Node) -> relax.Expr:

@@ -16,6 +16,7 @@ from tvm import relax
 from tvm.relax.frontend.onnx.onnx_frontend import ONNXGraphImporter
 
 from .errors import QuakeError
+from .size_check import Need, Pair, held
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,9 @@ class Node:
     """An ONNX node on its way into Relax."""
 
     operator: str
-    inputs: tuple[relax.Expr | None, ...]
+    inputs: list[relax.Expr | None]
     attributes: Mapping[str, Any]  # strings are str, lists are tuples
+    outputs: int = 1
 
     def input(self, index: int) -> relax.Expr | None:
         """An optional input; None if it was left out."""
@@ -63,6 +65,16 @@ class Node:
     def dtype(self, index: int = 0) -> str:
         """An input's element type."""
         return str(self.inputs[index].ty.dtype)
+
+    def require(self, builder: relax.BlockBuilder, within: list[Pair], problem: str) -> None:
+        """Hold the first input until no first size of these pairs exceeds the second one.
+
+        Raises
+        ------
+        QuakeError
+            For sizes that never fit.
+        """
+        self.inputs[0] = held(builder, self.inputs[0], [Need(within, self.operator, problem)])
 
     def refuse(self, reason: str) -> QuakeError:
         """The error for what cannot be honoured."""
@@ -124,10 +136,12 @@ class Importer(ONNXGraphImporter):
         converter = self._converters.get(op_name)
         if converter is not None:
             given = {k: _text(v) for k, v in attrs.items() if k != "tvm_custom"}
-            node = Node(op_name, tuple(inputs), given)
+            outputs = attrs.get("tvm_custom", {}).get("num_outputs", 1)
+            node = Node(op_name, list(inputs), given, outputs)
             value = converter(self.bb, node)
             if value is not None:
                 return self.bb.normalize(value)
+            inputs[:] = node.inputs
         return super()._convert_operator(op_name, inputs, attrs, opset)
 
 

@@ -113,5 +113,5 @@ def _ranges(node: Node) -> list[_Range | None] | None:
     steps = [1] * len(starts) if steps is None else steps
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         start, end = (max(-_FAR, min(int(n), _FAR)) for n in (start, end))
-        ranges[int(axis)] = _Range(start, end, int(step))
+        ranges[int(axis)] = _Range(start, end, max(-_FAR, min(int(step), _FAR)))
     return ranges

@@ -9,6 +9,7 @@ from tvm import relax
 
 from .generation import tir
 from .passes.relax_graph import Graph, op_name
+from .size_check import HELD
 
 _ALLOCATING = {"relax.call_tir", "relax.call_dps_packed"}
 
@@ -36,6 +37,8 @@ def owned_outputs(mod: tvm.IRModule) -> list[bool]:
                 value = value.tuple_value
             elif isinstance(value, relax.Tuple):
                 value = value.fields[place.pop()]
+            elif op_name(value) == HELD:
+                value = value.args[0]
             elif op_name(value) == "relax.call_tir" and _is_view(mod[value.args[0]]):
                 value = value.args[1].fields[0]
             else:

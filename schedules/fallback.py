@@ -34,7 +34,10 @@ def apply(
             continue
         spatial = [loop for loop, kind in zip(loops, kinds, strict=True) if kind == "S"]
         reduction = [loop for loop, kind in zip(loops, kinds, strict=True) if kind != "S"]
-        if not spatial or loops[: len(spatial)] != spatial:
+        if loops[: len(spatial)] != spatial:
+            continue
+        if not spatial:
+            _begin(sch, block, reduction)
             continue
         count = analysis.elements(sch, loops)
         along = [n for n, loop in enumerate(spatial) if analysis.extent(sch, loop) != 1]
@@ -52,10 +55,14 @@ def apply(
             spatial = spatial[:-1] or [inner]
         if analysis.worth_threads(count):
             sch.parallel(sch.fuse(*spatial))
-        if reduction and not analysis.elements(sch, reduction):
-            # It may be over nothing, and then no step of the reduction writes what it begins with.
-            sch.decompose_reduction(block, reduction[0])
+        _begin(sch, block, reduction)
     return sch
+
+
+def _begin(sch: s_tir.Schedule, block: s_tir.schedule.SBlockRV, reduction: list) -> None:
+    """Write what a reduction begins with before it, if it may be over nothing: no step would."""
+    if reduction and not analysis.elements(sch, reduction):
+        sch.decompose_reduction(block, reduction[0])
 
 
 def _reads_along(block: s_tir.SBlock, axis: int) -> bool:

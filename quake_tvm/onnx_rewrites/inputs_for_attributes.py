@@ -41,6 +41,10 @@ MOVED = {
 }  # fmt: skip
 
 
+# Of a Split from before opset 18, which makes no smaller last part.
+EQUAL_PARTS = "equal_parts"
+
+
 def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
     """Emit the node in its form since opset 18."""
     moved = MOVED[node.op_type]
@@ -57,7 +61,6 @@ def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
             inputs.pop()
         node = helper.make_node(node.op_type, inputs, node.output, node.name, **given)
     if node.op_type == "Split" and graph.opset < 18 and len(node.input) < 2:
-        node = helper.make_node(
-            "Split", node.input, node.output, node.name, **given, num_outputs=len(node.output)
-        )
+        given |= {"num_outputs": len(node.output), EQUAL_PARTS: 1}
+        node = helper.make_node("Split", node.input, node.output, node.name, **given)
     graph.keep(node)
