@@ -8,12 +8,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, ProgressColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from . import given
 from .errors import QuakeError
 
 if TYPE_CHECKING:
@@ -56,16 +57,27 @@ Tracker = Annotated[
 ]
 Key = Annotated[str | None, typer.Option(help="What the tracker calls the board.")]
 Timeout = Annotated[
-    float, typer.Option(min=1, help="Seconds that the board has for each step: load, run, time.")
+    float, typer.Option(help="Seconds that the board has for each step: load, run, time.")
 ]
 TIMEOUT = 60.0
+
+
+def refuse(message: str) -> NoReturn:
+    """End the process as for all that the user can put right: a line, and status 2."""
+    errors.print(f"error: {' '.join(message.splitlines())}", markup=False, soft_wrap=True)
+    sys.exit(2)
+
+
+def progress_of(*columns: ProgressColumn) -> Progress:
+    """Progress on standard error, where somebody looks: else Rich leaves an empty line there."""
+    return Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal)
 
 
 @contextmanager
 def busy(what: str) -> Iterator[None]:
     """A spinner with the time that has passed."""
-    columns = SpinnerColumn(), TextColumn(what), TimeElapsedColumn()
-    with Progress(*columns, console=errors, transient=True) as progress:
+    columns = SpinnerColumn(), TextColumn(what, markup=False), TimeElapsedColumn()
+    with progress_of(*columns) as progress:
         progress.add_task(what, total=None)
         yield
 
@@ -92,11 +104,12 @@ def parse_shapes(items: list[str] | None) -> dict[str, list[int]]:
         if name in shapes:
             raise QuakeError(f"--shape {name}=... is given twice: once an input")
         try:
-            shapes[name] = [int(n) for n in numbers.split(",") if n]
+            sizes = [int(n) for n in numbers.split(",")] if numbers else []
         except ValueError:
             separator = ""
         if not separator:
-            raise QuakeError(f"--shape takes NAME=1,128, not {item!r}")
+            raise QuakeError(f"--shape takes NAME=1,128, not {item!r:.60}")
+        shapes[name] = given.shape(sizes, repr(name))
     return shapes
 
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from ..errors import QuakeError
-from ..shell import AsJson, Target, busy, errors, output, print_json
+from ..shell import AsJson, Target, busy, errors, output, print_json, progress_of
 from ..whole_file import whole_file
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def _chosen(names: Sequence[str]) -> tuple[list[str], list[str]]:
 def _bar(name: str, total: int) -> Iterator[Callable[[int], None]]:
     """A bar that moves by so many inputs."""
     columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
-    with Progress(*columns, TimeRemainingColumn(), console=errors, transient=True) as progress:
+    with progress_of(*columns, TimeRemainingColumn()) as progress:
         task = progress.add_task(name, total=total)
         yield lambda done: progress.advance(task, done)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 
 from ..errors import QuakeError
 from ..shell import (
@@ -22,11 +22,11 @@ from ..shell import (
     Timeout,
     Tracker,
     board,
-    errors,
     output,
     parse_records,
     parse_shapes,
     print_json,
+    progress_of,
     require_matplotlib,
 )
 from ..whole_file import whole_file
@@ -53,7 +53,7 @@ def bench(
         typer.Option("--method", "-m", help="Repeatable; ratios are to the first. [quake2]"),
     ] = None,
     target: Target = "native",
-    threads: Annotated[int, typer.Option(min=1, help="The same for all.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, max=1024, help="The same for all.")] = 1,
     rounds: Annotated[int, typer.Option(min=1, help="Interleaved repetitions.")] = ROUNDS,
     shape: Shape = None,
     records: Records = None,
@@ -141,7 +141,7 @@ def _each(
     """The result of each case, with a bar that says what is being done."""
     results = []
     columns = TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=errors, transient=True) as progress:
+    with progress_of(*columns) as progress:
         task = progress.add_task("", total=len(todo))
         for case in todo:
             results.append(work(case, lambda what: progress.update(task, description=what)))

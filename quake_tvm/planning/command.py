@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from ..shell import (
@@ -16,11 +16,11 @@ from ..shell import (
     Shape,
     SpecialValues,
     Target,
-    errors,
     output,
     parse_records,
     parse_shapes,
     print_json,
+    progress_of,
 )
 from ..whole_file import check_writable
 
@@ -64,7 +64,7 @@ def plan(
     mod = compiler.import_model(model, shapes)
     calls = read(inputs, compiler.inputs_of(mod))
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    with Progress(*columns, TimeElapsedColumn(), console=errors, transient=True) as progress:
+    with progress_of(*columns, TimeElapsedColumn()) as progress:
         task = progress.add_task("")
         found = planner.plan(
             mod,
