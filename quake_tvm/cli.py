@@ -9,7 +9,7 @@ import sys
 import warnings
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.table import Table
@@ -37,10 +37,14 @@ from .shell import (
     parse_records,
     parse_shapes,
     print_json,
+    refuse,
 )
 from .start import leave
 from .tuning.command import tune
 from .whole_file import check_writable, whole_file
+
+# Click's, of which newer Typers have a copy of their own.
+_UsageError = typer.BadParameter.__base__
 
 
 class _Interrupted(Exception):
@@ -233,16 +237,26 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # a terminal of ASCII cannot show all that is printed
     try:
-        app()
+        sys.exit(app(prog_name="quake-tvm", standalone_mode=False))
     except (_Interrupted, KeyboardInterrupt):
         leave()
+    except _UsageError as error:
+        _refuse_usage(error)
     except (QuakeError, ImportError) as error:
-        errors.print(f"error: {error}", markup=False, soft_wrap=True)
-        sys.exit(2)
+        refuse(str(error))
+    except MemoryError as error:
+        refuse(f"not enough memory: {error}" if str(error) else "not enough memory")
     except OSError as error:
         what = f": {error.filename}" if error.filename else ""
-        errors.print(f"error: {error.strerror or error}{what}", markup=False, soft_wrap=True)
-        sys.exit(2)
+        refuse(f"{error.strerror or error}{what}")
+
+
+def _refuse_usage(error: Any) -> NoReturn:
+    message = error.format_message().strip().rstrip(".")
+    if not message:  # no command at all, and help has been printed
+        sys.exit(error.exit_code)
+    command = error.ctx.command_path if error.ctx is not None else "quake-tvm"
+    refuse(f"{message}; see {command} --help")
 
 
 if __name__ == "__main__":

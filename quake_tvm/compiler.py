@@ -5,8 +5,6 @@ operator.
 """
 
 import json
-import math
-import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +14,7 @@ import onnx
 import tvm
 from tvm import relax
 
-from . import onnx_file, onnx_import
+from . import given, onnx_file, onnx_import
 from .compiler_lock import compiling
 from .data_sizes import sizes_depend_on_data
 from .description import CONDITIONS, DESCRIPTION, check_conditions
@@ -30,9 +28,6 @@ from .passes.pipeline import kernel_passes, lowering_passes, machine_passes
 from .planning.plan import Plan
 from .relax_report import report
 from .schedules.record_book import Book, Records
-
-# More would pass what TVM counts bytes with.
-_MOST_ELEMENTS = 2**48
 
 
 def compile(
@@ -179,21 +174,14 @@ def checked_shapes(shapes: Any) -> dict[str, list[int]]:
     Raises
     ------
     QuakeError
-        For anything but a mapping of input name to a sequence of whole numbers.
+        For anything but a mapping of input name to a shape that a tensor can have.
     """
     example = "give a mapping of input name to shape, as shapes={'x': (1, 128)}"
     if shapes is None:
         return {}
     if not isinstance(shapes, Mapping):
         raise QuakeError(f"shapes is {shapes!s:.60}: {example}")
-    try:
-        found = {name: [operator.index(n) for n in shape] for name, shape in shapes.items()}
-    except TypeError:
-        raise QuakeError(f"shapes is {shapes!s:.60}: {example}") from None
-    for name, shape in found.items():
-        if math.prod(shape) > _MOST_ELEMENTS:
-            raise QuakeError(f"the shape {(*shape,)} of {name!r} has too many elements")
-    return found
+    return {name: given.shape(shape, repr(name)) for name, shape in shapes.items()}
 
 
 def _bind_shapes(mod: tvm.IRModule, shapes: Mapping[str, Sequence[int]]) -> tvm.IRModule:
@@ -209,7 +197,7 @@ def _bind_shapes(mod: tvm.IRModule, shapes: Mapping[str, Sequence[int]]) -> tvm.
             raise QuakeError(f"no input {name!r}; the inputs: {', '.join(parameters)}")
         dims, given = list(parameters[name].ty.shape), [int(n) for n in shape]
         fits = len(dims) == len(given) and all(
-            n >= 0 and n == (d.value if hasattr(d, "value") else values.setdefault(d, n))
+            n == (d.value if hasattr(d, "value") else values.setdefault(d, n))
             for d, n in zip(dims, given, strict=True)
         )
         if not fits:

@@ -8,6 +8,10 @@ from typing import Any
 
 from .errors import QuakeError
 
+# More would pass what TVM counts bytes with, also where another size is 0.
+_MOST_ELEMENTS = 2**48
+_DAY = 24 * 3600.0
+
 
 def path(value: Any, what: str) -> Path:
     """A path that the system can look up; whether there is a file is another matter.
@@ -47,8 +51,8 @@ def number(value: Any, what: str) -> float:
     return found
 
 
-def count(value: Any, what: str, most: int = 2**31 - 1) -> int:
-    """A whole number from 1 on.
+def count(value: Any, what: str, most: int = 2**31 - 1, least: int = 1) -> int:
+    """A whole number, from 1 on if nothing else is said.
 
     Raises
     ------
@@ -58,7 +62,41 @@ def count(value: Any, what: str, most: int = 2**31 - 1) -> int:
     try:
         found = operator.index(value)
     except TypeError:
-        found = 0
-    if not 1 <= found <= most or isinstance(value, bool):
-        raise QuakeError(f"{what} must be a whole number from 1 to {most}, not {value!r:.60}")
+        found = least - 1
+    if not least <= found <= most or isinstance(value, bool):
+        raise QuakeError(f"{what} must be a whole number from {least} to {most}, not {value!r:.60}")
     return found
+
+
+def shape(value: Any, what: str) -> list[int]:
+    """A shape of a tensor that there can be.
+
+    Raises
+    ------
+    QuakeError
+        For anything but a sequence of whole numbers from 0 on, and for too many elements.
+    """
+    try:
+        found = [operator.index(n) for n in value]
+    except TypeError:
+        raise QuakeError(
+            f"the shape of {what} is whole numbers, as (1, 128), not {value!r:.60}"
+        ) from None
+    if any(n < 0 for n in found):
+        raise QuakeError(f"the shape {(*found,)!s:.60} of {what} has a negative size")
+    if math.prod(max(n, 1) for n in found) > _MOST_ELEMENTS:
+        raise QuakeError(f"the shape {(*found,)!s:.60} of {what} has too many elements")
+    return found
+
+
+def seconds(value: Any, what: str) -> float:
+    """A time to wait for: positive, and no longer than anything waits.
+
+    Raises
+    ------
+    QuakeError
+        For anything else.
+    """
+    if not 0 < number(value, what) <= _DAY:
+        raise QuakeError(f"{what} must be positive seconds, at most a day, not {value!r:.60}")
+    return float(value)

@@ -45,9 +45,11 @@ class Model(Described):
 
     folder: tempfile.TemporaryDirectory | None = None  # of a library that came out of a pickle
 
-    def __init__(self, executable: Any, description: str, library: Path | None = None) -> None:
+    def __init__(
+        self, executable: Any, description: str, source: tuple[Path, bytes] | None = None
+    ) -> None:
         super().__init__(description)
-        self._library = library  # what it was loaded from
+        self._source = source  # the library that it was loaded from, and its digest
         self._owned: list[bool] = json.loads(description)["owned"]
         self._all_owned = all(self._owned)
         self._executable = executable
@@ -138,12 +140,13 @@ class Model(Described):
         Raises
         ------
         QuakeError
-            If the path cannot be written or no linker for the target is found.
+            If the path cannot be written, no linker for the target is found, or the file that the
+            model was loaded from is gone or another.
         """
         path = given.path(path, "the library")
         with whole_file(path, mode=0o777, room=_ROOM) as file:
-            if self._library is not None:
-                shutil.copyfile(self._library, file)
+            if self._source is not None:
+                _copy(*self._source, file)
                 return path
             # TVM takes the kind of file from its name, and links only libraries.
             library = file.with_name("library.so")
@@ -165,7 +168,7 @@ class Model(Described):
         return unpacked, (packed(self),)
 
     def __copy__(self) -> "Model":
-        copy = Model(self._executable, self.description, self._library)
+        copy = Model(self._executable, self.description, self._source)
         copy.folder = self.folder
         return copy
 
@@ -214,6 +217,24 @@ def _refusal(error: Exception) -> QuakeError:
     return QuakeError(f"the runtime cannot run this: {last_line(error)}")
 
 
+def _copy(library: Path, digest: bytes, to: Path) -> None:
+    """Copy a library. Raises QuakeError if it is not there any more, or is not the same."""
+    try:
+        source = library.open("rb")
+    except (FileNotFoundError, NotADirectoryError):
+        raise QuakeError(f"{library}, which the model was loaded from, is gone") from None
+    except OSError as error:
+        raise QuakeError(f"cannot read {library}: {error.strerror}") from None
+    with source, to.open("wb") as copy:
+        shutil.copyfileobj(source, copy)
+    try:
+        same = check_seal(to) == digest
+    except QuakeError:
+        same = False
+    if not same:
+        raise QuakeError(f"{library} is not the file any more that the model was loaded from")
+
+
 def load(path: str | Path) -> Model:
     """Load what :meth:`Model.export` wrote.
 
@@ -228,11 +249,11 @@ def load(path: str | Path) -> Model:
         raise QuakeError(f"no such file: {path} is a folder")
     if not path.is_file():
         raise QuakeError(f"no such file: {path}")
-    check_seal(path)
+    digest = check_seal(path)
     try:
         with without_notes():
             executable = tvm.runtime.load_module(str(path))
             description = str(relax.VirtualMachine(executable, tvm.cpu())[DESCRIPTION]())
     except Exception:
         raise QuakeError(f"{path} is not a model that quake_tvm compiled for this CPU") from None
-    return Model(executable, description, path.absolute())
+    return Model(executable, description, (path.absolute(), digest))

@@ -5,17 +5,21 @@ Knows instruction sets, no operator and no schedule; the names are in :mod:`targ
 
 import json
 import os
+from collections.abc import Mapping
 from difflib import get_close_matches
 
 import tvm
 
-from . import native
+from . import given, native
 from .errors import QuakeError
 from .generation import RELAX_INSTALL, RELAY, llvm_knows
 from .single_rounding import INSTRUCTIONS
 from .target_table import TARGETS, Row
 from .toolchain import triple
 
+# What kernels are compiled to.
+_KINDS = ("llvm", "c") if RELAY else ("llvm",)
+_MOST_CORES = 1 << 16
 # Vector units by LLVM's name, widest first: what people call them, float32 in a register.
 _VECTORS = {
     "avx512f": ("AVX-512", 16),
@@ -62,7 +66,7 @@ def config(name: str) -> dict[str, object]:
     else:
         near = get_close_matches(name, ["native", *TARGETS], cutoff=0.5)
         advice = f"did you mean {' or '.join(near)}? " if near else ""
-        raise QuakeError(f"unknown target {name!r}: {advice}`quake-tvm targets` lists them")
+        raise QuakeError(f"unknown target {name!r}: {advice}`quake-tvm targets` lists the CPUs")
     known = {key: value for key, value in own.items() if value is not None}
     return {"kind": "llvm", "num-cores": os.cpu_count() or 1, **known}
 
@@ -83,16 +87,15 @@ def target(name: "str | dict | tvm.target.Target" = "native") -> tvm.target.Targ
     Raises
     ------
     QuakeError
-        For a name that does not exist, or a dictionary that TVM or its LLVM refuses.
+        For a name that does not exist, for what is no CPU, and for what TVM or its LLVM refuses.
     """
-    if isinstance(name, tvm.target.Target):
-        return name
     try:
         if isinstance(name, str):
             name = json.loads(name) if name.lstrip().startswith("{") else config(name)
-        if isinstance(name, dict) and name.get("kind") == "llvm":
-            _check_cpu(name)
+        if isinstance(name, dict):
+            _check_words(name)
         resolved = tvm.target.Target(name)
+        _check(resolved)
     except json.JSONDecodeError as error:
         raise QuakeError(f"the target is no valid JSON: {error}") from None
     except QuakeError:
@@ -102,9 +105,34 @@ def target(name: "str | dict | tvm.target.Target" = "native") -> tvm.target.Targ
         said = next((line for line in reversed(lines) if any(map(str.isalpha, line))), lines[-1])
         reason = said.strip().partition(" Target creation from")[0]
         raise QuakeError(f"TVM refuses this target: {reason}") from None
-    if resolved.kind.name == "llvm":
-        _check_features(resolved)
     return resolved
+
+
+def _check_words(config: dict) -> None:
+    """Refuse what TVM would look for, or LLVM warn of, on standard error."""
+    for part in (config, config.get("host")):
+        kind = part.get("kind") if isinstance(part, dict) else part
+        if isinstance(kind, str):
+            _check_kind(kind.partition(" ")[0])
+    if config.get("kind") == "llvm":
+        _check_cpu(config)
+
+
+def _check(target: tvm.target.Target) -> None:
+    for part in (target, target.host):
+        if part is not None:
+            _check_kind(part.kind.name)
+    cores = target.attrs.get("num-cores")
+    if cores is not None:
+        given.count(int(cores), "the target's num-cores", most=_MOST_CORES)
+    if target.kind.name == "llvm":
+        _check_cpu(target.attrs)
+        _check_features(target)
+
+
+def _check_kind(kind: str) -> None:
+    if kind not in _KINDS:
+        raise QuakeError(f"targets are CPUs, of kind {' or '.join(_KINDS)}: not {kind!r}")
 
 
 # LLVM only warns of what it does not know, and compiles for another machine.
@@ -114,7 +142,7 @@ def _llvm() -> str:
     return f"TVM's LLVM {tvm.target.codegen.llvm_version_major()}"
 
 
-def _check_cpu(config: dict) -> None:
+def _check_cpu(config: Mapping[str, object]) -> None:
     codegen = tvm.target.codegen
     triple = str(config.get("mtriple") or codegen.llvm_get_system_triple())
     cpu = str(config.get("mcpu") or "generic")

@@ -146,7 +146,7 @@ def _fix_shape(value: onnx.ValueInfoProto, given: list[int], sizes: dict[str, in
         (d.dim_value or None) if d.HasField("dim_value") else sizes.get(d.dim_param) for d in dims
     ]
     fits = len(given) == len(dims) and all(
-        g >= 0 and f in (None, g) for f, g in zip(fixed, given, strict=True)
+        f in (None, g) for f, g in zip(fixed, given, strict=True)
     )
     if not fits:
         wanted = ", ".join("?" if f is None else str(f) for f in fixed)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from . import given
 from .description import Described, Inputs
 from .errors import QuakeError
 from .model import Model
@@ -32,6 +33,8 @@ class RemoteModel(Described):
 
     def benchmark(self, *inputs: Inputs, number: int = 10, repeat: int = 5) -> list[float]:
         """Time calls by the board's own clock; else as :meth:`quake_tvm.Model.benchmark`."""
+        given.count(number, "number")
+        given.count(repeat, "repeat")
         request = self._number, self._ordered(inputs), number, repeat
         return self._board._ask("timing the model", "benchmark", *request)
 
@@ -73,10 +76,11 @@ class Remote:
             with tempfile.TemporaryDirectory() as folder:
                 number = self._load(model.export(Path(folder) / "model.so"))
             return RemoteModel(self, number, model.description)
-        if not Path(model).is_file():
-            raise QuakeError(f"no such file: {model}")
-        check_seal(Path(model))
-        number = self._load(Path(model))
+        path = given.path(model, "the library")
+        if not path.is_file():
+            raise QuakeError(f"no such file: {path}")
+        check_seal(path)
+        number = self._load(path)
         return RemoteModel(self, number, self._ask("reading the model", "describe", number))
 
     def _load(self, path: Path) -> int:
@@ -84,7 +88,7 @@ class Remote:
 
     def use_threads(self, count: int) -> None:
         """Let models on the board run on so many threads instead of one for each core."""
-        self._ask("setting the threads", "use_threads", count)
+        self._ask("setting the threads", "use_threads", given.count(count, "threads"))
 
     def close(self) -> None:
         """End the session; again is harmless."""
@@ -129,7 +133,7 @@ def connect(
     tracker, key : str, optional
         ``"host:port"`` of a tracker, and the name of which it is to give away the next free board.
     timeout : float
-        Seconds that each step may take: connecting, loading, running, timing.
+        Seconds that each step may take, at most a day: connecting, loading, running, timing.
 
     Returns
     -------
@@ -145,6 +149,7 @@ def connect(
     >>> with quake_tvm.connect("192.168.1.7:9090") as board:
     ...     outputs = board.load(model).run(inputs)
     """
+    given.seconds(timeout, "timeout")
     if address is not None and tracker is None and key is None:
         name, request = f"the board at {address}", ("connect", *parse(address))
     elif address is None and tracker is not None and key is not None:

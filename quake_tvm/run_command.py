@@ -9,6 +9,7 @@ import numpy as np
 import typer
 from rich.table import Table
 
+from . import given
 from .array_file import read_npy
 from .errors import QuakeError
 from .shell import (
@@ -62,10 +63,14 @@ def run(
     """
     if target != "native" and not (rpc or tracker):
         raise QuakeError("--target is for a board: give --rpc or --tracker")
-    if repeat < 1:
-        raise QuakeError(f"--repeat must be at least 1, not {repeat}")
-    if seed < 0:
-        raise QuakeError(f"--seed must be at least 0, not {seed}")
+    if not _is_source(model):
+        for name, value in {"--method": method, "--records": records}.items():
+            if value is not None:
+                raise QuakeError(f"{name} is for an ONNX file: {model.name} is compiled already")
+        if target != "native":
+            raise QuakeError(f"--target is for an ONNX file: {model.name} is compiled already")
+    given.count(repeat, "--repeat")
+    given.count(seed, "--seed", least=0)
     if out is not None:
         check_writable(out)
     shapes, apart = parse_shapes(shape), None
@@ -75,7 +80,7 @@ def run(
         feeds = _feeds(loaded, inputs or [], shapes, seed)
         results = loaded.run(feeds)
         seconds = loaded.benchmark(feeds, number=3, repeat=repeat)
-        if remote is not None and model.suffix == ".onnx":
+        if remote is not None and _is_source(model):
             here = _load(model, "native", options, None)
             apart = differences(results, here.run(feeds))
         if out is not None:
@@ -128,6 +133,11 @@ def differences(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> 
     return worst
 
 
+def _is_source(model: Path) -> bool:
+    """Whether it is compiled first."""
+    return model.suffix == ".onnx"
+
+
 def _load(
     model: Path,
     target: str,
@@ -138,7 +148,7 @@ def _load(
     from . import compiler
     from .model import load
 
-    if model.suffix == ".onnx":
+    if _is_source(model):
         compiled = compiler.compile(model, target, **options)
         return compiled if remote is None else remote.load(compiled)
     return load(model) if remote is None else remote.load(model)
@@ -155,6 +165,13 @@ def _feeds(
         if name in feeds:
             raise QuakeError(f"--input {name}=... is given twice")
         feeds[name] = read_npy(file)
+    names = [spec.name for spec in model.inputs]
+    for name, size in shapes.items():
+        if name not in names:
+            raise QuakeError(f"--shape: no input {name!r}; the inputs: {', '.join(names)}")
+        found = feeds[name].shape if name in feeds else tuple(size)
+        if found != tuple(size):
+            raise QuakeError(f"--shape says {tuple(size)} for {name!r}, and its file has {found}")
     generator = np.random.default_rng(seed)
     for spec in model.inputs:
         if spec.name in feeds:

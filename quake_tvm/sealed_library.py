@@ -21,8 +21,8 @@ def seal(path: Path) -> None:
         file.write(SEAL + digest)
 
 
-def check_seal(path: Path) -> None:
-    """Raise unless a library is whole and as it was when it was sealed.
+def check_seal(path: Path) -> bytes:
+    """The digest of a library that is whole and as it was when it was sealed.
 
     Raises
     ------
@@ -45,6 +45,7 @@ def check_seal(path: Path) -> None:
         )
     if found != end[len(SEAL) :]:
         raise QuakeError(f"{path} is damaged: it changed after its export; export or copy it again")
+    return found
 
 
 def _digest(path: Path, size: int) -> bytes:

@@ -8,12 +8,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 from rich.console import Console
 from rich.progress import Progress, ProgressColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from . import given
 from .errors import QuakeError
 
 if TYPE_CHECKING:
@@ -56,15 +57,21 @@ Tracker = Annotated[
 ]
 Key = Annotated[str | None, typer.Option(help="What the tracker calls the board.")]
 Timeout = Annotated[
-    float, typer.Option(min=1, help="Seconds that the board has for each step: load, run, time.")
+    float, typer.Option(help="Seconds that the board has for each step: load, run, time.")
 ]
 TIMEOUT = 60.0
+
+
+def refuse(message: str) -> NoReturn:
+    """End the process as for all that the user can put right: a line, and status 2."""
+    errors.print(f"error: {' '.join(message.splitlines())}", markup=False, soft_wrap=True)
+    sys.exit(2)
 
 
 @contextmanager
 def busy(what: str) -> Iterator[None]:
     """A spinner with the time that has passed, on a terminal."""
-    with progress(SpinnerColumn(), TextColumn(what), TimeElapsedColumn()) as task:
+    with progress(SpinnerColumn(), TextColumn(what, markup=False), TimeElapsedColumn()) as task:
         task.add_task(what, total=None)
         yield
 
@@ -96,11 +103,12 @@ def parse_shapes(items: list[str] | None) -> dict[str, list[int]]:
         if name in shapes:
             raise QuakeError(f"--shape {name}=... is given twice: once an input")
         try:
-            shapes[name] = [int(n) for n in numbers.split(",") if n]
+            sizes = [int(n) for n in numbers.split(",")] if numbers else []
         except ValueError:
             separator = ""
         if not separator:
-            raise QuakeError(f"--shape takes NAME=1,128, not {item!r}")
+            raise QuakeError(f"--shape takes NAME=1,128, not {item!r:.60}")
+        shapes[name] = given.shape(sizes, repr(name))
     return shapes
 
 

@@ -173,7 +173,7 @@ def test_scalars_stay_scalars(op):
     "shapes", [(2, 3), {"x": 2}, {"x": (2.5, 3)}, {"x": "23"}, [("x", (2, 3))]], ids=str
 )
 def test_shapes_are_a_mapping(shapes):
-    with pytest.raises(QuakeError, match=r"as shapes=\{'x': \(1, 128\)\}"):
+    with pytest.raises(QuakeError, match=r"as (shapes=\{'x': )?\(1, 128\)"):
         quake_tvm.compile(exp(["n", 3]), shapes=shapes)
 
 
@@ -189,7 +189,7 @@ def test_an_unknown_rank_needs_a_shape():
         ({"z": (2, 3)}, "no input 'z'; (its|the) inputs: x"),
         ({"x": (2,)}, r"shape \(2,\) does not fit input 'x' \((\?|n), 3\)"),
         ({"x": (2, 4)}, r"shape \(2, 4\) does not fit input 'x' \((\?|n), 3\)"),
-        ({"x": (-1, 3)}, r"shape \(-1, 3\) does not fit input 'x' \((\?|n), 3\)"),
+        ({"x": (-1, 3)}, r"shape \(-1, 3\) of 'x' has a negative size"),
     ],
     ids=["name", "rank", "size", "negative"],
 )

@@ -78,7 +78,10 @@ def test_tune_model(encoder, tmp_path, capsys):
     assert re.search(r"^24 tokens: \d\.\d{3} of untuned", printed, re.MULTILINE)
     assert curve.is_file() == bool(plot)
     assert tune_model.main(["--trials", "0", "--records", str(records)]) == 2
-    assert capsys.readouterr().err == "error: trials must be positive and finite, not 0\n"
+    assert (
+        capsys.readouterr().err
+        == "error: trials must be a whole number from 1 to 2147483647, not 0\n"
+    )
 
 
 def test_plan_accuracy(encoder, tmp_path, capsys):

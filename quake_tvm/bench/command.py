@@ -53,7 +53,7 @@ def bench(
         typer.Option("--method", "-m", help="Repeatable; ratios are to the first. [quake2]"),
     ] = None,
     target: Target = "native",
-    threads: Annotated[int, typer.Option(min=1, help="The same for all.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, max=1024, help="The same for all.")] = 1,
     rounds: Annotated[int, typer.Option(min=1, help="Interleaved repetitions.")] = ROUNDS,
     shape: Shape = None,
     records: Records = None,

@@ -5,6 +5,7 @@ input. 0 is perfect. Knows numpy only.
 """
 
 import importlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -15,50 +16,84 @@ Outputs = Sequence[np.ndarray]
 Metric = Callable[[Sequence[Outputs], Sequence[Outputs]], float]
 
 
-def _pairs(expected: Sequence[Outputs], found: Sequence[Outputs]) -> Iterator[tuple]:
-    """Each floating-point output of each input, exact and approximate, as float64."""
-    for a, b in zip(expected, found, strict=True):
+def _pairs(
+    expected: Sequence[Outputs], found: Sequence[Outputs], first: int = 1
+) -> Iterator[tuple]:
+    """Each floating-point output of each input, exact and approximate, as float64.
+
+    The inputs are counted from ``first`` on, for the error.
+
+    Raises QuakeError for an input without a finite one: nothing would be measured.
+    """
+    for number, (a, b) in enumerate(zip(expected, found, strict=True), first):
+        measured = False
         for x, y in zip(a, b, strict=True):
-            if x.dtype.kind == "f" and x.size:
-                yield x.astype(np.float64), y.astype(np.float64)
+            if x.dtype.kind != "f" or not np.isfinite(x).any():
+                continue
+            measured = True
+            yield x.astype(np.float64), y.astype(np.float64)
+        if not measured:
+            raise QuakeError(
+                f"calibration input {number} gives no finite floating-point output on the exact "
+                "model, so no error can be measured"
+            )
+
+
+def _compared(expected: Sequence[Outputs], found: Sequence[Outputs]) -> Iterator[tuple]:
+    """The pairs, with 0 for what is NaN, or the same infinity, in both."""
+    for x, y in _pairs(expected, found):
+        same = ~np.isfinite(x) & ((x == y) | (np.isnan(x) & np.isnan(y)))
+        yield np.where(same, 0, x), np.where(same, 0, y)
+
+
+def _largest(errors: Iterator[float]) -> float:
+    """The largest; NaN is infinite."""
+    return max((math.inf if math.isnan(e) else float(e) for e in errors), default=0.0)
+
+
+def _apart(x: np.ndarray, y: np.ndarray) -> float:
+    with np.errstate(invalid="ignore"):
+        return np.abs(y - x).max()
 
 
 def absolute(expected: Sequence[Outputs], found: Sequence[Outputs]) -> float:
     """The largest difference of any element."""
-    return max((float(np.abs(y - x).max()) for x, y in _pairs(expected, found)), default=0.0)
+    return _largest(_apart(x, y) for x, y in _compared(expected, found))
 
 
 def relative(expected: Sequence[Outputs], found: Sequence[Outputs]) -> float:
     """The largest difference in an output, over the largest element of that output."""
     tiny = np.finfo(np.float64).tiny
-    return max(
-        (
-            float(np.abs(y - x).max() / max(np.abs(x).max(), tiny))
-            for x, y in _pairs(expected, found)
-        ),
-        default=0.0,
+    return _largest(
+        _apart(x, y) / max(np.abs(x[np.isfinite(x)]).max(initial=0), tiny)
+        for x, y in _compared(expected, found)
     )
 
 
 def cosine(expected: Sequence[Outputs], found: Sequence[Outputs]) -> float:
     """1 less the smallest cosine of any row, whose elements are all but the first axis's."""
-    worst = 0.0
-    for x, y in _pairs(expected, found):
-        rows = x.shape[0] if x.ndim > 1 else 1
-        x, y = x.reshape(rows, -1), y.reshape(rows, -1)
-        sizes = np.linalg.norm(x, axis=1), np.linalg.norm(y, axis=1)
+    return _largest(_turned(x, y) for x, y in _compared(expected, found))
+
+
+def _turned(x: np.ndarray, y: np.ndarray) -> float:
+    rows = x.shape[0] if x.ndim > 1 else 1
+    x, y = x.reshape(rows, -1), y.reshape(rows, -1)
+    sizes = np.linalg.norm(x, axis=1), np.linalg.norm(y, axis=1)
+    with np.errstate(invalid="ignore"):
         units = (v / np.maximum(n, 1e-300)[:, None] for v, n in zip((x, y), sizes, strict=True))
         # Of unit vectors: free of the cancellation in 1 - cos.
-        apart = np.sum(np.square(np.subtract(*units)), axis=1) / 2
-        worst = max(worst, float(apart.max()))
-    return worst
+        return (np.sum(np.square(np.subtract(*units)), axis=1) / 2).max()
 
 
 def _rows(expected: Sequence[Outputs], found: Sequence[Outputs]) -> tuple[np.ndarray, np.ndarray]:
-    """The rows of each input's first output."""
-    first = [next(_pairs([a], [b])) for a, b in zip(expected, found, strict=True)]
+    """The rows of each input's first output, those with NaN in the exact one apart."""
+    outputs = enumerate(zip(expected, found, strict=True), 1)
+    first = [next(_pairs([a], [b], number)) for number, (a, b) in outputs]
     x, y = (np.concatenate([p[k].reshape(-1, p[k].shape[-1]) for p in first]) for k in (0, 1))
-    return x, y
+    whole = ~np.isnan(x).any(axis=1)
+    if not whole.any():
+        raise QuakeError("every row of the exact model's outputs has NaN: no error can be measured")
+    return x[whole], y[whole]
 
 
 def kl(expected: Sequence[Outputs], found: Sequence[Outputs]) -> float:
@@ -71,13 +106,15 @@ def kl(expected: Sequence[Outputs], found: Sequence[Outputs]) -> float:
         x, y = (np.log(np.maximum(p, 1e-30)) for p in (x, y))
     x, y = (p - p.max(axis=1, keepdims=True) for p in (x, y))
     x, y = (p - np.log(np.exp(p).sum(axis=1, keepdims=True)) for p in (x, y))
-    return float(np.mean(np.sum(np.exp(x) * (x - y), axis=1)))
+    with np.errstate(invalid="ignore"):
+        terms = np.where(x == -np.inf, 0, np.exp(x) * (x - y))  # what is impossible tells nothing
+    return float(np.mean(np.sum(terms, axis=1)))
 
 
 def top1(expected: Sequence[Outputs], found: Sequence[Outputs]) -> float:
     """The share of the first output's rows whose largest element is another."""
     x, y = _rows(expected, found)
-    return float(np.mean(x.argmax(axis=1) != y.argmax(axis=1)))
+    return float(np.mean((x.argmax(axis=1) != y.argmax(axis=1)) | np.isnan(y).any(axis=1)))
 
 
 METRICS: dict[str, Metric] = {m.__name__: m for m in (absolute, relative, cosine, kl, top1)}

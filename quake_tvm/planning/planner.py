@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import tvm
 
 from .. import compiler, given
@@ -100,6 +101,7 @@ def plan(
     inputs = list(calibration_inputs)
     if not inputs:
         raise QuakeError("a plan needs calibration inputs: give some typical ones")
+    _check_numbers(inputs)
     on = resolve(target)
     if not runs_here(on):
         raise QuakeError(
@@ -167,6 +169,15 @@ def plan(
         measured_milliseconds=rival.milliseconds,
         uniform=plan.uniform,
     )
+
+
+def _check_numbers(inputs: Sequence[Inputs]) -> None:
+    """Refuse NaN, which hides what it reaches from the metric. Infinities may be masks."""
+    for number, call in enumerate(inputs, 1):
+        arrays = call.values() if isinstance(call, Mapping) else call
+        for array in arrays if isinstance(call, Mapping | list | tuple) else [call]:
+            if isinstance(array, np.ndarray) and array.dtype.kind == "f" and np.isnan(array).any():
+                raise QuakeError(f"calibration input {number} has NaN: give typical ones")
 
 
 def _predicted(model: float, kernels: float, choice: Chosen) -> float:

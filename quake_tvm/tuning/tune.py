@@ -117,9 +117,12 @@ def tune(
     }
     Options.parse(**options)
     on = resolve(target)
-    for name, number in (("trials", trials), ("minutes", minutes), ("timeout", timeout)):
-        if number is not None and not 0 < given.number(number, name) < math.inf:
-            raise QuakeError(f"{name} must be positive and finite, not {number!r}")
+    given.seconds(timeout, "timeout")
+    if trials is not None:
+        given.count(trials, "trials")
+    if minutes is not None and not 0 < given.number(minutes, "minutes") < math.inf:
+        raise QuakeError(f"minutes must be positive and finite, not {minutes!r}")
+    given.count(seed, "seed", least=0)
     learner = CostModel(cost_model, seed)
     machine = Machine.of(on)
     journal = Journal(given.path(records, "records") / machine.folder)

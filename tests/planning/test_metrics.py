@@ -78,3 +78,38 @@ def halves(expected, found):
 def test_names_of_nothing(name, reason):
     with pytest.raises(QuakeError, match=reason):
         named(name)
+
+
+NAN, INF = np.nan, np.inf
+SPECIAL = np.float32([[1, NAN, 2], [INF, 3, 1], [4, -INF, 0]])
+
+
+@pytest.mark.parametrize("metric", [absolute, relative, cosine])
+def test_specials_that_stay_count_nothing(metric):
+    assert metric([[SPECIAL]], [[SPECIAL]]) == 0
+    assert 0 < metric([[SPECIAL]], [[SPECIAL + np.float32([[0.5, 0, 0]])]]) < 1
+
+
+@pytest.mark.parametrize("metric", [absolute, relative, cosine])
+@pytest.mark.parametrize("wrong", [NAN, INF])
+def test_specials_that_come_are_infinite_errors(metric, wrong):
+    worse = np.where(A == 4, np.float32(wrong), A)
+    for outputs in ([[A, A], [A, worse]], [[A, A], [worse, A]]):
+        assert metric([outputs[0]], [outputs[1]]) == math.inf
+    assert metric([[worse]], [[A]]) == math.inf
+
+
+def test_rows_with_specials():
+    logits = np.float32([[-INF, -3, -4], [NAN, 1, 2]])
+    assert kl([[logits]], [[logits]]) == top1([[logits]], [[logits]]) == 0
+    changed = np.float32([[-INF, -4, -3], [5, 1, 2]])
+    assert top1([[logits]], [[changed]]) == 1
+    assert 0 < kl([[logits]], [[changed]]) < 1
+    assert top1([[A]], [[np.where(A == 4, np.float32(NAN), A)]]) == 0.5
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
+@pytest.mark.parametrize("outputs", [[IDS], [A * np.float32(NAN)], [np.zeros((0, 3), np.float32)]])
+def test_nothing_to_measure(metric, outputs):
+    with pytest.raises(QuakeError, match=r"calibration input 2 gives no finite"):
+        metric([[A], outputs], [[A], outputs])
