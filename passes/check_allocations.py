@@ -2,11 +2,13 @@
 
 A size may be negative, and the bytes of a tensor may be more than 64 bits count: TVM would allocate
 too little, and a kernel would write past its end. One call, as soon as the sizes are known, checks
-all shapes that follow from them. Sizes that are numbers are not looked at. Knows no operator.
+all shapes that are multiplied from them. Other shapes are checked where they are needed first: an
+operator's own check, which can say more, may stand before. Sizes that are numbers are not looked at.
+Knows no operator.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import tvm
@@ -77,7 +79,7 @@ def _factors(shape: Shape) -> tuple[int, list[Any]]:
             rest.append(size)
         else:
             number *= int(size) or 1
-    return number, rest
+    return abs(number), rest
 
 
 def _statements(shape: Shape) -> Iterator[tirx.Stmt]:
@@ -95,7 +97,7 @@ def _statements(shape: Shape) -> Iterator[tirx.Stmt]:
         if not isinstance(factor, tirx.Var):
             yield hold(_magnitude(factor) < _MOST_BETWEEN, "a size passes 62 bits")
     yield hold(tirx.all(*[factor >= 0 for factor in factors]), "a size is negative")
-    elements: Any = tirx.const(float(abs(number)), "float64")
+    elements: Any = tirx.const(float(number), "float64")
     for factor in factors:
         elements *= tirx.max(tirx.Cast("float64", factor), tirx.const(1.0, "float64"))
     yield hold(
@@ -111,16 +113,35 @@ def _check(shapes: list[Shape]) -> tuple[tirx.PrimFunc, list[tirx.Var]]:
     return function.with_attr("tirx.is_scheduled", True), variables
 
 
-def _widest(shapes: list[Shape]) -> list[Shape]:
-    """Of shapes that multiply from the same but for a number, the one with most elements."""
-    found: dict[frozenset, tuple[int, Shape]] = {}
-    for shape in shapes:
+class _Places:
+    """Where shapes are checked; of those that differ in a number, the one with most elements."""
+
+    def __init__(self, bindings: Sequence[relax.Binding]) -> None:
+        self._defined = [_defined(binding) for binding in bindings]
+        self._shapes: dict[int, dict[frozenset, tuple[int, Shape]]] = {}
+        self._held: dict[frozenset, int] = {}
+
+    def add(self, shape: Shape, k: int) -> None:
+        """Have a shape checked that binding number ``k`` needs."""
         number, factors = _factors(shape)
+        if not factors:
+            return
         extents = [Extent(factor) for factor in factors]
         key = frozenset((extent, extents.count(extent)) for extent in extents)
-        if extents and abs(number) > found.get(key, (0, []))[0]:
-            found[key] = abs(number), shape
-    return [shape for _, shape in found.values()]
+        at = k - 1
+        if all(isinstance(factor, tirx.Var) for factor in factors):
+            used = _variables(factors)
+            at = max((k for k, new in enumerate(self._defined) if new & used), default=-1)
+        elif number <= self._held.get(key, 0):
+            return
+        self._held[key] = number
+        found = self._shapes.setdefault(at, {})
+        if number > found.get(key, (0, []))[0]:
+            found[key] = number, shape
+
+    def behind(self, k: int) -> list[Shape]:
+        """What is checked behind binding number ``k``; -1 is the start."""
+        return [shape for _, shape in self._shapes.get(k, {}).values()]
 
 
 def _workspaces(function: tirx.PrimFunc) -> list[Shape]:
@@ -183,26 +204,22 @@ class _Checker(PyExprMutator):
         self._needs = _Needs(mod)
 
     def visit_seq_expr_(self, body: relax.SeqExpr) -> relax.Expr:
-        """With a call at the start of the body and behind each binding that defines sizes."""
+        """With the calls put in."""
         bindings = [binding for block in body.blocks for binding in block.bindings]
-        defined = [_defined(binding) for binding in bindings]
-        places: dict[int, list[Shape]] = {}
-        for binding in bindings:
+        places = _Places(bindings)
+        for k, binding in enumerate(bindings):
             for shape in self._needs.of(binding.value):
-                used = _variables(shape)
-                at = max((k for k, new in enumerate(defined) if new & used), default=-1)
-                places.setdefault(at, []).append(shape)
-        checks = {at: found for at, shapes in places.items() if (found := _widest(shapes))}
-        if checks:
-            blocks, k = [], 0
-            for block in body.blocks:
-                inside = [] if blocks else self._call(checks.pop(-1, []))
-                for binding in block.bindings:
-                    inside += [binding, *self._call(checks.pop(k, []))]
-                    k += 1
-                blocks.append(type(block)(inside))
-            body = relax.SeqExpr(blocks, body.body)
-        return super().visit_seq_expr_(body)
+                places.add(shape, k)
+        if not any(map(places.behind, range(-1, len(bindings)))):
+            return super().visit_seq_expr_(body)
+        k, blocks = -1, []
+        for block in body.blocks:
+            inside = self._call(places.behind(-1)) if not blocks else []
+            for binding in block.bindings:
+                k += 1
+                inside += [binding, *self._call(places.behind(k))]
+            blocks.append(type(block)(inside))
+        return super().visit_seq_expr_(relax.SeqExpr(blocks, body.body))
 
     def _call(self, shapes: list[Shape]) -> list[relax.Binding]:
         if not shapes:
