@@ -3,7 +3,7 @@
 A size may be negative, and the bytes of a tensor may be more than 64 bits count: TVM would allocate
 too little, and a kernel would write past its end. One call, as soon as the sizes are known, checks
 all shapes that are multiplied from them. Other shapes are checked where they are needed first: an
-operator's own check, which can say more, may stand before. Sizes that are numbers are not looked at.
+operator's own check, which can say more, may stand before. Sizes that are numbers are left out.
 Knows no operator.
 """
 
