@@ -3,6 +3,7 @@
 from . import onnx_convolution, onnx_einsum, onnx_gathers, onnx_images, onnx_pooling
 from .onnx_filled import constant_of_shape
 from .onnx_importer import Converter
+from .onnx_order import top_k
 from .onnx_reshape import reshape
 from .onnx_resize import resize
 from .onnx_slices import slice_
@@ -33,5 +34,6 @@ CONVERTERS: dict[str, Converter] = {
     "ScatterND": onnx_gathers.scatter_nd,
     "Slice": slice_,
     "Split": split,
+    "TopK": top_k,
     "Upsample": resize,
 }

@@ -96,6 +96,7 @@ class Context:
 
     Attributes
     ----------
+    builder : BlockBuilder
     dtype, shape
         Of the node's result, as torch states them; None and () for several results.
     fakes : dict of str to torch's fake tensors and scalars
@@ -103,7 +104,7 @@ class Context:
     """
 
     def __init__(self, builder: relax.BlockBuilder, sizes: Sizes, node: fx.Node) -> None:
-        self._builder, self.sizes, self.node = builder, sizes, node
+        self.builder, self.sizes, self.node = builder, sizes, node
         self.fakes: dict[str, Any] = {}
         self.result = node.meta.get("val")
         tensor = isinstance(self.result, torch.Tensor)
@@ -111,7 +112,7 @@ class Context:
         self.shape = sizes.shape(self.result.shape) if tensor else ()
 
     def emit(self, expression: relax.Expr) -> relax.Var:
-        return self._builder.emit(expression)
+        return self.builder.emit(expression)
 
     def kernel(
         self,
@@ -122,7 +123,7 @@ class Context:
     ) -> relax.Var:
         """A kernel of its own, from TE; its function has the attributes."""
         given = {"primfunc_name_hint": name, "primfunc_attrs": attributes}
-        return self._builder.emit_te(compute, *inputs, **given)
+        return self.builder.emit_te(compute, *inputs, **given)
 
     def refuse(self, what: str) -> QuakeError:
         """The error for a use of the operator that cannot be compiled."""

@@ -3,10 +3,10 @@
 import math
 from typing import Any
 
-import numpy as np
-from tvm import relax, te, tirx
+from tvm import relax
 
-from .converter import HALF, Context, axis_of, converts, dims, dtype_of, is_float
+from ..order_keys import order_keys
+from .converter import Context, axis_of, converts, dims, dtype_of
 
 op = relax.op
 
@@ -154,31 +154,6 @@ def _anywhere(c: Context, x: relax.Expr, dim: Any, keepdim: bool) -> relax.Expr:
     return c.emit(op.astype(found, "bool"))
 
 
-def _ordered(c: Context, x: relax.Expr, nan_last: bool = True) -> relax.Expr:
-    """Whole numbers in the order of a tensor's values, NaN after all others or before them."""
-    dtype = dtype_of(x)
-    if not is_float(dtype):
-        return x if dtype == "int64" else c.cast(x, "int32")
-    if dtype in HALF:
-        x = c.emit(op.astype(x, "float32"))
-        dtype = "float32"
-    whole = dtype.replace("float", "int")
-    last = np.iinfo(whole).max
-    of_nan = last if nan_last else -last
-
-    def keys(values: te.Tensor) -> te.Tensor:
-        def element(*i: Any) -> Any:
-            value = values(*i)
-            value = tirx.Select(value == tirx.const(0, dtype), tirx.const(0, dtype), value)  # -0
-            bits = tirx.reinterpret(whole, value)
-            key = tirx.Select(bits < 0, tirx.bitwise_xor(bits, tirx.const(last, whole)), bits)
-            return tirx.Select(tirx.isnan(value), tirx.const(of_nan, whole), key)
-
-        return te.compute(values.shape, element, name="keys")
-
-    return c.kernel("keys", keys, x)
-
-
 @converts("argmax.default", "argmin.default")
 def _arg(c: Context, self: relax.Expr, dim: Any, keepdim: bool) -> relax.Expr:
     return _places(c, str(c.node.target) == "aten.argmax.default", self, dim, keepdim)
@@ -190,7 +165,7 @@ def _places(c: Context, largest: bool, x: relax.Expr, dim: Any, keepdim: bool) -
         return relax.const(0, "int64")
     if 0 in dims(x):
         raise c.refuse("of no elements")
-    x = _ordered(c, x, nan_last=largest)  # an extreme is NaN where there is one
+    x = order_keys(c.builder, x, nan_last=largest)  # an extreme is NaN where there is one
     if dim is None:
         x = c.emit(op.reshape(x, [-1]))
     axis = 0 if dim is None else axis_of(dim, rank)
@@ -235,7 +210,7 @@ def _sorted(c: Context, x: relax.Expr, dim: int, descending: bool) -> list[relax
     if not dims(x) or 0 in dims(x):
         raise c.refuse("of no elements or of a scalar")
     axis = axis_of(dim, len(dims(x)))
-    order = c.emit(op.argsort(_ordered(c, x), axis, descending, "int64"))
+    order = c.emit(op.argsort(order_keys(c.builder, x), axis, descending, "int64"))
     return [c.emit(op.gather_elements(x, order, axis)), order]
 
 

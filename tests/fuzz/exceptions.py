@@ -248,7 +248,6 @@ _CORRECTIONS: dict[str, Callable[[Writer, onnx.NodeProto], None]] = {
     "InstanceNormalization": _instances,
     "MeanVarianceNormalization": _mean_variance,
     "Hardmax": _unordered,
-    "TopK": _unordered,
     "Unique": _unordered,
     "NonMaxSuppression": _unordered,
     "QuantizeLinear": _unordered,

@@ -1,0 +1,62 @@
+"""TopK orders NaN above all numbers, and equal values by place, as ONNX Runtime does."""
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+from onnx import TensorProto, helper
+
+import quake_tvm
+from quake_tvm import QuakeError
+
+NAN, INF = np.nan, np.inf
+ROWS = np.array(
+    [
+        [1, NAN, 3, 2, -1, NAN, 5],
+        [NAN, 1, 2, -INF, INF, 0, -0.0],
+        [0.0, -0.0, 1e-45, -1e-45, 0, NAN, -NAN],
+        [7, 7, -7, 7, -7, -7, 0],
+    ]
+)
+TYPES = {"float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE, "int64": TensorProto.INT64}
+
+
+def model_of(shape, cases):
+    """A TopK a case of (dtype, k, axis, largest)."""
+    nodes, inputs, outputs, constants = [], {}, [], []
+    for number, (dtype, k, axis, largest) in enumerate(cases):
+        kind = TYPES[dtype]
+        inputs[f"x_{dtype}"] = helper.make_tensor_value_info(f"x_{dtype}", kind, shape)
+        constants.append(helper.make_tensor(f"k{number}", TensorProto.INT64, [1], [k]))
+        names = [f"v{number}", f"i{number}"]
+        node = helper.make_node(
+            "TopK", [f"x_{dtype}", f"k{number}"], names, axis=axis, largest=largest
+        )
+        nodes.append(node)
+        for name, t in zip(names, (kind, TensorProto.INT64), strict=True):
+            outputs.append(helper.make_tensor_value_info(name, t, [None] * len(shape)))
+    graph = helper.make_graph(nodes, "order", list(inputs.values()), outputs, constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+@pytest.mark.parametrize("shape", [ROWS.shape, ("n", "m")])
+def test_beside_onnx_runtime(shape):
+    cases = [
+        (dtype, k, axis, largest)
+        for dtype in TYPES
+        for k, axis in ((0, 1), (3, -1), (7, 1), (2, 0))
+        for largest in (0, 1)
+    ]
+    model = model_of(shape, cases)
+    finite = np.where(np.isfinite(ROWS), ROWS, 9)
+    feeds = {f"x_{d}": (finite if d == "int64" else ROWS).astype(d) for d in TYPES}
+    session = ort.InferenceSession(model.SerializeToString())
+    found = quake_tvm.compile(model, method="exact").run(feeds)
+    for case, wanted, got in zip(
+        np.repeat(np.array(cases, object), 2, 0), session.run(None, feeds), found, strict=True
+    ):
+        np.testing.assert_array_equal(got, wanted, err_msg=str(case))
+
+
+def test_a_number_that_cannot_be():
+    with pytest.raises(QuakeError, match="^cannot import TopK: the first -1 elements$"):
+        quake_tvm.compile(model_of((2, 3), [("float32", -1, 0, 1)]))
