@@ -84,8 +84,9 @@ def _convolution(call: relax.Call) -> Limits:
 
 
 def _grid_sample(call: relax.Call) -> Limits:
-    pictures, grids = (_sizes(x)[0] for x in call.args)
-    return equal(pictures, grids), "there are not as many grids as pictures"
+    pictures, grids = map(_sizes, call.args)
+    pairs = [*equal(pictures[0], grids[0]), *equal(grids[1], len(pictures) - 2)]
+    return pairs, "there are not as many grids as pictures, or not as many coordinates as axes"
 
 
 def _extreme(call: relax.Call) -> Limits:
