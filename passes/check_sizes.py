@@ -86,7 +86,8 @@ def _convolution(call: relax.Call) -> Limits:
 def _grid_sample(call: relax.Call) -> Limits:
     pictures, grids = map(_sizes, call.args)
     pairs = [*equal(pictures[0], grids[0]), *equal(grids[1], len(pictures) - 2)]
-    return pairs, "there are not as many grids as pictures, or not as many coordinates as axes"
+    pairs += [(1, n) for n in pictures[2:]]
+    return pairs, "grids that are not one for each picture, with its coordinates, or no elements"
 
 
 def _extreme(call: relax.Call) -> Limits:
