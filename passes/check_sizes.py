@@ -84,8 +84,10 @@ def _convolution(call: relax.Call) -> Limits:
 
 
 def _grid_sample(call: relax.Call) -> Limits:
-    pictures, grids = (_sizes(x)[0] for x in call.args)
-    return equal(pictures, grids), "there are not as many grids as pictures"
+    pictures, grids = map(_sizes, call.args)
+    pairs = [*equal(pictures[0], grids[0]), *equal(grids[1], len(pictures) - 2)]
+    pairs += [(1, n) for n in pictures[2:]]
+    return pairs, "grids that are not one for each picture, with its coordinates, or no elements"
 
 
 def _extreme(call: relax.Call) -> Limits:

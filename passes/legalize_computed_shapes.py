@@ -7,7 +7,7 @@ and counts a slice that ends before it begins as one of negative length.
 from typing import Any
 
 import tvm
-from tvm import relax, te, tirx, topi
+from tvm import relax, te, tirx
 
 from quake_tvm.index_check import CHECKED, Places, checked, legalize
 
@@ -53,43 +53,64 @@ def _is_one(size: Any) -> bool:
     return isinstance(size, tirx.IntImm) and size.value == 1
 
 
+def _chosen(sizes: list[tirx.Expr], k: tirx.Expr) -> tirx.Expr:
+    """The size at a place that is no constant."""
+    found = sizes[-1]
+    for axis, size in enumerate(sizes[:-1]):
+        found = tirx.Select(k == axis, size, found)
+    return found
+
+
 def _dynamic_strided_slice(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
     x, begin, end, steps = call.args
+    extents = list(x.ty.shape)
 
     def zeros(steps: te.Tensor) -> te.Tensor:
         return te.compute(steps.shape, lambda i: tirx.Cast("int64", steps(i) == 0), name="zeros")
 
-    def fitting(begin: te.Tensor, end: te.Tensor, steps: te.Tensor, zero: te.Tensor) -> te.Tensor:
+    def place(
+        index: tirx.Expr, extent: tirx.Expr, back: tirx.Expr, lowest: tirx.Expr | int
+    ) -> tirx.Expr:
+        index = tirx.Select(index < 0, index + extent, index)
+        return tirx.min(tirx.max(index, lowest), tirx.Select(back, extent - 1, extent))
+
+    def first(begin: te.Tensor, steps: te.Tensor, zero: te.Tensor, shape: list) -> te.Tensor:
         """Whether a step is 0 is looked at first."""
-        extents = list(x.ty.shape)
 
+        def start(k: tirx.Expr) -> tirx.Expr:
+            return place(begin(k), _chosen(shape, k), steps(k) < 0, 0) + zero(k)
+
+        return te.compute(begin.shape, start, name="start")
+
+    def near(steps: te.Tensor) -> te.Tensor:
+        return te.compute(steps.shape, lambda k: tirx.max(tirx.min(steps(k), _FAR), -_FAR))
+
+    def fitting(begin: te.Tensor, end: te.Tensor, steps: te.Tensor, shape: list) -> te.Tensor:
         def length(k: tirx.Expr) -> tirx.Expr:
-            extent = extents[-1]
-            for axis, size in enumerate(extents[:-1]):
-                extent = tirx.Select(k == axis, size, extent)
             back = steps(k) < 0
-            low, high = tirx.Select(back, -1, 0), tirx.Select(back, extent - 1, extent)
-
-            def place(index: tirx.Expr) -> tirx.Expr:
-                index = tirx.Select(index < 0, index + extent, index)
-                return tirx.min(tirx.max(index, low), high)
-
-            first, last = place(begin(k)), place(end(k))
-            near = tirx.max(tirx.min(steps(k), _FAR), -_FAR)
-            step = tirx.max(tirx.Select(back, -near, near), 1) + zero(k)
-            way = tirx.Select(back, first - last, last - first)
+            last = place(end(k), _chosen(shape, k), back, tirx.Select(back, -1, 0))
+            step = tirx.max(tirx.Select(back, -steps(k), steps(k)), 1)
+            way = tirx.Select(back, begin(k) - last, last - begin(k))
             return tirx.floordiv(tirx.max(way, 0) + step - 1, step)
 
         return te.compute(begin.shape, length, name="T_shape_func_strided_slice_dynamic")
 
+    def kept(x: te.Tensor, begin: te.Tensor, steps: te.Tensor) -> te.Tensor:
+        def element(*i: tirx.Var) -> tirx.Expr:
+            return x(*(begin(k) + at * steps(k) for k, at in enumerate(i)))
+
+        return te.compute(sizes, element, name="T_strided_slice_dynamic")
+
     none = builder.emit(builder.call_te(zeros, steps))
     none = checked(none, [1], Places.FRONT, "dynamic_strided_slice", problem="a step is 0")
     none = builder.emit(legalize(builder, builder.normalize(none)))
-    shape = builder.emit(builder.call_te(fitting, begin, end, steps, none))
+    begin = builder.emit(builder.call_te(first, begin, steps, none, extents))
+    steps = builder.emit(builder.call_te(near, steps))
+    shape = builder.emit(builder.call_te(fitting, begin, end, steps, extents))
     shape = builder.emit(relax.op.tensor_to_shape(shape))
     sizes = [tirx.Var("s", "int64") for _ in x.ty.shape]
     builder.match_cast(shape, relax.ShapeType(sizes))
-    return builder.call_te(topi.dynamic_strided_slice, x, begin, end, steps, output_shape=sizes)
+    return builder.call_te(kept, x, begin, steps, primfunc_name_hint="dynamic_strided_slice")
 
 
 RULES: dict[str, Legalize] = {

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 import tvm
 from tvm import relax, te, tirx
 
+from .index_check import Places, checked
 from .onnx_importer import Node
+from .size_check import after
 
 # No axis is longer.
 _FAR = 2**31 - 1
@@ -66,6 +68,7 @@ def slice_(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
     """Convert Slice with constant places where TVM cannot."""
     ranges = _ranges(node)
     if ranges is None:
+        _check_axes(builder, node)
         return None
     extents = node.shape()
     lengths = [r.length(n) if r else n for r, n in zip(ranges, extents, strict=True)]
@@ -87,6 +90,27 @@ def slice_(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
         )
 
     return builder.call_te(kept, node.inputs[0], primfunc_name_hint="slice")
+
+
+def _check_axes(builder: relax.BlockBuilder, node: Node) -> None:
+    """Hold axes to those that there are, each once; TVM counts those outside from either end."""
+    axes = node.input(3)
+    if axes is None or not isinstance(axes.ty, relax.TensorType):
+        return
+
+    def twice(axes: te.Tensor) -> te.Tensor:
+        count = int(axes.shape[0])
+        pairs = [(i, j) for j in range(count) for i in range(j)]
+        equal = [tirx.Cast("int64", axes(i) == axes(j)) for i, j in pairs]
+        return te.compute([1], lambda _: sum(equal, tirx.const(0, "int64")), name="twice")
+
+    axes = builder.emit(checked(axes, [len(node.shape())], Places.ENDS, node.operator))
+    node.inputs[3] = axes
+    if isinstance(axes.ty.shape, relax.ShapeExpr) and isinstance(axes.ty.shape[0], tirx.IntImm):
+        again = builder.emit(builder.call_te(twice, axes))
+        check = checked(again, [1], Places.FRONT, node.operator, problem="an axis is given twice")
+        check = builder.emit(check)
+        node.inputs[0] = after(builder, node.inputs[0], [check])
 
 
 def _place(range_: _Range | None, extent: tvm.ir.Expr, at: tirx.Var) -> tvm.ir.Expr:

@@ -76,7 +76,13 @@ def held(builder: relax.BlockBuilder, tensor: relax.Expr, needs: Sequence[Need])
     ]
     if not checks:
         return tensor
-    checks = [builder.emit(check) for check in checks]
+    return after(builder, tensor, [builder.emit(check) for check in checks])
+
+
+def after(
+    builder: relax.BlockBuilder, tensor: relax.Expr, checks: Sequence[relax.Expr]
+) -> relax.Expr:
+    """The tensor once these checks have passed."""
     return builder.emit(relax.Call(tvm.ir.Op.get(HELD), [tensor, *checks], make_attrs()))
 
 

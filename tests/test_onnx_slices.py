@@ -2,6 +2,7 @@
 
 import numpy as np
 import onnxruntime
+import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import quake_tvm
@@ -54,3 +55,32 @@ def test_slices_of_any_length():
         wanted = session.run(None, {"x": x})
         for got, want in zip(compiled.run({"x": x}), wanted, strict=True):
             np.testing.assert_array_equal(got, want)
+
+
+def test_slices_that_data_decide():
+    names = ["start", "end", "axis", "step"]
+    given = [helper.make_tensor_value_info(name, TensorProto.INT64, (2,)) for name in names]
+    given.insert(0, helper.make_tensor_value_info("x", TensorProto.FLOAT, ("n", 3, 2)))
+    node = helper.make_node("Slice", ["x", *names], ["y"])
+    output = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    graph = helper.make_graph([node], "slice", given, [output])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    compiled = quake_tvm.compile(model)
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    x = np.arange(30, dtype=np.float32).reshape(5, 3, 2)
+    most = 2**63 - 1
+
+    def feeds(start, end, axis, step):
+        numbers = zip(names, (start, end, axis, step), strict=True)
+        return {"x": x} | {name: np.int64([n, m]) for name, (n, m) in numbers}
+
+    for start in ((0, 1), (-100, 2), (-most, 0), (most, 1)):
+        for end in ((4, 9), (-most, -9), (-100, 0)):
+            for step in ((1, 1), (most, 2), (-most, -1), (-2, -most)):
+                for axis in ((0, 1), (-2, -3), (2, 0)):
+                    slice_ = feeds(start, end, axis, step)
+                    (wanted,) = session.run(None, slice_)
+                    np.testing.assert_array_equal(compiled.run(slice_)[0], wanted)
+    for axis, problem in (((0, 3), "outside"), ((0, -4), "outside"), ((1, -2), "given twice")):
+        with pytest.raises(quake_tvm.QuakeError, match=f"^Slice: .*{problem}"):
+            compiled.run(feeds((0, 0), (2, 2), axis, (1, 1)))
