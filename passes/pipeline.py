@@ -41,10 +41,12 @@ from .center_logsumexp import CenterLogSumExp
 from .channels_last import ChannelsLast
 from .check_indices import CheckIndices
 from .clamp_addresses import ClampAddresses
+from .drop_scopes import DropScopes
 from .fill_empty import FillEmpty
 from .fold_batch_norm import FoldBatchNorm
 from .fuse_attention import FuseAttention
 from .keep_zeros import KeepZeros
+from .legalize import orderly
 from .limit_fusion import LimitFusion
 from .lower_norms import LowerNorms
 from .pack_convolutions import PackConvolutions
@@ -108,7 +110,8 @@ def fusion_passes(target: tvm.target.Target, decide: Decide = own) -> list[tvm.t
         PackTransposedConvolutions(panel),
         PackWeights(panel),
         *cpu_generic.library_dispatch_passes(target),
-        relax.transform.LegalizeOps(_LEGALIZED),
+        relax.transform.LegalizeOps(orderly(_LEGALIZED)),
+        DropScopes(),
         ClampAddresses(),
         PassNaN(),
         *legalized,
