@@ -1,4 +1,4 @@
-"""Tensors without elements are allocated only, and products over no elements are zeros.
+"""Tensors without elements are allocated only, products over none are zeros, scatters to none gone.
 
 TVM's kernels and the schedule rules divide by extents, TVM refuses slices without elements, and the
 virtual machine cannot load a constant without elements. Memory needs no kernel. Knows no importer.
@@ -11,6 +11,8 @@ from tvm.relax.expr_functor import PyExprMutator, mutator
 from quake_tvm.generation import updated
 
 from .relax_graph import functions, known_shape, op_name
+
+_SCATTERS = {"relax.scatter_nd", "relax.scatter_elements", "relax.index_put"}
 
 
 def _extents(expr: relax.Expr) -> list[int | None]:
@@ -31,6 +33,14 @@ def _over_nothing(value: relax.Expr) -> bool:
     )
 
 
+def _at_nothing(value: relax.Expr) -> bool:
+    """Whether it is a scatter without an index."""
+    if op_name(value) not in _SCATTERS:
+        return False
+    index = value.args[1]
+    return any(map(_no_elements, index if isinstance(index, relax.Tuple) else [index]))
+
+
 def _memory(expr: relax.Expr) -> relax.Call:
     shape = relax.ShapeExpr(list(expr.ty.shape))
     return relax.op.builtin.alloc_tensor(shape, str(expr.ty.dtype), 0)
@@ -48,6 +58,8 @@ class _Filler(PyExprMutator):
             made = _memory(binding.var)
         elif _over_nothing(value):
             made = relax.op.zeros(relax.ShapeExpr(list(value.ty.shape)), str(value.ty.dtype))
+        elif _at_nothing(value):
+            made = self.visit_expr(value.args[0])
         else:
             super().visit_var_binding_(binding)
             return
@@ -60,7 +72,7 @@ def _concerned(function: relax.Function) -> bool:
 
     def visit(expr: relax.Expr) -> None:
         if isinstance(expr, relax.Call | relax.TupleGetItem | tvm.ir.GenericConst):
-            found.append(_no_elements(expr) or _over_nothing(expr))
+            found.append(_no_elements(expr) or _over_nothing(expr) or _at_nothing(expr))
 
     relax.analysis.post_order_visit(function, visit)
     return any(found)

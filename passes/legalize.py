@@ -1,6 +1,8 @@
 """TVM's LegalizeOps for some operators only: every other that was there stays as it is."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import cache
 
 import tvm
 from tvm import relax
@@ -25,4 +27,32 @@ def legalize(mod: tvm.IRModule, rules: Mapping[str, Legalize]) -> tvm.IRModule:
     if not wanted:
         return mod
     others = sorted(present - wanted.keys())
-    return relax.transform.LegalizeOps(customize_legalize_map=wanted, skip_ops=others)(mod)
+    return relax.transform.LegalizeOps(orderly(wanted), skip_ops=others)(mod)
+
+
+def orderly(rules: Mapping[str, Legalize]) -> dict[str, Legalize]:
+    """These rules, and TVM's own for all other operators, ending the builder's blocks if they fail.
+
+    A builder that is dropped with open blocks complains on standard error.
+    """
+    return {name: _orderly(rule) for name, rule in {**_tvms(), **rules}.items()}
+
+
+@cache
+def _tvms() -> dict[str, Legalize]:
+    operators = map(tvm.ir.Op.get, tvm.ir.Op.list_op_names())
+    found = {op.name: op.get_attr("FLegalize") for op in operators if op.name.startswith("relax.")}
+    return {name: rule for name, rule in found.items() if rule is not None}
+
+
+def _orderly(rule: Legalize) -> Legalize:
+    def run(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
+        try:
+            return rule(builder, call)
+        except BaseException:
+            with suppress(tvm.error.InternalError):  # there is none any more
+                while True:
+                    builder._end_block()
+            raise
+
+    return run

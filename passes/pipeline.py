@@ -43,10 +43,12 @@ from .check_allocations import CheckAllocations
 from .check_indices import CheckIndices
 from .check_sizes import CheckSizes
 from .clamp_addresses import ClampAddresses
+from .drop_scopes import DropScopes
 from .fill_empty import FillEmpty
 from .fold_batch_norm import FoldBatchNorm
 from .fuse_attention import FuseAttention
 from .keep_zeros import KeepZeros
+from .legalize import orderly
 from .limit_fusion import LimitFusion
 from .lower_norms import LowerNorms
 from .pack_convolutions import PackConvolutions
@@ -112,7 +114,8 @@ def fusion_passes(target: tvm.target.Target, decide: Decide = own) -> list[tvm.t
         PackTransposedConvolutions(panel),
         PackWeights(panel),
         *cpu_generic.library_dispatch_passes(target),
-        relax.transform.LegalizeOps(_LEGALIZED),
+        relax.transform.LegalizeOps(orderly(_LEGALIZED)),
+        DropScopes(),
         ClampAddresses(),
         PassNaN(),
         *legalized,

@@ -11,6 +11,7 @@ from tvm import relax
 
 import quake_tvm
 from quake_tvm import QuakeError
+from quake_tvm.passes.legalize import orderly
 from quake_tvm.quiet import without_notes
 from quake_tvm.shell import busy
 from tests.helpers import module
@@ -36,6 +37,21 @@ def test_a_model_that_cannot_be_imported(capfd):
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     with pytest.raises(QuakeError):
         quake_tvm.compile(model)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_kernel_of_several_loops(capfd):
+    index = relax.const(np.int64([[1]]))
+    quake_tvm.compile(module(lambda x, u: relax.op.scatter_nd(x, index, u, "add"), (4, 8), (1, 8)))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_operator_that_has_no_kernel(capfd):
+    def fail(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
+        raise QuakeError("why")
+
+    with pytest.raises(QuakeError, match="why"):
+        relax.transform.LegalizeOps(orderly({"relax.exp": fail}))(module(relax.op.exp, (4, 8)))
     assert capfd.readouterr() == ("", "")
 
 

@@ -243,6 +243,18 @@ def test_layout_and_indexing():
             x.scatter(1, torch.tensor([3, 0])[None, :, None].expand(4, 2, 6), x),
             x.scatter_add(0, torch.tensor([1, 1])[:, None, None].expand(2, 5, 6), x),
         ),
+        "combined": lambda x: [
+            x.scatter_reduce(1, PLACES.abs()[:1, :, None].expand(4, 3, 6), x, how, include_self=own)
+            for how in ("sum", "prod", "amax", "amin")
+            for own in (True, False)
+        ],
+        "along": lambda x: (
+            x.index_copy(-1, torch.tensor([4, 0]), x[..., :2]),
+            x.index_add(1, torch.tensor([1, 1]), x[:, 1:3], alpha=0.5),
+            x.index_fill(0, torch.tensor([0, -1]), 2.5),
+            x.sum().index_add(0, torch.tensor([0]), x[0, 0, 0]),
+            F.one_hot(PLACES.abs(), 5),
+        ),
         "written": _written,
         "put": lambda x: x.index_put((PLACES[0],), torch.ones(3, 5, 6), accumulate=True),
         "filled": lambda x: (torch.full((2, 3), -INF), torch.full_like(x, NAN), x * 0 + INF),
@@ -406,3 +418,20 @@ def test_sizes_for_which_the_program_does_not_hold_are_refused():
     model = _dynamic(lambda x: x + 1, torch.randn(8, 3), torch.export.Dim("n", min=3, max=10))
     with pytest.raises(quake_tvm.QuakeError, match="<= 10"):
         model.run(np.zeros((11, 3), np.float32))
+
+
+def test_indices_that_torch_refuses():
+    """Operators that count no index from the back, though torch's own parts of them would."""
+    uses = {
+        "index_add": lambda i: X.index_add(0, i, X[:2]),
+        "index_copy": lambda i: X.index_copy(0, i, X[:2]),
+        "one_hot": lambda i: F.one_hot(i, 4),
+        "scatter_reduce": lambda i: X[0, 0].scatter_reduce(0, i, X[0, 0], "amax"),
+    }
+    right = torch.tensor([0, 1])
+    for name, use in uses.items():
+        model = quake_tvm.compile(torch.export.export(Call(use), (right,)))
+        model.run(right.numpy())
+        for wrong in (-1, 6):
+            with pytest.raises(quake_tvm.QuakeError, match=rf"torch\.{name}: index out of range"):
+                model.run(np.array([0, wrong]))

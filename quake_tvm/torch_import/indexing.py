@@ -4,12 +4,14 @@ An index outside its dimension ends the run, as in torch. Only indexing with bra
 negative ones from the back.
 """
 
+import math
 from typing import Any
 
+import numpy as np
 from tvm import relax, te, tirx
 
 from ..index_check import CHECKED, Places, checked
-from .converter import Context, axis_of, converts, dims, dtype_of
+from .converter import Context, axis_of, converts, dims, dtype_of, is_float
 
 op = relax.op
 
@@ -108,6 +110,38 @@ def _scatter(c: Context, self: Any, dim: int, index: Any, src: Any) -> relax.Exp
     return _scattered(c, self, dim, index, src, "add" if added else "update")
 
 
+# How TVM calls the ways to combine that torch has, and what each leaves as it is.
+_COMBINE = {
+    "add": ("add", 0),
+    "sum": ("add", 0),
+    "multiply": ("mul", 1),
+    "prod": ("mul", 1),
+    "amax": ("max", -math.inf),
+    "amin": ("min", math.inf),
+}
+
+
+@converts("scatter.reduce", "scatter_reduce.two")
+def _scatter_reduce(
+    c: Context,
+    self: Any,
+    dim: int,
+    index: Any,
+    src: Any,
+    reduce: str,
+    include_self: bool = True,
+) -> relax.Expr:
+    if reduce not in _COMBINE or c.dtype == "bool":
+        raise c.refuse(f"with reduce={reduce!r} of {c.dtype}")
+    how, neutral = _COMBINE[reduce]
+    if not include_self:
+        if not math.isfinite(neutral) and not is_float(c.dtype):
+            limits = np.iinfo(c.dtype)
+            neutral = limits.min if neutral < 0 else limits.max
+        self = _scattered(c, self, dim, index, c.full(dims(index), neutral, c.dtype), "update")
+    return _scattered(c, self, dim, index, src, how)
+
+
 @converts("scatter.value")
 def _scatter_value(c: Context, self: Any, dim: int, index: Any, value: Any) -> relax.Expr:
     filled = c.full(dims(index), value, c.dtype)
@@ -138,9 +172,73 @@ def _scattered(
 def _index_put(
     c: Context, self: relax.Expr, indices: list[Any], values: relax.Expr, accumulate: bool
 ) -> relax.Expr:
-    shape = dims(self)
     if any(dtype_of(i) in ("bool", "uint8") for i in indices if i is not None):
         return _masked_put(c, self, indices, values, accumulate)
+    return _put(c, self, indices, values, accumulate, Places.ENDS)
+
+
+@converts("index_copy.default")
+def _index_copy(c: Context, self: Any, dim: int, index: Any, source: Any) -> relax.Expr:
+    return _put_along(c, self, dim, index, source, False)
+
+
+@converts("index_add.default")
+def _index_add(
+    c: Context, self: Any, dim: int, index: Any, source: Any, alpha: float = 1
+) -> relax.Expr:
+    if alpha != 1:
+        source = c.emit(op.multiply(source, c.tensor(alpha, c.dtype)))
+    return _put_along(c, self, dim, index, source, True)
+
+
+def _put_along(
+    c: Context, x: relax.Expr, dim: int, index: relax.Expr, source: relax.Expr, accumulate: bool
+) -> relax.Expr:
+    """What the indices of a vector point at along one dimension."""
+    x, axis, index = _line(c, x, dim, index)
+    shape = dims(x)
+    wanted = [*shape[:axis], *dims(index), *shape[axis + 1 :]]
+    if dims(source) != wanted:
+        source = c.emit(op.reshape(source, wanted))
+    put = _put(c, x, [*[None] * axis, index], source, accumulate, Places.FRONT)
+    return put if c.shape else c.emit(op.reshape(put, []))
+
+
+@converts("index_fill.int_Scalar", "index_fill.int_Tensor")
+def _index_fill(c: Context, self: Any, dim: int, index: Any, value: Any) -> relax.Expr:
+    x, axis, index = _line(c, self, dim, index)
+    value = c.tensor(value, c.dtype)
+    put = _put(c, x, [*[None] * axis, index], value, False, Places.ENDS)
+    return put if c.shape else c.emit(op.reshape(put, []))
+
+
+def _line(
+    c: Context, x: relax.Expr, dim: int, index: relax.Expr
+) -> tuple[relax.Expr, int, relax.Expr]:
+    """A tensor and its indices with a dimension at least, and the dimension from the front."""
+    x, index = (t if dims(t) else c.emit(op.reshape(t, [1])) for t in (x, index))
+    return x, axis_of(dim, len(dims(x))), index
+
+
+@converts("one_hot.default")
+def _one_hot(c: Context, self: relax.Expr, num_classes: Any) -> relax.Expr:
+    classes = c.shape[-1]
+    if not isinstance(classes, int):
+        raise c.refuse("with a number of classes that is not known")
+    index = c.emit(op.expand_dims(_held(c, self, classes, Places.FRONT), -1))
+    every = relax.const(np.arange(classes, dtype=dtype_of(index)), dtype_of(index))
+    return c.cast(c.emit(op.equal(index, every)), c.dtype)
+
+
+def _put(
+    c: Context,
+    self: relax.Expr,
+    indices: list[Any],
+    values: relax.Expr,
+    accumulate: bool,
+    where_to: Places,
+) -> relax.Expr:
+    shape = dims(self)
     if not all(isinstance(n, int) for n in shape) or 0 in shape:
         raise c.refuse("with dynamic sizes or without elements")
     axes = [k for k, index in enumerate(indices) if index is not None]
@@ -165,7 +263,7 @@ def _index_put(
     places = [
         op.reshape(
             op.broadcast_to(
-                c.cast(_held(c, indices[k], shape[k], Places.ENDS), "int64"),
+                c.cast(_held(c, indices[k], shape[k], where_to), "int64"),
                 relax.ShapeExpr(counts),
             ),
             [number],

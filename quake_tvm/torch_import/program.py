@@ -36,16 +36,18 @@ from .sizes import Sizes
 log = logging.getLogger(__name__)
 
 # Decompositions that torch does not run by itself, and some that it does but that one kernel here
-# does better.
+# does better, or whose parts take other indices than the operator.
 _DECOMPOSED = ("grid_sampler_2d.default",)
-_KEPT = tuple(
-    f"{name}.vec"
-    for name in (
-        *(f"upsample_nearest{k}d" for k in (1, 2, 3)),
-        *(f"_upsample_nearest_exact{k}d" for k in (1, 2, 3)),
-        *("upsample_linear1d", "upsample_bilinear2d", "upsample_trilinear3d"),
-        *("upsample_bicubic2d", "_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa"),
-    )
+_RESIZES = (
+    *(f"upsample_nearest{k}d" for k in (1, 2, 3)),
+    *(f"_upsample_nearest_exact{k}d" for k in (1, 2, 3)),
+    *("upsample_linear1d", "upsample_bilinear2d", "upsample_trilinear3d"),
+    *("upsample_bicubic2d", "_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa"),
+)
+_KEPT = (
+    *(f"{name}.vec" for name in _RESIZES),
+    *(f"{name}.default" for name in ("index_add", "index_copy", "one_hot")),
+    *("index_fill.int_Scalar", "index_fill.int_Tensor"),
 )
 # Assertions about metadata, which export has checked.
 _ASSERTIONS = {"aten._assert_tensor_metadata.default"}

@@ -1,11 +1,14 @@
 """Tensors without elements, and products over none."""
 
 import numpy as np
+import pytest
 import tvm
+from tvm import relax
 from tvm.script import relax as R
 
 import quake_tvm
 from quake_tvm.passes.fill_empty import FillEmpty
+from tests import helpers
 
 
 @tvm.script.ir_module
@@ -36,6 +39,17 @@ def test_what_is_made_of_nothing():
     np.testing.assert_array_equal(one, np.ones((2, 3, 4)))
     assert bent.shape == (2, 3, 0)
     assert constant.shape == (0, 5)
+
+
+@pytest.mark.parametrize("shape", [(0, 2), (2, 0, 1)])
+def test_a_scatter_without_an_index(shape):
+    index = relax.const(np.zeros(shape, np.int64))
+    updates = relax.const(np.zeros((*shape[:-1], *(3, 4)[shape[-1] :]), np.float32))
+    mod = helpers.module(lambda x: relax.op.scatter_nd(x, index, updates, "add"), (3, 4))
+    x = np.ones((3, 4), np.float32)
+    (y,) = quake_tvm.compile(mod).run(x)
+    np.testing.assert_array_equal(y, x)
+    assert not np.shares_memory(x, y)
 
 
 def test_other_modules_stay():
