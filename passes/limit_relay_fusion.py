@@ -1,8 +1,9 @@
 """Relay's kernels no larger than compile well: what FuseOps puts together is cut where too much.
 
 An operator that reads its operand several times doubles a kernel's expression, link by link. So
-each function that FuseOps made is measured. If one is too large, all are put back into their
-callers, with TVM's ``stop_fusion`` where kernels are to be cut, and FuseOps runs again. A module
+each function that FuseOps made is measured. Those that are too large are put back into their
+callers, with TVM's ``stop_fusion`` where kernels are to be cut, and FuseOps runs again. It leaves
+the others as they are, so that there are more kernels every time, and the end is sure. A module
 without large ones is returned as it is.
 """
 
@@ -55,18 +56,22 @@ def _cuts(kernel: relay.Function) -> set[relay.Expr]:
 
 
 class _Open(relay.ExprMutator):
-    """Kernels back into their callers, cut where they are to be."""
+    """Large kernels back into their callers, cut where they are to be."""
 
     def __init__(self, large: Large) -> None:
         super().__init__()
         self.large = large
 
     def visit_call(self, call: relay.Call) -> relay.Expr:
-        if not has_mark(call.op, "Primitive"):
+        if call.op not in self.large:
             return super().visit_call(call)
-        body = mutated(call.op, _Stop(self.large.get(call.op, set()))).body
+        body = mutated(call.op, _Stop(self.large[call.op])).body
         args = [self.visit(arg) for arg in call.args]
         return relay.bind(body, dict(zip(call.op.params, args, strict=True)))
+
+    def visit_function(self, function: relay.Function) -> relay.Expr:
+        """Kernels as they are."""
+        return function if has_mark(function, "Primitive") else super().visit_function(function)
 
 
 class _Stop(relay.ExprMutator):

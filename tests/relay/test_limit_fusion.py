@@ -43,6 +43,12 @@ def test_kernels_are_no_larger_for_a_longer_chain(link):
     assert not any(limit_relay_fusion._cuts(kernel) for kernel in many)
 
 
+def test_the_end_is_sure_where_tvm_has_cut_too():
+    """FuseOps puts at most 256 operators together; both sides of its cut are too large."""
+    many = kernels(chain("tanh", 300))
+    assert not any(limit_relay_fusion._cuts(kernel) for kernel in many)
+
+
 @pytest.mark.parametrize("method", ["exact", "quake5"])
 @pytest.mark.parametrize("link", LINKS)
 def test_a_long_chain_gives_what_its_links_do(link, method):
