@@ -257,6 +257,11 @@ def test_layout_and_indexing():
         ),
         "written": _written,
         "put": lambda x: x.index_put((PLACES[0],), torch.ones(3, 5, 6), accumulate=True),
+        "truths added up": lambda x: (
+            (x > 1).index_put((PLACES[0],), torch.ones(3, 5, 6) > 0, accumulate=True),
+            (x > 0).index_add(0, torch.tensor([2, 2, 0, 2]), x > 1),
+            (x > 0).scatter_add(0, torch.tensor([1, 1])[:, None, None].expand(2, 5, 6), x > 1),
+        ),
         "filled": lambda x: (torch.full((2, 3), -INF), torch.full_like(x, NAN), x * 0 + INF),
         "created": lambda x: (x + torch.arange(6), torch.linspace(0, 1, 7), torch.eye(3)),
     }

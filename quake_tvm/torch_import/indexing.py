@@ -5,6 +5,7 @@ negative ones from the back.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -165,7 +166,21 @@ def _scattered(
         axes = list(range(len(counts)))
         source = c.emit(op.strided_slice(source, axes, [0] * len(counts), counts))
     index = _held(c, index, shape[axis], Places.FRONT)
-    return c.emit(op.scatter_elements(x, index, source, axis, how))
+
+    def write(x: relax.Expr, source: relax.Expr, how: str) -> relax.Expr:
+        return op.scatter_elements(x, index, source, axis, how)
+
+    return _written(c, write, x, source, how)
+
+
+def _written(
+    c: Context, write: Callable[..., relax.Expr], x: relax.Expr, new: relax.Expr, how: str
+) -> relax.Expr:
+    """A write into a tensor. Truth values add up to "or", which TVM has for no scatter of them."""
+    if how != "add" or c.dtype != "bool":
+        return c.emit(write(x, new, how))
+    x, new = (c.emit(op.astype(value, "int8")) for value in (x, new))
+    return c.cast(c.emit(write(x, new, "max")), "bool")
 
 
 @converts("index_put.default", "_unsafe_index_put.default")
@@ -272,7 +287,11 @@ def _put(
     ]
     moved = c.emit(op.permute_dims(self, [*axes, *others]))
     places = c.emit(op.stack([c.emit(p) for p in places], axis=1))
-    put = c.emit(op.scatter_nd(moved, places, values, "add" if accumulate else "update"))
+
+    def write(x: relax.Expr, values: relax.Expr, how: str) -> relax.Expr:
+        return op.scatter_nd(x, places, values, how)
+
+    put = _written(c, write, moved, values, "add" if accumulate else "update")
     back = [0] * len(shape)
     for position, axis in enumerate([*axes, *others]):
         back[axis] = position

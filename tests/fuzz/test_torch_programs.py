@@ -7,13 +7,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from .torch_programs.check import FAILURES, WAYS, Outcome  # noqa: E402
+from .torch_programs.check import FAILURES, Outcome  # noqa: E402
 from .torch_programs.compare import allowed, difference  # noqa: E402
 from .torch_programs.exceptions import Otherwise  # noqa: E402
 from .torch_programs.generate import generate  # noqa: E402
 from .torch_programs.program import Input, Program  # noqa: E402
 from .torch_programs.session import BATCH, outcomes  # noqa: E402
 from .torch_programs.shrink import shrunk  # noqa: E402
+from .torch_programs.ways import WAYS  # noqa: E402
 
 # Programs of these seeds go the short way, those of the first few the whole way.
 SHORT, WHOLE = 36, 6

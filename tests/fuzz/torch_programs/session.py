@@ -9,10 +9,11 @@ from dataclasses import astuple, dataclass, field
 import torch
 
 from ..forked import in_children
-from .check import CRASH, FAILURES, REFUSED, WAYS, Outcome, check
+from .check import CRASH, FAILURES, REFUSED, Outcome, check
 from .generate import generate
 from .program import Program
 from .shrink import shrunk
+from .ways import WAYS
 
 BATCH = 12
 # Every so manieth batch of a run goes all ways, the others the first.

@@ -1,0 +1,86 @@
+"""Programs side by side, exported and compiled in one of three ways.
+
+"unscheduled" is every pass but the schedules, at a tenth of the cost of the others. "exact" and a
+rung are the whole way, as is any way of a program with a dynamic dimension.
+"""
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import tvm
+from torch import nn
+from tvm import relax
+
+import quake_tvm
+from quake_tvm.compiler import import_model
+from quake_tvm.passes.pipeline import fusion_passes, lowering_passes
+
+from .program import Program
+
+UNSCHEDULED, EXACT, RUNG = WAYS = ("unscheduled", "exact", "quake3")
+
+
+class Batch(nn.Module):
+    """Programs as one module that takes the inputs of all and gives the results of all."""
+
+    def __init__(self, programs: Sequence[Program]) -> None:
+        super().__init__()
+        self.programs = programs
+        self.parts = nn.ModuleList([p.module() for p in programs])
+        self.eval()
+
+    def forward(self, *inputs: torch.Tensor) -> list[torch.Tensor]:
+        """The results, those of each program behind those of the one before."""
+        results, first = [], 0
+        for program, part in zip(self.programs, self.parts, strict=True):
+            results += part(*inputs[first : first + len(program.inputs)])
+            first += len(program.inputs)
+        return results
+
+    def tensors(self) -> tuple[torch.Tensor, ...]:
+        """The inputs of all programs."""
+        return tuple(x for program in self.programs for x in program.tensors())
+
+    def exported(self) -> torch.export.ExportedProgram:
+        """By torch.export; a program that is alone may have a dynamic dimension."""
+        tensors, dynamic, options = self.tensors(), self.programs[0].dynamic, {}
+        if dynamic is not None:
+            shapes = [{dynamic[1]: torch.export.Dim.AUTO} if k == dynamic[0] else None
+                      for k in range(len(tensors))]  # fmt: skip
+            options["dynamic_shapes"] = (tuple(shapes),)
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.export.export(self, tensors, **options)
+
+
+class Unscheduled:
+    """A program that has been through all passes but the schedules."""
+
+    def __init__(self, exported: torch.export.ExportedProgram) -> None:
+        native = quake_tvm.target("native")
+        passes = [*lowering_passes(native, method="exact"), *fusion_passes(native)]
+        with native:
+            mod = tvm.transform.Sequential(passes)(import_model(exported))
+        executable = tvm.compile(mod, tvm.target.Target({"kind": "llvm", "opt-level": 0}))
+        self.machine = relax.VirtualMachine(executable, tvm.cpu())
+
+    def run(self, *inputs: np.ndarray) -> list[np.ndarray]:
+        """The results."""
+        result = self.machine["main"](*map(tvm.runtime.tensor, inputs))
+        return [array.numpy() for array in result]
+
+
+def compiled(exported: torch.export.ExportedProgram, way: str, dynamic: bool) -> Any:
+    """What has the results of a program by ``run``."""
+    if way == UNSCHEDULED and not dynamic:
+        return Unscheduled(exported)
+    return quake_tvm.compile(exported, method=EXACT if way == UNSCHEDULED else way)
+
+
+def noise(model: Any) -> float:
+    """By what share a step of a program may be off: the largest bound of a site."""
+    sites = [] if isinstance(model, Unscheduled) else model.report.sites
+    return max([1e-6, *(site.relative + site.absolute for site in sites)])
