@@ -179,7 +179,7 @@ def _celu(w: Writer, node: onnx.NodeProto) -> None:
 
 def _instead(w: Writer, x: str, odd: str, kind: int) -> str:
     """x with random numbers or NaN where it is odd."""
-    coin = w.do("Less", w.random(x, kind), w.value(-0.7, kind))
+    coin = w.do("Less", w.random(x, kind), w.value(0.0, kind))
     u = w.do("Mul", w.random(x, kind), w.value(1e4, kind))
     return w.do("Where", odd, w.do("Where", coin, w.value(np.nan, kind), u), x)
 
