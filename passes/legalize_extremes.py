@@ -138,6 +138,7 @@ def _sign(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
 RULES: dict[str, Legalize] = {
     **dict.fromkeys(("relax.max", "relax.min"), _reduced),
     **dict.fromkeys((f"relax.nn.max_pool{n}d" for n in (1, 2, 3)), _reduced),
+    "relax.vision.roi_pool": _reduced,
     **dict.fromkeys(("relax.argmax", "relax.argmin"), _indexed),
     "relax.sign": _sign,
 }

@@ -78,6 +78,9 @@ def _pool_maximum(w: Writer, node: onnx.NodeProto) -> None:
     if "Pool" in node.op_type:
         finite = w.copy(node, w.do("Where", _low(w, clean, kind), zero, one))
         none = w.do("Less", finite, w.value(0.5, kind))
+        if node.op_type == "MaxRoiPool":  # a region without elements has 0
+            some = w.copy(node, w.do("Where", nan, one, one))
+            none = w.do("And", none, w.do("Less", w.value(0.5, kind), some))
         value = w.do("Where", none, w.value(-np.inf, kind), value)
     size = w.do("Abs", any_nan)  # infinite over no element at all
     found = w.do("Less", w.value(0.5, kind), size)
@@ -229,6 +232,7 @@ _CORRECTIONS: dict[str, Callable[[Writer, onnx.NodeProto], None]] = {
     "ReduceMin": _pool_maximum,
     "MaxPool": _pool_maximum,
     "GlobalMaxPool": _pool_maximum,
+    "MaxRoiPool": _pool_maximum,
     "ArgMax": _unordered,
     "ArgMin": _unordered,
     "LRN": _local_response,

@@ -121,6 +121,18 @@ def test_ceil_mode_and_volumes():
     assert np.all(np.isneginf(volume))
 
 
+def test_regions():
+    """NaN anywhere in a region is its maximum; a region without elements has 0, as ONNX says."""
+    x = np.float32([[1, 2, NAN, 4], [NAN, INF, 1, 1], [-INF, -INF, -INF, -INF]]).reshape(3, 1, 2, 2)
+    regions = np.float32([[k, 0, 0, 1, 1] for k in range(3)] + [[0, 9, 9, 9, 9]])
+
+    def pooled(x):
+        return op.vision.roi_pool(x, relax.const(regions), (1, 1), 1.0)
+
+    (found,) = run([pooled], x)
+    np.testing.assert_array_equal(found.reshape(-1), np.float32([NAN, NAN, -INF, 0]))
+
+
 def test_rules_are_of_operators_that_exist():
     import tvm
 
