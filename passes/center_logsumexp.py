@@ -22,8 +22,21 @@ def _centers(graph: Graph, top: Expr) -> bool:
     difference, total = sorted(uses, key=graph.kind, reverse=True)
     if (graph.kind(difference), graph.kind(total)) != ("subtract", "add"):
         return False
-    shifted = difference.args == [graph.value(top).args[0], top]
-    return shifted and any(graph.kind(graph.value(arg)) == "log" for arg in total.args)
+    if difference.args != [graph.value(top).args[0], top]:
+        return False
+    logs = [arg for arg in total.args if graph.kind(graph.value(arg)) == "log"]
+    return len(logs) == 1 and _leads(graph, difference, logs[0])
+
+
+def _leads(graph: Graph, start: Expr, end: Expr) -> bool:
+    """Whether a value is computed from another one, and no step in between is used elsewhere."""
+    value = graph.value(end)
+    while isinstance(value, relax.Call) and len(graph.users[end]) == 1:
+        if value.same_as(start):
+            return True
+        end = value.args[0]
+        value = graph.value(end)
+    return False
 
 
 def _find(graph: Graph) -> list[Site]:

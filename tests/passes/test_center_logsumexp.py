@@ -44,3 +44,14 @@ def test_only_this_form_changes():
     for other in others:
         mod = module(other)
         assert CenterLogSumExp()(mod).same_as(mod)
+
+
+def test_a_step_that_is_used_elsewhere_stays_what_it_is():
+    def also_a_softmax(x):
+        top = once(op.max(x, [1], keepdims=True))
+        powers = once(op.exp(op.subtract(x, top)))
+        total = once(op.sum(powers, [1], keepdims=True))
+        return op.add(op.log(total), top), op.divide(powers, total)
+
+    mod = module(also_a_softmax, (6, 3))
+    assert CenterLogSumExp()(mod).same_as(mod)
