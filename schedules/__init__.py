@@ -26,6 +26,7 @@ from . import (
     rows,
 )
 from .choice import Choice, Decide, Key, Watched, own
+from .divisors import above_zero
 from .fence import fence_products
 from .guards import split_at_guards
 from .instructions import choose_instructions
@@ -117,4 +118,4 @@ def finished(
 ) -> tir.PrimFunc:
     """What every scheduled function still wants: whole tiles, the target's own instructions."""
     done = split_at_guards(overlap_tiles(function))
-    return keep_floats(choose_instructions(done, target, over_rows=over_rows))
+    return above_zero(keep_floats(choose_instructions(done, target, over_rows=over_rows)))
