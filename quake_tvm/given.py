@@ -3,6 +3,7 @@
 import math
 import operator
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ def path(value: Any, what: str) -> Path:
     """
     if not isinstance(value, str | os.PathLike):
         raise QuakeError(f"{what} must be a path, not {value!r:.60}")
+    if not os.fspath(value):
+        raise QuakeError(f"{what} must be a path, and is empty")
     try:
         found = Path(value)
         found.is_dir()
@@ -100,3 +103,16 @@ def seconds(value: Any, what: str) -> float:
     if not 0 < number(value, what) <= _DAY:
         raise QuakeError(f"{what} must be positive seconds, at most a day, not {value!r:.60}")
     return float(value)
+
+
+def choice(value: Any, what: str, choices: Collection[str]) -> str:
+    """One of some words.
+
+    Raises
+    ------
+    QuakeError
+        For anything else.
+    """
+    if not isinstance(value, str) or value not in choices:
+        raise QuakeError(f"unknown {what} {value!r:.60}; choose from: {', '.join(choices)}")
+    return value

@@ -23,7 +23,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from . import expression, reference, row_bounds
+from . import expression, given, reference, row_bounds
 from .approximation import METHODS
 from .errors import QuakeError
 from .generation import Expr
@@ -175,11 +175,8 @@ def bound(name: str, method: str = "quake2") -> Bound:
     QuakeError
         For an operator or method that does not exist.
     """
-    if not isinstance(name, str):
-        raise QuakeError(f"an operator's name is a string, not {name!r:.60}")
-    operator(name)
-    if method not in METHODS:
-        raise QuakeError(f"unknown method {method!r}; choose from: {', '.join(METHODS)}")
+    given.choice(name, "operator", OPERATORS)
+    given.choice(method, "method", METHODS)
     if OPERATORS[name].elementwise:
         return Bound(name, method, **_table()[name][method])
     return Bound(name, method, **row_bounds.bound(name, method))

@@ -79,25 +79,22 @@ class Options:
             raise QuakeError("give either method= or max_error=, not both")
         if method is None and max_error is None:
             method = DEFAULT_METHOD
-        if method is not None and method not in (*METHODS, "exact"):
-            raise QuakeError(f"unknown method {method!r}; choose from: {', '.join(METHODS)}, exact")
+        if method is not None:
+            given.choice(method, "method", (*METHODS, "exact"))
         if max_error is not None:
-            given.number(max_error, "max_error")
-        if max_error is not None and not max_error > 0:
-            raise QuakeError(f"max_error must be positive, not {max_error!r}")
+            max_error = given.number(max_error, "max_error")
+            if not max_error > 0:
+                raise QuakeError(f"max_error must be positive, not {max_error!r}")
         if only is not None and skip is not None:
             raise QuakeError("give either only= or skip=, not both")
         for names in (only, skip):
             _check_names(names)
-        if special_values not in ("ieee", "finite"):
-            raise QuakeError(
-                f"unknown special_values {special_values!r}; choose from: ieee, finite"
-            )
+        given.choice(special_values, "special_values", ("ieee", "finite"))
         return Options(
             method,
             max_error,
             None if only is None else frozenset(only),
-            frozenset(skip or ()),
+            frozenset() if skip is None else frozenset(skip),
             special_values == "ieee",
             plan if plan is None or isinstance(plan, Plan) else Plan.load(given.path(plan, "plan")),
             rung,
@@ -141,6 +138,6 @@ def _check_names(names: Iterable[str] | None) -> None:
         raise QuakeError(f"give a list of operators, for example [{names!r}]")
     if names is not None and not isinstance(names, Iterable):
         raise QuakeError(f"give a list of operators, not {names!r:.60}")
-    for name in names or ():
+    for name in () if names is None else names:
         if not isinstance(name, str) or name not in OPERATORS:
             raise QuakeError(f"unknown operator {name!r}; choose from: {', '.join(OPERATORS)}")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import tvm
 
+from quake_tvm import given
 from quake_tvm.approximation import METHODS
 from quake_tvm.errors import QuakeError
 from quake_tvm.generation import tir
@@ -65,11 +66,13 @@ class Book:
         """
         if records is False:
             return Book([], target)
-        given = [records] if isinstance(records, str | Path) else records
-        given = [] if given is None else given
-        if not isinstance(given, list | tuple) or not all(isinstance(f, str | Path) for f in given):
-            raise QuakeError(f"records takes a folder, a list of folders or False, not {records!r}")
-        folders = list(map(Path, given))
+        wanted = [records] if isinstance(records, str | Path) else records
+        wanted = [] if wanted is None else wanted
+        if not isinstance(wanted, list | tuple):
+            raise QuakeError(
+                f"records takes a folder, a list of folders or False, not {records!r:.60}"
+            )
+        folders = [given.path(folder, "a folder of records") for folder in wanted]
         for folder in folders:
             check_folder(folder)
         return Book([*folders, SHIPPED], target)

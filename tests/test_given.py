@@ -1,5 +1,6 @@
 """Arguments of the wrong type, and array files that are none: one line that says what to do."""
 
+import math
 import zipfile
 
 import numpy as np
@@ -9,6 +10,8 @@ import quake_tvm
 from quake_tvm import QuakeError
 from quake_tvm.array_file import read_npy, read_npz
 from tests.test_compiler import mlp
+
+X = np.zeros((4, 8), np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +26,10 @@ def compiled():
         ({"max_error": True}, "max_error must be a number, not True"),
         ({"max_error": float("nan")}, "max_error must be a number"),
         ({"max_error": [1]}, "max_error must be a number"),
+        ({"method": np.array(["quake2", "quake3"])}, "unknown method"),
+        ({"special_values": ["ieee"]}, "unknown special_values"),
+        ({"skip": np.array([1, 2])}, "unknown operator"),
+        ({"plan": ""}, "plan must be a path, and is empty"),
         ({"only": 5}, "give a list of operators, not 5"),
         ({"skip": [[]]}, r"unknown operator \[\]"),
         ({"plan": 5}, "plan must be a path, not 5"),
@@ -37,6 +44,28 @@ def compiled():
 def test_options(options, message):
     with pytest.raises(QuakeError, match=message):
         quake_tvm.compile(mlp(), **options)
+
+
+def test_a_number_of_numpys():
+    model = quake_tvm.compile(mlp(), max_error=np.float32(0.5))
+    assert model.options["max_error"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: quake_tvm.bound(["gelu"]), "unknown operator"),
+        (lambda: quake_tvm.bound("gelu", np.array([1, 2])), "unknown method"),
+        (lambda: quake_tvm.Plan.load(5), "the plan must be a path"),
+        (lambda: quake_tvm.plan(mlp(), [X], metric=[]), "metric must be a name or a function"),
+        (lambda: quake_tvm.connect("board:1", timeout=math.inf), "timeout must be positive"),
+        (lambda: quake_tvm.tune(mlp(), seed=-1), "seed must be a whole number from 0"),
+        (lambda: quake_tvm.tune(mlp(), trials=1.5), "trials must be a whole number from 1"),
+    ],
+)
+def test_other_functions(call, message):
+    with pytest.raises(QuakeError, match=message):
+        call()
 
 
 @pytest.mark.parametrize("path", [5, None, "a\0b", "x" * 5000], ids=["int", "none", "null", "long"])

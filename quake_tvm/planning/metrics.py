@@ -135,9 +135,11 @@ def named(metric: str | Metric) -> tuple[str, Metric]:
     """
     if callable(metric):
         return getattr(metric, "__qualname__", type(metric).__name__), metric
+    if not isinstance(metric, str):
+        raise QuakeError(f"metric must be a name or a function, not {metric!r:.60}")
     if metric in METRICS:
         return metric, METRICS[metric]
-    module, separator, function = str(metric).partition(":")
+    module, separator, function = metric.partition(":")
     if not separator:
         raise QuakeError(
             f"unknown metric {metric!r}; choose from: {', '.join(METRICS)}, "

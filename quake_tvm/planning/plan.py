@@ -11,6 +11,7 @@ from typing import Any
 
 import tomli_w
 
+from .. import given
 from ..approximation import METHODS
 from ..errors import QuakeError
 from ..whole_file import whole_file
@@ -161,7 +162,7 @@ class Plan:
 
     def save(self, path: str | Path) -> Path:
         """Write it as TOML, all or nothing. Raises QuakeError if that cannot be."""
-        path = Path(path)
+        path = given.path(path, "the plan")
         table = {"version": VERSION, **asdict(self)}
         sites, uniform = table.pop("sites"), table.pop("uniform")
         text = tomli_w.dumps({**table, "uniform": list(uniform), "site": list(sites)})
@@ -178,8 +179,11 @@ class Plan:
         QuakeError
             For what cannot be read, is no plan, or names what does not exist.
         """
+        path = given.path(path, "the plan")
+        if path.exists() and not path.is_file():  # a device may never end
+            raise QuakeError(f"cannot read {path}: it is no file")
         try:
-            table = tomllib.loads(Path(path).read_text())
+            table = tomllib.loads(path.read_text())
         except OSError as error:
             raise QuakeError(f"cannot read {path}: {error.strerror}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -10,6 +10,7 @@ import tvm
 from tvm.s_tir import Schedule
 from tvm.s_tir import meta_schedule as ms
 
+from .. import given
 from ..errors import QuakeError
 from ..generation import tir
 
@@ -25,8 +26,7 @@ FAILED = 1e10
 
 def check(name: str) -> None:
     """Refuse, with a QuakeError, a model that does not exist or whose package is missing."""
-    if name not in NAMES:
-        raise QuakeError(f"unknown cost model {name!r}; choose from: {', '.join(NAMES)}")
+    given.choice(name, "cost model", NAMES)
     if name == "random":
         return
     try:
