@@ -46,6 +46,7 @@ from .clamp_addresses import ClampAddresses
 from .drop_scopes import DropScopes
 from .fill_empty import FillEmpty
 from .fold_batch_norm import FoldBatchNorm
+from .fold_constants import FoldConstants
 from .fuse_attention import FuseAttention
 from .keep_zeros import KeepZeros
 from .legalize import orderly
@@ -106,7 +107,6 @@ def fusion_passes(target: tvm.target.Target, decide: Decide = own) -> list[tvm.t
     def panel(key: Key, rows: int | None) -> int:
         return matmul.panel(rows, key.shape[-2], target, decide(key))
 
-    *legalized, fuse_tir = cpu_generic.legalize_passes(target)
     return [
         CheckIndices(),
         LowerNorms(),
@@ -118,9 +118,12 @@ def fusion_passes(target: tvm.target.Target, decide: Decide = own) -> list[tvm.t
         DropScopes(),
         ClampAddresses(),
         PassNaN(),
-        *legalized,
+        relax.transform.LegalizeOps(),
+        relax.transform.AnnotateTIROpPattern(),
+        FoldConstants(),
+        relax.transform.FuseOps(),
         LimitFusion(),
-        fuse_tir,
+        relax.transform.FuseTIR(),
     ]
 
 

@@ -34,17 +34,18 @@ def _checked(infer: TypeOf, elementwise: bool) -> TypeOf:
     TVM infers a type a hundred times a build, and attributes are slow to read.
     """
 
-    def checked(types: list[relay.Type], attrs: tvm.ir.Attrs) -> relay.Type | None:
-        if any(isinstance(t, relay.IncompleteType) for t in types):
+    def checked(types: tvm.ir.Array, attrs: tvm.ir.Attrs) -> relay.Type | None:
+        known = list(types)  # through ctypes, so once
+        if any(isinstance(t, relay.IncompleteType) for t in known):
             return None
-        for t in types:
+        for t in known:
             if not isinstance(t, relay.TensorType) or t.dtype != "float32":
                 raise QuakeError(f"quake operators take float32 tensors, not {t}")
         if elementwise or "axis" not in read(attrs):
-            return infer(types, attrs)
-        if not 0 <= int(attrs["axis"]) < len(types[0].shape):
-            raise QuakeError(f"axis {attrs['axis']} is none of {len(types[0].shape)} dimensions")
-        return infer(types, attrs)
+            return infer(known, attrs)
+        if not 0 <= int(attrs["axis"]) < len(known[0].shape):
+            raise QuakeError(f"axis {attrs['axis']} is none of {len(known[0].shape)} dimensions")
+        return infer(known, attrs)
 
     return checked
 
