@@ -312,6 +312,7 @@ def test_recurrent_layers(kind):
 def test_resizing():
     cases = {}
     sizes = {"up": {"size": (18, 16)}, "down": {"size": (5, 7)}, "by": {"scale_factor": (1.5, 0.7)}}
+    sizes |= {"one": {"size": (9, 5)}, "nearly one and two": {"scale_factor": (1.1, 2.1)}}
     for size, where in sizes.items():
         for mode in ("nearest", "nearest-exact", "area"):
             cases[f"{mode} {size}"] = (
@@ -330,6 +331,26 @@ def test_resizing():
             lambda x, g, p=padding: F.grid_sample(x, g, padding_mode=p, align_corners=False),
             (PICTURE, grid),
         )
+    check(cases, 1e-4)
+
+
+def test_resizing_reads_the_infinities_that_torch_reads():
+    picture = torch.randn(1, 2, 5, 6)
+    for at, value in {(0, 0, 0): INF, (0, 2, 3): INF, (1, 4, 5): -INF, (1, 1, 0): NAN}.items():
+        picture[0][at] = value
+    modes = {"nearest": {}, "bilinear": {}, "aligned": {"align_corners": True}}
+    modes |= {"smooth": {"antialias": True}, "cubic": {"mode": "bicubic", "antialias": True}}
+    cases = {
+        f"{name} {size}": (
+            lambda x, s=size, m={"mode": "nearest" if name == "nearest" else "bilinear", **more}: (
+                F.interpolate(x, s, **m)
+            ),
+            (picture,),
+        )
+        for name, more in modes.items()
+        for size in ((5, 6), (5, 9), (3, 6), (8, 2))
+    }
+    del cases["cubic (3, 6)"]  # a weight next to 0, whose sign is rounding
     check(cases, 1e-4)
 
 

@@ -10,15 +10,17 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from tvm import relax, te
+from tvm import relax, te, tirx
 
 from .converter import HALF, Context, converts, dims, dtype_of
 
 # For each output element along a dimension: the input elements and their weights.
 Taps = tuple[np.ndarray, np.ndarray]
+# In place of an input element where an output element has fewer than others.
+_NONE = -1
 
 
-def _scale(size: int, out: int, factor: float | None, aligned: bool) -> float:
+def _scale(size: int, out: int, factor: float | None, aligned: bool) -> np.float32:
     """Input elements for each output element, in float32 as torch has it."""
     if aligned:
         return np.float32((size - 1) / (out - 1)) if out > 1 else np.float32(0)
@@ -31,7 +33,12 @@ def _centres(scale: np.float32, out: int, aligned: bool) -> np.ndarray:
 
 
 def nearest(size: int, out: int, factor: float | None, exact: bool = False) -> Taps:
-    """Each output element is the input element at its beginning, or with ``exact`` its middle."""
+    """Each output element is the input element at its beginning, or with ``exact`` its middle.
+
+    Of a size that stays or doubles, torch takes no notice of a factor.
+    """
+    if not exact and out in (size, 2 * size):
+        return np.arange(out)[:, None] * size // out, np.ones((out, 1), np.float32)
     scale = _scale(size, out, factor, False)
     k = np.arange(out, dtype=np.float32) + np.float32(0.5 if exact else 0)
     place = np.minimum(np.floor(k * scale).astype(np.int64), size - 1)
@@ -39,7 +46,9 @@ def nearest(size: int, out: int, factor: float | None, exact: bool = False) -> T
 
 
 def linear(size: int, out: int, factor: float | None, aligned: bool) -> Taps:
-    """Two neighbours, by their distances."""
+    """Two neighbours, by their distances; of a size that stays, torch takes an element twice."""
+    if out == size:
+        return np.repeat(np.arange(out)[:, None], 2, 1), np.float32([[1, 0]] * out)
     at = np.maximum(_centres(_scale(size, out, factor, aligned), out, aligned), 0)
     first = np.minimum(np.floor(at).astype(np.int64), size - 1)
     second = np.minimum(first + 1, size - 1)
@@ -64,21 +73,26 @@ def _keys(x: np.ndarray, a: float) -> np.ndarray:
     return np.where(x < 1, near, np.where(x < 2, far, 0))
 
 
-def antialiased(kernel: Callable, support: float, size: int, out: int, scale: float) -> Taps:
-    """All input elements under the kernel, which is stretched where the picture shrinks."""
-    stretch = max(scale, 1.0)
-    reach = support * stretch
+def antialiased(kernel: Callable, support: float, size: int, out: int, scale: np.float32) -> Taps:
+    """All input elements under the kernel, which is stretched where the picture shrinks.
+
+    A size that stays is not resized, whatever the factor.
+    """
+    if out == size:
+        return np.arange(out)[:, None], np.ones((out, 1), np.float32)
+    stretch = np.maximum(scale, np.float32(1))
+    reach = np.float32(support) * stretch
     count = math.ceil(reach) * 2 + 1
-    places, weights = np.zeros((out, count), np.int64), np.zeros((out, count))
+    places, weights = np.full((out, count), _NONE), np.zeros((out, count))
     for k in range(out):
-        centre = scale * (k + 0.5)
-        first = max(int(centre - reach + 0.5), 0)
-        last = min(int(centre + reach + 0.5), size)
+        centre = scale * np.float32(k + 0.5)
+        first = max(int(float(centre - reach) + 0.5), 0)
+        last = min(int(float(centre + reach) + 0.5), size)
         n = np.arange(min(last - first, count))
-        found = kernel(np.abs((n + first - centre + 0.5) / stretch))
+        found = kernel(np.abs((n + first - float(centre) + 0.5) / float(stretch)))
         places[k, : len(n)] = first + n
         weights[k, : len(n)] = found / found.sum()
-    return np.clip(places, 0, size - 1), weights.astype(np.float32)
+    return places, weights.astype(np.float32)
 
 
 def _triangle(x: np.ndarray) -> np.ndarray:
@@ -92,6 +106,7 @@ def _resized(c: Context, x: relax.Expr, taps: list[Taps]) -> relax.Expr:
     constants: list[relax.Expr] = []
     for places, weights in taps:
         constants += [relax.const(places.astype(np.int32)), relax.const(weights.astype(dtype))]
+    missing = any((places == _NONE).any() for places, _ in taps)
     copies = all(weights.shape[1] == 1 for _, weights in taps)
 
     def resize(x: te.Tensor, *tables: te.Tensor) -> te.Tensor:
@@ -103,9 +118,13 @@ def _resized(c: Context, x: relax.Expr, taps: list[Taps]) -> relax.Expr:
 
         def _term(outer: Any, inner: Any) -> Any:
             at = [p(k, a.var) for p, k, a in zip(tables[::2], inner, axes, strict=True)]
-            term = x(*outer, *at).astype(dtype)
+            read = [tirx.max(place, 0) for place in at] if missing else at
+            term = x(*outer, *read).astype(dtype)
             for w, k, a in zip(tables[1::2], inner, axes, strict=True):
                 term = term * w(k, a.var)
+            if missing:  # a weight of 0 does not do: 0 times infinity is NaN
+                there = tirx.all(*(place >= 0 for place in at))
+                term = tirx.Select(there, term, tirx.const(0, dtype))
             return term
 
         axes = [
@@ -173,6 +192,6 @@ def _antialiased(
     kernel = _triangle if linearly else lambda x: _keys(x, -0.5)
     taps = []
     for size, out, factor in _sizes(c, input, scale_factors):
-        scale = float(_scale(size, out, factor, align_corners))
+        scale = _scale(size, out, factor, align_corners)
         taps.append(antialiased(kernel, 1.0 if linearly else 2.0, size, out, scale))
     return _resized(c, input, taps)
