@@ -90,7 +90,7 @@ def test_tune_then_compile(model, tmp_path):  # noqa: F811
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("--trials", "0"), "trials must be positive"),
+        (("--trials", "0"), "trials must be a whole number from 1"),
         (("--ops", "relu"), "no kernel here is relu"),
         (("--plot", "curve.xyz"), "--plot"),
     ],

@@ -64,7 +64,7 @@ def records(folder):
         ({"ops": ["relu"]}, "no kernel here is relu; there are: gelu, softmax, and nonlinearities"),
         ({"ops": "relu"}, "no kernel here is relu"),
         ({"trials": 0}, "trials must be a whole number from 1 to 2147483647, not 0"),
-        ({"trials": -3}, "trials must be positive"),
+        ({"trials": -3}, "trials must be a whole number"),
         ({"minutes": -1}, "minutes must be positive and finite, not -1"),
         ({"minutes": float("nan")}, "minutes must be a number, not nan"),
         ({"timeout": 0}, "timeout must be positive"),
