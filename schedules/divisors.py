@@ -1,11 +1,12 @@
-"""Divisors that are sizes are at least 1 where a kernel allocates by what it divides.
+"""Divisors that are sizes are at least 1, and TVM can tell.
 
-TVM shrinks what a kernel allocates to what its loops reach, and computes that before they run: with
-the extents of fused loops as divisors, which are 0 where a tensor has no elements.
+Loops of unknown length that are fused divide by their extents. TVM rounds a quotient down by
+comparisons, unless it knows that the divisor is positive: quotients within quotients then take its
+simplifier exponential time. It also shrinks what a kernel allocates to what its loops reach, and
+divides by these extents before the loops run, where an extent may be 0.
 """
 
 import tvm_ffi
-from tvm import s_tir
 
 from quake_tvm.generation import dtype_of, tir
 
@@ -13,25 +14,12 @@ from .analysis import constant
 
 
 def above_zero(function: tir.PrimFunc) -> tir.PrimFunc:
-    """The function with such divisors held; one that allocates known sizes is left as it is."""
-    if not _allocates_open_sizes(function):
-        return function
+    """The function with such divisors held; one without them is left as it is."""
 
     def hold(node: tir.FloorDiv | tir.FloorMod) -> tir.Expr:
         if constant(node.b) is not None:
             return node
         return type(node)(node.a, tir.max(node.b, tir.const(1, dtype_of(node.b))))
 
-    return function.with_body(
-        tvm_ffi.structural_map(function.body, ((tir.FloorDiv, tir.FloorMod), hold))
-    )
-
-
-def _allocates_open_sizes(function: tir.PrimFunc) -> bool:
-    found: list[bool] = []
-
-    def see(block: s_tir.SBlock) -> None:
-        found.extend(constant(n) is None for b in block.alloc_buffers for n in b.shape)
-
-    tvm_ffi.structural_walk(function.body, (s_tir.SBlock, see))
-    return any(found)
+    body = tvm_ffi.structural_map(function.body, ((tir.FloorDiv, tir.FloorMod), hold))
+    return function if body.same_as(function.body) else function.with_body(body)
