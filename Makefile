@@ -17,9 +17,15 @@ XGBOOST := 2.0.0
 BOTH := approximation.py bits.py generation.py models.py named_targets.py native.py options.py \
   public.py reports.py single_rounding.py
 
+# Relax's tests in parts, which -j2 runs side by side: a longer one first.
+relax-files := $(filter-out $(wildcard tests/test_onnx_*.py tests/test_torch*.py),$(wildcard tests/test_*.py))
+relax-folders := $(filter-out tests/__pycache__/ tests/relay/ tests/golden_% tests/onnx_cases/,$(wildcard tests/*/))
+relax-importers := $(wildcard tests/test_onnx_*.py tests/test_torch*.py)
+RELAX := relax-files relax-folders relax-importers
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-relax test-xgboost test-relay cross-tools lint format records prove tasks
-.PHONY: plans fuzz fuzz-torch fuzz-files sweep clean
+.PHONY: plans fuzz fuzz-torch fuzz-files sweep clean $(RELAX)
 
 help:  ## list the goals
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
@@ -28,10 +34,17 @@ demo: $(READY)  ## compile a pretrained sentence encoder on every rung and compa
 	@$(BIN)/python tutorials/sentence_encoder.py $(DEMO)
 
 test:  ## run the tests, for both TVMs, all of them even if some fail; -j2 side by side
-	@$(MAKE) --keep-going test-relax test-xgboost test-relay
+	@$(MAKE) --keep-going test-relay test-relax test-xgboost
 
-test-relax: $(READY) cross-tools  ## run the tests of Relax, on TVM 0.27
+ifdef TEST
+test-relax: $(READY) cross-tools
 	$(BIN)/python -m pytest $(TEST)
+else
+test-relax: $(RELAX)  ## run the tests of Relax, on TVM 0.27
+endif
+
+$(RELAX): $(READY) cross-tools
+	$(BIN)/python -m pytest $($@)
 
 test-xgboost: $(READY)  ## run the cost model's tests with the oldest XGBoost that is supported
 	@$(BIN)/python -m pip install -qq --no-deps --upgrade --target .venv/xgboost-$(XGBOOST) xgboost==$(XGBOOST)
