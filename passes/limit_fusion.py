@@ -2,20 +2,24 @@
 
 Runs behind FuseOps and looks at each function that it made. One whose elements take more than
 ``LARGEST`` (:mod:`kernel_size`) goes back into its caller. The pattern of an operator there tells
-FuseOps where to cut, and it runs again. Other functions stay as they are, so do those of unknown
-extents, which TVM gives names of their own in each function; and a module without large ones is
-returned as it is.
+FuseOps where to cut, and it runs again. Other functions stay as they are, and a module without
+large ones is returned as it is.
+
+FuseOps gives symbolic extents names of their own in each function. They get their caller's again
+before they go back, call by call.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 
 import tvm
+import tvm_ffi
 from tvm import relax
+from tvm.relax.utils import copy_with_new_vars
 
-from quake_tvm.generation import tir, updated
+from quake_tvm.generation import Expr, tir, updated
 
 from .kernel_size import Size, size
-from .relax_graph import functions, op_name
+from .relax_graph import functions, known_shape, op_name
 
 # In nodes of an element's expression: a dozen nonlinearities or so. The largest kernel of three
 # real models has 321.
@@ -27,12 +31,30 @@ _PATTERN, _INJECTIVE, _REDUCTION, _PRODUCT = "op_pattern", 2, 3, 4
 Patterns = dict[relax.Var, int]
 
 
+def _is_fused(function: relax.Function) -> bool:
+    return bool(function.attrs and function.attrs.get("Primitive"))
+
+
 def _fused(mod: tvm.IRModule) -> Iterator[tuple[tvm.ir.GlobalVar, relax.Function]]:
-    """The functions of known extents that FuseOps has made."""
+    """The functions that FuseOps has made."""
     for name, function in functions(mod):
-        made = function.attrs and function.attrs.get("Primitive")
-        if made and not relax.analysis.defined_symbolic_vars(function):
+        if _is_fused(function):
             yield name, function
+
+
+def _count(mod: tvm.IRModule) -> int:
+    """How many kernels are called, those included that FuseOps has not put together."""
+    fused = {name for name, _ in _fused(mod)}
+    calls = 0
+
+    def see(call: relax.Call) -> None:
+        nonlocal calls
+        calls += call.op in fused or op_name(call) == "relax.call_tir"
+
+    for name, function in functions(mod):
+        if name not in fused:
+            tvm_ffi.structural_walk(function, (relax.Call, see))
+    return calls
 
 
 def _kernels(function: relax.Function) -> dict[relax.Var, relax.Call]:
@@ -77,17 +99,18 @@ class LimitFusion:
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         """Cut until nothing is too large, or cannot be cut."""
         known: dict[tir.PrimFunc, Size] = {}
-        while large := {
-            name: (function, cuts)
-            for name, function in _fused(mod)
-            if (cuts := _cuts(mod, function, known))
-        }:
-            mod = relax.transform.FuseOps()(_opened(mod, large))
+        while large := {name: f for name, f in _fused(mod) if _cuts(mod, f, known)}:
+            smaller = relax.transform.FuseOps()(_opened(mod, large, known))
+            if _count(smaller) <= _count(mod):
+                break
+            mod = smaller
         return mod
 
 
 def _opened(
-    mod: tvm.IRModule, large: dict[tvm.ir.GlobalVar, tuple[relax.Function, Patterns]]
+    mod: tvm.IRModule,
+    large: dict[tvm.ir.GlobalVar, relax.Function],
+    known: dict[tir.PrimFunc, Size],
 ) -> tvm.IRModule:
     """The module with these functions put back into their callers, and their cuts marked."""
     builder = relax.BlockBuilder(mod)
@@ -98,19 +121,68 @@ def _opened(
         args = [name, *call.args[1:]]
         return relax.Call(call.op, args, call.attrs, call.ty_args, ret_ty=call.ty)
 
-    opened = {name: _with_cuts(*each, marked) for name, each in large.items()}
-    result = builder.get()
+    def body(call: relax.Call) -> relax.SeqExpr:
+        function = _with_extents(copy_with_new_vars(large[call.op]), call)
+        cut = _with_cuts(function, _cuts(mod, function, known), marked)
+        return cut.bind_params(dict(zip(cut.params, call.args, strict=True))).body
+
     callers = {
-        name: function.inline_functions(opened)
+        name: _open_calls(function, large, body)
         for name, function in functions(mod)
-        if name not in opened and not (function.attrs and function.attrs.get("Primitive"))
+        if not _is_fused(function)
     }
-    result = updated(result, callers)
-    return tvm.IRModule(
-        {name: f for name, f in result.functions_items() if name not in opened},
+    result = updated(builder.get(), callers)
+    result = tvm.IRModule(
+        {name: f for name, f in result.functions_items() if name not in large},
         attrs=mod.attrs,
         global_infos=mod.global_infos,
     )
+    return relax.transform.CanonicalizeBindings()(result)
+
+
+def _open_calls(
+    caller: relax.Function,
+    names: Container[tvm.ir.GlobalVar],
+    body: Callable[[relax.Call], relax.SeqExpr],
+) -> relax.Function:
+    """The function with what some others do in the place of their calls, in branches too.
+
+    TVM's own way to do so gives symbolic extents new names.
+    """
+
+    def see(block: relax.BindingBlock) -> relax.BindingBlock:
+        bindings: list[relax.Binding] = []
+        for binding in block.bindings:
+            call = binding.value
+            if not isinstance(call, relax.Call) or call.op not in names:
+                bindings.append(binding)
+                continue
+            opened = body(call)
+            bindings += [each for inner in opened.blocks for each in inner.bindings]
+            bindings.append(relax.VarBinding(binding.var, opened.body))
+        return type(block)(bindings)
+
+    return tvm_ffi.structural_map(caller, (relax.BindingBlock, see))
+
+
+def _with_extents(function: relax.Function, call: relax.Call) -> relax.Function:
+    """The function with its symbolic extents as its caller has them."""
+    own = list(relax.analysis.defined_symbolic_vars(function))
+    pairs = zip(function.params, call.args, strict=True)
+    extents = {
+        mine: theirs
+        for param, arg in pairs
+        for mine, theirs in zip(_extents(param), _extents(arg), strict=True)
+        if any(mine.same_as(each) for each in own)
+    }
+    return function.bind_symbolic_vars(extents) if own else function
+
+
+def _extents(expr: relax.Expr) -> list[Expr]:
+    """Those in the expression's type."""
+    if isinstance(expr.ty, relax.ShapeType):
+        return list(expr.ty.values or [])
+    return list(expr.ty.shape) if known_shape(expr) else []
 
 
 def _with_cuts(

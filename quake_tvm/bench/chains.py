@@ -1,78 +1,94 @@
 """``python -m quake_tvm.bench.chains``: what compiling takes as a chain of operators grows.
 
-Writes the table of ``docs/compile_time.md`` with ``--page``. CPU seconds of this process, which
-compiles on one core. Knows no pass.
+With ``--page docs/compile_time.md`` it writes the table of this environment's TVM there, and its
+picture beside it. CPU seconds of this process. Knows no pass.
 """
 
 import argparse
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from tvm import IRModule, relax
-
-from quake_tvm.compiler import compile
 from quake_tvm.generated_page import write_section
+from quake_tvm.generation import RELAY
+from quake_tvm.whole_file import whole_file
 
+from .line_picture import picture
+
+if RELAY:
+    from .relay_chains import LINKS, build, chain
+else:
+    from .relax_chains import LINKS, build, chain
+
+TVM = "relay" if RELAY else "relax"
 LENGTHS = (2, 10, 100, 1000, 5000)
-Link = Callable[[relax.Expr], relax.Expr]
-# What a link computes of the one before.
-LINKS: dict[str, Link] = {
-    "tanh(x)": relax.op.tanh,
-    "sigmoid(x)": relax.op.sigmoid,
-    "x + tanh(x)": lambda x: relax.op.add(x, relax.op.tanh(x)),
-    "sigmoid(x) tanh(x)": lambda x: relax.op.multiply(relax.op.sigmoid(x), relax.op.tanh(x)),
-}
 METHODS = ("exact", "quake2", "quake5")
-SECTION = "chains"
+PROGRAM = "python -m quake_tvm.bench.chains"
+
+# Seconds by link and rung, a number for each length.
+Times = dict[tuple[str, str], list[float]]
 
 
-def chain(link: Link, length: int) -> IRModule:
-    """So many links, one behind the other, on a small tensor."""
-    builder = relax.BlockBuilder()
-    value = x = relax.Var("x", relax.TensorType((2, 64), "float32"))
-    with builder.function("main", [x]):
-        with builder.dataflow():
-            for _ in range(length):
-                value = builder.emit(link(value))
-            result = builder.emit_output(value)
-        builder.emit_func_output(result)
-    return builder.get()
-
-
-def seconds(link: Link, length: int, method: str) -> float:
+def seconds(name: str, length: int, method: str) -> float:
     """CPU time of compiling a chain."""
-    mod = chain(link, length)
+    mod = chain(name, length)
     start = time.process_time()
-    compile(mod, method=method)
+    build(mod, method)
     return time.process_time() - start
 
 
-def table(lengths: Sequence[int]) -> str:
-    """Seconds by link, rung and length, in Markdown."""
-    compile(chain(relax.op.abs, 1))  # what is loaded once
+def measured(lengths: Sequence[int]) -> Times:
+    """Every link on every rung. Prints as it goes, for it goes on for long."""
+    times: Times = {}
+    for name in LINKS:
+        for method in METHODS:
+            build(chain(name, 1), method)  # what is loaded once
+            times[name, method] = [seconds(name, length, method) for length in lengths]
+            print(name, method, *(f"{each:.2f}" for each in times[name, method]), flush=True)
+    return times
+
+
+def table(times: Times, lengths: Sequence[int]) -> str:
+    """The times in Markdown."""
     lines = [
         f"| a link | rung | {' | '.join(f'{n:,} links' for n in lengths)} | a link, ms |",
         f"|---|---|{'---|' * (len(lengths) + 1)}",
     ]
-    for name, link in LINKS.items():
-        for method in METHODS:
-            taken = [seconds(link, length, method) for length in lengths]
-            cells = " | ".join(f"{each:.2f}" for each in taken)
-            lines.append(f"| {name} | {method} | {cells} | {taken[-1] / lengths[-1] * 1e3:.1f} |")
-            print(lines[-1], flush=True)
+    for (name, method), taken in times.items():
+        cells = " | ".join(f"{each:.2f}" for each in taken)
+        lines.append(f"| {name} | {method} | {cells} | {taken[-1] / lengths[-1] * 1e3:.1f} |")
     return "\n".join(lines)
+
+
+def write(page: Path, times: Times, lengths: Sequence[int]) -> None:
+    """The table into its section of the page, and the picture beside the page."""
+    drawn = page.with_name(f"{page.stem}_{TVM}.svg")
+    lines = {
+        f"{name}, {method}": list(zip(lengths, taken, strict=True))
+        for (name, method), taken in times.items()
+    }
+    with whole_file(drawn) as file:
+        file.write_text(picture(lines, "links", "CPU seconds"))
+    command = " ".join([PROGRAM, *map(str, lengths), "--page", str(page)])
+    title = TVM.capitalize()
+    text = (
+        f"`{command}`, in {title}'s environment:\n\n{table(times, lengths)}\n\n"
+        f"![{title}: CPU seconds over the length of a chain]({drawn.name})"
+    )
+    write_section(page, TVM, text)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The program."""
-    parser = argparse.ArgumentParser(prog="python -m quake_tvm.bench.chains", description=__doc__)
+    parser = argparse.ArgumentParser(prog=PROGRAM, description=__doc__)
     parser.add_argument("lengths", nargs="*", type=int, default=LENGTHS)
     parser.add_argument("--page", type=Path, help="the page whose section is to be written")
     options = parser.parse_args(arguments)
-    text = table(options.lengths)
+    times = measured(options.lengths)
     if options.page:
-        write_section(options.page, SECTION, text)
+        write(options.page, times, options.lengths)
+    else:
+        print(table(times, options.lengths))
 
 
 if __name__ == "__main__":

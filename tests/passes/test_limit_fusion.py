@@ -28,10 +28,10 @@ LINKS = {
 }
 
 
-def chain(link: str, length: int, product: bool = False) -> tvm.IRModule:
+def chain(link: str, length: int, product: bool = False, rows: int | tir.Var = 2) -> tvm.IRModule:
     """So many links one behind the other, behind a product if wanted."""
     builder = relax.BlockBuilder()
-    x = relax.Var("x", relax.TensorType((2, 64), "float32"))
+    x = relax.Var("x", relax.TensorType((rows, 64), "float32"))
     with builder.function("main", [x]):
         with builder.dataflow():
             value = x
@@ -52,6 +52,18 @@ def kernels(mod: tvm.IRModule, method: str) -> list[tir.PrimFunc]:
     return [f for _, f in mod.functions_items() if isinstance(f, tir.PrimFunc)]
 
 
+def some_rows() -> tir.Var:
+    return tir.Var("n", "int64")
+
+
+@pytest.mark.parametrize("link", LINKS)
+def test_kernels_of_any_number_of_rows_are_cut_as_those_of_some(link):
+    static, dynamic = (len(kernels(chain(link, 12, rows=n), "quake2")) for n in (2, some_rows()))
+    assert dynamic == static
+    sizes = [size(f).own for f in kernels(chain(link, 12, rows=some_rows()), "quake2")]
+    assert max(sizes) <= 2 * LARGEST
+
+
 @pytest.mark.parametrize("method", ["exact", "quake5"])
 @pytest.mark.parametrize("link", LINKS)
 def test_kernels_are_no_larger_for_a_longer_chain(link, method):
@@ -66,7 +78,8 @@ def test_a_long_chain_gives_what_its_links_do(link, product):
     expected = x.astype("float64")
     for _ in range(40):
         expected = LINKS[link][1](expected)
-    model = quake_tvm.compile(chain(link, 40, product), method="quake5")
+    rows = some_rows() if product else 2
+    model = quake_tvm.compile(chain(link, 40, product, rows), method="quake5")
     assert np.allclose(model.run([x])[0], expected, rtol=1e-4, atol=1e-5)
 
 

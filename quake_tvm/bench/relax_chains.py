@@ -1,0 +1,34 @@
+"""Chains of operators in Relax, and compiling them."""
+
+import tvm
+from tvm import relax, tirx
+
+from quake_tvm.compiler import compile
+
+ROWS, ANY = 2, "any"
+# What a link computes of the one before, and of how many rows.
+LINKS = {
+    "tanh(x)": (relax.op.tanh, ROWS),
+    "x + tanh(x)": (lambda x: relax.op.add(x, relax.op.tanh(x)), ROWS),
+    "x + tanh(x), dynamic": (lambda x: relax.op.add(x, relax.op.tanh(x)), ANY),
+}
+
+
+def chain(name: str, length: int) -> tvm.IRModule:
+    """So many links, one behind the other, on a small tensor."""
+    link, rows = LINKS[name]
+    extent = tirx.Var("n", "int64") if rows == ANY else rows
+    builder = relax.BlockBuilder()
+    value = x = relax.Var("x", relax.TensorType((extent, 64), "float32"))
+    with builder.function("main", [x]):
+        with builder.dataflow():
+            for _ in range(length):
+                value = builder.emit(link(value))
+            result = builder.emit_output(value)
+        builder.emit_func_output(result)
+    return builder.get()
+
+
+def build(mod: tvm.IRModule, method: str) -> None:
+    """All that compiling is."""
+    compile(mod, method=method)
