@@ -4,7 +4,7 @@ TVM's kernels take it for granted: they read past the end, and drop or make up e
 are known to fit there is no check. Knows no importer and no kernel.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import prod
 from typing import Any
 
@@ -103,20 +103,24 @@ def _pool(call: relax.Call) -> Limits:
 
 
 _RANKS = (1, 2, 3)
-LIMITS: dict[str, Callable[[relax.Call], Limits]] = {
+Table = Mapping[str, Callable[[relax.Call], Limits]]
+SHAPED: Table = {
     "relax.argmax": _extreme,
     "relax.argmin": _extreme,
     "relax.image.grid_sample": _grid_sample,
     "relax.topk": _topk,
     "relax.nn.pad": _pad,
     "relax.reshape": _reshape,
+}
+# Those that a tensor between them and their neighbours would keep from laying channels last.
+WINDOWED: Table = {
     **{f"relax.nn.conv{n}d": _convolution for n in _RANKS},
     **{f"relax.nn.conv{n}d_transpose": _convolution for n in _RANKS},
     **{f"relax.nn.{kind}_pool{n}d": _pool for kind in ("max", "avg") for n in _RANKS},
 }
 
 
-def _need(call: relax.Expr) -> Need | None:
+def _need(call: relax.Expr, table: Table) -> Need | None:
     """What an operator needs that may not hold.
 
     Raises
@@ -125,41 +129,48 @@ def _need(call: relax.Expr) -> Need | None:
         For sizes that never fit.
     """
     name = op_name(call)
-    if name not in LIMITS:
+    if name not in table:
         return None
     if not all(known_shape(a) or isinstance(a, relax.ShapeExpr) for a in call.args):
         return None
-    pairs, problem = LIMITS[name](call)
+    pairs, problem = table[name](call)
     need = Need(pairs, name.rpartition(".")[2], problem).unproven()
     return need if need.within else None
 
 
 @mutator
 class _Checker(PyExprMutator):
+    def __init__(self, mod: tvm.IRModule, table: Table) -> None:
+        super().__init__(mod)
+        self._table = table
+
     def visit_call_(self, call: relax.Call) -> relax.Expr:
         call = super().visit_call_(call)
-        need = _need(call)
+        need = _need(call, self._table)
         if need is None:
             return call
         tensor = held(self.builder_, call.args[0], [need])
         return relax.Call(call.op, [tensor, *call.args[1:]], call.attrs, call.ty_args)
 
 
-def _concerned(function: relax.Function) -> bool:
+def _concerned(function: relax.Function, table: Table) -> bool:
     found = []
-    relax.analysis.post_order_visit(function, lambda e: found.append(_need(e) is not None))
+    relax.analysis.post_order_visit(function, lambda e: found.append(_need(e, table) is not None))
     return any(found)
 
 
 @tvm.transform.module_pass(opt_level=0, name="CheckSizes")
 class CheckSizes:
-    """Hold operators until checks have passed; a module whose sizes fit is returned as it is."""
+    """Hold a table's operators until checks have passed; without any the module stays as it is."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         """Rewrite."""
         updates = {
-            name: _Checker(mod).visit_expr(function)
+            name: _Checker(mod, self._table).visit_expr(function)
             for name, function in functions(mod)
-            if _concerned(function)
+            if _concerned(function, self._table)
         }
         return updated(mod, updates)

@@ -5,9 +5,9 @@
 2. QuAKE: nonlinearities to bit manipulation. Between its two halves convolutions get their channels
    last, reshapes sink and attention is fused: before, that would change what is recognised; after,
    kernels stand in the way.
-3. Indices held to what they point into; norms to rows, constant weights into panels; TVM's
-   legalization of the rest, constant folding, operator fusion up to kernels of a size; equal
-   kernels merged.
+3. Windows checked that may not fit; indices held to what they point into; norms to rows, constant
+   weights into panels; TVM's legalization of the rest, constant folding, operator fusion up to
+   kernels of a size; equal kernels merged.
 4. The schedule rules.
 5. TVM's lowering to the virtual machine, with computed sizes checked.
 """
@@ -41,7 +41,7 @@ from .center_logsumexp import CenterLogSumExp
 from .channels_last import ChannelsLast
 from .check_allocations import CheckAllocations
 from .check_indices import CheckIndices
-from .check_sizes import CheckSizes
+from .check_sizes import SHAPED, WINDOWED, CheckSizes
 from .clamp_addresses import ClampAddresses
 from .drop_scopes import DropScopes
 from .fill_empty import FillEmpty
@@ -92,7 +92,7 @@ def lowering_passes(target: tvm.target.Target, **options: Any) -> list[tvm.trans
     """Phases 1 and 2: what pays only while nothing is lowered yet, then the nonlinearities."""
     return [
         UnifyExtents(),
-        CheckSizes(),
+        CheckSizes(SHAPED),
         FillEmpty(),
         KeepZeros(),
         RecognizeNorms(),
@@ -108,6 +108,7 @@ def fusion_passes(target: tvm.target.Target, decide: Decide = own) -> list[tvm.t
         return matmul.panel(rows, key.shape[-2], target, decide(key))
 
     return [
+        CheckSizes(WINDOWED),
         CheckIndices(),
         LowerNorms(),
         PackConvolutions(panel),

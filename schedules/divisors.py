@@ -6,6 +6,7 @@ simplifier exponential time. It also shrinks what a kernel allocates to what its
 divides by these extents before the loops run, where an extent may be 0.
 """
 
+import tvm
 import tvm_ffi
 
 from quake_tvm.generation import dtype_of, tir
@@ -17,9 +18,16 @@ def above_zero(function: tir.PrimFunc) -> tir.PrimFunc:
     """The function with such divisors held; one without them is left as it is."""
 
     def hold(node: tir.FloorDiv | tir.FloorMod) -> tir.Expr:
-        if constant(node.b) is not None:
+        if constant(node.b) is not None or _is_data(node.b):
             return node
         return type(node)(node.a, tir.max(node.b, tir.const(1, dtype_of(node.b))))
 
     body = tvm_ffi.structural_map(function.body, ((tir.FloorDiv, tir.FloorMod), hold))
     return function if body.same_as(function.body) else function.with_body(body)
+
+
+def _is_data(divisor: tir.Expr) -> bool:
+    """Whether it is not a size, but was loaded."""
+    found: list[bool] = []
+    tvm_ffi.structural_walk(divisor, (tvm.ir.TensorLoad, lambda _: found.append(True)))
+    return bool(found)

@@ -140,7 +140,7 @@ def test_wrong_number_of_inputs(model):
         ({"skip": "softmax"}, "give a list"),
         ({"special_values": "none"}, "unknown special_values"),
         ({"target": "pentium"}, "unknown target 'pentium'"),
-        ({"target": {"kind": "nope"}}, "refuses this target"),
+        ({"target": {"kind": "nope"}}, "targets are CPUs"),
         ({"shapes": {"z": (1, 2)}}, "no input 'z'"),
         ({"shapes": {"x": (1, 9)}}, "does not fit"),
     ],

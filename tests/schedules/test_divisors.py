@@ -78,13 +78,13 @@ def test_divisors_are_held():
     tvm.ir.assert_structural_equal(above_zero(before).body, expected.body, map_free_vars=True)
 
 
-def test_known_divisors_stay():
+def test_known_divisors_and_data_stay():
     @T.prim_func(s_tir=True)
-    def function(x: T.Buffer((6, 4), "float32")):
+    def function(x: T.Buffer((6, 4), "int32")):
         for k in range(24):
             with T.sblock("set"):
                 i = T.axis.spatial(6, k // 4)
                 j = T.axis.spatial(4, k % 4)
-                x[i, j] = T.float32(0)
+                x[i, j] = 7 // x[i, j]
 
     assert above_zero(function).same_as(function)
