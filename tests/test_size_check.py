@@ -10,7 +10,7 @@ from onnx import helper
 import quake_tvm
 from quake_tvm.errors import QuakeError
 from quake_tvm.onnx_import import to_relax
-from quake_tvm.passes.check_sizes import SHAPED, CheckSizes
+from quake_tvm.passes.check_sizes import SHAPED, WINDOWED, CheckSizes
 from tests.onnx_cases import K, model_of
 from tests.onnx_cases.case import a, c, f, k
 
