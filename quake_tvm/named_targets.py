@@ -94,7 +94,7 @@ def target(name: "str | dict | tvm.target.Target" = "native") -> tvm.target.Targ
             name = json.loads(name) if name.lstrip().startswith("{") else config(name)
         if isinstance(name, dict):
             _check_words(name)
-        resolved = tvm.target.Target(name)
+        resolved = name if isinstance(name, tvm.target.Target) else tvm.target.Target(name)
         _check(resolved)
     except json.JSONDecodeError as error:
         raise QuakeError(f"the target is no valid JSON: {error}") from None

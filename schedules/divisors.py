@@ -18,7 +18,7 @@ def above_zero(function: tir.PrimFunc) -> tir.PrimFunc:
     """The function with such divisors held; one without them is left as it is."""
 
     def hold(node: tir.FloorDiv | tir.FloorMod) -> tir.Expr:
-        if constant(node.b) is not None or _is_data(node.b):
+        if "int" not in dtype_of(node.b) or constant(node.b) is not None or _is_data(node.b):
             return node
         return type(node)(node.a, tir.max(node.b, tir.const(1, dtype_of(node.b))))
 

@@ -406,8 +406,8 @@ def test_common_nodes_are_what_tvm_makes_of_them(case):
         (Case("MaxUnpool", 11, [values(1, 1, 2)], [ints(0, 3).reshape(1, 1, 2), ints(1, 1, 9)], {
             "kernel_shape": [2], "strides": [2]}), "an output_shape other than"),
         (pads("wrap", 0, 0, -1, 2, 0, 0, 1, -2), "negative pads of mode wrap"),
-        (pads("reflect", 0, 0, 4, 0, 0, 0, 0, 0), "pads of 4 in mode reflect"),
-        (pads("constant", 0, 0, -3, 0, 0, 0, -2, 0), "take more than the 4 elements"),
+        (pads("reflect", 0, 0, 4, 0, 0, 0, 0, 0), "pads of 4 and 0 in mode reflect"),
+        (pads("constant", 0, 0, -3, 0, 0, 0, -2, 0), "pads of -3 and -2 in mode constant"),
         (Case("Pad", 19, [values(4), ints(1, 1)]), "input 1 must be a constant"),
         (Case("RoiAlign", 16, [values(2, 3, 8, 9), ROIS], [BATCHES], {"mode": "max"}), "mode max"),
         (Case("AffineGrid", 20, [values(1, 2, 3)], [ints(1, 1, 1, 4)], {"align_corners": 1}),
@@ -426,7 +426,7 @@ def test_common_nodes_are_what_tvm_makes_of_them(case):
 )  # fmt: skip
 def test_refused(case, message):
     made, _ = model([case])
-    with pytest.raises(QuakeError, match=f"cannot import {case.operator}: .*{message}"):
+    with pytest.raises(QuakeError, match=f"^(cannot import )?{case.operator}: .*{message}"):
         quake_tvm.compile(made)
 
 
