@@ -1,13 +1,12 @@
-"""Divisors that are sizes are at least 1, and TVM can tell.
+"""Divisors that are sizes are at least 1 where a kernel allocates by what it divides.
 
-Loops of unknown length that are fused divide by their extents. TVM rounds a quotient down by
-comparisons, unless it knows that the divisor is positive: quotients within quotients then take its
-simplifier exponential time. It also shrinks what a kernel allocates to what its loops reach, and
-divides by these extents before the loops run, where an extent may be 0.
+TVM shrinks what a kernel allocates to what its loops reach, and computes that before they run: with
+the extents of fused loops as divisors, which are 0 where a tensor has no elements.
 """
 
 import tvm
 import tvm_ffi
+from tvm import s_tir
 
 from quake_tvm.generation import dtype_of, tir
 
@@ -15,19 +14,39 @@ from .analysis import constant
 
 
 def above_zero(function: tir.PrimFunc) -> tir.PrimFunc:
-    """The function with such divisors held; one without them is left as it is."""
+    """The function with such divisors held; one that allocates known sizes is left as it is."""
+    if not _allocates_open_sizes(function):
+        return function
 
     def hold(node: tir.FloorDiv | tir.FloorMod) -> tir.Expr:
-        if "int" not in dtype_of(node.b) or constant(node.b) is not None or _is_data(node.b):
+        if constant(node.b) is not None or not _is_size(node.b):
             return node
         return type(node)(node.a, tir.max(node.b, tir.const(1, dtype_of(node.b))))
 
-    body = tvm_ffi.structural_map(function.body, ((tir.FloorDiv, tir.FloorMod), hold))
-    return function if body.same_as(function.body) else function.with_body(body)
+    return function.with_body(
+        tvm_ffi.structural_map(function.body, ((tir.FloorDiv, tir.FloorMod), hold))
+    )
 
 
-def _is_data(divisor: tir.Expr) -> bool:
-    """Whether it is not a size, but was loaded."""
+def _allocates_open_sizes(function: tir.PrimFunc) -> bool:
     found: list[bool] = []
-    tvm_ffi.structural_walk(divisor, (tvm.ir.TensorLoad, lambda _: found.append(True)))
-    return bool(found)
+
+    def see(block: s_tir.SBlock) -> None:
+        found.extend(constant(n) is None for b in block.alloc_buffers for n in b.shape)
+
+    tvm_ffi.structural_walk(function.body, (s_tir.SBlock, see))
+    return any(found)
+
+
+def _is_size(divisor: tir.Expr) -> bool:
+    """Whether it is made of whole numbers, and was not loaded.
+
+    TVM's simplifier ends in an error at a maximum of a size that comes from a scale.
+    """
+    found: list[bool] = []
+
+    def see(_: tvm.ir.TensorLoad | tir.FloatImm) -> None:
+        found.append(True)
+
+    tvm_ffi.structural_walk(divisor, ((tvm.ir.TensorLoad, tir.FloatImm), see))
+    return "int" in dtype_of(divisor) and not found

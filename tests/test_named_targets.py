@@ -151,7 +151,7 @@ ARM = {"kind": "llvm", "mtriple": "aarch64-linux-gnu"}
         ("cuda", "unknown target 'cuda'.* lists the CPUs"),
         ('{"kind": "nope"}', "targets are CPUs, of kind llvm.*: not 'nope'"),
         ({"kind": "cuda"}, "targets are CPUs"),
-        ({"tag": "nvidia/nvidia-a100"}, "targets are CPUs"),
+        ({"tag": "nvidia/nvidia-a100"}, "targets are CPUs|refuses this target"),
         ({**ARM, "host": {"kind": "opencl"}}, "targets are CPUs.*: not 'opencl'"),
         (tvm.target.Target({"kind": "hexagon"}), "targets are CPUs"),
         ({**ARM, "num-cores": -1}, "num-cores must be a whole number from 1"),
