@@ -17,12 +17,14 @@ from tvm import relax, tirx
 from tvm.relax.expr_functor import PyExprMutator, mutator
 from tvm.s_tir.stmt import SBlock
 
+from quake_tvm.generation import dtype_of
+
 from .relax_graph import Extent, functions
 
 # Elements of a tensor, and what a size may be computed from: far more than there is memory for, and
 # so few that neither bytes nor a size of a few factors pass 63 bits.
 MOST = 2**40
-_MOST_BETWEEN = float(2**62)
+_MOST_BETWEEN = 0.99 * 2.0**63
 _NUMBER = re.compile(r"T\.int64\((-?\d+)\)")
 Shape = list[Any]
 
@@ -39,21 +41,21 @@ def _is_open(size: Any) -> bool:
     return not isinstance(size, int | tirx.IntImm)
 
 
-def _magnitude(expr: Any) -> Any:
-    """No less, as a float, than any value on the way to an integer expression's own."""
-    if isinstance(expr, tirx.Add | tirx.Sub):
-        return _magnitude(expr.a) + _magnitude(expr.b)
-    if isinstance(expr, tirx.Mul):
-        return _magnitude(expr.a) * _magnitude(expr.b)
-    if isinstance(expr, tirx.Min | tirx.Max):
-        return tirx.max(_magnitude(expr.a), _magnitude(expr.b))
-    if isinstance(expr, tirx.FloorDiv | tirx.FloorMod | tirx.Div | tirx.Mod):
-        return tirx.max(_magnitude(expr.a), _magnitude(expr.b))
-    if isinstance(expr, tirx.Select):
-        return tirx.max(_magnitude(expr.true_value), _magnitude(expr.false_value))
-    if isinstance(expr, tirx.Cast):
-        return _magnitude(expr.value)
-    return tirx.abs(tirx.Cast("float64", expr))
+def _fits(expr: Any) -> Any:
+    """Whether no sum, difference or product in an integer expression passes 63 bits."""
+    found: list[Any] = []
+
+    def wide(value: Any) -> Any:
+        return tirx.Cast("float64", value)
+
+    def see(node: tirx.Add | tirx.Sub | tirx.Mul) -> None:
+        if "int" in dtype_of(node):
+            a, b = wide(node.a), wide(node.b)
+            whole = a * b if isinstance(node, tirx.Mul) else type(node)(a, b)
+            found.append(tirx.abs(whole) < _MOST_BETWEEN)
+
+    tvm_ffi.structural_walk(expr, [((tirx.Add, tirx.Sub, tirx.Mul), see)])
+    return tirx.all(*found) if found else None
 
 
 def _divisors(expr: Any) -> Iterator[Any]:
@@ -94,8 +96,9 @@ def _statements(shape: Shape) -> Iterator[tirx.Stmt]:
     for factor in factors:
         for divisor in _divisors(factor):
             yield hold(divisor != 0, "it divides by 0")
-        if not isinstance(factor, tirx.Var):
-            yield hold(_magnitude(factor) < _MOST_BETWEEN, "a size passes 62 bits")
+        fits = _fits(factor)
+        if fits is not None:
+            yield hold(fits, "a size passes 63 bits")
     yield hold(tirx.all(*[factor >= 0 for factor in factors]), "a size is negative")
     elements: Any = tirx.const(float(number), "float64")
     for factor in factors:
