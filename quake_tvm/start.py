@@ -16,7 +16,7 @@ INTERRUPTED = 128 + signal.SIGINT
 def main() -> None:
     """Entry point of ``quake-tvm``."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _interrupt)
+        signal.signal(signal.SIGINT, interrupt)
     try:
         from .cli import main as shell
 
@@ -27,7 +27,7 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
+def interrupt(number: int, frame: FrameType | None) -> None:
     """Raise KeyboardInterrupt, except inside an import: some modules in C++ end it by abort()."""
     at = frame
     while at is not None:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from ..start import interrupt
+
 
 @contextmanager
 def interrupts() -> Iterator[None]:
@@ -20,7 +22,8 @@ def interrupts() -> Iterator[None]:
     def note(*arguments: Any) -> None:
         nonlocal came
         came = True
-        handler(*arguments)
+        # What was found is kept, also where the shell would end inside an import.
+        (signal.default_int_handler if handler is interrupt else handler)(*arguments)
 
     signal.signal(signal.SIGINT, note)
     try:
