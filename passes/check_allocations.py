@@ -21,9 +21,9 @@ from quake_tvm.generation import dtype_of
 
 from .relax_graph import Extent, functions
 
-# Elements of a tensor, and what a size may be computed from: far more than there is memory for, and
-# so few that neither bytes nor a size of a few factors pass 63 bits.
+# Elements of a tensor: far more than there is memory for, and their bytes do not pass 63 bits.
 MOST = 2**40
+# What a step on the way to a size may come to, as a float.
 _MOST_BETWEEN = 0.99 * 2.0**63
 _NUMBER = re.compile(r"T\.int64\((-?\d+)\)")
 Shape = list[Any]
@@ -70,18 +70,23 @@ def _words(shape: Shape) -> str:
     return f"({text},)" if len(shape) == 1 else f"({text})"
 
 
+def _is_negative(size: Any) -> bool:
+    """Whether it is a number below 0: such a product is looked at as a whole."""
+    return not _is_open(size) and int(size) < 0
+
+
 def _factors(shape: Shape) -> tuple[int, list[Any]]:
     """What the elements of a shape multiply from: a number, where 0 counts as 1, and the rest."""
     number, rest, todo = 1, [], list(shape)
     while todo:
         size = todo.pop()
-        if isinstance(size, tirx.Mul):
+        if isinstance(size, tirx.Mul) and not _is_negative(size.a) and not _is_negative(size.b):
             todo += [size.a, size.b]
         elif _is_open(size):
             rest.append(size)
         else:
             number *= int(size) or 1
-    return abs(number), rest
+    return number, rest
 
 
 def _statements(shape: Shape) -> Iterator[tirx.Stmt]:

@@ -12,8 +12,7 @@ def top_k(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
     Raises
     ------
     QuakeError
-        For a number that is computed while the model runs, an axis that there is not, and results
-        that are not to be sorted.
+        For a number that is computed while the model runs, an axis that there is not, and uint64.
     """
     x, shape = node.inputs[0], node.shape()
     axis = node.attributes.get("axis", -1)

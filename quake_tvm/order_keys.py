@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from tvm import relax, te, tirx
 
+from .errors import QuakeError
+
 
 def order_keys(builder: relax.BlockBuilder, x: relax.Expr, nan_last: bool = True) -> relax.Expr:
     """Numbers that compare as a tensor's values do, with -0 equal to 0.
@@ -24,11 +26,20 @@ def order_keys(builder: relax.BlockBuilder, x: relax.Expr, nan_last: bool = True
     Returns
     -------
     Expr
-        int32, or int64 for float64 and int64; of the same shape.
+        int32, or int64 for float64, int64 and uint32; of the same shape.
+
+    Raises
+    ------
+    QuakeError
+        For uint64.
     """
     dtype = str(x.ty.dtype)
     if "float" not in dtype:
-        return x if dtype in ("int32", "int64") else builder.emit(relax.op.astype(x, "int32"))
+        if dtype == "uint64":
+            raise QuakeError("uint64 cannot be ordered; cast it to int64")
+        if dtype in ("int32", "int64"):
+            return x
+        return builder.emit(relax.op.astype(x, "int64" if dtype == "uint32" else "int32"))
     if dtype not in ("float32", "float64"):
         x, dtype = builder.emit(relax.op.astype(x, "float32")), "float32"
     whole = dtype.replace("float", "int")

@@ -18,13 +18,14 @@ ROWS = np.array(
     ]
 )
 TYPES = {"float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE, "int64": TensorProto.INT64}
+UNSIGNED = {"uint32": TensorProto.UINT32, "uint64": TensorProto.UINT64}
 
 
 def model_of(shape, cases):
     """A TopK a case of (dtype, k, axis, largest)."""
     nodes, inputs, outputs, constants = [], {}, [], []
     for number, (dtype, k, axis, largest) in enumerate(cases):
-        kind = TYPES[dtype]
+        kind = (TYPES | UNSIGNED)[dtype]
         inputs[f"x_{dtype}"] = helper.make_tensor_value_info(f"x_{dtype}", kind, shape)
         constants.append(helper.make_tensor(f"k{number}", TensorProto.INT64, [1], [k]))
         names = [f"v{number}", f"i{number}"]
@@ -60,3 +61,11 @@ def test_beside_onnx_runtime(shape):
 def test_a_number_that_cannot_be():
     with pytest.raises(QuakeError, match=r"^cannot import TopK: the first -1 elements$"):
         quake_tvm.compile(model_of((2, 3), [("float32", -1, 0, 1)]))
+
+
+def test_without_a_sign():
+    model = quake_tvm.compile(model_of((1, 3), [("uint32", 2, 1, 1)]))
+    values, places = model.run([np.uint32([[1, 2**32 - 1, 2]])])
+    assert (values.tolist(), places.tolist()) == ([[2**32 - 1, 2]], [[1, 2]])
+    with pytest.raises(QuakeError, match="uint64 cannot be ordered"):
+        quake_tvm.compile(model_of((1, 3), [("uint64", 2, 1, 1)]))

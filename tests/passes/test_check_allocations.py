@@ -9,7 +9,7 @@ from tvm.script import tirx as T
 
 import quake_tvm
 from quake_tvm import QuakeError
-from quake_tvm.passes.check_allocations import MOST, CheckAllocations
+from quake_tvm.passes.check_allocations import MOST, CheckAllocations, _factors
 
 INT64 = TensorProto.INT64
 FLOAT = TensorProto.FLOAT
@@ -161,3 +161,10 @@ def test_a_branch_is_checked_when_it_is_taken():
     np.testing.assert_array_equal(model.run({**inputs, "c": np.bool_(False)})[0], np.ones(4))
     with pytest.raises(QuakeError, match="negative"):
         model.run({**inputs, "c": np.bool_(True)})
+
+
+def test_a_size_with_a_negative_factor():
+    """The size is the number of elements between two places, written the other way round."""
+    n, m = tvm.tirx.Var("n", "int64"), tvm.tirx.Var("m", "int64")
+    assert list(map(str, _factors([(n - m) * -1])[1])) == ["(n - m) * T.int64(-1)"]
+    assert _factors([n * 3, m, 0])[0] == 3
