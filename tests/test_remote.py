@@ -359,5 +359,5 @@ def test_threads_ask_in_turn(monkeypatch):
 
     with Remote("the board", 1.0) as remote, ThreadPoolExecutor(8) as pool:
         monkeypatch.setattr(remote._worker, "ask", ask)
-        list(pool.map(lambda n: remote.use_threads(n), range(40)))
+        list(pool.map(remote.use_threads, range(1, 41)))
     assert most == [1] * 40
