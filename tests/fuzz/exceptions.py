@@ -129,9 +129,13 @@ def _cast(w: Writer, node: onnx.NodeProto) -> None:
 
 
 def _sampled(w: Writer, node: onnx.NodeProto) -> None:
-    """A neighbour of weight 0 makes NaN of NaN and infinities, or is not read."""
+    """A neighbour of weight 0 makes NaN of NaN and infinities, or is not read.
+
+    Sums of a mean may overflow, or be divided before they do.
+    """
     x, kind = node.input[0], w.types[node.input[0]]
-    odd = w.do("IsNaN", w.do("Sub", x, x))
+    times = w.do("Mul", x, w.value(64.0, kind))
+    odd = w.do("IsNaN", w.do("Sub", times, times))
     w.copy(node, _instead(w, x, odd, kind), output=node.output[0])
 
 
