@@ -13,7 +13,7 @@ from quake_tvm import QuakeError, shell
 from quake_tvm.bench import cases, compare, measure, peers, runtimes, show
 from quake_tvm.cli import app
 from quake_tvm.named_targets import target
-from tests.test_cli import quake
+from tests.shell import quake
 from tests.test_compiler import mlp
 
 OURS = {"quake2", "exact", "TVM default", "FastMath", "FastMath scheduled"}

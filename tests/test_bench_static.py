@@ -14,7 +14,7 @@ from quake_tvm.cli import app
 from quake_tvm.emulation import count, kernel, mca
 from quake_tvm.named_targets import target
 from tests.emulation.test_count import counted
-from tests.test_cli import quake
+from tests.shell import quake
 from tests.test_compiler import mlp
 
 NAME = "cortex-a72"

@@ -1,26 +1,14 @@
 """The shell: exit statuses, one-line errors, JSON, files whole or not at all."""
 
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import onnx
 import pytest
 
 from tests.emulation.machines import emulated
+from tests.shell import quake
 from tests.test_compiler import mlp
-
-
-def quake(*arguments, cwd=None, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", "quake_tvm.cli", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env=os.environ | environment,
-    )
 
 
 @pytest.fixture(scope="module")

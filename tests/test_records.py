@@ -19,7 +19,8 @@ from quake_tvm.schedules import RECORD
 from quake_tvm.schedules.choice import Choice, Key
 from quake_tvm.schedules.record_files import RecordWarning
 from tests.schedules.records import plant, record
-from tests.test_cli import model, quake  # noqa: F401
+from tests.shell import quake
+from tests.test_cli import model  # noqa: F401
 from tests.test_compiler import mlp
 
 SHAPES = {"x": (40, 8)}

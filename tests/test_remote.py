@@ -21,7 +21,7 @@ from quake_tvm.emulation.board import Board
 from quake_tvm.remote import Remote
 from tests.helpers import module
 from tests.processes import children, is_free, running, soon, tvm_service
-from tests.test_cli import quake
+from tests.shell import quake
 from tests.test_compiler import mlp
 
 METHOD = "quake2"

@@ -110,9 +110,11 @@ def _local_response(w: Writer, node: onnx.NodeProto) -> None:
 def _unordered(w: Writer, node: onnx.NodeProto) -> None:
     """NaN has no place in an order, and no integer."""
     x, kind = node.input[0], w.types[node.input[0]]
-    u = w.do("Mul", w.random(x, kind), w.value(1e4, kind))
+    whole = node.op_type in ("Cast", "QuantizeLinear", "DynamicQuantizeLinear")
+    size = 1e4 if whole else float(np.finfo(FLOATS[kind]).max)  # before or behind all others
+    u = w.do("Mul", w.random(x, kind), w.value(size, kind))
     odd = w.do("IsNaN", x)
-    if node.op_type in ("Cast", "QuantizeLinear", "DynamicQuantizeLinear"):
+    if whole:
         # Neither infinities nor other numbers that no integer holds.
         far = w.do("Less", w.value(3e4, kind), w.do("Abs", x))
         odd = w.do("Or", odd, far) if node.op_type != "QuantizeLinear" else odd

@@ -5,7 +5,8 @@ import json
 import numpy as np
 
 from quake_tvm.planning.plan import Plan
-from tests.test_cli import model, quake  # noqa: F401
+from tests.shell import quake
+from tests.test_cli import model  # noqa: F401
 
 SHAPE = "--shape", "x=4,8"
 

@@ -15,7 +15,8 @@ from quake_tvm.named_targets import target
 from quake_tvm.schedules.record import Machine
 from quake_tvm.tuning.journal import Journal
 from tests.processes import children, running, soon
-from tests.test_cli import model, quake  # noqa: F401
+from tests.shell import quake
+from tests.test_cli import model  # noqa: F401
 
 ROOT = Path(__file__).parents[2]
 # One small product with its GELU.

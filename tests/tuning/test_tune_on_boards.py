@@ -12,7 +12,7 @@ from quake_tvm.schedules.record_files import read
 from quake_tvm.tuning import board_runner
 from quake_tvm.tuning.journal import Journal
 from tests.processes import freeze
-from tests.test_cli import quake
+from tests.shell import quake
 
 FOLDER = "cortex-a72"
 # Seconds for a step: enough for an emulated board, and soon over where one hangs.

@@ -11,7 +11,7 @@ from quake_tvm.emulation import mca
 from quake_tvm.schedules.record_book import Book
 from quake_tvm.schedules.record_files import append
 from tests.emulation.test_count import counted
-from tests.test_cli import quake
+from tests.shell import quake
 from tests.tuning.test_tune_on_boards import KERNELS, records, trials
 
 

@@ -1,0 +1,89 @@
+"""The commands of the shell, each in a process that is forked from one which has loaded them.
+
+Loading takes seconds, and most commands of the tests less. How a command begins and is interrupted
+is for tests that start it as users do.
+"""
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+LOADED = [
+    "quake_tvm.bench.command",
+    "quake_tvm.compiler",
+    "quake_tvm.doctor",
+    "quake_tvm.onnx_importer",
+    "quake_tvm.planning.command",
+    "quake_tvm.planning.planner",
+    "quake_tvm.remote",
+    "quake_tvm.run_command",
+    "quake_tvm.tuning.command",
+]
+
+
+def quake(*arguments: object, cwd: Path | None = None, **environment: str) -> Any:
+    """``quake-tvm`` with these arguments, its status and what it printed.
+
+    Parameters
+    ----------
+    environment : str
+        On top of this process's. What Python reads when it starts takes a process from the start.
+    """
+    command = [str(argument) for argument in arguments]
+    every = {**os.environ, **environment}
+    if any(name.startswith("PYTHON") for name in environment):
+        fresh = [sys.executable, "-m", "quake_tvm.cli", *command]
+        return subprocess.run(fresh, capture_output=True, text=True, cwd=cwd, env=every)
+    with tempfile.TemporaryDirectory() as folder:
+        printed = [Path(folder, name) for name in ("output", "errors")]
+        asked = [command, str(cwd or Path.cwd()), every, [str(path) for path in printed]]
+        server = _server()
+        server.stdin.write(json.dumps(asked) + "\n")
+        server.stdin.flush()
+        status = int(server.stdout.readline())
+        texts = [path.read_text() for path in printed]
+    return subprocess.CompletedProcess(command, status, *texts)
+
+
+@cache
+def _server() -> subprocess.Popen:
+    command = [sys.executable, "-m", "tests.shell"]
+    root = Path(__file__).parents[1]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=root)
+
+
+def _serve() -> None:
+    for name in LOADED:
+        importlib.import_module(name)
+    from quake_tvm import cli
+
+    while asked := sys.stdin.readline():
+        child = os.fork()
+        if not child:
+            _become(*json.loads(asked))
+            cli.main()
+            return
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+
+
+def _become(command: list[str], cwd: str, environment: dict[str, str], printed: list[str]) -> None:
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = ["quake-tvm", *command]
+    flags = os.O_WRONLY | os.O_CREAT
+    for number, path in zip((0, 1, 2), ("/dev/null", *printed), strict=True):
+        file = os.open(path, os.O_RDONLY if number == 0 else flags, 0o600)
+        os.dup2(file, number)
+        os.close(file)
+
+
+if __name__ == "__main__":
+    _serve()
