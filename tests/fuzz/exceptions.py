@@ -88,6 +88,14 @@ def _pool_maximum(w: Writer, node: onnx.NodeProto) -> None:
     w.do("Where", found, w.value(np.nan, kind), value, output=node.output[0])
 
 
+def _logsumexp(w: Writer, node: onnx.NodeProto) -> None:
+    """ONNX Runtime's maximum passes over NaN in some places: the sum is inf where there is inf."""
+    x, kind = node.input[0], w.types[node.input[0]]
+    marked = w.do("Where", w.do("IsNaN", x), w.value(1000.0, kind), w.value(0.0, kind))
+    any_nan = w.do("Less", w.value(500.0, kind), w.copy(node, marked))
+    w.do("Where", any_nan, w.value(np.nan, kind), w.copy(node, x), output=node.output[0])
+
+
 def _local_response(w: Writer, node: onnx.NodeProto) -> None:
     """ONNX Runtime takes from a running sum what leaves the window: NaN stays, inf becomes NaN."""
     x, kind = node.input[0], w.types[node.input[0]]
@@ -239,6 +247,7 @@ _CORRECTIONS: dict[str, Callable[[Writer, onnx.NodeProto], None]] = {
     "MaxPool": _pool_maximum,
     "GlobalMaxPool": _pool_maximum,
     "MaxRoiPool": _pool_maximum,
+    "ReduceLogSumExp": _logsumexp,
     "ArgMax": _unordered,
     "ArgMin": _unordered,
     "LRN": _local_response,
