@@ -14,14 +14,14 @@ RELAY_TVM := requirements-relay-tvm.txt
 # The oldest XGBoost of the extra "tune"; the environment has the newest.
 XGBOOST := 2.0.0
 # Tests that run for both TVMs.
-BOTH := approximation.py bits.py generation.py models.py named_targets.py native.py options.py \
-  public.py reports.py single_rounding.py
+BOTH := tests/machines $(addprefix tests/numerics/test_,bits.py ladder.py single_rounding.py) \
+  $(addprefix tests/test_,models.py options.py public.py reports.py tvm_version.py)
 
 # Relax's tests in parts, which -j2 runs side by side: a longer one first.
-relax-files := $(filter-out $(wildcard tests/test_onnx_*.py tests/test_torch*.py),$(wildcard tests/test_*.py))
-relax-folders := $(filter-out tests/__pycache__/ tests/relay/ tests/golden_% tests/onnx_cases/,$(wildcard tests/*/))
-relax-importers := $(wildcard tests/test_onnx_*.py tests/test_torch*.py)
-RELAX := relax-files relax-folders relax-importers
+relax-models := $(wildcard tests/test_*.py) $(addprefix tests/,bench boards cli kernels machines numerics runtime support)
+relax-importers := tests/importers
+relax-passes := $(filter-out $(relax-models:%=%/) %__pycache__/ tests/golden_% tests/importers/ tests/relay/,$(wildcard tests/*/))
+RELAX := relax-models relax-passes relax-importers
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-relax test-xgboost test-relay cross-tools lint format records prove tasks
@@ -51,7 +51,7 @@ test-xgboost: $(READY)  ## run the cost model's tests with the oldest XGBoost th
 	PYTHONPATH=.venv/xgboost-$(XGBOOST) $(BIN)/python -m pytest tests/tuning/test_cost_model.py
 
 test-relay: $(RELAY_READY) cross-tools  ## run the tests of Relay, on TVM 0.16
-	$(RELAY)/python -m pytest tests/relay $(addprefix tests/test_,$(BOTH)) $(TEST)
+	$(RELAY)/python -m pytest tests/relay $(BOTH) $(TEST)
 
 cross-tools:
 	@sh tests/install_cross_tools.sh
@@ -84,7 +84,7 @@ records: $(READY)  ## tune the records that the library comes with: half an hour
 
 prove: $(READY)  ## prove the bounds anew on every float32 input: minutes an operator; PROVE="exp gelu"
 	$(BIN)/python -m quake_tvm.cli accuracy --exhaustive --update $(PROVE)
-	$(BIN)/python -m quake_tvm.row_table
+	$(BIN)/python -m quake_tvm.accuracy.row_table
 
 tasks: $(READY)  ## measure what the rungs cost on real tasks: half an hour
 	@$(BIN)/python -m pip install -qq --editable '.[tasks]'

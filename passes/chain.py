@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from quake_tvm import reference
+from quake_tvm.numerics import reference
 
 EXPONENTIAL = {
     "exp": np.exp,

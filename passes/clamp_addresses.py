@@ -1,8 +1,8 @@
 """Addresses that a kernel computes from data stay within the buffer that they point into.
 
 The last line of defence: operators that end the run at a wrong index have checked theirs
-(:mod:`check_indices`), and their kernels are left as they are. What is left, as a module's own
-kernels and operators on boxes, takes the nearest element instead. Knows no operator.
+(:mod:`passes.relax.check_indices`), and their kernels are left as they are. What is left, as a
+module's own kernels and operators on boxes, takes the nearest element instead. Knows no operator.
 """
 
 from typing import Any
@@ -11,9 +11,9 @@ import tvm
 import tvm_ffi
 from tvm.s_tir.stmt import SBlockRealize
 
-from quake_tvm.generation import tir, updated
-from quake_tvm.index_check import CHECKED
-from quake_tvm.written_out import WRITTEN_OUT
+from quake_tvm.kernels.index_check import CHECKED
+from quake_tvm.kernels.written_out import WRITTEN_OUT
+from quake_tvm.tvm_version import tir, updated
 
 from .lower_tir import SITES
 

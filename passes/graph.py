@@ -1,7 +1,7 @@
 """A function as a graph: what computes a value, who uses it, which constants are splats.
 
 The recognisers' common ground: they ask a :class:`Graph` and report :class:`Site` objects, and know
-neither Relax nor Relay. :mod:`relax_graph` and :mod:`relay_graph` read a function into a graph and
+neither Relax nor Relay. :mod:`relax.graph` and :mod:`relay.graph` read a function into a graph and
 put the operator calls in. Knows no operator and no pattern.
 """
 

@@ -9,7 +9,7 @@ import tvm
 from tvm import relax
 
 from .graph import Expr, Site
-from .relax_graph import Graph, dtype, known_shape, rewrite
+from .relax.graph import Graph, dtype, known_shape, rewrite
 
 
 def _zero(expr: Expr) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import tvm
 import tvm_ffi
 
-from quake_tvm.generation import Call, Expr, tir
+from quake_tvm.tvm_version import Call, Expr, tir
 
 # Copies of the argument that TVM's code for LLVM makes.
 _COPIES = {"tirx.tanh": 5, "tirx.tan": 2, "tirx.atanh": 2}

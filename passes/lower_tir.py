@@ -9,8 +9,10 @@ from typing import Any
 
 import tvm
 
-from quake_tvm.approximation import LADDER
-from quake_tvm.generation import (
+from quake_tvm.numerics.ladder import LADDER
+from quake_tvm.numerics.operators import OPERATORS
+from quake_tvm.options import Options
+from quake_tvm.tvm_version import (
     PREFIX,
     Call,
     Expr,
@@ -20,8 +22,6 @@ from quake_tvm.generation import (
     updated,
     visit_calls,
 )
-from quake_tvm.operators import OPERATORS
-from quake_tvm.options import Options
 
 # Which sites a PrimFunc holds, as JSON: the attribute that the report reads.
 SITES = "quake.sites"

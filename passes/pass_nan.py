@@ -10,8 +10,8 @@ order of the operands. Knows no operator and no graph.
 import tvm
 import tvm_ffi
 
-from quake_tvm.generation import dtype_of, tir, updated
 from quake_tvm.schedules.keep_floats import fenced
+from quake_tvm.tvm_version import dtype_of, tir, updated
 
 from .lower_tir import SITES
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import tvm
 
-from quake_tvm import short_lets, single_rounding  # noqa: F401  (prepare TVM's builds)
-from quake_tvm.compiler_lock import compiling
+from quake_tvm.kernels import short_lets  # noqa: F401  (prepare TVM's builds)
+from quake_tvm.numerics import single_rounding  # noqa: F401  (prepare TVM's builds)
 from quake_tvm.options import Options
-from quake_tvm.planning.plan import Plan
+from quake_tvm.site_plan import Plan
+from quake_tvm.support.compiler_lock import compiling
 
 from . import fold_affine, lower_tir, recognize_elementwise, recognize_rows
 from .dialect import Graph, call, dtype, rewrite, shape_text

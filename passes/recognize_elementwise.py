@@ -14,8 +14,8 @@ from functools import lru_cache, partial
 
 import numpy as np
 
-from quake_tvm import reference
-from quake_tvm.operators import OPERATORS, Operator
+from quake_tvm.numerics import reference
+from quake_tvm.numerics.operators import OPERATORS, Operator
 
 from .chain import EXPONENTIAL, KINDS, Chain, Number, Step, evaluate, numbers, options_of
 from .chain_proof import proves

@@ -18,7 +18,7 @@ from functools import reduce
 
 import numpy as np
 
-from quake_tvm import reference
+from quake_tvm.numerics import reference
 
 # A bound on the relative error of one float64 function of numpy's or of the reference.
 ROUNDING = 2.0**-48

@@ -7,17 +7,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .boards.client import connect
     from .compiler import compile
-    from .context import PassContext
     from .errors import QuakeError
-    from .model import Model, load
-    from .named_targets import target, targets
-    from .operators import bound
-    from .passes.pipeline import pipeline
+    from .machines.targets import target, targets
+    from .numerics.operators import bound
     from .passes.quake import QuAKE
-    from .planning.plan import Plan
+    from .passes.relax.pipeline import pipeline
     from .planning.planner import plan
-    from .remote import connect
+    from .relay_context import PassContext
+    from .runtime.model import Model, load
+    from .site_plan import Plan
     from .tuning.tune import tune
 
 __version__ = "0.1.0"
@@ -39,19 +39,19 @@ __all__ = [
 ]
 
 _HOME = {
-    "Model": ".model",
-    "PassContext": ".context",
-    "Plan": ".planning.plan",
+    "Model": ".runtime.model",
+    "PassContext": ".relay_context",
+    "Plan": ".site_plan",
     "QuAKE": ".passes.quake",
     "QuakeError": ".errors",
-    "bound": ".operators",
+    "bound": ".numerics.operators",
     "compile": ".compiler",
-    "connect": ".remote",
-    "load": ".model",
-    "pipeline": ".passes.pipeline",
+    "connect": ".boards.client",
+    "load": ".runtime.model",
+    "pipeline": ".passes.relax.pipeline",
     "plan": ".planning.planner",
-    "target": ".named_targets",
-    "targets": ".named_targets",
+    "target": ".machines.targets",
+    "targets": ".machines.targets",
     "tune": ".tuning.tune",
 }
 
@@ -66,10 +66,10 @@ _RELAY = {"PassContext": "pipeline(target) as tvm.compile's relax_pipeline"}
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    generation = import_module(".generation", __name__)  # refuses a missing or broken TVM
-    elsewhere = _RELAX if generation.RELAY else _RELAY
+    tvm_version = import_module(".tvm_version", __name__)  # refuses a missing or broken TVM
+    elsewhere = _RELAX if tvm_version.RELAY else _RELAY
     if name in elsewhere:
-        value = _refusal(name, "Relax" if generation.RELAY else "Relay", elsewhere[name])
+        value = _refusal(name, "Relax" if tvm_version.RELAY else "Relay", elsewhere[name])
     else:
         value = getattr(import_module(_HOME[name], __name__), name)
     globals()[name] = value

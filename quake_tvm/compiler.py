@@ -1,7 +1,7 @@
 """All in one: import, lower, schedule, build.
 
-The way of the data: :mod:`onnx_import` -> ``passes/pipeline.py`` -> ``tvm.compile``. Knows no
-operator.
+The way of the data: :mod:`importers.onnx.module` -> ``passes/relax/pipeline.py`` ->
+``tvm.compile``. Knows no operator.
 """
 
 import json
@@ -14,20 +14,22 @@ import onnx
 import tvm
 from tvm import relax
 
-from . import given, onnx_file, onnx_import
-from .compiler_lock import compiling
-from .data_sizes import sizes_depend_on_data
-from .description import CONDITIONS, DESCRIPTION, check_conditions
 from .errors import QuakeError, last_line
-from .model import Model
-from .model_input import Input
-from .named_targets import target as resolve_target
+from .importers.onnx import file as onnx_file
+from .importers.onnx import module as onnx_import
+from .kernels.data_sizes import sizes_depend_on_data
+from .machines.targets import target as resolve_target
 from .options import Options
-from .ownership import owned_outputs
-from .passes.pipeline import kernel_passes, lowering_passes, machine_passes
-from .planning.plan import Plan
-from .relax_report import report
-from .schedules.record_book import Book, Records
+from .passes.relax.output_ownership import owned_outputs
+from .passes.relax.pipeline import kernel_passes, lowering_passes, machine_passes
+from .passes.relax.report import report
+from .runtime.description import CONDITIONS, DESCRIPTION, check_conditions
+from .runtime.model import Model
+from .runtime.model_input import Input
+from .schedules.records.book import Book, Records
+from .site_plan import Plan
+from .support import given
+from .support.compiler_lock import compiling
 
 
 def compile(
@@ -153,7 +155,7 @@ def import_model(model: Any, shapes: Mapping[str, Sequence[int]] | None = None) 
     if isinstance(model, tvm.IRModule):
         return _bind_shapes(model, shapes)
     if type(model).__module__.startswith("torch.export"):
-        from . import torch_import  # imports torch
+        from .importers import torch as torch_import  # imports torch
 
         try:
             imported = torch_import.to_relax(model)

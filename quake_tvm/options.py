@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import given
-from .approximation import METHODS
 from .errors import QuakeError
-from .operators import OPERATORS, within
-from .planning.plan import Plan
+from .numerics.ladder import METHODS
+from .numerics.operators import OPERATORS, within
+from .site_plan import Plan
+from .support import given
 
 DEFAULT_METHOD = "quake2"
 # Why a rung is not the cheapest.

@@ -1,6 +1,7 @@
 """What became of every nonlinearity of a module, and what scheduled each kernel.
 
-The data and how it is shown; :mod:`relax_report` and :mod:`relay_report` read it from a module.
+The data and how it is shown; :mod:`passes.relax.report` and :mod:`passes.relay.report` read it from
+a module.
 """
 
 import io
@@ -13,7 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from .operators import bound
+from .numerics.operators import bound
 from .options import Options
 
 # Where the choices of a schedule are from, if no record was used.

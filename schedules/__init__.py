@@ -12,7 +12,7 @@ from collections.abc import Callable
 import tvm
 from tvm import s_tir
 
-from quake_tvm.generation import tir
+from quake_tvm.tvm_version import tir
 
 from . import (
     attention,
@@ -32,8 +32,8 @@ from .guards import split_at_guards
 from .instructions import choose_instructions
 from .keep_floats import keep_floats
 from .overlap import overlap_tiles
-from .record import Trace
-from .record_trace import replay
+from .records.record import Trace
+from .records.trace import replay
 
 RULES = (
     matmul,

@@ -9,9 +9,9 @@ import tvm_ffi
 from tvm import s_tir
 from tvm.s_tir.schedule import LoopRV, SBlockRV
 
-from quake_tvm import named_targets
-from quake_tvm.generation import tir
-from quake_tvm.rows import PARALLEL_ELEMENTS
+from quake_tvm.kernels.rows import PARALLEL_ELEMENTS
+from quake_tvm.machines import targets
+from quake_tvm.tvm_version import tir
 
 from .choice import Choice
 
@@ -24,7 +24,7 @@ PARTITION, PEELED = "pragma_loop_partition_hint", "quake.peeled"
 @lru_cache(maxsize=64)
 def lanes(target: tvm.target.Target) -> int:
     """float32 in a vector register: LLVM is slow to say what the target has."""
-    return named_targets.lanes(target)
+    return targets.lanes(target)
 
 
 def start(function: tir.PrimFunc) -> s_tir.Schedule:

@@ -1,4 +1,4 @@
-"""Attention as :mod:`quake_tvm.attention` writes it, its heads on all cores already.
+"""Attention as :mod:`quake_tvm.kernels.attention` writes it, its heads on all cores already.
 
 Its tiles are chosen before it is written; where others are wanted, it is written again.
 """
@@ -6,10 +6,10 @@ Its tiles are chosen before it is written; where others are wanted, it is writte
 import tvm
 from tvm import s_tir
 
-from quake_tvm.attention import block_sizes, operands, whole_rows_fit
-from quake_tvm.generation import tir
-from quake_tvm.register_tile import Tile
-from quake_tvm.written_out import WrittenOut
+from quake_tvm.kernels.attention import block_sizes, operands, whole_rows_fit
+from quake_tvm.kernels.register_tile import Tile
+from quake_tvm.kernels.written_out import WrittenOut
+from quake_tvm.tvm_version import tir
 
 from . import analysis
 from .choice import Decide, Key

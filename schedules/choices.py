@@ -5,8 +5,8 @@ from functools import lru_cache
 
 import tvm
 
-from quake_tvm.named_targets import lanes
-from quake_tvm.toolchain import triple
+from quake_tvm.machines.targets import lanes
+from quake_tvm.support.toolchain import triple
 
 from . import arm, x86
 

@@ -8,7 +8,7 @@ import tvm
 import tvm_ffi
 from tvm import s_tir
 
-from quake_tvm.generation import dtype_of, tir
+from quake_tvm.tvm_version import dtype_of, tir
 
 from .analysis import constant
 

@@ -12,8 +12,8 @@ import tvm
 from tvm import s_tir
 from tvm.s_tir.schedule import LoopRV, SBlockRV
 
-from quake_tvm.generation import tir
-from quake_tvm.operators import OPERATORS
+from quake_tvm.numerics.operators import OPERATORS
+from quake_tvm.tvm_version import tir
 
 from . import analysis
 from .choice import OWN, Decide, Key

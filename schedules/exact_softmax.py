@@ -7,7 +7,7 @@ locality, the threads and the scaling gain.
 import tvm
 from tvm import s_tir
 
-from quake_tvm.generation import tir
+from quake_tvm.tvm_version import tir
 
 from . import analysis
 from .choice import Decide

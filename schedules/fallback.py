@@ -8,7 +8,7 @@ import tvm
 import tvm_ffi
 from tvm import s_tir
 
-from quake_tvm.generation import tir
+from quake_tvm.tvm_version import tir
 
 from . import analysis
 from .choice import Decide

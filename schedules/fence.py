@@ -7,7 +7,7 @@ through memory. An arithmetic fence around such a product costs no instruction a
 
 import tvm_ffi
 
-from quake_tvm.generation import tir
+from quake_tvm.tvm_version import tir
 
 
 def _fenced(value: tir.Expr) -> tir.Expr:

@@ -10,7 +10,7 @@ not negative, and would begin before the first step: loops with such a length ke
 import tvm_ffi
 from tvm import s_tir
 
-from quake_tvm.generation import tir
+from quake_tvm.tvm_version import tir
 
 from .analysis import PARTITION, PEELED, constant
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import tvm
 import tvm_ffi
 
-from quake_tvm.generation import dtype_of, tir
+from quake_tvm.tvm_version import dtype_of, tir
 
 from .choices import choices
 

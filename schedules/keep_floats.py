@@ -11,7 +11,7 @@ from functools import partial
 
 import tvm_ffi
 
-from quake_tvm.generation import dtype_of, tir
+from quake_tvm.tvm_version import dtype_of, tir
 
 _COMPARISONS = (tir.LT, tir.LE, tir.GT, tir.GE, tir.EQ, tir.NE)
 # a < b is b > a, and not a < b is b <= a to the simplifier.

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import tvm
 from tvm import s_tir
 
-from quake_tvm.generation import tir
+from quake_tvm.tvm_version import tir
 
 from . import analysis, product
 from .choice import OWN, Choice, Decide

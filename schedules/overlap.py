@@ -18,7 +18,7 @@ import tvm
 import tvm_ffi
 from tvm import s_tir, sym
 
-from quake_tvm.generation import dtype_of, tir
+from quake_tvm.tvm_version import dtype_of, tir
 
 from . import analysis
 from .overlap_proof import Tile, holds

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import tvm
 from tvm import sym
 
-from quake_tvm.generation import tir
+from quake_tvm.tvm_version import tir
 
 from . import analysis
 from .tiles import Place, hull, run_length, terms, uses

@@ -12,7 +12,7 @@ import tvm
 from tvm import s_tir
 from tvm.s_tir.schedule import SBlockRV
 
-from quake_tvm.generation import tir
+from quake_tvm.tvm_version import tir
 
 from . import analysis
 from .choice import Decide, Key

@@ -13,7 +13,7 @@ import tvm_ffi
 from tvm import s_tir
 from tvm.s_tir.schedule import SBlockRV
 
-from quake_tvm.generation import tir
+from quake_tvm.tvm_version import tir
 
 from . import analysis
 from .choice import Key

@@ -1,13 +1,13 @@
 """A product whose weights are packed in panels, made over for panels of another width.
 
 What a tuner needs to try other widths: packing is decided before scheduling, by
-:mod:`quake_tvm.passes.pack_weights` and its like. Knows no target.
+:mod:`quake_tvm.passes.relax.pack_weights` and its like. Knows no target.
 """
 
 import tvm
 import tvm_ffi
 
-from quake_tvm.generation import tir
+from quake_tvm.tvm_version import tir
 
 from . import analysis, product
 from .product import panel_of, within_panel

@@ -1,4 +1,4 @@
-"""softmax, log_softmax, logsumexp and the norms as :mod:`quake_tvm.rows` writes them.
+"""softmax, log_softmax, logsumexp and the norms as :mod:`quake_tvm.kernels.rows` writes them.
 
 Their loops are vectors and their rows are on all cores already, alike for every target, because no
 schedule can overlap the last chunk of a row with the one before. How many rows are side by side and
@@ -8,9 +8,9 @@ whether they are on all cores may be chosen: then the kernel is written again.
 import tvm
 from tvm import s_tir
 
-from quake_tvm.generation import tir
-from quake_tvm.rows import side_by_side
-from quake_tvm.written_out import WrittenOut
+from quake_tvm.kernels.rows import side_by_side
+from quake_tvm.kernels.written_out import WrittenOut
+from quake_tvm.tvm_version import tir
 
 from . import analysis
 from .choice import Decide, Key

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 import tvm
 import tvm_ffi
 
-from quake_tvm.generation import tir
+from quake_tvm.tvm_version import tir
 
 from . import matmul, schedule
 from .choice import Choice, Key
-from .record import Trace
+from .records.record import Trace
 from .repack import panel_width, repacked
 
 # Takes one of the numbers that are still open.

@@ -10,7 +10,7 @@ import tvm
 import tvm_ffi
 from tvm import s_tir, sym
 
-from quake_tvm.generation import tir
+from quake_tvm.tvm_version import tir
 
 from . import analysis
 

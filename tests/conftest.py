@@ -26,7 +26,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--unknown-cpu"):
         from dataclasses import replace
 
-        from quake_tvm import native
+        from quake_tvm.machines import native
 
         machine = replace(native.examine(), cpu="generic", vendor="")
         native.examine = lambda: machine
@@ -35,12 +35,12 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def nothing_shipped(tmp_path_factory):
     """What ships with the library is not what the tests are about."""
-    from quake_tvm.generation import RELAY
+    from quake_tvm.tvm_version import RELAY
 
     if RELAY:
         yield
         return
-    from quake_tvm.schedules import record_book
+    from quake_tvm.schedules.records import book as record_book
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(record_book, "SHIPPED", tmp_path_factory.mktemp("shipped"))

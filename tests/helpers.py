@@ -6,7 +6,7 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from quake_tvm.named_targets import target
+from quake_tvm.machines.targets import target
 
 Formula = Callable[..., "relax.Expr | tuple[relax.Expr, ...]"]
 

@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Any
 
 LOADED = [
-    "quake_tvm.bench.command",
+    "quake_tvm.cli.bench",
     "quake_tvm.compiler",
-    "quake_tvm.doctor",
-    "quake_tvm.onnx_importer",
-    "quake_tvm.planning.command",
+    "quake_tvm.cli.doctor",
+    "quake_tvm.importers.onnx.importer",
+    "quake_tvm.cli.plan",
     "quake_tvm.planning.planner",
-    "quake_tvm.remote",
-    "quake_tvm.run_command",
-    "quake_tvm.tuning.command",
+    "quake_tvm.boards.client",
+    "quake_tvm.cli.run",
+    "quake_tvm.cli.tune",
 ]
 
 
@@ -62,7 +62,7 @@ def _server() -> subprocess.Popen:
 def _serve() -> None:
     for name in LOADED:
         importlib.import_module(name)
-    from quake_tvm import cli
+    from quake_tvm.cli import app as cli
 
     while asked := sys.stdin.readline():
         child = os.fork()

@@ -12,7 +12,7 @@ from tvm.script import ir as I
 from tvm.script import relax as R
 
 import quake_tvm
-from quake_tvm.exponential import FRACTION_BITS
+from quake_tvm.numerics.exp_bits import FRACTION_BITS
 
 SEED = 5
 

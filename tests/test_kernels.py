@@ -11,10 +11,10 @@ import tvm
 from tvm import relax
 
 import quake_tvm
-from quake_tvm.generation import tir
-from quake_tvm.named_targets import target
-from quake_tvm.passes.pipeline import graph_passes
+from quake_tvm.machines.targets import target
+from quake_tvm.passes.relax.pipeline import graph_passes
 from quake_tvm.schedules import RULE, RULES
+from quake_tvm.tvm_version import tir
 from tests.helpers import c, module, once
 
 op, nn = relax.op, relax.op.nn

@@ -15,9 +15,9 @@ import pytest
 
 import model_data
 import quake_tvm
-from quake_tvm.generation import RELAY
-from quake_tvm.onnx_file import with_shapes
+from quake_tvm.importers.onnx.file import with_shapes
 from quake_tvm.report import Report
+from quake_tvm.tvm_version import RELAY
 
 GOLDEN = Path(__file__).parent / "golden_models"
 TOKENS = {"input_ids": (1, 128), "attention_mask": (1, 128)}

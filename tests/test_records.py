@@ -11,16 +11,16 @@ from tvm import relax
 import quake_tvm
 from quake_tvm import QuakeError
 from quake_tvm.compiler import import_model
-from quake_tvm.generation import tir
-from quake_tvm.named_targets import target
-from quake_tvm.passes.pipeline import graph_passes, kernel_passes, lowering_passes
+from quake_tvm.machines.targets import target
+from quake_tvm.passes.relax.pipeline import graph_passes, kernel_passes, lowering_passes
 from quake_tvm.report import Report
 from quake_tvm.schedules import RECORD
 from quake_tvm.schedules.choice import Choice, Key
-from quake_tvm.schedules.record_files import RecordWarning
+from quake_tvm.schedules.records.files import RecordWarning
+from quake_tvm.tvm_version import tir
+from tests.cli.test_app import model  # noqa: F401
 from tests.schedules.records import plant, record
 from tests.shell import quake
-from tests.test_cli import model  # noqa: F401
 from tests.test_compiler import mlp
 
 SHAPES = {"x": (40, 8)}
@@ -109,7 +109,7 @@ def test_the_report_says_where_choices_are_from(tmp_path, product):
 def test_records_of_something_else_do_not_apply(tmp_path, monkeypatch, product, values):
     with monkeypatch.context() as other:
         if kernels := values.get("kernels"):
-            other.setattr("quake_tvm.schedules.record.KERNELS", kernels)
+            other.setattr("quake_tvm.schedules.records.record.KERNELS", kernels)
         given = {k: v for k, v in values.items() if k != "kernels"}
         plant(
             tmp_path, record(**{"name": "native", "shape": product.shape} | given, numbers=NUMBERS)
@@ -138,7 +138,7 @@ def test_broken_records_cost_a_warning_and_nothing_else(tmp_path):
 
 def test_false_is_the_rules_alone(tmp_path, monkeypatch, product):
     plant(tmp_path, record("native", shape=product.shape, numbers=NUMBERS))
-    monkeypatch.setattr("quake_tvm.schedules.record_book.SHIPPED", tmp_path)
+    monkeypatch.setattr("quake_tvm.schedules.records.book.SHIPPED", tmp_path)
     assert "record, same shape" in compiled(None).report.records.values()
     assert set(compiled(False).report.records.values()) == {"rule"}
 

@@ -10,10 +10,10 @@ import onnx
 import pytest
 
 import quake_tvm
-from quake_tvm.generation import RELAY
-from quake_tvm.named_targets import target
+from quake_tvm.machines.targets import target
 from quake_tvm.options import Options
 from quake_tvm.report import Report
+from quake_tvm.tvm_version import RELAY
 from tests.onnx_models import MODELS
 
 GOLDEN = Path(__file__).parent / "golden_reports"
@@ -27,8 +27,8 @@ OPTIONS = {
 def report(model: onnx.ModelProto, **options) -> Report:
     """What becomes of a model's nonlinearities in the layout that the model gives them."""
     if not RELAY:
-        from quake_tvm.onnx_import import to_relax
-        from quake_tvm.relax_report import report
+        from quake_tvm.importers.onnx.module import to_relax
+        from quake_tvm.passes.relax.report import report
 
         return report(quake_tvm.QuAKE(**options)(to_relax(model)), Options.parse(**options))
     from tvm import relay

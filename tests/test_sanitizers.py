@@ -17,7 +17,7 @@ import tvm_ffi
 from onnx import TensorProto, helper
 
 import quake_tvm
-from quake_tvm import deployment
+from quake_tvm.boards.runner import SOURCE as RUNNER
 from quake_tvm.emulation import board, kernel
 
 SANITIZE = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
@@ -79,7 +79,7 @@ def exported(tmp_path_factory):
 
 
 def test_runner(exported, tmp_path):
-    runner = built(deployment.SOURCE, tmp_path / "runner", *linked())
+    runner = built(RUNNER, tmp_path / "runner", *linked())
     library, file = exported / "model.so", exported / "x.bin"
     status, out, _ = run([runner, library, f"x={file}", "n=3"])
     assert status == 0

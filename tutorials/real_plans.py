@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     os.environ.setdefault(THREADS, "1")  # read when TVM starts its threads
     try:
         from quake_tvm.errors import QuakeError
-        from quake_tvm.generated_page import write_section
+        from quake_tvm.support.generated_page import write_section
         from tasks import plan_report, planned, report
 
         for name in chosen or CASES:

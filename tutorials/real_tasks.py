@@ -45,7 +45,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 def evaluate(names: list[str]) -> None:
     """Tasks one after the other, what is found written after each; those without data skipped."""
-    from quake_tvm.generated_page import write_section
+    from quake_tvm.support.generated_page import write_section
     from tasks import report
 
     for name in names:
@@ -66,7 +66,7 @@ def evaluate(names: list[str]) -> None:
 def draw_latency() -> None:
     """Measure, keep, draw."""
     from quake_tvm.errors import QuakeError
-    from quake_tvm.generated_page import write_section
+    from quake_tvm.support.generated_page import write_section
     from tasks import latency, report
 
     results = report.results_of(report.read(FOLDER / report.TASKS))

@@ -7,9 +7,9 @@ import os
 from collections.abc import Callable, Sequence
 
 from ..errors import QuakeError
-from ..reference import multiprecision
-from ..tuning.pool import Pool
-from ..worker import Worker, WorkerError
+from ..numerics.reference import multiprecision
+from ..support.worker import Worker, WorkerError
+from ..support.worker_pool import Pool
 from .findings import Findings
 from .sweeps import Part, combined
 

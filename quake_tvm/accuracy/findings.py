@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..inputs import SMALLEST_NORMAL
-from ..operators import OPERATORS, Bound, bound
+from ..numerics.operators import OPERATORS, Bound, bound
+from .float32_inputs import SMALLEST_NORMAL
 
 
 @dataclass(frozen=True)

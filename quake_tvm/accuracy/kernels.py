@@ -9,10 +9,11 @@ import numpy as np
 import tvm
 from tvm import te
 
-from .. import compute, reference
-from ..generation import Expr
-from ..operators import OPERATORS
-from ..standalone import build
+from ..kernels import compute
+from ..numerics import reference
+from ..numerics.operators import OPERATORS
+from ..tvm_version import Expr
+from .standalone import build
 
 
 def kernel(

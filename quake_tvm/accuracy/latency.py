@@ -7,7 +7,7 @@ import tvm
 
 from ..bench import cases, peers
 from ..bench.compare import difference
-from ..bench.measure import Spread, Timer, interleave
+from ..support.timing import Spread, Timer, interleave
 from .kernels import exact
 
 OTHERS = "exact", "ONNX Runtime", "PyTorch eager"

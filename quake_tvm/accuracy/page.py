@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..operators import OPERATORS
+from ..numerics.operators import OPERATORS
 
 _MEASURES = ("relative", "ulp", "absolute")
 # What must not be, and how it is told.

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tvm
 
-from ..approximation import METHODS
+from ..cli.shell import require_matplotlib
 from ..errors import QuakeError
-from ..inputs import SMALLEST_NORMAL
-from ..shell import require_matplotlib
-from ..whole_file import whole_file
+from ..numerics.ladder import METHODS
+from ..support.whole_file import whole_file
 from .findings import absolute_term
+from .float32_inputs import SMALLEST_NORMAL
 from .kernels import exact, kernel
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import QuakeError
-from ..generated_page import write_section
-from ..operators import OPERATORS, update_bounds
-from ..whole_file import whole_file
+from ..numerics.operators import OPERATORS, update_bounds
+from ..support.generated_page import write_section
+from ..support.whole_file import whole_file
 from .findings import Findings
 from .page import section
 

@@ -3,9 +3,9 @@
 import os
 from functools import cache
 
-from ..inputs import every_magnitude
-from ..named_targets import target
-from ..worker import serve
+from ..machines.targets import target
+from ..support.worker import serve
+from .float32_inputs import every_magnitude
 from .sweeps import Part, Sweep
 
 

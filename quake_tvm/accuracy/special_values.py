@@ -12,7 +12,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from ..compiler import compile
-from ..generated_page import write_section
+from ..support.generated_page import write_section
 from .special_cases import CASES, CONSTANTS, INPUTS, Case
 
 PAGE = Path(__file__).parents[2] / "docs" / "special_values.md"

@@ -12,10 +12,10 @@ import numpy as np
 import tvm
 from tvm import te
 
-from .. import rows
-from ..generation import Expr, Stmt, alloc, nest, tir
-from ..inputs import FLT_MAX, SMALLEST_NORMAL
-from ..standalone import build
+from ..kernels import rows
+from ..tvm_version import Expr, Stmt, alloc, nest, tir
+from .float32_inputs import FLT_MAX, SMALLEST_NORMAL
+from .standalone import build
 
 LANES = 16
 # Of ulp: below 1, in [1, 2), in [2, 4), ...; the last has all that is larger.

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 import tvm
 
-from ..approximation import METHODS
-from ..inputs import blocks, stratum
-from ..operators import OPERATORS
+from ..numerics.ladder import METHODS
+from ..numerics.operators import OPERATORS
 from .findings import Findings, Measure, absolute_term
+from .float32_inputs import blocks, stratum
 from .kernels import kernel
 from .statistics import Limits, statistics
 from .truth import truth

@@ -11,9 +11,9 @@ from collections.abc import Callable
 import numpy as np
 import tvm
 
-from .. import reference
-from ..inputs import FLT_MAX, SMALLEST_NORMAL
-from ..operators import OPERATORS
+from ..numerics import reference
+from ..numerics.operators import OPERATORS
+from .float32_inputs import FLT_MAX, SMALLEST_NORMAL
 from .kernels import exact
 
 # GELU's tail needs most of it: an ulp of the argument is hundreds of the result there.

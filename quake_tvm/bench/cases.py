@@ -14,9 +14,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from .. import onnx_file
 from ..errors import QuakeError
-from ..model_input import Input
+from ..importers.onnx import file as onnx_file
+from ..runtime.model_input import Input
 
 # Given the module ``torch``, the kernel as a function of tensors.
 Torch = Callable[[Any], Callable[..., Any]]

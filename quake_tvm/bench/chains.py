@@ -9,9 +9,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from quake_tvm.generated_page import write_section
-from quake_tvm.generation import RELAY
-from quake_tvm.whole_file import whole_file
+from quake_tvm.support.generated_page import write_section
+from quake_tvm.support.whole_file import whole_file
+from quake_tvm.tvm_version import RELAY
 
 from .line_picture import picture
 

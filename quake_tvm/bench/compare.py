@@ -8,14 +8,14 @@ import numpy as np
 import tvm
 
 from ..errors import QuakeError
+from ..support.timing import Spread, Timer, interleave, ratio
 from . import peers
 from .cases import Case
-from .measure import Spread, Timer, interleave, ratio
 from .peers import EXACT, MULTIPLY, PEERS, Unavailable
 
 if TYPE_CHECKING:
-    from ..remote import Remote
-    from ..schedules.record_book import Records
+    from ..boards.client import Remote
+    from ..schedules.records.book import Records
 
 # Seconds between turns where contenders have threads of their own.
 REST = 0.05

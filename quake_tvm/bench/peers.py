@@ -1,6 +1,6 @@
 """Who is measured: this library, TVM's own ways to build, and other runtimes."""
 
-from ..generation import RELAY
+from ..tvm_version import RELAY
 from .runtimes import RUNTIMES, Unavailable
 
 if RELAY:

@@ -9,14 +9,14 @@ import tvm
 from tvm import relax
 
 from .. import compiler
-from ..model import Model
 from ..report import Report
+from ..runtime.model import Model
 from .cases import Case, random_feeds
 from .runtimes import Contender, Job
 
 if TYPE_CHECKING:
-    from ..remote import Remote
-    from ..schedules.record_book import Records
+    from ..boards.client import Remote
+    from ..schedules.records.book import Records
 
 EXACT = "exact"
 NOTES = """\

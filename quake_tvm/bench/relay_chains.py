@@ -3,8 +3,8 @@
 import tvm
 from tvm import relay
 
-from quake_tvm.context import PassContext
-from quake_tvm.named_targets import target
+from quake_tvm.machines.targets import target
+from quake_tvm.relay_context import PassContext
 
 # What a link computes of the one before.
 LINKS = {

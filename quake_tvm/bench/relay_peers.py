@@ -11,15 +11,15 @@ import tvm
 from tvm import relay
 from tvm.contrib import graph_executor
 
-from ..context import PassContext
 from ..errors import QuakeError
-from ..model_input import Input
+from ..relay_context import PassContext
+from ..runtime.model_input import Input
 from .cases import Case, random_feeds
 from .runtimes import Contender, Job
 
 if TYPE_CHECKING:
-    from ..remote import Remote
-    from ..schedules.record_book import Records
+    from ..boards.client import Remote
+    from ..schedules.records.book import Records
 
 EXACT = "exact"
 NOTES = """\

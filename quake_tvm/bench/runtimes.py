@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tvm
 
+from ..support.timing import Clock
 from .cases import Case
-from .measure import Clock
 
 if TYPE_CHECKING:
-    from ..remote import Remote
-    from ..schedules.record_book import Records
+    from ..boards.client import Remote
+    from ..schedules.records.book import Records
 
 
 class Unavailable(Exception):

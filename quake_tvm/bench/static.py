@@ -17,14 +17,14 @@ from tvm import relax
 from tvm.relax.backend.cpu_generic import pipeline as cpu_generic
 
 from .. import compiler
-from ..arguments import example
 from ..emulation import kernel
 from ..emulation.cost import Cost, cost, tools
 from ..errors import QuakeError
-from ..passes.pipeline import graph_passes
-from ..passes.relax_graph import kernel_calls
-from ..schedules.record_book import Records
-from ..schedules.record_trace import fingerprint
+from ..kernels.arguments import example
+from ..passes.relax.graph import kernel_calls
+from ..passes.relax.pipeline import graph_passes
+from ..schedules.records.book import Records
+from ..schedules.records.trace import fingerprint
 from .cases import Case
 
 EXACT = "exact"

@@ -13,9 +13,9 @@ from pathlib import Path
 import tvm
 import tvm_ffi
 
-from .. import cache
 from ..errors import QuakeError
-from ..toolchain import compiler
+from ..support import cache
+from ..support.toolchain import compiler
 from . import machine, runtime
 
 SOURCE = Path(__file__).with_name("board.cc")

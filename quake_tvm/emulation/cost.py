@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import tvm
 
-from ..arguments import Description
+from ..kernels.arguments import Description
 from . import count, mca
 
 

@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 import tvm
 
-from .. import cache, toolchain
-from ..arguments import Description
 from ..errors import QuakeError
+from ..kernels.arguments import Description
+from ..support import cache, toolchain
 from . import kernel, machine
 
 SOURCE = Path(__file__).with_name("count.c")

@@ -16,10 +16,10 @@ import numpy as np
 import tvm
 import tvm_ffi.libinfo
 
-from .. import cache, toolchain
-from ..arguments import Description
 from ..errors import QuakeError
-from ..generation import tir
+from ..kernels.arguments import Description
+from ..support import cache, toolchain
+from ..tvm_version import tir
 from . import machine
 
 SOURCE = Path(__file__).with_name("driver.c")

@@ -12,7 +12,7 @@ from pathlib import Path
 import tvm
 
 from ..errors import QuakeError
-from ..toolchain import triple
+from ..support.toolchain import triple
 
 
 @dataclass(frozen=True)

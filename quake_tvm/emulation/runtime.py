@@ -12,9 +12,9 @@ from pathlib import Path
 
 import tvm
 
-from .. import cache
 from ..errors import QuakeError
-from ..toolchain import triple
+from ..support import cache
+from ..support.toolchain import triple
 from .runtime_hashes import SHA256
 
 WHEELS = {

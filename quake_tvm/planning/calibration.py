@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from ..description import Inputs
 from ..errors import QuakeError
-from ..model import Model
+from ..runtime.description import Inputs
+from ..runtime.model import Model
 from .metrics import Metric
 from .probe import Probe
 

@@ -6,8 +6,8 @@ Sites in one kernel are a group and share a rung. Knows calls and rungs, no mode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..approximation import METHODS
-from ..schedules.record_book import WORTH
+from ..numerics.ladder import METHODS
+from ..schedules.records.book import WORTH
 from .calibration import Calibration
 from .probe import BASE
 from .search import Offer, cheapest, without_small_gains

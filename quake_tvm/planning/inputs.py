@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..array_file import read_npz
 from ..errors import QuakeError
-from ..model_input import Input
+from ..runtime.model_input import Input
+from ..support.array_file import read_npz
 
 
 def read(paths: Sequence[Path], inputs: Sequence[Input]) -> list[dict[str, np.ndarray]]:

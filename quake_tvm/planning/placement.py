@@ -9,11 +9,11 @@ from typing import Any
 import tvm
 from tvm import relax
 
-from ..generation import tir
-from ..passes import site_numbers
 from ..passes.lower_tir import sites_of
-from ..passes.pipeline import fusion_passes, lowering_passes
-from ..passes.relax_graph import kernel_calls
+from ..passes.relax import site_numbers
+from ..passes.relax.graph import kernel_calls
+from ..passes.relax.pipeline import fusion_passes, lowering_passes
+from ..tvm_version import tir
 
 # Stands for all exponentials that are found only inside kernels.
 INSIDE = 0

@@ -14,21 +14,22 @@ from typing import Any
 import numpy as np
 import tvm
 
-from .. import compiler, given
-from ..approximation import METHODS
-from ..bench.measure import Timer, interleave
-from ..description import Inputs
+from .. import compiler
 from ..errors import QuakeError
-from ..model import Model
-from ..named_targets import runs_here
-from ..named_targets import target as resolve
-from ..schedules.record import Machine
-from ..schedules.record_book import Records
+from ..machines.targets import runs_here
+from ..machines.targets import target as resolve
+from ..numerics.ladder import METHODS
+from ..runtime.description import Inputs
+from ..runtime.model import Model
+from ..schedules.records.book import Records
+from ..schedules.records.record import Machine
+from ..site_plan import EXACT, HEADROOM, Plan, PlannedSite, Uniform
+from ..support import given
+from ..support.timing import Timer, interleave
 from .calibration import Calibration
 from .choice import ATTEMPTS, Calls, Chosen, choose, one_rung
 from .metrics import Metric, named
 from .placement import INSIDE, Placement, placement
-from .plan import EXACT, HEADROOM, Plan, PlannedSite, Uniform
 from .probe import BASE, Probe
 
 ROUNDS = 15

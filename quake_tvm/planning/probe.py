@@ -15,10 +15,10 @@ import numpy as np
 import tvm
 import tvm_ffi
 
-from ..approximation import METHODS
-from ..description import Inputs
 from ..errors import QuakeError
-from ..model import Model
+from ..numerics.ladder import METHODS
+from ..runtime.description import Inputs
+from ..runtime.model import Model
 
 # The rung that others are swapped into.
 BASE = METHODS[-1]

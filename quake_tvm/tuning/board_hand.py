@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass
 from queue import Queue, SimpleQueue
 
-from ..worker import Died, Failed, WorkerError
+from ..support.worker import Died, Failed, WorkerError
 from . import stopwatch
 from .compilation import Library
 from .runner import Timing

@@ -9,9 +9,9 @@ from queue import Empty, Queue, SimpleQueue
 import tvm
 
 from ..errors import QuakeError
-from ..generation import tir
-from ..scratch import Scratch
-from ..worker import WorkerError
+from ..support.scratch import Scratch
+from ..support.worker import WorkerError
+from ..tvm_version import tir
 from . import stopwatch
 from .board_hand import PAUSE, SESSION, Hand, Job
 from .compilation import Compiler, Library

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 import tvm
 
 from ..errors import QuakeError
-from ..generation import tir
-from ..named_targets import runs_here
-from ..scratch import Scratch
-from ..worker import Worker, WorkerError
+from ..machines.targets import runs_here
+from ..support.scratch import Scratch
+from ..support.worker import Worker, WorkerError
+from ..tvm_version import tir
 from . import stopwatch
 from .compilation import Compiler, Library
 from .runner import Timing

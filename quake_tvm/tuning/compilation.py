@@ -7,11 +7,11 @@ from pathlib import Path
 
 import tvm
 
-from .. import toolchain
 from ..errors import QuakeError
-from ..generation import tir
-from ..worker import Worker, WorkerError
-from .pool import Pool
+from ..support import toolchain
+from ..support.worker import Worker, WorkerError
+from ..support.worker_pool import Pool
+from ..tvm_version import tir
 from .signature import Signature, signature
 
 # The kernel's name in its library.

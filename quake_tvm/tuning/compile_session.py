@@ -4,9 +4,9 @@ from pathlib import Path
 
 import tvm
 
-from .. import worker
 from ..emulation import kernel
-from ..named_targets import target as resolve
+from ..machines.targets import target as resolve
+from ..support import worker
 
 
 class CompileSession:

@@ -10,9 +10,9 @@ import tvm
 from tvm.s_tir import Schedule
 from tvm.s_tir import meta_schedule as ms
 
-from .. import given
 from ..errors import QuakeError
-from ..generation import tir
+from ..support import given
+from ..tvm_version import tir
 
 NAMES = ("xgboost", "random")
 # Tried with the first release and the last: make test-xgboost.

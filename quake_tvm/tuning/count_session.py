@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from .. import worker
-from ..arguments import Description, digest, examples
 from ..emulation import kernel
 from ..emulation.cost import cost
-from ..named_targets import target as resolve
+from ..kernels.arguments import Description, digest, examples
+from ..machines.targets import target as resolve
+from ..support import worker
 
 
 class CountSession:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ..start import interrupt
+from ..cli.start import interrupt
 
 
 @contextmanager

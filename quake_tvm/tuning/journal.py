@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..errors import QuakeError
-from ..schedules.record_files import append_line, read_lines
+from ..schedules.records.files import append_line, read_lines
 from .runner import Timing
 
 SCHEMA = 1

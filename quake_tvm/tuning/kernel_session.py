@@ -9,9 +9,9 @@ from typing import NamedTuple
 import tvm_ffi
 from tvm import runtime
 
-from .. import worker
-from ..arguments import Description, digest, examples
-from ..board_session import BoardSession, explain
+from ..boards.session import BoardSession, explain
+from ..kernels.arguments import Description, digest, examples
+from ..support import worker
 
 # TVM's own function that flushes all arrays but the first.
 FLUSH = "cache_flush_cpu_non_first_arg"

@@ -11,14 +11,14 @@ from typing import Any
 import tvm
 from tvm import relax
 
-from ..generation import tir
 from ..passes.lower_tir import sites_of
-from ..passes.pipeline import fusion_passes, lowering_passes
-from ..passes.relax_graph import extents_text, kernel_calls
-from ..passes.site_numbers import MergeKernels, read
+from ..passes.relax.graph import extents_text, kernel_calls
+from ..passes.relax.pipeline import fusion_passes, lowering_passes
+from ..passes.relax.site_numbers import MergeKernels, read
 from ..schedules.choice import Key
-from ..schedules.record_trace import fingerprint
+from ..schedules.records.trace import fingerprint
 from ..schedules.space import key_of
+from ..tvm_version import tir
 
 
 @dataclass(frozen=True)

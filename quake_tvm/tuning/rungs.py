@@ -11,12 +11,12 @@ from typing import Any
 
 import tvm
 
-from ..approximation import METHODS
-from ..generation import tir
-from ..operators import within
+from ..numerics.ladder import METHODS
+from ..numerics.operators import within
 from ..schedules import schedule
 from ..schedules.choice import Choice
 from ..schedules.repack import panel_width, repacked
+from ..tvm_version import tir
 from .kernels import kernels
 from .runner import Runner
 from .state import Work

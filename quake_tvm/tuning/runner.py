@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..generation import tir
+from ..tvm_version import tir
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ from functools import partial
 import tvm
 
 from ..errors import QuakeError
-from ..generation import tir
 from ..schedules import schedule
-from ..schedules.record_trace import fingerprint
+from ..schedules.records.trace import fingerprint
 from ..schedules.repack import panel_width
 from ..schedules.space import Candidate
+from ..tvm_version import tir
 from .confirmation import confirm
 from .cost_model import CostModel
 from .interrupts import interrupts

@@ -15,12 +15,12 @@ import tvm
 
 from ..bench import cases
 from ..compiler import import_model
-from ..named_targets import runs_here, target
+from ..machines.targets import runs_here, target
 from ..schedules.choice import Key
-from ..schedules.record import Machine, Record
-from ..schedules.record_book import SHIPPED
-from ..schedules.record_files import ENDING, read
-from ..whole_file import whole_file
+from ..schedules.records.book import SHIPPED
+from ..schedules.records.files import ENDING, read
+from ..schedules.records.record import Machine, Record
+from ..support.whole_file import whole_file
 from . import typical
 from .tune import tune
 

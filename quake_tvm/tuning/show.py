@@ -11,8 +11,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ..shell import require_matplotlib
-from ..whole_file import whole_file
+from ..cli.shell import require_matplotlib
+from ..support.whole_file import whole_file
 from .state import State, Work
 
 WIDTH = 140

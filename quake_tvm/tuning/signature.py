@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import tvm_ffi
 
-from ..arguments import Description
 from ..errors import QuakeError
-from ..generation import tir
+from ..kernels.arguments import Description
 from ..schedules import RULE
+from ..tvm_version import tir
 
 # Rules of kernels that read weights.
 WITH_WEIGHTS = ("matmul", "depthwise")

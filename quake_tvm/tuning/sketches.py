@@ -12,10 +12,10 @@ from types import ModuleType
 import tvm
 from tvm.s_tir import meta_schedule as ms
 
-from ..generation import tir
 from ..schedules import RULE, finished
-from ..schedules.record_trace import sums_in_order, trace_of
+from ..schedules.records.trace import sums_in_order, trace_of
 from ..schedules.space import Candidate
+from ..tvm_version import tir
 from .cost_model import FAILED, CostModel
 
 # Traces that evolve, and how many generations between two batches: a second's work.

@@ -7,11 +7,11 @@ import tvm
 
 from ..emulation import count
 from ..emulation.cost import tools
-from ..generation import tir
-from ..scratch import Scratch
-from ..worker import Worker, WorkerError
+from ..support.scratch import Scratch
+from ..support.worker import Worker, WorkerError
+from ..support.worker_pool import Pool
+from ..tvm_version import tir
 from .compilation import NAME, Compiler, Library
-from .pool import Pool
 from .runner import Timing
 
 # Seconds for one kernel, which is run four times: some billion instructions, a hundred times what

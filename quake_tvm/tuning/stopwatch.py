@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Sequence
 
-from ..worker import Worker
+from ..support.worker import Worker
 from .compilation import NAME, Library
 from .runner import Timing
 

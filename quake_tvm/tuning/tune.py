@@ -13,15 +13,16 @@ from typing import Any
 import onnx
 import tvm
 
-from .. import given, onnx_file
+from ..boards.client import parse
 from ..compiler import checked_shapes, import_model
 from ..errors import QuakeError
-from ..named_targets import target as resolve
-from ..operators import OPERATORS
+from ..importers.onnx import file as onnx_file
+from ..machines.targets import target as resolve
+from ..numerics.operators import OPERATORS
 from ..options import Options
-from ..remote import parse
-from ..schedules.record import Machine, Record
-from ..schedules.record_files import append
+from ..schedules.records.files import append
+from ..schedules.records.record import Machine, Record
+from ..support import given
 from . import rungs
 from .board_runner import BoardRunner
 from .clock_runner import ClockRunner

@@ -7,13 +7,13 @@ import pytest
 
 from quake_tvm import QuakeError
 from quake_tvm.accuracy import exhaustive, record
+from quake_tvm.accuracy.float32_inputs import BLOCK, every_magnitude
 from quake_tvm.accuracy.sweeps import Sweep, combined
-from quake_tvm.approximation import METHODS
-from quake_tvm.inputs import BLOCK, every_magnitude
-from quake_tvm.named_targets import target
-from quake_tvm.operators import bound
+from quake_tvm.machines.targets import target
+from quake_tvm.numerics.ladder import METHODS
+from quake_tvm.numerics.operators import bound
+from tests.numerics.test_bits import ELEMENTWISE
 from tests.processes import children
-from tests.test_bits import ELEMENTWISE
 
 
 @pytest.mark.exhaustive
@@ -57,7 +57,7 @@ def test_a_process_that_fails_says_why(few):
 
 
 def test_mpmath_is_missed_before_anything_starts(few, monkeypatch):
-    from quake_tvm.reference import multiprecision
+    from quake_tvm.numerics.reference import multiprecision
 
     monkeypatch.setitem(sys.modules, "mpmath", None)
     multiprecision.cache_clear()

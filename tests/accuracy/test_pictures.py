@@ -8,10 +8,10 @@ import pytest
 
 from quake_tvm import QuakeError
 from quake_tvm.accuracy import latency, pictures
-from quake_tvm.approximation import METHODS
 from quake_tvm.bench import cases
-from quake_tvm.named_targets import target
-from quake_tvm.operators import bound
+from quake_tvm.machines.targets import target
+from quake_tvm.numerics.ladder import METHODS
+from quake_tvm.numerics.operators import bound
 
 LATENCY = {
     "sizes": [

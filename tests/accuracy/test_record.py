@@ -9,15 +9,15 @@ import pytest
 from quake_tvm import QuakeError
 from quake_tvm.accuracy import kernel, record
 from quake_tvm.accuracy.findings import absolute_term, round_up
+from quake_tvm.accuracy.float32_inputs import BLOCK, EVERY, every_magnitude
 from quake_tvm.accuracy.page import section
 from quake_tvm.accuracy.statistics import Limits, statistics
 from quake_tvm.accuracy.sweeps import Sweep
 from quake_tvm.accuracy.truth import precise
-from quake_tvm.approximation import METHODS
-from quake_tvm.inputs import BLOCK, EVERY, every_magnitude
-from quake_tvm.named_targets import target
-from quake_tvm.operators import OPERATORS, bound
-from tests.test_bits import ELEMENTWISE
+from quake_tvm.machines.targets import target
+from quake_tvm.numerics.ladder import METHODS
+from quake_tvm.numerics.operators import OPERATORS, bound
+from tests.numerics.test_bits import ELEMENTWISE
 
 
 @pytest.mark.parametrize("operator", ELEMENTWISE)

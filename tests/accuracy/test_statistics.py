@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from quake_tvm.accuracy.float32_inputs import FLT_MAX, SMALLEST_NORMAL
 from quake_tvm.accuracy.statistics import BINS, COUNTS, MEASURES, Limits, Statistics
-from quake_tvm.inputs import FLT_MAX, SMALLEST_NORMAL
-from quake_tvm.named_targets import target
+from quake_tvm.machines.targets import target
 
 COUNT = 1003
 FREE = Limits(0.0)

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from quake_tvm.accuracy import kernel, record, sweep, sweeps
+from quake_tvm.accuracy.float32_inputs import BLOCK, STRATUM, blocks, every_magnitude, stratum
 from quake_tvm.accuracy.page import wrong
 from quake_tvm.accuracy.sweeps import Sweep, block_hash, combined
-from quake_tvm.approximation import METHODS
-from quake_tvm.inputs import BLOCK, STRATUM, blocks, every_magnitude, stratum
-from quake_tvm.named_targets import target
-from quake_tvm.operators import bound
-from tests.test_bits import ELEMENTWISE, require
+from quake_tvm.machines.targets import target
+from quake_tvm.numerics.ladder import METHODS
+from quake_tvm.numerics.operators import bound
+from tests.numerics.test_bits import ELEMENTWISE, require
 
 INFINITY = 0x7F800000
 

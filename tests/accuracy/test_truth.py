@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from quake_tvm.accuracy.float32_inputs import SMALLEST_NORMAL, special_inputs
 from quake_tvm.accuracy.kernels import exact
 from quake_tvm.accuracy.truth import MARGIN, hard, precise, truth
-from quake_tvm.approximation import METHODS
-from quake_tvm.inputs import SMALLEST_NORMAL, special_inputs
-from quake_tvm.named_targets import target
-from quake_tvm.operators import OPERATORS, bound
-from tests.test_bits import ELEMENTWISE
+from quake_tvm.machines.targets import target
+from quake_tvm.numerics.ladder import METHODS
+from quake_tvm.numerics.operators import OPERATORS, bound
+from tests.numerics.test_bits import ELEMENTWISE
 
 # sigmoid is 1/2 + x/4 - x^3/48 here: a hair below midway between two float32, and float64 has no
 # room for the hair.

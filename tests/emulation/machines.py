@@ -9,13 +9,14 @@ import pytest
 import tvm
 from tvm import te
 
-from quake_tvm import compute, toolchain
 from quake_tvm.emulation import kernel, machine
 from quake_tvm.errors import QuakeError
-from quake_tvm.generation import Expr, tir
-from quake_tvm.named_targets import target
-from quake_tvm.operators import OPERATORS
+from quake_tvm.kernels import compute
+from quake_tvm.machines.targets import target
+from quake_tvm.numerics.operators import OPERATORS
 from quake_tvm.schedules import schedule
+from quake_tvm.support import toolchain
+from quake_tvm.tvm_version import Expr, tir
 
 _AARCH64 = {"kind": "llvm", "mtriple": "aarch64-linux-gnu", "mattr": ["+neon"]}
 # In order and out of order, old and new, and the last with SVE.

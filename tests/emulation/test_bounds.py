@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from quake_tvm.accuracy import exact, record
+from quake_tvm.accuracy.float32_inputs import SMALLEST_NORMAL, STRATUM, blocks, stratum
 from quake_tvm.accuracy.statistics import Limits, statistics
 from quake_tvm.accuracy.sweeps import block_hash, combined
-from quake_tvm.approximation import METHODS
-from quake_tvm.inputs import SMALLEST_NORMAL, STRATUM, blocks, stratum
-from quake_tvm.named_targets import target
-from quake_tvm.operators import OPERATORS, bound
+from quake_tvm.machines.targets import target
+from quake_tvm.numerics.ladder import METHODS
+from quake_tvm.numerics.operators import OPERATORS, bound
 from tests.emulation import machines
 from tests.emulation.machines import ARMV7
-from tests.test_bits import ELEMENTWISE, INPUTS, results
+from tests.numerics.test_bits import ELEMENTWISE, INPUTS, results
 
 X, _ = INPUTS["spread"]
 

@@ -7,9 +7,10 @@ import pytest
 import tvm
 from tvm import te
 
-from quake_tvm import QuakeError, compute
+from quake_tvm import QuakeError
 from quake_tvm.emulation import count, kernel
-from quake_tvm.named_targets import target
+from quake_tvm.kernels import compute
+from quake_tvm.machines.targets import target
 from quake_tvm.schedules import schedule
 
 from .machines import emulated

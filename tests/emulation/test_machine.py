@@ -4,7 +4,7 @@ import pytest
 
 from quake_tvm.emulation import machine
 from quake_tvm.errors import QuakeError
-from quake_tvm.named_targets import target
+from quake_tvm.machines.targets import target
 from tests.emulation.machines import ARMV7, MACHINES, emulated
 
 AARCH64 = {"kind": "llvm", "mtriple": "aarch64-linux-gnu"}

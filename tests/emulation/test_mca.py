@@ -4,7 +4,7 @@ import pytest
 
 from quake_tvm import QuakeError
 from quake_tvm.emulation import mca
-from quake_tvm.named_targets import target
+from quake_tvm.machines.targets import target
 
 AARCH64 = {
     "00d4204e": "fadd\tv0.4s, v0.4s, v0.4s",

@@ -13,18 +13,18 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from tvm import te
 
-from quake_tvm import norms
-from quake_tvm.approximation import METHODS
-from quake_tvm.attention import MOST_KEYS, Operand, attention
+from quake_tvm.accuracy.row_search import exact
 from quake_tvm.emulation import kernel
-from quake_tvm.operators import OPERATORS, bound
-from quake_tvm.row_search import exact
+from quake_tvm.kernels import norms
+from quake_tvm.kernels.attention import MOST_KEYS, Operand, attention
+from quake_tvm.numerics.ladder import METHODS
+from quake_tvm.numerics.operators import OPERATORS, bound
 from quake_tvm.schedules import schedule
 from quake_tvm.schedules.attention import tiles
 from tests.emulation import machines
 from tests.emulation.machines import ARMV7
-from tests.test_attention import allowed, reference
-from tests.test_bits import flushed, sha
+from tests.kernels.test_attention import allowed, reference
+from tests.numerics.test_bits import flushed, sha
 
 OVER_ROWS = [name for name, row in OPERATORS.items() if not row.elementwise]
 LENGTHS = [1, 5, 37, 128, 197, 1024]

@@ -6,10 +6,10 @@ from importlib import metadata
 
 import pytest
 
-from quake_tvm import cache
 from quake_tvm.emulation import runtime
 from quake_tvm.errors import QuakeError
-from quake_tvm.named_targets import target
+from quake_tvm.machines.targets import target
+from quake_tvm.support import cache
 from tests.emulation.machines import ARMV7, MACHINES
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from quake_tvm.schedules.record_book import SHIPPED
+from quake_tvm.schedules.records.book import SHIPPED
 from tests.onnx_models import node
 
 RNG = np.random.default_rng(0)

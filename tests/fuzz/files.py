@@ -18,11 +18,11 @@ from pathlib import Path
 from random import Random
 
 import quake_tvm
-from quake_tvm.array_file import read_npy, read_npz
 from quake_tvm.errors import QuakeError
-from quake_tvm.model import Model
-from quake_tvm.planning.plan import Plan
-from quake_tvm.schedules.record_files import read
+from quake_tvm.runtime.model import Model
+from quake_tvm.schedules.records.files import read
+from quake_tvm.site_plan import Plan
+from quake_tvm.support.array_file import read_npy, read_npz
 
 from .file_bases import models, others
 from .forked import in_children

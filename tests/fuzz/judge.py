@@ -17,7 +17,7 @@ import onnx
 from onnx import TensorProto, helper
 
 import quake_tvm
-from quake_tvm.operators import OPERATORS
+from quake_tvm.numerics.operators import OPERATORS
 
 from .exceptions import corrected
 from .graph import session

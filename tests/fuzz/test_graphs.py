@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from quake_tvm.approximation import METHODS
+from quake_tvm.numerics.ladder import METHODS
 from tests.fuzz.generate import OPSETS, generate
 from tests.fuzz.graph import Graph, Skip
 from tests.fuzz.makers import MAKERS

@@ -14,10 +14,10 @@ import numpy as np
 from tvm import relax
 from tvm.relax import op
 
-from quake_tvm import reference
-from quake_tvm.operators import OPERATORS
+from quake_tvm.numerics import reference
+from quake_tvm.numerics.operators import OPERATORS
 from quake_tvm.passes.graph import Graph, Site
-from quake_tvm.passes.relax_graph import op_name
+from quake_tvm.passes.relax.graph import op_name
 from tests.helpers import Formula, c, once
 
 LARGEST, SMALLEST = 2.0**128 * (1 - 2.0**-25), 2.0**-150

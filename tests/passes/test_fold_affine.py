@@ -7,8 +7,8 @@ from tvm.relax.op import negative
 
 from quake_tvm.passes.fold_affine import find
 from quake_tvm.passes.graph import Site
-from quake_tvm.passes.relax_graph import rewrite
-from quake_tvm.passes.relax_ops import call
+from quake_tvm.passes.relax.graph import rewrite
+from quake_tvm.passes.relax.ops import call
 from tests.helpers import Formula, c, module, once
 
 LOGITS, ROW = (2, 4, 4), (4,)

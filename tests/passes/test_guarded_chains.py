@@ -14,7 +14,7 @@ from tvm import relax
 import quake_tvm
 from quake_tvm.passes.quake import find_sites
 from quake_tvm.passes.recognize_elementwise import find
-from quake_tvm.passes.relax_graph import Graph
+from quake_tvm.passes.relax.graph import Graph
 from tests.helpers import function, module
 
 from .chains import EXPONENTIAL, FLOAT, in_range, of_registry, planted, points, value, wrong

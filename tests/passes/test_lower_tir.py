@@ -9,10 +9,10 @@ from tvm import te, tirx
 from tvm.script import ir as I
 from tvm.script import tirx as T
 
-from quake_tvm import reference
-from quake_tvm.approximation import METHODS
-from quake_tvm.named_targets import target
-from quake_tvm.operators import OPERATORS, bound
+from quake_tvm.machines.targets import target
+from quake_tvm.numerics import reference
+from quake_tvm.numerics.ladder import METHODS
+from quake_tvm.numerics.operators import OPERATORS, bound
 from quake_tvm.options import Options
 from quake_tvm.passes.lower_tir import INTRINSICS, intrinsics, lower
 

@@ -5,9 +5,9 @@ from tvm import relax
 from tvm.script import ir as I
 from tvm.script import tirx as T
 
-from quake_tvm.generation import tir
 from quake_tvm.passes.pass_nan import PassNaN
 from quake_tvm.passes.quake import QuAKE
+from quake_tvm.tvm_version import tir
 from tests.helpers import c, module
 
 op, nn = relax.op, relax.op.nn

@@ -13,13 +13,13 @@ from tvm.script import ir as I
 from tvm.script import relax as R
 from tvm.tirx import PrimFunc
 
-from quake_tvm import compute
-from quake_tvm.approximation import METHODS
-from quake_tvm.operators import OPERATORS, bound
+from quake_tvm.kernels import compute
+from quake_tvm.kernels.written_out import WrittenOut
+from quake_tvm.numerics.ladder import METHODS
+from quake_tvm.numerics.operators import OPERATORS, bound
 from quake_tvm.passes.lower_tir import intrinsics
 from quake_tvm.passes.quake import QuAKE
-from quake_tvm.passes.relax_graph import shape_text
-from quake_tvm.written_out import WrittenOut
+from quake_tvm.passes.relax.graph import shape_text
 from tests.helpers import Formula, c, module, once, run
 
 same = tvm.ir.assert_structural_equal

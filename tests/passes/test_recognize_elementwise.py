@@ -32,9 +32,9 @@ from tvm.relax.op import (
 from tvm.script import ir as I
 from tvm.script import relax as R
 
-from quake_tvm.operators import OPERATORS
+from quake_tvm.numerics.operators import OPERATORS
 from quake_tvm.passes.recognize_elementwise import find
-from quake_tvm.passes.relax_graph import Graph
+from quake_tvm.passes.relax.graph import Graph
 from tests.helpers import Formula, c, function, module, once
 
 ROOT2, ROOT_HALF, ROOT_2_PI = math.sqrt(2), math.sqrt(0.5), math.sqrt(2 / math.pi)

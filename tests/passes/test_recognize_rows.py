@@ -6,7 +6,7 @@ from tvm.relax.op import broadcast_to, exp, expand_dims, log, max, mean, min, nn
 
 from quake_tvm.passes.graph import Site
 from quake_tvm.passes.recognize_rows import find
-from quake_tvm.passes.relax_graph import Graph
+from quake_tvm.passes.relax.graph import Graph
 from tests.helpers import Formula, c, function, once
 
 CUBE = (4, 4, 4)

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from quake_tvm.approximation import METHODS
+from quake_tvm.numerics.ladder import METHODS
 from quake_tvm.planning.choice import ATTEMPTS, choose, one_rung
 
 # The error of a site on each rung, and its time.

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from quake_tvm.errors import QuakeError
-from quake_tvm.model_input import Input
 from quake_tvm.planning.inputs import read
+from quake_tvm.runtime.model_input import Input
 
 INPUTS = [Input("x", (1, 3), "float32"), Input("n", (2,), "int64")]
 

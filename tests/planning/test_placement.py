@@ -3,7 +3,7 @@
 import pytest
 
 import quake_tvm
-from quake_tvm.named_targets import target
+from quake_tvm.machines.targets import target
 from quake_tvm.planning.placement import INSIDE, placement
 from tests.planning.models import gated, hidden, network
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 import quake_tvm
-from quake_tvm.approximation import METHODS
+from quake_tvm.numerics.ladder import METHODS
 from quake_tvm.planning import planner
 from quake_tvm.planning.metrics import relative
-from quake_tvm.planning.plan import HEADROOM, Plan, PlannedSite
+from quake_tvm.site_plan import HEADROOM, Plan, PlannedSite
 from tests.helpers import module
 from tests.planning.models import gated, hidden, inputs, network
 

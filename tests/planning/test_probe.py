@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 import quake_tvm
-from quake_tvm.approximation import METHODS
 from quake_tvm.errors import QuakeError
-from quake_tvm.named_targets import target
+from quake_tvm.machines.targets import target
+from quake_tvm.numerics.ladder import METHODS
 from quake_tvm.planning.placement import placement
-from quake_tvm.planning.plan import Plan, PlannedSite
 from quake_tvm.planning.probe import BASE, Probe
+from quake_tvm.site_plan import Plan, PlannedSite
 from tests.planning.models import inputs, network
 
 

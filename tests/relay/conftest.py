@@ -1,5 +1,5 @@
 """Relay's tests: only where TVM has Relay (``make test-relay``)."""
 
-from quake_tvm.generation import RELAY
+from quake_tvm.tvm_version import RELAY
 
 collect_ignore_glob = [] if RELAY else ["*"]

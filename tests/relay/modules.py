@@ -9,8 +9,8 @@ from tvm import relay
 from tvm.contrib import graph_executor
 from tvm.runtime import vm
 
-from quake_tvm.named_targets import target
-from quake_tvm.operators import OPERATORS
+from quake_tvm.machines.targets import target
+from quake_tvm.numerics.operators import OPERATORS
 from quake_tvm.passes.dialect import call
 
 Formula = Callable[..., relay.Expr]

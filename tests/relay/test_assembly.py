@@ -8,9 +8,9 @@ import tvm
 from tvm import relay
 
 import quake_tvm
-from quake_tvm.approximation import METHODS
-from quake_tvm.named_targets import target
-from quake_tvm.operators import OPERATORS
+from quake_tvm.machines.targets import target
+from quake_tvm.numerics.ladder import METHODS
+from quake_tvm.numerics.operators import OPERATORS
 
 from .modules import Formula, build, gelu, module, quake, random, silu
 

@@ -3,7 +3,7 @@
 import pytest
 
 from quake_tvm.bench import cases, compare, peers
-from quake_tvm.named_targets import target
+from quake_tvm.machines.targets import target
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ import tvm
 from tvm import relay
 
 import quake_tvm
-from quake_tvm import reference
-from quake_tvm.operators import OPERATORS
-from quake_tvm.passes import lower_relay  # noqa: F401
-from quake_tvm.passes.relay_ops import call
+from quake_tvm.numerics import reference
+from quake_tvm.numerics.operators import OPERATORS
+from quake_tvm.passes.relay import lower  # noqa: F401
+from quake_tvm.passes.relay.ops import call
 
 from . import modules
 from .machines import MACHINES, build, compile_c, export, kernels, machine, run

@@ -10,9 +10,9 @@ from tvm.runtime.executor import AotModule
 
 import quake_tvm
 from quake_tvm.errors import QuakeError
-from quake_tvm.named_targets import target
-from quake_tvm.planning.plan import Plan, PlannedSite
+from quake_tvm.machines.targets import target
 from quake_tvm.report import Report
+from quake_tvm.site_plan import Plan, PlannedSite
 
 from ..test_options import IMPOSSIBLE
 from .modules import build, c, gelu, kernels, module, random, run, run_vm, silu

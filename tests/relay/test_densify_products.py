@@ -5,8 +5,8 @@ import pytest
 import tvm
 from tvm import relay
 
-from quake_tvm.passes.densify_products import DensifyProducts
 from quake_tvm.passes.quake import QuAKE
+from quake_tvm.passes.relay.densify_products import DensifyProducts
 
 from .modules import build, c, module, run
 

@@ -8,8 +8,8 @@ from tvm.relay import negative
 
 from quake_tvm.passes.fold_affine import find
 from quake_tvm.passes.graph import Site
-from quake_tvm.passes.relay_graph import rewrite
-from quake_tvm.passes.relay_ops import call
+from quake_tvm.passes.relay.graph import rewrite
+from quake_tvm.passes.relay.ops import call
 
 from .modules import Formula, c, module
 

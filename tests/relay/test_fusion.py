@@ -9,7 +9,7 @@ from tvm import relay
 from tvm.relay import nn
 
 import quake_tvm
-from quake_tvm.named_targets import target
+from quake_tvm.machines.targets import target
 
 from .modules import Formula, gelu, kernels, module, random, run, silu
 

@@ -16,11 +16,11 @@ from tvm.contrib import graph_executor
 from tvm.runtime import cpu
 
 import quake_tvm
-from quake_tvm import reference
-from quake_tvm.approximation import METHODS
-from quake_tvm.inputs import FLT_MAX, bit_patterns, special_inputs
-from quake_tvm.named_targets import target
-from quake_tvm.operators import OPERATORS, bound
+from quake_tvm.accuracy.float32_inputs import FLT_MAX, bit_patterns, special_inputs
+from quake_tvm.machines.targets import target
+from quake_tvm.numerics import reference
+from quake_tvm.numerics.ladder import METHODS
+from quake_tvm.numerics.operators import OPERATORS, bound
 
 from .modules import build, gelu, module, quake, random, run
 

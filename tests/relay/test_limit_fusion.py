@@ -6,9 +6,9 @@ import tvm
 from tvm import relay
 
 import quake_tvm
-from quake_tvm.named_targets import target
-from quake_tvm.passes import limit_relay_fusion
-from quake_tvm.passes.relay_graph import has_mark
+from quake_tvm.machines.targets import target
+from quake_tvm.passes.relay import limit_fusion
+from quake_tvm.passes.relay.graph import has_mark
 
 from .modules import run
 
@@ -30,7 +30,7 @@ def chain(link: str, length: int) -> tvm.IRModule:
 def kernels(mod: tvm.IRModule) -> list[relay.Function]:
     """What FuseOps made, after the limit."""
     fuse = [relay.transform.InferType(), relay.transform.FuseOps(2)]
-    fused = limit_relay_fusion.limit(tvm.transform.Sequential(fuse, opt_level=3)(mod))
+    fused = limit_fusion.limit(tvm.transform.Sequential(fuse, opt_level=3)(mod))
     found: list[relay.Expr] = []
     relay.analysis.post_order_visit(fused["main"], found.append)
     return [expr for expr in found if has_mark(expr, "Primitive")]
@@ -40,13 +40,13 @@ def kernels(mod: tvm.IRModule) -> list[relay.Function]:
 def test_kernels_are_no_larger_for_a_longer_chain(link):
     few, many = kernels(chain(link, 40)), kernels(chain(link, 80))
     assert len(few) < len(many) <= 2 * len(few) + 1
-    assert not any(limit_relay_fusion._cuts(kernel) for kernel in many)
+    assert not any(limit_fusion._cuts(kernel) for kernel in many)
 
 
 def test_the_end_is_sure_where_tvm_has_cut_too():
     """FuseOps puts at most 256 operators together; both sides of its cut are too large."""
     many = kernels(chain("tanh", 300))
-    assert not any(limit_relay_fusion._cuts(kernel) for kernel in many)
+    assert not any(limit_fusion._cuts(kernel) for kernel in many)
 
 
 @pytest.mark.parametrize("method", ["exact", "quake5"])

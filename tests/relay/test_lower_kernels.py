@@ -9,12 +9,12 @@ from tvm import relay, te, tir
 from tvm.relay.op import op as registry
 
 import quake_tvm
-from quake_tvm.generation import register_op
-from quake_tvm.named_targets import target
+from quake_tvm.machines.targets import target
 from quake_tvm.options import Options
-from quake_tvm.passes.lower_kernels import LowerKernels
 from quake_tvm.passes.lower_tir import intrinsics
+from quake_tvm.passes.relay.lower_kernels import LowerKernels
 from quake_tvm.report import Report
+from quake_tvm.tvm_version import register_op
 
 from .modules import Formula, gelu, module, random, run, silu
 

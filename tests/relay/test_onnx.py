@@ -5,10 +5,10 @@ import onnx
 import pytest
 from tvm import relay
 
-from quake_tvm.operators import OPERATORS
+from quake_tvm.numerics.operators import OPERATORS
 from quake_tvm.passes.graph import Site
 from quake_tvm.passes.quake import find_sites
-from quake_tvm.passes.relay_graph import Graph
+from quake_tvm.passes.relay.graph import Graph
 from tests.onnx_models import model, node, random
 
 

@@ -6,10 +6,10 @@ import tvm
 from tvm import relay
 from tvm.runtime import vm
 
-from quake_tvm import reference
 from quake_tvm.errors import QuakeError
-from quake_tvm.named_targets import target
-from quake_tvm.operators import OPERATORS, bound
+from quake_tvm.machines.targets import target
+from quake_tvm.numerics import reference
+from quake_tvm.numerics.operators import OPERATORS, bound
 
 from .modules import build, kernels, module, quake, random, run, run_vm
 

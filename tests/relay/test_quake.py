@@ -6,12 +6,12 @@ import tvm
 from tvm import relay
 from tvm.relay import erf, exp, nn, sigmoid, sum, tanh
 
-from quake_tvm.approximation import METHODS
-from quake_tvm.operators import bound
+from quake_tvm.numerics.ladder import METHODS
+from quake_tvm.numerics.operators import bound
 from quake_tvm.passes.lower_tir import intrinsics
 from quake_tvm.passes.quake import QuAKE
-from quake_tvm.passes.relay_graph import Graph, functions
-from quake_tvm.passes.relay_ops import attributes_of, call, operator_of
+from quake_tvm.passes.relay.graph import Graph, functions
+from quake_tvm.passes.relay.ops import attributes_of, call, operator_of
 
 from .modules import Formula, c, module
 

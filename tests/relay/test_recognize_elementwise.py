@@ -26,10 +26,10 @@ from tvm.relay import (
     where,
 )
 
-from quake_tvm.operators import OPERATORS
+from quake_tvm.numerics.operators import OPERATORS
 from quake_tvm.passes.graph import Site
 from quake_tvm.passes.recognize_elementwise import find
-from quake_tvm.passes.relay_graph import Graph
+from quake_tvm.passes.relay.graph import Graph
 
 from .modules import Formula, c, module
 

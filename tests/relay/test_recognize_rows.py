@@ -6,7 +6,7 @@ from tvm.relay import broadcast_to, exp, expand_dims, log, max, mean, min, nn, s
 
 from quake_tvm.passes.graph import Site
 from quake_tvm.passes.recognize_rows import find
-from quake_tvm.passes.relay_graph import Graph
+from quake_tvm.passes.relay.graph import Graph
 
 from .modules import Formula, c, module
 

@@ -10,10 +10,11 @@ from tvm import relay, te
 from tvm.runtime.vm import VirtualMachine
 
 import quake_tvm
-from quake_tvm import tensor_rows, tensor_rows_schedule
-from quake_tvm.approximation import METHODS
-from quake_tvm.named_targets import target
-from quake_tvm.operators import OPERATORS, bound
+from quake_tvm.kernels import tensor_rows
+from quake_tvm.machines.targets import target
+from quake_tvm.numerics.ladder import METHODS
+from quake_tvm.numerics.operators import OPERATORS, bound
+from quake_tvm.passes.relay import tensor_rows_schedule
 
 NAMES = [name for name, row in OPERATORS.items() if not row.elementwise]
 SHAPES = [

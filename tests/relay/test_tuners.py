@@ -8,7 +8,7 @@ from tvm import auto_scheduler, autotvm, relay
 from tvm import meta_schedule as ms
 
 import quake_tvm
-from quake_tvm.named_targets import target
+from quake_tvm.machines.targets import target
 
 from .modules import build, c, module, run
 

@@ -5,7 +5,7 @@ import pytest
 import tvm
 from tvm import relay
 
-from quake_tvm.passes.turn_convolutions import TurnConvolutions
+from quake_tvm.passes.relay.turn_convolutions import TurnConvolutions
 
 from .modules import build, module, run
 

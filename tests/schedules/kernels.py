@@ -4,14 +4,14 @@ import numpy as np
 import tvm
 from tvm import te
 
-from quake_tvm.named_targets import target
-from quake_tvm.passes.pack_convolutions import (
+from quake_tvm.machines.targets import target
+from quake_tvm.passes.relax.pack_convolutions import (
     Window,
     depthwise_convolution,
     grouped_convolution,
     packed_convolution,
 )
-from quake_tvm.passes.pack_weights import panels
+from quake_tvm.passes.relax.pack_weights import panels
 from quake_tvm.schedules import RULE, matmul, schedule
 from quake_tvm.schedules.fence import fence_products
 

@@ -3,10 +3,10 @@
 from dataclasses import replace
 from pathlib import Path
 
-from quake_tvm.named_targets import target
+from quake_tvm.machines.targets import target
 from quake_tvm.schedules.choice import Key
-from quake_tvm.schedules.record import Machine, Made, Record
-from quake_tvm.schedules.record_files import append
+from quake_tvm.schedules.records.files import append
+from quake_tvm.schedules.records.record import Machine, Made, Record
 
 SHAPE = (128, 384, 1536)
 

@@ -16,11 +16,11 @@ import tvm
 import tvm_ffi
 from tvm import te, topi
 
-from quake_tvm import compute
-from quake_tvm.named_targets import target
-from quake_tvm.passes.pack_convolutions import depthwise_convolution
-from quake_tvm.passes.pack_transposed_convolutions import Phases, transposed_convolution
-from quake_tvm.passes.pack_weights import packed_matmul, panels
+from quake_tvm.kernels import compute
+from quake_tvm.machines.targets import target
+from quake_tvm.passes.relax.pack_convolutions import depthwise_convolution
+from quake_tvm.passes.relax.pack_transposed_convolutions import Phases, transposed_convolution
+from quake_tvm.passes.relax.pack_weights import packed_matmul, panels
 from quake_tvm.schedules import RULE, matmul, schedule
 from quake_tvm.schedules.choice import Choice
 from quake_tvm.schedules.fence import fence_products

@@ -2,7 +2,7 @@
 
 import pytest
 
-from quake_tvm.named_targets import target, targets
+from quake_tvm.machines.targets import target, targets
 from quake_tvm.schedules.choices import choices
 
 # Vector registers that a tile may fill, by the beginning of the target's triple.

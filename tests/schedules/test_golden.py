@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from tvm import te, topi
 
-from quake_tvm import compute, norms
-from quake_tvm.attention import Operand, attention
-from quake_tvm.named_targets import target
-from quake_tvm.passes.pack_weights import packed_matmul
-from quake_tvm.register_tile import Tile
+from quake_tvm.kernels import compute, norms
+from quake_tvm.kernels.attention import Operand, attention
+from quake_tvm.kernels.register_tile import Tile
+from quake_tvm.machines.targets import target
+from quake_tvm.passes.relax.pack_weights import packed_matmul
 from quake_tvm.schedules import RULE, RULES, matmul, schedule
 from tests.schedules.kernels import convolution, depthwise, placeholder
 

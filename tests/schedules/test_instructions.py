@@ -4,7 +4,7 @@ import pytest
 import tvm
 from tvm.script import tirx as T
 
-from quake_tvm.named_targets import target
+from quake_tvm.machines.targets import target
 from quake_tvm.schedules.instructions import choose_instructions
 
 

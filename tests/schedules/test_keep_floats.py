@@ -5,9 +5,9 @@ import pytest
 from tvm import relax
 
 import quake_tvm
-from quake_tvm.generation import tir
 from quake_tvm.passes.keep_zeros import KeepZeros
 from quake_tvm.schedules.keep_floats import keep_floats
+from quake_tvm.tvm_version import tir
 from tests.helpers import c, module, once
 
 op = relax.op

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tvm import te, topi
 
-from quake_tvm.generation import tir
-from quake_tvm.named_targets import target
-from quake_tvm.passes.pack_weights import packed_matmul, panels
+from quake_tvm.machines.targets import target
+from quake_tvm.passes.relax.pack_weights import packed_matmul, panels
 from quake_tvm.schedules import RULE, matmul, schedule
+from quake_tvm.tvm_version import tir
 from tests.schedules.kernels import (
     RNG,
     both,

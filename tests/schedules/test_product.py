@@ -6,11 +6,11 @@ import tvm
 from tvm import relax
 from tvm.relax.op import nn
 
-from quake_tvm.generation import tir
-from quake_tvm.named_targets import target
-from quake_tvm.passes.pipeline import fusion_passes
+from quake_tvm.machines.targets import target
+from quake_tvm.passes.relax.pipeline import fusion_passes
 from quake_tvm.schedules import RULE, schedule
 from quake_tvm.schedules.choice import OWN, Key
+from quake_tvm.tvm_version import tir
 from tests.helpers import module
 
 ANY = target("x86-64-v3")

@@ -7,12 +7,10 @@ from hypothesis import strategies as st
 from tvm import relax, te, topi
 from tvm_ffi import structural_equal
 
-from quake_tvm.generation import tir
-from quake_tvm.passes.pack_transposed_convolutions import (
-    PackTransposedConvolutions,
-)
-from quake_tvm.passes.pack_weights import packed_matmul, panels
+from quake_tvm.passes.relax.pack_transposed_convolutions import PackTransposedConvolutions
+from quake_tvm.passes.relax.pack_weights import packed_matmul, panels
 from quake_tvm.schedules.repack import panel_width, repacked
+from quake_tvm.tvm_version import tir
 from tests.helpers import module
 from tests.schedules.kernels import RNG, build_and_run, convolution, placeholder, random_inputs
 from tests.schedules.tunable import repacked_weights

@@ -8,9 +8,9 @@ import pytest
 import tvm
 from tvm import te, topi
 
-from quake_tvm import compute
-from quake_tvm.named_targets import target
-from quake_tvm.passes.pack_weights import packed_matmul, panels
+from quake_tvm.kernels import compute
+from quake_tvm.machines.targets import target
+from quake_tvm.passes.relax.pack_weights import packed_matmul, panels
 from quake_tvm.schedules import matmul, schedule
 from tests.schedules.kernels import both, placeholder
 

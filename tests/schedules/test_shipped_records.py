@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 import quake_tvm
-from quake_tvm.named_targets import target
-from quake_tvm.schedules import record_files
-from quake_tvm.schedules.record_book import Book
+from quake_tvm.machines.targets import target
+from quake_tvm.schedules.records import files as record_files
+from quake_tvm.schedules.records.book import Book
 from quake_tvm.tuning.typical import Encoder, encoder
 
-SHIPPED = Path(record_files.__file__).parent / "records"
+SHIPPED = Path(record_files.__file__).parent
 FILES = sorted(SHIPPED.glob("*/*.jsonl"))
 
 

@@ -6,8 +6,8 @@ import pytest
 from tvm import te, topi
 from tvm_ffi import structural_hash
 
-from quake_tvm.named_targets import target
-from quake_tvm.passes.pack_weights import packed_matmul
+from quake_tvm.machines.targets import target
+from quake_tvm.passes.relax.pack_weights import packed_matmul
 from quake_tvm.schedules import matmul, schedule
 from quake_tvm.schedules.choice import Key
 from quake_tvm.schedules.space import candidates, key_of

@@ -13,15 +13,15 @@ import tvm
 from tvm import te, topi
 from tvm.script import tirx as T
 
-from quake_tvm import compute
-from quake_tvm.attention import block_sizes
-from quake_tvm.named_targets import target
-from quake_tvm.passes.pack_convolutions import packed_convolution
-from quake_tvm.passes.pack_weights import packed_matmul, panels
+from quake_tvm.kernels import compute
+from quake_tvm.kernels.attention import block_sizes
+from quake_tvm.kernels.written_out import WrittenOut
+from quake_tvm.machines.targets import target
+from quake_tvm.passes.relax.pack_convolutions import packed_convolution
+from quake_tvm.passes.relax.pack_weights import packed_matmul, panels
 from quake_tvm.schedules import RULE, analysis, attention, matmul, schedule
 from quake_tvm.schedules.fence import fence_products
 from quake_tvm.schedules.tiles import substituted
-from quake_tvm.written_out import WrittenOut
 from tests.schedules.kernels import build_and_run, placeholder, window
 from tests.schedules.sweep import (
     EPILOGUES,

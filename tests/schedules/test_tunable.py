@@ -5,7 +5,7 @@ import pytest
 from tvm import te, topi
 from tvm_ffi import structural_equal, structural_hash
 
-from quake_tvm.named_targets import target
+from quake_tvm.machines.targets import target
 from quake_tvm.schedules import RECORD, RULE, schedule
 from quake_tvm.schedules.choice import Choice
 from quake_tvm.schedules.space import Candidate, candidates, key_of

@@ -7,8 +7,8 @@ import tvm
 from tvm import relax
 from tvm.relax.op import nn
 
-from quake_tvm.named_targets import target
-from quake_tvm.passes.pipeline import kernel_passes, lowering_passes, machine_passes
+from quake_tvm.machines.targets import target
+from quake_tvm.passes.relax.pipeline import kernel_passes, lowering_passes, machine_passes
 from quake_tvm.schedules.choice import Choice, own
 from tests.helpers import module, once
 

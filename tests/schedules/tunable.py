@@ -3,12 +3,12 @@
 import numpy as np
 from tvm import te, topi
 
-from quake_tvm import compute
-from quake_tvm.generation import tir
-from quake_tvm.named_targets import target
-from quake_tvm.passes.pack_weights import packed_matmul, panels
+from quake_tvm.kernels import compute
+from quake_tvm.kernels.written_out import WrittenOut
+from quake_tvm.machines.targets import target
+from quake_tvm.passes.relax.pack_weights import packed_matmul, panels
 from quake_tvm.schedules import matmul
-from quake_tvm.written_out import WrittenOut
+from quake_tvm.tvm_version import tir
 from tests.schedules.kernels import RNG, convolution, placeholder
 from tests.schedules.kernels import depthwise as depthwise_kernel
 

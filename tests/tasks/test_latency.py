@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip("matplotlib")
 pytest.importorskip("scipy")
 
-from quake_tvm.approximation import METHODS as RUNGS
+from quake_tvm.numerics.ladder import METHODS as RUNGS
 from tasks import latency
 from tasks.evaluation import Loss, Result
 from tests.onnx_models import gelu_layers

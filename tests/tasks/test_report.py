@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("scipy")
 
-from quake_tvm.approximation import METHODS as RUNGS
+from quake_tvm.numerics.ladder import METHODS as RUNGS
 from tasks import report
 from tasks.evaluation import Loss, Result
 

@@ -4,8 +4,8 @@ import numpy as np
 from tvm import relax
 from tvm.s_tir import meta_schedule as ms
 
-from quake_tvm.named_targets import target
-from quake_tvm.schedules.record_trace import fingerprint
+from quake_tvm.machines.targets import target
+from quake_tvm.schedules.records.trace import fingerprint
 from quake_tvm.schedules.space import candidates
 from quake_tvm.tuning.kernels import tasks
 from quake_tvm.tuning.runner import Timing

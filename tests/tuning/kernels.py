@@ -3,9 +3,9 @@
 import tvm
 from tvm import te, topi
 
-from quake_tvm.generation import tir
-from quake_tvm.named_targets import target
+from quake_tvm.machines.targets import target
 from quake_tvm.schedules import schedule
+from quake_tvm.tvm_version import tir
 
 
 def plain(size: int, depth: int = 64) -> tir.PrimFunc:

@@ -2,9 +2,9 @@
 
 from functools import cache
 
-from quake_tvm.named_targets import target
+from quake_tvm.machines.targets import target
 from quake_tvm.schedules import schedule
-from quake_tvm.schedules.record_trace import fingerprint
+from quake_tvm.schedules.records.trace import fingerprint
 from quake_tvm.schedules.space import candidates
 from quake_tvm.tuning.journal import Journal
 from quake_tvm.tuning.session import Budget, Session

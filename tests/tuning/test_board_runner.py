@@ -12,10 +12,10 @@ from tvm import rpc
 
 from quake_tvm import QuakeError
 from quake_tvm.emulation.board import Board
-from quake_tvm.named_targets import target
+from quake_tvm.machines.targets import target
+from quake_tvm.support.worker import Died
 from quake_tvm.tuning import stopwatch
 from quake_tvm.tuning.board_runner import BoardRunner
-from quake_tvm.worker import Died
 from tests.processes import children, freeze, running, soon, tvm_service
 from tests.tuning.kernels import BAD, calling, plain, product
 
@@ -146,7 +146,7 @@ def test_no_board(pi, tracker):
 
 OWNER = """
 import sys
-from quake_tvm.named_targets import target
+from quake_tvm.machines.targets import target
 from quake_tvm.tuning import stopwatch
 from quake_tvm.tuning.board_runner import BoardRunner
 from tests.tuning.kernels import calling, plain

@@ -11,7 +11,7 @@ import pytest
 from tvm import te, topi
 
 from quake_tvm import QuakeError
-from quake_tvm.named_targets import target
+from quake_tvm.machines.targets import target
 from quake_tvm.tuning import clock_runner
 from quake_tvm.tuning.clock_runner import ClockRunner
 from tests.processes import children, running, soon
@@ -81,7 +81,7 @@ def test_nothing_is_left(monkeypatch, tmp_path):
 
 
 OWNER = """
-from quake_tvm.named_targets import target
+from quake_tvm.machines.targets import target
 from quake_tvm.tuning.clock_runner import ClockRunner
 from tests.tuning.kernels import calling, product
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from quake_tvm.schedules.record_trace import fingerprint
+from quake_tvm.schedules.records.trace import fingerprint
 from tests.tuning.fakes import PRICE, FakeRunner, kernel_of, softmax
 from tests.tuning.runs import Run, others, own
 

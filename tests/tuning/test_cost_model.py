@@ -9,7 +9,7 @@ import tvm
 from tvm import s_tir, te
 
 from quake_tvm import QuakeError
-from quake_tvm.named_targets import target
+from quake_tvm.machines.targets import target
 from quake_tvm.tuning import cost_model
 from quake_tvm.tuning.cost_model import ENOUGH, CostModel, check
 from quake_tvm.tuning.sketches import context_of

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from quake_tvm import start
+from quake_tvm.cli import start
 from quake_tvm.tuning.interrupts import interrupts
 
 

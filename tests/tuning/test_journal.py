@@ -6,7 +6,7 @@ from dataclasses import asdict
 import pytest
 
 from quake_tvm import QuakeError
-from quake_tvm.schedules.record_files import RecordWarning
+from quake_tvm.schedules.records.files import RecordWarning
 from quake_tvm.tuning.journal import Journal, Trial
 from quake_tvm.tuning.runner import Timing
 

@@ -3,9 +3,9 @@
 from tvm import relax
 
 import quake_tvm
-from quake_tvm.generation import tir
-from quake_tvm.named_targets import target
+from quake_tvm.machines.targets import target
 from quake_tvm.tuning.kernels import kernels
+from quake_tvm.tvm_version import tir
 from tests.helpers import module, once
 from tests.tuning.fakes import OPTIONS, dense, product, softmax, tasks_of
 

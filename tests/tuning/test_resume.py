@@ -3,7 +3,7 @@
 import pytest
 
 from quake_tvm import QuakeError
-from quake_tvm.schedules.record_files import RecordWarning
+from quake_tvm.schedules.records.files import RecordWarning
 from tests.tuning.fakes import PRICE, FakeRunner, both, product, softmax, tasks_of
 from tests.tuning.runs import Run, others, own, trials
 

@@ -4,11 +4,11 @@ import pytest
 from tvm import relax
 
 import quake_tvm
-from quake_tvm.named_targets import target
-from quake_tvm.operators import within
+from quake_tvm.machines.targets import target
+from quake_tvm.numerics.operators import within
 from quake_tvm.schedules import schedule
-from quake_tvm.schedules.record_book import Book
-from quake_tvm.schedules.record_trace import fingerprint
+from quake_tvm.schedules.records.book import Book
+from quake_tvm.schedules.records.trace import fingerprint
 from quake_tvm.schedules.space import candidates
 from quake_tvm.tuning import search, session
 from quake_tvm.tuning import tune as module

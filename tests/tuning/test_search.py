@@ -2,10 +2,10 @@
 
 import pytest
 
-from quake_tvm.named_targets import target
+from quake_tvm.machines.targets import target
 from quake_tvm.schedules import schedule
 from quake_tvm.schedules.fence import fence_products
-from quake_tvm.schedules.record_trace import fingerprint, replay
+from quake_tvm.schedules.records.trace import fingerprint, replay
 from quake_tvm.schedules.space import candidates
 from quake_tvm.tuning import search as module
 from quake_tvm.tuning.search import DRAWN, EVERY, FAR, Search

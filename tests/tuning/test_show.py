@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from quake_tvm import QuakeError
-from quake_tvm.named_targets import target
+from quake_tvm.machines.targets import target
 from quake_tvm.schedules.space import candidates
 from quake_tvm.tuning import show
 from quake_tvm.tuning.state import State, Work

@@ -4,9 +4,9 @@ import pytest
 from tvm import te
 
 from quake_tvm import QuakeError
-from quake_tvm.generation import tir
 from quake_tvm.schedules import RULE
 from quake_tvm.tuning.signature import Signature, signature
+from quake_tvm.tvm_version import tir
 from tests.tuning.kernels import growing, plain, product
 
 

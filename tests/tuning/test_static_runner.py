@@ -11,7 +11,7 @@ import pytest
 
 from quake_tvm import QuakeError
 from quake_tvm.emulation import mca
-from quake_tvm.named_targets import target
+from quake_tvm.machines.targets import target
 from quake_tvm.tuning import static_runner
 from quake_tvm.tuning.clock_runner import ClockRunner
 from quake_tvm.tuning.static_runner import StaticRunner
@@ -104,7 +104,7 @@ def test_no_tools(monkeypatch, a72):
 
 
 OWNER = f"""
-from quake_tvm.named_targets import target
+from quake_tvm.machines.targets import target
 from quake_tvm.tuning.static_runner import StaticRunner
 from tests.emulation.machines import MACHINES
 from tests.tuning.kernels import calling

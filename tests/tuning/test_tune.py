@@ -10,14 +10,14 @@ from tvm import relax
 
 import quake_tvm
 from quake_tvm import QuakeError
-from quake_tvm.generation import tir
-from quake_tvm.named_targets import target
-from quake_tvm.schedules.record import Machine
-from quake_tvm.schedules.record_files import read
+from quake_tvm.machines.targets import target
+from quake_tvm.schedules.records.files import read
+from quake_tvm.schedules.records.record import Machine
 from quake_tvm.schedules.space import candidates
 from quake_tvm.tuning import search
 from quake_tvm.tuning import tune as module
 from quake_tvm.tuning.session import PATIENCE
+from quake_tvm.tvm_version import tir
 from tests.helpers import module as model_of
 from tests.test_compiler import mlp
 from tests.tuning.fakes import (

@@ -8,7 +8,7 @@ import pytest
 import quake_tvm
 from quake_tvm import QuakeError
 from quake_tvm.emulation.board import Board
-from quake_tvm.schedules.record_files import read
+from quake_tvm.schedules.records.files import read
 from quake_tvm.tuning import board_runner
 from quake_tvm.tuning.journal import Journal
 from tests.processes import freeze

@@ -8,8 +8,8 @@ import pytest
 import quake_tvm
 from quake_tvm import QuakeError
 from quake_tvm.emulation import mca
-from quake_tvm.schedules.record_book import Book
-from quake_tvm.schedules.record_files import append
+from quake_tvm.schedules.records.book import Book
+from quake_tvm.schedules.records.files import append
 from tests.emulation.test_count import counted
 from tests.shell import quake
 from tests.tuning.test_tune_on_boards import KERNELS, records, trials

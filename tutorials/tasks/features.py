@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import track
 
 import quake_tvm
-from quake_tvm.approximation import METHODS as RUNGS
+from quake_tvm.numerics.ladder import METHODS as RUNGS
 from sentence_encoder import without_warning
 
 METHODS = ("exact", *RUNGS)

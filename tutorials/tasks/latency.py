@@ -8,8 +8,8 @@ import numpy as np
 
 import model_data
 import quake_tvm
-from quake_tvm.approximation import METHODS as RUNGS
-from quake_tvm.bench.measure import Spread, Timer, interleave
+from quake_tvm.numerics.ladder import METHODS as RUNGS
+from quake_tvm.support.timing import Spread, Timer, interleave
 from sentence_encoder import without_warning
 
 from . import minilm

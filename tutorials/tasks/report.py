@@ -8,8 +8,8 @@ from importlib import metadata
 from pathlib import Path
 
 import quake_tvm
-from quake_tvm.approximation import METHODS as RUNGS
-from quake_tvm.whole_file import whole_file
+from quake_tvm.numerics.ladder import METHODS as RUNGS
+from quake_tvm.support.whole_file import whole_file
 
 from .evaluation import Loss, Result
 

@@ -16,7 +16,7 @@ from tvm import relax
 
 import quake_tvm
 from quake_tvm.compiler import import_model
-from quake_tvm.passes.pipeline import fusion_passes, lowering_passes
+from quake_tvm.passes.relax.pipeline import fusion_passes, lowering_passes
 
 from .program import Program
 

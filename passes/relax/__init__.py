@@ -1,0 +1,1 @@
+"""The passes on Relax modules and on the kernels made from them."""

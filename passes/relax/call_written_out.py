@@ -1,0 +1,61 @@
+"""A call of a kernel whose loops are written out, for legalizations.
+
+Writing such a kernel is slow, so equal ones are written once. Knows no operator.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+from tvm import relax, te
+
+from quake_tvm.kernels.written_out import WrittenOut
+from quake_tvm.tvm_version import tir
+
+from .legalize import UNFUSABLE
+
+# The shape and dtype of a tensor.
+_Tensor = tuple[tuple[int, ...], str]
+
+
+def call_written_out(
+    builder: relax.BlockBuilder,
+    name: str,
+    kernel: WrittenOut,
+    args: Sequence[relax.Expr],
+    result: relax.Type,
+    attributes: Mapping[str, str] | None = None,
+) -> relax.Expr:
+    """A call of the kernel's PrimFunc, which TVM fuses nothing with.
+
+    Parameters
+    ----------
+    builder : BlockBuilder
+    name : str
+        What the PrimFunc is called.
+    kernel : WrittenOut
+    args : sequence of Expr
+        Its tensors.
+    result : Type
+        Of the call.
+    attributes : mapping, optional
+        What the PrimFunc is to carry, too.
+    """
+    attributes = {**UNFUSABLE, **kernel.attributes, **(attributes or {})}
+    shapes = [[getattr(n, "value", None) for n in arg.ty.shape] for arg in args]
+    if any(None in shape for shape in shapes):
+        return builder.call_te(kernel, *args, primfunc_name_hint=name, primfunc_attrs=attributes)
+    types = tuple((tuple(s), str(a.ty.dtype)) for s, a in zip(shapes, args, strict=True))
+    function = _written(kernel.name, json.dumps(kernel.options), types).with_attrs(attributes)
+    return relax.call_tir(builder.add_func(function, name), list(args), result)
+
+
+@lru_cache(maxsize=64)
+def _written(name: str, options: str, types: tuple[_Tensor, ...]) -> tir.PrimFunc:
+    inputs = [
+        te.placeholder([tir.const(n, "int64") for n in shape], dtype, f"x{k}")
+        for k, (shape, dtype) in enumerate(types)
+    ]
+    result = WrittenOut(name, json.loads(options))(*inputs)
+    function = te.create_prim_func([*inputs, result], "int64")  # as Relax does
+    return function.without_attr("global_symbol")

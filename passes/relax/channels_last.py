@@ -1,0 +1,86 @@
+"""Convolutions with channels last, and with them what stands between them.
+
+There the channels of a pixel are neighbours in memory, so that a convolution is a matrix product
+whose rows are pixels, and element-wise work on channels runs in vectors. TVM's ConvertLayout moves
+the transposes outwards until they cancel or meet what cares about the order.
+"""
+
+import tvm
+from tvm import relax
+
+from .graph import functions, op_name
+from .legalize import legalize
+
+LAYOUTS = {
+    "relax.nn.conv1d": ["NWC", "OWI"],
+    "relax.nn.conv2d": ["NHWC", "OHWI"],
+    "relax.nn.conv3d": ["NDHWC", "ODHWI"],
+    "relax.nn.conv1d_transpose": ["NWC", "IWO"],
+    "relax.nn.conv2d_transpose": ["NHWC", "IHWO"],
+}
+
+
+def _wanted(call: relax.Call) -> dict[str, list[str]]:
+    """The layouts that a convolution is to have: its own if it gains nothing by another."""
+    name = op_name(call)
+    if name not in LAYOUTS:
+        return {}
+    return {name: LAYOUTS[name] if _gains(call) else _own(call)}
+
+
+def _own(call: relax.Call) -> list[str]:
+    return [str(call.attrs.data_layout), str(call.attrs.kernel_layout)]
+
+
+def _gains(call: relax.Call) -> bool:
+    constant = isinstance(call.args[1], tvm.ir.expr.GenericConst)
+    floats = {str(a.ty.dtype) for a in call.args} == {"float32"}
+    return (
+        constant and floats and (_simple(call) if "transpose" in op_name(call) else _packed(call))
+    )
+
+
+def _packed(call: relax.Call) -> bool:
+    """Whether PackConvolutions takes it: not with groups, depthwise apart, of unknown extents."""
+    x, weights = call.args
+    groups, inputs = int(call.attrs.groups), getattr(x.ty.shape[1], "value", None)
+    known = all(hasattr(n, "value") for n in x.ty.shape)
+    return known or groups == 1 or groups == inputs == int(weights.ty.shape[0])
+
+
+def _simple(transposed: relax.Call) -> bool:
+    """Whether it is one PackTransposedConvolutions takes: TVM has none with channels last."""
+    known = all(hasattr(n, "value") for n in list(transposed.args[0].ty.shape)[1:])
+    dense = int(transposed.attrs.groups) == 1 and {*map(int, transposed.attrs.dilation)} == {1}
+    return known and dense
+
+
+def _unstacked(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
+    """A stack as a concatenation: ConvertLayout stumbles over the dimension that a stack makes."""
+    axis = int(call.attrs.axis) % call.ty.ndim
+    parts = [builder.emit(relax.op.expand_dims(x, axis)) for x in call.args[0].fields]
+    return relax.op.concat(parts, axis)
+
+
+def _reshaped(_: relax.BlockBuilder, squeeze: relax.Call) -> relax.Expr:
+    """Of a squeeze with an axis counted from the end, over which ConvertLayout stumbles, too."""
+    backwards = any(int(axis) < 0 for axis in squeeze.attrs.axis or ())
+    return relax.op.reshape(squeeze.args[0], squeeze.ty.shape) if backwards else squeeze
+
+
+@tvm.transform.module_pass(opt_level=0, name="ChannelsLast")
+class ChannelsLast:
+    """Convert every float32 convolution with constant weights, and fold what that leaves."""
+
+    def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
+        """The module as it is if there is no such convolution."""
+        found: list[relax.Call] = []
+        for _name, function in functions(mod):
+            relax.analysis.post_order_visit(
+                function, lambda e: found.append(e) if op_name(e) in LAYOUTS else None
+            )
+        if not any(_gains(call) for call in found):
+            return mod
+        mod = legalize(mod, {"relax.stack": _unstacked, "relax.squeeze": _reshaped})
+        convert = relax.transform.ConvertLayout({}, _wanted)
+        return tvm.transform.Sequential([convert, relax.transform.FoldConstant()])(mod)

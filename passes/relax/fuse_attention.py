@@ -1,0 +1,162 @@
+"""softmax between two matrix products as one operator, ``quake.attention``.
+
+Transposes in front of and behind the products and scalar factors of q and k go into it: the kernel
+reads and writes where the tensors are. Only static shapes that fill the register tiles, and only
+where nobody else wants the scores.
+"""
+
+from collections.abc import Callable, Sequence
+
+import tvm
+from tvm import relax
+
+from quake_tvm.kernels.attention import Operand, block_sizes, operands, whole_rows_fit
+from quake_tvm.kernels.register_tile import SQUARE, Tile
+from quake_tvm.tvm_version import make_attrs, register_op
+
+from ..fold_affine import in_range
+from ..graph import Site
+from .graph import Graph, functions, known_shape, op_name, rewrite
+from .ops import attributes_of, operator_of
+
+ATTENTION = "quake.attention"
+# (rows, keys, features) to the tiles of the two products, None where none fits.
+Tiles = Callable[[int, int, int], tuple[Tile, Tile] | None]
+
+
+def _infer_type(call: relax.Call, _: relax.BlockBuilder) -> relax.Type:
+    q, v = call.args[0].ty, call.args[2].ty
+    of_q, _of_k, of_v, of_out = operands_of(call)
+    batch, heads, length, _depth = of_q.sizes(q.shape)
+    return relax.TensorType(of_out.at(batch, heads, length, of_v.sizes(v.shape)[3]), q.dtype)
+
+
+if ATTENTION not in tvm.ir.Op.list_op_names():
+    register_op(ATTENTION, "softmax(scale * q k^T + mask) v")
+    tvm.ir.register_op_attr(ATTENTION, "FInferType", _infer_type)
+    tvm.ir.register_op_attr(ATTENTION, "FPurity", True)
+
+
+def operands_of(call: relax.Call) -> tuple[Operand, ...]:
+    """q, k, v and the output of a call of ``quake.attention``."""
+    return operands([int(n) for n in call.attrs["axes"]])
+
+
+def _peeled(graph: Graph, expr: relax.Expr) -> tuple[relax.Expr, list[int], float]:
+    """(tensor, axes, factor): ``expr`` is factor * tensor, its axis k the tensor's ``axes[k]``."""
+    axes, factor = [0, 1, 2, 3], 1.0
+    while True:
+        call = graph.value(expr)
+        name = op_name(call)
+        if name == "relax.permute_dims" and call.attrs.axes is not None:
+            order = [int(a) % 4 for a in call.attrs.axes]
+            axes = [order[a] for a in axes]
+            expr = call.args[0]
+        elif name in ("relax.multiply", "relax.divide"):
+            scalar = graph.scalar(call.args[1])
+            if call.args[0].ty.ndim != 4 or scalar is None or not in_range(scalar):
+                return expr, axes, factor
+            factor = factor * scalar if name == "relax.multiply" else factor / scalar
+            expr = call.args[0]
+        else:
+            return expr, axes, factor
+
+
+def _static(*exprs: relax.Expr) -> bool:
+    """Whether all are float32 of rank four with known extents."""
+    return all(
+        known_shape(e)
+        and e.ty.ndim == 4
+        and str(e.ty.dtype) == "float32"
+        and all(hasattr(n, "value") for n in e.ty.shape)
+        for e in exprs
+    )
+
+
+def _only_user(graph: Graph, var: relax.Var) -> relax.Var | None:
+    users = graph.users.get(var, [])
+    return users[0] if len(users) == 1 else None
+
+
+def _site(graph: Graph, var: relax.Var, tiles: Tiles) -> Site | None:
+    product = graph.value(var)
+    weights, v = product.args
+    softmax = graph.value(weights)
+    if operator_of(softmax) != "softmax" or not isinstance(weights, relax.Var):
+        return None
+    scores, *mask = softmax.args
+    first = graph.value(scores)
+    if op_name(first) != "relax.matmul" or not _static(*first.args, v, weights, var):
+        return None
+    if not (graph.only_used_by(weights, {var}) and graph.only_used_by(scores, {weights})):
+        return None
+    options = attributes_of(softmax)
+    (q, q_axes, by_q), (k, k_axes, by_k) = (_peeled(graph, e) for e in first.args)
+    v, v_axes, by_v = _peeled(graph, v)
+    k_axes = [k_axes[n] for n in (0, 1, 3, 2)]
+    # Vectors run along the features of k and v.
+    if int(options["axis"]) != 3 or by_v != 1.0 or k_axes[3] != 3 or v_axes[3] != 3:
+        return None
+    scale = float(options.get("scale", 1.0)) * by_q * by_k
+    result, out_axes = var, [0, 1, 2, 3]
+    user = _only_user(graph, var)
+    order = graph.value(user) if user is not None else None
+    if op_name(order) == "relax.permute_dims" and order.attrs.axes is not None:
+        inverse = [[int(a) % 4 for a in order.attrs.axes].index(n) for n in range(4)]
+        if inverse[3] == 3:
+            result, out_axes = user, inverse
+    sizes = [
+        Operand(tuple(a)).sizes(t.ty.shape) for a, t in ((q_axes, q), (k_axes, k), (v_axes, v))
+    ]
+    (batch, heads, length, depth), (*of_k, keys, _), (*of_v, _, width) = sizes
+    if of_k != [batch, heads] or of_v != [batch, heads] or min(depth, keys) < SQUARE:
+        return None
+    if scale <= 0 or not in_range(scale):
+        return None
+    chosen = tiles(length, keys, width)
+    if chosen is None or chosen[0].columns > min(block_sizes(keys)):
+        return None
+    if not whole_rows_fit(keys) and width % chosen[1].columns:
+        return None
+    axes = [*q_axes, *k_axes, *v_axes, *out_axes]
+    numbers = [n for t in chosen for n in (t.rows, t.vectors, t.lanes)]
+    region = frozenset(e for e in (var, weights, scores, result) if isinstance(e, relax.Var))
+    attributes = {
+        **{k: v for k, v in options.items() if k not in ("axis", "scale")},
+        "scale": scale,
+        "axes": axes,
+        "tiles": numbers,
+    }
+    return Site(result, "attention", (q, k, v, *mask), attributes["source"], region, attributes)
+
+
+@tvm.transform.module_pass(opt_level=0, name="FuseAttention")
+class FuseAttention:
+    """Fuse every such pair of products around a lowered softmax.
+
+    Parameters
+    ----------
+    tiles : callable
+        The schedule's register tiles for numbers of rows, keys and features of v.
+    """
+
+    def __init__(self, tiles: Tiles) -> None:
+        self.tiles = tiles
+
+    def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
+        """Rewrite; nothing else changes."""
+
+        def find(graph: Graph) -> Sequence[Site]:
+            products = [v for v, e in graph.values.items() if op_name(e) == "relax.matmul"]
+            sites = (_site(graph, var, self.tiles) for var in products)
+            return [site for site in sites if site is not None]
+
+        def make(site: Site) -> relax.Call:
+            attributes = make_attrs(**site.attributes)
+            return relax.Call(tvm.ir.Op.get(ATTENTION), list(site.args), attributes)
+
+        mod = rewrite(mod, find, make)
+        mod = tvm.IRModule(mod.functions, attrs=mod.attrs, global_infos=mod.global_infos)
+        for name, function in list(functions(mod)):  # transposes that were taken in
+            mod.update_func(name, relax.analysis.remove_all_unused(function))
+        return mod

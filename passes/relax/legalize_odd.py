@@ -1,0 +1,88 @@
+"""sinh, cosh, tanh and erf, where they stay exact, to a few units in the last place.
+
+TVM calls libm for sinh and cosh, which its code generator refuses in vectors, and its tanh and erf
+lose the digits of small operands. Near 0 a Taylor series of the odd function takes their place.
+Half-precision tanh and erf are TVM's own.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+from tvm import relax, te
+
+from quake_tvm.tvm_version import tir
+
+from .legalize import Legalize
+
+# Coefficients of x^3, x^5, ... beside x.
+_SINH = [1 / math.factorial(n) for n in range(3, 15, 2)]
+_TANH = [-1 / 3, 2 / 15, -17 / 315, 62 / 2835, -1382 / 155925]
+_ERF = [-1 / 3, 1 / 10, -1 / 42, 1 / 216, -1 / 1320]
+# Below these |x| the series of tanh and erf end far below the last place.
+_NEAR = {"float32": 0.25, "float64": 0.02}
+Formula = Callable[[tir.Expr], tir.Expr]
+
+
+def _series(x: tir.Expr, coefficients: Sequence[float]) -> tir.Expr:
+    """x * (1 + sum(c_k * x^(2k))), which keeps the sign of zero."""
+    square, total = x * x, tir.const(0, x.ty.dtype)
+    for c in reversed(coefficients):
+        total = (total + tir.const(c, x.ty.dtype)) * square
+    return x * (total + tir.const(1, x.ty.dtype))
+
+
+def _near(x: tir.Expr, end: float, near: tir.Expr, far: tir.Expr) -> tir.Expr:
+    return tir.Select(tir.abs(x) < tir.const(end, x.ty.dtype), near, far)
+
+
+def _exponentials(x: tir.Expr) -> tuple[tir.Expr, tir.Expr]:
+    """exp(|x|)/2 and exp(-|x|)/2; the first overflows only where the result does."""
+    half = tir.const(0.5, x.ty.dtype)
+    root = tir.exp(tir.abs(x) * half)
+    return (half * root) * root, half / (root * root)
+
+
+def _sinh(x: tir.Expr) -> tir.Expr:
+    up, down = _exponentials(x)
+    size = up - down
+    far = tir.Select(x < tir.const(0, x.ty.dtype), -size, size)
+    return _near(x, 0.5, _series(x, _SINH), far)
+
+
+def _cosh(x: tir.Expr) -> tir.Expr:
+    up, down = _exponentials(x)
+    return up + down
+
+
+def _tanh(x: tir.Expr) -> tir.Expr:
+    return _near(x, _NEAR[x.ty.dtype], _series(x, _TANH), tir.tanh(x))
+
+
+def _erf(x: tir.Expr) -> tir.Expr:
+    slope = tir.const(2 / math.sqrt(math.pi), x.ty.dtype)
+    return _near(x, _NEAR[x.ty.dtype], slope * _series(x, _ERF), tir.erf(x))
+
+
+def _rule(formula: Formula, name: str, widened: bool) -> Legalize:
+    def rule(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
+        kind = str(call.args[0].ty.dtype)
+        if kind not in _NEAR and not (widened and "float" in kind):
+            return call.op.get_attr("FLegalize")(builder, call)
+
+        def element(x: tir.Expr) -> tir.Expr:
+            return formula(x) if kind in _NEAR else formula(x.astype("float32")).astype(kind)
+
+        def whole(x: te.Tensor) -> te.Tensor:
+            return te.compute(x.shape, lambda *at: element(x(*at)), name="compute")
+
+        return builder.call_te(whole, call.args[0], primfunc_name_hint=f"tir_{name}")
+
+    return rule
+
+
+RULES: dict[str, Legalize] = {
+    "relax.sinh": _rule(_sinh, "sinh", True),
+    "relax.cosh": _rule(_cosh, "cosh", True),
+    "relax.tanh": _rule(_tanh, "tanh", False),
+    "relax.erf": _rule(_erf, "erf", False),
+}

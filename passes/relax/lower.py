@@ -1,0 +1,84 @@
+"""Lower ``quake`` operators to PrimFuncs through TVM's own legalization.
+
+``LegalizeOps`` runs with our functions for our operators and skips every other operator, save
+those whose own legalization would hide an exponential (attention, cross entropy): these are
+legalized as TVM does it, for the TIR pass to find. Each PrimFunc carries its sites as the
+attribute ``quake.sites``, which the report reads.
+"""
+
+import json
+from functools import partial
+
+import tvm
+from tvm import relax
+
+from quake_tvm.kernels import compute
+from quake_tvm.kernels.written_out import WrittenOut
+from quake_tvm.numerics.operators import OPERATORS
+from quake_tvm.options import Options
+
+from ..lower_tir import SITES, mark
+from .call_written_out import call_written_out
+from .legalize import legalize
+from .ops import PREFIX, attributes_of
+from .ops import call as quake_call
+
+# Operators whose own legalization makes PrimFuncs with an exp inside.
+HIDING = {
+    "relax.nn.attention",
+    "relax.nn.attention_bias",
+    "relax.nn.cross_entropy_with_logits",
+    "relax.log_add_exp",
+}
+_NOT_COMPUTE = ("axis", "keepdims", "method", "ieee", "source", "shape", "site")
+
+
+def _legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
+    operator = call.op.name.removeprefix(PREFIX)
+    if not OPERATORS[operator].elementwise and int(call.attrs["axis"]) != call.args[0].ty.ndim - 1:
+        return _with_axis_last(builder, call, operator)
+    attributes = attributes_of(call)
+    method, ieee = str(attributes["method"]), bool(attributes["ieee"])
+    options = {k: float(v) for k, v in attributes.items() if k not in _NOT_COMPUTE}
+    sites = json.dumps([mark(operator, attributes) | options])
+    attrs = {SITES: sites}
+    options |= {"method": method, "ieee": ieee}
+    if OPERATORS[operator].elementwise:
+        function = partial(compute.elementwise, operator=operator, **options)
+    else:
+        if "keepdims" in attributes:
+            options["keepdims"] = bool(attributes["keepdims"])
+        kernel = WrittenOut(operator, options)
+        return call_written_out(builder, f"quake_{operator}", kernel, call.args, call.ty, attrs)
+    return builder.call_te(
+        function, *call.args, primfunc_name_hint=f"quake_{operator}", primfunc_attrs=attrs
+    )
+
+
+def _with_axis_last(builder: relax.BlockBuilder, call: relax.Call, operator: str) -> relax.Expr:
+    """Operators over rows are lowered along the last axis: bring theirs there, and back."""
+    attributes = attributes_of(call)
+    axis, rank = int(attributes["axis"]), call.args[0].ty.ndim
+    order = [*range(axis), *range(axis + 1, rank), axis]
+    keepdims = bool(attributes.get("keepdims", True))
+    if operator != "logsumexp" and any(getattr(n, "value", 1) == 0 for n in call.args[0].ty.shape):
+        return call.args[0]  # empty, and TVM mistakes an empty transpose for a reshape
+    x = builder.emit(relax.op.permute_dims(call.args[0], order))
+    result = builder.emit(quake_call(operator, x, **attributes | {"axis": rank - 1}))
+    if not keepdims:
+        return result
+    return relax.op.permute_dims(result, [order.index(k) for k in range(rank)])
+
+
+def lower(mod: tvm.IRModule, options: Options) -> tvm.IRModule:
+    """Legalize the module's ``quake`` operators and what hides exponentials, nothing else."""
+
+    def legalize_hiding(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
+        choice = options.choose("exp", str(call.args[0].ty.dtype), site=0)
+        sliding = "attention" in call.op.name and call.attrs.window_size is not None
+        if choice.method is None or sliding:  # TVM cannot legalize a sliding window
+            return call
+        return call.op.get_attr("FLegalize")(builder, call)
+
+    ours = dict.fromkeys((PREFIX + name for name in OPERATORS), _legalize)
+    return legalize(mod, ours | dict.fromkeys(HIDING, legalize_hiding))

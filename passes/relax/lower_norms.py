@@ -1,0 +1,93 @@
+"""Norms along the last axis to the kernels of :mod:`quake_tvm.kernels.norms`.
+
+group_norm and instance_norm are layer_norms of (a group of) one sample's channels, then a factor
+and a shift per channel.
+"""
+
+from collections.abc import Sequence
+
+import tvm
+from tvm import relax
+
+from quake_tvm.kernels.written_out import WrittenOut
+
+from .call_written_out import call_written_out
+from .legalize import legalize
+
+
+def _along_last(call: relax.Call) -> bool:
+    """Whether the operands are float32 and the norm runs along the last axis alone."""
+    axes = [int(a) % call.args[0].ty.ndim for a in call.attrs.axes]
+    return axes == [call.args[0].ty.ndim - 1] and all(
+        str(a.ty.dtype) == "float32" for a in call.args
+    )
+
+
+def _emit(
+    builder: relax.BlockBuilder, call: relax.Call, name: str, args: Sequence[relax.Expr]
+) -> relax.Expr:
+    kernel = WrittenOut(name, {"epsilon": float(call.attrs.epsilon)})
+    return call_written_out(builder, name, kernel, args, args[0].ty)
+
+
+def _layer_norm(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
+    if not _along_last(call) or not (call.attrs.center and call.attrs.scale):
+        return call
+    return _emit(builder, call, "layer_norm", call.args)
+
+
+def _rms_norm(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
+    if not _along_last(call):
+        return call
+    return _emit(builder, call, "rms_norm", call.args)
+
+
+def _grouped(builder: relax.BlockBuilder, call: relax.Call, groups: int) -> relax.Expr:
+    x, gamma, beta = call.args
+    shape = list(x.ty.shape)
+    axis = int(call.attrs.channel_axis if hasattr(call.attrs, "channel_axis") else call.attrs.axis)
+    axes = sorted(int(a) % len(shape) for a in call.attrs.axes)
+    static = all(hasattr(n, "value") for n in shape[1:])
+    channels_first = axis % len(shape) == 1 and axes == list(range(2, len(shape)))
+    floats = all(str(a.ty.dtype) == "float32" for a in call.args)
+    if not (static and channels_first and floats):
+        return call
+    length = 1
+    for n in shape[1:]:
+        length *= int(n)
+    flat = builder.emit(relax.op.reshape(x, (shape[0], groups, length // groups)))
+    normal = builder.emit(_emit(builder, call, "layer_norm", [flat]))
+    per_channel = (int(shape[1]), *[1] * (len(shape) - 2))
+    normal = relax.op.reshape(normal, shape)
+    if call.attrs.scale:
+        gamma = builder.emit(relax.op.reshape(gamma, per_channel))
+        normal = relax.op.multiply(builder.emit(normal), gamma)
+    if call.attrs.center:
+        beta = builder.emit(relax.op.reshape(beta, per_channel))
+        normal = relax.op.add(builder.emit(normal), beta)
+    return normal
+
+
+def _group_norm(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
+    return _grouped(builder, call, int(call.attrs.num_groups))
+
+
+def _instance_norm(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
+    return _grouped(builder, call, int(call.args[0].ty.shape[1]))
+
+
+@tvm.transform.module_pass(opt_level=0, name="LowerNorms")
+class LowerNorms:
+    """Legalize float32 layer, rms, group and instance norms; others are left to TVM."""
+
+    def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
+        """Legalize these operators, nothing else."""
+        return legalize(
+            mod,
+            {
+                "relax.nn.layer_norm": _layer_norm,
+                "relax.nn.rms_norm": _rms_norm,
+                "relax.nn.group_norm": _group_norm,
+                "relax.nn.instance_norm": _instance_norm,
+            },
+        )

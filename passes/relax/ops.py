@@ -1,0 +1,55 @@
+"""The operators ``quake.<name>`` in Relax: what recognisers write and the lowering reads.
+
+One for each row of the registry, with type inference and purity, so that TVM's own passes treat
+them as they treat ``relax.nn.*``. Attributes: ``method``, ``ieee``, ``source`` and ``shape``
+(what the site was recognised from, for the report), the operator's parameters, and ``axis``,
+``keepdims``, ``scale``, ``shift`` where they mean something.
+"""
+
+from typing import Any
+
+import tvm
+from tvm import relax
+
+from quake_tvm.numerics.operators import OPERATORS
+from quake_tvm.tvm_version import make_attrs, register_op
+
+from .graph import op_name
+
+PREFIX = "quake."
+# Element-wise operators take any layout, as TVM's own do.
+_LAYOUT, _ANY = "FRelaxInferLayout", "relax.sigmoid"
+
+
+def _infer_type(call: relax.Call, _: relax.BlockBuilder) -> relax.Type:
+    x = call.args[0].ty
+    if call.op.name != PREFIX + "logsumexp" or x.shape is None:
+        return x
+    shape, axis = list(x.shape), int(call.attrs["axis"])
+    rest = [1] if call.attrs["keepdims"] else []
+    return relax.TensorType(shape[:axis] + rest + shape[axis + 1 :], x.dtype)
+
+
+for _name, _row in OPERATORS.items():
+    if PREFIX + _name not in tvm.ir.Op.list_op_names():
+        register_op(PREFIX + _name, _row.formula)
+        tvm.ir.register_op_attr(PREFIX + _name, "FInferType", _infer_type)
+        tvm.ir.register_op_attr(PREFIX + _name, "FPurity", True)
+        if _row.elementwise:
+            tvm.ir.register_op_attr(PREFIX + _name, _LAYOUT, tvm.ir.Op.get(_ANY).get_attr(_LAYOUT))
+
+
+def call(operator: str, *args: relax.Expr, **attributes: Any) -> relax.Call:
+    """A call of ``quake.<operator>``."""
+    return relax.Call(tvm.ir.Op.get(PREFIX + operator), list(args), make_attrs(**attributes))
+
+
+def attributes_of(call: relax.Call) -> dict[str, Any]:
+    """The attributes of a call of ours."""
+    return {str(key): call.attrs[key] for key in list(call.attrs.keys())}
+
+
+def operator_of(expr: Any) -> str | None:
+    """The registry's name if ``expr`` calls one of our operators."""
+    name = op_name(expr)
+    return name.removeprefix(PREFIX) if name.startswith(PREFIX) else None

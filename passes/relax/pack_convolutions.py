@@ -1,0 +1,199 @@
+"""Constant weights of convolutions with channels last, laid out for the register tiles.
+
+A convolution is a product whose rows are pixels: its weights become panels of output channels,
+(o/p, window.., i, p), as :mod:`pack_weights` does it for matrices. A depthwise one keeps one weight
+a channel and tap, (window.., c); other groups are products side by side.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import tvm
+from tvm import relax, te
+
+from quake_tvm.schedules import analysis, product
+from quake_tvm.schedules.product import panel_of, within_panel
+from quake_tvm.tvm_version import tir
+
+from .legalize import FUSABLE, legalize
+from .pack_weights import Panel, packed_matmul, panels
+
+
+@dataclass(frozen=True)
+class Window:
+    """How a window moves over the pixels; one entry a spatial dimension.
+
+    Attributes
+    ----------
+    size, strides, dilation : tuple of int
+    before, after : tuple of int
+        Padding with zeros on either side.
+    """
+
+    size: tuple[int, ...]
+    strides: tuple[int, ...]
+    dilation: tuple[int, ...]
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+
+    @property
+    def moves_nowhere(self) -> bool:
+        """Whether each output pixel reads just its own input pixel."""
+        return {*self.size, *self.strides} == {1} and not any(self.before + self.after)
+
+    def padded(self, x: te.Tensor) -> te.Tensor:
+        """x (n, pixels.., c) with zeros around the pixels."""
+        if not any(self.before + self.after):
+            return x
+        sizes = list(x.shape[1:-1])
+        shape = [n + b + a for n, b, a in zip(sizes, self.before, self.after, strict=True)]
+
+        def value(*i: tir.Expr) -> tir.Expr:
+            at = [k - b for k, b in zip(i[1:-1], self.before, strict=True)]
+            inside = [tir.all(k >= 0, k < n) for k, n in zip(at, sizes, strict=True)]
+            return tir.if_then_else(tir.all(*inside), x(i[0], *at, i[-1]), tir.const(0, x.dtype))
+
+        return te.compute((x.shape[0], *shape, x.shape[-1]), value, name="padded")
+
+    def axes(self) -> list[tir.IterVar]:
+        """A reduction axis a spatial dimension."""
+        return [te.reduce_axis((0, n), f"tap{k}") for k, n in enumerate(self.size)]
+
+    def at(self, pixel: Sequence[tir.Expr], taps: Sequence[tir.IterVar]) -> list[tir.Expr]:
+        """Where in the padded input a tap of an output pixel is."""
+        steps = zip(pixel, taps, self.strides, self.dilation, strict=True)
+        return [p * s + t * d for p, t, s, d in steps]
+
+
+def packed_convolution(
+    x: te.Tensor, w: te.Tensor, pixels: Sequence[tir.Expr], channels: int, window: Window
+) -> te.Tensor:
+    """x (n, places.., i) by w (o/p, window.., i, p), giving (n, pixels.., channels)."""
+    padded, width = window.padded(x), int(w.shape[-1])
+    taps, i = window.axes(), te.reduce_axis((0, x.shape[-1]), "i")
+
+    def element(n: tir.Expr, *rest: tir.Expr) -> tir.Expr:
+        *pixel, o = rest
+        weight = w(panel_of(o, width), *taps, i, within_panel(o, width, channels))
+        return te.sum(padded(n, *window.at(pixel, taps), i) * weight, [*taps, i])
+
+    shape = (x.shape[0], *pixels, channels)
+    return te.compute(shape, element, name="packed_convolution")
+
+
+def grouped_convolution(
+    x: te.Tensor, w: te.Tensor, pixels: Sequence[tir.Expr], channels: int, window: Window
+) -> te.Tensor:
+    """x (n, places.., g*i) by w (g, o/p, window.., i, p), giving (n, pixels.., g, channels)."""
+    padded, groups, inputs, width = window.padded(x), w.shape[0], w.shape[-2], int(w.shape[-1])
+    taps, i = window.axes(), te.reduce_axis((0, inputs), "i")
+
+    def element(n: tir.Expr, *rest: tir.Expr) -> tir.Expr:
+        *pixel, g, o = rest
+        weight = w(g, panel_of(o, width), *taps, i, within_panel(o, width, channels))
+        return te.sum(padded(n, *window.at(pixel, taps), g * inputs + i) * weight, [*taps, i])
+
+    shape = (x.shape[0], *pixels, groups, channels)
+    return te.compute(shape, element, name="grouped_convolution")
+
+
+def depthwise_convolution(
+    x: te.Tensor, w: te.Tensor, pixels: Sequence[tir.Expr], window: Window
+) -> te.Tensor:
+    """x (n, places.., c) by w (window.., c), giving (n, pixels.., c)."""
+    padded, taps = window.padded(x), window.axes()
+
+    def element(n: tir.Expr, *rest: tir.Expr) -> tir.Expr:
+        *pixel, c = rest
+        return te.sum(padded(n, *window.at(pixel, taps), c) * w(*taps, c), taps)
+
+    shape = (x.shape[0], *pixels, x.shape[-1])
+    return te.compute(shape, element, name="depthwise_convolution")
+
+
+@tvm.transform.module_pass(opt_level=0, name="PackConvolutions")
+class PackConvolutions:
+    """Pack every float32 convolution with channels last and constant weights.
+
+    Parameters
+    ----------
+    panel : callable
+        As for :class:`PackWeights`; its rows are the innermost pixels.
+    """
+
+    def __init__(self, panel: Panel) -> None:
+        self.panel = panel
+
+    def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
+        """Legalize such convolutions, nothing else."""
+        names = ("relax.nn.conv1d", "relax.nn.conv2d", "relax.nn.conv3d")
+        return legalize(mod, dict.fromkeys(names, self._legalize))
+
+    def _legalize(self, builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
+        x, weights = call.args
+        if not channels_last(call):
+            return call
+        values = weights.value.numpy()  # (o, window.., i)
+        channels, groups = values.shape[0], int(call.attrs.groups)
+        rank = values.ndim - 2
+        padding = [int(n) for n in call.attrs.padding]
+        window = Window(
+            values.shape[1:-1],
+            tuple(map(int, call.attrs.strides)),
+            tuple(map(int, call.attrs.dilation)),
+            tuple(padding[:rank]),
+            tuple(padding[rank:]),
+        )
+        depthwise = groups == channels == int(x.ty.shape[-1])
+        key = product.key(
+            list(call.ty.shape)[:-1],
+            channels // groups,
+            values.shape[1:],
+            [groups],
+            window=groups > 1 or not window.moves_nowhere,
+        )
+        width = self.panel(key, analysis.constant(call.ty.shape[-2]))
+        known = all(hasattr(n, "value") for n in call.ty.shape)
+        if not depthwise and (width is None or (groups > 1 and not known)):
+            return call  # TVM cannot fuse behind the reshape of groups without knowing its extents
+        if depthwise:
+            packed = np.ascontiguousarray(np.moveaxis(values[..., 0], 0, -1))
+            function = partial(depthwise_convolution, window=window)
+        elif groups > 1:
+            split = values.reshape(groups, channels // groups, *values.shape[1:])
+            packed = np.moveaxis(panels(np.moveaxis(split, 1, -1), width), 0, 1)
+            function = partial(grouped_convolution, channels=channels // groups, window=window)
+        else:
+            packed = panels(np.moveaxis(values, 0, -1), width)  # (o/p, window.., i, p)
+            if window.moves_nowhere:
+                packed = packed.reshape(len(packed), -1, width)
+                function = partial(packed_matmul, columns=channels)
+            else:
+                function = partial(packed_convolution, channels=channels, window=window)
+        weights = relax.const(np.ascontiguousarray(packed), "float32")
+        pixels = [] if function.func is packed_matmul else [list(call.ty.shape)[1:-1]]
+        result = builder.call_te(
+            function,
+            x,
+            weights,
+            *pixels,
+            primfunc_name_hint="conv",
+            primfunc_attrs=FUSABLE,
+        )
+        flat = depthwise or groups == 1
+        return result if flat else relax.op.reshape(builder.emit(result), call.ty.shape)
+
+
+def channels_last(call: relax.Call) -> bool:
+    """Whether a convolution is float32 with channels last, known weights and a known window."""
+    x, weights = call.args
+    dtypes = {str(x.ty.dtype), str(weights.ty.dtype), str(call.attrs.out_dtype or "float32")}
+    layouts = {str(call.attrs.data_layout), str(call.attrs.out_layout)}
+    return (
+        isinstance(weights, tvm.ir.expr.GenericConst)
+        and dtypes <= {"float32"}
+        and layouts <= {"NWC", "NHWC", "NDHWC"}
+        and 0 not in weights.value.numpy().shape
+    )

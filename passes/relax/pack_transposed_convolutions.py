@@ -1,0 +1,142 @@
+"""Transposed convolutions as small ordinary ones, one a phase of the output.
+
+With stride s, output pixel q*s + r reads only taps congruent to r plus the padding modulo s: s
+phases a dimension, each a convolution of stride 1 with every s-th tap, none multiplying inserted
+zeros. Weights are packed as (phases.., o/p, taps.., i, p), zero where a phase has a tap less.
+"""
+
+import itertools
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import tvm
+from tvm import relax, te
+
+from quake_tvm.schedules import product
+from quake_tvm.schedules.product import panel_of, within_panel
+from quake_tvm.tvm_version import tir
+
+from .legalize import FUSABLE, legalize
+from .pack_convolutions import Window, channels_last
+from .pack_weights import Panel, panels
+
+
+@dataclass(frozen=True)
+class Phases:
+    """One entry a spatial dimension.
+
+    Attributes
+    ----------
+    taps : tuple of int
+        Of one phase.
+    strides : tuple of int
+        The number of phases.
+    pads : tuple of int
+        Rows and columns that the transposed convolution drops in front.
+    pixels : tuple of int
+        Output pixels of one phase.
+    """
+
+    taps: tuple[int, ...]
+    strides: tuple[int, ...]
+    pads: tuple[int, ...]
+    pixels: tuple[int, ...]
+
+    def window(self, sizes: tuple[int, ...]) -> Window:
+        """The padding that keeps every tap of every phase inside an input of these sizes."""
+        before, after = [], []
+        for t, s, pad, q, n in zip(
+            self.taps, self.strides, self.pads, self.pixels, sizes, strict=True
+        ):
+            before.append(max(0, t - 1 - pad // s))
+            after.append(max(0, q - 1 + (s - 1 + pad) // s - (n - 1)))
+        ones = (1,) * len(sizes)
+        return Window(self.taps, ones, ones, tuple(before), tuple(after))
+
+
+def transposed_convolution(x: te.Tensor, w: te.Tensor, channels: int, phases: Phases) -> te.Tensor:
+    """x (n, pixels.., i) by w (phases.., o/p, taps.., i, p), giving (n, (pixels, phase).., o)."""
+    window = phases.window(tuple(int(n) for n in x.shape[1:-1]))
+    padded, width = window.padded(x), int(w.shape[-1])
+    taps, i = window.axes(), te.reduce_axis((0, x.shape[-1]), "i")
+
+    def element(n: tir.Expr, *rest: tir.Expr) -> tir.Expr:
+        *places, o = rest
+        steps = zip(
+            places[::2], places[1::2], taps, phases.pads, phases.strides, window.before, strict=True
+        )
+        at = [q + (r + pad) // s - t + before for q, r, t, pad, s, before in steps]
+        weight = w(*places[1::2], panel_of(o, width), *taps, i, within_panel(o, width, channels))
+        return te.sum(padded(n, *at, i) * weight, [*taps, i])
+
+    places = itertools.chain.from_iterable(zip(phases.pixels, phases.strides, strict=True))
+    return te.compute((x.shape[0], *places, channels), element, name="transposed_convolution")
+
+
+def phase_weights(weights: np.ndarray, phases: Phases) -> np.ndarray:
+    """(i, window.., o) as (phases.., taps.., i, o)."""
+    i, *size, o = weights.shape
+    out = np.zeros((*phases.strides, *phases.taps, i, o), weights.dtype)
+    for at in np.ndindex(*phases.strides, *phases.taps):
+        phase, taps = at[: len(size)], at[len(size) :]
+        steps = zip(phase, taps, phases.pads, phases.strides, strict=True)
+        tap = [(r + pad) % s + s * t for r, t, pad, s in steps]
+        if all(k < n for k, n in zip(tap, size, strict=True)):
+            out[at] = weights[(slice(None), *tap)]
+    return out
+
+
+@tvm.transform.module_pass(opt_level=0, name="PackTransposedConvolutions")
+class PackTransposedConvolutions:
+    """Rewrite every float32 transposed convolution with channels last and constant weights.
+
+    Parameters
+    ----------
+    panel : callable
+        As for :class:`PackWeights`; its rows are the innermost pixels.
+    """
+
+    def __init__(self, panel: Panel) -> None:
+        self.panel = panel
+
+    def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
+        """Legalize such convolutions, nothing else."""
+        names = ("relax.nn.conv1d_transpose", "relax.nn.conv2d_transpose")
+        return legalize(mod, dict.fromkeys(names, self._legalize))
+
+    def _legalize(self, builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
+        x, weights = call.args
+        static = all(hasattr(n, "value") for n in list(x.ty.shape)[1:])
+        if not channels_last(call) or not static or {*map(int, call.attrs.dilation)} != {1}:
+            return call
+        values = weights.value.numpy()  # (i, window.., o)
+        size, channels = values.shape[1:-1], values.shape[-1]
+        strides = tuple(map(int, call.attrs.strides))
+        out = [int(n) for n in list(call.ty.shape)[1:-1]]
+        phases = Phases(
+            tuple(-(-k // s) for k, s in zip(size, strides, strict=True)),
+            strides,
+            tuple(int(n) for n in call.attrs.padding)[: len(size)],
+            tuple(-(-n // s) for n, s in zip(out, strides, strict=True)),
+        )
+        rows, depth = (x.ty.shape[0], *phases.pixels), (*phases.taps, values.shape[0])
+        key = product.key(rows, channels, depth, strides, window=True)
+        width = self.panel(key, phases.pixels[-1])
+        if width is None:
+            return call
+        packed = panels(phase_weights(values, phases), width)
+        packed = np.ascontiguousarray(np.moveaxis(packed, 0, len(size)))
+        result = builder.call_te(
+            partial(transposed_convolution, channels=channels, phases=phases),
+            x,
+            relax.const(packed, "float32"),
+            primfunc_name_hint="conv_transpose",
+            primfunc_attrs=FUSABLE,
+        )
+        whole = [q * s for q, s in zip(phases.pixels, strides, strict=True)]
+        result = relax.op.reshape(builder.emit(result), (x.ty.shape[0], *whole, channels))
+        if whole == out:
+            return result
+        axes = list(range(1, len(out) + 1))
+        return relax.op.strided_slice(builder.emit(result), axes, [0] * len(out), out)

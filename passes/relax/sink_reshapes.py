@@ -1,0 +1,259 @@
+"""Let reshapes and transposes sink behind a matrix product and its epilogue, so that both fuse.
+
+torch.export writes a linear layer over (batch, length, features) as reshape, matmul, add, reshape.
+Between one layer's add and what follows, such a reshape ends TVM's fusion. Moved behind everything
+it commutes with, it meets the next layer's reshape, and both vanish. Elements and their sums stay
+what they were.
+"""
+
+import numpy as np
+import tvm
+from tvm import relax
+from tvm.ir.expr import GenericConst
+from tvm.relax.expr_functor import PyExprMutator, mutator
+
+from quake_tvm.numerics.operators import OPERATORS
+
+from ..chain import KINDS
+from .graph import functions, known_shape, op_name, same_shape
+from .ops import operator_of
+
+_RESHAPES = {"relax.reshape", "relax.expand_dims", "relax.squeeze", "relax.flatten"}
+_TRANSPOSE = "relax.permute_dims"
+_PRODUCTS = {"relax.matmul", "relax.nn.conv1d", "relax.nn.conv2d", "relax.nn.conv3d"}
+
+
+@tvm.transform.module_pass(opt_level=0, name="SinkReshapes")
+class SinkReshapes:
+    """Move reshapes behind products with matrices, both kinds behind element-wise operators.
+
+    Those that meet cancel or become one, those of constants are carried out. A step is taken only
+    where the shapes, symbolic ones included, prove it right.
+    """
+
+    def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
+        """Rewrite every function that has a matrix product or a convolution."""
+        updates = {}
+        for name, function in functions(mod):
+            present: set[str] = set()
+            relax.analysis.post_order_visit(function, lambda e, seen=present: seen.add(op_name(e)))
+            if _PRODUCTS & present:
+                sunk = relax.analysis.remove_all_unused(_Sinker(mod).visit_expr(function))
+                merged = _Merger(mod).visit_expr(sunk)
+                updates[name] = relax.analysis.remove_all_unused(merged)
+        if not updates:
+            return mod
+        mod = tvm.IRModule(mod.functions, attrs=mod.attrs, global_infos=mod.global_infos)
+        for name, function in updates.items():
+            mod.update_func(name, function)
+        return relax.transform.CanonicalizeBindings()(mod)
+
+
+class _Mutator(PyExprMutator):
+    """Calls are simplified once their arguments are."""
+
+    def visit_call_(self, call: relax.Call) -> relax.Expr:
+        call = super().visit_call_(call)
+        if not isinstance(call.op, tvm.ir.Op):
+            return call
+        args = [a if isinstance(a, relax.Tuple) else self.origin(a) for a in call.args]
+        if not all(new.same_as(old) for new, old in zip(args, call.args, strict=True)):
+            call = relax.Call(call.op, args, call.attrs, call.ty_args)
+        return self.simplify(self.builder_.normalize(call))
+
+    def simplify(self, call: relax.Call) -> relax.Expr:
+        raise NotImplementedError
+
+    def origin(self, expr: relax.Expr) -> relax.Expr:
+        """What a variable is another name of: a variable or a constant."""
+        while isinstance(expr, relax.Var):
+            value = self.builder_.lookup_binding(expr)
+            if not isinstance(value, relax.Var | GenericConst) or not same_shape(expr, value):
+                break
+            expr = value
+        return expr
+
+    def value(self, expr: relax.Expr) -> relax.Expr | None:
+        """The call that a variable is bound to, if any."""
+        value = self.builder_.lookup_binding(expr) if isinstance(expr, relax.Var) else None
+        return value if isinstance(value, relax.Call) and same_shape(expr, value) else None
+
+    def moved(self, expr: relax.Expr) -> relax.Call | None:
+        """The reshape or transpose between known shapes that a variable is bound to, if any."""
+        call = self.value(expr)
+        named = op_name(call) in _RESHAPES or op_name(call) == _TRANSPOSE
+        return call if named and known_shape(call) and known_shape(call.args[0]) else None
+
+
+@mutator
+class _Sinker(_Mutator):
+    def __init__(self, mod: tvm.IRModule) -> None:
+        super().__init__(mod)
+        self.products: dict[relax.Var, bool] = {}
+
+    def simplify(self, call: relax.Call) -> relax.Expr:
+        """The call, or what equals it with a reshape further behind."""
+        name = op_name(call)
+        if name in _RESHAPES or name in (_TRANSPOSE, "relax.broadcast_to"):
+            return self._cancelled(call)
+        if name == "relax.matmul":
+            return self._behind_product(call)
+        if name == "relax.strided_slice" and _takes_all(call):
+            return call.args[0]
+        if _elementwise(call):
+            for arg in call.args:
+                move = self.moved(arg)
+                if move is not None and same_shape(arg, call) and self._of_product(move.args[0]):
+                    args = [self._before(move, a, call) for a in call.args]
+                    if all(a is not None for a in args):
+                        inner = relax.Call(call.op, args, call.attrs, call.ty_args)
+                        return self._again(move, inner, call)
+        return call
+
+    def _again(self, move: relax.Call, inner: relax.Call, outer: relax.Call) -> relax.Expr:
+        """The move applied to ``inner``, which itself is simplified, to give ``outer``."""
+        inner = self.builder_.emit(self.simplify(self.builder_.normalize(inner)))
+        return self.simplify(self.builder_.normalize(_moved(move, inner, outer)))
+
+    def _cancelled(self, call: relax.Call) -> relax.Expr:
+        (x, *_) = call.args
+        if isinstance(x, GenericConst) and _static(call) and op_name(call) != "relax.broadcast_to":
+            values = x.value.numpy()
+            if op_name(call) == _TRANSPOSE:
+                values = values.transpose(_axes(call))
+            return _constant(values, call)
+        if op_name(call) == _TRANSPOSE:
+            before = self.moved(x)
+            if _axes(call) == list(range(x.ty.ndim)):
+                return x
+            if op_name(before) == _TRANSPOSE:
+                axes = [_axes(before)[k] for k in _axes(call)]
+                merged = relax.op.permute_dims(before.args[0], axes)
+                return self.simplify(self.builder_.normalize(merged))
+            return call
+        if same_shape(x, call):
+            return x
+        while op_name(call) in _RESHAPES and op_name(self.moved(x)) in _RESHAPES:
+            (x, *_) = self.moved(x).args
+            if same_shape(x, call):
+                return x
+        return call
+
+    def _behind_product(self, call: relax.Call) -> relax.Expr:
+        x, w = call.args
+        spread = self.value(w)
+        if op_name(spread) == "relax.broadcast_to" and spread.args[0].ty.ndim == 2:
+            # The same matrix for the whole batch.
+            lone = relax.Call(call.op, [x, self.origin(spread.args[0])], call.attrs, call.ty_args)
+            lone = self.builder_.normalize(lone)
+            if same_shape(lone, call):
+                call, w = lone, lone.args[1]
+        move = self.moved(x)
+        if op_name(move) not in _RESHAPES or not _keeps_rows(move) or w.ty.ndim != 2:
+            return call
+        if not (known_shape(call) and move.args[0].ty.ndim >= 2 <= x.ty.ndim):
+            return call
+        inner = relax.Call(call.op, [move.args[0], w], call.attrs, call.ty_args)
+        return self._again(move, inner, call)
+
+    def _of_product(self, expr: relax.Expr) -> bool:
+        """Whether ``expr`` is a product, or its epilogue as far as it goes."""
+        if not isinstance(expr, relax.Var):
+            return False
+        if expr not in self.products:
+            call = self.value(expr)
+            self.products[expr] = op_name(call) in _PRODUCTS or (
+                _elementwise(call) and any(map(self._of_product, call.args))
+            )
+        return self.products[expr]
+
+    def _before(self, move: relax.Call, arg: relax.Expr, call: relax.Call) -> relax.Expr | None:
+        """What stands for an operand of ``call`` when the move follows it instead."""
+        (source,) = move.args[:1]
+        if not isinstance(arg.ty, relax.TensorType):
+            return arg
+        if not known_shape(arg):
+            return None
+        if same_shape(arg, call):
+            if isinstance(arg, GenericConst) and _static(source) and _static(move):
+                values = arg.value.numpy()
+                if op_name(move) == _TRANSPOSE:
+                    values = values.transpose(np.argsort(_axes(move)))
+                return _constant(values, source)
+            undone = self._undone(move, arg)
+            if undone is not None:
+                return undone
+        *leading, last = [getattr(n, "value", None) for n in arg.ty.shape] or [1]
+        if any(n != 1 for n in leading) or not (last == 1 or _keeps_rows(move)):
+            return None
+        if arg.ty.ndim <= source.ty.ndim:
+            return arg
+        return _constant(arg.value.numpy(), None) if isinstance(arg, GenericConst) else None
+
+    def _undone(self, move: relax.Call, arg: relax.Expr) -> relax.Expr | None:
+        """What ``arg`` was before a move like this one."""
+        before = self.moved(arg)
+        if op_name(move) == _TRANSPOSE:
+            alike = op_name(before) == _TRANSPOSE and _axes(before) == _axes(move)
+            return before.args[0] if alike else None
+        while op_name(before) in _RESHAPES:
+            if same_shape(before.args[0], move.args[0]):
+                return before.args[0]
+            before = self.moved(before.args[0])
+        return None
+
+
+@mutator
+class _Merger(_Mutator):
+    def simplify(self, call: relax.Call) -> relax.Expr:
+        """A reshape of a reshape as one. Apart they had each its chance to sink."""
+        before = self.moved(call.args[0]) if op_name(call) in _RESHAPES else None
+        return _moved(call, before.args[0], call) if op_name(before) in _RESHAPES else call
+
+
+def _moved(move: relax.Call, x: relax.Expr, like: relax.Expr) -> relax.Expr:
+    """The same kind of move of another tensor, to the shape of ``like``."""
+    if op_name(move) == _TRANSPOSE:
+        return relax.op.permute_dims(x, _axes(move))
+    return relax.op.reshape(x, like.ty.shape)
+
+
+def _elementwise(call: relax.Expr | None) -> bool:
+    operator = operator_of(call)
+    if operator is not None:
+        return OPERATORS[operator].elementwise
+    kind = op_name(call).removeprefix("relax.")
+    return kind in KINDS or kind in ("clip", "nn.leakyrelu")
+
+
+def _takes_all(cut: relax.Call) -> bool:
+    """Whether a slice leaves nothing out and turns nothing round."""
+    steps = cut.args[4] if len(cut.args) > 4 else ()
+    forward = all(int(getattr(n, "value", -1)) > 0 for n in steps)
+    return forward and same_shape(cut.args[0], cut)
+
+
+def _axes(transpose: relax.Call) -> list[int]:
+    rank = transpose.args[0].ty.ndim
+    axes = transpose.attrs.axes
+    return list(range(rank))[::-1] if axes is None else [int(a) % rank for a in axes]
+
+
+def _keeps_rows(move: relax.Call) -> bool:
+    """Whether the last axis, of known length, stays the last, so that rows stay rows."""
+    if move.ty.ndim == 0 or move.args[0].ty.ndim == 0:
+        return False
+    if op_name(move) == _TRANSPOSE and _axes(move)[-1] != move.ty.ndim - 1:
+        return False
+    before, after = (getattr(e.ty.shape[-1], "value", 0) for e in (move.args[0], move))
+    return before == after > 0
+
+
+def _static(expr: relax.Expr) -> bool:
+    return known_shape(expr) and all(hasattr(n, "value") for n in expr.ty.shape)
+
+
+def _constant(values: np.ndarray, like: relax.Expr | None) -> relax.Expr:
+    """A constant in the shape of ``like``, or of its last axis alone."""
+    shape = values.shape[-1:] if like is None else [int(n) for n in like.ty.shape]
+    return relax.const(np.ascontiguousarray(values).reshape(shape), str(values.dtype))

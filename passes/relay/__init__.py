@@ -1,0 +1,1 @@
+"""The passes on Relay modules and inside ``relay.build``."""

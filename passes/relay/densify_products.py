@@ -1,0 +1,86 @@
+"""Relay: write matrix products the way TVM's schedules for CPUs are made for.
+
+``relay.frontend.from_onnx`` writes a linear layer as ``nn.batch_matmul`` with one constant matrix
+k x n, for which TVM has no good schedule; ``nn.dense`` packs its weights and is a hundred times
+faster. Its rows are all dimensions but the last, and the reshape back moves behind bias and
+nonlinearity, so that they fuse. Products of two computed matrices get their second one transposed,
+which TVM's schedule wants as well.
+"""
+
+import tvm
+from tvm import relay
+from tvm.relay.op import OpPattern
+
+from .graph import mutated, op_name
+
+_PRODUCT = "nn.batch_matmul"
+
+
+def _shape(expr: relay.Expr) -> list[int] | None:
+    """The extents of a tensor of which all are known."""
+    extents = getattr(expr.checked_type, "shape", None)
+    if extents is None or not all(isinstance(n, tvm.tir.IntImm) for n in extents):
+        return None
+    return [int(n) for n in extents]
+
+
+class _Densify(relay.ExprMutator):
+    def __init__(self) -> None:
+        super().__init__()
+        # What a reshape of ours is the reshape of: a matrix with the same last dimension.
+        self.flat: dict[relay.Expr, relay.Expr] = {}
+
+    def visit_call(self, call: relay.Call) -> relay.Expr:
+        new, shape = super().visit_call(call), _shape(call)
+        if shape is None or not isinstance(call.op, tvm.ir.Op):
+            return new
+        if op_name(call) == _PRODUCT:
+            return self.product(call, new, shape)
+        if op_name(call) == "reshape":
+            keeps = new.args[0] in self.flat and _shape(call.args[0])[-1:] == shape[-1:]
+            return self.shaped(self.flat[new.args[0]], shape) if keeps else new
+        return self.epilogue(call, new, shape)
+
+    def shaped(self, matrix: relay.Expr, shape: list[int]) -> relay.Expr:
+        result = relay.reshape(matrix, shape)
+        self.flat[result] = matrix
+        return result
+
+    def product(self, call: relay.Call, new: relay.Call, shape: list[int]) -> relay.Expr:
+        """``nn.dense`` for constant weights, else the second operand transposed."""
+        a, b = new.args
+        if call.attrs.transpose_a or call.args[0].checked_type.dtype != "float32":
+            return new
+        turned = call.attrs.transpose_b
+        if isinstance(b, relay.Constant) and b.data.shape[0] == 1:
+            weights = b.data.numpy()[0]
+            weights = relay.const(weights if turned else weights.T.copy())
+            rows = self.flat.get(a, relay.reshape(a, (-1, _shape(call.args[0])[-1])))
+            return self.shaped(relay.nn.dense(rows, weights), shape)
+        if turned:
+            return new
+        return relay.nn.batch_matmul(a, relay.transpose(b, (0, 2, 1)), out_dtype="float32")
+
+    def epilogue(self, call: relay.Call, new: relay.Call, shape: list[int]) -> relay.Expr:
+        """Element-wise steps on the matrix; what stands beside it has one number a column."""
+        if not any(arg in self.flat for arg in new.args):
+            return new
+        pattern = call.op.get_attr("TOpPattern")
+        if pattern is None or pattern > OpPattern.BROADCAST:
+            return new
+        for old, arg in zip(call.args, new.args, strict=True):
+            beside = _shape(old)
+            if beside is None or (beside != shape if arg in self.flat else len(beside) > 1):
+                return new
+        args = [self.flat.get(arg, arg) for arg in new.args]
+        return self.shaped(relay.Call(call.op, args, call.attrs), shape)
+
+
+@relay.transform.function_pass(opt_level=3, name="DensifyProducts")
+class DensifyProducts:
+    """``nn.batch_matmul`` to ``nn.dense`` where its weights are constant; see the module."""
+
+    def transform_function(
+        self, function: relay.Function, _: tvm.IRModule, __: tvm.transform.PassContext
+    ) -> relay.Function:
+        return mutated(function, _Densify())

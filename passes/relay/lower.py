@@ -1,0 +1,129 @@
+"""How Relay's TVM computes and schedules the ``quake`` operators.
+
+Element-wise operators are tensor expressions under TVM's own injective schedules, so that they
+fuse into whatever comes before and after. Operators over rows are written out, the same kernels
+as on Relax; a tuner, which can schedule only what it sees, gets them as tensor expressions.
+"""
+
+from collections.abc import Callable
+
+import tvm
+from tvm import relay, te, tir
+from tvm.auto_scheduler import is_auto_scheduler_enabled
+from tvm.meta_schedule import is_meta_schedule_enabled
+from tvm.relay.op import op as registry
+from tvm.relay.op.strategy.generic import schedule_injective
+
+from quake_tvm.kernels import compute, tensor_rows
+from quake_tvm.numerics.operators import OPERATORS
+from quake_tvm.options import Options
+from quake_tvm.passes.relay import tensor_rows_schedule
+
+from ..graph import Site
+from . import lower_c, tunable_kernels
+from .fit_vectors import fit_tensor, for_c
+from .graph import Graph, rewrite
+from .ops import PREFIX, attributes_of, operator_of, read
+from .ops import call as quake_call
+
+_NOT_COMPUTE = ("axis", "keepdims", "method", "ieee", "source", "shape", "site")
+Compute = Callable[[tvm.ir.Attrs, list[te.Tensor], relay.Type], list[te.Tensor]]
+
+
+def _compute(operator: str, target: tvm.target.Target) -> Compute:
+    """The operator's tensor computation from its attributes, for a target."""
+
+    def computed(attrs: tvm.ir.Attrs, inputs: list[te.Tensor], _: relay.Type) -> list[te.Tensor]:
+        attributes = read(attrs)
+        method, ieee = attributes["method"], bool(attributes["ieee"])
+        options = {k: float(v) for k, v in attributes.items() if k not in _NOT_COMPUTE}
+        if OPERATORS[operator].elementwise:
+            return [compute.elementwise(inputs[0], operator, method, ieee, **options)]
+        if "keepdims" in attributes:
+            options["keepdims"] = bool(attributes["keepdims"])
+        options |= {"method": method, "ieee": ieee}
+        if _for_tuner(inputs[0]):
+            return [getattr(tensor_rows, operator)(*inputs, **options)]
+        return [fit_tensor(getattr(compute, operator)(*inputs, **options), target)]
+
+    return computed
+
+
+def _for_tuner(x: te.Tensor) -> bool:
+    """Whether a tuner is asked for a schedule. None takes a shape that only the run knows."""
+    asked = is_meta_schedule_enabled() or is_auto_scheduler_enabled()
+    return asked and all(isinstance(n, tir.IntImm) for n in x.shape)
+
+
+def _schedule_rows(
+    _: tvm.ir.Attrs, outs: list[te.Tensor], target: tvm.target.Target
+) -> te.Schedule:
+    schedule = te.create_schedule([out.op for out in outs])
+    if any(isinstance(stage.op, te.ExternOp) for stage in schedule.stages):
+        return schedule  # written out: nothing is left to schedule
+    return tensor_rows_schedule.schedule(outs, target)
+
+
+def _schedule_element_wise(
+    attrs: tvm.ir.Attrs, outs: list[te.Tensor], target: tvm.target.Target
+) -> te.Schedule:
+    if not for_c(target):
+        return schedule_injective(attrs, outs, target)
+    schedule = te.create_schedule([out.op for out in outs])
+    te.schedule.AutoInlineInjective(schedule)
+    return schedule
+
+
+def _strategy(operator: str) -> tvm.target.GenericFunc:
+    schedule = _schedule_element_wise if OPERATORS[operator].elementwise else _schedule_rows
+
+    @tvm.target.override_native_generic_func(f"quake_{operator}_strategy")
+    def strategy(
+        attrs: tvm.ir.Attrs, inputs: list[te.Tensor], out: relay.Type, target: tvm.target.Target
+    ) -> relay.op.OpStrategy:
+        chosen = relay.op.OpStrategy()
+        chosen.add_implementation(_compute(operator, target), schedule, name=f"quake_{operator}")
+        return chosen
+
+    return strategy
+
+
+for _name in OPERATORS:
+    if tvm.ir.Op.get(PREFIX + _name).get_attr("FTVMStrategy") is None:
+        registry.register_strategy(PREFIX + _name, _strategy(_name))
+
+lower_c.install()
+tunable_kernels.install()
+
+
+def _axis_last(mod: tvm.IRModule) -> tvm.IRModule:
+    """Operators over rows are computed along the last axis: bring theirs there, and back."""
+
+    def find(graph: Graph) -> list[Site]:
+        found = []
+        for key, call in graph.values.items():
+            operator = operator_of(call)
+            if operator is None or OPERATORS[operator].elementwise:
+                continue
+            x, attributes = call.args[0], attributes_of(call)
+            if attributes["axis"] != len(graph.shape(x)) - 1:
+                found.append(Site(key, operator, (x,), "", frozenset([key]), attributes))
+        return found
+
+    def make(site: Site) -> relay.Call:
+        (x,), axis = site.args, site.attributes["axis"]
+        rank = len(x.checked_type.shape)
+        order = [*range(axis), *range(axis + 1, rank), axis]
+        result = quake_call(
+            site.operator, relay.transpose(x, order), **site.attributes | {"axis": rank - 1}
+        )
+        if not site.attributes.get("keepdims", True):
+            return result
+        return relay.transpose(result, [order.index(k) for k in range(rank)])
+
+    return rewrite(mod, find, make)
+
+
+def lower(mod: tvm.IRModule, _: Options) -> tvm.IRModule:
+    """Make the module's ``quake`` operators such as the strategies can compute."""
+    return _axis_last(mod)

@@ -1,0 +1,138 @@
+"""The operators ``quake.<name>`` in Relay: what recognisers write and the lowering reads.
+
+One for each row of the registry, with type relation, shape function, fusion pattern and layout
+rule, so that TVM's own passes treat them as they treat ``nn.softmax`` and ``sigmoid``. Attributes
+as in :mod:`passes.relax.ops`. How they are computed and scheduled is :mod:`lower`'s.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import tvm
+from tvm import relay, tir
+from tvm.relay.op import op as registry
+from tvm.relay.op.op import OpPattern
+from tvm.te import hybrid
+
+from quake_tvm.errors import QuakeError
+from quake_tvm.numerics.operators import OPERATORS
+from quake_tvm.tvm_version import make_attrs, register_op
+
+from .graph import op_name
+
+PREFIX = "quake."
+# Element-wise operators take any layout, as TVM's own do.
+_LAYOUT, _ANY = "FInferCorrectLayout", "sigmoid"
+
+
+TypeOf = Callable[[list[relay.Type], tvm.ir.Attrs], relay.Type | None]
+
+
+def _checked(infer: TypeOf, elementwise: bool) -> TypeOf:
+    """The inference, once the types are known: float32 tensors, the axis one of x's.
+
+    TVM infers a type a hundred times a build, and attributes are slow to read.
+    """
+
+    def checked(types: tvm.ir.Array, attrs: tvm.ir.Attrs) -> relay.Type | None:
+        known = list(types)  # through ctypes, so once
+        if any(isinstance(t, relay.IncompleteType) for t in known):
+            return None
+        for t in known:
+            if not isinstance(t, relay.TensorType) or t.dtype != "float32":
+                raise QuakeError(f"quake operators take float32 tensors, not {t}")
+        if elementwise or "axis" not in read(attrs):
+            return infer(known, attrs)
+        if not 0 <= int(attrs["axis"]) < len(known[0].shape):
+            raise QuakeError(f"axis {attrs['axis']} is none of {len(known[0].shape)} dimensions")
+        return infer(known, attrs)
+
+    return checked
+
+
+def _same_type(types: list[relay.Type], _: tvm.ir.Attrs) -> relay.Type:
+    return types[0]
+
+
+def _softmax_type(types: list[relay.Type], _: tvm.ir.Attrs) -> relay.Type:
+    """softmax's type is that of x; the mask broadcasts to it."""
+    x, *masks = types
+    for mask in masks:
+        ends = zip(reversed(mask.shape), reversed(x.shape), strict=False)
+        fixed = [(m, n) for m, n in ends if {type(m), type(n)} == {tir.IntImm}]
+        if len(mask.shape) > len(x.shape) or any(m not in (1, int(n)) for m, n in fixed):
+            raise QuakeError(f"a mask of {mask} does not broadcast to {x}")
+    return x
+
+
+def _logsumexp_type(types: list[relay.Type], attrs: tvm.ir.Attrs) -> relay.Type:
+    (x,) = types
+    shape, axis = list(x.shape), int(attrs["axis"])
+    rest = [1] if int(attrs["keepdims"]) else []
+    return relay.TensorType(shape[:axis] + rest + shape[axis + 1 :], x.dtype)
+
+
+def _same_shape(attrs: tvm.ir.Attrs, inputs: list[tvm.te.Tensor], _: list) -> list[tvm.te.Tensor]:
+    return [tvm.topi.identity(inputs[0])]
+
+
+@hybrid.script
+def _reduced_shape(shape, axis, rank):
+    out = output_tensor((rank,), "int64")  # noqa: F821
+    for k in const_range(rank):  # noqa: F821
+        if rank == shape.shape[0]:
+            out[k] = shape[k] if k != axis else int64(1)  # noqa: F821
+        elif k < axis:
+            out[k] = shape[k]
+        else:
+            out[k] = shape[k + 1]
+    return out
+
+
+def _logsumexp_shape(
+    attrs: tvm.ir.Attrs, inputs: list[tvm.te.Tensor], ranks: list
+) -> list[tvm.te.Tensor]:
+    axis = tvm.runtime.convert(int(attrs["axis"]))
+    return [_reduced_shape(inputs[0], axis, tvm.runtime.convert(int(ranks[0])))]
+
+
+for _name, _row in OPERATORS.items():
+    _full = PREFIX + _name
+    if _full in tvm.ir.Op.list_op_names():
+        continue
+    _op = register_op(_full, _row.formula)
+    if _name != "softmax":
+        _op.set_num_inputs(1)
+    _infer = {"softmax": _softmax_type, "logsumexp": _logsumexp_type}.get(_name, _same_type)
+    _op.add_type_rel("Quake" + _name.title(), _checked(_infer, _row.elementwise))
+    _shape = _logsumexp_shape if _name == "logsumexp" else _same_shape
+    registry.register_shape_func(_full, False, _shape)
+    registry.register_stateful(_full, False)
+    registry.register_pattern(_full, OpPattern.ELEMWISE if _row.elementwise else OpPattern.OPAQUE)
+    if _row.elementwise:
+        tvm.ir.register_op_attr(_full, _LAYOUT, tvm.ir.Op.get(_ANY).get_attr(_LAYOUT))
+
+
+def call(operator: str, *args: relay.Expr, **attributes: Any) -> relay.Call:
+    """A call of ``quake.<operator>``."""
+    return relay.Call(tvm.ir.Op.get(PREFIX + operator), list(args), make_attrs(**attributes))
+
+
+def attributes_of(call: relay.Call) -> dict[str, Any]:
+    """The attributes of a call of ours."""
+    return read(call.attrs)
+
+
+def read(attrs: tvm.ir.Attrs) -> dict[str, Any]:
+    """Attributes as Python values."""
+    return {str(key): _plain(attrs[key]) for key in list(attrs.keys())}
+
+
+def _plain(value: Any) -> Any:
+    return value.value if isinstance(value, tir.IntImm | tir.FloatImm) else str(value)
+
+
+def operator_of(expr: Any) -> str | None:
+    """The registry's name if ``expr`` calls one of our operators."""
+    name = op_name(expr)
+    return name.removeprefix(PREFIX) if name.startswith(PREFIX) else None

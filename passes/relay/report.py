@@ -1,0 +1,83 @@
+"""The report on a Relay module, read from the module itself.
+
+Lowered sites are calls of the ``quake`` operators; whatever is still to be recognised was left
+exact. Which kernel a site ended up in is read after operator fusion.
+"""
+
+import tvm
+from tvm import relay
+
+from ...numerics.operators import OPERATORS
+from ...options import Options
+from ...report import ExactSite, Kernels, LoweredSite, Report
+from ..lower_tir import mark
+from ..quake import find_sites
+from .graph import Graph, functions, has_mark, op_name, shape_text
+from .ops import attributes_of, operator_of
+
+# Exponentials that no recogniser looks for, and why.
+UNKNOWN = dict.fromkeys(("sinh", "cosh"), "no such operator here") | dict.fromkeys(
+    ("fast_exp", "fast_tanh", "fast_erf", "nn.fast_softmax"), "TVM's own approximation"
+)
+
+
+def report(lowered: tvm.IRModule, options: Options) -> Report:
+    """The report on a module.
+
+    Parameters
+    ----------
+    lowered : IRModule
+        With its nonlinearities lowered and its types inferred.
+    options : Options
+        Those it was lowered with: they give the reasons.
+    """
+    sites: list[LoweredSite] = []
+    exact: list[ExactSite] = []
+    for _, function in functions(lowered):
+        graph = Graph(function)
+        for value in graph.values.values():
+            operator, name = operator_of(value), op_name(value)
+            if operator is not None:
+                sites.append(LoweredSite.of(mark(operator, attributes_of(value))))
+            elif name in UNKNOWN:
+                x = value.args[0]
+                exact.append(ExactSite(name, shape_text(x), x.checked_type.dtype, UNKNOWN[name]))
+        for site in find_sites(graph):
+            x = site.args[0]
+            exact.append(ExactSite.of(site.operator, shape_text(x), x.checked_type.dtype, options))
+    return Report(sites, exact, plan=str(options.plan or ""))
+
+
+def kernels_of(fused: tvm.IRModule) -> Kernels:
+    """The kernels of lowered sites after operator fusion, by operator, shape and source.
+
+    Kernels are called what TVM will call them; the rule is what schedules them: that of the
+    operator they are fused behind.
+    """
+    found: Kernels = {}
+    for _, function in functions(fused):
+        nodes: list[relay.Expr] = []
+        relay.analysis.post_order_visit(function, nodes.append)
+        for node in nodes:  # calls in the order of the sites, which their functions are not in
+            if isinstance(node, relay.Call) and has_mark(node.op, "Primitive"):
+                _read_kernel(node.op, found)
+    return found
+
+
+def _read_kernel(kernel: relay.Function, found: Kernels) -> None:
+    calls: list[relay.Call] = []
+    relay.analysis.post_order_visit(kernel.body, lambda e: calls.append(e) if op_name(e) else None)
+    name = "_".join(["fused", *(op_name(call).replace(".", "_") for call in calls)])
+    anchors = [
+        op_name(c)
+        for c in calls
+        if (c.op.get_attr("TOpPattern") or 0) > relay.op.OpPattern.INJECTIVE
+    ]
+    for call in calls:
+        operator = operator_of(call)
+        if operator is not None:
+            rows = not OPERATORS[operator].elementwise
+            rule = "rows" if rows else anchors[0] if anchors else "injective"
+            attributes = attributes_of(call)
+            kind = operator, str(attributes["shape"]), str(attributes["source"])
+            found.setdefault(kind, []).append((name, rule))

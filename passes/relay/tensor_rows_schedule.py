@@ -1,0 +1,61 @@
+"""How ``kernels.tensor_rows`` is scheduled without a record: a row at a time, in vectors.
+
+Reductions run in sixteen lanes, which are then added up four at a time, so maxima and sums are
+vector instructions. A loop whose end is no vector's end is left as it is: TVM would take every
+vector in it apart, while LLVM vectorizes all but its end. Knows stages by their shape, no formula.
+"""
+
+import math
+
+import tvm
+from tvm import te
+
+from ...kernels.rows import LANES, PARALLEL_ELEMENTS
+from ...kernels.tensor_rows import PADDED
+
+
+def schedule(outs: list[te.Tensor], target: tvm.target.Target) -> te.Schedule:
+    """Schedule one of the operators.
+
+    Parameters
+    ----------
+    outs : list of te.Tensor
+        Its result.
+    target : tvm.target.Target
+        Only LLVM's get vectors; C has none.
+    """
+    (out,) = outs
+    s = te.create_schedule(out.op)
+    stages = [stage.op.output(0) for stage in s.stages if isinstance(stage.op, te.ComputeOp)]
+    sums = [stage for stage in stages if stage.op.reduce_axis]
+    rank = len(sums[0].shape)
+    row = s[out].fuse(*out.op.axis[:rank])
+    length = sums[0].op.reduce_axis[0].dom.extent
+    if math.prod(map(int, sums[0].shape)) * int(length) >= PARALLEL_ELEMENTS:
+        s[out].parallel(row)
+    for stage in stages[:-1]:
+        s[stage].compute_at(s[out], row)
+    if target.kind.name != "llvm":
+        return s
+    for stage in stages:
+        along = len(stage.shape) > rank and stage.shape[-1] % LANES == 0
+        if along and stage.op.name != PADDED:
+            s[stage].vectorize(s[stage].split(stage.op.axis[-1], LANES)[1])
+    for stage in sums:
+        for lanes in (LANES, 4):
+            _reduce_in_lanes(s, stage, lanes, s[out], row)
+    return s
+
+
+def _reduce_in_lanes(
+    s: te.Schedule, reduction: te.Tensor, lanes: int, at: te.schedule.Stage, row: tvm.tir.IterVar
+) -> None:
+    """Reduce every ``lanes``-th element by itself, then those results; nothing for fewer."""
+    (axis,) = s[reduction].op.reduce_axis
+    if axis.dom.extent <= lanes:
+        return
+    partial = s.rfactor(reduction, s[reduction].split(axis, lanes)[1], factor_axis=-1)
+    s[partial].compute_at(at, row)
+    (step,), lane = s[partial].op.reduce_axis, s[partial].op.axis[-1]
+    s[partial].reorder(step, lane)
+    s[partial].vectorize(lane)

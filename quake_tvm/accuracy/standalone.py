@@ -1,0 +1,51 @@
+"""One tensor computation compiled by itself, scheduled as the TVM at hand schedules such kernels.
+
+What :mod:`accuracy` measures. Knows no operator.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import tvm
+from tvm import te
+
+from ..kernels.rows import fixed
+from ..tvm_version import RELAY
+
+if RELAY:
+    from tvm.relay.op.strategy.generic import schedule_injective
+
+    array, empty = tvm.nd.array, tvm.nd.empty
+else:
+    from ..schedules import schedule
+
+    array, empty = tvm.runtime.tensor, tvm.runtime.empty
+
+
+def _compiled(
+    inputs: list[te.Tensor], output: te.Tensor, target: tvm.target.Target
+) -> Callable[..., None]:
+    if RELAY:
+        if isinstance(output.op, te.ExternOp):  # written out: nothing to schedule
+            scheduled = te.create_schedule(output.op)
+        else:
+            with target:
+                scheduled = schedule_injective(None, [output], target)
+        return tvm.build(tvm.lower(scheduled, [*inputs, output]), target=target)
+    function = te.create_prim_func([*inputs, output])
+    return tvm.compile(schedule(function, target) or function, target=target)["main"]
+
+
+def build(
+    inputs: list[te.Tensor], output: te.Tensor, target: tvm.target.Target
+) -> Callable[..., np.ndarray]:
+    """A compiled kernel whose result has the first input's shape, or one that is fixed."""
+    kernel = _compiled(inputs, output, target)
+    shape = [fixed(n) for n in output.shape]
+
+    def run(*values: np.ndarray) -> np.ndarray:
+        result = empty(values[0].shape if None in shape else shape, output.dtype)
+        kernel(*(array(np.ascontiguousarray(v)) for v in values), result)
+        return result.numpy()
+
+    return run

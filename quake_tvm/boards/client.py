@@ -1,0 +1,172 @@
+"""Compiled models on a board that runs TVM's RPC server, every step within a time-out.
+
+What talks to the board is a worker (:mod:`model_session`), which is killed where the board does
+not answer: TVM's client would wait for ever. Knows addresses and the time, no target.
+"""
+
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import QuakeError
+from ..runtime.description import Described, Inputs
+from ..runtime.model import Model
+from ..runtime.sealed_library import check_seal
+from ..support import given
+from ..support.worker import Died, Failed, TimedOut, Worker
+
+
+class RemoteModel(Described):
+    """A model on a board: the attributes of :class:`quake_tvm.Model`, ``run`` and ``benchmark``."""
+
+    def __init__(self, board: "Remote", number: int, description: str) -> None:
+        super().__init__(description)
+        self._board, self._number = board, number
+
+    def run(self, *inputs: Inputs) -> list[np.ndarray]:
+        """Run once, on the board; else as :meth:`quake_tvm.Model.run`."""
+        ordered = self._ordered(inputs)
+        return self._board._ask("running the model", "run", self._number, ordered)
+
+    def benchmark(self, *inputs: Inputs, number: int = 10, repeat: int = 5) -> list[float]:
+        """Time calls by the board's own clock; else as :meth:`quake_tvm.Model.benchmark`."""
+        given.count(number, "number")
+        given.count(repeat, "repeat")
+        request = self._number, self._ordered(inputs), number, repeat
+        return self._board._ask("timing the model", "benchmark", *request)
+
+
+class Remote:
+    """A connection to a board, until it is closed or its ``with`` block ends.
+
+    Where a step fails because the board does not answer or is lost, so is the connection. Threads
+    may share it; they are served in turn.
+
+    Attributes
+    ----------
+    name : str
+        What errors call the board.
+    timeout : float
+        Seconds that each step may take.
+    """
+
+    def __init__(self, name: str, timeout: float) -> None:
+        self.name, self.timeout = name, timeout
+        self._turn = threading.Lock()
+        # With the runtime alone TVM loads twice as fast.
+        self._worker = Worker("quake_tvm.boards.model_session", TVM_USE_RUNTIME_LIB="1")
+
+    def load(self, model: Model | str | Path) -> RemoteModel:
+        """Bring a model to the board.
+
+        Parameters
+        ----------
+        model : Model or path
+            Compiled for the board's target, or what :meth:`quake_tvm.Model.export` wrote.
+
+        Raises
+        ------
+        QuakeError
+            If it cannot be linked or read, is not for this board, or the board fails.
+        """
+        if isinstance(model, Model):
+            with tempfile.TemporaryDirectory() as folder:
+                number = self._load(model.export(Path(folder) / "model.so"))
+            return RemoteModel(self, number, model.description)
+        path = given.path(model, "the library")
+        if not path.is_file():
+            raise QuakeError(f"no such file: {path}")
+        check_seal(path)
+        number = self._load(path)
+        return RemoteModel(self, number, self._ask("reading the model", "describe", number))
+
+    def _load(self, path: Path) -> int:
+        return self._ask("loading the model", "load", str(path))
+
+    def use_threads(self, count: int) -> None:
+        """Let models on the board run on so many threads instead of one for each core."""
+        self._ask("setting the threads", "use_threads", given.count(count, "threads"))
+
+    def close(self) -> None:
+        """End the session; again is harmless."""
+        self._worker.close()
+
+    def __enter__(self) -> "Remote":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _ask(self, doing: str, *request: object) -> Any:
+        """What a method of the session's gives; ``doing`` is for the error."""
+        if self._worker.closed:
+            raise QuakeError(f"the connection to {self.name} is closed")
+        try:
+            with self._turn:  # threads ask one after the other: there is one pipe
+                return self._worker.ask(self.timeout, *request)
+        except TimedOut:
+            said = f"no answer from {self.name} in {self.timeout:g} s, {doing}"
+            raise QuakeError(said) from None
+        except Died as error:
+            why = f": {error}" if str(error) else ""
+            raise QuakeError(f"lost {self.name}, {doing}{why}") from None
+        except Failed as error:
+            raise QuakeError(f"{self.name} failed, {doing}: {error}") from None
+
+
+def connect(
+    address: str | None = None,
+    *,
+    tracker: str | None = None,
+    key: str | None = None,
+    timeout: float = 60.0,
+) -> Remote:
+    """Connect to a board that runs TVM's RPC server.
+
+    Parameters
+    ----------
+    address : str, optional
+        ``"host:port"`` of the board, or else
+    tracker, key : str, optional
+        ``"host:port"`` of a tracker, and the name of which it is to give away the next free board.
+    timeout : float
+        Seconds that each step may take, at most a day: connecting, loading, running, timing.
+
+    Returns
+    -------
+    Remote
+
+    Raises
+    ------
+    QuakeError
+        If there is no such board or tracker, or it does not answer in time.
+
+    Examples
+    --------
+    >>> with quake_tvm.connect("192.168.1.7:9090") as board:
+    ...     outputs = board.load(model).run(inputs)
+    """
+    given.seconds(timeout, "timeout")
+    if address is not None and tracker is None and key is None:
+        name, request = f"the board at {address}", ("connect", *parse(address))
+    elif address is None and tracker is not None and key is not None:
+        name, request = f"the tracker at {tracker}", ("request", *parse(tracker), key)
+    else:
+        raise QuakeError("give the address of a board, or that of a tracker and a key")
+    remote = Remote(name, timeout)
+    try:
+        remote._ask("connecting", *request)
+    except QuakeError:
+        remote.close()
+        raise
+    return remote
+
+
+def parse(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":") if isinstance(address, str) else ("", "", "")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise QuakeError(f"an address is HOST:PORT, not {address!r}")
+    return host.strip("[]"), int(port)

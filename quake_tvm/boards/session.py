@@ -1,0 +1,79 @@
+"""A board's session over TVM's RPC, in a worker's process: TVM's client knows no time-out.
+
+Knows boards and trackers, and TVM's runtime only: the compiler is not loaded.
+"""
+
+import os
+import socket
+from pathlib import Path
+
+import tvm_ffi
+from tvm import rpc
+
+from ..support import worker
+
+
+class Refused(Exception):
+    """What the user can put right, in a line."""
+
+
+class BoardSession:
+    """At most one connection to a board."""
+
+    def __init__(self) -> None:
+        self._session: rpc.RPCSession | None = None
+
+    def connect(self, host: str, port: int) -> None:
+        """Connect to a board."""
+        self._session = rpc.connect(host, port)
+
+    def boards(self, host: str, port: int, key: str) -> int:
+        """How many boards a tracker has under the key, free or not."""
+        names = self._names(_tracker(host, port))
+        if key not in names:
+            known = f"those it has: {', '.join(sorted(set(names)))}" if names else "it has none"
+            raise Refused(f"the tracker has no board with the key {key!r}; {known}")
+        return names.count(key)
+
+    def request(self, host: str, port: int, key: str, seconds: int = 0) -> None:
+        """Connect to the next board that a tracker has free.
+
+        It is to end the session after so many seconds, whatever that is at; 0 is never.
+        """
+        self.boards(host, port, key)
+        self._session = _tracker(host, port).request(key, session_timeout=seconds)
+
+    def use_threads(self, count: int) -> None:
+        """Set how many threads the runtime there has, big cores first."""
+        self._session.get_function("runtime.config_threadpool")(1, count)
+
+    def _upload(self, path: str, name: str) -> tvm_ffi.Module:
+        self._session.upload(bytearray(Path(path).read_bytes()), name)
+        try:
+            return self._session.load_module(name)
+        except RuntimeError as error:
+            if _is_lost(error):
+                raise
+            reason = worker.reason(error)
+            raise Refused(f"is the library for this board's CPU? {reason}") from None
+
+    @staticmethod
+    def _names(tracker: rpc.TrackerSession) -> list[str]:
+        servers = [info["key"] for info in tracker.summary()["server_info"]]
+        return [name.removeprefix("server:") for name in servers]
+
+
+def explain(error: Exception) -> str:
+    """What went wrong. Ends this process if there is no board any more at the other end."""
+    if _is_lost(error):
+        os._exit(0)  # taking leave in order would be to wait for the board again
+    return worker.reason(error)
+
+
+def _is_lost(error: Exception) -> bool:
+    return any(sign in str(error) for sign in ("SockChannel", "RPCCode::"))
+
+
+def _tracker(host: str, port: int) -> rpc.TrackerSession:
+    socket.create_connection((host, port)).close()  # TVM would try for a minute
+    return rpc.connect_tracker(host, port)

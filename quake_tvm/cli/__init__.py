@@ -1,0 +1,1 @@
+"""``quake-tvm`` in the shell: one file a command. Nothing else imports it."""

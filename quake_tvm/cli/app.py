@@ -1,0 +1,269 @@
+"""The shell: ``quake-tvm compile | run | plan | tune | bench | accuracy | …``; see its ``--help``.
+
+Parses, prints and draws progress; the work is done elsewhere. What the user can put right ends in
+one line on standard error and exit status 2; so does Ctrl-C, with 130.
+"""
+
+import json
+import sys
+import warnings
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.table import Table
+
+from ..errors import QuakeError
+from ..support.whole_file import check_writable, whole_file
+from .accuracy import accuracy
+from .bench import bench
+from .plan import plan as plan_command
+from .run import run
+from .shell import (
+    AsJson,
+    MaxError,
+    Method,
+    ModelPath,
+    Only,
+    PlanPath,
+    Records,
+    Shape,
+    Skip,
+    SpecialValues,
+    Target,
+    busy,
+    errors,
+    output,
+    parse_records,
+    parse_shapes,
+    print_json,
+    refuse,
+)
+from .start import leave
+from .tune import tune
+
+# Click's, of which newer Typers have a copy of their own.
+_UsageError = typer.BadParameter.__base__
+
+
+class _Interrupted(Exception):
+    """Ctrl-C, which Click would report in its own way and with status 1."""
+
+
+class _Commands(typer.core.TyperGroup):
+    def invoke(self, ctx: typer.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise _Interrupted from None
+
+
+app = typer.Typer(
+    cls=_Commands,
+    help="Exponential nonlinearities as bit manipulation, with proven error bounds.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def _check(context: typer.Context) -> None:
+    command = context.invoked_subcommand
+    if command == "doctor":  # which tells what is wrong by itself
+        return
+    from .. import tvm_version  # refuses a missing or broken TVM
+
+    if tvm_version.RELAY and command in ("compile", "plan", "run", "runtime", "tune"):
+        raise QuakeError(
+            f"{command} needs the TVM that has Relax: {tvm_version.RELAX_INSTALL}; "
+            "with this one build in Python, with quake_tvm.PassContext around relay.build"
+        )
+
+
+@app.command()
+def compile(
+    model: ModelPath,
+    out: Annotated[Path | None, typer.Option("--output", "-o", help="Library to write.")] = None,
+    target: Target = "native",
+    method: Method = None,
+    max_error: MaxError = None,
+    only: Only = None,
+    skip: Skip = None,
+    special_values: SpecialValues = "ieee",
+    plan: PlanPath = None,
+    shape: Shape = None,
+    records: Records = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compile an ONNX model and report what became of every nonlinearity."""
+    from .. import compiler
+    from ..boards import runner
+    from ..machines.targets import target as resolve
+    from ..support import toolchain
+
+    on = resolve(target)
+    if out is not None:
+        check_writable(out, but=model)
+        toolchain.linker(on)  # refuses what cannot be linked, before minutes of compiling
+    machine = toolchain.triple(on)
+    cross = out is not None and machine.system == "linux" and not machine.is_host
+    commands = runner.commands(out, on, target) if cross else []
+    with busy(f"compiling {model.name}"):
+        compiled = compiler.compile(
+            model,
+            on,
+            method,
+            max_error=max_error,
+            only=only,
+            skip=skip,
+            special_values=special_values,
+            plan=plan,
+            shapes=parse_shapes(shape),
+            records=parse_records(records),
+        )
+        if out is not None:
+            compiled.export(out)
+    program, written = _write_runner(out, commands) if cross else (None, False)
+    if as_json:
+        report = json.loads(compiled.report.to_json())
+        made = {
+            "output": out and str(out),
+            "runner": program and str(program),
+            "commands": commands,
+        }
+        print_json({"model": str(model), **made, **report})
+        return
+    output.print(str(compiled.report), markup=False, soft_wrap=True)
+    if out is not None:
+        output.print(f"written: {out}", markup=False, soft_wrap=True)
+    if program is not None:
+        how = "written" if written else "changed by hand, so kept as it is"
+        lines = "\n".join(f"  {line}" for line in commands)
+        text = f"{how}: {program}, which runs it without Python:\n{lines}"
+        output.print(text, markup=False, soft_wrap=True)
+
+
+def _write_runner(library: Path, commands: list[str]) -> tuple[Path, bool]:
+    """The program beside a library for another machine, and whether it is new.
+
+    One that has been changed stays.
+    """
+    from ..boards import runner
+
+    path = runner.runner_path(library)
+    if path.is_file() and not runner.is_runner(path.read_text(errors="replace")):
+        return path, False
+    with whole_file(path) as file:
+        file.write_text(runner.runner(commands))
+    return path, True
+
+
+@app.command()
+def runtime(target: Target = "native") -> None:
+    """Print the folder with TVM's runtime libraries for a target, downloaded at the first time."""
+    from ..emulation.runtime import libraries
+    from ..machines.targets import target as resolve
+
+    on = resolve(target)
+    with busy("fetching TVM's runtime"):
+        folder = libraries(on)
+    print(folder)
+
+
+app.command()(run)
+app.command(name="plan")(plan_command)
+app.command()(tune)
+app.command()(bench)
+app.command()(accuracy)
+
+
+@app.command()
+def targets(as_json: AsJson = False) -> None:
+    """List the targets that have a name; TVM's own, as a JSON dictionary, do as well."""
+    from ..machines.targets import config, describe, features, lanes, target, vectors
+    from ..machines.targets import targets as names
+
+    rows = []
+    for name in names():
+        resolved = target(name)
+        rows.append(
+            {
+                "name": name,
+                "description": describe(name),
+                "cores": int(resolved.attrs["num-cores"]),
+                "vectors": vectors(resolved),
+                "lanes": lanes(resolved),
+                "features": features(resolved),
+                "target": config(name),
+            }
+        )
+    if as_json:
+        print_json(rows)
+        return
+    note = "Vectors have a fixed length, so code for CPUs with SVE uses NEON."
+    table = Table("name", "what it is", "cores", "float32 vectors", "features", "cpu", caption=note)
+    for row in rows:
+        vector = "none" if row["vectors"] == "none" else f"{row['lanes']} {row['vectors']}"
+        resolved = row["target"]
+        cpu = " ".join([resolved.get("mcpu", "generic"), *resolved.get("mattr", ())])
+        cells = str(row["cores"]), vector, " ".join(row["features"]), cpu
+        table.add_row(row["name"], row["description"], *cells)
+    output.print(table)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Check this installation: versions, target, linker, one kernel against its bound."""
+    from .doctor import examine
+
+    with busy("examining"):
+        checks = examine()
+    if as_json:
+        print_json([asdict(check) for check in checks])
+    else:
+        marks = {True: "ok", False: "BAD", None: ""}
+        table = Table("", "what", "finding")
+        for check in checks:
+            table.add_row(marks[check.ok], check.name, check.finding)
+        output.print(table)
+    if any(check.ok is False for check in checks):
+        raise typer.Exit(1)
+
+
+def _show_warning(message: Warning | str, *_: Any) -> None:
+    """A warning in a line, without the place in Python that it is from."""
+    errors.print(f"warning: {message}", markup=False, soft_wrap=True)
+
+
+def main() -> None:
+    """Entry point of ``quake-tvm``."""
+    warnings.showwarning = _show_warning
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # a terminal of ASCII cannot show all that is printed
+    try:
+        sys.exit(app(prog_name="quake-tvm", standalone_mode=False))
+    except (_Interrupted, KeyboardInterrupt):
+        leave()
+    except _UsageError as error:
+        _refuse_usage(error)
+    except (QuakeError, ImportError) as error:
+        refuse(str(error))
+    except MemoryError as error:
+        refuse(f"not enough memory: {error}" if str(error) else "not enough memory")
+    except OSError as error:
+        what = f": {error.filename}" if error.filename else ""
+        refuse(f"{error.strerror or error}{what}")
+
+
+def _refuse_usage(error: Any) -> NoReturn:
+    message = error.format_message().strip().rstrip(".")
+    if not message:  # no command at all, and help has been printed
+        sys.exit(error.exit_code)
+    command = error.ctx.command_path if error.ctx is not None else "quake-tvm"
+    refuse(f"{message}; see {command} --help")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,232 @@
+"""``quake-tvm bench`` in the shell: options, progress, output. Loads TVM when it is called."""
+
+import os
+import platform
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+
+from ..errors import QuakeError
+from ..support.whole_file import whole_file
+from .shell import (
+    TIMEOUT,
+    AsJson,
+    Key,
+    Records,
+    Rpc,
+    Shape,
+    Target,
+    Timeout,
+    Tracker,
+    board,
+    output,
+    parse_records,
+    parse_shapes,
+    print_json,
+    progress,
+    require_matplotlib,
+)
+
+if TYPE_CHECKING:
+    import tvm
+
+    from ..bench.cases import Case
+    from ..boards.client import Remote
+
+ROUNDS = 15
+PACKAGES = ("quake-tvm", "apache-tvm", "hhb-tvm", "onnxruntime", "openvino", "torch", "numpy")
+
+
+def bench(
+    models: Annotated[
+        list[Path] | None, typer.Argument(help="ONNX files; the kernels when there are none.")
+    ] = None,
+    kernel: Annotated[
+        list[str] | None, typer.Option("--kernel", "-k", help="This kernel only; repeatable.")
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option("--method", "-m", help="Repeatable; ratios are to the first. [quake2]"),
+    ] = None,
+    target: Target = "native",
+    threads: Annotated[int, typer.Option(min=1, max=1024, help="The same for all.")] = 1,
+    rounds: Annotated[int, typer.Option(min=1, help="Interleaved repetitions.")] = ROUNDS,
+    shape: Shape = None,
+    records: Records = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the medians: .png, .svg, ...")] = None,
+    static: Annotated[
+        bool, typer.Option("--static", help="Count instead, for a target that is not this machine.")
+    ] = False,
+    rpc: Rpc = None,
+    tracker: Tracker = None,
+    key: Key = None,
+    timeout: Timeout = TIMEOUT,
+    as_json: AsJson = False,
+) -> None:
+    """Time kernels or models beside TVM's own pipelines and other runtimes, in one run.
+
+    On a board (--rpc or --tracker) beside TVM's pipelines only. An emulated board's times say
+    nothing about a real one's: count instead, with --static.
+    """
+    # TVM reads these when it starts its threads; where they run is left to the system, as for all.
+    os.environ.update(TVM_NUM_THREADS=str(threads), TVM_BIND_THREADS="0")
+    from ..bench import cases, peers, show
+    from ..bench.compare import compare
+    from ..options import DEFAULT_METHOD, Options
+    from ..tvm_version import RELAX_INSTALL, RELAY
+
+    methods = list(dict.fromkeys(method or [DEFAULT_METHOD]))
+    for name in methods:
+        Options.parse(name)  # refuses an unknown one
+    if RELAY and records:
+        raise QuakeError(f"--records needs the TVM that has Relax: {RELAX_INSTALL}")
+    if static:
+        if plot is not None or rpc or tracker or (threads, rounds) != (1, ROUNDS):
+            raise QuakeError(
+                "--static takes no time: leave out --threads, --rounds, --plot, --rpc and --tracker"
+            )
+        todo = cases.models(models or [], parse_shapes(shape))
+        todo += cases.small(kernel) if kernel or not models else []
+        _count(todo, methods, target, records, as_json)
+        return
+    resolved = _resolve(target, here=not (rpc or tracker))
+    if plot is not None:
+        require_matplotlib(plot)
+    todo = cases.models(models or [], parse_shapes(shape))
+    for case in todo:
+        peers.check(case)  # refuses what TVM lacks, before anything is measured
+    if kernel or not models:
+        todo += cases.kernels(kernel)
+    with board(rpc, tracker, key, timeout) as remote:
+        if remote is not None:
+            remote.use_threads(threads)
+        results = _each(
+            todo,
+            lambda case, progress: compare(
+                case,
+                methods,
+                resolved,
+                threads,
+                rounds,
+                progress,
+                remote,
+                parse_records(records),
+            ),
+        )
+    facts = {**machine(resolved, remote), "threads": threads, "rounds": rounds}
+    if plot is not None:
+        with whole_file(plot) as file:
+            show.plot(results, facts, file)
+    if as_json:
+        print_json({**facts, "cases": [result.to_dict() for result in results]})
+        return
+    output.print(
+        f"{facts['cpu']}, {facts['cores']} cores; target {facts['target']}, "
+        f"{facts['lanes']} float32 lanes; threads: {threads}\n{_text(facts['versions'])}\n",
+        markup=False,
+        soft_wrap=True,
+    )
+    output.print(show.tables(results), markup=False, soft_wrap=True)
+    if plot is not None:
+        output.print(f"written: {plot}")
+
+
+def _each(
+    todo: "Sequence[Case]", work: "Callable[[Case, Callable[[str], None]], Any]"
+) -> list[Any]:
+    """The result of each case, with a bar that says what is being done."""
+    results = []
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn()
+    with progress(*columns) as bar:
+        task = bar.add_task("", total=len(todo))
+        for case in todo:
+            results.append(work(case, lambda what: bar.update(task, description=what)))
+            bar.advance(task)
+    return results
+
+
+def _count(
+    todo: "Sequence[Case]",
+    methods: "Sequence[str]",
+    name: str,
+    records: list[str] | None,
+    as_json: bool,
+) -> None:
+    """``--static``."""
+    from ..machines.targets import target
+    from ..tvm_version import RELAX_INSTALL, RELAY
+
+    if RELAY:
+        raise QuakeError(f"--static needs the TVM that has Relax: {RELAX_INSTALL}")
+    from ..bench import show_static
+    from ..bench.static import Meter
+
+    meter = Meter(target(name), parse_records(records))
+    facts = {**meter.facts(), "versions": _versions()}
+    results = _each(todo, lambda case, progress: meter.result(case, methods, progress))
+    if as_json:
+        print_json({**facts, "cases": [result.to_dict() for result in results]})
+        return
+    cycles = "llvm-mca has no model of it"
+    if facts["model"]:
+        cycles = f"cycles by llvm-mca {facts['llvm']}, its model of {facts['model']}"
+    output.print(
+        f"target {facts['target']}, counted in QEMU {facts['qemu']}; {cycles}\n"
+        f"{_text(facts['versions'])}\n",
+        markup=False,
+        soft_wrap=True,
+    )
+    output.print(show_static.tables(results), markup=False, soft_wrap=True)
+
+
+def _resolve(name: str, here: bool) -> "tvm.target.Target":
+    """The target; raises QuakeError if it must run here and does not."""
+    from ..machines.targets import runs_here, target
+
+    resolved = target(name)
+    if here and not runs_here(resolved):
+        raise QuakeError(
+            f"bench measures on this machine, which does not run {name} code: "
+            "give a board (--rpc or --tracker), or --static"
+        )
+    return resolved
+
+
+def machine(target: "tvm.target.Target", remote: "Remote | None" = None) -> dict[str, Any]:
+    """What the figures depend on, threads apart."""
+    from ..machines.targets import lanes
+
+    cpu, cores = platform.processor() or platform.machine(), os.cpu_count()
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        cpu = next((s.partition(":")[2].strip() for s in lines if s.startswith("model name")), cpu)
+    if remote is not None:
+        cpu, cores = remote.name, int(target.attrs["num-cores"])
+    return {
+        "cpu": cpu,
+        "cores": cores,
+        "target": str(target.attrs.get("mcpu", "generic")),
+        "lanes": lanes(target),
+        "versions": _versions(),
+    }
+
+
+def _text(versions: dict[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
+
+
+def _versions() -> dict[str, str]:
+    """Of the packages that are installed."""
+    versions = {package: _version(package) for package in PACKAGES}
+    return {package: version for package, version in versions.items() if version}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,83 @@
+"""Is this installation able to compile and right? What ``quake-tvm doctor`` checks."""
+
+import platform
+import shlex
+from dataclasses import dataclass
+from importlib import metadata
+
+# A target for each of the other machines that compilers differ for.
+FOREIGN = ("aarch64", "armv7", "android-arm64", "riscv64", "apple-m1")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding: ``ok`` None is for information only."""
+
+    name: str
+    ok: bool | None
+    finding: str
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def examine() -> list[Check]:
+    """Versions, the CPU as LLVM sees it, compilers, and one kernel measured against its bound."""
+    checks = [Check("python", None, f"{platform.python_version()} on {platform.platform()}")]
+    relay = _version("hhb-tvm") != "not installed"
+    tvm = ["hhb-tvm"] if relay else ["apache-tvm", "apache-tvm-ffi"]
+    for package in ("quake-tvm", *tvm, "numpy", "onnx"):
+        found = _version(package)
+        checks.append(Check(package, found != "not installed", found))
+    checks += [
+        Check(package, None, _version(package) + " (optional)")
+        for package in ("onnxruntime", "torch", "xgboost")
+    ]
+    try:
+        checks += _examine_tvm()
+    except ImportError as error:
+        checks.append(Check("TVM", False, str(error)))
+    return checks
+
+
+def _examine_compiler(name: str) -> Check:
+    """The compiler that links for a target; only this machine's own has to be there."""
+    from ..errors import QuakeError
+    from ..machines.targets import target
+    from ..support.toolchain import compiler
+
+    try:
+        return Check(f"compiler: {name}", True, shlex.join(compiler(target(name))))
+    except QuakeError as error:
+        return Check(f"compiler: {name}", False if name == "native" else None, str(error))
+
+
+def _examine_tvm() -> list[Check]:
+    from ..accuracy import sweep
+    from ..machines.native import native as in_llvms_words
+    from ..machines.targets import lanes, target, targets
+    from ..numerics.operators import bound
+
+    native, words = target("native"), in_llvms_words()
+    cpu = " ".join([words.config["mcpu"], *words.config.get("mattr", ())])
+    checks = [
+        Check("target", None, f"{cpu}, {native.attrs['num-cores']} cores"),
+        *([Check("cpu", None, words.note)] if words.note else []),
+        Check("vectors", None, f"{lanes(native)} float32 lanes"),
+    ]
+    checks.append(_examine_compiler("native"))
+    checks += [_examine_compiler(name) for name in FOREIGN if name in targets()]
+    found, _ = sweep("exp", native, 1 << 20, ["quake2"])["quake2"]
+    promised = bound("exp", "quake2").relative
+    checks.append(
+        Check(
+            "kernel",
+            found.relative <= promised,
+            f"exp on quake2: largest error {found.relative:.4g}, bound {promised:.4g}",
+        )
+    )
+    return checks

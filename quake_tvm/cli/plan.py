@@ -1,0 +1,109 @@
+"""``quake-tvm plan`` in the shell: options, progress, tables. Loads TVM when it is called."""
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from ..support.whole_file import check_writable
+from .shell import (
+    AsJson,
+    ModelPath,
+    Records,
+    Shape,
+    SpecialValues,
+    Target,
+    output,
+    parse_records,
+    parse_shapes,
+    print_json,
+    progress,
+)
+
+if TYPE_CHECKING:
+    from ..site_plan import Plan
+
+
+def plan(
+    model: ModelPath,
+    inputs: Annotated[
+        list[Path],
+        typer.Option(
+            "--inputs", "-i", help="Calibration inputs by name, .npz: of one call, or stacked."
+        ),
+    ],
+    budget: Annotated[float, typer.Option(help="What the metric may come to.")] = 1e-3,
+    metric: Annotated[
+        str,
+        typer.Option(help="absolute, relative, cosine, kl, top1, or a function: module:function."),
+    ] = "relative",
+    out: Annotated[Path, typer.Option("--output", "-o", help="The plan to write.")] = Path(
+        "plan.toml"
+    ),
+    target: Target = "native",
+    special_values: SpecialValues = "ieee",
+    shape: Shape = None,
+    records: Records = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find a rung for each site that keeps a model's own error within a budget.
+
+    `compile --plan` uses it. TVM_NUM_THREADS sets the threads that it is timed with.
+    """
+    from .. import compiler
+    from ..planning import planner
+    from ..planning.inputs import read
+
+    check_writable(out)
+    sys.path.insert(0, "")  # for a metric in the user's folder
+    shapes = parse_shapes(shape)
+    mod = compiler.import_model(model, shapes)
+    calls = read(inputs, compiler.inputs_of(mod))
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    with progress(*columns, TimeElapsedColumn()) as bar:
+        task = bar.add_task("")
+        found = planner.plan(
+            mod,
+            calls,
+            budget,
+            metric,
+            target,
+            special_values=special_values,
+            records=parse_records(records),
+            progress=lambda what, done, total: bar.update(
+                task, description=what, completed=done, total=total
+            ),
+        )
+    found.save(out)
+    if as_json:
+        print_json({**asdict(found), "verdict": found.verdict, "output": str(out)})
+        return
+    output.print(_sites(found))
+    output.print(_rungs(found))
+    output.print(found.verdict)
+    output.print(f"written: {out}", markup=False, soft_wrap=True)
+
+
+def _sites(plan: "Plan") -> Table:
+    table = Table("site", "operator", "shape", "rung")
+    for site in plan.sites:
+        table.add_row(str(site.number), site.operator, site.shape, site.method)
+    return table
+
+
+def _rungs(plan: "Plan") -> Table:
+    title = f"{plan.metric} error on {plan.inputs} inputs; budget {plan.budget:.3g}"
+    table = Table("rung", "error", "ms a call", title=title)
+    for row in plan.uniform:
+        table.add_row(row.method, f"{row.error:.3g}", f"{row.milliseconds:.4g}")
+    table.add_section()
+    times = plan.predicted_milliseconds, plan.measured_milliseconds
+    for name, error, time in zip(
+        ("plan, predicted", "plan, measured"), (plan.predicted, plan.measured), times, strict=True
+    ):
+        table.add_row(name, f"{error:.3g}", f"{time:.4g}")
+    return table

@@ -1,0 +1,145 @@
+"""What the commands share: how options are spelled, consoles, progress, JSON.
+
+Knows no command and loads no TVM.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, ProgressColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from ..errors import QuakeError
+from ..support import given
+
+if TYPE_CHECKING:
+    from ..boards.client import Remote
+
+errors = Console(stderr=True, highlight=False)
+output = Console(highlight=False)
+
+ModelPath = Annotated[Path, typer.Argument(help="An ONNX file.")]
+Target = Annotated[str, typer.Option("--target", "-t", help="See `quake-tvm targets`.")]
+Method = Annotated[
+    str | None, typer.Option("--method", "-m", help="quake1 ... quake5, or exact [quake2].")
+]
+MaxError = Annotated[
+    float | None, typer.Option(help="Instead of a method: the largest error to allow.")
+]
+Only = Annotated[list[str] | None, typer.Option(help="Lower this operator only; repeatable.")]
+Skip = Annotated[list[str] | None, typer.Option(help="Leave this operator exact; repeatable.")]
+SpecialValues = Annotated[str, typer.Option(help="ieee, or finite to promise finite inputs.")]
+Shape = Annotated[
+    list[str] | None, typer.Option(help="Static shape of an input: NAME=1,128; repeatable.")
+]
+Records = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Tuned choices that come before the library's own; repeatable. none: rules only.",
+    ),
+]
+PlanPath = Annotated[
+    Path | None, typer.Option("--plan", help="Rungs site by site, as `quake-tvm plan` wrote them.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Rpc = Annotated[
+    str | None,
+    typer.Option(metavar="HOST:PORT", help="On the board whose TVM RPC server listens there."),
+]
+Tracker = Annotated[
+    str | None, typer.Option(metavar="HOST:PORT", help="On a board that this TVM RPC tracker has.")
+]
+Key = Annotated[str | None, typer.Option(help="What the tracker calls the board.")]
+Timeout = Annotated[
+    float, typer.Option(help="Seconds that the board has for each step: load, run, time.")
+]
+TIMEOUT = 60.0
+
+
+def refuse(message: str) -> NoReturn:
+    """End the process as for all that the user can put right: a line, and status 2."""
+    errors.print(f"error: {' '.join(message.splitlines())}", markup=False, soft_wrap=True)
+    sys.exit(2)
+
+
+@contextmanager
+def busy(what: str) -> Iterator[None]:
+    """A spinner with the time that has passed, on a terminal."""
+    with progress(SpinnerColumn(), TextColumn(what, markup=False), TimeElapsedColumn()) as task:
+        task.add_task(what, total=None)
+        yield
+
+
+def progress(*columns: ProgressColumn) -> Progress:
+    """What shows how far a command is, on a terminal: a file would get an empty line."""
+    return Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal)
+
+
+@contextmanager
+def board(
+    rpc: str | None, tracker: str | None, key: str | None, timeout: float
+) -> "Iterator[Remote | None]":
+    """A connection to the board that the options name, if they name any."""
+    if rpc is tracker is key is None:
+        yield None
+        return
+    from .. import connect
+
+    with connect(rpc, tracker=tracker, key=key, timeout=timeout) as remote:
+        yield remote
+
+
+def parse_shapes(items: list[str] | None) -> dict[str, list[int]]:
+    """What ``--shape`` says: input name to shape."""
+    shapes = {}
+    for item in items or []:
+        name, separator, numbers = item.rpartition("=")
+        if name in shapes:
+            raise QuakeError(f"--shape {name}=... is given twice: once an input")
+        try:
+            sizes = [int(n) for n in numbers.split(",")] if numbers else []
+        except ValueError:
+            separator = ""
+        if not separator:
+            raise QuakeError(f"--shape takes NAME=1,128, not {item!r:.60}")
+        shapes[name] = given.shape(sizes, repr(name))
+    return shapes
+
+
+def parse_records(items: list[str] | None) -> list[str] | Literal[False] | None:
+    """What ``--records`` says, as ``compile`` takes it."""
+    if items and "none" in items:
+        if len(items) > 1:
+            raise QuakeError("--records none goes with no folder")
+        return False
+    return items
+
+
+def print_json(value: Any) -> None:
+    """One JSON value on standard output, and nothing else."""
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+
+
+def require_matplotlib(path: Path) -> None:
+    """Refuse, before anything is measured, what could not be drawn after it.
+
+    Raises
+    ------
+    QuakeError
+        Without matplotlib, or for a file name it has no format for.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise QuakeError("--plot needs matplotlib: pip install matplotlib") from None
+    formats = Figure().canvas.get_supported_filetypes()
+    if path.suffix.removeprefix(".") not in formats:
+        raise QuakeError(f"--plot writes {', '.join(sorted(formats))}, not {path.name!r}")
+    if not path.absolute().parent.is_dir() or path.is_dir():
+        raise QuakeError(f"cannot write {path}: no such folder, or a folder itself")

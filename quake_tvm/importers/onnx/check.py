@@ -1,0 +1,140 @@
+"""Refuses ONNX nodes that ask for what would be ignored.
+
+That is an operator that :mod:`operators` does not list, an attribute that it does not list,
+unless its value is the default, an input or a used output that it does not list, and a form of an
+opset that it does not know. Knows no TVM.
+"""
+
+from collections.abc import Iterator
+
+import onnx
+from onnx import helper
+
+from ...errors import QuakeError
+from .fold import all_nodes
+from .operators import MICROSOFT, STANDARD, versions
+
+
+def check(model: onnx.ModelProto) -> None:
+    """Refuse what would be ignored.
+
+    Raises
+    ------
+    QuakeError
+        For a node whose operator, form, attribute, input or output is not honoured.
+    """
+    for value in (*model.graph.input, *model.graph.output):
+        kind = value.type.WhichOneof("value")
+        if kind not in (None, "tensor_type"):
+            raise QuakeError(
+                f"{value.name!r} is a {kind.removesuffix('_type').replace('_', ' ')}: "
+                "a model's inputs and outputs must be tensors"
+            )
+    unknown = sorted({name(n) for n in all_nodes(model.graph) if not _known(n)})
+    if unknown:
+        raise QuakeError(
+            f"TVM cannot import these ONNX operators: {', '.join(unknown)}; "
+            "replace them in the model, or import it yourself and pass the IRModule"
+        )
+    for node in _nodes_of_branches(model.graph):
+        if sum(map(bool, node.output)) > 1:
+            raise QuakeError(
+                f"{name(node)} has several outputs, which TVM cannot plan in a branch of If: take "
+                "the node out of the branch"
+            )
+    used = {i for n in all_nodes(model.graph) for i in n.input} | _graph_outputs(model.graph)
+    for node in all_nodes(model.graph):
+        for what in (_not_honoured if node.domain == "" else _not_honoured_of_microsoft)(
+            model, node, used
+        ):
+            raise QuakeError(
+                f"{what} of the ONNX operator {name(node)} is not supported"
+                f"{f' (node {node.name!r})' if node.name else ''}; "
+                "write the node without it, or import the model yourself and pass the IRModule"
+            )
+
+
+def name(node: onnx.NodeProto) -> str:
+    """The operator with its domain, if that is not the standard's."""
+    return f"{node.domain}.{node.op_type}" if node.domain else node.op_type
+
+
+def schema(
+    model: onnx.ModelProto | onnx.FunctionProto, node: onnx.NodeProto
+) -> onnx.defs.OpSchema | None:
+    """The node's form in the standard, as of the model's or function's opset."""
+    version = next((o.version for o in model.opset_import if o.domain == node.domain), 0)
+    try:
+        return onnx.defs.get_schema(node.op_type, version, node.domain)
+    except onnx.defs.SchemaError:
+        return None
+
+
+def _known(node: onnx.NodeProto) -> bool:
+    return node.op_type in {"": STANDARD, "com.microsoft": MICROSOFT}.get(node.domain, ())
+
+
+def _nodes_of_branches(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    for node in graph.node:
+        for attribute in node.attribute:
+            yield from all_nodes(attribute.g)
+
+
+def _graph_outputs(graph: onnx.GraphProto) -> set[str]:
+    """The outputs of the graph and of those inside it."""
+    inner = (a.g for node in all_nodes(graph) for a in node.attribute if a.HasField("g"))
+    return {o.name for g in (graph, *inner) for o in g.output}
+
+
+def _not_honoured(model: onnx.ModelProto, node: onnx.NodeProto, used: set[str]) -> Iterator[str]:
+    form = schema(model, node)
+    if form is None or form.since_version not in versions(node.op_type):
+        version = next((o.version for o in model.opset_import if not o.domain), 0)
+        yield f"the form in opset {version}"
+        return
+    honoured = STANDARD[node.op_type]
+    for attribute in node.attribute:
+        known = form.attributes.get(attribute.name)
+        if known is None:
+            yield f"attribute {attribute.name}, unknown in this opset,"
+        elif attribute.name not in honoured and not _same(attribute, known.default_value):
+            yield f"attribute {attribute.name}={_shown(attribute)}"
+    for given, formal in zip(node.input, form.inputs, strict=False):
+        optional = formal.option == onnx.defs.OpSchema.FormalParameterOption.Optional
+        if given and optional and formal.name not in honoured:
+            yield f"input {formal.name}"
+    for given, formal in list(zip(node.output, form.outputs, strict=False))[1:]:
+        if given in used and formal.name not in honoured:
+            yield f"output {formal.name}"
+
+
+def _not_honoured_of_microsoft(
+    model: onnx.ModelProto, node: onnx.NodeProto, used: set[str]
+) -> Iterator[str]:
+    honoured = MICROSOFT[node.op_type]
+    for attribute in node.attribute:
+        value = helper.get_attribute_value(attribute)
+        if (
+            attribute.name not in honoured.attributes
+            and (attribute.name, value) not in honoured.defaults
+        ):
+            yield f"attribute {attribute.name}={_shown(attribute)}"
+    for k, given in enumerate(node.input):
+        if given and k not in honoured.inputs:
+            yield f"input {k}"
+    for k, given in enumerate(node.output):
+        if given in used and k not in honoured.outputs:
+            yield f"output {k}"
+
+
+def _same(attribute: onnx.AttributeProto, default: onnx.AttributeProto) -> bool:
+    return default.type == attribute.type and helper.get_attribute_value(
+        attribute
+    ) == helper.get_attribute_value(default)
+
+
+def _shown(attribute: onnx.AttributeProto) -> str:
+    value = helper.get_attribute_value(attribute)
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")[:40]
+    return str(value)[:40] if isinstance(value, int | float | list) else "..."

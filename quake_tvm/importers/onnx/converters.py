@@ -1,0 +1,39 @@
+"""Which ONNX operators have a converter of this library, for what TVM's importer gets wrong."""
+
+from . import convolution, einsum, gathers, images, pooling
+from .filled import constant_of_shape
+from .importer import Converter
+from .order import top_k
+from .reshape import reshape
+from .resize import resize
+from .slices import slice_
+from .split import split
+
+CONVERTERS: dict[str, Converter] = {
+    "AffineGrid": images.affine_grid,
+    "AveragePool": pooling.average_pool,
+    "ConstantOfShape": constant_of_shape,
+    "Conv": convolution.conv,
+    "ConvTranspose": convolution.conv_transpose,
+    "Einsum": einsum.einsum,
+    "Gather": gathers.gather,
+    "GatherElements": gathers.gather_elements,
+    "GatherND": gathers.gather_nd,
+    "GlobalAveragePool": pooling.global_average_pool,
+    "GlobalLpPool": pooling.global_lp_pool,
+    "GlobalMaxPool": pooling.global_max_pool,
+    "LpPool": pooling.lp_pool,
+    "MaxPool": pooling.max_pool,
+    "MaxUnpool": pooling.max_unpool,
+    "NonMaxSuppression": images.non_max_suppression,
+    "Pad": images.pad,
+    "Reshape": reshape,
+    "Resize": resize,
+    "RoiAlign": images.roi_align,
+    "ScatterElements": gathers.scatter_elements,
+    "ScatterND": gathers.scatter_nd,
+    "Slice": slice_,
+    "Split": split,
+    "TopK": top_k,
+    "Upsample": resize,
+}

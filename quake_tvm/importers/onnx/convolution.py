@@ -1,0 +1,82 @@
+"""ONNX's convolutions: Conv is checked, ConvTranspose gets the output_shape that is asked for."""
+
+from tvm import relax, topi
+
+from .importer import Node
+from .windows import check_fit, check_strides, windows_of
+
+
+def conv(builder: relax.BlockBuilder, node: Node) -> None:
+    """Check Conv, which TVM's importer converts.
+
+    Raises
+    ------
+    QuakeError
+        For a kernel_shape that is not the weights', and negative pads.
+    """
+    _check_kernel(node)
+    windows = windows_of(node, node.shape(1)[2:], check_only=True)
+    if not node.attributes.get("auto_pad", "NOTSET").startswith("SAME"):
+        check_fit(node, windows)
+        return
+    for window in windows:
+        check_strides(node, window)
+
+
+def conv_transpose(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
+    """Convert ConvTranspose with an output_shape; TVM's importer ignores it.
+
+    Raises
+    ------
+    QuakeError
+        For an output_shape of dynamic dimensions, and negative pads.
+    """
+    _check_kernel(node)
+    kernel = node.shape(1)[2:]
+    windows = windows_of(node, kernel, check_only=True)
+    wanted = node.attributes.get("output_shape")
+    if wanted is None:
+        return None
+    if any(w.length is None for w in windows):
+        raise node.refuse("output_shape of dynamic dimensions; give shapes for the inputs")
+    rank = len(windows)
+    wanted = list(wanted)[-rank:]
+    extra = node.attributes.get("output_padding", [0] * rank)
+    lower = node.attributes.get("auto_pad", "NOTSET") != "SAME_UPPER"
+    before, after, missing = [], [], []
+    for window, size, more in zip(windows, wanted, extra, strict=True):
+        total = (window.length - 1) * window.stride + more + window.reach - size
+        half = max(total, 0) // 2
+        before.append(max(total, 0) - half if lower else half)
+        after.append(half if lower else max(total, 0) - half)
+        missing.append(max(-total, 0))
+    operator = getattr(relax.op.nn, f"conv{rank}d_transpose")
+    layout = "DHW"[3 - rank :] if rank > 1 else "W"
+    y = builder.emit(
+        operator(
+            node.inputs[0],
+            node.inputs[1],
+            strides=[w.stride for w in windows],
+            padding=before + after,
+            output_padding=list(extra),
+            dilation=[w.dilation for w in windows],
+            groups=node.attributes.get("group", 1),
+            data_layout=f"NC{layout}",
+            kernel_layout=f"IO{layout}",
+        )
+    )
+    if any(missing):
+        y = builder.emit_te(topi.nn.pad, y, [0] * (rank + 2), [0, 0, *missing])
+    bias = node.input(2)
+    if bias is None:
+        return y
+    return relax.op.add(y, relax.op.reshape(bias, [1, -1, *[1] * rank]))
+
+
+def _check_kernel(node: Node) -> None:
+    stated = node.attributes.get("kernel_shape")
+    weights = node.shape(1)[2:]
+    if not all(isinstance(n, int) for n in weights):
+        raise node.refuse("weights of dynamic extents; give shapes for the model's inputs")
+    if stated is not None and list(stated) != weights:
+        raise node.refuse(f"a kernel_shape of {list(stated)} with weights of {weights}")

@@ -1,0 +1,33 @@
+"""ONNX's Einsum: a letter is one extent, whatever the dimensions that it stands for are called.
+
+TVM takes the extent from one operand, and would read past the end of another that is shorter.
+"""
+
+import tvm
+from tvm import relax
+
+from .importer import Node
+
+
+def einsum(builder: relax.BlockBuilder, node: Node) -> None:
+    """Check Einsum, which TVM's importer converts.
+
+    Raises
+    ------
+    QuakeError
+        If a letter stands for dimensions that may differ.
+    """
+    terms = node.attributes["equation"].replace(" ", "").partition("->")[0].split(",")
+    analyzer, extents = tvm.sym.Analyzer(), {}
+    for k, term in enumerate(terms):
+        shape = node.shape(k)
+        front, _, back = term.partition("...")
+        pairs = [*zip(front, shape, strict=False), *zip(back[::-1], shape[::-1], strict=False)]
+        for letter, size in pairs:
+            first = extents.setdefault(letter, size)
+            fixed = isinstance(first, int) and isinstance(size, int)
+            if not fixed and not analyzer.can_prove_equal(first, size):
+                raise node.refuse(
+                    f"{letter!r} stands for {first} and {size}; give both dimensions one name, or "
+                    "give shapes for the model's inputs"
+                )

@@ -1,0 +1,157 @@
+"""An ONNX model from its file, with the shapes that it is wanted for. Knows no TVM."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from ...errors import QuakeError
+from ...support import given
+from .dimensions import name_dimensions, open_dimensions
+from .external import load_external
+from .fold import all_nodes
+from .tensors import check_tensors
+
+Shapes = Mapping[str, Sequence[int]]
+
+
+def read(path: str | Path) -> onnx.ModelProto:
+    """Read an ONNX file. Raises QuakeError if there is none or it is something else."""
+    path = given.path(path, "the model")
+    if path.is_dir():
+        raise QuakeError(f"no such file: {path} is a folder, give the .onnx file in it")
+    if not path.is_file():
+        raise QuakeError(f"no such file: {path}")
+    try:
+        model = onnx.load(path, load_external_data=False)
+        load_external(model, path)
+        onnx.checker.check_model(_skeleton(model))
+        return sound(model)
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or ["unreadable"])[0]
+        raise QuakeError(f"{path} is not a valid ONNX model: {reason[:160]}") from None
+
+
+def sound(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model itself, if there is something to compute and to compute with.
+
+    Raises
+    ------
+    QuakeError
+        Without nodes or outputs, and for tensors that are not what they say.
+    """
+    if not model.graph.node:
+        raise QuakeError("its graph has no nodes")
+    if not model.graph.output:
+        raise QuakeError("its graph has no outputs")
+    check_tensors(model)
+    return model
+
+
+def _skeleton(model: onnx.ModelProto) -> onnx.ModelProto:
+    """What ONNX's checker is to see: no data, which may pass its 2 GB, and a type everywhere.
+
+    An output without a type or a shape, which the checker refuses, has none to be wrong.
+    """
+    copy = onnx.ModelProto()
+    for field in ("ir_version", "opset_import", "functions", "model_version"):
+        _copy_field(model, copy, field)
+    for field in ("name", "node", "input", "output", "value_info", "sparse_initializer"):
+        _copy_field(model.graph, copy.graph, field)
+    for tensor in model.graph.initializer:
+        copy.graph.initializer.add(name=tensor.name, data_type=tensor.data_type, dims=[0])
+        copy.graph.initializer[-1].raw_data = b""
+    for value in (*copy.graph.input, *copy.graph.output):
+        if value.type.WhichOneof("value") in (None, "tensor_type"):
+            ty = value.type.tensor_type
+            ty.elem_type = ty.elem_type or onnx.TensorProto.FLOAT
+            ty.shape.SetInParent()
+    _rename_default_domain(copy)
+    return copy
+
+
+def _copy_field(source: Any, target: Any, field: str) -> None:
+    value = getattr(source, field)
+    if isinstance(value, int | str):
+        setattr(target, field, value)
+    else:
+        getattr(target, field).extend(value)
+
+
+def inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    """What the caller gives: the graph's inputs that are no constants."""
+    constants = {c.name for c in model.graph.initializer}
+    return [i for i in model.graph.input if i.name not in constants]
+
+
+def is_dynamic(value: onnx.ValueInfoProto) -> bool:
+    """Whether any of its dimensions is open."""
+    return any(not d.HasField("dim_value") for d in value.type.tensor_type.shape.dim)
+
+
+def _with_default_domain(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy in which the standard's domain has one of its two names."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    _rename_default_domain(copy)
+    return copy
+
+
+def _rename_default_domain(model: onnx.ModelProto) -> None:
+    for item in (*model.opset_import, *all_nodes(model.graph)):
+        if item.domain == "ai.onnx":
+            item.domain = ""
+
+
+def with_shapes(model: onnx.ModelProto, shapes: Shapes) -> onnx.ModelProto:
+    """A copy with the shapes given, and a name for each dimension left open.
+
+    Raises
+    ------
+    QuakeError
+        For a shape that does not fit.
+    """
+    model = _with_default_domain(model)
+    open_dimensions(model)
+    own = {i.name: i for i in inputs(model)}
+    sizes: dict[str, int] = {}
+    for name, shape in shapes.items():
+        if name not in own:
+            raise QuakeError(f"the model has no input {name!r}; its inputs: {', '.join(own)}")
+        _fix_shape(own[name], [int(n) for n in shape], sizes)
+    for name, value in own.items():
+        if not value.type.tensor_type.HasField("shape"):
+            raise QuakeError(f"the model does not say input {name!r}'s rank: give its shape")
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param in sizes:
+                dim.dim_value = sizes[dim.dim_param]
+    name_dimensions(list(own.values()))
+    if shapes:  # what was inferred for the old shapes no longer holds
+        del model.graph.value_info[:]
+        for output in model.graph.output:
+            if output.type.HasField("tensor_type"):
+                output.type.tensor_type.ClearField("shape")
+    return model
+
+
+def _fix_shape(value: onnx.ValueInfoProto, given: list[int], sizes: dict[str, int]) -> None:
+    """Give an input its shape; ``sizes`` collects what that says of named dimensions."""
+    ty = value.type.tensor_type
+    if not ty.HasField("shape"):
+        ty.shape.dim.extend(onnx.TensorShapeProto.Dimension() for _ in given)
+    dims = ty.shape.dim
+    # A 0 may stand for "any" in files newer than those that `open_dimensions` opens.
+    fixed = [
+        (d.dim_value or None) if d.HasField("dim_value") else sizes.get(d.dim_param) for d in dims
+    ]
+    fits = len(given) == len(dims) and all(
+        f in (None, g) for f, g in zip(fixed, given, strict=True)
+    )
+    if not fits:
+        wanted = ", ".join("?" if f is None else str(f) for f in fixed)
+        raise QuakeError(f"shape {tuple(given)} does not fit input {value.name!r} ({wanted})")
+    for dim, n in zip(dims, given, strict=True):
+        if dim.dim_param:
+            sizes[dim.dim_param] = n
+        dim.dim_value = n

@@ -1,0 +1,98 @@
+"""ONNX functions, in place of the nodes that call them.
+
+A model has its own functions, and the standard defines some operators by others. Of these, the ones
+are expanded that TVM's importer lacks or gets wrong, and no rewriting is for.
+"""
+
+import onnx
+from onnx import helper, inliner, shape_inference
+from tvm.relax.frontend.onnx import onnx_frontend
+
+from ...errors import QuakeError
+from . import rewrites
+from .check import schema
+from .fold import all_nodes, element_types
+
+# The importer takes it for ONNX Runtime's.
+_WRONG = {"Attention"}
+# The importer gives these float32 constants, whatever the input's type.
+_FLOAT32_ONLY = {"Elu", "Selu"}
+
+
+def inline(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model without calls of its own functions.
+
+    Raises
+    ------
+    QuakeError
+        If a function means another form of an operator than the model's opset does.
+    """
+    if not model.functions:
+        return model
+    for function in model.functions:
+        for node in function.node:
+            own, outer = schema(function, node), schema(model, node)
+            if own and outer and own.since_version != outer.since_version:
+                raise QuakeError(
+                    f"the model's function {function.name!r} is of another opset than the model, "
+                    f"in which {node.op_type} differs: convert one of them"
+                )
+    return inliner.inline_local_functions(model)
+
+
+def expand(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model, the one given is changed too, without calls of the standard's functions."""
+    expanded: set[tuple[str, str]] = set()
+    while True:
+        names = _with_function(model)
+        if names <= expanded:
+            return model
+        expanded |= names
+        _spell_out_defaults(model, names)
+        _annotate(model)
+        model = inliner.inline_selected_functions(model, list(names), inline_schema_functions=True)
+        kept = [value for value in model.graph.value_info if value.name]
+        del model.graph.value_info[:]
+        model.graph.value_info.extend(kept)
+
+
+def _spell_out_defaults(model: onnx.ModelProto, names: set[tuple[str, str]]) -> None:
+    """Give the nodes, in place, the attributes they leave to the standard: the inliner does not."""
+    for node in all_nodes(model.graph):
+        form = schema(model, node) if (node.domain, node.op_type) in names else None
+        given = {attribute.name for attribute in node.attribute}
+        for name, attribute in form.attributes.items() if form else ():
+            if name not in given and attribute.default_value.type != onnx.AttributeProto.UNDEFINED:
+                node.attribute.append(attribute.default_value)
+
+
+def _annotate(model: onnx.ModelProto) -> None:
+    """Say, in place, what the inliner asks for: types of constants, and of inputs left out."""
+    known = {v.name for v in (*model.graph.input, *model.graph.value_info)}
+    model.graph.value_info.extend(
+        helper.make_tensor_value_info(c.name, c.data_type, c.dims)
+        for c in model.graph.initializer
+        if c.name not in known
+    )
+    model.graph.value_info.append(helper.make_tensor_value_info("", onnx.TensorProto.FLOAT, None))
+
+
+def _with_function(model: onnx.ModelProto) -> set[tuple[str, str]]:
+    """Operators that the importer lacks, or gets wrong, and the standard defines by others."""
+    lacking = {n.op_type for n in all_nodes(model.graph)} - onnx_frontend._get_convert_map().keys()
+    lacking = (lacking | _WRONG) - rewrites.STANDARD.keys()
+    if any(node.op_type in _FLOAT32_ONLY for node in model.graph.node):
+        types = element_types(shape_inference.infer_shapes(model))
+        lacking |= {
+            node.op_type
+            for node in model.graph.node
+            if node.op_type in _FLOAT32_ONLY
+            and types.get(node.input[0], onnx.TensorProto.FLOAT) != onnx.TensorProto.FLOAT
+        }
+    return {
+        (node.domain, node.op_type)
+        for node in all_nodes(model.graph)
+        if node.op_type in lacking
+        and (form := schema(model, node)) is not None
+        and (form.has_function or form.has_context_dependent_function)
+    }

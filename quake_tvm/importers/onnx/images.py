@@ -1,0 +1,175 @@
+"""ONNX's operators on images other than Resize, pooling and convolution.
+
+Pad, GridSample and the like are checked here and left to TVM where it is right; what TVM would
+get wrong, or read past its end, is written anew or refused.
+"""
+
+import numpy as np
+from tvm import relax
+
+from ...kernels.index_check import Places, checked
+from ...kernels.size_check import padded
+from .importer import Node
+
+
+def pad(builder: relax.BlockBuilder, node: Node) -> None:
+    """Check Pad, which TVM's importer converts.
+
+    Raises
+    ------
+    QuakeError
+        For pads or a value that are computed while the model runs, and pads of a mode that the
+        tensor is too small for.
+    """
+    mode = node.attributes.get("mode", "constant")
+    shape = node.shape()
+    pads = node.constant(1)
+    if pads is None:
+        raise node.refuse("pads are missing")
+    node.constant(2)
+    axes = node.constant(3)
+    axes = range(len(shape)) if axes is None else [int(a) % len(shape) for a in axes]
+    pads = [int(n) for n in pads]
+    if len(pads) != 2 * len(axes):
+        raise node.refuse(f"{len(pads)} pads for {len(axes)} axes")
+    for k, axis in enumerate(axes):
+        both = pads[k], pads[len(axes) + k]
+        if mode == "wrap" and min(both) < 0:
+            raise node.refuse("negative pads of mode wrap; use Slice")
+        problem = f"axis {axis} is too short for pads of {both[0]} and {both[1]} in mode {mode}"
+        node.require(builder, padded(shape[axis], *both, mode), problem)
+
+
+def affine_grid(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
+    """Convert AffineGrid: the product of the grid's points and the matrices.
+
+    Raises
+    ------
+    QuakeError
+        For a size that is computed while the model runs.
+    """
+    size = [int(n) for n in node.constant(1)]
+    spatial = size[2:]
+    if len(spatial) not in (2, 3):
+        raise node.refuse(f"a size of {len(size)} numbers")
+    corners = bool(node.attributes.get("align_corners", 0))
+    if corners and 1 in spatial:
+        raise node.refuse("align_corners of one element, which runtimes place differently")
+    lines = [np.linspace(-1, 1, n) if corners else (2 * np.arange(n) + 1) / n - 1 for n in spatial]
+    points = np.meshgrid(*lines, indexing="ij")
+    ones = np.ones(spatial)
+    base = np.stack([*reversed(points), ones], -1).reshape(-1, len(spatial) + 1)
+    matrices = relax.op.permute_dims(node.inputs[0], [0, 2, 1])
+    grid = relax.op.matmul(relax.const(base.astype(node.dtype()), node.dtype()), matrices)
+    return relax.op.reshape(grid, [size[0], *spatial, len(spatial)])
+
+
+def roi_align(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
+    """Convert RoiAlign of mode avg; regions may hold anything.
+
+    Raises
+    ------
+    QuakeError
+        For mode max, of which runtimes have different ideas.
+    """
+    given = node.attributes
+    if given.get("mode", "avg") != "avg":
+        raise node.refuse("mode max, which runtimes compute differently")
+    coordinates = given.get("coordinate_transformation_mode", "half_pixel")
+    if coordinates not in ("half_pixel", "output_half_pixel"):
+        raise node.refuse(f"no such coordinate_transformation_mode: {coordinates}")
+    half = coordinates == "half_pixel"
+    dtype, batch = node.dtype(1), node.shape()[0]
+    if not isinstance(batch, int):
+        raise node.refuse("a dynamic batch; give shapes for the model's inputs")
+
+    def number(value: float) -> relax.Expr:
+        return relax.const(value, dtype)
+
+    rois = builder.emit(relax.op.multiply(node.inputs[1], number(given.get("spatial_scale", 1.0))))
+    if half:
+        rois = builder.emit(relax.op.subtract(rois, number(0.5)))
+    # A NaN as a coordinate would be an undefined index, a huge region an endless loop.
+    rois = builder.emit(relax.op.where(relax.op.isnan(rois), number(0.0), rois))
+    rois = builder.emit(relax.op.clip(rois, -32768, 32768))
+    start, end = (
+        builder.emit(relax.op.strided_slice(rois, [1], [a], [b])) for a, b in ((0, 2), (2, 4))
+    )
+    # Without a number of samples TVM loops over as many as the region needs: not over none, which
+    # would leave the result undefined.
+    adaptive = half and given.get("sampling_ratio", 0) <= 0
+    empty = builder.emit(relax.op.less_equal(end, start))
+    if adaptive:
+        wider = builder.emit(relax.op.add(start, number(1.0)))
+        end = builder.emit(relax.op.where(empty, wider, end))
+    index = builder.normalize(checked(node.inputs[2], [batch], Places.FRONT, "RoiAlign"))
+    index = relax.op.expand_dims(relax.op.astype(index, dtype), 1)
+    index = builder.emit(index)
+    pooled = relax.op.vision.roi_align(
+        node.inputs[0],
+        builder.emit(relax.op.concat([index, start, end], 1)),
+        pooled_size=(given.get("output_height", 1), given.get("output_width", 1)),
+        spatial_scale=1.0,
+        sample_ratio=given.get("sampling_ratio", 0),
+        aligned=half,
+        layout="NCHW",
+        mode="avg",
+    )
+    if not adaptive:
+        return pooled
+    empty = builder.emit(relax.op.max(relax.op.astype(empty, "int32"), 1))
+    empty = builder.emit(relax.op.astype(relax.op.reshape(empty, [-1, 1, 1, 1]), "bool"))
+    return relax.op.where(empty, relax.const(0, node.dtype()), builder.emit(pooled))
+
+
+def non_max_suppression(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
+    """Convert NonMaxSuppression; no boxes are kept unless their number is given.
+
+    Raises
+    ------
+    QuakeError
+        For thresholds that are computed while the model runs, and dynamic shapes.
+    """
+    boxes, scores = node.inputs[:2]
+    if not all(isinstance(n, int) for n in (*node.shape(0), *node.shape(1))):
+        raise node.refuse("dynamic shapes; give shapes for the model's inputs")
+    most, overlap, least = (node.constant(k) for k in (2, 3, 4))
+    count = node.shape(1)[2]
+    most = 0 if most is None else min(int(most.reshape(())), count)
+    if most <= 0 or 0 in (*node.shape(0), *node.shape(1)):
+        return relax.const(np.zeros((0, 3), np.int64), "int64")
+    # TVM takes scores below 0 for boxes that are out, and suppresses at the threshold itself.
+    order = builder.emit(relax.op.argsort(scores, axis=2, descending=True, dtype="int32"))
+    rank = builder.emit(relax.op.argsort(order, axis=2, descending=False, dtype="int32"))
+    rank = builder.emit(relax.op.astype(rank, "float32"))
+    ranked = builder.emit(relax.op.subtract(relax.const(float(count)), rank))
+    if least is not None:
+        high = builder.emit(relax.op.greater(scores, relax.const(least.reshape(()), "float32")))
+        ranked = builder.emit(relax.op.where(high, ranked, relax.const(-2.0)))
+    overlap = np.float32(0) if overlap is None else overlap.reshape(())
+    overlap = max(float(np.nextafter(overlap, np.float32(2))), 1e-30)
+    parts = [builder.emit(relax.op.strided_slice(boxes, [2], [k], [k + 1])) for k in range(4)]
+    if node.attributes.get("center_point_box", 0):
+        x, y, width, height = parts
+        half = relax.const(0.5, node.dtype())
+        w, h = (builder.emit(relax.op.multiply(n, half)) for n in (width, height))
+        corners = [relax.op.subtract(y, h), relax.op.subtract(x, w), y + h, x + w]
+    else:  # any two opposite corners
+        y0, x0, y1, x1 = parts
+        lows = [relax.op.minimum(y0, y1), relax.op.minimum(x0, x1)]
+        corners = [*lows, relax.op.maximum(y0, y1), relax.op.maximum(x0, x1)]
+    found = builder.emit(
+        relax.op.vision.all_class_non_max_suppression(
+            builder.emit(relax.op.concat([builder.emit(c) for c in corners], 2)),
+            ranked,
+            relax.const(most, "int64"),
+            relax.const(overlap, "float32"),
+            relax.const(0.5, "float32"),
+            output_format="onnx",
+        )
+    )
+    # TVM's operator says the most boxes there may be, its kernel how many there are: what follows
+    # must be made for these.
+    call = builder.lookup_binding(found)
+    kernel = call.op.get_attr("FLegalize")(builder, call)
+    return relax.TupleGetItem(builder.emit(kernel), 0)

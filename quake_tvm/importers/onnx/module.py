@@ -1,0 +1,91 @@
+"""From an ONNX model to a Relax module that TVM can compile.
+
+In this order: fixes the inputs' shapes, inlines functions, refuses what would be ignored, rewrites
+what TVM's importer gets wrong, folds the subgraphs that compute shapes and takes the branches that
+are known, rewrites tensors without elements, imports. Knows nothing of nonlinearities.
+"""
+
+import onnx
+import tvm
+from tvm import relax
+
+from ...errors import QuakeError, last_line
+from . import functions, rewrites
+from .check import check
+from .converters import CONVERTERS
+from .empty import without_empty
+from .file import Shapes, inputs, is_dynamic, with_shapes
+from .fold import fold_shapes
+from .importer import Importer
+from .tensors import check_types
+
+
+def to_relax(model: onnx.ModelProto, shapes: Shapes | None = None) -> tvm.IRModule:
+    """Import a model.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+    shapes : mapping of input name to shape, optional
+        Static shapes for inputs whose dimensions are symbolic in the model. Dimensions left
+        symbolic stay so in the module.
+
+    Raises
+    ------
+    QuakeError
+        For a shape that does not fit, or what TVM cannot import rightly: docs/onnx_operators.md.
+    """
+    model = with_shapes(model, shapes or {})
+    dynamic = [i.name for i in inputs(model) if is_dynamic(i)]
+    try:
+        return _convert(model)
+    except QuakeError:
+        raise
+    except Exception as error:
+        reason = last_line(error)
+        if dynamic:
+            example = ", ".join(f"{name}=..." for name in dynamic)
+            raise QuakeError(
+                f"TVM cannot import this model with dynamic dimensions ({reason}); "
+                f"give shapes for: {example}"
+            ) from error
+        raise QuakeError(f"TVM's ONNX importer failed: {reason}") from error
+
+
+def _convert(model: onnx.ModelProto) -> tvm.IRModule:
+    """The steps after the shapes are fixed."""
+    model = functions.inline(model)
+    check(model)
+    model = functions.expand(model)
+    check(model)  # what the functions are made of
+    model = fold_shapes(rewrites.rewrite(model))
+    check_types(model)
+    model = without_empty(model)
+    sizes = {
+        i.name: [d.dim_value for d in i.type.tensor_type.shape.dim]
+        for i in inputs(model)
+        if not is_dynamic(i)
+    }
+    mod = Importer(CONVERTERS, sizes).convert(model)
+    _check_branches(mod["main"])
+    return mod
+
+
+def _check_branches(main: relax.Function) -> None:
+    """Refuse to compute with what is of one shape or another, by a condition: TVM cannot."""
+    bindings = [b for block in main.body.blocks for b in block.bindings]
+    either = {
+        b.var: b.value
+        for b in bindings
+        if isinstance(b.value, relax.If)
+        and isinstance(b.var.ty, relax.TensorType)
+        and b.var.ty.shape is None
+    }
+    for binding in bindings:
+        for var in relax.analysis.free_vars(binding.value):
+            if var in either:
+                one, other = either[var].true_branch.ty, either[var].false_branch.ty
+                raise QuakeError(
+                    f"If has branches of the types {one} and {other}, and what follows needs one: "
+                    "give shapes that make its condition constant, or take the If out"
+                )

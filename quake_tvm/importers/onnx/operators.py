@@ -1,0 +1,218 @@
+"""What of each ONNX operator is honoured; :mod:`check` refuses the rest.
+
+``STANDARD`` names, for each operator, the attributes, optional inputs and outputs after the first
+that are honoured; ``MICROSOFT`` does so for the operators of ONNX Runtime's domain, which have no
+schema. Knows no model and no TVM.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+import onnx
+
+# The newest opset whose changes were read.
+OPSET = 28
+# The oldest: a form that no opset from this one on has is refused.
+OLDEST = 7
+
+_UNARY = (
+    "Abs Acos Acosh Asin Asinh Atan Atanh BitwiseNot Ceil Cos Cosh Erf Exp Floor HardSwish Identity"
+    " IsNaN Log Mish Neg NonZero Not Reciprocal Relu Round Sigmoid Sign Sin Sinh Size Softplus"
+    " Softsign Sqrt Tan Tanh GlobalAveragePool GlobalMaxPool"
+)
+_BINARY = (
+    "Add And BitwiseAnd BitwiseOr BitwiseXor Div Equal Expand Greater GreaterOrEqual Less"
+    " LessOrEqual MatMul Mul Or PRelu Pow Range Sub Tile Where Xor Max Mean Min Sum"
+)
+_REDUCTIONS = (
+    "ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd"
+    " ReduceSum ReduceSumSquare"
+)
+_WINDOW = "auto_pad ceil_mode dilations kernel_shape pads strides"
+
+STANDARD: dict[str, frozenset[str]] = {
+    name: frozenset(honoured.split())
+    for name, honoured in {
+        **dict.fromkeys(_UNARY.split(), ""),
+        **dict.fromkeys(_BINARY.split(), ""),
+        **dict.fromkeys(_REDUCTIONS.split(), "axes keepdims noop_with_empty_axes"),
+        "ReduceLogSum": "axes keepdims",  # ONNX Runtime is at odds with the standard
+        "AffineGrid": "align_corners",
+        "ArgMax": "axis keepdims select_last_index",
+        "ArgMin": "axis keepdims select_last_index",
+        "Attention": "attn_mask is_causal kv_num_heads past_key past_value present_key"
+        " present_value q_num_heads qk_matmul_output qk_matmul_output_mode scale softcap"
+        " softmax_precision",
+        "AveragePool": f"{_WINDOW} count_include_pad",
+        "BatchNormalization": "epsilon momentum",
+        "BitShift": "direction",
+        "BlackmanWindow": "output_datatype periodic",
+        "Cast": "to",
+        "CastLike": "",
+        "CausalConvWithState": "activation bias past_state present_state",
+        "Celu": "alpha",
+        "CenterCropPad": "axes",
+        "Clip": "max min",
+        "Compress": "axis",
+        "Concat": "axis",
+        "ConcatFromSequence": "axis new_axis",
+        "Constant": "value value_float value_floats value_int value_ints",
+        "ConstantOfShape": "value",
+        "Conv": "B auto_pad dilations group kernel_shape pads strides",
+        "ConvTranspose": "B auto_pad dilations group kernel_shape output_padding output_shape pads"
+        " strides",
+        "CumSum": "exclusive reverse",
+        "DepthToSpace": "blocksize mode",
+        "DequantizeLinear": "axis output_dtype x_zero_point",
+        "Dropout": "mask ratio seed training_mode",
+        "DynamicQuantizeLinear": "y_scale y_zero_point",
+        "Einsum": "equation",
+        "Elu": "alpha",
+        "EyeLike": "dtype k",
+        "Flatten": "axis",
+        "Gather": "axis",
+        "GatherElements": "axis",
+        "GatherND": "batch_dims",
+        "Gelu": "approximate",
+        "Gemm": "C alpha beta transA transB",
+        "GlobalLpPool": "p",
+        "GridSample": "align_corners mode padding_mode",
+        "GroupNormalization": "epsilon num_groups",
+        "HammingWindow": "output_datatype periodic",
+        "HannWindow": "output_datatype periodic",
+        "HardSigmoid": "alpha beta",
+        "Hardmax": "axis",
+        "If": "else_branch then_branch",
+        "InstanceNormalization": "epsilon",
+        "IsInf": "detect_negative detect_positive",
+        "LRN": "alpha beta bias size",
+        "LayerNormalization": "B InvStdDev Mean axis epsilon",
+        "LeakyRelu": "alpha",
+        "LogSoftmax": "axis",
+        "LpPool": f"{_WINDOW} p",
+        "MatMulInteger": "a_zero_point b_zero_point",
+        "MaxPool": f"{_WINDOW} storage_order",
+        "MaxRoiPool": "pooled_shape spatial_scale",
+        "MaxUnpool": "kernel_shape output_shape pads strides",
+        "MeanVarianceNormalization": "axes",
+        "Mod": "fmod",
+        "NegativeLogLikelihoodLoss": "ignore_index reduction weight",
+        "NonMaxSuppression": "center_point_box iou_threshold max_output_boxes_per_class"
+        " score_threshold",
+        "OneHot": "axis",
+        "Optional": "input type",
+        "OptionalGetElement": "",
+        "OptionalHasElement": "input",
+        "Pad": "axes constant_value mode pads value",
+        "QuantizeLinear": "axis output_dtype y_zero_point",
+        "RMSNormalization": "axis epsilon stash_type",
+        "Reshape": "allowzero",
+        "Resize": "antialias axes coordinate_transformation_mode cubic_coeff_a exclude_outside"
+        " extrapolation_value keep_aspect_ratio_policy mode nearest_mode roi scales sizes",
+        "RoiAlign": "coordinate_transformation_mode mode output_height output_width sampling_ratio"
+        " spatial_scale",
+        "RotaryEmbedding": "interleaved num_heads position_ids rotary_embedding_dim",
+        "Scatter": "axis",
+        "ScatterElements": "axis reduction",
+        "ScatterND": "reduction",
+        "Selu": "alpha gamma",
+        "SequenceAt": "",
+        "SequenceConstruct": "",
+        "SequenceEmpty": "dtype",
+        "SequenceErase": "position",
+        "SequenceInsert": "position",
+        "SequenceLength": "",
+        "Shape": "end start",
+        "Shrink": "bias lambd",
+        "Slice": "axes ends starts steps",
+        "Softmax": "axis",
+        "SoftmaxCrossEntropyLoss": "ignore_index log_prob reduction weights",
+        "SpaceToDepth": "blocksize",
+        "Split": "axis num_outputs split",
+        "SplitToSequence": "axis keepdims split",
+        "Squeeze": "axes",
+        "SwiGLU": "alpha",
+        "Swish": "alpha",
+        "ThresholdedRelu": "alpha",
+        "TopK": "Indices axis k largest",
+        "Transpose": "perm",
+        "Trilu": "k upper",
+        "Unique": "axis counts indices inverse_indices sorted",
+        "Unsqueeze": "axes",
+        "Upsample": "mode scales",
+    }.items()
+}
+
+
+@dataclass(frozen=True)
+class Contributed:
+    """What is honoured of an operator of ONNX Runtime's domain."""
+
+    inputs: frozenset[int]
+    outputs: frozenset[int] = frozenset({0})
+    attributes: frozenset[str] = frozenset()
+    # What a node may say because it changes nothing.
+    defaults: tuple[tuple[str, object], ...] = ()
+
+
+MICROSOFT: dict[str, Contributed] = {
+    "Attention": Contributed(
+        frozenset({0, 1, 2, 3, 5}),
+        attributes=frozenset(
+            {"mask_filter_value", "num_heads", "qkv_hidden_sizes", "scale", "unidirectional"}
+        ),
+        defaults=(("do_rotary", 0), ("past_present_share_buffer", 0)),
+    ),
+    "BiasGelu": Contributed(frozenset({0, 1})),
+    "DequantizeLinear": Contributed(frozenset({0, 1, 2}), attributes=frozenset({"axis"})),
+    "EmbedLayerNormalization": Contributed(
+        frozenset({0, 1, 2, 3, 4, 5, 6, 8}), attributes=frozenset({"epsilon"})
+    ),
+    "FastGelu": Contributed(frozenset({0, 1})),
+    "Gelu": Contributed(frozenset({0})),
+    "QuantizeLinear": Contributed(frozenset({0, 1, 2}), attributes=frozenset({"axis"})),
+    "SkipLayerNormalization": Contributed(
+        frozenset({0, 1, 2, 3, 4}),
+        outputs=frozenset({0, 1, 2, 3}),
+        attributes=frozenset({"epsilon"}),
+    ),
+}
+
+
+@cache
+def _history() -> dict[str, list[onnx.defs.OpSchema]]:
+    """All forms of the standard's operators, oldest first."""
+    found: dict[str, list[onnx.defs.OpSchema]] = {}
+    for form in onnx.defs.get_all_schemas_with_history():
+        if not form.domain:
+            found.setdefault(form.name, []).append(form)
+    return {name: sorted(f, key=lambda s: s.since_version) for name, f in found.items()}
+
+
+@cache
+def forms(operator: str) -> tuple[onnx.defs.OpSchema, ...]:
+    """The operator's forms, oldest first, in the opsets that are supported."""
+    history = _history().get(operator, [])
+    ends = [form.since_version for form in history[1:]] + [OPSET + 1]
+    if history and history[-1].deprecated:  # by its last form the operator ends
+        history, ends = history[:-1], ends[:-1]
+    return tuple(
+        form
+        for form, end in zip(history, ends, strict=False)
+        if end > OLDEST and form.since_version <= OPSET
+    )
+
+
+@cache
+def versions(operator: str) -> frozenset[int]:
+    """Since which opsets its forms are that are supported."""
+    return frozenset(form.since_version for form in forms(operator))
+
+
+def honours(operator: str, form: onnx.defs.OpSchema) -> dict[str, bool]:
+    """Whether each attribute, optional input and further output of a form is honoured."""
+    optional = onnx.defs.OpSchema.FormalParameterOption.Optional
+    names = [*form.attributes]
+    names += [i.name for i in form.inputs if i.option == optional]
+    names += [o.name for o in form.outputs[1:]]
+    return {n: n in STANDARD[operator] for n in names}

@@ -1,0 +1,31 @@
+"""ONNX's TopK, with NaN above all numbers, as ONNX Runtime, PyTorch and NumPy have it."""
+
+from tvm import relax
+
+from ...kernels.order_keys import order_keys
+from .importer import Node
+
+
+def top_k(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
+    """Convert TopK: values and their places.
+
+    Raises
+    ------
+    QuakeError
+        For a number that is computed while the model runs, an axis that there is not, and uint64.
+    """
+    x, shape = node.inputs[0], node.shape()
+    axis = node.attributes.get("axis", -1)
+    if not -len(shape) <= axis < len(shape):
+        raise node.refuse(f"an axis of {axis} for {len(shape)} dimensions")
+    k = int(node.constant(1).reshape(()))
+    if k < 0:
+        raise node.refuse(f"the first {k} elements")
+    if not k:
+        none = relax.ShapeExpr([0 if i == axis % len(shape) else n for i, n in enumerate(shape)])
+        return relax.Tuple([relax.op.zeros(none, d) for d in (node.dtype(), "int64")])
+    largest = bool(node.attributes.get("largest", 1))
+    keys = order_keys(builder, x)
+    places = relax.op.topk(keys, k, axis, ret_type="indices", largest=largest, dtype="int64")
+    places = builder.emit(places)
+    return relax.Tuple([builder.emit(relax.op.gather_elements(x, places, axis)), places])

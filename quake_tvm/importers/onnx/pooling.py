@@ -1,0 +1,191 @@
+"""ONNX's pooling: what auto_pad and ceil_mode say, as plain pads.
+
+TVM's pooling with plain pads is right; its importer's arithmetic before it is not always.
+"""
+
+from math import prod
+
+import numpy as np
+from tvm import relax
+
+from ...kernels.index_check import Places, checked
+from .importer import Node
+from .windows import Window, check_fit, windows_of
+
+
+def max_pool(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
+    """Convert MaxPool of any opset.
+
+    Raises
+    ------
+    QuakeError
+        For pads that need dimensions to be known.
+    """
+    windows = windows_of(node, node.attributes["kernel_shape"])
+    if _ceils_alike(node, windows):
+        return _pool("max", node.inputs[0], windows, ceil_mode=True)
+    return _pool("max", node.inputs[0], _rounded_up(node, windows))
+
+
+def average_pool(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
+    """Convert AveragePool: elements that ceil_mode adds are never counted.
+
+    Raises
+    ------
+    QuakeError
+        For pads that need dimensions to be known.
+    """
+    windows = windows_of(node, node.attributes["kernel_shape"])
+    include = bool(node.attributes.get("count_include_pad", 0))
+    if _ceils_alike(node, windows):
+        return _pool("avg", node.inputs[0], windows, include, ceil_mode=True)
+    rounded = _rounded_up(node, windows)
+    if not node.attributes.get("ceil_mode", 0):
+        return _pool("avg", node.inputs[0], rounded, include)
+    counts = [_counted(w, r, include) for w, r in zip(windows, rounded, strict=True)]
+    factors = np.ones(())
+    for window, count in zip(windows, counts, strict=True):
+        factors = np.multiply.outer(factors, window.kernel / count)
+    mean = _pool("avg", node.inputs[0], rounded, True)
+    if np.all(factors == 1):
+        return mean
+    return relax.op.multiply(mean, relax.const(factors.astype(node.dtype()), node.dtype()))
+
+
+def lp_pool(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
+    """Convert LpPool: the p-norm of every window.
+
+    Raises
+    ------
+    QuakeError
+        For pads that need dimensions to be known.
+    """
+    windows = windows_of(node, node.attributes["kernel_shape"])
+    p = node.attributes.get("p", 2)
+    powers = _power(builder, node.inputs[0], p, node.dtype())
+    mean = builder.emit(_pool("avg", powers, _rounded_up(node, windows), True))
+    size = relax.const(prod(w.kernel for w in windows), node.dtype())
+    return _root(builder.emit(relax.op.multiply(mean, size)), p, node.dtype())
+
+
+def global_lp_pool(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
+    """Convert GlobalLpPool."""
+    p = node.attributes.get("p", 2)
+    axes = list(range(2, len(node.shape())))
+    powers = _power(builder, node.inputs[0], p, node.dtype())
+    total = builder.emit(relax.op.sum(powers, axes, keepdims=True)) if axes else powers
+    return _root(total, p, node.dtype())
+
+
+def global_average_pool(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
+    """Convert GlobalAveragePool; without spatial axes there is nothing to do."""
+    axes = list(range(2, len(node.shape())))
+    return relax.op.mean(node.inputs[0], axes, keepdims=True) if axes else node.inputs[0]
+
+
+def global_max_pool(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
+    """Convert GlobalMaxPool; without spatial axes there is nothing to do."""
+    axes = list(range(2, len(node.shape())))
+    return relax.op.max(node.inputs[0], axes, keepdims=True) if axes else node.inputs[0]
+
+
+def max_unpool(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
+    """Convert MaxUnpool of an inferred shape; an index outside of it ends the run.
+
+    Raises
+    ------
+    QuakeError
+        For a given output_shape that is not the inferred one, and for dynamic shapes.
+    """
+    shape = node.shape()
+    windows = windows_of(node, node.attributes["kernel_shape"])
+    if not all(isinstance(n, int) for n in shape):
+        raise node.refuse("dynamic shapes; give shapes for the model's inputs")
+    spatial = [(w.length - 1) * w.stride + w.kernel - w.before - w.after for w in windows]
+    wanted = [*shape[:2], *spatial]
+    given = node.constant(2)
+    if given is not None and list(given) != wanted:
+        raise node.refuse(f"an output_shape other than {wanted}")
+    total = prod(wanted)
+    indices = builder.emit(relax.op.reshape(node.inputs[1], [-1]))
+    indices = builder.normalize(checked(indices, [total], Places.FRONT, "MaxUnpool"))
+    zeros = relax.op.zeros([total], node.dtype())
+    values = relax.op.reshape(node.inputs[0], [-1])
+    return relax.op.reshape(relax.op.scatter_elements(zeros, indices, values), wanted)
+
+
+def _ceils_alike(node: Node, windows: list[Window]) -> bool:
+    """Whether TVM rounds up as the standard does, of dimensions that are not all known.
+
+    It does where no window can lie in the pads alone.
+    """
+    dynamic = any(w.length is None for w in windows)
+    ceils = node.attributes.get("ceil_mode", 0) and dynamic
+    return bool(ceils) and all(w.reach >= w.stride + w.after for w in windows)
+
+
+def _rounded_up(node: Node, windows: list[Window]) -> list[Window]:
+    """With ceil_mode, pads that give one more element; not one that lies in the pads alone."""
+    check_fit(node, windows)
+    if not node.attributes.get("ceil_mode", 0):
+        return windows
+    rounded = []
+    for w in windows:
+        if w.stride == 1:
+            rounded.append(w)
+            continue
+        if w.length is None:
+            raise node.refuse("ceil_mode of dynamic dimensions; give shapes for the inputs")
+        elements = -(-(w.length + w.before + w.after - w.reach) // w.stride) + 1
+        if (elements - 1) * w.stride >= w.length + w.before:
+            elements -= 1
+        needed = (elements - 1) * w.stride + w.reach - w.length - w.before
+        after = min(max(w.after, needed, 0), needed + w.stride - 1)
+        rounded.append(Window(w.length, w.kernel, w.stride, w.dilation, w.before, after))
+    return rounded
+
+
+def _counted(window: Window, rounded: Window, include_pads: bool) -> np.ndarray:
+    """Elements that count in each mean along one axis."""
+    w = rounded
+    elements = (w.length + w.before + w.after - w.reach) // w.stride + 1
+    places = np.arange(elements)[:, None] * w.stride - w.before
+    places = places + np.arange(w.kernel) * w.dilation
+    first, end = (-w.before, w.length + window.after) if include_pads else (0, w.length)
+    return np.maximum(((places >= first) & (places < end)).sum(1), 1)
+
+
+def _pool(
+    kind: str,
+    x: relax.Expr,
+    windows: list[Window],
+    include_pads: bool = False,
+    ceil_mode: bool = False,
+) -> relax.Expr:
+    operator = getattr(relax.op.nn, f"{kind}_pool{len(windows)}d")
+    return operator(
+        x,
+        [w.kernel for w in windows],
+        [w.stride for w in windows],
+        [w.before for w in windows] + [w.after for w in windows],
+        [w.dilation for w in windows],
+        ceil_mode,
+        include_pads,
+    )
+
+
+def _power(builder: relax.BlockBuilder, x: relax.Expr, p: float, dtype: str) -> relax.Expr:
+    """The absolute values to the p-th power."""
+    size = builder.emit(relax.op.abs(x))
+    if p not in (1, 2, 3):
+        return builder.emit(relax.op.power(size, relax.const(p, dtype)))
+    power = size
+    for _ in range(int(p) - 1):
+        power = builder.emit(relax.op.multiply(power, size))
+    return power
+
+
+def _root(x: relax.Expr, p: float, dtype: str) -> relax.Expr:
+    if p == 1:
+        return x
+    return relax.op.sqrt(x) if p == 2 else relax.op.power(x, relax.const(1 / p, dtype))

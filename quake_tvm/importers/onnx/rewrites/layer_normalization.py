@@ -1,0 +1,58 @@
+"""LayerNormalization's second and third output, and weights that broadcast."""
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from ....errors import QuakeError
+from .graph import Graph, attributes
+
+
+def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
+    """Emit the node with its first output, and what the others are.
+
+    Raises
+    ------
+    QuakeError
+        If it is not known which axes make a row.
+    """
+    x, scale, *bias = node.input
+    given = attributes(node)
+    axis, shape = given.get("axis", -1), graph.shape(x)
+    if axis >= 0:
+        if shape is None:
+            raise QuakeError(
+                f"LayerNormalization along axis {axis} of {x!r}, whose rank is not known: count "
+                "the axis from the last"
+            )
+        axis -= len(shape)
+    row = shape[axis:] if shape else [None] * -axis
+    weights = [_of_a_row(graph, w, x, axis, row) for w in (scale, *bias) if w]
+    graph.keep(
+        helper.make_node("LayerNormalization", [x, *weights], node.output[:1], node.name, **given)
+    )
+    statistics(graph, x, axis, given.get("epsilon", 1e-5), *node.output[1:])
+
+
+def _of_a_row(graph: Graph, weights: str, x: str, axis: int, row: list[int | None]) -> str:
+    """The weights with a row's extents, of which they may lack some."""
+    shape = graph.shape(weights)
+    if shape is None or shape == row or (len(shape) == len(row) and None in row):
+        return weights
+    return graph.emit("Expand", [weights, graph.emit("Shape", [x], start=axis)])
+
+
+def statistics(
+    graph: Graph, x: str, axis: int, epsilon: float, mean: str = "", inverse: str = ""
+) -> None:
+    """Emit the mean of the rows from an axis (negative) on, and 1/sqrt(variance + epsilon)."""
+    if not {mean, inverse} & graph.used:
+        return
+    if graph.dtype(x) != TensorProto.FLOAT:
+        x = graph.emit("Cast", [x], to=TensorProto.FLOAT)
+    axes = graph.constant(np.arange(axis, 0), TensorProto.INT64, "axes")
+    mean = graph.emit("ReduceMean", [x, axes], mean)
+    centred = graph.emit("Sub", [x, mean])
+    variance = graph.emit("ReduceMean", [graph.emit("Mul", [centred, centred]), axes])
+    guarded = graph.emit("Add", [variance, graph.constant(epsilon, TensorProto.FLOAT, "epsilon")])
+    graph.emit("Reciprocal", [graph.emit("Sqrt", [guarded])], inverse)

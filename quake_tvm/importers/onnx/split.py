@@ -1,0 +1,36 @@
+"""ONNX's Split: its lengths must add up to the axis's, which TVM does not look at."""
+
+from tvm import relax
+
+from ...kernels.size_check import equal
+from .importer import Node
+from .rewrites.inputs_for_attributes import EQUAL_PARTS
+
+
+def split(builder: relax.BlockBuilder, node: Node) -> None:
+    """Check Split, which TVM's importer converts.
+
+    Raises
+    ------
+    QuakeError
+        For lengths that are computed while the model runs, and those that never fit.
+    """
+    shape = node.shape()
+    axis = node.attributes.get("axis", 0)
+    if not -len(shape) <= axis < len(shape):
+        raise node.refuse(f"an axis of {axis} for {len(shape)} dimensions")
+    extent, parts = shape[axis], node.outputs
+    lengths = node.constant(1)
+    lengths = node.attributes.get("split") if lengths is None else [int(n) for n in lengths]
+    if lengths is not None:
+        if len(lengths) != parts or min(lengths, default=0) < 0:
+            raise node.refuse(f"lengths of {list(lengths)} for {parts} outputs")
+        within = equal(extent, sum(lengths))
+        problem = f"the axis does not have the {sum(lengths)} elements of all parts"
+    elif EQUAL_PARTS in node.attributes:
+        within = equal(extent % parts, 0)
+        problem = f"the axis does not divide into {parts} equal parts"
+    else:  # the last part is smaller, or none is left for it
+        within = [((extent + parts - 1) // parts * (parts - 1), extent)]
+        problem = f"the axis has too few elements for {parts} parts"
+    node.require(builder, within, problem)

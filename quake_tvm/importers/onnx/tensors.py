@@ -1,0 +1,148 @@
+"""Tensors stored in an ONNX file, held against what they say of themselves.
+
+A file may say one thing of a tensor and hold another. NumPy and TVM would raise errors that name no
+tensor, or read what is not there. Knows no TVM.
+"""
+
+import math
+from collections.abc import Iterator
+
+import onnx
+from onnx import TensorProto, helper
+
+from ...errors import QuakeError
+from .fold import all_nodes
+
+# Types that are packed: elements a byte.
+_PACKED = {
+    getattr(TensorProto, name): count
+    for name, count in {"INT4": 2, "UINT4": 2, "FLOAT4E2M1": 2, "INT2": 4, "UINT2": 4}.items()
+    if hasattr(TensorProto, name)
+}
+_COMPLEX = {TensorProto.COMPLEX64, TensorProto.COMPLEX128}
+# What an importer can turn into a constant.
+_HELD = {
+    *(TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16),
+    *(TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64),
+    *(TensorProto.UINT8, TensorProto.UINT16, TensorProto.UINT32, TensorProto.UINT64),
+    *(TensorProto.FLOAT8E4M3FN, TensorProto.FLOAT8E5M2, TensorProto.BOOL),
+}
+_DATA = ("raw_data", "float_data", "int32_data", "string_data", "int64_data", "double_data")
+_DATA = (*_DATA, "uint64_data")
+
+
+def tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """All tensors of a model: initializers, and those in nodes of graphs and functions."""
+    yield from _of_graph(model.graph)
+    for function in model.functions:
+        for node in function.node:
+            yield from _of_node(node)
+
+
+def check_tensors(model: onnx.ModelProto) -> None:
+    """Refuse tensors that hold other data than they say.
+
+    Raises
+    ------
+    QuakeError
+        With the tensor's name.
+    """
+    for tensor in tensors(model):
+        if tensor.data_location != TensorProto.EXTERNAL:
+            _check(tensor)
+    if model.graph.sparse_initializer:
+        name = model.graph.sparse_initializer[0].values.name
+        raise QuakeError(f"the sparse initializer {name!r} is not supported: store it dense")
+
+
+def check_types(model: onnx.ModelProto) -> None:
+    """Refuse constants of types that TVM cannot hold; drop, in place, those that nothing reads.
+
+    Raises
+    ------
+    QuakeError
+        With the operator that reads one, the tensor's name and its type.
+    """
+    odd = {c.name: c for c in model.graph.initializer if c.data_type not in _HELD}
+    if not odd:
+        return
+    for node in all_nodes(model.graph):
+        for name in node.input:
+            if name in odd:
+                raise QuakeError(
+                    f"{node.op_type} reads {name!r} of type {_kind(odd[name])}, which is not "
+                    "supported: store it as another type"
+                )
+    for constant in odd.values():
+        model.graph.initializer.remove(constant)
+
+
+def size_in_bytes(tensor: onnx.TensorProto) -> int:
+    """Bytes of the raw data that a tensor should have.
+
+    Raises
+    ------
+    QuakeError
+        For a type that does not exist, one without raw data, and negative extents.
+    """
+    count = _count(tensor)
+    if tensor.data_type == TensorProto.STRING:
+        raise QuakeError(f"the tensor {tensor.name!r} of strings has no raw data")
+    packed = _PACKED.get(tensor.data_type)
+    if packed:
+        return -(-count // packed)
+    return count * helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+
+
+def _of_graph(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    yield from graph.initializer
+    for node in graph.node:
+        yield from _of_node(node)
+
+
+def _of_node(node: onnx.NodeProto) -> Iterator[onnx.TensorProto]:
+    for attribute in node.attribute:
+        if attribute.HasField("t"):
+            yield attribute.t
+        yield from attribute.tensors
+        for graph in (attribute.g, *attribute.graphs):
+            yield from _of_graph(graph)
+
+
+def _count(tensor: onnx.TensorProto) -> int:
+    """The elements that its extents make."""
+    try:
+        helper.tensor_dtype_to_np_dtype(tensor.data_type)
+    except (KeyError, TypeError):
+        raise QuakeError(
+            f"the tensor {tensor.name!r} has type {tensor.data_type}, which does not exist"
+        ) from None
+    if min(tensor.dims, default=0) < 0:
+        raise QuakeError(f"the tensor {tensor.name!r} has a negative extent: {[*tensor.dims]}")
+    return math.prod(tensor.dims)
+
+
+def _check(tensor: onnx.TensorProto) -> None:
+    count = _count(tensor)
+    fields = [name for name in _DATA if len(getattr(tensor, name))]
+    if tensor.HasField("raw_data") and fields in ([], ["raw_data"]):
+        wanted, held, unit = size_in_bytes(tensor), len(tensor.raw_data), "bytes"
+    else:
+        field = helper.tensor_dtype_to_field(tensor.data_type)
+        if fields not in ([], [field]):
+            raise QuakeError(
+                f"the tensor {tensor.name!r} of type {_kind(tensor)} has its data in "
+                f"{' and '.join(fields)}"
+            )
+        entries = -(-count // _PACKED.get(tensor.data_type, 1))
+        wanted = 2 * entries if tensor.data_type in _COMPLEX else entries
+        held, unit = len(getattr(tensor, field)), "elements"
+    if wanted != held:
+        raise QuakeError(
+            f"the tensor {tensor.name!r} is {_kind(tensor)}{[*tensor.dims]}, {wanted} {unit}, but "
+            f"the file has {held}"
+        )
+
+
+def _kind(tensor: onnx.TensorProto) -> str:
+    return TensorProto.DataType.Name(tensor.data_type).lower()

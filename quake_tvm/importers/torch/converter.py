@@ -1,0 +1,199 @@
+"""How one node of an exported program becomes Relax, and the table of operators that can.
+
+A converter is a function named by the ATen operators that it implements. Its parameters after the
+first are arguments of the operator, by ATen's names: those that it does not have must be at their
+default, so that no argument is ignored. Knows no operator.
+"""
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import tvm
+from torch import fx
+from torch._prims_common import ELEMENTWISE_TYPE_PROMOTION_KIND, elementwise_dtypes
+from tvm import relax, te, tirx
+
+from ...errors import QuakeError
+from .sizes import Sizes
+
+Convert = Callable[..., Any]
+CONVERTERS: dict[str, tuple[Convert, tuple[str, ...]]] = {}
+# Where a tensor lies changes no value; it must be the memory of this machine, without gaps.
+_PLACE = {
+    "device": lambda device: device is None or torch.device(device).type == "cpu",
+    "layout": lambda layout: layout in (None, torch.strided),
+    "pin_memory": lambda pinned: not pinned,
+    "memory_format": lambda _: True,
+    "non_blocking": lambda _: True,
+    "implicit": lambda _: True,
+}
+DEFAULT = ELEMENTWISE_TYPE_PROMOTION_KIND.DEFAULT
+TO_FLOAT = ELEMENTWISE_TYPE_PROMOTION_KIND.INT_TO_FLOAT
+HALF = ("float16", "bfloat16")
+
+
+def converts(*operators: str) -> Callable[[Convert], Convert]:
+    """Enter a function in the table under ATen operators, "add.Tensor" for ``aten.add.Tensor``."""
+
+    def enter(function: Convert) -> Convert:
+        names = tuple(inspect.signature(function).parameters)[1:]
+        for operator in operators:
+            CONVERTERS[f"aten.{operator}"] = function, names
+        return function
+
+    return enter
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """TVM's name of a dtype. Raises QuakeError for complex and quantized ones."""
+    name = str(dtype).removeprefix("torch.")
+    try:
+        if name.startswith("complex"):
+            raise ValueError
+        return str(tvm.ir.PrimType(name))
+    except ValueError:
+        raise QuakeError(f"the program has values of {dtype}, which cannot be compiled") from None
+
+
+def dims(x: relax.Expr) -> list[Any]:
+    """The sizes of a tensor: ints, and expressions where they are dynamic."""
+    return [int(n) if isinstance(n, tirx.IntImm) else n for n in x.ty.shape]
+
+
+def same_size(a: Any, b: Any) -> bool:
+    """Whether two sizes are the same for all values of their variables."""
+    if isinstance(a, int) and isinstance(b, int):
+        return a == b
+    return tvm.sym.Analyzer().can_prove_equal(a, b)
+
+
+def dtype_of(x: relax.Expr) -> str:
+    return str(x.ty.dtype)
+
+
+def is_float(dtype: str) -> bool:
+    return "float" in dtype
+
+
+def axis_of(axis: int, rank: int) -> int:
+    """An axis counted from the front."""
+    return axis + max(rank, 1) if axis < 0 else axis
+
+
+@dataclass(frozen=True)
+class Missing:
+    """An output of an operator that is not computed."""
+
+    reason: str
+
+
+class Context:
+    """What a converter works with: its node's result, and the module that is being built.
+
+    Attributes
+    ----------
+    builder : BlockBuilder
+    dtype, shape
+        Of the node's result, as torch states them; None and () for several results.
+    fakes : dict of str to torch's fake tensors and scalars
+        The arguments of the node, as torch sees them.
+    """
+
+    def __init__(self, builder: relax.BlockBuilder, sizes: Sizes, node: fx.Node) -> None:
+        self.builder, self.sizes, self.node = builder, sizes, node
+        self.fakes: dict[str, Any] = {}
+        self.result = node.meta.get("val")
+        tensor = isinstance(self.result, torch.Tensor)
+        self.dtype = dtype_name(self.result.dtype) if tensor else None
+        self.shape = sizes.shape(self.result.shape) if tensor else ()
+
+    def emit(self, expression: relax.Expr) -> relax.Var:
+        return self.builder.emit(expression)
+
+    def kernel(
+        self,
+        name: str,
+        compute: Callable[..., te.Tensor],
+        *inputs: Any,
+        attributes: Mapping[str, Any] | None = None,
+    ) -> relax.Var:
+        """A kernel of its own, from TE; its function has the attributes."""
+        given = {"primfunc_name_hint": name, "primfunc_attrs": attributes}
+        return self.builder.emit_te(compute, *inputs, **given)
+
+    def refuse(self, what: str) -> QuakeError:
+        """The error for a use of the operator that cannot be compiled."""
+        return QuakeError(f"torch operator {self.node.target} {what} cannot be compiled")
+
+    def tensor(self, value: Any, dtype: str) -> relax.Expr:
+        """A tensor, a number or a size as a tensor of the dtype."""
+        if isinstance(value, bool | int | float):
+            return relax.const(value, dtype)
+        if isinstance(getattr(value, "ty", None), relax.TensorType):
+            return self.cast(value, dtype)
+        if tvm.ir.is_prim_expr(value):
+            size = self.emit(relax.op.shape_to_tensor(relax.ShapeExpr([value])))
+            return self.cast(self.emit(relax.op.squeeze(size, axis=[0])), dtype)
+        raise self.refuse(f"with a {type(value).__name__}")
+
+    def cast(self, x: relax.Expr, dtype: str) -> relax.Expr:
+        if dtype_of(x) == dtype:
+            return x
+        if dtype == "bool":  # in words that are true of NaN too
+            zero = self.emit(relax.op.equal(x, relax.const(0, dtype_of(x))))
+            zero = self.emit(relax.op.astype(zero, "int8"))
+            return self.emit(relax.op.equal(zero, relax.const(0, "int8")))
+        return self.emit(relax.op.astype(x, dtype))
+
+    def common_dtype(self, *names: str, kind: Any = DEFAULT) -> str:
+        """The dtype in which torch combines the arguments, but for the wider one of halves."""
+        fakes = [self.fakes[name] for name in names]
+        return dtype_name(elementwise_dtypes(*fakes, type_promotion_kind=kind)[1])
+
+    def full(self, shape: list[Any], value: bool | int | float, dtype: str) -> relax.Expr:
+        """A tensor of one value. TVM's own operator fails at infinity and NaN."""
+        constant = relax.const(value, dtype)
+        if isinstance(value, float) and not math.isfinite(value):
+            return self.emit(relax.op.broadcast_to(constant, relax.ShapeExpr(shape)))
+        return self.emit(relax.op.full(relax.ShapeExpr(shape), constant, dtype))
+
+    def widened(self, x: relax.Expr) -> relax.Expr:
+        """Halves as float32, in which torch accumulates them."""
+        return self.cast(x, "float32") if dtype_of(x) in HALF else x
+
+    def narrowed(self, x: relax.Expr) -> relax.Expr:
+        """A result in the dtype that torch states."""
+        return self.cast(x, self.dtype)
+
+
+def arguments(context: Context, values: Callable[[Any], Any]) -> dict[str, Any]:
+    """The converter's arguments from a node's: given, or the operator's defaults.
+
+    Raises
+    ------
+    QuakeError
+        For an argument that the converter does not have and that is not at its default.
+    """
+    node = context.node
+    _, wanted = CONVERTERS[str(node.target)]
+    positional = list(node.args)
+    bound = {}
+    for argument in node.target._schema.arguments:
+        default = argument.default_value if argument.has_default_value() else None
+        if positional and not argument.kwarg_only:
+            raw = positional.pop(0)
+        else:
+            raw = node.kwargs.get(argument.name, default)
+        if argument.name in wanted:
+            bound[argument.name] = values(raw)
+            context.fakes[argument.name] = fx.node.map_arg(raw, lambda n: n.meta["val"])
+        elif argument.name in _PLACE:
+            if not _PLACE[argument.name](raw):
+                raise context.refuse(f"with {argument.name}={raw}")
+        elif raw != default:
+            raise context.refuse(f"with {argument.name}={raw}")
+    return bound

@@ -1,0 +1,317 @@
+"""Operators that read and write at places that are data.
+
+An index outside its dimension ends the run, as in torch. Only indexing with brackets counts
+negative ones from the back.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from tvm import relax, te, tirx
+
+from ...kernels.index_check import CHECKED, Places, checked
+from .converter import Context, axis_of, converts, dims, dtype_of, is_float
+
+op = relax.op
+
+
+def _held(c: Context, index: relax.Expr, size: Any, places: Places) -> relax.Expr:
+    """An index tensor, counted from the front; one outside of the dimension ends the run."""
+    if size == 0 and 0 not in dims(index):
+        raise c.refuse("along a dimension without elements")
+    user = "torch." + str(c.node.target).split(".")[1]
+    return c.emit(checked(index, [size], places, user))
+
+
+@converts("embedding.default")
+def _embedding(
+    c: Context,
+    weight: relax.Expr,
+    indices: relax.Expr,
+    padding_idx: Any,
+    scale_grad_by_freq: Any,
+    sparse: Any,
+) -> relax.Expr:
+    return _taken(c, weight, 0, indices)
+
+
+@converts("index_select.default")
+def _index_select(c: Context, self: relax.Expr, dim: int, index: relax.Expr) -> relax.Expr:
+    return _taken(c, self, axis_of(dim, len(c.shape)), index)
+
+
+def _taken(c: Context, x: relax.Expr, axis: int, index: relax.Expr) -> relax.Expr:
+    if not dims(x):
+        x = c.emit(op.reshape(x, [1]))
+    index = _held(c, index, dims(x)[axis], Places.FRONT)
+    if len(dims(index)) == 1 or 0 in dims(index):
+        taken = c.emit(op.take(x, index, axis))
+        return taken if len(dims(taken)) == len(c.shape) else c.emit(op.reshape(taken, c.shape))
+    flat = c.emit(op.reshape(index, [1] if not dims(index) else [-1]))
+    return c.emit(op.reshape(op.take(x, flat, axis), c.shape))
+
+
+def _broadcast(tensor: te.Tensor, at: list[Any]) -> Any:
+    """The element that a tensor, broadcast to more dimensions, has at a place."""
+    shape = tensor.shape
+    at = at[len(at) - len(shape) :]
+    return tensor(*[0 if int_is(n, 1) else k for k, n in zip(at, shape, strict=True)])
+
+
+def int_is(size: Any, value: int) -> bool:
+    return isinstance(size, int | tirx.IntImm) and int(size) == value
+
+
+@converts("index.Tensor", "_unsafe_index.Tensor")
+def _index(c: Context, self: relax.Expr, indices: list[Any]) -> relax.Expr:
+    if any(dtype_of(i) in ("bool", "uint8") for i in indices if i is not None):
+        raise c.refuse("with a mask")
+    shape = dims(self)
+    if 0 in shape or 0 in c.shape:
+        return c.emit(op.full(c.shape, relax.const(0, c.dtype), c.dtype))
+    axes = [k for k, index in enumerate(indices) if index is not None]
+    tensors = [_held(c, indices[k], shape[k], Places.ENDS) for k in axes]
+    rank = max(len(dims(i)) for i in tensors)
+    together = axes == list(range(axes[0], axes[-1] + 1))
+    first = axes[0] if together else 0
+
+    def index(x: te.Tensor, *places: te.Tensor) -> te.Tensor:
+        def element(*i: Any) -> Any:
+            inner, rest = list(i[first : first + rank]), [*i[:first], *i[first + rank :]]
+            at = [
+                _broadcast(places[axes.index(axis)], inner) if axis in axes else rest.pop(0)
+                for axis in range(len(shape))
+            ]
+            return x(*at)
+
+        return te.compute(c.shape, element, name="index")
+
+    return c.kernel("index", index, self, *tensors, attributes={CHECKED: True})
+
+
+@converts("gather.default")
+def _gather(
+    c: Context, self: relax.Expr, dim: int, index: relax.Expr, sparse_grad: Any
+) -> relax.Expr:
+    shape = dims(self)
+    if not shape:
+        return c.emit(op.broadcast_to(self, relax.ShapeExpr(c.shape)))
+    axis = axis_of(dim, len(shape))
+    if 0 in c.shape:
+        return c.emit(op.full(c.shape, relax.const(0, c.dtype), c.dtype))
+
+    return c.emit(op.gather_elements(self, _held(c, index, shape[axis], Places.FRONT), axis))
+
+
+@converts("scatter.src", "scatter_add.default")
+def _scatter(c: Context, self: Any, dim: int, index: Any, src: Any) -> relax.Expr:
+    added = str(c.node.target) == "aten.scatter_add.default"
+    return _scattered(c, self, dim, index, src, "add" if added else "update")
+
+
+# How TVM calls the ways to combine that torch has, and what each leaves as it is.
+_COMBINE = {
+    "add": ("add", 0),
+    "sum": ("add", 0),
+    "multiply": ("mul", 1),
+    "prod": ("mul", 1),
+    "amax": ("max", -math.inf),
+    "amin": ("min", math.inf),
+}
+
+
+@converts("scatter.reduce", "scatter_reduce.two")
+def _scatter_reduce(
+    c: Context,
+    self: Any,
+    dim: int,
+    index: Any,
+    src: Any,
+    reduce: str,
+    include_self: bool = True,
+) -> relax.Expr:
+    if reduce not in _COMBINE or c.dtype == "bool":
+        raise c.refuse(f"with reduce={reduce!r} of {c.dtype}")
+    how, neutral = _COMBINE[reduce]
+    if not include_self:
+        if not math.isfinite(neutral) and not is_float(c.dtype):
+            limits = np.iinfo(c.dtype)
+            neutral = limits.min if neutral < 0 else limits.max
+        self = _scattered(c, self, dim, index, c.full(dims(index), neutral, c.dtype), "update")
+    return _scattered(c, self, dim, index, src, how)
+
+
+@converts("scatter.value")
+def _scatter_value(c: Context, self: Any, dim: int, index: Any, value: Any) -> relax.Expr:
+    filled = c.full(dims(index), value, c.dtype)
+    return _scattered(c, self, dim, index, filled, "update")
+
+
+def _scattered(
+    c: Context, x: relax.Expr, dim: int, index: relax.Expr, source: relax.Expr, how: str
+) -> relax.Expr:
+    shape, counts = dims(x), dims(index)
+    if not shape or not all(isinstance(n, int) for n in [*shape, *counts, *dims(source)]):
+        raise c.refuse("of a scalar or with dynamic sizes")
+    if 0 in counts or 0 in shape:
+        return x
+    axis = axis_of(dim, len(shape))
+    if [n for k, n in enumerate(counts) if k != axis] != [
+        n for k, n in enumerate(shape) if k != axis
+    ]:  # TVM counts the places in such an index as if it were as wide as the tensor
+        raise c.refuse("with an index that is smaller than the tensor")
+    if dims(source) != counts:
+        axes = list(range(len(counts)))
+        source = c.emit(op.strided_slice(source, axes, [0] * len(counts), counts))
+    index = _held(c, index, shape[axis], Places.FRONT)
+
+    def write(x: relax.Expr, source: relax.Expr, how: str) -> relax.Expr:
+        return op.scatter_elements(x, index, source, axis, how)
+
+    return _written(c, write, x, source, how)
+
+
+def _written(
+    c: Context, write: Callable[..., relax.Expr], x: relax.Expr, new: relax.Expr, how: str
+) -> relax.Expr:
+    """A write into a tensor. Truth values add up to "or", which TVM has for no scatter of them."""
+    if how != "add" or c.dtype != "bool":
+        return c.emit(write(x, new, how))
+    x, new = (c.emit(op.astype(value, "int8")) for value in (x, new))
+    return c.cast(c.emit(write(x, new, "max")), "bool")
+
+
+@converts("index_put.default", "_unsafe_index_put.default")
+def _index_put(
+    c: Context, self: relax.Expr, indices: list[Any], values: relax.Expr, accumulate: bool
+) -> relax.Expr:
+    if any(dtype_of(i) in ("bool", "uint8") for i in indices if i is not None):
+        return _masked_put(c, self, indices, values, accumulate)
+    return _put(c, self, indices, values, accumulate, Places.ENDS)
+
+
+@converts("index_copy.default")
+def _index_copy(c: Context, self: Any, dim: int, index: Any, source: Any) -> relax.Expr:
+    return _put_along(c, self, dim, index, source, False)
+
+
+@converts("index_add.default")
+def _index_add(
+    c: Context, self: Any, dim: int, index: Any, source: Any, alpha: float = 1
+) -> relax.Expr:
+    if alpha != 1:
+        source = c.emit(op.multiply(source, c.tensor(alpha, c.dtype)))
+    return _put_along(c, self, dim, index, source, True)
+
+
+def _put_along(
+    c: Context, x: relax.Expr, dim: int, index: relax.Expr, source: relax.Expr, accumulate: bool
+) -> relax.Expr:
+    """What the indices of a vector point at along one dimension."""
+    x, axis, index = _line(c, x, dim, index)
+    shape = dims(x)
+    wanted = [*shape[:axis], *dims(index), *shape[axis + 1 :]]
+    if dims(source) != wanted:
+        source = c.emit(op.reshape(source, wanted))
+    put = _put(c, x, [*[None] * axis, index], source, accumulate, Places.FRONT)
+    return put if c.shape else c.emit(op.reshape(put, []))
+
+
+@converts("index_fill.int_Scalar", "index_fill.int_Tensor")
+def _index_fill(c: Context, self: Any, dim: int, index: Any, value: Any) -> relax.Expr:
+    x, axis, index = _line(c, self, dim, index)
+    value = c.tensor(value, c.dtype)
+    put = _put(c, x, [*[None] * axis, index], value, False, Places.ENDS)
+    return put if c.shape else c.emit(op.reshape(put, []))
+
+
+def _line(
+    c: Context, x: relax.Expr, dim: int, index: relax.Expr
+) -> tuple[relax.Expr, int, relax.Expr]:
+    """A tensor and its indices with a dimension at least, and the dimension from the front."""
+    x, index = (t if dims(t) else c.emit(op.reshape(t, [1])) for t in (x, index))
+    return x, axis_of(dim, len(dims(x))), index
+
+
+@converts("one_hot.default")
+def _one_hot(c: Context, self: relax.Expr, num_classes: Any) -> relax.Expr:
+    classes = c.shape[-1]
+    if not isinstance(classes, int):
+        raise c.refuse("with a number of classes that is not known")
+    index = c.emit(op.expand_dims(_held(c, self, classes, Places.FRONT), -1))
+    every = relax.const(np.arange(classes, dtype=dtype_of(index)), dtype_of(index))
+    return c.cast(c.emit(op.equal(index, every)), c.dtype)
+
+
+def _put(
+    c: Context,
+    self: relax.Expr,
+    indices: list[Any],
+    values: relax.Expr,
+    accumulate: bool,
+    where_to: Places,
+) -> relax.Expr:
+    shape = dims(self)
+    if not all(isinstance(n, int) for n in shape) or 0 in shape:
+        raise c.refuse("with dynamic sizes or without elements")
+    axes = [k for k, index in enumerate(indices) if index is not None]
+    # The indexed dimensions first, one place after another; the others behind as they are.
+    others = [k for k in range(len(shape)) if k not in axes]
+    counts = _common([dims(indices[k]) for k in axes])
+    if not all(isinstance(n, int) for n in counts):
+        raise c.refuse("with dynamic sizes")
+    together = axes == list(range(axes[0], axes[-1] + 1))
+    first = axes[0] if together else 0
+    rest = [shape[k] for k in others]
+    full = [*rest[:first], *counts, *rest[first:]]
+    values = c.emit(op.broadcast_to(values, relax.ShapeExpr(full)))
+    where = list(range(first, first + len(counts)))
+    order = [*where, *(k for k in range(len(full)) if k not in where)]
+    if 0 in counts:
+        return self
+    number = 1
+    for n in counts:
+        number *= n
+    values = c.emit(op.reshape(op.permute_dims(values, order), [number, *rest]))
+    places = [
+        op.reshape(
+            op.broadcast_to(
+                c.cast(_held(c, indices[k], shape[k], where_to), "int64"),
+                relax.ShapeExpr(counts),
+            ),
+            [number],
+        )
+        for k in axes
+    ]
+    moved = c.emit(op.permute_dims(self, [*axes, *others]))
+    places = c.emit(op.stack([c.emit(p) for p in places], axis=1))
+
+    def write(x: relax.Expr, values: relax.Expr, how: str) -> relax.Expr:
+        return op.scatter_nd(x, places, values, how)
+
+    put = _written(c, write, moved, values, "add" if accumulate else "update")
+    back = [0] * len(shape)
+    for position, axis in enumerate([*axes, *others]):
+        back[axis] = position
+    return c.emit(op.permute_dims(put, back))
+
+
+def _common(shapes: list[list[Any]]) -> list[Any]:
+    """The shape that shapes broadcast to."""
+    rank = max(map(len, shapes))
+    padded = [[1] * (rank - len(shape)) + shape for shape in shapes]
+    return [next((n for n in sizes if n != 1), 1) for sizes in zip(*padded, strict=True)]
+
+
+def _masked_put(
+    c: Context, x: relax.Expr, indices: list[Any], values: relax.Expr, accumulate: bool
+) -> relax.Expr:
+    (mask, *more) = indices
+    if more or accumulate or dims(values) not in ([], [1]) or mask is None:
+        raise c.refuse("with a mask and several values")
+    shape = [*dims(mask), *[1] * (len(c.shape) - len(dims(mask)))]
+    mask = c.cast(c.emit(op.reshape(mask, shape)), "bool")
+    value = c.emit(op.reshape(values, [])) if dims(values) else values
+    return c.emit(op.where(mask, value, x))

@@ -1,0 +1,300 @@
+"""The walk over an exported program: inputs, operators, outputs.
+
+Knows no operator but those that compute sizes.
+"""
+
+import logging
+import operator
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import tvm
+from torch import fx
+from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind
+from torch.utils._sympy.printers import PythonPrinter
+from tvm import relax
+
+from ...errors import QuakeError, last_line
+from ...runtime.description import CONDITIONS
+from . import (  # noqa: F401  they enter their operators in the table
+    creation,
+    elementwise,
+    indexing,
+    layout,
+    norms,
+    pools,
+    products,
+    reductions,
+    resize,
+)
+from .converter import CONVERTERS, Context, Missing, arguments, dims, dtype_name, same_size
+from .creation import constant
+from .sizes import Sizes
+
+log = logging.getLogger(__name__)
+
+# Decompositions that torch does not run by itself, and some that it does but that one kernel here
+# does better, or whose parts take other indices than the operator.
+_DECOMPOSED = ("grid_sampler_2d.default",)
+_RESIZES = (
+    *(f"upsample_nearest{k}d" for k in (1, 2, 3)),
+    *(f"_upsample_nearest_exact{k}d" for k in (1, 2, 3)),
+    *("upsample_linear1d", "upsample_bilinear2d", "upsample_trilinear3d"),
+    *("upsample_bicubic2d", "_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa"),
+)
+_KEPT = (
+    *(f"{name}.vec" for name in _RESIZES),
+    *(f"{name}.default" for name in ("index_add", "index_copy", "one_hot")),
+    *("index_fill.int_Scalar", "index_fill.int_Tensor"),
+)
+# Assertions about metadata, which export has checked.
+_ASSERTIONS = {"aten._assert_tensor_metadata.default"}
+
+
+def to_relax(program: torch.export.ExportedProgram) -> tvm.IRModule:
+    """Import a program.
+
+    Parameters
+    ----------
+    program : torch.export.ExportedProgram
+        Weights become constants. Inputs that are numbers or None are fixed at their values.
+
+    Returns
+    -------
+    tvm.IRModule
+        With a function ``main`` of the program's tensor inputs in their order. It returns the
+        program's outputs, flattened in their order: numbers as tensors without dimensions, None
+        not at all.
+
+    Raises
+    ------
+    QuakeError
+        For an operator or an argument of one that cannot be compiled, for a program that changes
+        its buffers, and for sizes that depend on data.
+
+    Notes
+    -----
+    A write into an input is not carried back to the caller.
+    """
+    shape_env = _shape_env(program)
+    program = _decomposed(program)
+    _check_state(program)
+    return _Import(program, shape_env).module()
+
+
+def _shape_env(program: torch.export.ExportedProgram) -> Any:
+    """What export took for granted of the sizes, None where all are fixed."""
+    for node in program.graph.find_nodes(op="placeholder"):
+        for size in getattr(node.meta.get("val"), "shape", ()):
+            if isinstance(size, torch.SymInt):
+                return size.node.shape_env
+    return None
+
+
+def _decomposed(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
+    table = torch.export.default_decompositions()
+    for name in _KEPT:
+        table.pop(_overload(name), None)
+    extra = torch._decomp.get_decompositions([_overload(name) for name in _DECOMPOSED])
+    table.update(extra)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return program.run_decompositions(table)
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+        raise QuakeError(f"torch cannot decompose this program: {reason}") from error
+
+
+def _overload(name: str) -> torch._ops.OpOverload:
+    packet, overload = name.split(".")
+    return getattr(getattr(torch.ops.aten, packet), overload)
+
+
+def _check_state(program: torch.export.ExportedProgram) -> None:
+    for spec in program.graph_signature.output_specs:
+        if spec.kind == OutputKind.BUFFER_MUTATION:
+            raise QuakeError(
+                f"the program changes its buffer {spec.target!r}, and a compiled model has no "
+                "state; export the module in eval() mode, or return the new value as an output"
+            )
+        if spec.kind == OutputKind.USER_INPUT_MUTATION:
+            log.warning("input %r stays as it is, though the program writes into it", spec.target)
+        elif spec.kind != OutputKind.USER_OUTPUT:
+            raise QuakeError(f"the program has an output of kind {spec.kind.name}")
+
+
+class _Import:
+    def __init__(self, program: torch.export.ExportedProgram, shape_env: Any) -> None:
+        self.program, self.shape_env = program, shape_env
+        self.sizes = Sizes()
+        self.builder = relax.BlockBuilder()
+        self.values: dict[fx.Node, Any] = {}
+
+    def module(self) -> tvm.IRModule:
+        nodes = list(self.program.graph.nodes)
+        inputs = self._inputs([n for n in nodes if n.op == "placeholder"])
+        with self.builder.function("main", inputs, attrs=self._limits()):
+            try:
+                with self.builder.dataflow():
+                    output = self.builder.emit_output(self._body(nodes))
+            except BaseException:
+                self.builder._end_block()  # a builder with an open block complains
+                raise
+            self.builder.emit_func_output(output)
+        return self.builder.get()
+
+    def _body(self, nodes: list[fx.Node]) -> relax.Expr:
+        for node in nodes:
+            if node.op == "call_function":
+                self.values[node] = self._call(node)
+            elif node.op == "get_attr":
+                self.values[node] = Missing("a branch of the program")
+            elif node.op == "output":
+                return self._outputs(node)
+        raise QuakeError("the program has no output")
+
+    def _limits(self) -> Mapping[str, Any]:
+        """The ranges of the dimensions, under TVM's names."""
+        lower, upper = {}, {}
+        for symbol, limits in self.program.range_constraints.items():
+            if str(symbol) in self.sizes.variables:
+                lower[str(symbol)] = int(limits.lower)
+                if limits.upper.is_Integer:
+                    upper[str(symbol)] = int(limits.upper)
+        named = {"tir_var_lower_bound": lower, "tir_var_upper_bound": upper}
+        named[CONDITIONS] = self._conditions()
+        return {name: bounds for name, bounds in named.items() if bounds}
+
+    def _conditions(self) -> list[str]:
+        """What must be true of the sizes for the program to hold, as Python of their names."""
+        found = []
+        for symbol, limits in self.program.range_constraints.items():
+            if limits.lower > 2:  # from 2 on is what torch says of every size, and does not check
+                found.append(symbol >= limits.lower)
+            if limits.upper.is_Integer:
+                found.append(symbol <= limits.upper)
+        if self.shape_env is not None:
+            found += [g.expr.xreplace(self.shape_env.replacements) for g in self.shape_env.guards]
+        for node in self.program.graph.find_nodes(
+            op="call_function", target=torch.ops.aten._assert_scalar.default
+        ):
+            fake = node.args[0].meta["val"] if isinstance(node.args[0], fx.Node) else True
+            if isinstance(fake, torch.SymBool):
+                found.append(fake.node.expr)
+        known = self.sizes.variables.keys()
+        texts = [
+            PythonPrinter().doprint(condition)
+            for condition in found
+            if condition.free_symbols and {str(s) for s in condition.free_symbols} <= known
+        ]
+        return list(dict.fromkeys(texts))
+
+    def _inputs(self, placeholders: list[fx.Node]) -> list[relax.Var]:
+        program, found = self.program, []
+        specs = {spec.arg.name: spec for spec in program.graph_signature.input_specs}
+        state = {**program.state_dict, **program.constants}
+        for node in placeholders:
+            spec, fake = specs[node.name], node.meta.get("val")
+            if spec.kind != InputKind.USER_INPUT:
+                if not isinstance(state.get(spec.target), torch.Tensor):
+                    self.values[node] = Missing(f"{spec.target} ({spec.kind.name})")
+                    continue
+                self.values[node] = constant(state[spec.target])
+            elif isinstance(spec.arg, ConstantArgument):
+                self.values[node] = spec.arg.value
+            elif isinstance(fake, torch.Tensor):
+                shape = self.sizes.of_input(node.name, fake.shape)
+                ty = relax.TensorType(shape, dtype_name(fake.dtype))
+                self.values[node] = relax.Var(node.name, ty)
+                found.append(self.values[node])
+            else:
+                raise QuakeError(
+                    f"input {node.name!r} is a {type(fake).__name__}: only tensors can vary; "
+                    "export the program with this input fixed, or as a tensor"
+                )
+        return found
+
+    def _value(self, raw: Any) -> Any:
+        """A node's argument with the values of the nodes in it."""
+
+        def value(node: fx.Node) -> Any:
+            found = self.values[node]
+            if isinstance(found, Missing):
+                raise QuakeError(f"the program uses {found.reason}, which is not computed")
+            return found
+
+        if isinstance(raw, list | tuple):
+            return [self._value(item) for item in raw]
+        return value(raw) if isinstance(raw, fx.Node) else raw
+
+    def _call(self, node: fx.Node) -> Any:
+        fake, target = node.meta.get("val"), str(node.target)
+        if isinstance(fake, torch.SymInt):
+            return self.sizes.of(fake)
+        if isinstance(fake, int | float | bool):
+            return fake
+        if node.target is operator.getitem:
+            source, k = node.args
+            return self.values[source][k]
+        if target in _ASSERTIONS:
+            return None
+        if target not in CONVERTERS:
+            if isinstance(fake, torch.SymBool | torch.SymFloat) or fake is None:
+                return Missing(f"{target} of dynamic sizes")
+            raise QuakeError(
+                f"torch operator {target} cannot be compiled; replace it in the module, or import "
+                "the program yourself and pass the IRModule"
+            )
+        context = Context(self.builder, self.sizes, node)
+        given = arguments(context, self._value)
+        try:
+            result = CONVERTERS[target][0](context, **given)
+        except QuakeError:
+            raise
+        except Exception as error:
+            reason = last_line(error)
+            raise QuakeError(f"TVM cannot take torch operator {target}: {reason}") from error
+        self._check(node, result, fake)
+        return result
+
+    def _check(self, node: fx.Node, result: Any, fake: Any) -> None:
+        """Raise unless a result has the dtype and the shape that torch states."""
+        if isinstance(result, list | tuple):
+            for one, stated in zip(result, fake, strict=False):
+                if not isinstance(one, Missing):
+                    self._check(node, one, stated)
+            return
+        if result.ty.shape is None:
+            raise QuakeError(f"torch operator {node.target} has sizes that TVM cannot follow")
+        got = (str(result.ty.dtype), dims(result))
+        wanted = (dtype_name(fake.dtype), self.sizes.shape(fake.shape))
+        fits = len(got[1]) == len(wanted[1]) and all(map(same_size, got[1], wanted[1]))
+        if got[0] != wanted[0] or not fits:
+            shown = [f"{dtype} {tuple(map(str, shape))}" for dtype, shape in (wanted, got)]
+            raise QuakeError(f"torch operator {node.target} gives {shown[0]}, TVM {shown[1]}")
+
+    def _outputs(self, node: fx.Node) -> relax.Expr:
+        specs = self.program.graph_signature.output_specs
+        found = []
+        for raw, spec in zip(node.args[0], specs, strict=True):
+            if spec.kind != OutputKind.USER_OUTPUT:
+                continue
+            value = self._value(raw)
+            if isinstance(value, bool | int | float):
+                value = constant(torch.tensor(value, dtype=_NUMBERS[type(value)]))
+            elif value is not None and not isinstance(value, relax.Expr):
+                raise QuakeError(f"an output of the program is a {type(value).__name__}")
+            if value is not None and not isinstance(value.ty, relax.TensorType):
+                size = self.builder.emit(relax.op.shape_to_tensor(relax.ShapeExpr([value])))
+                value = self.builder.emit(relax.op.squeeze(size, axis=[0]))
+            if value is not None:
+                found.append(value)
+        if not found:
+            raise QuakeError("the program has no output")
+        return relax.Tuple(found)
+
+
+_NUMBERS = {bool: torch.bool, int: torch.int64, float: torch.float64}

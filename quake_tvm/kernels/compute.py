@@ -1,0 +1,238 @@
+"""The operators as tensor computations (``te``), ready to become PrimFuncs.
+
+Element-wise operators are one block. Operators over rows (softmax, log_softmax, logsumexp) are
+written out in :mod:`rows`, which sums in a tree of fixed shape. Knows no target and no graph.
+"""
+
+import math
+from collections.abc import Callable
+
+from tvm import te
+
+from ..numerics import exp_bits
+from ..numerics.exp_bits import constant
+from ..numerics.ladder import LADDER
+from ..numerics.operators import OPERATORS
+from ..tvm_version import alloc, dtype_of, fma, tir
+from . import rows
+from .rows import Expr, Row, Stmt
+
+RowProgram = Callable[[Row, tuple[Expr, ...], list[tir.Buffer], tir.Buffer], list[Stmt]]
+
+
+def elementwise(
+    x: te.Tensor,
+    operator: str,
+    method: str,
+    ieee: bool = True,
+    **parameters: float,
+) -> te.Tensor:
+    """An element-wise operator of the registry over a float32 tensor of any shape."""
+    row = OPERATORS[operator]
+    values = {**row.parameters, **parameters}
+    return te.compute(
+        x.shape,
+        lambda *i: row.expression(x(*i), LADDER[method], ieee, **values),
+        name=f"quake_{operator}",
+        tag="elemwise",  # by which Relay's schedules know what they may inline
+    )
+
+
+def logits(
+    buffers: list[tir.Buffer],
+    scale: float,
+    at: tuple[Expr, ...],
+    place: tuple[Expr, ...] | None = None,
+    start: int | Expr = 0,
+) -> Callable[[Expr], Expr]:
+    """scale*x + mask along one row.
+
+    Parameters
+    ----------
+    buffers
+        x, and the mask if there is one, which broadcasts from the right as numpy does.
+    at, place
+        The row's indices in x, and those that the mask is broadcast to, the same by default.
+    start
+        Where in the mask's row x begins.
+    """
+    x, *masks = buffers
+    if not masks:
+        return lambda i: x[(*at, i)]
+    (mask,) = masks
+    whole = at if place is None else place
+
+    def value(i: Expr) -> Expr:
+        tail = (*whole, start + i)[len(whole) + 1 - len(mask.shape) :]
+        spread = tuple(
+            0 if rows.fixed(n) == 1 else k for n, k in zip(mask.shape, tail, strict=True)
+        )
+        if scale == 1.0:
+            return x[(*at, i)] + mask[spread]
+        return fma(x[(*at, i)], constant(scale), mask[spread])
+
+    return value
+
+
+def softmax(
+    x: te.Tensor,
+    mask: te.Tensor | None = None,
+    *,
+    method: str,
+    ieee: bool = True,
+    scale: float = 1.0,
+    **plan: int,
+) -> te.Tensor:
+    """softmax(scale*x + mask) along the last axis; without a mask, scale > 0 folds into exp.
+
+    A row that holds +inf, or a NaN, or only -inf, is NaN, as in PyTorch. ``plan`` is how
+    :func:`rows.kernel` walks the rows, here and below.
+    """
+    fold = scale if mask is None else 1.0
+
+    def exp(t: Expr) -> Expr:
+        return exp_bits.weight(t, LADDER[method], ieee, scale=fold)
+
+    def program(
+        r: Row, at: tuple[Expr, ...], inputs: list[tir.Buffer], out: tir.Buffer
+    ) -> list[Stmt]:
+        return softmax_row(r, logits(inputs, scale, at), exp, out, at)
+
+    inputs = [x] if mask is None else [x, mask]
+    return over_rows(inputs, x.shape, program, "quake_softmax", **plan)
+
+
+def over_rows(
+    inputs: list[te.Tensor], shape: list[Expr], program: RowProgram, name: str, **plan: int
+) -> te.Tensor:
+    """A tensor from a program for each row of the first input.
+
+    Parameters
+    ----------
+    program : callable
+        (row, its indices, inputs, output) to statements.
+    **plan
+        Options of :func:`rows.kernel`.
+    """
+    *outer, length = inputs[0].shape
+    return te.extern(
+        [shape],
+        inputs,
+        lambda ins, outs: rows.kernel(
+            outer, length, lambda r, at: program(r, at, list(ins), outs[0]), **plan
+        ),
+        name=name,
+        dtype="float32",
+    )
+
+
+def softmax_row(
+    r: Row,
+    value: Callable[[Expr], Expr],
+    exp: Callable[[Expr], Expr],
+    out: tir.Buffer,
+    at: tuple[Expr, ...],
+) -> list[Stmt]:
+    """One row; its exponentials wait for their sum in registers, those of a long row in the output.
+
+    The last chunk's always wait apart: it overlaps the one before, and must not be scaled twice.
+    """
+    steps, top = rows.maximum(r, value)
+    in_registers = r.short
+    e = rows.local(int(r.chunks) * r.lanes if in_registers else r.lanes)
+    last, lanes = rows.local(r.lanes), rows.local(r.lanes)
+
+    def add(lane: Expr, element: Expr) -> Stmt:
+        return tir.BufferStore(lanes, lanes[lane] + element, [lane])
+
+    def chunk(c: Expr) -> Stmt:
+        start = c * r.lanes
+        here = start if in_registers else 0
+        keep = r.vector(lambda n: tir.BufferStore(out, e[n], [*at, start + n]))
+        return rows.sequence(
+            r.vector(lambda n: tir.BufferStore(e, exp(value(start + n) - top), [here + n])),
+            *([] if in_registers else [keep]),
+            r.vector(lambda n: add(n, e[here + n])),
+        )
+
+    def last_chunk(i: Expr, lane: Expr) -> Stmt:
+        return tir.BufferStore(last, exp(value(i) - top), [lane])
+
+    def add_last(_: Expr, lane: Expr) -> Stmt:
+        return add(lane, tir.Select(r.new_in_tail(lane), last[lane], constant(0)))
+
+    def scale(i: Expr) -> Stmt:
+        kept = e[i] if in_registers else out[(*at, i)]
+        return tir.BufferStore(out, kept * inverse, [*at, i])
+
+    def scale_last(i: Expr, lane: Expr) -> Stmt:
+        return tir.BufferStore(out, last[lane] * inverse, [*at, i])
+
+    sums, whole = r.halve(lanes, r.lanes, lambda a, b: a + b)
+    keep, inverse = rows.kept(constant(1) / whole)
+    return [
+        *steps,
+        *map(alloc, (e, last, lanes)),
+        r.vector(lambda n: tir.BufferStore(lanes, constant(0), [n])),
+        *r.tail(last_chunk),  # before the chunks: the output may be the input
+        rows.loop(r.chunks, chunk),
+        *r.tail(add_last),
+        *sums,
+        *keep,
+        r.whole(scale),
+        *r.tail(scale_last),
+    ]
+
+
+def log_softmax(x: te.Tensor, *, method: str, ieee: bool = True, **plan: int) -> te.Tensor:
+    """x - max - log(sum(exp(x - max))) along the last axis; only the exp is approximate.
+
+    The sum is at least 1, as it is in exact arithmetic: no result is above 0 on any rung, and a row
+    of one number gives 0.
+    """
+
+    def program(
+        r: Row, at: tuple[Expr, ...], inputs: list[tir.Buffer], out: tir.Buffer
+    ) -> list[Stmt]:
+        (x,) = inputs
+        steps, top = rows.maximum(r, lambda i: x[(*at, i)])
+        sums, total = rows.total(
+            r, lambda i: exp_bits.exp(x[(*at, i)] - top, LADDER[method], ieee, high=0)
+        )
+        keep, shift = rows.kept(exp_bits.log(tir.max(constant(1), total)))
+
+        def element(i: Expr) -> Stmt:
+            return tir.BufferStore(out, (x[(*at, i)] - top) - shift, [*at, i])
+
+        return [*steps, *sums, *keep, r.each(element)]
+
+    return over_rows([x], x.shape, program, "quake_log_softmax", **plan)
+
+
+def finite(t: Expr) -> Expr:
+    """t, or 0 if it is infinite: what may be subtracted from infinities."""
+    at_infinity = tir.any(t == constant(math.inf), t == constant(-math.inf))
+    return tir.Select(at_infinity, constant(0), t)
+
+
+def logsumexp(
+    x: te.Tensor, *, method: str, ieee: bool = True, keepdims: bool = False, **plan: int
+) -> te.Tensor:
+    """log(sum(exp(x))) along the last axis; -inf for a row of -inf, +inf where there is one."""
+    *outer, length = x.shape
+
+    def program(
+        r: Row, at: tuple[Expr, ...], inputs: list[tir.Buffer], out: tir.Buffer
+    ) -> list[Stmt]:
+        (x,) = inputs
+        steps, top = rows.maximum(r, lambda i: x[(*at, i)])
+        keep, center = rows.kept(finite(top))
+        sums, total = rows.total(
+            r, lambda i: exp_bits.exp(x[(*at, i)] - center, LADDER[method], ieee)
+        )
+        where = [*at, 0] if keepdims else [*at]
+        result = tir.BufferStore(out, center + exp_bits.log(total), where)
+        return [*steps, *keep, *sums, result]
+
+    shape = [*outer, tir.const(1, dtype_of(length))] if keepdims else outer
+    return over_rows([x], shape, program, "quake_logsumexp", **plan)

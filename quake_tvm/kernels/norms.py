@@ -1,0 +1,73 @@
+"""layer_norm and rms_norm along the last axis, written out as :mod:`rows` does it.
+
+Both passes over a row are sums in a tree of fixed shape; the variance is the mean square of what is
+left after the mean is taken off, which loses nothing to cancellation. Exact but for rounding: no
+approximation takes part.
+"""
+
+from tvm import te
+
+from ..numerics.exp_bits import constant
+from ..tvm_version import fma, tir
+from . import rows
+from .compute import over_rows
+from .rows import Expr, Row, Stmt
+
+
+def layer_norm(
+    x: te.Tensor,
+    gamma: te.Tensor | None = None,
+    beta: te.Tensor | None = None,
+    *,
+    epsilon: float,
+    **plan: int,
+) -> te.Tensor:
+    """(x - mean)/sqrt(variance + epsilon) * gamma + beta, all float32, weights of a row's length.
+
+    Parameters
+    ----------
+    gamma, beta : te.Tensor, optional
+        Both or neither.
+    **plan
+        Options of :func:`rows.kernel`.
+    """
+
+    def program(
+        r: Row, at: tuple[Expr, ...], inputs: list[tir.Buffer], out: tir.Buffer
+    ) -> list[Stmt]:
+        x, *weights = inputs
+        count = tir.Cast("float32", r.length)
+        sums, total = rows.total(r, lambda i: x[(*at, i)], wide=rows.WIDE)
+        keep_mean, mean = rows.kept(total / count)
+        more, square = rows.squares(r, lambda i: x[(*at, i)] - mean)
+        keep, factor = rows.kept(constant(1) / tir.sqrt(square / count + constant(epsilon)))
+
+        def element(i: Expr) -> Stmt:
+            value = (x[(*at, i)] - mean) * factor
+            if weights:
+                value = fma(value, weights[0][i], weights[1][i])
+            return tir.BufferStore(out, value, [*at, i])
+
+        return [*sums, *keep_mean, *more, *keep, r.each(element)]
+
+    weights = [] if gamma is None else [gamma, beta]
+    return over_rows([x, *weights], x.shape, program, "quake_layer_norm", **plan)
+
+
+def rms_norm(x: te.Tensor, gamma: te.Tensor, *, epsilon: float, **plan: int) -> te.Tensor:
+    """x/sqrt(mean(x^2) + epsilon) * gamma; float32, gamma of a row's length."""
+
+    def program(
+        r: Row, at: tuple[Expr, ...], inputs: list[tir.Buffer], out: tir.Buffer
+    ) -> list[Stmt]:
+        x, *weights = inputs
+        sums, square = rows.squares(r, lambda i: x[(*at, i)])
+        mean = square / tir.Cast("float32", r.length)
+        keep, factor = rows.kept(constant(1) / tir.sqrt(mean + constant(epsilon)))
+
+        def element(i: Expr) -> Stmt:
+            return tir.BufferStore(out, x[(*at, i)] * factor * weights[0][i], [*at, i])
+
+        return [*sums, *keep, r.each(element)]
+
+    return over_rows([x, gamma], x.shape, program, "quake_rms_norm", **plan)

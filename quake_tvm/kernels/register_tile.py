@@ -1,0 +1,90 @@
+"""Products in registers and transposes by shuffles, written out. Knows no operator."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..numerics.exp_bits import constant
+from ..tvm_version import alloc, tir
+from . import rows
+from .rows import Expr, Stmt
+
+SQUARE = 16  # what :func:`transpose` turns round
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Rows by vectors of lanes in registers."""
+
+    rows: int
+    vectors: int
+    lanes: int
+
+    @property
+    def columns(self) -> int:
+        return self.vectors * self.lanes
+
+    def product(
+        self,
+        depth: int,
+        a: Callable[[int, Expr], Expr],
+        b: Callable[[Expr, Expr], Expr],
+        store: Callable[[int, Expr, Expr], Stmt],
+        start: Callable[[int, Expr], Expr] = lambda r, j: constant(0),
+    ) -> Stmt:
+        """``store(r, j, start(r, j) + sum over k of a(r, k) * b(k, j))`` for all of the tile."""
+        sums = [rows.local(self.columns) for _ in range(self.rows)]
+
+        def each(body: Callable[[int, Expr], Stmt]) -> Stmt:
+            def vector(r: int, first: int) -> Stmt:
+                return rows.loop(
+                    self.lanes, lambda lane: body(r, first + lane), tir.ForKind.VECTORIZED
+                )
+
+            firsts = range(0, self.columns, self.lanes)
+            return rows.sequence(*(vector(r, j) for r in range(self.rows) for j in firsts))
+
+        def step(k: Expr) -> Stmt:
+            return each(lambda r, j: tir.BufferStore(sums[r], sums[r][j] + a(r, k) * b(k, j), [j]))
+
+        return rows.sequence(
+            *map(alloc, sums),
+            each(lambda r, j: tir.BufferStore(sums[r], start(r, j), [j])),
+            rows.loop(depth, step, most=1),
+            each(lambda r, j: store(r, j, sums[r][j])),
+        )
+
+
+def over_tiles(count: int, size: int, body: Callable[[Expr], Stmt]) -> Stmt:
+    """A body for the start of every tile; the last overlaps the one before."""
+    return rows.loop(-(-count // size), lambda t: body(tir.min(t * size, count - size)), most=1)
+
+
+def vector_at(start: Expr | int) -> Expr:
+    """The indices of SQUARE neighbours."""
+    start = start if isinstance(start, Expr) else tir.const(start, "int64")
+    return tir.Ramp(start, tir.const(1, "int64"), SQUARE)
+
+
+def transpose(load: Callable[[int], Expr], store: Callable[[int, Expr], Stmt]) -> Stmt:
+    """A square of vectors: ``store(c, column c)`` from ``load(r)``, in log2(SQUARE) steps.
+
+    Each step swaps the off-diagonal quarters of squares half the size of those before.
+    """
+    lines = [rows.local(SQUARE) for _ in range(SQUARE)]
+    steps: list[Stmt] = [alloc(line) for line in lines]
+    lane = vector_at(0)
+    steps += [tir.BufferStore(line, load(r), [lane]) for r, line in enumerate(lines)]
+    size = SQUARE // 2
+    while size:
+        swapped = [rows.local(SQUARE) for _ in range(SQUARE)]
+        steps += [alloc(line) for line in swapped]
+        for r in range(SQUARE):
+            upper, lower = (tir.BufferLoad(lines[n], [lane]) for n in (r & ~size, r | size))
+            own = 0 if r & size == 0 else size
+            # Lanes of the upper line count from 0, those of the lower from SQUARE.
+            pick = [(n & ~size) + own + (SQUARE if n & size else 0) for n in range(SQUARE)]
+            shuffled = tir.Shuffle([upper, lower], [tir.const(n, "int64") for n in pick])
+            steps.append(tir.BufferStore(swapped[r], shuffled, [lane]))
+        lines, size = swapped, size // 2
+    steps += [store(c, tir.BufferLoad(line, [lane])) for c, line in enumerate(lines)]
+    return rows.sequence(*steps)

@@ -1,0 +1,291 @@
+"""Loops along rows, written out: what softmax, its relatives and the norms are made of.
+
+A row is walked in chunks of sixteen floats, whatever the target: element i belongs to virtual lane
+i mod 16 of an accumulator, and at the end the lanes are halved to one. Where the row's length is no
+multiple of sixteen, one more chunk ends with the row and counts only what the chunks before it have
+not seen. So every load and store is a whole vector, nothing is padded, and the bits depend neither
+on the vector width nor on the threads. Shorter rows have chunks of the largest power of two that
+fits.
+
+These are statements, not tensor expressions: a schedule cannot say "read the last chunk again".
+Knows no target, no graph and no approximation; the caller brings the formulas.
+"""
+
+import math
+from collections.abc import Callable
+
+from ..numerics.exp_bits import constant, let
+from ..tvm_version import Expr, Stmt, alloc, dtype_of, fma, nest, tir
+
+LANES = 16
+# Accumulators of a maximum, whose order means nothing, and of the norms' sums.
+WIDE = 4
+# Loops of up to this many steps are written out; a row of so many chunks stays in registers.
+SHORT = 16
+# Two rows of this length, or four of half of it, are computed side by side.
+SIDE_BY_SIDE = 128
+# Below this many elements a kernel is over before a second thread has woken up.
+PARALLEL_ELEMENTS = 16384
+
+Value = Callable[[Expr], Expr]
+Program = Callable[["Row", tuple[Expr, ...]], list[Stmt]]
+
+
+def sequence(*statements: Stmt) -> Stmt:
+    """One after the other."""
+    flat: list[Stmt] = []
+    for each in statements:
+        flat.extend(each.seq if isinstance(each, tir.SeqStmt) else [each])
+    return tir.SeqStmt(flat) if len(flat) > 1 else flat[0]
+
+
+def local(size: int, dtype: str = "float32") -> tir.Buffer:
+    """Numbers on the stack, which the compiler keeps in registers; :func:`alloc` makes them."""
+    return tir.decl_buffer((size,), dtype, "on_stack", scope="global")
+
+
+def fixed(value: int | Expr) -> int | None:
+    """The value of a constant, None if it is known only at run time."""
+    return int(value) if isinstance(value, int | tir.IntImm) else None
+
+
+def loop(
+    count: int | Expr,
+    body: Callable[[Expr], Stmt],
+    kind: int = tir.ForKind.SERIAL,
+    most: int = SHORT,
+) -> Stmt:
+    """``for i in range(count)``, written out if it is serial and has at most so many steps."""
+    dtype = dtype_of(count) if isinstance(count, Expr) else "int64"
+    known = fixed(count)
+    if (kind == tir.ForKind.SERIAL and known is not None and 0 < known <= most) or known == 1:
+        return sequence(*(body(tir.const(i, dtype)) for i in range(known)))
+    extent = count if isinstance(count, Expr) else tir.const(count, dtype)
+    var = tir.Var("lane" if kind == tir.ForKind.VECTORIZED else "i", dtype)
+    return tir.For(var, tir.const(0, dtype), extent, kind, body(var))
+
+
+def kernel(
+    outer: list[int | Expr],
+    length: int | Expr,
+    program: "Program",
+    beside: int | None = None,
+    parallel: bool | None = None,
+) -> Stmt:
+    """A program for every row, on all cores if there is enough to do.
+
+    Short rows are computed a few side by side, statement by statement, because each by itself is a
+    chain of waiting: for its maximum, its sum, its quotient. Where their number is no multiple of
+    that, the last few overlap those before.
+
+    Parameters
+    ----------
+    outer, length
+        The shape: rows, and floats a row.
+    program : callable
+        (Row, indices of the row) to its statements, which depend on no other row and on nothing
+        that they write.
+    beside : int, optional
+        Rows side by side, of which there are as many; by default :func:`side_by_side`.
+    parallel : bool, optional
+        On all cores; by default from so many elements on that it pays.
+    """
+    count: int | Expr = 1
+    for n in outer:
+        count = count * n
+    if fixed(count) == 0:
+        return tir.Evaluate(0)
+    beside = beside or side_by_side(fixed(count), fixed(length))
+    if parallel is None:
+        known = fixed(count) is not None and fixed(length) is not None
+        parallel = not known or fixed(count) * fixed(length) >= PARALLEL_ELEMENTS
+
+    def indices(r: Expr) -> tuple[Expr, ...]:
+        at: list[Expr] = []
+        for n in reversed(outer):
+            at.insert(0, r if len(at) == len(outer) - 1 else r % n)
+            r = r // n
+        return tuple(at)
+
+    def block(b: Expr) -> Stmt:
+        first = b if beside == 1 else tir.min(b * beside, count - beside)
+        places = [indices(first + k) for k in range(beside)]
+        return _by_length(length, lambda r: _interleaved([program(r, at) for at in places]))
+
+    kind = tir.ForKind.PARALLEL if parallel else tir.ForKind.SERIAL
+    return nest(loop((count + beside - 1) // beside, block, kind, most=1))
+
+
+def side_by_side(count: int | None, length: int | None) -> int:
+    """How many rows to compute at once: as many as fill the registers."""
+    if count is None or length is None:
+        return 1
+    return next((n for n in (4, 2) if count >= n and n * length <= 2 * SIDE_BY_SIDE), 1)
+
+
+def _interleaved(programs: list[list[Stmt]]) -> Stmt:
+    """The programs' statements in turn; all have the same number."""
+    flat = [sequence(*program) for program in programs]
+    steps = [s.seq if isinstance(s, tir.SeqStmt) else [s] for s in flat]
+    return sequence(*(s for together in zip(*steps, strict=True) for s in together))
+
+
+def _by_length(length: int | Expr, body: Callable[["Row"], Stmt]) -> Stmt:
+    """The body for rows of this length; where only the run knows it, for every size of a chunk."""
+    n = fixed(length)
+    if n is not None:
+        return body(Row(length, min(LANES, 1 << max(n.bit_length() - 1, 0))))
+    chosen, lanes = body(Row(length, 1)), 2
+    while lanes <= LANES:
+        chosen = tir.IfThenElse(length >= lanes, body(Row(length, lanes)), chosen)
+        lanes *= 2
+    return chosen
+
+
+class Row:
+    """A row of some length in chunks of ``lanes``: builds the loops along it."""
+
+    def __init__(self, length: int | Expr, lanes: int) -> None:
+        self.length, self.lanes = length, lanes
+        self.chunks, self.rest = length // lanes, length % lanes
+        self.short = fixed(self.chunks) is not None and 0 < fixed(self.chunks) <= SHORT
+
+    def vector(self, body: Callable[[Expr], Stmt], width: int | None = None) -> Stmt:
+        """All lanes at once."""
+        return loop(width or self.lanes, body, tir.ForKind.VECTORIZED)
+
+    def tail(self, body: Callable[[Expr, Expr], Stmt]) -> list[Stmt]:
+        """``body(element, lane)`` over the chunk that ends with the row, if one is left over."""
+        if fixed(self.rest) == 0 or self.lanes == 1:
+            return []
+        chunk = self.vector(lambda lane: body(self.length - self.lanes + lane, lane))
+        return [chunk if fixed(self.rest) else tir.IfThenElse(self.rest > 0, chunk, None)]
+
+    def new_in_tail(self, lane: Expr) -> Expr:
+        """Whether the tail's lane holds an element that no chunk before it held."""
+        return lane >= self.lanes - self.rest
+
+    def whole(self, body: Callable[[Expr], Stmt]) -> Stmt:
+        """A body over the elements of all chunks but the tail."""
+        return loop(self.chunks, lambda c: self.vector(lambda lane: body(c * self.lanes + lane)))
+
+    def each(self, body: Callable[[Expr], Stmt]) -> Stmt:
+        """A body over all elements, some of which the tail visits again."""
+        return sequence(self.whole(body), *self.tail(lambda i, _: body(i)))
+
+    def reduce(
+        self,
+        value: Value,
+        step: Callable[[Expr, Expr], Expr],
+        combine: Callable[[Expr, Expr], Expr],
+        start: Expr,
+        neutral: Expr | None = None,
+        wide: int = WIDE,
+    ) -> tuple[list[Stmt], Expr]:
+        """Reduce the row.
+
+        Parameters
+        ----------
+        value
+            The element at an index.
+        step : callable
+            (accumulator, element) to accumulator.
+        combine : callable
+            Two accumulators to one.
+        start : Expr
+            An empty accumulator.
+        neutral : Expr, optional
+            An element that changes nothing; None where seeing one twice does no harm.
+        wide : int
+            Accumulators side by side.
+
+        Returns
+        -------
+        list of Stmt, Expr
+            What computes it, and the result.
+        """
+        lanes = self.lanes
+        into = local(lanes * wide)
+
+        def accumulate(offset: int, element: Expr, lane: Expr) -> Stmt:
+            at = [offset + lane]
+            return tir.BufferStore(into, step(into[offset + lane], element), at)
+
+        def chunk(c: Expr, accumulator: int) -> Stmt:
+            return self.vector(
+                lambda lane: accumulate(accumulator * lanes, value(c * lanes + lane), lane)
+            )
+
+        def unseen(i: Expr, lane: Expr) -> Stmt:
+            element = value(i)
+            if neutral is not None:
+                element = tir.Select(self.new_in_tail(lane), element, neutral)
+            return accumulate(0, element, lane)
+
+        steps = [
+            alloc(into),
+            *(
+                self.vector(lambda lane, u=u: tir.BufferStore(into, start, [u * lanes + lane]))
+                for u in range(wide)
+            ),
+        ]
+        blocks = self.chunks // wide
+        if fixed(blocks) != 0:
+            steps.append(
+                loop(blocks, lambda b: sequence(*(chunk(b * wide + u, u) for u in range(wide))))
+            )
+        if fixed(self.chunks % wide) != 0:
+            steps.append(loop(self.chunks % wide, lambda c: chunk(blocks * wide + c, 0)))
+        steps.extend(self.tail(unseen))
+        more, total = self.halve(into, lanes * wide, combine)
+        return [*steps, *more], total
+
+    def halve(
+        self, wide: tir.Buffer, width: int, combine: Callable[[Expr, Expr], Expr]
+    ) -> tuple[list[Stmt], Expr]:
+        """Combine an accumulator's halves until one value is left."""
+        steps = []
+        while width > 1:
+            width //= 2
+            half = local(width)
+            steps.append(alloc(half))
+            for start in range(0, width, self.lanes):
+
+                def both(
+                    lane: Expr,
+                    start: int = start,
+                    half: tir.Buffer = half,
+                    wide: tir.Buffer = wide,
+                    width: int = width,
+                ) -> Stmt:
+                    low = start + lane
+                    return tir.BufferStore(half, combine(wide[low], wide[low + width]), [low])
+
+                steps.append(self.vector(both, min(width, self.lanes)))
+            wide = half
+        return steps, wide[0]
+
+
+def maximum(r: Row, value: Value) -> tuple[list[Stmt], Expr]:
+    """The largest element; anything for a row with a NaN."""
+    return r.reduce(value, tir.max, tir.max, constant(-math.inf))
+
+
+def total(r: Row, value: Value, wide: int = 1) -> tuple[list[Stmt], Expr]:
+    """The sum."""
+    return r.reduce(value, lambda a, x: a + x, lambda a, b: a + b, constant(0), constant(0), wide)
+
+
+def squares(r: Row, value: Value) -> tuple[list[Stmt], Expr]:
+    """The sum of squares, each square added unrounded."""
+
+    def step(a: Expr, x: Expr) -> Expr:
+        return let(x, lambda x: fma(x, x, a))
+
+    return r.reduce(value, step, lambda a, b: a + b, constant(0), constant(0))
+
+
+def kept(value: Expr) -> tuple[list[Stmt], Expr]:
+    """A number a row, computed once."""
+    where = local(1)
+    return [alloc(where), tir.BufferStore(where, value, [0])], where[0]

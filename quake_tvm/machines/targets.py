@@ -1,0 +1,198 @@
+"""Targets by name, and what each can do. ``native`` is this machine.
+
+Knows instruction sets, no operator and no schedule; the names are in :mod:`table`.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from difflib import get_close_matches
+
+import tvm
+
+from ..errors import QuakeError
+from ..numerics.single_rounding import INSTRUCTIONS
+from ..support import given
+from ..support.toolchain import triple
+from ..tvm_version import RELAX_INSTALL, RELAY, llvm_knows
+from . import native
+from .table import TARGETS, Row
+
+# What kernels are compiled to.
+_KINDS = ("llvm", "c") if RELAY else ("llvm",)
+_MOST_CORES = 1 << 16
+# Vector units by LLVM's name, widest first: what people call them, float32 in a register.
+_VECTORS = {
+    "avx512f": ("AVX-512", 16),
+    "avx2": ("AVX2", 8),
+    "avx": ("AVX", 8),
+    "sse2": ("SSE", 4),
+    "neon": ("NEON", 4),
+    "simd128": ("SIMD128", 4),
+}
+# What else is worth knowing of a CPU, by LLVM's names for it.
+_FEATURES = {
+    "fma": INSTRUCTIONS,
+    "fp16": ("fullfp16", "avx512fp16"),
+    "bf16": ("bf16", "avx512bf16"),
+    "dotprod": ("dotprod", "avx512vnni"),
+    "i8mm": ("i8mm",),
+    "sve": ("sve",),
+}
+
+
+def targets() -> list[str]:
+    """The names that :func:`target` takes, those that this TVM cannot compile for apart."""
+    return ["native", *(name for name, row in TARGETS.items() if _compiles(row))]
+
+
+def _compiles(row: Row) -> bool:
+    return (row.relay or not RELAY) and llvm_knows(row.mcpu or "generic", row.mtriple)
+
+
+def describe(name: str) -> str:
+    """What a named target is, in a few words."""
+    return "this machine" if name == "native" else TARGETS[name].description
+
+
+def config(name: str) -> dict[str, object]:
+    """A named target as the dictionary TVM takes. Raises QuakeError for a name that is none."""
+    if name == "native":
+        own = native.native().config
+    elif name in TARGETS:
+        row = TARGETS[name]
+        if RELAY and not row.relay:
+            raise QuakeError(f"{name} needs the TVM that has Relax: {RELAX_INSTALL}")
+        own = {"mtriple": row.mtriple, "mcpu": row.mcpu, "num-cores": row.cores, **row.more}
+    else:
+        near = get_close_matches(name, ["native", *TARGETS], cutoff=0.5)
+        advice = f"did you mean {' or '.join(near)}? " if near else ""
+        raise QuakeError(f"unknown target {name!r}: {advice}`quake-tvm targets` lists the CPUs")
+    known = {key: value for key, value in own.items() if value is not None}
+    return {"kind": "llvm", "num-cores": os.cpu_count() or 1, **known}
+
+
+def target(name: "str | dict | tvm.target.Target" = "native") -> tvm.target.Target:
+    """A TVM target.
+
+    Parameters
+    ----------
+    name : str, dict or tvm.target.Target
+        One of :func:`targets`, or any target TVM itself takes, as a dictionary or its JSON.
+
+    Returns
+    -------
+    tvm.target.Target
+        With ``num-cores`` set if it has a name.
+
+    Raises
+    ------
+    QuakeError
+        For a name that does not exist, for what is no CPU, and for what TVM or its LLVM refuses.
+    """
+    try:
+        if isinstance(name, str):
+            name = json.loads(name) if name.lstrip().startswith("{") else config(name)
+        if isinstance(name, dict):
+            _check_words(name)
+        resolved = name if isinstance(name, tvm.target.Target) else tvm.target.Target(name)
+        _check(resolved)
+    except json.JSONDecodeError as error:
+        raise QuakeError(f"the target is no valid JSON: {error}") from None
+    except QuakeError:
+        raise
+    except Exception as error:
+        lines = str(error).splitlines() or [type(error).__name__]
+        said = next((line for line in reversed(lines) if any(map(str.isalpha, line))), lines[-1])
+        reason = said.strip().partition(" Target creation from")[0]
+        raise QuakeError(f"TVM refuses this target: {reason}") from None
+    return resolved
+
+
+def _check_words(config: dict) -> None:
+    """Refuse what TVM would look for, or LLVM warn of, on standard error."""
+    for part in (config, config.get("host")):
+        kind = part.get("kind") if isinstance(part, dict) else part
+        if isinstance(kind, str):
+            _check_kind(kind.partition(" ")[0])
+    if config.get("kind") == "llvm":
+        _check_cpu(config)
+
+
+def _check(target: tvm.target.Target) -> None:
+    for part in (target, target.host):
+        if part is not None:
+            _check_kind(part.kind.name)
+    cores = target.attrs.get("num-cores")
+    if cores is not None:
+        given.count(int(cores), "the target's num-cores", most=_MOST_CORES)
+    if target.kind.name == "llvm":
+        _check_cpu(target.attrs)
+        _check_features(target)
+
+
+def _check_kind(kind: str) -> None:
+    if kind not in _KINDS:
+        raise QuakeError(f"targets are CPUs, of kind {' or '.join(_KINDS)}: not {kind!r}")
+
+
+# LLVM only warns of what it does not know, and compiles for another machine.
+
+
+def _llvm() -> str:
+    return f"TVM's LLVM {tvm.target.codegen.llvm_version_major()}"
+
+
+def _check_cpu(config: Mapping[str, object]) -> None:
+    codegen = tvm.target.codegen
+    triple = str(config.get("mtriple") or codegen.llvm_get_system_triple())
+    cpu = str(config.get("mcpu") or "generic")
+    if not llvm_knows("generic", triple):
+        raise QuakeError(f"{_llvm()} has no code generator for mtriple {triple!r}")
+    if not llvm_knows(cpu, triple):
+        machine = tvm.target.Target({"kind": "llvm", "mtriple": triple})
+        near = get_close_matches(cpu, map(str, codegen.llvm_get_cpu_archlist(machine)))
+        known = " or ".join(near or ["generic"])
+        raise QuakeError(f"{_llvm()} knows no mcpu {cpu!r} for {triple}: choose {known}")
+
+
+def _check_features(target: tvm.target.Target) -> None:
+    has = tvm.target.codegen.llvm_get_cpu_features(target)
+    for feature in map(str, target.attrs.get("mattr") or ()):
+        if feature.startswith("+") and feature[1:] not in has:
+            raise QuakeError(f"{_llvm()} knows no mattr {feature!r} for this target's mtriple")
+
+
+def _unit(target: tvm.target.Target) -> tuple[str, int]:
+    has = tvm.target.codegen.target_has_features
+    return next((unit for feature, unit in _VECTORS.items() if has(feature, target)), ("none", 4))
+
+
+def lanes(target: tvm.target.Target) -> int:
+    """float32 values in the target's vector registers; four where nothing wider is known.
+
+    Four on SVE, too, however wide its registers: vectors here have a fixed length, for which LLVM
+    takes NEON.
+    """
+    return _unit(target)[1]
+
+
+def cores(target: tvm.target.Target) -> int:
+    """The target's cores; as many as this machine has where it does not say."""
+    return int(target.attrs.get("num-cores") or os.cpu_count() or 1)
+
+
+def runs_here(target: tvm.target.Target) -> bool:
+    """Whether this machine runs a target's code, as far as it lists what it lacks."""
+    return triple(target).is_host and not native.features(target) & native.examine().lacks
+
+
+def vectors(target: tvm.target.Target) -> str:
+    """The vector unit that kernels are compiled for: ``"AVX2"``, ``"NEON"``."""
+    return _unit(target)[0]
+
+
+def features(target: tvm.target.Target) -> list[str]:
+    """What else the CPU has: ``fma``, ``fp16``, ``bf16``, ``dotprod``, ``i8mm``, ``sve``."""
+    has = tvm.target.codegen.target_has_features
+    return [name for name, any_of in _FEATURES.items() if any(has(f, target) for f in any_of)]

@@ -1,0 +1,201 @@
+"""The registry: one row an operator. Tests, bounds, accuracy tables and passes follow from it.
+
+To add an operator, add its formula to :mod:`formulas`, its float64 form to :mod:`reference` and
+one row here, then let ``quake-tvm accuracy --exhaustive --update NAME`` prove its bounds. Walks no
+module.
+
+Error contract: with y the exact value of the operator at a float32 input and q the lowered
+operator's result, ``|q - y| <= relative*|y| + absolute``. ``bounds.json`` holds the two numbers by
+operator and rung with the input that comes closest to them.
+
+Of finite inputs no result is NaN. A result is 0 only where y is, or where |y| is below the smallest
+normal float32, 2^-126, times |x| where the operator multiplies by x: exponentials below it are
+flushed. A program that divides by such a result, or takes its logarithm, has an infinity or NaN
+where float32's subnormals would have given a number. log_softmax is never above 0.
+"""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from ..errors import QuakeError
+from ..support import given
+from ..support.whole_file import whole_file
+from ..tvm_version import Expr
+from . import formulas, reference, row_bounds
+from .ladder import METHODS
+
+NAN, INF = math.nan, math.inf
+BOUNDS = "bounds.json"
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One exponential nonlinearity.
+
+    Attributes
+    ----------
+    name : str
+        As ``only=``, ``skip=``, reports and :func:`bound` spell it.
+    formula : str
+        For people.
+    expression, reference : callable
+        float32 TIR on a rung, and the exact formula; None for operators over rows.
+    parameters : mapping
+        The formula's parameters and their defaults.
+    special : mapping
+        The value at NaN and at the infinities; empty for operators over rows.
+    rising : bool
+        Whether the exact function is monotone, so that a rung's monotonicity is a question.
+    """
+
+    name: str
+    formula: str
+    expression: Callable[..., Expr] | None = None
+    reference: Callable[..., Any] | None = None
+    parameters: Mapping[str, float] = field(default_factory=dict)
+    special: Mapping[float, float] = field(default_factory=dict)
+    rising: bool = True
+
+    @property
+    def elementwise(self) -> bool:
+        """Whether one output element depends on one input element."""
+        return self.expression is not None
+
+
+def _unary(name: str, formula: str, low: float, high: float, **row: object) -> Operator:
+    return Operator(
+        name,
+        formula,
+        getattr(formulas, name if name != "gelu_quick" else "silu"),
+        getattr(reference, name if name != "gelu_quick" else "silu"),
+        special={-INF: low, INF: high, NAN: NAN},
+        **row,
+    )
+
+
+OPERATORS = {
+    row.name: row
+    for row in (
+        _unary("exp", "e^x", 0.0, INF),
+        _unary("exp2", "2^x", 0.0, INF),
+        _unary("sigmoid", "1/(1 + e^-x)", 0.0, 1.0),
+        _unary("tanh", "tanh x", -1.0, 1.0),
+        _unary("erf", "erf x", -1.0, 1.0),
+        _unary("silu", "x sigmoid(beta x)", 0.0, INF, parameters={"beta": 1.0}, rising=False),
+        _unary("gelu", "x/2 (1 + erf(x/sqrt 2))", 0.0, INF, rising=False),
+        _unary(
+            "gelu_tanh", "x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))", 0.0, INF, rising=False
+        ),
+        _unary(
+            "gelu_quick", "x sigmoid(1.702 x)", 0.0, INF, parameters={"beta": 1.702}, rising=False
+        ),
+        _unary("softplus", "log(1 + e^(beta x))/beta", 0.0, INF, parameters={"beta": 1.0}),
+        _unary("mish", "x tanh(log(1 + e^x))", 0.0, INF, rising=False),
+        _unary("elu", "x > 0 ? x : alpha (e^x - 1)", -1.0, INF, parameters={"alpha": 1.0}),
+        _unary(
+            "selu",
+            "gamma (x > 0 ? x : alpha (e^x - 1))",
+            -1.7580993408473766,
+            INF,
+            parameters={"alpha": 1.6732632423543772, "gamma": 1.0507009873554805},
+        ),
+        _unary("celu", "x > 0 ? x : alpha (e^(x/alpha) - 1)", -1.0, INF, parameters={"alpha": 1.0}),
+        Operator("softmax", "e^(scale x + mask) / sum e^(scale x + mask)"),
+        Operator("log_softmax", "x - log(sum e^x)"),
+        Operator("logsumexp", "log(sum e^x)"),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The proven error of an operator on a rung: ``|q - y| <= relative*|y| + absolute``.
+
+    Attributes
+    ----------
+    operator, method : str
+    relative, absolute : float
+        The two numbers of the contract.
+    witness : float or None
+        The float32 input that comes closest to the bound (None for operators over rows).
+    monotone : bool or None
+        Whether a larger input never gives a smaller result, over all float32, or among the
+        elements of a row (None: not a question for this operator).
+    probability : float or None
+        Of softmax: the largest ``|q - y|`` of any probability.
+    """
+
+    operator: str
+    method: str
+    relative: float
+    absolute: float
+    witness: float | None = None
+    monotone: bool | None = None
+    probability: float | None = None
+
+    @property
+    def error(self) -> float:
+        """The number ``max_error=`` is held against: relative, or absolute where that leads."""
+        return max(self.relative, self.absolute)
+
+
+@cache
+def _table() -> dict[str, dict[str, dict[str, float]]]:
+    return json.loads(resources.files("quake_tvm.numerics").joinpath(BOUNDS).read_text())
+
+
+def operator(name: str) -> Operator:
+    """The registry's row. Raises QuakeError for a name it does not have."""
+    if name not in OPERATORS:
+        raise QuakeError(f"unknown operator {name!r}; choose from: {', '.join(OPERATORS)}")
+    return OPERATORS[name]
+
+
+def bound(name: str, method: str = "quake2") -> Bound:
+    """The proven error bound of an operator.
+
+    Parameters
+    ----------
+    name : str
+        An operator of the registry, for example ``"softmax"``.
+    method : str
+        A rung, ``"quake1"`` to ``"quake5"``.
+
+    Returns
+    -------
+    Bound
+
+    Raises
+    ------
+    QuakeError
+        For an operator or method that does not exist.
+    """
+    given.choice(name, "operator", OPERATORS)
+    given.choice(method, "method", METHODS)
+    if OPERATORS[name].elementwise:
+        return Bound(name, method, **_table()[name][method])
+    return Bound(name, method, **row_bounds.bound(name, method))
+
+
+def update_bounds(rows: list[Bound]) -> None:
+    """Keep measured bounds as the proven ones (a developer's tool: writes into the package)."""
+    path = Path(str(resources.files("quake_tvm.numerics").joinpath(BOUNDS)))
+    table = json.loads(path.read_text())
+    for row in rows:
+        unkept = ("operator", "method", "probability")
+        values = {k: v for k, v in asdict(row).items() if k not in unkept}
+        table.setdefault(row.operator, {})[row.method] = values
+    with whole_file(path) as file:
+        file.write_text(json.dumps(table, indent=1) + "\n")
+    _table.cache_clear()
+
+
+def within(name: str, max_error: float) -> list[str]:
+    """The rungs whose :attr:`Bound.error` is within ``max_error``, the lowest first."""
+    return [m for m in METHODS if bound(name, m).error <= max_error]

@@ -1,0 +1,122 @@
+"""What a compiled model says of itself, and its arguments held against that.
+
+Travels inside the library as text. Knows no runtime: the model may be here or on a board.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from types import CodeType
+
+import numpy as np
+
+from ..errors import QuakeError
+from ..report import Report
+from .model_input import Input
+
+# The virtual machine's function that returns the model's description.
+DESCRIPTION = "quake_description"
+# The attribute of an imported function: what must be true of its sizes, as Python of their names.
+CONDITIONS = "quake_conditions"
+Inputs = Mapping[str, np.ndarray] | Sequence[np.ndarray] | np.ndarray
+
+
+class Described:
+    """A model by its description.
+
+    Attributes
+    ----------
+    description : str
+    inputs : list of Input
+    report : Report
+        What became of every nonlinearity and kernel.
+    options : dict
+        The target and the options it was compiled with.
+    sizes_depend_on_data : bool
+        Whether there are tensors whose sizes are not known from those of the inputs.
+    """
+
+    def __init__(self, description: str) -> None:
+        raw = json.loads(description)
+        self.description = description
+        self.inputs = [Input(i["name"], tuple(i["shape"]), i["dtype"]) for i in raw["inputs"]]
+        self.report = Report.from_json(json.dumps(raw["report"]))
+        self.options = raw["options"]
+        self.sizes_depend_on_data: bool = raw.get("sizes_depend_on_data", False)
+        self._dtypes = [np.dtype(i.dtype) for i in self.inputs]
+        self._conditions: list[str] = raw.get("conditions", [])
+
+    def _ordered(self, inputs: tuple[Inputs, ...]) -> list[np.ndarray]:
+        """The arrays that a call gives, by name or by position. Raises QuakeError for others."""
+        if len(inputs) == 1 and isinstance(inputs[0], Mapping):
+            given = self._by_name(inputs[0])
+        else:
+            given = inputs
+            if len(inputs) == 1 and isinstance(inputs[0], list | tuple):
+                given = inputs[0]
+            if len(given) != len(self.inputs):
+                names = ", ".join(i.name for i in self.inputs)
+                hint = "; give arrays, as numpy.asarray makes of lists"
+                lists = given and not any(isinstance(g, np.ndarray) for g in given)
+                raise QuakeError(
+                    f"the model takes {len(self.inputs)} inputs ({names}), got {len(given)}"
+                    f"{hint if lists else ''}"
+                )
+        sizes: dict[str, int] = {}
+        ordered = []
+        for spec, dtype, value in zip(self.inputs, self._dtypes, given, strict=True):
+            array = _array(spec, value)
+            if array.dtype != dtype:
+                raise QuakeError(f"input {spec.name!r} must be {spec.dtype}, got {array.dtype}")
+            if array.shape != spec.shape:
+                _check_shape(spec, array.shape, sizes)
+            ordered.append(array)
+        if self._conditions:
+            check_conditions(self._conditions, sizes)
+        return ordered
+
+    def _by_name(self, given: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        names = [i.name for i in self.inputs]
+        for name in given:
+            if name not in names:
+                raise QuakeError(f"unknown input {name!r}; the model's inputs: {', '.join(names)}")
+        for name in names:
+            if name not in given:
+                raise QuakeError(f"input {name!r} is missing")
+        return [given[name] for name in names]
+
+
+def _array(spec: Input, value: object) -> np.ndarray:
+    try:
+        return np.asarray(value)
+    except Exception:  # of lists that are no array, and objects that cannot say what they are
+        raise QuakeError(
+            f"input {spec.name!r} must be an array of {spec.dtype}, got a {type(value).__name__}"
+        ) from None
+
+
+def _check_shape(spec: Input, shape: tuple[int, ...], sizes: dict[str, int]) -> None:
+    """Raise unless the shape fits; ``sizes`` collects what it says of symbolic dimensions."""
+    fits = len(shape) == len(spec.shape) and all(
+        n == (wanted if isinstance(wanted, int) else sizes.setdefault(wanted, n))
+        for n, wanted in zip(shape, spec.shape, strict=False)
+    )
+    if not fits:
+        wanted = ", ".join(
+            str(sizes.get(n, n)) if isinstance(n, str) else str(n) for n in spec.shape
+        )
+        raise QuakeError(f"input {spec.name!r} must have shape ({wanted}), got {shape}")
+
+
+@lru_cache(maxsize=1024)
+def _code(condition: str) -> CodeType:
+    return compile(condition, "condition", "eval")
+
+
+def check_conditions(conditions: Sequence[str], sizes: Mapping[str, int]) -> None:
+    """Raise unless the sizes that are known are among those for which the model was exported."""
+    for condition in conditions:
+        code = _code(condition)
+        if all(name in sizes for name in code.co_names) and not eval(code, {}, dict(sizes)):
+            given = ", ".join(f"{name} = {sizes[name]}" for name in code.co_names)
+            raise QuakeError(f"the model was exported for sizes with {condition}, got {given}")

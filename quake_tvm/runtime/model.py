@@ -1,0 +1,259 @@
+"""The compiled model: run, time, export, load, and say what it is made of.
+
+Knows the runtime and no pass: what the compiler found out travels inside the library as a
+description.
+"""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tvm
+import tvm_ffi
+from tvm import relax
+
+from ..errors import QuakeError, last_line
+from ..support import given
+from ..support.quiet import without_notes
+from ..support.toolchain import linker
+from ..support.whole_file import whole_file
+from .arrays import arrays
+from .description import DESCRIPTION, Described, Inputs
+from .memory_pool import MemoryPool
+from .pickling import packed, unpacked
+from .sealed_library import check_seal, seal
+from .virtual_machines import Machines
+from .worker_threads import this_thread
+
+Instrument = Callable[..., int]
+# LLVM ends the process where it cannot write; the least that a library and its parts take.
+_ROOM = 4 << 20
+# What a kernel finds wrong with the data, and what the runtime has no memory for.
+_REFUSALS = (IndexError, tvm.error.InternalError)
+
+
+class Model(Described):
+    """A compiled model, with the attributes of :class:`Described`.
+
+    Pickles as the library that :meth:`export` writes, for this CPU and others like it. Copies share
+    the code and the weights.
+    """
+
+    folder: tempfile.TemporaryDirectory | None = None  # of a library that came out of a pickle
+
+    def __init__(
+        self, executable: Any, description: str, source: tuple[Path, bytes] | None = None
+    ) -> None:
+        super().__init__(description)
+        self._source = source  # the library that it was loaded from, and its digest
+        self._owned: list[bool] = json.loads(description)["owned"]
+        self._all_owned = all(self._owned)
+        self._executable = executable
+        self._pool = MemoryPool.of(self)
+        self._machines = self._new_machines()
+
+    def run(self, *inputs: Inputs) -> list[np.ndarray]:
+        """Run once.
+
+        Parameters
+        ----------
+        inputs : one mapping of name to array, or the arrays in the order of ``self.inputs``
+
+        Returns
+        -------
+        list of numpy.ndarray
+            The outputs in the model's order, the caller's to keep and to change (with NumPy before
+            2.1 only to read).
+
+        Raises
+        ------
+        QuakeError
+            For a missing or unknown name, a wrong shape or a wrong dtype, for an index in the data
+            that is outside of what it points into, and for sizes computed from the data that are
+            negative or more than there is memory for.
+
+        Notes
+        -----
+        Contiguous, writable inputs on a 64-byte address, as outputs are, are not copied.
+
+        Any number of threads may call at once. As many calls run as there are cores, the others
+        wait; all share the weights. A call that finds the model idle uses TVM's worker threads:
+        ``TVM_NUM_THREADS``, or else half of the processors on x86, all on others, and no more than
+        the process may run on. Calls beside it run on one core each. Workers are pinned to cores
+        only with ``TVM_BIND_THREADS=1``. A forked child may call, too, and has workers of its own.
+        """
+        ordered = self._served(inputs)
+        machines = self._machines
+        try:
+            machine = machines.first.pop() if this_thread.ready else machines.take()
+        except IndexError:
+            machine = machines.take()
+        try:
+            result = machine.main(
+                *[inlet.tensor(a) for inlet, a in zip(machine.inlets, ordered, strict=True)]
+            )
+            outputs = arrays(result)
+            if not self._all_owned:  # before another call writes where they point to
+                outputs = [
+                    array if owned else array.copy()
+                    for array, owned in zip(outputs, self._owned, strict=True)
+                ]
+            return outputs
+        except _REFUSALS as error:
+            raise _refusal(error) from error
+        finally:
+            machine.home.append(machine)
+            if machines.waiting:
+                machines.wake()
+
+    def benchmark(self, *inputs: Inputs, number: int = 10, repeat: int = 5) -> list[float]:
+        """Time calls inside the runtime, without Python between them.
+
+        Returns
+        -------
+        list of float
+            Seconds a call, one figure a repeat, each the mean over ``number`` calls.
+
+        Raises
+        ------
+        QuakeError
+            As :meth:`run`, and for a number or repeat below 1.
+        """
+        given.count(number, "number")
+        given.count(repeat, "repeat")
+        ordered = self._served(inputs)
+        with self._machines.one() as machine:
+            arguments = [i.tensor(a) for i, a in zip(machine.inlets, ordered, strict=True)]
+            timer = machine.vm.time_evaluator("main", tvm.cpu(), number=number, repeat=repeat)
+            try:
+                return list(timer(*arguments).results)
+            except _REFUSALS as error:
+                raise _refusal(error) from error
+
+    def export(self, path: str | Path) -> Path:
+        """Write a shared library for the target, all or nothing; :func:`load` reads it.
+
+        Raises
+        ------
+        QuakeError
+            If the path cannot be written, no linker for the target is found, or the file that the
+            model was loaded from is gone or another.
+        """
+        path = given.path(path, "the library")
+        with whole_file(path, mode=0o777, room=_ROOM) as file:
+            if self._source is not None:
+                _copy(*self._source, file)
+                return path
+            # TVM takes the kind of file from its name, and links only libraries.
+            library = file.with_name("library.so")
+            link = linker(tvm.target.Target(json.loads(self.options["target"])))
+            try:
+                with without_notes():
+                    self._executable.export_library(
+                        str(library), fcompile=link, workspace_dir=str(file.parent)
+                    )
+            except OSError:
+                raise
+            except Exception as error:
+                raise QuakeError(f"cannot write {path}: {last_line(error)}") from error
+            seal(library)
+            library.rename(file)
+        return path
+
+    def __reduce__(self) -> tuple[Callable[[bytes], "Model"], tuple[bytes]]:
+        return unpacked, (packed(self),)
+
+    def __copy__(self) -> "Model":
+        copy = Model(self._executable, self.description, self._source)
+        copy.folder = self.folder
+        return copy
+
+    def __deepcopy__(self, _: dict) -> "Model":
+        return self.__copy__()
+
+    def __repr__(self) -> str:
+        inputs = ", ".join(
+            f"{i.name}: {i.dtype}[{', '.join(map(str, i.shape))}]" for i in self.inputs
+        )
+        chosen = self.options["method"] or f"max_error={self.options['max_error']:g}"
+        return f"<quake_tvm.Model ({inputs}), {chosen}, {len(self.report.sites)} sites lowered>"
+
+    @property
+    def kernels(self) -> tvm_ffi.Module:
+        """The kernels by name, of a model that was compiled here."""
+        return self._executable.mod.imports[0]
+
+    def instrumented(self, instrument: Instrument) -> "Model":
+        """The model, with the runtime calling ``instrument`` around everything that it calls.
+
+        With the function, its name, whether it is before, the result after it, and the arguments;
+        1 for an answer before it skips the call. This model itself stays as it is: an instrument
+        costs more than small kernels take.
+        """
+        copy = self.__copy__()
+        copy._machines = self._new_machines(instrument)
+        return copy
+
+    def _served(self, inputs: tuple[Inputs, ...]) -> list[np.ndarray]:
+        """The inputs in order, with room made in the runtime's pool for a run with them."""
+        ordered = self._ordered(inputs)
+        if self._pool is not None:
+            self._pool.serve(ordered)
+        return ordered
+
+    def _new_machines(self, instrument: Instrument | None = None) -> Machines:
+        is_static = all(isinstance(n, int) for i in self.inputs for n in i.shape)
+        dtypes = [i.dtype for i in self.inputs]
+        return Machines(self._executable, dtypes, is_static, instrument)
+
+
+def _refusal(error: Exception) -> QuakeError:
+    if isinstance(error, IndexError):
+        return QuakeError(str(error))
+    return QuakeError(f"the runtime cannot run this: {last_line(error)}")
+
+
+def _copy(library: Path, digest: bytes, to: Path) -> None:
+    """Copy a library. Raises QuakeError if it is not there any more, or is not the same."""
+    try:
+        source = library.open("rb")
+    except (FileNotFoundError, NotADirectoryError):
+        raise QuakeError(f"{library}, which the model was loaded from, is gone") from None
+    except OSError as error:
+        raise QuakeError(f"cannot read {library}: {error.strerror}") from None
+    with source, to.open("wb") as copy:
+        shutil.copyfileobj(source, copy)
+    try:
+        same = check_seal(to) == digest
+    except QuakeError:
+        same = False
+    if not same:
+        raise QuakeError(f"{library} is not the file any more that the model was loaded from")
+
+
+def load(path: str | Path) -> Model:
+    """Load what :meth:`Model.export` wrote.
+
+    Raises
+    ------
+    QuakeError
+        If there is no such file, if it is not a compiled model of this library, or is not as
+        :meth:`Model.export` wrote it.
+    """
+    path = given.path(path, "the library")
+    if path.is_dir():
+        raise QuakeError(f"no such file: {path} is a folder")
+    if not path.is_file():
+        raise QuakeError(f"no such file: {path}")
+    digest = check_seal(path)
+    try:
+        with without_notes():
+            executable = tvm.runtime.load_module(str(path))
+            description = str(relax.VirtualMachine(executable, tvm.cpu())[DESCRIPTION]())
+    except Exception:
+        raise QuakeError(f"{path} is not a model that quake_tvm compiled for this CPU") from None
+    return Model(executable, description, (path.absolute(), digest))

@@ -1,0 +1,221 @@
+"""The virtual machines of one model, so that it serves many threads at once.
+
+TVM's machine runs one call at a time. A call takes one and puts it back; another is made when none
+is left, up to the number of cores, and then calls wait. The constants belong to the executable: no
+machine copies them. The first machine's calls use TVM's worker threads, those of the others do not,
+since they run while the cores are in use. A call that takes less time than Python's threads take to
+change over keeps Python's lock: calls in turn are faster then. Knows the runtime, no model.
+"""
+
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import tvm
+import tvm_ffi
+from tvm import relax
+
+from .arrays import Inlet
+from .worker_threads import alone, cores, prepare, this_thread
+
+# Seconds that a fork waits for calls in other threads, and a call for a machine at a time.
+PATIENCE = 0.2
+# Nanoseconds of a call below which calls in turn are faster; of so many timed calls all but the
+# slowest quarter must be so short.
+SHORT, TIMED = 50_000, 16
+
+
+class Machine:
+    """A virtual machine with the buffers of one call.
+
+    Attributes
+    ----------
+    vm : tvm.relax.VirtualMachine
+    main : callable
+        The model.
+    inlets : list of Inlet
+    home : list of Machine
+        Where it is put back.
+    """
+
+    __slots__ = ("__weakref__", "home", "inlets", "main", "vm")
+
+    def __init__(self, executable: Any, dtypes: Sequence[str], home: "list[Machine]") -> None:
+        self.vm = relax.VirtualMachine(executable, tvm.cpu(), memory_cfg="pooled")
+        self.main = self.vm["main"]
+        self.inlets = [Inlet(dtype) for dtype in dtypes]
+        self.home = home
+
+
+class Machines:
+    """The machines of an executable, made when they are wanted.
+
+    Parameters
+    ----------
+    executable
+    dtypes : sequence of str
+        The inputs'.
+    steady : bool
+        Whether all calls do the same work, as with static shapes.
+    instrument : callable, optional
+        What :meth:`quake_tvm.Model.instrumented` takes.
+    """
+
+    def __init__(
+        self, executable: Any, dtypes: Sequence[str], steady: bool, instrument: Any = None
+    ) -> None:
+        self._executable, self._dtypes, self._instrument = executable, dtypes, instrument
+        self._functions: list[tvm_ffi.Function] = []  # of all machines
+        self._times: list[int] | None = [] if steady else None  # None where nobody asks
+        # Lists, whose pop and append no other thread comes between.
+        self.first: list[Machine] = []
+        self._others: list[Machine] = []
+        self._held: list[Machine] = []
+        # Those that exist: a machine of a call that an interrupt has ended goes by itself.
+        self._alive: weakref.WeakSet[Machine] = weakref.WeakSet()
+        self.waiting = 0
+        self._returned = threading.Condition()
+        _all.add(self)
+
+    def take(self) -> Machine:
+        """A machine for one call of this thread, to be :meth:`put` back."""
+        if not this_thread.ready:
+            prepare()
+        try:
+            return self.first.pop()
+        except IndexError:
+            return self._another()
+
+    def put(self, machine: Machine) -> None:
+        """Give back what :meth:`take` gave."""
+        machine.home.append(machine)
+        if self.waiting:
+            self.wake()
+
+    def wake(self) -> None:
+        """Tell a thread that waits of a machine that is back."""
+        with self._returned:
+            self._returned.notify()
+
+    def hold(self, until: float) -> None:
+        """Give out no machine, and wait for those that are out, but not beyond ``until``.
+
+        A call in the middle may hold a lock of TVM's, which would stay locked in a forked child.
+        """
+        self._returned.acquire()
+        while True:
+            while self.first:
+                self._held.append(self.first.pop())
+            out = len(self._alive) - len(self._held) - len(self._others)
+            if not out or time.monotonic() > until:
+                return
+            time.sleep(0.0005)
+
+    def release(self) -> None:
+        """Give out machines again."""
+        self.first.extend(self._held)
+        self._held.clear()
+        self._returned.release()
+
+    def in_child(self) -> None:
+        """Forget, in a forked child, what threads had that are not in it."""
+        self.first.extend(self._held)
+        self._held.clear()
+        self._alive = weakref.WeakSet([*self.first, *self._others])
+        self.waiting = 0
+        self._returned = threading.Condition()
+
+    @contextmanager
+    def one(self) -> Iterator[Machine]:
+        """A machine for as long as the ``with`` block runs."""
+        machine = self.take()
+        try:
+            yield machine
+        finally:
+            self.put(machine)
+
+    def _another(self) -> Machine:
+        with self._returned:
+            self.waiting += 1
+            try:
+                while True:
+                    for home in (self.first, self._others):
+                        if home:
+                            return home.pop()
+                    if len(self._alive) < cores():
+                        return self._make()
+                    self._returned.wait(PATIENCE)  # then look for what went by itself
+            finally:
+                self.waiting -= 1
+
+    def _make(self) -> Machine:
+        is_first = all(machine.home is not self.first for machine in self._alive)
+        machine = Machine(self._executable, self._dtypes, self.first if is_first else self._others)
+        if self._instrument is not None:
+            machine.vm.set_instrument(self._instrument)
+        self._functions.append(machine.main)
+        if not is_first:
+            machine.main = alone(self._timed(machine.main))
+        self._alive.add(machine)
+        return machine
+
+    def _timed(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        """The call, timed until it is known whether the model's calls are short."""
+
+        def timed(*arguments: Any) -> Any:
+            if self._times is None:
+                return call(*arguments)
+            began = time.thread_time_ns()
+            result = call(*arguments)
+            self._note(time.thread_time_ns() - began)
+            return result
+
+        return timed
+
+    def _note(self, nanoseconds: int) -> None:
+        with self._returned:
+            if self._times is None:
+                return
+            self._times.append(nanoseconds)
+            if len(self._times) < TIMED:
+                return
+            if sorted(self._times)[TIMED * 3 // 4 - 1] < SHORT:
+                for function in self._functions:
+                    function.release_gil = False
+            self._times = None
+
+
+_all: "weakref.WeakSet[Machines]" = weakref.WeakSet()
+
+
+def _hold_all() -> None:
+    _forking.acquire()
+    until = time.monotonic() + PATIENCE
+    _held_for_fork.extend(_all)
+    for machines in _held_for_fork:
+        machines.hold(until)
+
+
+def _release_all() -> None:
+    for machines in _held_for_fork:
+        machines.release()
+    _held_for_fork.clear()
+    _forking.release()
+
+
+def _in_child() -> None:
+    global _forking
+    _forking = threading.RLock()
+    for machines in _held_for_fork:
+        machines.in_child()
+    _held_for_fork.clear()
+
+
+_forking = threading.RLock()  # one fork at a time
+_held_for_fork: list[Machines] = []
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_hold_all, after_in_parent=_release_all, after_in_child=_in_child)

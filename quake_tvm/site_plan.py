@@ -1,0 +1,222 @@
+"""A plan: a rung for every site of a model, and what it promises, as a small file in TOML.
+
+Knows no model and loads no TVM.
+"""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from .errors import QuakeError
+from .numerics.ladder import METHODS
+from .support import given
+from .support.whole_file import whole_file
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+EXACT = "exact"
+VERSION = 1
+# The share of a budget that calibration may use up: among many others there are worse inputs.
+HEADROOM = 0.5
+
+
+@dataclass(frozen=True)
+class PlannedSite:
+    """One site and its rung.
+
+    Attributes
+    ----------
+    number : int
+        Its place among the model's sites, from 1.
+    operator, shape : str
+        As reports have them.
+    method : str
+        A rung, or ``"exact"``.
+    """
+
+    number: int
+    operator: str
+    shape: str
+    method: str
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """What the whole model does on one rung: error on the calibration inputs, time a call."""
+
+    method: str
+    error: float
+    milliseconds: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A rung for every site of a model.
+
+    Attributes
+    ----------
+    sites : tuple of PlannedSite
+    inside_kernels : str
+        The rung of exponentials that are found only inside kernels.
+    metric : str
+        What the budget is of.
+    budget, predicted, measured : float
+        The largest error that is allowed; the sum of the sites' own; that of the whole plan on the
+        calibration inputs.
+    inputs : int
+        How many these were.
+    target : str
+        The CPU it is for.
+    threads : int
+    predicted_milliseconds, measured_milliseconds : float
+        A call's: as the kernels' own times add up, and of the planned model.
+    uniform : tuple of Uniform
+        Every rung for the whole model, timed in turns with it.
+    """
+
+    sites: tuple[PlannedSite, ...]
+    inside_kernels: str
+    metric: str = ""
+    budget: float = 0.0
+    predicted: float = 0.0
+    measured: float = 0.0
+    inputs: int = 0
+    target: str = ""
+    threads: int = 0
+    predicted_milliseconds: float = 0.0
+    measured_milliseconds: float = 0.0
+    uniform: tuple[Uniform, ...] = ()
+
+    def method(self, operator: str, site: int | None) -> str | None:
+        """The rung of a site, None if it is to stay exact.
+
+        Parameters
+        ----------
+        operator : str
+        site : int or None
+            Its number; 0 inside a kernel. None for any of the operator: whether all have a rung.
+
+        Raises
+        ------
+        QuakeError
+            If there is another operator in the plan.
+        """
+        if site == 0:
+            return _rung(self.inside_kernels)
+        if site is None:
+            exact = any(s.method == EXACT for s in self.sites if s.operator == operator)
+            return None if exact else _rung(self.inside_kernels)
+        planned = next((s for s in self.sites if s.number == site), None)
+        there = planned.operator if planned is not None else "not float32, or not there,"
+        if there != operator:
+            raise QuakeError(
+                f"the plan is for another model: site {site} is {there} in the plan and "
+                f"{operator} here; plan this model anew"
+            )
+        return _rung(planned.method)
+
+    def check(self, count: int) -> None:
+        """Refuse a model that has only so many sites, if the plan has more. Raises QuakeError."""
+        last = max((s.number for s in self.sites), default=0)
+        if last > count:
+            raise QuakeError(
+                f"the plan is for another model: it has {last} sites and this one "
+                f"{count}; plan this model anew"
+            )
+
+    @property
+    def rival(self) -> Uniform | None:
+        """The fastest single rung that keeps the budget, with the same headroom."""
+        within = [u for u in self.uniform if u.error <= HEADROOM * self.budget]
+        return min(within, key=lambda u: u.milliseconds, default=None)
+
+    @property
+    def verdict(self) -> str:
+        """What the plan is good for, in a line."""
+        methods = {s.method for s in self.sites} or {self.inside_kernels}
+        if methods == {EXACT}:
+            return "no rung keeps the budget: every site stays exact"
+        if len(methods) == 1:
+            return f"{methods.pop()} for every site: no other choice within the budget is faster"
+        rival = self.rival
+        if rival is None:
+            return "no single rung keeps the budget"
+        gain = 1 - self.measured_milliseconds / rival.milliseconds
+        return f"{gain:.1%} less time than {rival.method}, the fastest single rung in the budget"
+
+    def __str__(self) -> str:
+        return (
+            f"{self.metric} error predicted {self.predicted:.3g}, measured {self.measured:.3g} on "
+            f"{self.inputs} inputs, budget {self.budget:.3g}; "
+            f"{self.predicted_milliseconds:.4g} ms predicted, "
+            f"{self.measured_milliseconds:.4g} measured ({self.target}, threads: {self.threads}); "
+            f"{self.verdict}"
+        )
+
+    def save(self, path: str | Path) -> Path:
+        """Write it as TOML, all or nothing. Raises QuakeError if that cannot be."""
+        path = given.path(path, "the plan")
+        table = {"version": VERSION, **asdict(self)}
+        sites, uniform = table.pop("sites"), table.pop("uniform")
+        text = tomli_w.dumps({**table, "uniform": list(uniform), "site": list(sites)})
+        with whole_file(path) as file:
+            file.write_text(text)
+        return path
+
+    @staticmethod
+    def load(path: str | Path) -> "Plan":
+        """Read what :meth:`save` wrote.
+
+        Raises
+        ------
+        QuakeError
+            For what cannot be read, is no plan, or names what does not exist.
+        """
+        path = given.path(path, "the plan")
+        if path.exists() and not path.is_file():  # a device may never end
+            raise QuakeError(f"cannot read {path}: it is no file")
+        try:
+            table = tomllib.loads(path.read_text())
+        except OSError as error:
+            raise QuakeError(f"cannot read {path}: {error.strerror}") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise QuakeError(f"{path} is not TOML: {error}") from None
+        except RecursionError:
+            raise QuakeError(f"{path} is not a plan: it is nested too deep") from None
+        try:
+            return Plan.of(table)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+            raise QuakeError(f"{path} is not a plan: {reason}") from None
+
+    @staticmethod
+    def of(table: Mapping[str, Any]) -> "Plan":
+        """From the file's table. Raises KeyError, TypeError or ValueError for one that is none."""
+        values = dict(table)
+        if values.pop("version") != VERSION:
+            raise ValueError("another version of quake_tvm wrote it; plan anew")
+        sites = tuple(PlannedSite(**row) for row in values.pop("site"))
+        uniform = tuple(Uniform(**row) for row in values.pop("uniform"))
+        plan = Plan(sites=sites, uniform=uniform, **values)
+        for method in (
+            plan.inside_kernels,
+            *(s.method for s in sites),
+            *(u.method for u in uniform),
+        ):
+            _rung(method)
+        if len({s.number for s in sites}) < len(sites):
+            raise ValueError("two sites of one number")
+        return plan
+
+
+def _rung(method: str) -> str | None:
+    if method not in (*METHODS, EXACT):
+        raise ValueError(f"unknown method {method!r}; choose from: {', '.join(METHODS)}, {EXACT}")
+    return None if method == EXACT else method

@@ -1,0 +1,118 @@
+"""What a caller gives, checked for its type before it is used. Knows no option by name."""
+
+import math
+import operator
+import os
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from ..errors import QuakeError
+
+# More would pass what TVM counts bytes with, also where another size is 0.
+_MOST_ELEMENTS = 2**48
+_DAY = 24 * 3600.0
+
+
+def path(value: Any, what: str) -> Path:
+    """A path that the system can look up; whether there is a file is another matter.
+
+    Raises
+    ------
+    QuakeError
+        For another type, and names that no file can have.
+    """
+    if not isinstance(value, str | os.PathLike):
+        raise QuakeError(f"{what} must be a path, not {value!r:.60}")
+    if not os.fspath(value):
+        raise QuakeError(f"{what} must be a path, and is empty")
+    try:
+        found = Path(value)
+        found.is_dir()
+        if "\0" in str(found):
+            raise QuakeError(f"{what} {str(value)[:60]!r} is no path")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it has a null character"
+        raise QuakeError(f"{what} {str(value)[:60]!r} is no path: {reason}") from None
+    return found
+
+
+def number(value: Any, what: str) -> float:
+    """A number that is not NaN, nor a truth value.
+
+    Raises
+    ------
+    QuakeError
+        For anything else.
+    """
+    try:
+        found = math.nan if isinstance(value, bool | str) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        found = math.nan
+    if math.isnan(found):
+        raise QuakeError(f"{what} must be a number, not {value!r:.60}")
+    return found
+
+
+def count(value: Any, what: str, most: int = 2**31 - 1, least: int = 1) -> int:
+    """A whole number, from 1 on if nothing else is said.
+
+    Raises
+    ------
+    QuakeError
+        For anything else.
+    """
+    try:
+        found = operator.index(value)
+    except TypeError:
+        found = least - 1
+    if not least <= found <= most or isinstance(value, bool):
+        raise QuakeError(f"{what} must be a whole number from {least} to {most}, not {value!r:.60}")
+    return found
+
+
+def shape(value: Any, what: str) -> list[int]:
+    """A shape of a tensor that there can be.
+
+    Raises
+    ------
+    QuakeError
+        For anything but a sequence of whole numbers from 0 on, and for too many elements.
+    """
+    try:
+        found = [operator.index(n) for n in value]
+    except TypeError:
+        raise QuakeError(
+            f"the shape of {what} is whole numbers, as (1, 128), not {value!r:.60}"
+        ) from None
+    if any(n < 0 for n in found):
+        raise QuakeError(f"the shape {(*found,)!s:.60} of {what} has a negative size")
+    if math.prod(max(n, 1) for n in found) > _MOST_ELEMENTS:
+        raise QuakeError(f"the shape {(*found,)!s:.60} of {what} has too many elements")
+    return found
+
+
+def seconds(value: Any, what: str) -> float:
+    """A time to wait for: positive, and no longer than anything waits.
+
+    Raises
+    ------
+    QuakeError
+        For anything else.
+    """
+    if not 0 < number(value, what) <= _DAY:
+        raise QuakeError(f"{what} must be positive seconds, at most a day, not {value!r:.60}")
+    return float(value)
+
+
+def choice(value: Any, what: str, choices: Collection[str]) -> str:
+    """One of some words.
+
+    Raises
+    ------
+    QuakeError
+        For anything else.
+    """
+    if not isinstance(value, str) or value not in choices:
+        raise QuakeError(f"unknown {what} {value!r:.60}; choose from: {', '.join(choices)}")
+    return value

@@ -1,0 +1,191 @@
+"""The records of some folders as the answers to a rule's questions for one target.
+
+Looked up in this order: a record of the same shape; of the nearest shape in its bucket; of a
+related machine (the same vectors, another CPU or number of cores), again the same shape and then
+the nearest. The first that there is decides. It decides for the rule where it was hardly faster,
+and what no record is near to is left to the rule as well. Knows no rule and no graph.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+
+import tvm
+
+from quake_tvm.errors import QuakeError
+from quake_tvm.numerics.ladder import METHODS
+from quake_tvm.support import given
+from quake_tvm.tvm_version import tir
+
+from ..choice import Choice, Key
+from .files import ENDING, check_folder, read
+from .record import Machine, Record, Trace
+from .trace import fingerprint
+
+SHIPPED = Path(__file__).parent
+# What a record of another shape or machine must have gained, as a share of its rule's time, and
+# how much slower a more accurate rung may be.
+WORTH = 0.02
+
+Records = str | Path | Sequence[str | Path] | bool | None
+# How far a record is from what is asked, nearest first.
+_Rank = tuple[bool, bool, int, float, bool, bool, float]
+
+
+class Book:
+    """What is on record for a target.
+
+    Parameters
+    ----------
+    folders : sequence of Path
+        The earlier ones come first where records are equally near.
+    target : tvm.target.Target
+    """
+
+    def __init__(self, folders: Sequence[Path], target: tvm.target.Target) -> None:
+        self.machine = Machine.of(target)
+        self.folders = list(folders)
+        self._read = cache(read)
+
+    @staticmethod
+    def of(records: Records, target: tvm.target.Target) -> "Book":
+        """The book that ``records=`` asks for.
+
+        Parameters
+        ----------
+        records : path, sequence of path, False or None
+            Folders that come before the library's own records; None for these alone, False for
+            none at all.
+        target : tvm.target.Target
+
+        Raises
+        ------
+        QuakeError
+            For a folder that cannot be read, and whatever is no folder.
+        """
+        if records is False:
+            return Book([], target)
+        wanted = [records] if isinstance(records, str | Path) else records
+        wanted = [] if wanted is None else wanted
+        if not isinstance(wanted, list | tuple):
+            raise QuakeError(
+                f"records takes a folder, a list of folders or False, not {records!r:.60}"
+            )
+        folders = [given.path(folder, "a folder of records") for folder in wanted]
+        for folder in folders:
+            check_folder(folder)
+        return Book([*folders, SHIPPED], target)
+
+    def decide(self, key: Key) -> Choice:
+        """What the nearest record says of a kernel, in the manner of :class:`Decide`."""
+        if not key.known:
+            return Choice()
+        ranked = [
+            (rank, record)
+            for place, record in self._newest_first(f"*/{key.operator}{ENDING}")
+            if record.numbers is not None
+            and record.trials  # else it says what rungs cost, and nothing of choices
+            and (rank := self._rank(place, record, key))
+        ]
+        if not ranked:
+            return Choice()
+        (foreign, elsewhere, *_), record = min(ranked, key=lambda item: item[0])
+        if not foreign and not elsewhere:
+            return Choice(record.numbers if record.ratio < 1 else {}, "record, same shape")
+        if record.ratio > 1 - WORTH:
+            return Choice()
+        return Choice(record.numbers, self._source(record))
+
+    def _rank(self, place: int, record: Record, key: Key) -> _Rank | None:
+        """How far a record is from a key; None if it is not of its kind at all."""
+        machine, own = record.machine, self.machine
+        if not machine.related(own) or record.key.dtype != key.dtype:
+            return None
+        if bucket(record.key.shape) != bucket(key.shape):
+            return None
+        apart = distance(record.key.shape, key.shape)
+        foreign, other = machine != own, machine.cpu != own.cpu
+        return foreign, apart > 0, place, apart, other, *_value(record)
+
+    def _source(self, record: Record) -> str:
+        shape, machine = "x".join(map(str, record.key.shape)), record.machine
+        if machine.cpu != self.machine.cpu:
+            return f"record of {machine.cpu} {shape}"
+        cores = "" if machine.cores == self.machine.cores else f" on {machine.cores} cores"
+        return f"record of {shape}{cores}"
+
+    def trace(self, function: tir.PrimFunc) -> Trace | None:
+        """The best trace for exactly this kernel, machine and TVM, if no numbers are better.
+
+        Parameters
+        ----------
+        function : PrimFunc
+            Its products fenced, not scheduled.
+        """
+        own = list(self._own())
+        traced = [r for r in own if r.trace is not None and r.trace.tvm == tvm.__version__]
+        if not traced:
+            return None
+        kernel = fingerprint(function)
+        fitting = [r for r in traced if r.trace.kernel == kernel and r.ratio < 1]
+        if not fitting:
+            return None
+        best = min(fitting, key=_value)
+        rivals = (r for r in own if r.key == best.key and r.numbers is not None)
+        return None if any(_value(r) < _value(best) for r in rivals) else best.trace
+
+    def rung(self, operator: str, shape: str, allowed: Sequence[str]) -> str | None:
+        """The rung for a site by what its kernel took on each.
+
+        Parameters
+        ----------
+        operator : str
+        shape : str
+            As reports have it, ``"1x128x1536"``.
+        allowed : sequence of str
+            Rungs.
+
+        Returns
+        -------
+        str or None
+            Of the allowed rungs within ``WORTH`` of the fastest the most accurate, by the newest
+            record of the site; None if there is none.
+        """
+        for record in self._own():
+            timed = record.rungs.get(f"{operator} {shape}", {})
+            costs = {rung: timed[rung] for rung in METHODS if rung in timed and rung in allowed}
+            if costs:
+                close = min(costs.values()) * (1 + WORTH)
+                return [rung for rung, cost in costs.items() if cost <= close][-1]
+        return None
+
+    def _own(self) -> Iterator[Record]:
+        for _, record in self._newest_first(f"{self.machine.folder}/*{ENDING}"):
+            if record.machine == self.machine:
+                yield record
+
+    def _newest_first(self, pattern: str) -> list[tuple[int, Record]]:
+        """Each record in these files and its folder's place; folders in order."""
+        found = []
+        for place, folder in enumerate(self.folders):
+            records = [r for path in sorted(folder.glob(pattern)) for r in self._read(path)]
+            records.reverse()  # of the same second, too, the last is the newest
+            records.sort(key=lambda r: r.made.date, reverse=True)
+            found += [(place, record) for record in records]
+        return found
+
+
+def _value(record: Record) -> tuple[bool, float]:
+    """Smaller for the better of two that are equally near: a clock says more than a count."""
+    return record.measured == "static", record.ratio
+
+
+def bucket(shape: Sequence[int]) -> list[int]:
+    """Each extent's class: 1; 2 to 7; 8 to 31; 32 to 127; and so on by powers of four."""
+    return [n.bit_length() // 2 for n in shape]
+
+
+def distance(a: Sequence[int], b: Sequence[int]) -> float:
+    """Between two shapes of a bucket: how often extents would have to double or halve."""
+    return sum(abs(math.log2(m / n)) for m, n in zip(a, b, strict=True))

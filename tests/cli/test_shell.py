@@ -1,0 +1,84 @@
+"""What is wrong on the command line: one line, status 2. In this process, since each is quick."""
+
+import sys
+
+import onnx
+import pytest
+
+import quake_tvm
+from quake_tvm.cli import app as cli
+from tests.test_compiler import mlp
+
+MODEL, LIBRARY = "mlp.onnx", "mlp.so"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shell")
+    onnx.save(mlp(), folder / MODEL)
+    quake_tvm.compile(mlp()).export(folder / LIBRARY)
+    return folder
+
+
+@pytest.fixture
+def refusal(folder, monkeypatch, capfd):
+    """The line that a command ends in."""
+    monkeypatch.chdir(folder)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["quake-tvm", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        said = capfd.readouterr()
+        assert (ended.value.code, said.out) == (2, "")
+        (line,) = said.err.splitlines()
+        return line.removeprefix("error: ")
+
+    return run
+
+
+@pytest.mark.parametrize("model", [MODEL, LIBRARY])
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ("x=-1,3", "the shape (-1, 3) of 'x' has a negative size"),
+        ("x=9223372036854775808,8", "too many elements"),
+        ("x=0,9223372036854775807", "too many elements"),
+        ("x=1,,8", "--shape takes NAME=1,128, not 'x=1,,8'"),
+        ("x=1.5,8", "--shape takes NAME=1,128"),
+        ("y=1,8", "no input 'y'"),
+        ("=1,8", "no input ''"),
+        ("x=", "input 'x'"),
+        ("x=100000000000,8", "not enough memory: "),
+    ],
+)
+def test_shapes(refusal, model, shape, message):
+    assert message in refusal("run", model, "--shape", shape)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("-m", "quake3"), ("--records", "none"), ("-t", "x86-64-v3", "--rpc", "127.0.0.1:1")],
+)
+def test_a_library_is_compiled_already(refusal, options):
+    assert refusal("run", LIBRARY, *options).endswith("mlp.so is compiled already")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nonsense"], "No such command 'nonsense'; see quake-tvm --help"),
+        (["run"], "Missing argument 'model'; see quake-tvm run --help"),
+        (["run", LIBRARY, "--repeat", "3.5"], "Invalid value for '--repeat': "),
+        (["run", LIBRARY, "--repeat", "-1"], "--repeat must be a whole number from 1"),
+        (["run", LIBRARY, "--seed", "-1"], "--seed must be a whole number from 0"),
+        (["run", LIBRARY, "--nonsense"], "No such option: --nonsense"),
+        (["run", "two\nlines.so"], "no such file: two lines.so"),
+        (["run", LIBRARY, "--rpc", "127.0.0.1:1", "--timeout", "nan"], "timeout must be a number"),
+        (["run", LIBRARY, "--rpc", "127.0.0.1:1", "--timeout", "1e300"], "at most a day"),
+        (["bench", "--threads", "99999999999"], "Invalid value for '--threads': "),
+    ],
+    ids=str,
+)
+def test_usage(refusal, arguments, message):
+    assert message in refusal(*arguments)

@@ -1,0 +1,440 @@
+"""ONNX's operators on images, node by node against ONNX Runtime: honoured or refused."""
+
+import random
+
+import numpy as np
+import onnx
+import pytest
+import tvm
+from tvm.relax.frontend.onnx import from_onnx
+
+import quake_tvm
+from quake_tvm import QuakeError
+from quake_tvm.importers.onnx import module as onnx_import
+from quake_tvm.passes.relax.graph import op_name
+from tests.onnx_nodes import Case, compare, known_to_onnxruntime, model, reference
+
+OPSETS = [7, 9, 10, 11, 18, 22]
+SCALES = [0.25, 0.33, 0.5, 2 / 3, 0.7, 0.9, 1, 1, 1.1, 1.5, 2, 2, 2.3, 7 / 3, 3, 4]
+
+
+def values(*shape, dtype="float32"):
+    """Random ones, the same for the same shape."""
+    made = np.random.default_rng(sum(shape)).normal(size=shape)
+    return made.astype(dtype) if np.dtype(dtype).kind == "f" else (made * 40).astype(dtype)
+
+
+def ints(*numbers):
+    return np.array(numbers, np.int64)
+
+
+# Random nodes
+
+
+def resize(rng):
+    """A Resize or Upsample of any form; None if it would be empty."""
+    opset = rng.choice([7, 9, 10, 11, 13, 18, 19, 22])
+    rank = rng.choice([4, 4, 4, 4, 1, 2, 3, 5])
+    modes = ["nearest", "linear"] if opset < 11 else ["nearest", "linear", "cubic"]
+    attributes = {"mode": (mode := rng.choice(modes))}
+    most = 17 if rank < 5 else 6
+    shape = [rng.randint(1, 3 if rank > 2 and d < 2 else most) for d in range(rank)]
+    layout = rng.choice(["NCHW", "NCHW", "NHWC", "any"])
+    chosen = range(2, rank)
+    if rank <= 2 or (layout == "any" and mode == "nearest"):
+        chosen = range(rank)
+    elif layout == "NHWC" and rank == 4 and mode != "cubic":
+        chosen = (1, 2)
+    scales = [float(np.float32(rng.choice(SCALES))) if d in chosen else 1 for d in range(rank)]
+    if opset < 10:
+        scales = [max(1.0, s) for s in scales]
+    resized = [int(np.float32(s) * np.float32(n)) for s, n in zip(scales, shape, strict=True)]
+    if 0 in resized:
+        return None
+    x = values(*shape, dtype="int8" if mode == "nearest" and rng.random() < 0.2 else "float32")
+    if opset < 9:
+        return Case("Upsample", opset, [x], [], {**attributes, "scales": scales})
+    if opset < 11:
+        operator = "Upsample" if opset == 9 else "Resize"
+        return Case(operator, opset, [x], [np.float32(scales)], attributes)
+    coordinates = ["half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric"]
+    coordinates += (
+        ["half_pixel_symmetric"] if opset >= 19 else ["tf_half_pixel_for_nn"] * (opset < 13)
+    )
+    if rng.random() < 0.9:
+        attributes["coordinate_transformation_mode"] = rng.choice(coordinates)
+    if mode == "nearest" and rng.random() < 0.8:
+        attributes["nearest_mode"] = rng.choice(
+            ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"]
+        )
+    if mode == "cubic" and rng.random() < 0.4:
+        attributes["cubic_coeff_a"] = -0.5
+    if opset >= 18 and mode != "nearest" and rng.random() < 0.35:
+        attributes["antialias"] = 1
+    if (mode == "cubic" or "antialias" in attributes) and rng.random() < 0.4:
+        attributes["exclude_outside"] = 1
+    axes = list(range(rank))
+    if opset >= 18 and rng.random() < 0.4:
+        axes = [d for d in axes if scales[d] != 1] or [rank - 1]
+        attributes["axes"] = axes
+    roi = None if opset >= 13 else np.zeros(0, np.float32)
+    if rng.random() < 0.1 and x.dtype == np.float32:
+        attributes["coordinate_transformation_mode"] = "tf_crop_and_resize"
+        attributes["extrapolation_value"] = 7.5
+        starts = [0 if scales[d] == 1 else rng.choice([0, 0.1, -0.2, 0.6]) for d in axes]
+        ends = [1 if scales[d] == 1 else rng.choice([1, 0.9, 1.3, 0.2]) for d in axes]
+        roi = np.float32(starts + ends)
+        return Case("Resize", opset, [x], [roi, np.float32([scales[d] for d in axes])], attributes)
+    if rng.random() < 0.5:
+        return Case("Resize", opset, [x], [roi, np.float32([scales[d] for d in axes])], attributes)
+    sizes = [
+        resized[d] if rng.random() < 0.7 or scales[d] == 1 else rng.randint(1, 20) for d in axes
+    ]
+    if opset >= 18 and rng.random() < 0.3:
+        attributes["keep_aspect_ratio_policy"] = rng.choice(["not_larger", "not_smaller"])
+    none = None if opset >= 13 else np.zeros(0, np.float32)
+    return Case("Resize", opset, [x], [roi, none, ints(*sizes)], attributes)
+
+
+def pooling(rng):
+    """A pooling whose windows fit."""
+    operator, opset = rng.choice(["MaxPool", "AveragePool", "LpPool"]), rng.choice(OPSETS)
+    rank = rng.choice([1, 2, 2, 2, 3])
+    kernel = [rng.randint(1, 4) for _ in range(rank)]
+    attributes = {"kernel_shape": kernel, "strides": [rng.randint(1, 4) for _ in range(rank)]}
+    since = {"MaxPool": 10, "AveragePool": 19, "LpPool": 18}[operator]
+    if opset >= since and rng.random() < 0.3:
+        attributes["dilations"] = [rng.randint(1, 3) for _ in range(rank)]
+    if opset >= (18 if operator == "LpPool" else 10) and rng.random() < 0.5:
+        attributes["ceil_mode"] = 1
+    if rng.random() < 0.5:
+        attributes["pads"] = [rng.randint(0, k - 1) for k in kernel * 2]
+    elif len(attributes) == 2 and all(map(int.__ge__, kernel, attributes["strides"])):
+        attributes["auto_pad"] = rng.choice(["SAME_UPPER", "SAME_LOWER", "VALID"])
+    if operator == "AveragePool":
+        attributes["count_include_pad"] = rng.randint(0, 1)
+    if operator == "LpPool":
+        attributes["p"] = rng.choice([1, 2, 3, 4])
+    dilations = attributes.get("dilations", [1] * rank)
+    least = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
+    spatial = [n + rng.randint(0, 9 if rank < 3 else 4) for n in least]
+    return Case(operator, opset, [values(2, 3, *spatial)], [], attributes)
+
+
+def transposed(rng):
+    """A ConvTranspose with an output_shape, or without."""
+    rank, groups = rng.choice([1, 2, 2, 3]), rng.choice([1, 2])
+    kernel = [rng.randint(1, 3) for _ in range(rank)]
+    spatial = [rng.randint(2, 7) for _ in range(rank)]
+    strides = [rng.randint(1, 3) for _ in range(rank)]
+    attributes = {"strides": strides, "group": groups}
+    whole = [(n - 1) * s + k for n, s, k in zip(spatial, strides, kernel, strict=True)]
+    if rng.random() < 0.7:
+        attributes["output_shape"] = [max(1, n - rng.randint(0, 2)) for n in whole]
+    if rng.random() < 0.5:
+        attributes["auto_pad"] = rng.choice(["SAME_UPPER", "SAME_LOWER"])
+    constants = [values(4, 3, *kernel)]
+    if rng.random() < 0.5:
+        constants.append(values(3 * groups))
+    return Case(
+        "ConvTranspose", rng.choice([7, 11]), [values(1, 4, *spatial)], constants, attributes
+    )
+
+
+def convolution(rng):
+    rank, groups = rng.choice([1, 2, 2, 3]), rng.choice([1, 2, 4])
+    attributes = {"group": groups, "strides": [rng.randint(1, 3) for _ in range(rank)]}
+    if rng.random() < 0.4:
+        attributes["auto_pad"] = rng.choice(["SAME_UPPER", "SAME_LOWER", "VALID"])
+    else:
+        attributes["pads"] = [rng.randint(0, 2) for _ in range(2 * rank)]
+        attributes["dilations"] = [rng.randint(1, 2) for _ in range(rank)]
+    kernel = [rng.randint(1, 3) for _ in range(rank)]
+    weights = values(8, 4 // groups, *kernel)
+    x = values(2, 4, *[rng.randint(5, 9) for _ in range(rank)])
+    return Case("Conv", rng.choice([7, 11]), [x], [weights, values(8)], attributes)
+
+
+def drawn(make, seed, count):
+    """Nodes that ONNX Runtime takes."""
+    rng, found = random.Random(seed), []
+    while len(found) < count:
+        case = make(rng)
+        if case is not None and known_to_onnxruntime(case):
+            found.append(case)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("make", "count"), [(resize, 60), (pooling, 40), (transposed, 12), (convolution, 6)]
+)
+def test_random_nodes(make, count):
+    compare(drawn(make, 0, count))
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("seed", range(1, 21))
+@pytest.mark.parametrize("make", [resize, pooling, transposed, convolution])
+def test_more_random_nodes(make, seed):
+    compare(drawn(make, seed, 150))
+
+
+# What the random nodes do not have
+
+ROIS = np.float32([[0, 0, 3, 3], [1, 1, 7, 8], [-1, -2, 4, 5], [2, 2, 2, 2], [5, 5, 3, 3]])
+BATCHES = ints(0, 1, 0, 1, 0)
+BOXES = np.random.default_rng(0).random((2, 6, 4), np.float32)
+SCORES = np.random.default_rng(1).normal(size=(2, 3, 6)).astype(np.float32)
+GRID = np.random.default_rng(2).random((1, 3, 4, 2), np.float32) * 2.8 - 1.4
+
+
+def pads(mode, *numbers, axes=None, opset=19, x=None):
+    rest = [None, ints(*axes)] if axes else []
+    x = values(1, 2, 4, 5) if x is None else x
+    return Case("Pad", opset, [x], [ints(*numbers), *rest], {"mode": mode})
+
+
+FIXED = [
+    *(pads(mode, 0, 0, 1, 2, 0, 0, 2, 1) for mode in ("constant", "reflect", "edge", "wrap")),
+    *(pads(mode, 0, 0, -1, 2, 0, 0, 1, -2) for mode in ("constant", "reflect", "edge")),
+    *(pads(mode, 1, 1, 0, 2, axes=(-1, 2)) for mode in ("constant", "reflect", "edge", "wrap")),
+    Case("Pad", 19, [values(2, 3)], [ints(1, 0, 0, 2), np.float32(-np.inf)]),
+    Case("Pad", 19, [values(2, 3, dtype="int64")], [ints(1, 0, 0, 2), np.int64(7)]),
+    Case("Pad", 7, [values(2, 3)], [], {"mode": "constant", "pads": [1, 0, 0, 2], "value": 1.5}),
+    Case("Pad", 7, [values(2, 3)], [], {"mode": "reflect", "pads": [1, 0, 0, 2]}),
+    *(
+        Case("RoiAlign", 16, [values(2, 3, 8, 9), ROIS], [BATCHES],
+             {"sampling_ratio": ratio, "spatial_scale": 0.5, "output_height": 2, "output_width": 3,
+              "coordinate_transformation_mode": mode})
+        for ratio in (0, 2) for mode in ("half_pixel", "output_half_pixel")
+    ),
+    Case("RoiAlign", 10, [values(2, 3, 8, 9), ROIS], [BATCHES], {"sampling_ratio": 1}),
+    *(
+        Case("AffineGrid", 20, [values(2, len(size), len(size) + 1)], [ints(2, 3, *size)],
+             {"align_corners": corners})
+        for corners in (0, 1) for size in ((4, 5), (3, 2, 4))
+    ),
+    Case("MaxUnpool", 11, [values(1, 2, 3, 3)], [np.arange(18).reshape(1, 2, 3, 3)],
+         {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 0, 1, 0]}),
+    *(
+        Case("NonMaxSuppression", 11, [BOXES, SCORES], constants, {"center_point_box": center})
+        for center, constants in (
+            (0, []), (1, [np.int64(3), np.float32(0.3), np.float32(0.1)]),
+            (0, [ints(2**62), np.float32([0.9])]), (0, [np.int64(4), None, np.float32(-0.2)]),
+        )
+    ),
+    *(Case(f"Global{kind}Pool", 7, [values(2, 3, *rest)])
+      for kind in ("Average", "Max", "Lp") for rest in ((4, 5), (4,))),
+    Case("GlobalLpPool", 7, [values(2, 3, 4, 5)], [], {"p": 3}),
+    Case("MaxRoiPool", 7, [values(2, 3, 8, 9)], [np.float32([[0, 0, 0, 3, 3], [1, 1, 1, 7, 8]])],
+         {"pooled_shape": [2, 3], "spatial_scale": 0.5}),
+    Case("DepthToSpace", 11, [values(2, 8, 3, 4)], [], {"blocksize": 2, "mode": "CRD"}),
+    Case("DepthToSpace", 7, [values(2, 8, 3, 4)], [], {"blocksize": 2}),
+    Case("SpaceToDepth", 7, [values(2, 3, 4, 6)], [], {"blocksize": 2}),
+    *(
+        Case("GridSample", 16, [values(1, 1, 5, 6), GRID], [],
+             {"mode": mode, "padding_mode": padding, "align_corners": corners})
+        for mode, padding, corners in [
+            ("bilinear", "zeros", 0), ("nearest", "border", 1),
+        ]
+    ),
+    *(
+        Case(kind, 12, [values(1, 2, 6, 7, dtype=dtype)], [],
+             {"kernel_shape": [2, 2], "pads": [1, 1, 1, 1], "strides": [2, 1]})
+        for kind, dtype in [("MaxPool", "int8"), ("MaxPool", "uint8"), ("AveragePool", "float32")]
+    ),
+]  # fmt: skip
+
+
+def test_fixed_nodes():
+    compare(FIXED)
+
+
+# Between other nodes
+
+
+def test_a_network_of_odd_attributes():
+    node, constant = onnx.helper.make_node, onnx.numpy_helper.from_array
+    nodes = [
+        node("Conv", ["x", "w"], ["a"], auto_pad="SAME_LOWER", strides=[2, 2]),
+        node("Sigmoid", ["a"], ["b"]),
+        node("Mul", ["a", "b"], ["c"]),
+        node("Resize", ["c", "", "s"], ["d"], mode="linear", antialias=1, axes=[2, 3]),
+        node("Relu", ["d"], ["e"]),
+        node("MaxPool", ["e"], ["f"], kernel_shape=[3, 2], strides=[2, 3], ceil_mode=1),
+        node("Sigmoid", ["f"], ["g"]),
+        node("ConvTranspose", ["g", "v"], ["h"], strides=[2, 2], output_shape=[8, 10]),
+        node("Tanh", ["h"], ["i"]),
+        node("Resize", ["i", "", "", "z"], ["j"], mode="nearest",
+             coordinate_transformation_mode="half_pixel_symmetric"),
+        node("AveragePool", ["j"], ["k"], kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1,
+             pads=[1, 1, 1, 1], count_include_pad=1),
+        node("Sigmoid", ["k"], ["l"]),
+        node("LpPool", ["l"], ["y"], kernel_shape=[2, 2], p=3),
+    ]  # fmt: skip
+    constants = [
+        constant(values(8, 3, 3, 4), "w"),
+        constant(values(8, 16, 3, 3), "v"),
+        constant(np.float32([0.7, 1.6]), "s"),
+        constant(ints(1, 20, 13, 7), "z"),
+    ]
+    graph = onnx.helper.make_graph(
+        nodes,
+        "network",
+        [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1, 3, 23, 18])],
+        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None)],
+        constants,
+    )
+    opsets = [onnx.helper.make_opsetid("", 19)]
+    made = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=9)
+    feeds = {"x": values(1, 3, 23, 18)}
+    (wanted,) = reference(made, feeds)
+    (exact,) = quake_tvm.compile(made, method="exact").run(feeds)
+    np.testing.assert_allclose(exact, wanted, rtol=2e-5, atol=2e-5)
+    (rung,) = quake_tvm.compile(made, method="quake4").run(feeds)
+    np.testing.assert_allclose(rung, wanted, rtol=1e-3, atol=1e-3)
+
+
+# Dynamic dimensions
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case("Resize", 13, [], [None, np.float32([1, 1, 3, 1.5])], {"mode": "nearest"}),
+        Case("Resize", 13, [], [None, np.float32([1, 1, 0.5, 3])], {"mode": "linear"}),
+        Case("Resize", 13, [], [None, np.float32([1, 1, 2, 2])], {
+            "mode": "linear", "coordinate_transformation_mode": "align_corners"}),
+        Case("Resize", 13, [], [None, None, ints(1, 2, 6, 5)], {"mode": "cubic"}),
+        Case("MaxPool", 12, [], [], {"kernel_shape": [3, 2], "auto_pad": "SAME_LOWER"}),
+        Case("AveragePool", 12, [], [], {
+            "kernel_shape": [3, 2], "strides": [2, 2], "ceil_mode": 1, "pads": [1, 0, 1, 0]}),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_dynamic_nodes(case):
+    shapes = [(1, 2, 4, 6), (1, 2, 7, 3), (1, 2, 3, 2)]
+    made, _ = model([Case(case.operator, case.opset, [values(*shapes[0])], case.constants,
+                          case.attributes)])  # fmt: skip
+    for value in (*made.graph.input, *made.graph.output):
+        for k, name in ((2, "h"), (3, "w")):
+            value.type.tensor_type.shape.dim[k].dim_param = name if value.name[0] == "x" else ""
+    compiled = quake_tvm.compile(made, method="exact")
+    for shape in shapes:
+        x = values(*shape)
+        (wanted,) = reference(made, {"x0_0": x})
+        (given,) = compiled.run({"x0_0": x})
+        np.testing.assert_allclose(given, wanted, rtol=2e-5, atol=2e-5)
+
+
+# What TVM keeps
+
+
+@pytest.mark.parametrize(
+    ("attributes", "scale"),
+    [
+        ({"mode": "nearest"}, 2),
+        ({"mode": "nearest", "coordinate_transformation_mode": "asymmetric",
+          "nearest_mode": "floor"}, 2),
+        ({"mode": "nearest", "coordinate_transformation_mode": "asymmetric",
+          "nearest_mode": "floor"}, 3),
+        ({"mode": "linear", "coordinate_transformation_mode": "pytorch_half_pixel"}, 2),
+        ({"mode": "linear", "coordinate_transformation_mode": "align_corners"}, 4),
+        ({"mode": "cubic"}, 2),
+    ],
+    ids=str,
+)  # fmt: skip
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_upsampling_of_images_stays_a_resize2d(attributes, scale, dynamic):
+    if dynamic and scale == 3:
+        pytest.skip("TVM's float32 is not exact")
+    case = Case("Resize", 13, [values(1, 3, 80, 40)],
+                [None, np.float32([1, 1, scale, scale])], attributes)  # fmt: skip
+    made, _ = model([case])
+    if dynamic:
+        made.graph.input[0].type.tensor_type.shape.dim[2].dim_param = "h"
+        made.graph.input[0].type.tensor_type.shape.dim[3].dim_param = "w"
+    main = onnx_import.to_relax(made)["main"]
+    names = [op_name(b.value) for block in main.body.blocks for b in block.bindings]
+    assert names == ["relax.image.resize2d"]
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case("MaxPool", 12, [values(1, 3, 9, 9)], [], {
+            "kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}),
+        Case("AveragePool", 12, [values(1, 3, 9, 9)], [], {
+            "kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "count_include_pad": 1}),
+        Case("AveragePool", 12, [values(1, 3, 8, 8)], [], {
+            "kernel_shape": [2, 2], "strides": [2, 2]}),
+        Case("GlobalAveragePool", 12, [values(1, 3, 9, 9)]),
+        Case("Conv", 12, [values(1, 3, 9, 9)], [values(4, 3, 3, 3), values(4)], {
+            "pads": [1, 1, 1, 1]}),
+        Case("ConvTranspose", 12, [values(1, 3, 9, 9)], [values(3, 4, 2, 2)], {
+            "strides": [2, 2]}),
+        Case("Pad", 12, [values(1, 3, 9, 9)], [ints(0, 0, 1, 1, 0, 0, 1, 1)]),
+        Case("Resize", 12, [values(1, 3, 9, 9)], [np.zeros(0, np.float32),
+             np.float32([1, 1, 2, 2])], {"mode": "nearest", "nearest_mode": "floor",
+             "coordinate_transformation_mode": "asymmetric"}),
+        Case("Resize", 12, [values(1, 3, 9, 9)], [np.zeros(0, np.float32),
+             np.float32([1, 1, 2, 2])], {"mode": "linear"}),
+    ],
+    ids=lambda case: case.operator,
+)  # fmt: skip
+def test_common_nodes_are_what_tvm_makes_of_them(case):
+    made, _ = model([case])
+    theirs = from_onnx(made, keep_params_in_input=False, sanitize_input_names=False)
+    tvm.ir.assert_structural_equal(onnx_import.to_relax(made), theirs)
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        (Case("MaxPool", 12, [values(1, 1, 4)], [], {
+            "kernel_shape": [2], "auto_pad": "SAME_UPPER", "dilations": [2]}), "auto_pad with"),
+        (Case("LpPool", 12, [values(1, 1, 8)], [], {
+            "kernel_shape": [1], "auto_pad": "SAME_UPPER", "strides": [4]}), "auto_pad of strides"),
+        (Case("MaxPool", 12, [values(1, 1, 4)], [], {"kernel_shape": [6]}), "a window of 6 in 4"),
+        (Case("MaxPool", 12, [values(1, 1, 4)], [], {
+            "kernel_shape": [2], "pads": [-1, 0]}), "negative pads"),
+        (Case("Conv", 11, [values(1, 1, 4)], [values(1, 1, 2)], {"kernel_shape": [3]}),
+         r"a kernel_shape of \[3\]"),
+        (Case("Conv", 11, [values(1, 1, 4)], [values(1, 1, 2)], {"pads": [-1, 0]}), "negative"),
+        (Case("MaxUnpool", 11, [values(1, 1, 2)], [ints(0, 3).reshape(1, 1, 2), ints(1, 1, 9)], {
+            "kernel_shape": [2], "strides": [2]}), "an output_shape other than"),
+        (pads("wrap", 0, 0, -1, 2, 0, 0, 1, -2), "negative pads of mode wrap"),
+        (pads("reflect", 0, 0, 4, 0, 0, 0, 0, 0), "pads of 4 and 0 in mode reflect"),
+        (pads("constant", 0, 0, -3, 0, 0, 0, -2, 0), "pads of -3 and -2 in mode constant"),
+        (Case("Pad", 19, [values(4), ints(1, 1)]), "input 1 must be a constant"),
+        (Case("RoiAlign", 16, [values(2, 3, 8, 9), ROIS], [BATCHES], {"mode": "max"}), "mode max"),
+        (Case("AffineGrid", 20, [values(1, 2, 3)], [ints(1, 1, 1, 4)], {"align_corners": 1}),
+         "align_corners of one element"),
+        (Case("NonMaxSuppression", 11, [BOXES, SCORES, ints(3)]), "input 2 must be a constant"),
+        (Case("Resize", 13, [values(4, dtype="int8")], [None, np.float32([2])], {
+            "mode": "linear"}), "linear interpolation of int8"),
+        (Case("Resize", 13, [values(4)], [None, np.float32([2])], {"exclude_outside": 1}),
+         "exclude_outside"),
+        (Case("Resize", 13, [values(4), np.zeros(0, np.float32), np.float32([2])]),
+         "input 2 must be a constant"),
+        (Case("Resize", 13, [values(4)], [np.float32([0.5, 1]), np.float32([1])], {
+            "coordinate_transformation_mode": "tf_crop_and_resize"}), "at a scale of 1"),
+    ],
+    ids=lambda v: str(v) if isinstance(v, Case) else "",
+)  # fmt: skip
+def test_refused(case, message):
+    made, _ = model([case])
+    with pytest.raises(QuakeError, match=f"^(cannot import )?{case.operator}: .*{message}"):
+        quake_tvm.compile(made)
+
+
+def test_a_second_output_is_refused():
+    made, _ = model([Case("MaxPool", 12, [values(1, 1, 4)], [], {"kernel_shape": [2]})])
+    made.graph.node[0].output.append("indices")
+    made.graph.output.append(onnx.ValueInfoProto(name="indices"))
+    made.graph.output[1].type.tensor_type.elem_type = onnx.TensorProto.INT64
+    with pytest.raises(QuakeError, match="output Indices of the ONNX operator MaxPool"):
+        quake_tvm.compile(made)

@@ -1,0 +1,71 @@
+"""A kernel whose loops are written out says what it is, and can be written again."""
+
+import numpy as np
+import pytest
+import tvm
+from tvm import relax, te
+from tvm_ffi import structural_equal
+
+from quake_tvm.kernels.written_out import WrittenOut
+from quake_tvm.machines.targets import target
+from quake_tvm.passes.relax.pipeline import fusion_passes, lowering_passes
+from quake_tvm.tvm_version import tir
+from tests.helpers import module, once
+from tests.schedules.kernels import placeholder
+from tests.schedules.tunable import WRITTEN_OUT, unscheduled
+
+nn = relax.op.nn
+WEIGHTS = [relax.const(np.ones(40, "float32")) for _ in range(2)]
+
+
+def lowered(formula, *shapes):
+    """The written-out kernel of a module as the pipeline makes it."""
+    passes = [*lowering_passes(target(), method="quake2"), *fusion_passes(target())]
+    with target():
+        mod = tvm.transform.Sequential(passes)(module(formula, *shapes))
+    found = [f for _, f in mod.functions_items() if isinstance(f, tir.PrimFunc)]
+    (function,) = [f for f in found if WrittenOut.of(f)]
+    return function
+
+
+def attended(q, k, v):
+    scores = relax.op.matmul(q, relax.op.permute_dims(k, [0, 1, 3, 2]))
+    return relax.op.matmul(once(nn.softmax(once(scores))), v)
+
+
+FORMULAS = {
+    "softmax": (nn.softmax, [(9, 40)]),
+    "log_softmax": (nn.log_softmax, [(9, 40)]),
+    "layer_norm": (lambda x: nn.layer_norm(x, *WEIGHTS, axes=[-1]), [(9, 40)]),
+    "rms_norm": (lambda x: nn.rms_norm(x, WEIGHTS[0], axes=[-1]), [(9, 40)]),
+    "attention": (attended, [(1, 2, 64, 64)] * 3),
+}
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_the_pipelines_kernels_say_what_they_are(name):
+    formula, shapes = FORMULAS[name]
+    function = lowered(formula, *shapes)
+    kernel = WrittenOut.of(function)
+    assert kernel.name == name
+    assert structural_equal(kernel.again(function), function)
+
+
+@pytest.mark.parametrize("name", WRITTEN_OUT)
+def test_written_again_it_is_the_same(name):
+    _, function, *_ = unscheduled(name, "native")
+    assert structural_equal(WrittenOut.of(function).again(function), function)
+
+
+def test_written_with_other_options_it_keeps_the_rest():
+    _, function, *_ = unscheduled("softmax_of_short_rows", "native")
+    function = function.with_attr("quake.sites", "[]")
+    other = WrittenOut.of(function).again(function, beside=1)
+    assert not structural_equal(other.body, function.body)
+    assert other.attrs["quake.sites"] == "[]"
+    assert WrittenOut.of(other).options == {"method": "quake2", "beside": 1}
+
+
+def test_what_is_not_written_out():
+    x = placeholder(3, 40)
+    assert WrittenOut.of(te.create_prim_func([x, te.compute(x.shape, lambda *i: x(*i))])) is None

@@ -1,0 +1,68 @@
+"""Models in pickles, copies and other processes, and what they say of themselves."""
+
+import copy
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from tvm import relax
+
+import quake_tvm
+from quake_tvm import QuakeError
+from quake_tvm.tvm_version import tir
+from tests.helpers import module
+
+X = np.random.default_rng(0).normal(size=(4, 8)).astype(np.float32)
+WAYS = {
+    "pickle": lambda model: pickle.loads(pickle.dumps(model)),
+    "pickle of a pickle": lambda model: pickle.loads(pickle.dumps(WAYS["pickle"](model))),
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+}
+
+
+@pytest.fixture(scope="module")
+def model() -> quake_tvm.Model:
+    return quake_tvm.compile(module(relax.op.nn.softmax, (4, 8)))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_copy_is_the_same_model(way, model, tmp_path):
+    for each in (model, quake_tvm.load(model.export(tmp_path / "model.so"))):
+        travelled = WAYS[way](each)
+        assert travelled.description == model.description
+        np.testing.assert_array_equal(travelled.run(X)[0], model.run(X)[0])
+
+
+def test_another_process_reads_it(model, tmp_path):
+    (tmp_path / "model.pickle").write_bytes(pickle.dumps(model))
+    np.save(tmp_path / "x.npy", X)
+    code = (
+        "import pickle, sys, numpy as np; x = np.load('x.npy'); "
+        "np.save('y.npy', pickle.load(open('model.pickle', 'rb')).run(x)[0])"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), model.run(X)[0])
+
+
+def test_a_library_that_is_gone_or_another(model, tmp_path):
+    path = model.export(tmp_path / "model.so")
+    loaded = quake_tvm.load(path)
+    path.unlink()
+    with pytest.raises(QuakeError, match=r"model\.so, which the model was loaded from, is gone"):
+        pickle.dumps(loaded)
+    quake_tvm.compile(module(relax.op.tanh, (4, 8))).export(path)
+    with pytest.raises(QuakeError, match="not the file any more"):
+        loaded.export(tmp_path / "copy.so")
+    assert not (tmp_path / "copy.so").exists()
+    np.testing.assert_array_equal(loaded.run(X)[0], model.run(X)[0])
+
+
+def test_what_it_says_of_itself(model):
+    assert repr(model) == "<quake_tvm.Model (x0: float32[4, 8]), quake2, 1 sites lowered>"
+    dynamic = quake_tvm.compile(
+        module(relax.op.nn.softmax, (tir.Var("n", "int64"), 8)), max_error=1e-3
+    )
+    assert "[n, 8]), max_error=0.001," in repr(dynamic)

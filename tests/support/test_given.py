@@ -1,0 +1,142 @@
+"""Arguments of the wrong type, and array files that are none: one line that says what to do."""
+
+import math
+import zipfile
+
+import numpy as np
+import pytest
+
+import quake_tvm
+from quake_tvm import QuakeError
+from quake_tvm.support.array_file import read_npy, read_npz
+from tests.test_compiler import mlp
+
+X = np.zeros((4, 8), np.float32)
+
+
+@pytest.fixture(scope="module")
+def compiled():
+    return quake_tvm.compile(mlp(), shapes={"x": (4, 8)})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_error": "x"}, "max_error must be a number, not 'x'"),
+        ({"max_error": True}, "max_error must be a number, not True"),
+        ({"max_error": float("nan")}, "max_error must be a number"),
+        ({"max_error": [1]}, "max_error must be a number"),
+        ({"method": np.array(["quake2", "quake3"])}, "unknown method"),
+        ({"special_values": ["ieee"]}, "unknown special_values"),
+        ({"skip": np.array([1, 2])}, "unknown operator"),
+        ({"plan": ""}, "plan must be a path, and is empty"),
+        ({"only": 5}, "give a list of operators, not 5"),
+        ({"skip": [[]]}, r"unknown operator \[\]"),
+        ({"plan": 5}, "plan must be a path, not 5"),
+        ({"plan": "a\0b"}, "null character"),
+        ({"records": 5}, "records takes a folder"),
+        ({"target": 5}, "target"),
+        ({"shapes": {"x": (2**50, 8)}}, "too many elements"),
+        ({"shapes": {"x": (2**70, 8)}}, "too many elements"),
+    ],
+    ids=str,
+)
+def test_options(options, message):
+    with pytest.raises(QuakeError, match=message):
+        quake_tvm.compile(mlp(), **options)
+
+
+def test_a_number_of_numpys():
+    model = quake_tvm.compile(mlp(), max_error=np.float32(0.5))
+    assert model.options["max_error"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: quake_tvm.bound(["gelu"]), "unknown operator"),
+        (lambda: quake_tvm.bound("gelu", np.array([1, 2])), "unknown method"),
+        (lambda: quake_tvm.Plan.load(5), "the plan must be a path"),
+        (lambda: quake_tvm.plan(mlp(), [X], metric=[]), "metric must be a name or a function"),
+        (lambda: quake_tvm.connect("board:1", timeout=math.inf), "timeout must be positive"),
+        (lambda: quake_tvm.tune(mlp(), seed=-1), "seed must be a whole number from 0"),
+        (lambda: quake_tvm.tune(mlp(), trials=1.5), "trials must be a whole number from 1"),
+    ],
+)
+def test_other_functions(call, message):
+    with pytest.raises(QuakeError, match=message):
+        call()
+
+
+@pytest.mark.parametrize("path", [5, None, "a\0b", "x" * 5000], ids=["int", "none", "null", "long"])
+def test_paths(compiled, path):
+    for call in (quake_tvm.load, compiled.export):
+        with pytest.raises(QuakeError, match="the library"):
+            call(path)
+    with pytest.raises(QuakeError):
+        quake_tvm.compile(path)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ([[1.0] * 8] * 4, "takes 1 inputs .x., got 4; give arrays, as numpy.asarray"),
+        ({"x": [[1.0], [1.0, 2.0]]}, "'x' must be an array of float32, got a list"),
+        (None, "'x' must be float32, got object"),
+        ("text", "'x' must be float32"),
+        ({5: 1}, "unknown input 5"),
+    ],
+    ids=["nested", "ragged", "none", "text", "key"],
+)
+def test_inputs(compiled, inputs, message):
+    with pytest.raises(QuakeError, match=message):
+        compiled.run(inputs)
+
+
+@pytest.mark.parametrize(
+    "options", [{"number": 0}, {"repeat": -1}, {"number": "a"}, {"repeat": 1.5}]
+)
+def test_counts(compiled, options):
+    with pytest.raises(QuakeError, match="must be a whole number from 1"):
+        compiled.benchmark(np.zeros((4, 8), np.float32), **options)
+
+
+def header(shape):
+    text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "it is empty"),
+        (b"1.0 2.0\n", "it is no .npy file"),
+        (b"PK\3\4" + b"a" * 40, "it is a .npz file"),
+        (header("(99999999999,)"), "greater than file size"),
+        (header("(-1,)"), "cannot read"),
+        (header("(4,)")[:40], "cannot read"),
+        (header("(4,) + ("), "cannot read"),
+    ],
+    ids=["empty", "text", "zip", "huge", "negative", "cut", "syntax"],
+)
+def test_npy_files(tmp_path, content, message):
+    path = tmp_path / "x.npy"
+    path.write_bytes(content)
+    with pytest.raises(QuakeError, match=message):
+        read_npy(path)
+    with pytest.raises(QuakeError, match=r"as \.npz"):
+        read_npz(path)
+
+
+def test_npz_files(tmp_path):
+    path = tmp_path / "x.npz"
+    np.savez(path, x=np.ones((0, 3)), y=np.array(2.0))
+    assert {name: a.shape for name, a in read_npz(path).items()} == {"x": (0, 3), "y": ()}
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x.npy", header("(99999999999,)"))
+    with pytest.raises(QuakeError, match="fewer bytes than its shape"):
+        read_npz(path)
+    np.save(tmp_path / "x.npy", np.zeros((0, 3)))
+    assert read_npy(tmp_path / "x.npy").shape == (0, 3)
+    with pytest.raises(QuakeError, match="no such file"):
+        read_npy(tmp_path)
