@@ -19,7 +19,7 @@ from quake_tvm.schedules.choice import Choice, Key
 from quake_tvm.schedules.records.files import RecordWarning
 from quake_tvm.tvm_version import tir
 from tests.cli.test_app import model  # noqa: F401
-from tests.schedules.records import plant, record
+from tests.schedules.sample_records import plant, record
 from tests.shell import quake
 from tests.test_compiler import mlp
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tvm
 
-from ..cli.shell import require_matplotlib
 from ..errors import QuakeError
 from ..numerics.ladder import METHODS
+from ..support.plots import require_matplotlib
 from ..support.whole_file import whole_file
 from .findings import absolute_term
 from .float32_inputs import SMALLEST_NORMAL

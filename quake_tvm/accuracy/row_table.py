@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import tvm
+from rich.console import Console
 from rich.progress import Progress
 
-from ..cli.shell import errors as console
 from ..machines.targets import target
 from ..numerics import row_bounds
 from ..numerics.ladder import METHODS
@@ -124,7 +124,7 @@ def markdown(data: dict) -> str:
 def main() -> None:
     """Sweep, search and write."""
     on = target()
-    with Progress(console=console, transient=True) as progress:
+    with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("every t <= 0", total=row_sweep.EVERY)
         keep(row_sweep.sweep(on, progress=lambda done: progress.advance(task, done)))
         table = rows(on, progress)

@@ -15,6 +15,7 @@ import typer
 from rich.table import Table
 
 from ..errors import QuakeError
+from ..support.interrupts import leave
 from ..support.whole_file import check_writable, whole_file
 from .accuracy import accuracy
 from .bench import bench
@@ -40,7 +41,6 @@ from .shell import (
     print_json,
     refuse,
 )
-from .start import leave
 from .tune import tune
 
 # Click's, of which newer Typers have a copy of their own.

@@ -11,6 +11,7 @@ import typer
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 
 from ..errors import QuakeError
+from ..support.plots import require_matplotlib
 from ..support.whole_file import whole_file
 from .shell import (
     TIMEOUT,
@@ -28,7 +29,6 @@ from .shell import (
     parse_shapes,
     print_json,
     progress,
-    require_matplotlib,
 )
 
 if TYPE_CHECKING:

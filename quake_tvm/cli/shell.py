@@ -124,22 +124,3 @@ def parse_records(items: list[str] | None) -> list[str] | Literal[False] | None:
 def print_json(value: Any) -> None:
     """One JSON value on standard output, and nothing else."""
     sys.stdout.write(json.dumps(value, indent=2) + "\n")
-
-
-def require_matplotlib(path: Path) -> None:
-    """Refuse, before anything is measured, what could not be drawn after it.
-
-    Raises
-    ------
-    QuakeError
-        Without matplotlib, or for a file name it has no format for.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise QuakeError("--plot needs matplotlib: pip install matplotlib") from None
-    formats = Figure().canvas.get_supported_filetypes()
-    if path.suffix.removeprefix(".") not in formats:
-        raise QuakeError(f"--plot writes {', '.join(sorted(formats))}, not {path.name!r}")
-    if not path.absolute().parent.is_dir() or path.is_dir():
-        raise QuakeError(f"cannot write {path}: no such folder, or a folder itself")

@@ -9,6 +9,7 @@ import typer
 from rich.console import RenderableType
 from rich.live import Live
 
+from ..support.plots import require_matplotlib
 from .shell import (
     TIMEOUT,
     AsJson,
@@ -26,7 +27,6 @@ from .shell import (
     output,
     parse_shapes,
     print_json,
-    require_matplotlib,
 )
 
 if TYPE_CHECKING:

@@ -17,10 +17,10 @@ from ..schedules import schedule
 from ..schedules.records.trace import fingerprint
 from ..schedules.repack import panel_width
 from ..schedules.space import Candidate
+from ..support.interrupts import interrupts_come_through
 from ..tvm_version import tir
 from .confirmation import confirm
 from .cost_model import CostModel
-from .interrupts import interrupts
 from .journal import Journal, Trial
 from .kernels import Kernel, Task
 from .runner import Runner, Timing
@@ -109,7 +109,7 @@ class Session:
         """
         state = self.state
         try:
-            with interrupts():
+            with interrupts_come_through():
                 self._measure_rules(tasks, wanted)
                 while not state.stopped:
                     open_works = [work for work in state.works if not work.finished]

@@ -11,7 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ..cli.shell import require_matplotlib
+from ..support.plots import require_matplotlib
 from ..support.whole_file import whole_file
 from .state import State, Work
 

@@ -23,11 +23,11 @@ from ..options import Options
 from ..schedules.records.files import append
 from ..schedules.records.record import Machine, Record
 from ..support import given
+from ..support.interrupts import interrupts_come_through
 from . import rungs
 from .board_runner import BoardRunner
 from .clock_runner import ClockRunner
 from .cost_model import CostModel
-from .interrupts import interrupts
 from .journal import Journal
 from .kernels import Task, tasks
 from .runner import Runner
@@ -128,7 +128,7 @@ def tune(
     machine = Machine.of(on)
     journal = Journal(given.path(records, "records") / machine.folder)
     models = model if isinstance(model, list | tuple) else [model]
-    with interrupts(), _runner(on, tracker, key, timeout, static) as runner:
+    with interrupts_come_through(), _runner(on, tracker, key, timeout, static) as runner:
         mods = _import(models, checked_shapes(shapes))
         found = tasks(mods, on, options)
         if not found:
@@ -172,7 +172,7 @@ def tune(
         if max_error is not None and state.stopped != INTERRUPTED:
             works = [work for work in state.works if work.task.key and wanted(work.task)]
             try:
-                with interrupts():
+                with interrupts_come_through():
                     session.show("timing the rungs")
                     for work, costs in rungs.of_works(works, mods, on, options, runner):
                         save(work, work.best, work.rule, costs)

@@ -11,10 +11,9 @@ from typer.testing import CliRunner
 
 from quake_tvm import QuakeError
 from quake_tvm.bench import cases, compare, peers, runtimes, show
-from quake_tvm.cli import shell
 from quake_tvm.cli.app import app
 from quake_tvm.machines.targets import target
-from quake_tvm.support import timing
+from quake_tvm.support import plots, timing
 from tests.shell import quake
 from tests.test_compiler import mlp
 
@@ -263,4 +262,4 @@ def test_no_matplotlib(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(QuakeError, match="pip install matplotlib"):
-        shell.require_matplotlib(tmp_path / "x.png")
+        plots.require_matplotlib(tmp_path / "x.png")

@@ -14,7 +14,7 @@ from quake_tvm.tuning import search, session
 from quake_tvm.tuning import tune as module
 from tests.helpers import module as model_of
 from tests.helpers import once
-from tests.schedules.records import plant, record
+from tests.schedules.sample_records import plant, record
 from tests.tuning.fakes import PRICE, FakeRunner, NoSketches, both, dense, product, tasks_of
 from tests.tuning.test_tune import records
 

@@ -13,7 +13,7 @@ from quake_tvm.schedules.choice import Choice, Key
 from quake_tvm.schedules.records.book import Book, bucket, distance
 from quake_tvm.schedules.records.files import RecordWarning
 from quake_tvm.schedules.records.record import Trace
-from tests.schedules.records import SHAPE, plant, record
+from tests.schedules.sample_records import SHAPE, plant, record
 
 KEY = Key("matmul", SHAPE)
 NEAR, NEARER = (256, 384, 1536), (144, 384, 1536)

@@ -15,7 +15,7 @@ from quake_tvm import QuakeError
 from quake_tvm.schedules.records import files as record_files
 from quake_tvm.schedules.records.files import RecordWarning, append, read
 from quake_tvm.schedules.records.record import KERNELS, SCHEMA
-from tests.schedules.records import plant, record
+from tests.schedules.sample_records import plant, record
 
 FILE = "cortex-a72/matmul.jsonl"
 GOOD = record().to_line().encode() + b"\n"
@@ -25,7 +25,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from quake_tvm.schedules.records.files import append
-from tests.schedules.records import record
+from tests.schedules.sample_records import record
 
 folder, first, last = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 base = record()

@@ -13,7 +13,7 @@ from quake_tvm.machines.targets import target, targets
 from quake_tvm.numerics.ladder import METHODS
 from quake_tvm.schedules.choice import Key
 from quake_tvm.schedules.records.record import KERNELS, MEASURED, SCHEMA, Machine, Record, Trace
-from tests.schedules.records import record
+from tests.schedules.sample_records import record
 
 NAMES = st.from_regex(r"[a-z][a-z0-9_]{0,12}", fullmatch=True)
 COSTS = st.floats(1e-12, 1e12)

@@ -18,7 +18,7 @@ from quake_tvm.schedules.records.files import RecordWarning
 from quake_tvm.schedules.records.record import Trace
 from quake_tvm.schedules.records.trace import fingerprint, replay, trace_of
 from tests.schedules.kernels import build_and_run, placeholder, random_inputs
-from tests.schedules.records import plant, record
+from tests.schedules.sample_records import plant, record
 
 NATIVE = target()
 

@@ -1,20 +1,19 @@
-"""An interrupt while a tune runs is KeyboardInterrupt, wherever it comes."""
+"""An interrupt is KeyboardInterrupt wherever a tune is, and ends the shell inside an import."""
 
 import os
 import signal
 
 import pytest
 
-from quake_tvm.cli import start
-from quake_tvm.tuning.interrupts import interrupts
+from quake_tvm.support.interrupts import interrupt, interrupts_come_through
 
 
 def test_inside_an_import():
     """The shell would end there, and what was found would be lost."""
-    before = signal.signal(signal.SIGINT, start.interrupt)
+    before = signal.signal(signal.SIGINT, interrupt)
     importing = compile("kill(pid, number)", "<frozen importlib._bootstrap>", "exec")
     try:
-        with pytest.raises(KeyboardInterrupt), interrupts():
+        with pytest.raises(KeyboardInterrupt), interrupts_come_through():
             exec(importing, {"kill": os.kill, "pid": os.getpid(), "number": signal.SIGINT})
     finally:
         signal.signal(signal.SIGINT, before)
