@@ -77,7 +77,8 @@ class _Region:
             nodes[expr] = None
             queue += self.nodes[expr]
         kinds = {self.graph.kind(self.graph.values[v]) for v in nodes}
-        return list(nodes) if kinds & EXPONENTIAL.keys() else None
+        candidate = kinds & EXPONENTIAL.keys() or not all(r.exponential for r in OPERATORS.values())
+        return list(nodes) if candidate else None
 
     def chain(self, source: Expr) -> Chain:
         """The steps from ``source`` to the root."""

@@ -27,7 +27,7 @@ def check_versions() -> None:
     if util.find_spec("tvm") is None:
         raise ImportError(
             f"quake_tvm needs TVM; install Relax's with: {RELAX_INSTALL}; "
-            f"or Relay's, in an environment of its own (README: Relay), with: {RELAY_INSTALL}"
+            f"or Relay's, in an environment of its own (docs/relay.md), with: {RELAY_INSTALL}"
         )
     try:
         tvm_version = metadata.version("apache-tvm")

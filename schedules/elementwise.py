@@ -7,6 +7,7 @@
 """
 
 import re
+from functools import cache
 
 import tvm
 from tvm import s_tir
@@ -22,12 +23,17 @@ from .overlap import OVERLAP
 
 # Vectors side by side, as a choice.
 SEVERAL = (1, 2, 4, 8)
-_NAMED = re.compile(rf"quake_({'|'.join(sorted(OPERATORS, key=len, reverse=True))})_?\d*")
+
+
+@cache
+def _named(operators: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile(rf"quake_({'|'.join(sorted(operators, key=len, reverse=True))})_?\d*")
 
 
 def _operators(sch: s_tir.Schedule, blocks: list[SBlockRV]) -> str:
     """The QuAKE operators among the blocks, which TVM numbers where a name is taken."""
-    names = (_NAMED.fullmatch(str(sch.get(block).name_hint)) for block in blocks)
+    named = _named(tuple(OPERATORS))
+    names = (named.fullmatch(str(sch.get(block).name_hint)) for block in blocks)
     return "+".join(sorted({name[1] for name in names if name})) or "elementwise"
 
 

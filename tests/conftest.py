@@ -1,5 +1,6 @@
 """Options of the tests."""
 
+import logging
 import math
 import os
 
@@ -45,6 +46,20 @@ def nothing_shipped(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(record_book, "SHIPPED", tmp_path_factory.mktemp("shipped"))
         yield
+
+
+class _Refusal(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        raise AssertionError(record.getMessage())
+
+
+@pytest.fixture(autouse=True)
+def every_rule_can_do_what_it_takes():
+    """Users get the next rule, and a line of log."""
+    log, handler = logging.getLogger("quake_tvm.schedules"), _Refusal(logging.WARNING)
+    log.addHandler(handler)
+    yield
+    log.removeHandler(handler)
 
 
 @pytest.fixture(scope="session")

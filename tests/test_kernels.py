@@ -18,7 +18,7 @@ from quake_tvm.tvm_version import tir
 from tests.helpers import c, module, once
 
 op, nn = relax.op, relax.op.nn
-NAMES = {rule.__name__.rpartition(".")[2] for rule in RULES}
+NAMES = {rule.name for rule in RULES}
 
 
 def const(*shape, spread=0.3):

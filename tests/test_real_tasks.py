@@ -16,7 +16,7 @@ from tasks import lee, report
 def folder(tmp_path, monkeypatch):
     """An empty page and folder for results, away from the repository's."""
     monkeypatch.setenv(real_tasks.THREADS, "1")
-    page = tmp_path / "ACCURACY.md"
+    page = tmp_path / "accuracy.md"
     page.write_text("<!-- tasks: written by `make tasks` -->\n<!-- end of tasks -->\n")
     monkeypatch.setattr(real_tasks, "PAGE", page)
     monkeypatch.setattr(real_tasks, "FOLDER", tmp_path / "accuracy")

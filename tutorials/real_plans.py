@@ -2,7 +2,7 @@
 
 MiniLM-L6 and MiniLM-L3 classify news, Magika files. Each is planned to an error of 1e-3 of its
 outputs and to 0.1 % of its answers, on some inputs; the plans then meet others. Results go to
-``docs/accuracy/plans.json`` and to the section of ``ACCURACY.md``, beside what there is of the
+``docs/accuracy/plans.json`` and to the section of ``docs/accuracy.md``, beside what there is of the
 others.
 
     python tutorials/real_plans.py             # all: twenty minutes

@@ -2,8 +2,8 @@
 
 Reuters-R8 and Lee's document similarity by MiniLM-L6, Tux Paint's stamps by DINOv2, file types by
 Magika, handwritten digits by small networks trained on the spot. Results go to
-``docs/accuracy/tasks.json`` and to the section of ``ACCURACY.md``, each task's as soon as it is
-done, beside what there is of the others.
+``docs/accuracy/tasks.json`` and to the section of ``docs/accuracy.md``, each task's as soon as it
+is done, beside what there is of the others.
 
     python tutorials/real_tasks.py                 # all: half an hour
     python tutorials/real_tasks.py lee reuters     # these only
@@ -20,7 +20,7 @@ import model_data
 from sentence_encoder import fail
 
 ROOT = Path(__file__).parents[1]
-PAGE, FOLDER = ROOT / "ACCURACY.md", ROOT / "docs" / "accuracy"
+PAGE, FOLDER = ROOT / "docs" / "accuracy.md", ROOT / "docs" / "accuracy"
 THREADS = "TVM_NUM_THREADS"
 TASKS = ("lee", "reuters", "stamps", "file_types", "digits")
 

@@ -6,6 +6,7 @@ them as they treat ``relax.nn.*``. Attributes: ``method``, ``ieee``, ``source`` 
 ``keepdims``, ``scale``, ``shift`` where they mean something.
 """
 
+from functools import cache
 from typing import Any
 
 import tvm
@@ -30,18 +31,26 @@ def _infer_type(call: relax.Call, _: relax.BlockBuilder) -> relax.Type:
     return relax.TensorType(shape[:axis] + rest + shape[axis + 1 :], x.dtype)
 
 
-for _name, _row in OPERATORS.items():
-    if PREFIX + _name not in tvm.ir.Op.list_op_names():
-        register_op(PREFIX + _name, _row.formula)
-        tvm.ir.register_op_attr(PREFIX + _name, "FInferType", _infer_type)
-        tvm.ir.register_op_attr(PREFIX + _name, "FPurity", True)
-        if _row.elementwise:
-            tvm.ir.register_op_attr(PREFIX + _name, _LAYOUT, tvm.ir.Op.get(_ANY).get_attr(_LAYOUT))
+@cache
+def declared(operator: str) -> tvm.ir.Op:
+    """TVM's operator for a row of the registry."""
+    name = PREFIX + operator
+    if name not in tvm.ir.Op.list_op_names():
+        register_op(name, OPERATORS[operator].formula)
+        tvm.ir.register_op_attr(name, "FInferType", _infer_type)
+        tvm.ir.register_op_attr(name, "FPurity", True)
+        if OPERATORS[operator].elementwise:
+            tvm.ir.register_op_attr(name, _LAYOUT, tvm.ir.Op.get(_ANY).get_attr(_LAYOUT))
+    return tvm.ir.Op.get(name)
+
+
+for _name in OPERATORS:  # those that are registered later, at their first call
+    declared(_name)
 
 
 def call(operator: str, *args: relax.Expr, **attributes: Any) -> relax.Call:
     """A call of ``quake.<operator>``."""
-    return relax.Call(tvm.ir.Op.get(PREFIX + operator), list(args), make_attrs(**attributes))
+    return relax.Call(declared(operator), list(args), make_attrs(**attributes))
 
 
 def attributes_of(call: relax.Call) -> dict[str, Any]:

@@ -12,6 +12,7 @@
 5. TVM's lowering to the virtual machine, with computed sizes checked.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -20,9 +21,10 @@ from tvm import relax
 from tvm.relax.backend.cpu_generic import pipeline as cpu_generic
 
 from quake_tvm.options import Options
-from quake_tvm.schedules import Recorded, ScheduleKernels, attention, matmul
+from quake_tvm.schedules import RULES, Recorded, ScheduleKernels, attention, matmul
 from quake_tvm.schedules.choice import Decide, Key, own
 from quake_tvm.schedules.records.book import Book, Records
+from quake_tvm.schedules.rule import Rule
 from quake_tvm.support.compiler_lock import compiling
 
 from .. import quake
@@ -129,21 +131,28 @@ def fusion_passes(target: tvm.target.Target, decide: Decide = own) -> list[tvm.t
 
 
 def kernel_passes(
-    target: tvm.target.Target, decide: Decide = own, recorded: Recorded | None = None
+    target: tvm.target.Target,
+    decide: Decide = own,
+    recorded: Recorded | None = None,
+    rules: Sequence[Rule] = RULES,
 ) -> list[tvm.transform.Pass]:
     """Phases 3 and 4: to scheduled kernels."""
-    fusion = fusion_passes(target, decide)
-    return [*fusion, site_numbers.MergeKernels(), ScheduleKernels(target, decide, recorded)]
+    scheduled = ScheduleKernels(target, decide, recorded, rules)
+    return [*fusion_passes(target, decide), site_numbers.MergeKernels(), scheduled]
 
 
 def graph_passes(
-    target: tvm.target.Target, *, records: Records = None, **options: Any
+    target: tvm.target.Target,
+    *,
+    records: Records = None,
+    rules: Sequence[Rule] = RULES,
+    **options: Any,
 ) -> list[tvm.transform.Pass]:
     """Phases 1 to 4: from an imported module to scheduled kernels."""
     book = Book.of(records, target)
     return [
         *lowering_passes(target, **options, rung=book.rung),
-        *kernel_passes(target, book.decide, book.trace),
+        *kernel_passes(target, book.decide, book.trace, rules),
     ]
 
 
@@ -158,7 +167,11 @@ def machine_passes(target: tvm.target.Target) -> list[tvm.transform.Pass]:
 
 
 def pipeline(
-    target: tvm.target.Target | str | dict, *, records: Records = None, **options: Any
+    target: tvm.target.Target | str | dict,
+    *,
+    records: Records = None,
+    rules: Sequence[Rule] = RULES,
+    **options: Any,
 ) -> tvm.transform.Pass:
     """The whole way as a ``relax_pipeline`` for ``tvm.compile``.
 
@@ -168,6 +181,8 @@ def pipeline(
         What ``quake_tvm.target`` takes.
     records : path, list of paths, False or None
         Folders of tuned choices that come before the library's own; False for rules only.
+    rules : sequence of quake_tvm.schedules.Rule
+        Tried in turn on each kernel: ``(mine, *quake_tvm.schedules.RULES)`` puts one before ours.
     **options
         Those of :class:`quake_tvm.QuAKE`.
 
@@ -179,7 +194,10 @@ def pipeline(
     from quake_tvm.machines.targets import target as resolve
 
     resolved = resolve(target)
-    steps = [*graph_passes(resolved, records=records, **options), *machine_passes(resolved)]
+    steps = [
+        *graph_passes(resolved, records=records, rules=rules, **options),
+        *machine_passes(resolved),
+    ]
 
     @tvm.transform.module_pass(opt_level=0, name="quake_tvm.pipeline")
     def run(mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:

@@ -23,7 +23,7 @@ from ..graph import Site
 from . import lower_c, tunable_kernels
 from .fit_vectors import fit_tensor, for_c
 from .graph import Graph, rewrite
-from .ops import PREFIX, attributes_of, operator_of, read
+from .ops import attributes_of, declared, operator_of, read
 from .ops import call as quake_call
 
 _NOT_COMPUTE = ("axis", "keepdims", "method", "ieee", "source", "shape", "site")
@@ -88,10 +88,14 @@ def _strategy(operator: str) -> tvm.target.GenericFunc:
     return strategy
 
 
-for _name in OPERATORS:
-    if tvm.ir.Op.get(PREFIX + _name).get_attr("FTVMStrategy") is None:
-        registry.register_strategy(PREFIX + _name, _strategy(_name))
+def _register_strategies() -> None:
+    for name in OPERATORS:
+        op = declared(name)
+        if op.get_attr("FTVMStrategy") is None:
+            registry.register_strategy(op.name, _strategy(name))
 
+
+_register_strategies()
 lower_c.install()
 tunable_kernels.install()
 
@@ -126,4 +130,5 @@ def _axis_last(mod: tvm.IRModule) -> tvm.IRModule:
 
 def lower(mod: tvm.IRModule, _: Options) -> tvm.IRModule:
     """Make the module's ``quake`` operators such as the strategies can compute."""
+    _register_strategies()  # of operators that a user has registered since
     return _axis_last(mod)

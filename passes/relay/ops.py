@@ -6,6 +6,7 @@ as in :mod:`passes.relax.ops`. How they are computed and scheduled is :mod:`lowe
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import tvm
@@ -96,26 +97,33 @@ def _logsumexp_shape(
     return [_reduced_shape(inputs[0], axis, tvm.runtime.convert(int(ranks[0])))]
 
 
-for _name, _row in OPERATORS.items():
-    _full = PREFIX + _name
-    if _full in tvm.ir.Op.list_op_names():
-        continue
-    _op = register_op(_full, _row.formula)
-    if _name != "softmax":
-        _op.set_num_inputs(1)
-    _infer = {"softmax": _softmax_type, "logsumexp": _logsumexp_type}.get(_name, _same_type)
-    _op.add_type_rel("Quake" + _name.title(), _checked(_infer, _row.elementwise))
-    _shape = _logsumexp_shape if _name == "logsumexp" else _same_shape
-    registry.register_shape_func(_full, False, _shape)
-    registry.register_stateful(_full, False)
-    registry.register_pattern(_full, OpPattern.ELEMWISE if _row.elementwise else OpPattern.OPAQUE)
-    if _row.elementwise:
-        tvm.ir.register_op_attr(_full, _LAYOUT, tvm.ir.Op.get(_ANY).get_attr(_LAYOUT))
+@cache
+def declared(operator: str) -> tvm.ir.Op:
+    """TVM's operator for a row of the registry."""
+    name, row = PREFIX + operator, OPERATORS[operator]
+    if name in tvm.ir.Op.list_op_names():
+        return tvm.ir.Op.get(name)
+    op = register_op(name, row.formula)
+    if operator != "softmax":
+        op.set_num_inputs(1)
+    infer = {"softmax": _softmax_type, "logsumexp": _logsumexp_type}.get(operator, _same_type)
+    op.add_type_rel("Quake" + operator.title(), _checked(infer, row.elementwise))
+    shape = _logsumexp_shape if operator == "logsumexp" else _same_shape
+    registry.register_shape_func(name, False, shape)
+    registry.register_stateful(name, False)
+    registry.register_pattern(name, OpPattern.ELEMWISE if row.elementwise else OpPattern.OPAQUE)
+    if row.elementwise:
+        tvm.ir.register_op_attr(name, _LAYOUT, tvm.ir.Op.get(_ANY).get_attr(_LAYOUT))
+    return tvm.ir.Op.get(name)
+
+
+for _name in OPERATORS:  # those that are registered later, at their first call
+    declared(_name)
 
 
 def call(operator: str, *args: relay.Expr, **attributes: Any) -> relay.Call:
     """A call of ``quake.<operator>``."""
-    return relay.Call(tvm.ir.Op.get(PREFIX + operator), list(args), make_attrs(**attributes))
+    return relay.Call(declared(operator), list(args), make_attrs(**attributes))
 
 
 def attributes_of(call: relay.Call) -> dict[str, Any]:

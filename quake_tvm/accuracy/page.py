@@ -1,4 +1,7 @@
-"""What was found, for people: a table's cells, and ``ACCURACY.md``'s section. Measures nothing."""
+"""What was found, for people: cells of tables, the section of ``docs/accuracy.md``.
+
+Measures nothing.
+"""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -76,7 +79,7 @@ where the exact function rises, and *fall* is the largest in ulp; *wrong* counts
 wrong sign, outside of the exact function's range, not odd where the function is, NaN for a number
 or a number for NaN, or wrong at an infinity or a zero; *inf* infinities that come early or late.
 *hash* begins the SHA-256 of all results; all of it, and the histogram of errors in ulp, are in
-[exhaustive.json](docs/accuracy/exhaustive.json)."""
+[exhaustive.json](accuracy/exhaustive.json)."""
 
 
 def _rungs(entries: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, int]]]:

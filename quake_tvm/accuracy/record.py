@@ -17,7 +17,7 @@ from .findings import Findings
 from .page import section
 
 REPOSITORY = Path(__file__).parents[2]
-PAGE = REPOSITORY / "ACCURACY.md"
+PAGE = REPOSITORY / "docs" / "accuracy.md"
 RECORD = REPOSITORY / "docs" / "accuracy" / "exhaustive.json"
 
 

@@ -46,6 +46,13 @@ def targets() -> list[str]:
     return ["native", *(name for name, row in TARGETS.items() if _compiles(row))]
 
 
+def register(name: str, row: Row) -> None:
+    """Add a target of one's own by a name. Raises QuakeError if the name is taken."""
+    if name in ("native", *TARGETS):
+        raise QuakeError(f"there is a target {name!r} already")
+    TARGETS[name] = row
+
+
 def _compiles(row: Row) -> bool:
     return (row.relay or not RELAY) and llvm_knows(row.mcpu or "generic", row.mtriple)
 

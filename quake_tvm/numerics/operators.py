@@ -52,6 +52,9 @@ class Operator:
         The value at NaN and at the infinities; empty for operators over rows.
     rising : bool
         Whether the exact function is monotone, so that a rung's monotonicity is a question.
+    exponential : bool
+        Whether models write it with an exponential. Otherwise every chain of element-wise
+        operators may be it, and is compared.
     """
 
     name: str
@@ -61,6 +64,7 @@ class Operator:
     parameters: Mapping[str, float] = field(default_factory=dict)
     special: Mapping[float, float] = field(default_factory=dict)
     rising: bool = True
+    exponential: bool = True
 
     @property
     def elementwise(self) -> bool:
@@ -148,6 +152,32 @@ class Bound:
 @cache
 def _table() -> dict[str, dict[str, dict[str, float]]]:
     return json.loads(resources.files("quake_tvm.numerics").joinpath(BOUNDS).read_text())
+
+
+def register(row: Operator, bounds: Mapping[str, Mapping[str, Any]]) -> None:
+    """Add an element-wise operator of one's own, before anything is compiled.
+
+    Parameters
+    ----------
+    row : Operator
+        With ``expression``, ``reference`` and ``special``.
+    bounds : mapping
+        For each rung the numbers of :class:`Bound`: ``relative``, ``absolute``, ``witness``,
+        ``monotone``.
+
+    Raises
+    ------
+    QuakeError
+        If the name is taken, a rung has no bound, or the operator is not element-wise.
+    """
+    if row.name in OPERATORS:
+        raise QuakeError(f"there is an operator {row.name!r} already")
+    if not row.elementwise or row.reference is None or len(row.special) != 3:
+        raise QuakeError(f"{row.name!r} needs expression, reference, and special for ±inf and NaN")
+    if missing := [method for method in METHODS if method not in bounds]:
+        raise QuakeError(f"{row.name!r} has no bound on {', '.join(missing)}")
+    OPERATORS[row.name] = row
+    _table()[row.name] = {method: dict(bounds[method]) for method in METHODS}
 
 
 def operator(name: str) -> Operator:

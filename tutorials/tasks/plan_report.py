@@ -1,4 +1,4 @@
-"""Plans as JSON and as a section of ACCURACY.md. Knows no model and measures nothing."""
+"""Plans as JSON and as a section of ``docs/accuracy.md``. Knows no model."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict

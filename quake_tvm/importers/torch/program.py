@@ -33,7 +33,7 @@ from .converter import CONVERTERS, Context, Missing, arguments, dims, dtype_name
 from .creation import constant
 from .sizes import Sizes
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 # Decompositions that torch does not run by itself, and some that it does but that one kernel here
 # does better, or whose parts take other indices than the operator.
@@ -121,7 +121,7 @@ def _check_state(program: torch.export.ExportedProgram) -> None:
                 "state; export the module in eval() mode, or return the new value as an output"
             )
         if spec.kind == OutputKind.USER_INPUT_MUTATION:
-            log.warning("input %r stays as it is, though the program writes into it", spec.target)
+            logger.warning("the program writes into input %r, which stays as it is", spec.target)
         elif spec.kind != OutputKind.USER_OUTPUT:
             raise QuakeError(f"the program has an output of kind {spec.kind.name}")
 
