@@ -1,0 +1,82 @@
+"""The code of the README and of the pages in docs/: Python runs, commands of the shell parse."""
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import numpy as np
+import onnx
+import pytest
+import typer
+from onnx import TensorProto, helper
+
+import quake_tvm
+from quake_tvm.cli import app
+from tests.helpers import module
+
+ROOT = Path(__file__).parents[1]
+# docs/relay.md has Relay's programs: tests/relay/test_pages.py.
+PAGES = [ROOT / "README.md", *(p for p in (ROOT / "docs").glob("*.md") if p.name != "relay.md")]
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return [text for kind, text in BLOCK.findall(page.read_text()) if kind == language]
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=lambda p: p.name)
+def test_programs(page, tmp_path, monkeypatch):
+    """In turn, in one namespace, where ``model.onnx`` takes x of 128 columns."""
+    from tvm import relax
+
+    monkeypatch.chdir(tmp_path)
+    onnx.save(model(), "model.onnx")
+    x = np.ones((1, 128), np.float32)
+    names = {
+        "quake_tvm": quake_tvm,
+        "mod": module(lambda x: relax.op.nn.softmax(x), (4, 8)),
+        "target": quake_tvm.target("native"),
+        "array": x,
+        "calibration_inputs": [{"x": x}],
+    }
+    for program in blocks(page, "python"):
+        program = re.sub(r"minutes=\d+", "minutes=0.05", program)
+        exec(compile(program, str(page), "exec"), names)
+
+
+def model() -> onnx.ModelProto:
+    nodes = [
+        helper.make_node("Sigmoid", ["x"], ["s"]),
+        helper.make_node("Softmax", ["s"], ["y"], axis=-1),
+    ]
+    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", 128]) for n in "xy")
+    graph = helper.make_graph(nodes, "graph", [x], [y])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def commands(page: Path) -> list[list[str]]:
+    lines = "\n".join(blocks(page, "")).replace("\\\n", " ").splitlines()
+    words = [shlex.split(line, comments=True) for line in lines if "quake-tvm " in line]
+    return [found[1:] for found in words if found and found[0] == "quake-tvm"]
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if commands(p)], ids=lambda p: p.name)
+def test_commands(page):
+    shell = typer.main.get_command(app.app)
+    for name, *arguments in commands(page):
+        command = shell.get_command(click.Context(shell), name)
+        assert command is not None, name
+        command.make_context(name, arguments)
+
+
+@pytest.mark.parametrize(
+    "page", sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").glob("*.md")), ids=lambda p: p.name
+)
+def test_links(page):
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
