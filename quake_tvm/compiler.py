@@ -217,7 +217,7 @@ def _conditions(mod: tvm.IRModule) -> list[str]:
 
 
 def inputs_of(mod: tvm.IRModule) -> list[Input]:
-    """The inputs of ``main``, weights that are bound in the module apart."""
+    """The inputs of ``main``, except weights that are bound in the module."""
     main = mod["main"]
     count = int(main.attrs.get("num_input", len(main.params))) if main.attrs else len(main.params)
     found = []

@@ -1,4 +1,4 @@
-"""What rules leave open: numbers with a name, chosen by the rule itself, a record or a tuner.
+"""Tunable parameters of a schedule rule: chosen by the rule itself, a record or a tuner.
 
 A rule says what its kernel is (a :class:`Key`), gets a :class:`Choice` for it, and picks from that.
 Whatever is picked, the kernel computes the same bits. Knows no rule, no record and no tuner.
@@ -57,7 +57,7 @@ class Choice:
         ----------
         name : str
         options : sequence of int
-            What the kernel can have, ``own`` perhaps apart.
+            What the kernel can have, perhaps except ``own``.
         own : int
             The rule's own choice.
 

@@ -66,7 +66,7 @@ def _begin(sch: s_tir.Schedule, block: s_tir.schedule.SBlockRV, reduction: list)
 
 
 def _reads_along(block: s_tir.SBlock, axis: int) -> bool:
-    """Whether an iterator moves the last index, unit axes apart, of something the block reads."""
+    """Whether an iterator moves the last index, except unit axes, of something the block reads."""
     spatial = [v.var for v in block.iter_vars if v.iter_type == tir.IterVar.DataPar]
     found: list[bool] = []
 

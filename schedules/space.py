@@ -83,7 +83,7 @@ class _Descent(Choice):
 
 
 class _Search:
-    """The candidates of one layout, one after the other.
+    """Iterate over the candidates of one layout.
 
     A rule that has chosen may still not take the kernel, and the next one chooses for it by another
     key: a tree each.

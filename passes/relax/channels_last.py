@@ -41,7 +41,7 @@ def _gains(call: relax.Call) -> bool:
 
 
 def _packed(call: relax.Call) -> bool:
-    """Whether PackConvolutions takes it: not with groups, depthwise apart, of unknown extents."""
+    """Whether PackConvolutions takes it: not with groups of unknown extents, except depthwise."""
     x, weights = call.args
     groups, inputs = int(call.attrs.groups), getattr(x.ty.shape[1], "value", None)
     known = all(hasattr(n, "value") for n in x.ty.shape)

@@ -114,7 +114,7 @@ def has_mark(expr: relay.Expr, *names: str) -> bool:
 
 
 def _visited(body: relay.Expr) -> list[relay.Expr]:
-    """All that is computed in a body, in the order of a visit, other compilers' functions apart."""
+    """What is computed in a body, in the order of a visit, except other compilers' functions."""
     order: list[relay.Expr] = []
     relay.analysis.post_order_visit(body, order.append)
     foreign: set[relay.Expr] = set()

@@ -197,7 +197,7 @@ def _resolve(name: str, here: bool) -> "tvm.target.Target":
 
 
 def machine(target: "tvm.target.Target", remote: "Remote | None" = None) -> dict[str, Any]:
-    """What the figures depend on, threads apart."""
+    """What the figures depend on, except the number of threads."""
     from ..machines.targets import lanes
 
     cpu, cores = platform.processor() or platform.machine(), os.cpu_count()

@@ -1,8 +1,7 @@
-"""Kernels whose loops are written out: what they are, so that they can be written again.
+"""A generated kernel stores its name and options, so that it can be regenerated with other options.
 
-No schedule can change their loops, so a PrimFunc carries the kernel's name and options, the tensors
-apart, which are its parameters. Whoever wants other loops has it written anew. Knows no target and
-no graph.
+No schedule can change the loops of such a kernel: they are statements. Its tensors are the
+parameters of its PrimFunc. Knows no target and no graph.
 """
 
 import json

@@ -42,7 +42,7 @@ _FEATURES = {
 
 
 def targets() -> list[str]:
-    """The names that :func:`target` takes, those that this TVM cannot compile for apart."""
+    """The names that :func:`target` takes, except those that this TVM cannot compile for."""
     return ["native", *(name for name, row in TARGETS.items() if _compiles(row))]
 
 

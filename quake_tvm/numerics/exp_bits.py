@@ -116,7 +116,7 @@ def exp(
     scale, shift : float
         The affine input, folded into the constants (quake1) or into one of them (``scale``).
     low, high : float
-        The caller's promise about the range of scale*x + shift (NaN apart). Clamps that it makes
+        The caller's promise about the range of scale*x + shift (except NaN). Clamps that it makes
         needless are not emitted.
 
     Source: QuAKE (arXiv 2412.00408), eq. for quake1; the rest is :mod:`ladder`'s ladder.

@@ -86,7 +86,7 @@ def _turned(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def _rows(expected: Sequence[Outputs], found: Sequence[Outputs]) -> tuple[np.ndarray, np.ndarray]:
-    """The rows of each input's first output, those with NaN in the exact one apart."""
+    """The rows of each input's first output, except those with NaN in the exact one."""
     outputs = enumerate(zip(expected, found, strict=True), 1)
     first = [next(_pairs([a], [b], number)) for number, (a, b) in outputs]
     x, y = (np.concatenate([p[k].reshape(-1, p[k].shape[-1]) for p in first]) for k in (0, 1))

@@ -100,7 +100,7 @@ def tasks(
 def kernels(
     mod: tvm.IRModule, target: tvm.target.Target, options: Mapping[str, Any]
 ) -> list[Kernel]:
-    """A model's kernels, those apart whose shapes are known only when they run."""
+    """All kernels of a model that have static shapes."""
     views = relax.transform.RewriteDataflowReshape()  # which cost nothing
     with target:
         lowered = tvm.transform.Sequential(lowering_passes(target, **options))(mod)

@@ -291,7 +291,7 @@ def _are_rungs(value: Any) -> bool:
 
 
 def _built(kind: Any, raw: Any, name: str) -> Any:
-    """A dataclass of the fields given, no more and, those with defaults apart, no less."""
+    """A dataclass of exactly the fields given; those with defaults may be missing."""
     known = [f.name for f in fields(kind)]
     fits = isinstance(raw, dict) and set(raw) <= set(known)
     _check(fits, name, f"of the fields {', '.join(known)}")

@@ -23,7 +23,7 @@ def placeholder(*shape, name="x"):
 
 
 def random_inputs(inputs, given=None):
-    """Normal numbers for every input, those ``given`` by name apart."""
+    """Normal numbers for every input, except those ``given`` by name."""
     rng = RNG(0)
     return [
         (given or {}).get(
