@@ -4,6 +4,7 @@ from . import onnx_convolution, onnx_einsum, onnx_gathers, onnx_images, onnx_poo
 from .onnx_filled import constant_of_shape
 from .onnx_importer import Converter
 from .onnx_order import top_k
+from .onnx_range import range_
 from .onnx_reshape import reshape
 from .onnx_resize import resize
 from .onnx_slices import slice_
@@ -27,6 +28,7 @@ CONVERTERS: dict[str, Converter] = {
     "MaxUnpool": onnx_pooling.max_unpool,
     "NonMaxSuppression": onnx_images.non_max_suppression,
     "Pad": onnx_images.pad,
+    "Range": range_,
     "Reshape": reshape,
     "Resize": resize,
     "RoiAlign": onnx_images.roi_align,

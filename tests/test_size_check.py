@@ -92,6 +92,24 @@ def test_a_shape_that_data_decide():
     assert compiled.run({"c0_x0": a(0, 4)})[0].shape == (0, 4)
 
 
+def test_a_range_that_data_decide():
+    low, high = np.iinfo(np.int64).min, np.iinfo(np.int64).max
+    ranges = [[np.array(n, dtype) for n in (0, 4, 2)] for dtype in ("int64", "float32")]
+    model, feeds = model_of([c("Range", *numbers) for numbers in ranges], 19)
+    compiled = quake_tvm.compile(model, method="exact")
+
+    def run(case, *numbers):
+        given = {f"c{case}_x{k}": ranges[case][k].dtype.type(n) for k, n in enumerate(numbers)}
+        return compiled.run(feeds | given)[case]
+
+    for numbers in [(3, 11, 3), (5, 0, -2), (5, 0, 2), (low, high, 2**62), (high, low, low)]:
+        np.testing.assert_array_equal(run(0, *numbers), np.array(range(*numbers)))
+    np.testing.assert_array_equal(run(1, 1, -2, -0.5), np.arange(1, -2, -0.5))
+    for case, *numbers in [(0, 0, 5, 0), (0, 5, 0, 0), (0, low, high, 2), (1, 0, 0, 0)]:
+        with pytest.raises(QuakeError, match=r"^Range: a step of 0, or more"):
+            run(case, *numbers)
+
+
 def test_sums_over_nothing():
     model, feeds = model_of([c("MatMul", f(3), f(3))], 19)
     for value in model.graph.input:
