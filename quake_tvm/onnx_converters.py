@@ -25,6 +25,7 @@ CONVERTERS: dict[str, Converter] = {
     "GlobalMaxPool": onnx_pooling.global_max_pool,
     "LpPool": onnx_pooling.lp_pool,
     "MaxPool": onnx_pooling.max_pool,
+    "MaxRoiPool": onnx_images.max_roi_pool,
     "MaxUnpool": onnx_pooling.max_unpool,
     "NonMaxSuppression": onnx_images.non_max_suppression,
     "Pad": onnx_images.pad,
