@@ -21,8 +21,7 @@ def _held(c: Context, index: relax.Expr, size: Any, places: Places) -> relax.Exp
     """An index tensor, counted from the front; one outside of the dimension ends the run."""
     if size == 0 and 0 not in dims(index):
         raise c.refuse("along a dimension without elements")
-    user = "torch." + str(c.node.target).split(".")[1]
-    return c.emit(checked(index, [size], places, user))
+    return c.emit(checked(index, [size], places, c.user))
 
 
 @converts("embedding.default")
