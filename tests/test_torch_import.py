@@ -245,9 +245,19 @@ def test_layout_and_indexing():
         ),
         "combined": lambda x: [
             x.scatter_reduce(1, PLACES.abs()[:1, :, None].expand(4, 3, 6), x, how, include_self=own)
-            for how in ("sum", "prod", "amax", "amin")
+            for how in ("sum", "prod", "amax", "amin", "mean")
             for own in (True, False)
         ],
+        "combined along": lambda x: [
+            y.index_reduce(1, torch.tensor([3, 1, 3]), y[:, 1:4] * 3, how, include_self=own)
+            for how, y in (("mean", x), ("amax", x), ("mean", (x * 9).int()))
+            for own in (True, False)
+        ],
+        "put by mask": lambda x: (
+            x.masked_scatter(x > 1, x.flip(0)),
+            x.masked_scatter(x[0, 0] > 0, -x),
+            x.put(torch.tensor([[0, -1], [7, 7]]), torch.ones(2, 2), accumulate=True),
+        ),
         "along": lambda x: (
             x.index_copy(-1, torch.tensor([4, 0]), x[..., :2]),
             x.index_add(1, torch.tensor([1, 1]), x[:, 1:3], alpha=0.5),
