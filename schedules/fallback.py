@@ -35,6 +35,7 @@ def apply(
         spatial = [loop for loop, kind in zip(loops, kinds, strict=True) if kind == "S"]
         reduction = [loop for loop, kind in zip(loops, kinds, strict=True) if kind != "S"]
         if loops[: len(spatial)] != spatial:
+            _begin(sch, block, loops if reduction else [])
             continue
         if not spatial:
             _begin(sch, block, reduction)
@@ -54,7 +55,8 @@ def apply(
             inner = analysis.vectorize(sch, spatial[-1], analysis.lanes(target))
             spatial = spatial[:-1] or [inner]
         if analysis.worth_threads(count):
-            sch.parallel(sch.fuse(*spatial))
+            # A loop that is peeled cannot be fused, not even with nothing.
+            sch.parallel(sch.fuse(*spatial) if len(spatial) > 1 else spatial[0])
         _begin(sch, block, reduction)
     return sch
 

@@ -90,6 +90,14 @@ def _grid_sample(call: relax.Call) -> Limits:
     return pairs, "grids that are not one for each picture, with its coordinates, or no elements"
 
 
+def _group_norm(call: relax.Call) -> Limits:
+    shape, *weights = map(_sizes, call.args)
+    channels = shape[int(call.attrs.channel_axis)]
+    pairs = equal(channels % int(call.attrs.num_groups), 0)
+    pairs += [pair for weight in weights for pair in equal(weight[0], channels)]
+    return pairs, "the channels do not divide into the groups, or the weights are others"
+
+
 def _extreme(call: relax.Call) -> Limits:
     shape = _sizes(call.args[0])
     axis = call.attrs.axis
@@ -108,6 +116,7 @@ SHAPED: Table = {
     "relax.argmax": _extreme,
     "relax.argmin": _extreme,
     "relax.image.grid_sample": _grid_sample,
+    "relax.nn.group_norm": _group_norm,
     "relax.topk": _topk,
     "relax.nn.pad": _pad,
     "relax.reshape": _reshape,

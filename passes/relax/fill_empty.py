@@ -8,6 +8,7 @@ import tvm
 from tvm import relax
 from tvm.relax.expr_functor import PyExprMutator, mutator
 
+from quake_tvm.kernels.size_check import HELD
 from quake_tvm.tvm_version import updated
 
 from .graph import functions, known_shape, op_name
@@ -53,7 +54,8 @@ class _Filler(PyExprMutator):
 
     def visit_var_binding_(self, binding: relax.VarBinding) -> None:
         value = binding.value
-        computed = op_name(value) or isinstance(value, relax.TupleGetItem)
+        operator = op_name(value)
+        computed = (operator and operator != HELD) or isinstance(value, relax.TupleGetItem)
         if computed and _no_elements(binding.var):
             made = _memory(binding.var)
         elif _over_nothing(value):

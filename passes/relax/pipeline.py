@@ -37,6 +37,7 @@ from . import (
     legalize_gathers,
     legalize_integer_division,
     legalize_odd,
+    legalize_reshape,
     legalize_scatter,
     legalize_xor,
     lower_attention,
@@ -62,6 +63,7 @@ from .recognize_norms import RecognizeNorms
 from .release_held import ReleaseHeld
 from .sink_reshapes import SinkReshapes
 from .unify_extents import UnifyExtents
+from .view_reshapes import ViewReshapes
 
 # Operators whose kernels are not TVM's.
 _LEGALIZED = {
@@ -70,6 +72,7 @@ _LEGALIZED = {
     **legalize_gathers.RULES,
     **legalize_integer_division.RULES,
     **legalize_odd.RULES,
+    **legalize_reshape.RULES,
     **legalize_scatter.RULES,
     **legalize_xor.RULES,
 }
@@ -159,7 +162,8 @@ def graph_passes(
 def machine_passes(target: tvm.target.Target) -> list[tvm.transform.Pass]:
     """Phase 5: from scheduled kernels to what the virtual machine runs."""
     return [
-        *cpu_generic.dataflow_lower_passes(target),
+        ViewReshapes(),
+        *cpu_generic.dataflow_lower_passes(target)[1:],
         ReleaseHeld(),
         CheckAllocations(),
         *cpu_generic.finalize_passes(target),

@@ -57,3 +57,13 @@ def order_keys(builder: relax.BlockBuilder, x: relax.Expr, nan_last: bool = True
         return te.compute(values.shape, element, name="keys")
 
     return builder.emit_te(keys, x, primfunc_name_hint="keys")
+
+
+def top(
+    builder: relax.BlockBuilder, x: relax.Expr, k: int, axis: int, largest: bool
+) -> list[relax.Expr]:
+    """The k largest or smallest elements along an axis, in order, and their places."""
+    keys = order_keys(builder, x)
+    places = relax.op.topk(keys, k, axis, ret_type="indices", largest=largest, dtype="int64")
+    places = builder.emit(places)
+    return [builder.emit(relax.op.gather_elements(x, places, axis)), places]

@@ -113,10 +113,17 @@ def _code(condition: str) -> CodeType:
     return compile(condition, "condition", "eval")
 
 
+def _holds(code: CodeType, sizes: Mapping[str, int]) -> bool:
+    try:
+        return bool(eval(code, {}, dict(sizes)))
+    except ZeroDivisionError:
+        return False
+
+
 def check_conditions(conditions: Sequence[str], sizes: Mapping[str, int]) -> None:
     """Raise unless the sizes that are known are among those for which the model was exported."""
     for condition in conditions:
         code = _code(condition)
-        if all(name in sizes for name in code.co_names) and not eval(code, {}, dict(sizes)):
+        if all(name in sizes for name in code.co_names) and not _holds(code, sizes):
             given = ", ".join(f"{name} = {sizes[name]}" for name in code.co_names)
             raise QuakeError(f"the model was exported for sizes with {condition}, got {given}")

@@ -14,6 +14,7 @@ from quake_tvm.passes.relax.check_sizes import SHAPED, WINDOWED, CheckSizes
 from tests.importers.onnx.cases import K, model_of
 from tests.importers.onnx.cases.case import a, c, f, k
 
+ROIS = np.float32([[0, 0, 0, 4, 5], [1, 1, 1, 5, 6]])
 # Each with shapes of its first input that do not fit, and what the error says of them.
 NODES = [
     (c("Split", f(6, 2), k(2, 4), outputs=2), [(5, 2), (7, 2)], "Split: .* 6 elements"),
@@ -21,6 +22,7 @@ NODES = [
     (c("Reshape", f(8, 3), k(-1, 4)), [(7, 3), (1, 3)], "Reshape: .* elements"),
     (c("Reshape", f(2, 3, 4), k(0, -1, 2)), [(2, 3, 5)], "Reshape: .* elements"),
     (c("Reshape", f(4, 6), k(2, 12)), [(4, 5), (0, 6)], "Reshape: .* elements"),
+    (c("Reshape", f(0, 3), k(3, 0), allowzero=1), [(1, 3), (4, 1)], "Reshape: .* elements"),
     (c("Reshape", f(1), K(a())), [(2,), (0,)], "Reshape: .* elements"),
     (c("Pad", f(5, 6), k(2, 3, 1, 2), mode="reflect"), [(2, 6), (5, 3)], "Pad: .* reflect"),
     (c("Pad", f(5, 6), k(2, 3, 1, 2), mode="wrap"), [(1, 6), (5, 2)], "Pad: .* wrap"),
@@ -31,6 +33,13 @@ NODES = [
     (c("Conv", f(1, 4, 7), K(f(4, 2, 3)), group=2), [(1, 3, 7), (1, 4, 2)], "conv1d: .* channels"),
     (c("ConvTranspose", f(1, 3, 5), K(f(3, 4, 3))), [(1, 2, 5)], "conv1d_transpose: .* channels"),
     (c("MaxPool", f(1, 2, 6), kernel_shape=[3]), [(1, 2, 2)], "max_pool1d: .* window"),
+    (c("GatherND", f(3, 4), K(a(0, 1, 3).reshape(3, 1)), batch_dims=1), [(4, 4), (2, 4)], "Gath"),
+    (
+        c("Resize", f(1, 1, 3, 4), None, None, k(6, 8), mode="linear", axes=[2, 3]),
+        [(1, 1, 0, 4)],
+        "Resize: there is no",
+    ),
+    (c("MaxRoiPool", f(2, 1, 7, 6), K(ROIS), pooled_shape=[2, 2]), [(1, 1, 7, 6)], "MaxRoiPool: i"),
     (c("GridSample", f(2, 1, 4, 4), f(2, 3, 3, 2)), [(1, 1, 4, 4)], "grid_sample: grids"),
 ]
 
@@ -90,6 +99,24 @@ def test_a_shape_that_data_decide():
     compiled = quake_tvm.compile(model, method="exact")
     np.testing.assert_array_equal(compiled.run(feeds)[0], np.zeros((2, 3), np.float32))
     assert compiled.run({"c0_x0": a(0, 4)})[0].shape == (0, 4)
+
+
+def test_a_range_that_data_decide():
+    low, high = np.iinfo(np.int64).min, np.iinfo(np.int64).max
+    ranges = [[np.array(n, dtype) for n in (0, 4, 2)] for dtype in ("int64", "float32")]
+    model, feeds = model_of([c("Range", *numbers) for numbers in ranges], 19)
+    compiled = quake_tvm.compile(model, method="exact")
+
+    def run(case, *numbers):
+        given = {f"c{case}_x{k}": ranges[case][k].dtype.type(n) for k, n in enumerate(numbers)}
+        return compiled.run(feeds | given)[case]
+
+    for numbers in [(3, 11, 3), (5, 0, -2), (5, 0, 2), (low, high, 2**62), (high, low, low)]:
+        np.testing.assert_array_equal(run(0, *numbers), np.array(range(*numbers)))
+    np.testing.assert_array_equal(run(1, 1, -2, -0.5), np.arange(1, -2, -0.5))
+    for case, *numbers in [(0, 0, 5, 0), (0, 5, 0, 0), (0, low, high, 2), (1, 0, 0, 0)]:
+        with pytest.raises(QuakeError, match=r"^Range: a step of 0, or more"):
+            run(case, *numbers)
 
 
 def test_sums_over_nothing():

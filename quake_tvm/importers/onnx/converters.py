@@ -4,6 +4,7 @@ from . import convolution, einsum, gathers, images, pooling
 from .filled import constant_of_shape
 from .importer import Converter
 from .order import top_k
+from .range import range_
 from .reshape import reshape
 from .resize import resize
 from .slices import slice_
@@ -24,9 +25,11 @@ CONVERTERS: dict[str, Converter] = {
     "GlobalMaxPool": pooling.global_max_pool,
     "LpPool": pooling.lp_pool,
     "MaxPool": pooling.max_pool,
+    "MaxRoiPool": images.max_roi_pool,
     "MaxUnpool": pooling.max_unpool,
     "NonMaxSuppression": images.non_max_suppression,
     "Pad": images.pad,
+    "Range": range_,
     "Reshape": reshape,
     "Resize": resize,
     "RoiAlign": images.roi_align,

@@ -38,7 +38,8 @@ def without_empty(model: onnx.ModelProto) -> onnx.ModelProto:
                 empty[node.output[0]] = total
         given = [name for name in node.output if name in empty]
         left = [name for name in node.output if name and name not in given]
-        if not given or (left and node.op_type != "Split"):
+        unsure = node.op_type == "Reshape" and node.input[0] not in empty  # it may not fit
+        if not given or unsure or (left and node.op_type != "Split"):
             nodes.append(node)
             continue
         nodes += [

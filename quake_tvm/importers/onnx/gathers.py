@@ -41,7 +41,8 @@ def gather_nd(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
     batch = node.attributes.get("batch_dims", 0)
     if not isinstance(counts[-1], int):
         raise node.refuse("the number of coordinates of an index must be known")
-    within = list(zip(counts[:batch], shape[:batch], strict=True))
+    pairs = zip(counts[:batch], shape[:batch], strict=True)
+    within = [pair for sizes in pairs for pair in equal(*sizes)]
     index = _held(builder, node, shape[batch : batch + counts[-1]], within)
     return relax.op.gather_nd(node.inputs[0], index, batch)
 

@@ -8,7 +8,7 @@ import numpy as np
 from tvm import relax
 
 from ...kernels.index_check import Places, checked
-from ...kernels.size_check import padded
+from ...kernels.size_check import after, equal, padded
 from .importer import Node
 
 
@@ -62,6 +62,15 @@ def affine_grid(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
     matrices = relax.op.permute_dims(node.inputs[0], [0, 2, 1])
     grid = relax.op.matmul(relax.const(base.astype(node.dtype()), node.dtype()), matrices)
     return relax.op.reshape(grid, [size[0], *spatial, len(spatial)])
+
+
+def max_roi_pool(builder: relax.BlockBuilder, node: Node) -> None:
+    """Check MaxRoiPool, which TVM's importer converts: it reads the picture that a region names."""
+    node.require(builder, equal(node.shape(1)[1], 5), "a region is not five numbers")
+    pictures = relax.op.strided_slice(node.inputs[1], [1], [0], [1])
+    pictures = builder.emit(relax.op.astype(pictures, "int64"))
+    check = builder.emit(checked(pictures, [node.shape()[0]], Places.FRONT, node.operator))
+    node.inputs[0] = after(builder, node.inputs[0], [check])
 
 
 def roi_align(builder: relax.BlockBuilder, node: Node) -> relax.Expr:

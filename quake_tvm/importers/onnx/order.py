@@ -2,7 +2,7 @@
 
 from tvm import relax
 
-from ...kernels.order_keys import order_keys
+from ...kernels.order_keys import top
 from .importer import Node
 
 
@@ -25,7 +25,4 @@ def top_k(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
         none = relax.ShapeExpr([0 if i == axis % len(shape) else n for i, n in enumerate(shape)])
         return relax.Tuple([relax.op.zeros(none, d) for d in (node.dtype(), "int64")])
     largest = bool(node.attributes.get("largest", 1))
-    keys = order_keys(builder, x)
-    places = relax.op.topk(keys, k, axis, ret_type="indices", largest=largest, dtype="int64")
-    places = builder.emit(places)
-    return relax.Tuple([builder.emit(relax.op.gather_elements(x, places, axis)), places])
+    return relax.Tuple(top(builder, x, k, axis, largest))

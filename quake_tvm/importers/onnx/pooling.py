@@ -9,6 +9,7 @@ import numpy as np
 from tvm import relax
 
 from ...kernels.index_check import Places, checked
+from ...kernels.size_check import equal
 from .importer import Node
 from .windows import Window, check_fit, windows_of
 
@@ -106,6 +107,9 @@ def max_unpool(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
     given = node.constant(2)
     if given is not None and list(given) != wanted:
         raise node.refuse(f"an output_shape other than {wanted}")
+    pairs = zip(shape, node.shape(1), strict=True)
+    fits = [pair for sizes in pairs for pair in equal(*sizes)]
+    node.require(builder, fits, "there are not as many indices as elements")
     total = prod(wanted)
     indices = builder.emit(relax.op.reshape(node.inputs[1], [-1]))
     indices = builder.normalize(checked(indices, [total], Places.FRONT, "MaxUnpool"))

@@ -9,7 +9,7 @@ import tvm
 from tvm import relax, tirx
 
 from ...kernels.index_check import Size
-from ...kernels.size_check import Pair, equal
+from ...kernels.size_check import Need, Pair, equal, held
 from .importer import Node
 
 _PROBLEM = "the tensor does not have as many elements as the shape wants"
@@ -30,11 +30,10 @@ def reshape(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
     given = node.shape()
     if numbers is None or all(isinstance(n, int) for n in (*given, *numbers)):
         return None
-    if 0 in [n for n in numbers if isinstance(n, int)] and node.attributes.get("allowzero", 0):
-        raise node.refuse("allowzero of dynamic extents; give shapes for the model's inputs")
+    copies = not node.attributes.get("allowzero", 0)
     shape: list[Size] = []
     for k, number in enumerate(numbers):
-        copied = isinstance(number, int) and number == 0
+        copied = isinstance(number, int) and number == 0 and copies
         if copied and k >= len(given):
             raise node.refuse(f"a 0 in the shape for dimension {k} of {len(given)}")
         shape.append(given[k] if copied else number)
@@ -48,6 +47,9 @@ def reshape(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
         shape[unknown[0]], within = _quotient(prod(given), others)
     else:
         within = equal(prod(given), prod(shape))
+    if 0 in [n for n in shape if isinstance(n, int)]:  # to TVM a 0 is a copy
+        none = builder.emit(relax.op.zeros(relax.ShapeExpr(shape), node.dtype()))
+        return held(builder, none, [Need(within, node.operator, _PROBLEM)])
     node.require(builder, within, _PROBLEM)
     return relax.op.reshape(node.inputs[0], relax.ShapeExpr(shape))
 

@@ -61,6 +61,9 @@ def resize(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
     axes = _axes(node, method)
     if not axes:
         return node.inputs[0]
+    filled = [d for d, a in axes.items() if isinstance(a, Dynamic) and isinstance(a.resized, int)]
+    within = [(1, node.shape()[d]) for d in filled if axes[d].resized]
+    node.require(builder, within, "there is no element to take others from")
     if node.dtype() in ("float32", "float16") and _tvm_agrees(node, axes, method):
         return _resize2d(node, axes, method)
     if any(isinstance(axis, Dynamic) and axis.table is None for axis in axes.values()):

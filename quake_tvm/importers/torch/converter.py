@@ -7,7 +7,7 @@ default, so that no argument is ignored. Knows no operator.
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from torch._prims_common import ELEMENTWISE_TYPE_PROMOTION_KIND, elementwise_dty
 from tvm import relax, te, tirx
 
 from ...errors import QuakeError
+from ...kernels.size_check import Need, Pair, held
 from .sizes import Sizes
 
 Convert = Callable[..., Any]
@@ -124,6 +125,18 @@ class Context:
         """A kernel of its own, from TE; its function has the attributes."""
         given = {"primfunc_name_hint": name, "primfunc_attrs": attributes}
         return self.builder.emit_te(compute, *inputs, **given)
+
+    def hold(self, x: relax.Expr, within: Sequence[Pair], problem: str) -> relax.Expr:
+        """A tensor that nothing uses while a first size of these pairs exceeds the second one."""
+        analyzer = tvm.sym.Analyzer()
+        zero = tirx.const(0, "int64")
+        unsure = [(a, b) for a, b in within if not analyzer.can_prove(zero + a <= b)]
+        return held(self.builder, x, [Need(unsure, self.user, problem)])
+
+    @property
+    def user(self) -> str:
+        """The operator as people know it, for errors while the program runs."""
+        return "torch." + str(self.node.target).split(".")[1]
 
     def refuse(self, what: str) -> QuakeError:
         """The error for a use of the operator that cannot be compiled."""

@@ -12,17 +12,17 @@ import numpy as np
 from tvm import relax, te, tirx
 
 from ...kernels.index_check import CHECKED, Places, checked
-from .converter import Context, axis_of, converts, dims, dtype_of, is_float
+from .converter import HALF, Context, axis_of, converts, dims, dtype_of, is_float
 
 op = relax.op
+_ONE = relax.const(1, "int64")
 
 
 def _held(c: Context, index: relax.Expr, size: Any, places: Places) -> relax.Expr:
     """An index tensor, counted from the front; one outside of the dimension ends the run."""
     if size == 0 and 0 not in dims(index):
         raise c.refuse("along a dimension without elements")
-    user = "torch." + str(c.node.target).split(".")[1]
-    return c.emit(checked(index, [size], places, user))
+    return c.emit(checked(index, [size], places, c.user))
 
 
 @converts("embedding.default")
@@ -132,6 +132,27 @@ def _scatter_reduce(
     reduce: str,
     include_self: bool = True,
 ) -> relax.Expr:
+    return _combined(c, self, dim, index, src, reduce, include_self)
+
+
+@converts("index_reduce.default")
+def _index_reduce(
+    c: Context, self: Any, dim: int, index: Any, source: Any, reduce: str, include_self: bool
+) -> relax.Expr:
+    shape = dims(source)
+    if not shape:
+        raise c.refuse("of a scalar")
+    axis = axis_of(dim, len(shape))
+    index = c.emit(op.reshape(index, [-1 if k == axis else 1 for k in range(len(shape))]))
+    index = c.emit(op.broadcast_to(index, relax.ShapeExpr(shape)))
+    return _combined(c, self, dim, index, source, reduce, include_self)
+
+
+def _combined(
+    c: Context, self: Any, dim: int, index: Any, src: Any, reduce: str, include_self: bool
+) -> relax.Expr:
+    if reduce == "mean":
+        return _averaged(c, self, dim, index, src, include_self)
     if reduce not in _COMBINE or c.dtype == "bool":
         raise c.refuse(f"with reduce={reduce!r} of {c.dtype}")
     how, neutral = _COMBINE[reduce]
@@ -141,6 +162,22 @@ def _scatter_reduce(
             neutral = limits.min if neutral < 0 else limits.max
         self = _scattered(c, self, dim, index, c.full(dims(index), neutral, c.dtype), "update")
     return _scattered(c, self, dim, index, src, how)
+
+
+def _averaged(
+    c: Context, x: relax.Expr, dim: int, index: relax.Expr, source: relax.Expr, include_self: bool
+) -> relax.Expr:
+    """The sum at each place by the count; of whole numbers rounded down."""
+    if c.dtype == "bool" or c.dtype in HALF:
+        raise c.refuse(f"with reduce='mean' of {c.dtype}")
+    ones = c.full(dims(index), 1, c.dtype)
+    count = c.full(dims(x), 1, c.dtype)
+    if not include_self:
+        none = c.full(dims(index), 0, c.dtype)
+        x, count = (_scattered(c, t, dim, index, none, "update") for t in (x, count))
+    total = _scattered(c, x, dim, index, source, "add")
+    count = _scattered(c, count, dim, index, ones, "add")
+    return c.emit((op.divide if is_float(c.dtype) else op.floor_divide)(total, count))
 
 
 @converts("scatter.value")
@@ -217,6 +254,36 @@ def _put_along(
         source = c.emit(op.reshape(source, wanted))
     put = _put(c, x, [*[None] * axis, index], source, accumulate, Places.FRONT)
     return put if c.shape else c.emit(op.reshape(put, []))
+
+
+@converts("put.default")
+def _put_flat(
+    c: Context, self: relax.Expr, index: relax.Expr, source: relax.Expr, accumulate: bool
+) -> relax.Expr:
+    """Into the tensor as one row."""
+    flat, index, source = (c.emit(op.reshape(t, [-1])) for t in (self, index, source))
+    put = _put(c, flat, [index], source, accumulate, Places.ENDS)
+    return c.emit(op.reshape(put, c.shape))
+
+
+@converts("masked_scatter.default")
+def _masked_scatter(
+    c: Context, self: relax.Expr, mask: relax.Expr, source: relax.Expr
+) -> relax.Expr:
+    """Elements of the source in their order, where the mask is true."""
+    shape = relax.ShapeExpr(c.shape)
+    if not all(isinstance(n, int) for n in [*c.shape, *dims(source)]):
+        raise c.refuse("with dynamic sizes")
+    self, mask = (c.emit(op.broadcast_to(t, shape)) for t in (self, mask))
+    if 0 in c.shape:
+        return self
+    truths = c.emit(op.astype(c.emit(op.reshape(mask, [-1])), "int64"))
+    count = c.emit(op.cumsum(truths, 0, "int64"))
+    place = c.emit(op.subtract(c.emit(op.maximum(count, _ONE)), _ONE))
+    place = c.emit(op.multiply(place, truths))  # of what is not written any will do
+    flat = c.emit(op.reshape(source, [-1]))
+    taken = c.emit(op.take(flat, _held(c, place, dims(flat)[0], Places.FRONT), 0))
+    return c.emit(op.where(mask, c.emit(op.reshape(taken, shape)), self))
 
 
 @converts("index_fill.int_Scalar", "index_fill.int_Tensor")

@@ -1,13 +1,15 @@
-"""Operators that only move elements: views, slices, joins, pads."""
+"""Operators that only move elements: views, slices, joins."""
 
 from functools import reduce
 from typing import Any
 
 from tvm import relax, te, tirx
 
+from ...kernels.size_check import equal
 from .converter import Context, axis_of, converts, dims, same_size
 
 op = relax.op
+_OUTSIDE = "the dimension has too few elements"
 
 
 def _reshaped(c: Context, x: relax.Expr, shape: list[Any]) -> relax.Expr:
@@ -71,11 +73,14 @@ def _select(c: Context, self: relax.Expr, dim: int, index: Any) -> relax.Expr:
         index = shape[axis] + index
     if isinstance(index, int):
         return c.emit(op.take(self, relax.const(index, "int64"), axis))
-    return c.kernel(
-        "select",
-        lambda x: te.compute(c.shape, lambda *i: x(*i[:axis], index, *i[axis:]), name="select"),
-        self,
-    )
+    within = [(0, index), (index + 1, shape[axis])]
+    x = c.hold(self, within, "there is no such element")
+
+    # The kernel has symbols of its own: sizes reach it as arguments.
+    def select(x: te.Tensor, index: Any, shape: list[Any]) -> te.Tensor:
+        return te.compute(shape, lambda *i: x(*i[:axis], index, *i[axis:]), name="select")
+
+    return c.kernel("select", select, x, index, list(c.shape))
 
 
 @converts("slice.Tensor")
@@ -84,14 +89,20 @@ def _slice(c: Context, self: relax.Expr, dim: int, start: Any, end: Any, step: A
     axis = axis_of(dim, len(shape))
     if _equal(shape, c.shape) and step == 1:
         return self
-    begin, length = _bound(c, start, shape[axis]), c.shape[axis]
     if not isinstance(step, int):
         raise c.refuse("with a step that is no number")
-    if _known(begin, length):
-        stop = begin + (length - 1) * step + 1 if length else begin
-        return c.emit(op.strided_slice(self, [axis], [begin], [stop], [step]))
+    return _cut(c, self, axis, _bound(c, start, shape[axis]), c.shape[axis], step)
 
-    # The kernel has symbols of its own: sizes reach it as arguments.
+
+def _cut(c: Context, x: relax.Expr, axis: int, begin: Any, length: Any, step: int) -> relax.Expr:
+    """Every so many elements of a dimension from one on."""
+    shape = dims(x)
+    if _known(begin, length, shape[axis]):
+        stop = begin + (length - 1) * step + 1 if length else begin
+        return c.emit(op.strided_slice(x, [axis], [begin], [stop], [step]))
+    x = c.hold(x, [(begin + (length - 1) * step + 1, shape[axis])], _OUTSIDE)
+    shape[axis] = length
+
     def slice_(x: te.Tensor, begin: Any, shape: list[Any]) -> te.Tensor:
         return te.compute(
             shape,
@@ -99,7 +110,7 @@ def _slice(c: Context, self: relax.Expr, dim: int, start: Any, end: Any, step: A
             name="slice",
         )
 
-    return c.kernel("slice", slice_, self, begin, list(c.shape))
+    return c.kernel("slice", slice_, x, begin, shape)
 
 
 def _known(*values: Any) -> bool:
@@ -123,15 +134,18 @@ def _slice_scatter(
 ) -> relax.Expr:
     shape = dims(self)
     axis = axis_of(dim, len(shape))
+    if not isinstance(step, int):
+        raise c.refuse("with a step that is no number")
     begin, length = _bound(c, start, shape[axis]), dims(src)[axis]
-    if not _known(begin, length, step, shape[axis]):
-        raise c.refuse("with dynamic bounds")
-    if length == shape[axis]:
+    if same_size(length, shape[axis]):
         return c.emit(op.broadcast_to(c.cast(src, c.dtype), relax.ShapeExpr(c.shape)))
-    if length == 0:
+    if _known(length) and not length:
         return self
+    wanted = _bound(c, end, shape[axis]) - begin if end is not None else shape[axis] - begin
+    wanted = tirx.max(tirx.const(0, "int64") + (wanted + (step - 1)) // step, 0)
+    src = c.hold(c.cast(src, c.dtype), equal(length, wanted), "the part has another size")
 
-    def scatter(x: te.Tensor, y: te.Tensor) -> te.Tensor:
+    def scatter(x: te.Tensor, y: te.Tensor, begin: Any, length: Any) -> te.Tensor:
         def element(*i: Any) -> Any:
             offset = i[axis] - begin
             inside = tirx.all(offset >= 0, offset < length * step)
@@ -139,9 +153,9 @@ def _slice_scatter(
             row = tirx.max(tirx.min(tirx.floordiv(offset, step), length - 1), 0)
             return tirx.if_then_else(inside, y(*i[:axis], row, *i[axis + 1 :]), x(*i))
 
-        return te.compute(c.shape, element, name="slice_scatter")
+        return te.compute(x.shape, element, name="slice_scatter")
 
-    return c.kernel("slice_scatter", scatter, self, c.cast(src, c.dtype))
+    return c.kernel("slice_scatter", scatter, self, src, begin, length)
 
 
 @converts("cat.default")
@@ -158,34 +172,14 @@ def _split(c: Context, self: relax.Expr, split_sizes: list[Any], dim: int) -> li
     axis = axis_of(dim, len(dims(self)))
     if len(split_sizes) == 1:
         return [self]
-    cuts = [sum(split_sizes[: k + 1]) for k in range(len(split_sizes) - 1)]
+    ends = [sum(split_sizes[: k + 1]) for k in range(len(split_sizes))]
+    self = c.hold(self, equal(ends[-1], dims(self)[axis]), "the parts are not the whole")
+    if not _known(*ends, dims(self)[axis]):
+        begins = [0, *ends]
+        return [_cut(c, self, axis, b, n, 1) for b, n in zip(begins, split_sizes, strict=False)]
+    cuts = ends[:-1]
     parts = c.emit(op.split(self, cuts, axis))
     return [c.emit(relax.TupleGetItem(parts, k)) for k in range(len(split_sizes))]
-
-
-@converts("constant_pad_nd.default")
-def _pad(c: Context, self: relax.Expr, pad: list[Any], value: Any) -> relax.Expr:
-    if not _known(*pad):
-        raise c.refuse("with dynamic sizes")
-    rank = len(c.shape)
-    before, after = [0] * rank, [0] * rank
-    for k in range(len(pad) // 2):
-        before[rank - 1 - k], after[rank - 1 - k] = pad[2 * k], pad[2 * k + 1]
-    if min(before + after, default=0) >= 0:
-        width = [n for pair in zip(before, after, strict=True) for n in pair]
-        return c.emit(op.nn.pad(self, width, "constant", float(value))) if width else self
-    fill = tirx.const(value, c.dtype)
-    shape = dims(self)
-
-    def padded(x: te.Tensor) -> te.Tensor:
-        def element(*i: Any) -> Any:
-            at = [index - first for index, first in zip(i, before, strict=True)]
-            inside = [tirx.all(k >= 0, k < n) for k, n in zip(at, shape, strict=True)]
-            return tirx.if_then_else(reduce(tirx.all, inside), x(*at), fill)
-
-        return te.compute(c.shape, element, name="pad")
-
-    return c.kernel("pad", padded, self)
 
 
 @converts("flip.default")
@@ -260,6 +254,7 @@ def _as_strided(
 @converts("unfold.default")
 def _unfold(c: Context, self: relax.Expr, dimension: int, size: int, step: int) -> relax.Expr:
     axis = axis_of(dimension, len(dims(self)))
+    self = c.hold(self, [(size, dims(self)[axis])], _OUTSIDE)
 
     def unfold(x: te.Tensor) -> te.Tensor:
         def element(*i: Any) -> Any:

@@ -24,6 +24,7 @@ from . import (  # noqa: F401  they enter their operators in the table
     indexing,
     layout,
     norms,
+    pads,
     pools,
     products,
     reductions,
@@ -46,7 +47,7 @@ _RESIZES = (
 )
 _KEPT = (
     *(f"{name}.vec" for name in _RESIZES),
-    *(f"{name}.default" for name in ("index_add", "index_copy", "one_hot")),
+    *(f"{name}.default" for name in ("index_add", "index_copy", "one_hot", "pad")),
     *("index_fill.int_Scalar", "index_fill.int_Tensor"),
 )
 # Assertions about metadata, which export has checked.

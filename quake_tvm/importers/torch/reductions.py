@@ -5,7 +5,7 @@ from typing import Any
 
 from tvm import relax
 
-from ...kernels.order_keys import order_keys
+from ...kernels.order_keys import order_keys, top
 from .converter import Context, axis_of, converts, dims, dtype_of
 
 op = relax.op
@@ -225,9 +225,7 @@ def _topk(
 ) -> list[relax.Expr]:
     if not dims(self) or 0 in dims(self) or not isinstance(k, int) or k < 1:
         raise c.refuse("of no elements, of a scalar or with a dynamic number")
-    values, order = _sorted(c, self, dim, largest)
-    axis = axis_of(dim, len(dims(self)))
-    return [c.emit(op.strided_slice(x, [axis], [0], [k])) for x in (values, order)]
+    return top(c.builder, self, k, axis_of(dim, len(dims(self))), largest)
 
 
 @converts("_softmax.default", "_log_softmax.default")

@@ -245,9 +245,19 @@ def test_layout_and_indexing():
         ),
         "combined": lambda x: [
             x.scatter_reduce(1, PLACES.abs()[:1, :, None].expand(4, 3, 6), x, how, include_self=own)
-            for how in ("sum", "prod", "amax", "amin")
+            for how in ("sum", "prod", "amax", "amin", "mean")
             for own in (True, False)
         ],
+        "combined along": lambda x: [
+            y.index_reduce(1, torch.tensor([3, 1, 3]), y[:, 1:4] * 3, how, include_self=own)
+            for how, y in (("mean", x), ("amax", x), ("mean", (x * 9).int()))
+            for own in (True, False)
+        ],
+        "put by mask": lambda x: (
+            x.masked_scatter(x > 1, x.flip(0)),
+            x.masked_scatter(x[0, 0] > 0, -x),
+            x.put(torch.tensor([[0, -1], [7, 7]]), torch.ones(2, 2), accumulate=True),
+        ),
         "along": lambda x: (
             x.index_copy(-1, torch.tensor([4, 0]), x[..., :2]),
             x.index_add(1, torch.tensor([1, 1]), x[:, 1:3], alpha=0.5),
@@ -434,6 +444,59 @@ def test_a_dynamic_dimension_follows_its_input():
     expected = (x[1:-2], x[-3:], x.softmax(0), torch.cat([x, x]), x / 11, x.mean(0))
     for one, value in zip(model.run(x.numpy()), expected, strict=True):
         np.testing.assert_allclose(one, value.numpy(), rtol=1e-5, atol=1e-6)
+
+
+def _last(size):
+    """A tensor with this many elements along its last dimension."""
+    return torch.from_numpy(np.resize(X.numpy(), (2, 3, size)))
+
+
+# Each with the least size that torch takes; below, it would read from outside.
+DYNAMIC = {
+    "narrow": (3, lambda x: x.narrow(2, -3, 2)),
+    "narrow, as many": (4, lambda x: x.narrow(2, x.shape[2] - 4, 4)),
+    "select": (2, lambda x: x.select(2, -2)),
+    "unfold": (4, lambda x: x.unfold(2, 4, 3)),
+    "topk": (3, lambda x: x.topk(3, 2)),
+    "smallest": (3, lambda x: x.topk(3, 2, largest=False)[0]),
+    "reflect": (4, lambda x: F.pad(x, (2, 3), mode="reflect")),
+    "reflect less": (4, lambda x: F.pad(x, (-1, 3), mode="reflect")),
+    "replicate": (1, lambda x: F.pad(x, (2, 3), mode="replicate")),
+    "circular": (3, lambda x: F.pad(x, (2, 3), mode="circular")),
+    "circular less": (3, lambda x: F.pad(x, (-1, 2), mode="circular")),
+    "cut": (4, lambda x: F.pad(x, (-1, -2), mode="circular")),
+    "split": (2, lambda x: x.split([2, x.shape[2] - 2], 2)),
+    "tensor_split": (0, lambda x: x.tensor_split((2, -2), 2)),
+    "slice_scatter": (0, lambda x: x.slice_scatter(x[..., 1:3] * 2, 2, 1, 3)),
+}
+
+
+def test_a_dynamic_dimension_that_is_too_small():
+    """One model, whose inputs have dimensions of their own."""
+    functions = [function for _, function in DYNAMIC.values()]
+    given = tuple(_last(9 + k) for k in range(len(functions)))
+    dims = {2: torch.export.Dim.DYNAMIC}
+    with torch.no_grad():
+        several = Several([(function, (x,)) for function, x in zip(functions, given, strict=True)])
+        program = torch.export.export(several, given, dynamic_shapes=((dims,) * len(given),))
+    model = quake_tvm.compile(program, method="exact")
+    wide = [x.numpy() for x in given]
+    counts = [
+        len(torch.utils._pytree.tree_leaves(f(x))) for f, x in zip(functions, given, strict=True)
+    ]
+    for k, (name, (least, function)) in enumerate(DYNAMIC.items()):
+        x = _last(least + 6)
+        results = model.run(*wide[:k], x.numpy(), *wide[k + 1 :])
+        first = sum(counts[:k])
+        wanted = torch.utils._pytree.tree_leaves(function(x))
+        for got, value in zip(results[first : first + counts[k]], wanted, strict=True):
+            if value.is_floating_point():
+                np.testing.assert_array_equal(got, value.numpy(), err_msg=name)
+        if not least:
+            continue
+        with pytest.raises(quake_tvm.QuakeError) as error:
+            model.run(*wide[:k], _last(least - 1).numpy(), *wide[k + 1 :])
+        assert "\n" not in str(error.value)
 
 
 def test_sizes_for_which_the_program_does_not_hold_are_refused():

@@ -77,7 +77,7 @@ def test_sizes_from_data_that_cannot_be(model, name, sizes):
 
 @pytest.mark.parametrize("end", [np.inf, np.nan, 1e30, 2.0**41])
 def test_a_range_that_cannot_be(model, end):
-    with pytest.raises(QuakeError, match=r"^a tensor of computed shape"):
+    with pytest.raises(QuakeError, match=r"^Range: .* more than 2\^40 elements$"):
         model.run(given(end=np.float32(end)))
 
 

@@ -1,0 +1,21 @@
+"""TVM's pass that makes views of reshapes, where TVM can tell which kernels are reshapes.
+
+Its arithmetic fails on some kernels of dynamic extents, as a slice of n - 2 elements. A module with
+such a kernel copies where it reshapes.
+"""
+
+from contextlib import suppress
+
+import tvm
+from tvm import relax
+
+
+@tvm.transform.module_pass(opt_level=0, name="ViewReshapes")
+class ViewReshapes:
+    """Rewrite; a module that TVM fails on is returned as it is."""
+
+    def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
+        """Rewrite."""
+        with suppress(tvm.error.InternalError):
+            return relax.transform.RewriteDataflowReshape()(mod)
+        return mod
