@@ -51,6 +51,7 @@ from .fold_constants import FoldConstants
 from .fuse_attention import FuseAttention
 from .keep_zeros import KeepZeros
 from .legalize import orderly
+from .legalize_scans import LegalizeScans
 from .limit_fusion import LimitFusion
 from .lower_norms import LowerNorms
 from .pack_convolutions import PackConvolutions
@@ -116,6 +117,7 @@ def fusion_passes(target: tvm.target.Target, decide: Decide = own) -> list[tvm.t
         PackConvolutions(panel),
         PackTransposedConvolutions(panel),
         PackWeights(panel),
+        LegalizeScans(),
         *cpu_generic.library_dispatch_passes(target),
         relax.transform.LegalizeOps(orderly(_LEGALIZED)),
         DropScopes(),
