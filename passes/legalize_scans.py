@@ -13,7 +13,7 @@ from tvm.script.ir_builder import tirx as T
 
 from quake_tvm.generation import tir
 
-from .legalize import Legalize, legalize
+from .legalize import UNFUSABLE, Legalize, legalize
 from .relax_graph import known_shape
 
 
@@ -48,7 +48,14 @@ def _scan(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
     kind, exclusive = str(call.ty.dtype), bool(call.attrs.exclusive)
     axis = int(axis) % x.ty.ndim
     return builder.call_te(
-        _scanned, x, axis, name == "cumsum", exclusive, kind, primfunc_name_hint=name
+        _scanned,
+        x,
+        axis,
+        name == "cumsum",
+        exclusive,
+        kind,
+        primfunc_name_hint=name,
+        primfunc_attrs=UNFUSABLE,
     )
 
 
