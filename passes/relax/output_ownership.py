@@ -12,6 +12,7 @@ from ...tvm_version import tir
 from .graph import Graph, op_name
 
 _ALLOCATING = {"relax.call_tir", "relax.call_dps_packed"}
+_VIEWS = {HELD, "relax.reshape"}
 
 
 def owned_outputs(mod: tvm.IRModule) -> list[bool]:
@@ -37,7 +38,7 @@ def owned_outputs(mod: tvm.IRModule) -> list[bool]:
                 value = value.tuple_value
             elif isinstance(value, relax.Tuple):
                 value = value.fields[place.pop()]
-            elif op_name(value) == HELD:
+            elif op_name(value) in _VIEWS:
                 value = value.args[0]
             elif op_name(value) == "relax.call_tir" and _is_view(mod[value.args[0]]):
                 value = value.args[1].fields[0]

@@ -54,6 +54,7 @@ from .fold_batch_norm import FoldBatchNorm
 from .fold_constants import FoldConstants
 from .fuse_attention import FuseAttention
 from .legalize import orderly
+from .legalize_scans import LegalizeScans
 from .limit_fusion import LimitFusion
 from .lower_norms import LowerNorms
 from .pack_convolutions import PackConvolutions
@@ -72,7 +73,6 @@ _LEGALIZED = {
     **legalize_gathers.RULES,
     **legalize_integer_division.RULES,
     **legalize_odd.RULES,
-    **legalize_reshape.RULES,
     **legalize_scatter.RULES,
     **legalize_xor.RULES,
 }
@@ -119,12 +119,13 @@ def fusion_passes(target: tvm.target.Target, decide: Decide = own) -> list[tvm.t
         PackConvolutions(panel),
         PackTransposedConvolutions(panel),
         PackWeights(panel),
+        LegalizeScans(),
         *cpu_generic.library_dispatch_passes(target),
         relax.transform.LegalizeOps(orderly(_LEGALIZED)),
         DropScopes(),
         ClampAddresses(),
         PassNaN(),
-        relax.transform.LegalizeOps(),
+        relax.transform.LegalizeOps(legalize_reshape.RULES),
         relax.transform.AnnotateTIROpPattern(),
         FoldConstants(),
         relax.transform.FuseOps(),
