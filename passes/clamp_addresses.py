@@ -12,7 +12,7 @@ import tvm_ffi
 from tvm.s_tir.stmt import SBlockRealize
 
 from quake_tvm.kernels.index_check import CHECKED
-from quake_tvm.kernels.written_out import WRITTEN_OUT
+from quake_tvm.kernels.kernel_spec import WRITTEN_OUT
 from quake_tvm.tvm_version import tir, updated
 
 from .lower_tir import SITES

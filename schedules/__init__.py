@@ -26,7 +26,7 @@ from . import (
     reduction,
     rows,
 )
-from .choice import Choice, Decide, Key, Watched, own
+from .choice import Choice, Decide, Key, TrackedKnobs, rule_default
 from .divisors import above_zero
 from .fence import fence_products
 from .guards import split_at_guards
@@ -76,7 +76,7 @@ class ScheduleKernels:
     def __init__(
         self,
         target: tvm.target.Target,
-        decide: Decide = own,
+        decide: Decide = rule_default,
         recorded: Recorded | None = None,
         rules: Sequence[Rule] = RULES,
     ) -> None:
@@ -101,7 +101,7 @@ class ScheduleKernels:
 def schedule(
     function: tir.PrimFunc,
     target: tvm.target.Target,
-    decide: Decide = own,
+    decide: Decide = rule_default,
     recorded: Recorded | None = None,
     rules: Sequence[Rule] = RULES,
 ) -> tir.PrimFunc | None:
@@ -117,10 +117,10 @@ def schedule(
         done = finished(replayed.mod["main"], target).with_attr("tirx.is_scheduled", True)
         return done.with_attr(RULE, "trace").with_attr(RECORD, "record, same kernel")
     for rule in rules:
-        made: list[Watched] = []
+        made: list[TrackedKnobs] = []
 
-        def noted(key: Key, made: list[Watched] = made) -> Choice:
-            made.append(Watched(decide(key)))
+        def noted(key: Key, made: list[TrackedKnobs] = made) -> Choice:
+            made.append(TrackedKnobs(decide(key)))
             return made[-1]
 
         try:

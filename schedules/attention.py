@@ -7,8 +7,8 @@ import tvm
 from tvm import s_tir
 
 from quake_tvm.kernels.attention import block_sizes, operands, whole_rows_fit
+from quake_tvm.kernels.kernel_spec import KernelSpec
 from quake_tvm.kernels.register_tile import Tile
-from quake_tvm.kernels.written_out import WrittenOut
 from quake_tvm.tvm_version import tir
 
 from . import analysis
@@ -42,18 +42,18 @@ def apply(
     """Take a function that is one attention."""
     if not analysis.written_out(function, "quake_attention"):
         return None
-    kernel = WrittenOut.of(function)
+    kernel = KernelSpec.of(function)
     if kernel is None:
         return analysis.start(function)
     own = kernel.options["tiles"]
     tiles = _chosen(function, kernel, target, decide)
     return analysis.start(
-        function if tiles == own else fence_products(kernel.again(function, tiles=tiles))
+        function if tiles == own else fence_products(kernel.rebuild(function, tiles=tiles))
     )
 
 
 def _chosen(
-    function: tir.PrimFunc, kernel: WrittenOut, target: tvm.target.Target, decide: Decide
+    function: tir.PrimFunc, kernel: KernelSpec, target: tvm.target.Target, decide: Decide
 ) -> list[int]:
     """Both tiles, as the kernel's options have them."""
     of_q, of_k, of_v, _ = operands(kernel.options["axes"])

@@ -71,7 +71,7 @@ class Choice:
         return given if given in options else own
 
 
-class Watched(Choice):
+class TrackedKnobs(Choice):
     """A choice that notes whether it served: its numbers may not fit the kernel."""
 
     def __init__(self, choice: Choice) -> None:
@@ -89,9 +89,9 @@ class Watched(Choice):
 Decide = Callable[[Key], Choice]
 
 
-OWN = Choice()
+RULE_DEFAULT = Choice()
 
 
-def own(_: Key) -> Choice:
-    """Every rule chooses for itself."""
-    return OWN
+def rule_default(_: Key) -> Choice:
+    """Let every rule choose for itself."""
+    return RULE_DEFAULT

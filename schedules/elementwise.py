@@ -17,7 +17,7 @@ from quake_tvm.numerics.operators import OPERATORS
 from quake_tvm.tvm_version import tir
 
 from . import analysis
-from .choice import OWN, Decide, Key
+from .choice import RULE_DEFAULT, Decide, Key
 from .choices import choices
 from .overlap import OVERLAP
 
@@ -102,7 +102,7 @@ def apply(
     if not results:
         return sch
     # Several results may be walked in several ways: there is no one choice for them.
-    choice = decide(Key(operator, _shape(sch, *results[0]))) if len(results) == 1 else OWN
+    choice = decide(Key(operator, _shape(sch, *results[0]))) if len(results) == 1 else RULE_DEFAULT
     lanes = analysis.lanes(target)
     for block, loops in results:
         count = analysis.elements(sch, loops)

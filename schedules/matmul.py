@@ -21,7 +21,7 @@ from tvm import s_tir
 from quake_tvm.tvm_version import tir
 
 from . import analysis, product
-from .choice import OWN, Choice, Decide
+from .choice import RULE_DEFAULT, Choice, Decide
 from .choices import choices
 from .overlap import OVERLAP
 from .product import Product
@@ -32,7 +32,9 @@ PACK_ROWS = 32
 VECTORS, ROWS, UNROLL = (1, 2, 3, 4, 6), (1, 2, 3, 4, 6, 8, 12, 16), (1, 2, 4)
 
 
-def panel(rows: int | None, columns: int, target: tvm.target.Target, choice: Choice = OWN) -> int:
+def panel(
+    rows: int | None, columns: int, target: tvm.target.Target, choice: Choice = RULE_DEFAULT
+) -> int:
     """Columns of a tile, which is a panel of packed weights.
 
     Parameters
@@ -112,7 +114,7 @@ def _plan(
         options = [found.packed // _lanes(whole, target)]
         # A tile's height goes with its width: what is chosen for another is not for this one.
         if choice.pick("vectors", options, 0) not in options:
-            choice = OWN
+            choice = RULE_DEFAULT
         (vectors,) = options
     else:
         vectors = choice.pick("vectors", options, _vectors(rows, columns, target))

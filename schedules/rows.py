@@ -8,8 +8,8 @@ whether they are on all cores may be chosen: then the kernel is written again.
 import tvm
 from tvm import s_tir
 
+from quake_tvm.kernels.kernel_spec import KernelSpec
 from quake_tvm.kernels.rows import side_by_side
-from quake_tvm.kernels.written_out import WrittenOut
 from quake_tvm.tvm_version import tir
 
 from . import analysis
@@ -33,7 +33,7 @@ def apply(
     """Take a function that is one of the operators over rows."""
     if not analysis.written_out(function, *NAMES):
         return None
-    kernel = WrittenOut.of(function)
+    kernel = KernelSpec.of(function)
     if kernel is None:
         return analysis.start(function)
     *outer, length = function.params[0].ty.shape
@@ -47,5 +47,5 @@ def apply(
         "parallel": int(analysis.in_parallel(choice, count)),
     }
     return analysis.start(
-        function if plan == own else fence_products(kernel.again(function, **plan))
+        function if plan == own else fence_products(kernel.rebuild(function, **plan))
     )

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from tvm import relax, te
 
-from quake_tvm.kernels.written_out import WrittenOut
+from quake_tvm.kernels.kernel_spec import KernelSpec
 from quake_tvm.tvm_version import tir
 
 from .legalize import UNFUSABLE
@@ -21,7 +21,7 @@ _Tensor = tuple[tuple[int, ...], str]
 def call_written_out(
     builder: relax.BlockBuilder,
     name: str,
-    kernel: WrittenOut,
+    kernel: KernelSpec,
     args: Sequence[relax.Expr],
     result: relax.Type,
     attributes: Mapping[str, str] | None = None,
@@ -33,7 +33,7 @@ def call_written_out(
     builder : BlockBuilder
     name : str
         What the PrimFunc is called.
-    kernel : WrittenOut
+    kernel : KernelSpec
     args : sequence of Expr
         Its tensors.
     result : Type
@@ -56,6 +56,6 @@ def _written(name: str, options: str, types: tuple[_Tensor, ...]) -> tir.PrimFun
         te.placeholder([tir.const(n, "int64") for n in shape], dtype, f"x{k}")
         for k, (shape, dtype) in enumerate(types)
     ]
-    result = WrittenOut(name, json.loads(options))(*inputs)
+    result = KernelSpec(name, json.loads(options))(*inputs)
     function = te.create_prim_func([*inputs, result], "int64")  # as Relax does
     return function.without_attr("global_symbol")

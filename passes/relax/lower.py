@@ -13,7 +13,7 @@ import tvm
 from tvm import relax
 
 from quake_tvm.kernels import compute
-from quake_tvm.kernels.written_out import WrittenOut
+from quake_tvm.kernels.kernel_spec import KernelSpec
 from quake_tvm.numerics.operators import OPERATORS
 from quake_tvm.options import Options
 
@@ -48,7 +48,7 @@ def _legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
     else:
         if "keepdims" in attributes:
             options["keepdims"] = bool(attributes["keepdims"])
-        kernel = WrittenOut(operator, options)
+        kernel = KernelSpec(operator, options)
         return call_written_out(builder, f"quake_{operator}", kernel, call.args, call.ty, attrs)
     return builder.call_te(
         function, *call.args, primfunc_name_hint=f"quake_{operator}", primfunc_attrs=attrs

@@ -5,7 +5,7 @@ import json
 import tvm
 from tvm import relax
 
-from quake_tvm.kernels.written_out import WrittenOut
+from quake_tvm.kernels.kernel_spec import KernelSpec
 
 from ..lower_tir import SITES, mark
 from .call_written_out import call_written_out
@@ -18,7 +18,7 @@ def _legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
     attributes = attributes_of(call)
     scale = float(attributes["scale"])
     site = mark("softmax", attributes) | {"scale": scale}
-    kernel = WrittenOut(
+    kernel = KernelSpec(
         "attention",
         {
             "axes": [int(n) for n in attributes["axes"]],

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import tvm
 from tvm import relax
 
-from quake_tvm.kernels.written_out import WrittenOut
+from quake_tvm.kernels.kernel_spec import KernelSpec
 
 from .call_written_out import call_written_out
 from .legalize import legalize
@@ -26,7 +26,7 @@ def _along_last(call: relax.Call) -> bool:
 def _emit(
     builder: relax.BlockBuilder, call: relax.Call, name: str, args: Sequence[relax.Expr]
 ) -> relax.Expr:
-    kernel = WrittenOut(name, {"epsilon": float(call.attrs.epsilon)})
+    kernel = KernelSpec(name, {"epsilon": float(call.attrs.epsilon)})
     return call_written_out(builder, name, kernel, args, args[0].ty)
 
 

@@ -22,7 +22,7 @@ from tvm.relax.backend.cpu_generic import pipeline as cpu_generic
 
 from quake_tvm.options import Options
 from quake_tvm.schedules import RULES, Recorded, ScheduleKernels, attention, matmul
-from quake_tvm.schedules.choice import Decide, Key, own
+from quake_tvm.schedules.choice import Decide, Key, rule_default
 from quake_tvm.schedules.records.book import Book, Records
 from quake_tvm.schedules.rule import Rule
 from quake_tvm.support.compiler_lock import compiling
@@ -106,7 +106,9 @@ def lowering_passes(target: tvm.target.Target, **options: Any) -> list[tvm.trans
     ]
 
 
-def fusion_passes(target: tvm.target.Target, decide: Decide = own) -> list[tvm.transform.Pass]:
+def fusion_passes(
+    target: tvm.target.Target, decide: Decide = rule_default
+) -> list[tvm.transform.Pass]:
     """Phase 3 without its last step: to kernels that tell which sites are in them."""
 
     def panel(key: Key, rows: int | None) -> int:
@@ -136,7 +138,7 @@ def fusion_passes(target: tvm.target.Target, decide: Decide = own) -> list[tvm.t
 
 def kernel_passes(
     target: tvm.target.Target,
-    decide: Decide = own,
+    decide: Decide = rule_default,
     recorded: Recorded | None = None,
     rules: Sequence[Rule] = RULES,
 ) -> list[tvm.transform.Pass]:

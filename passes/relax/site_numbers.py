@@ -18,7 +18,7 @@ import tvm
 import tvm_ffi
 from tvm import s_tir
 
-from quake_tvm.kernels.written_out import WrittenOut
+from quake_tvm.kernels.kernel_spec import KernelSpec
 from quake_tvm.tvm_version import tir, updated
 
 from ..lower_tir import SITES, sites_of
@@ -129,7 +129,7 @@ def _without_numbers(function: tir.PrimFunc) -> tir.PrimFunc:
 
 def _unfusable(function: tir.PrimFunc) -> bool:
     """Whether it is a kernel of its own, which keeps the marks with its sites' numbers."""
-    return WrittenOut.of(function) is not None
+    return KernelSpec.of(function) is not None
 
 
 def _with_marks(function: tir.PrimFunc, marks: list[dict]) -> tir.PrimFunc:

@@ -58,7 +58,7 @@ def kernel(
     rung = LADDER[method]
     return build(
         [t],
-        te.compute(t.shape, lambda i: exp_bits.weight(t[i], rung, scale=scale), name="weight"),
+        te.compute(t.shape, lambda i: exp_bits.softmax_exp(t[i], rung, scale=scale), name="weight"),
         target,
     )
 

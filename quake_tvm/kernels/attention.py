@@ -234,9 +234,9 @@ def _running_row(
     """Exponentials of one row's block in place of its scores; maximum, sum and factor follow."""
     top, total, factor = state
     steps, highest = rows.maximum(row, value)
-    keep_risen, risen = rows.kept(tir.max(top[r], highest))
+    keep_risen, risen = rows.store_scalar(tir.max(top[r], highest))
     # Where all is masked so far there is no maximum to subtract.
-    keep, above = rows.kept(tir.Select(risen == constant(-math.inf), constant(0), risen))
+    keep, above = rows.store_scalar(tir.Select(risen == constant(-math.inf), constant(0), risen))
     last, lanes = rows.local(row.lanes), rows.local(row.lanes)
 
     def add(lane: Expr, element: Expr) -> Stmt:
@@ -308,7 +308,7 @@ def attention(
         q, k, v, *masks = inputs
         op = _Operation(
             operands, tiles, depth, keys, width, scale,
-            lambda t: exp_bits.weight(t, LADDER[method], ieee, scale=fold),
+            lambda t: exp_bits.softmax_exp(t, LADDER[method], ieee, scale=fold),
             lambda t: exp_bits.exp(t, HIGHEST, ieee, scale=fold, high=0),
             q, k, v, masks, out,
         )  # fmt: skip

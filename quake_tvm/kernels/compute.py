@@ -91,7 +91,7 @@ def softmax(
     fold = scale if mask is None else 1.0
 
     def exp(t: Expr) -> Expr:
-        return exp_bits.weight(t, LADDER[method], ieee, scale=fold)
+        return exp_bits.softmax_exp(t, LADDER[method], ieee, scale=fold)
 
     def program(
         r: Row, at: tuple[Expr, ...], inputs: list[tir.Buffer], out: tir.Buffer
@@ -169,7 +169,7 @@ def softmax_row(
         return tir.BufferStore(out, last[lane] * inverse, [*at, i])
 
     sums, whole = r.halve(lanes, r.lanes, lambda a, b: a + b)
-    keep, inverse = rows.kept(constant(1) / whole)
+    keep, inverse = rows.store_scalar(constant(1) / whole)
     return [
         *steps,
         *map(alloc, (e, last, lanes)),
@@ -199,7 +199,7 @@ def log_softmax(x: te.Tensor, *, method: str, ieee: bool = True, **plan: int) ->
         sums, total = rows.total(
             r, lambda i: exp_bits.exp(x[(*at, i)] - top, LADDER[method], ieee, high=0)
         )
-        keep, shift = rows.kept(exp_bits.log(tir.max(constant(1), total)))
+        keep, shift = rows.store_scalar(exp_bits.log(tir.max(constant(1), total)))
 
         def element(i: Expr) -> Stmt:
             return tir.BufferStore(out, (x[(*at, i)] - top) - shift, [*at, i])
@@ -226,7 +226,7 @@ def logsumexp(
     ) -> list[Stmt]:
         (x,) = inputs
         steps, top = rows.maximum(r, lambda i: x[(*at, i)])
-        keep, center = rows.kept(finite(top))
+        keep, center = rows.store_scalar(finite(top))
         sums, total = rows.total(
             r, lambda i: exp_bits.exp(x[(*at, i)] - center, LADDER[method], ieee)
         )

@@ -38,9 +38,9 @@ def layer_norm(
         x, *weights = inputs
         count = tir.Cast("float32", r.length)
         sums, total = rows.total(r, lambda i: x[(*at, i)], wide=rows.WIDE)
-        keep_mean, mean = rows.kept(total / count)
+        keep_mean, mean = rows.store_scalar(total / count)
         more, square = rows.squares(r, lambda i: x[(*at, i)] - mean)
-        keep, factor = rows.kept(constant(1) / tir.sqrt(square / count + constant(epsilon)))
+        keep, factor = rows.store_scalar(constant(1) / tir.sqrt(square / count + constant(epsilon)))
 
         def element(i: Expr) -> Stmt:
             value = (x[(*at, i)] - mean) * factor
@@ -63,7 +63,7 @@ def rms_norm(x: te.Tensor, gamma: te.Tensor, *, epsilon: float, **plan: int) -> 
         x, *weights = inputs
         sums, square = rows.squares(r, lambda i: x[(*at, i)])
         mean = square / tir.Cast("float32", r.length)
-        keep, factor = rows.kept(constant(1) / tir.sqrt(mean + constant(epsilon)))
+        keep, factor = rows.store_scalar(constant(1) / tir.sqrt(mean + constant(epsilon)))
 
         def element(i: Expr) -> Stmt:
             return tir.BufferStore(out, x[(*at, i)] * factor * weights[0][i], [*at, i])

@@ -285,7 +285,7 @@ def squares(r: Row, value: Value) -> tuple[list[Stmt], Expr]:
     return r.reduce(value, step, lambda a, b: a + b, constant(0), constant(0))
 
 
-def kept(value: Expr) -> tuple[list[Stmt], Expr]:
+def store_scalar(value: Expr) -> tuple[list[Stmt], Expr]:
     """A number a row, computed once."""
     where = local(1)
     return [alloc(where), tir.BufferStore(where, value, [0])], where[0]

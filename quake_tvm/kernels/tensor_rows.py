@@ -81,7 +81,7 @@ def softmax(
     e, total = _exponentials(
         x.shape,
         lambda *at: value(*at) - top(*at[:-1]),
-        lambda t: exp_bits.weight(t, LADDER[method], ieee, scale=fold),
+        lambda t: exp_bits.softmax_exp(t, LADDER[method], ieee, scale=fold),
     )
     return te.compute(
         x.shape, lambda *at: e(*at) * (constant(1) / total(*at[:-1])), name="quake_softmax"

@@ -207,7 +207,7 @@ def _exp_fraction(x: Expr, rung: Rung, scale: float, low: float, high: float) ->
     return let(t, lambda t: let(from_bits(bits(t) & mask), lambda floor: pieces(t, floor)))
 
 
-def weight(t: Expr, rung: Rung, ieee: bool = True, scale: float = 1.0) -> Expr:
+def softmax_exp(t: Expr, rung: Rung, ieee: bool = True, scale: float = 1.0) -> Expr:
     """C exp(scale*t) for scale*t <= 0: what softmax divides by its sum, so that no C matters.
 
     :func:`exp` has steps of 1e-5 on the two lowest rungs, and an ulp's step down where polynomials

@@ -10,7 +10,7 @@ from ..numerics.ladder import METHODS
 from ..schedules.records.book import WORTH
 from .calibration import Calibration
 from .probe import BASE
-from .search import Offer, cheapest, without_small_gains
+from .search import RungCost, cheapest, without_small_gains
 
 # Choices to measure at most, in search of what errors really add up to.
 ATTEMPTS = 8
@@ -100,9 +100,9 @@ def one_rung(
 
 def _offers(
     calibration: Calibration, calls: Calls, times: Mapping[int, Mapping[str, float]]
-) -> list[Offer]:
+) -> list[RungCost]:
     found = []
     for method in METHODS:
         added = 0.0 if method == BASE else calibration.added(dict.fromkeys(calls, method))
-        found.append(Offer(added, sum(times[call][method] for call in calls)))
+        found.append(RungCost(added, sum(times[call][method] for call in calls)))
     return without_small_gains(found, WORTH)

@@ -11,38 +11,38 @@ PARTS = 2000
 
 
 @dataclass(frozen=True)
-class Offer:
+class RungCost:
     """What a site can have: the error it adds, and the time it takes."""
 
     error: float
     time: float
 
 
-def without_small_gains(offers: Sequence[Offer], worth: float) -> list[Offer]:
+def without_small_gains(offers: Sequence[RungCost], worth: float) -> list[RungCost]:
     """The offers, where one that hardly gains over a more accurate one gains nothing.
 
     Parameters
     ----------
-    offers : sequence of Offer
+    offers : sequence of RungCost
         The least accurate first.
     worth : float
         The share of its time that a gain has to be.
     """
-    kept: list[Offer] = []
+    kept: list[RungCost] = []
     best = None
     for offer in reversed(offers):
         if best is None or offer.time < best * (1 - worth):
             best = offer.time
-        kept.insert(0, Offer(offer.error, best))
+        kept.insert(0, RungCost(offer.error, best))
     return kept
 
 
-def cheapest(sites: Sequence[Sequence[Offer]], allowance: float) -> list[int] | None:
+def cheapest(sites: Sequence[Sequence[RungCost]], allowance: float) -> list[int] | None:
     """For each site which of its offers: the least time in all, then the least error.
 
     Parameters
     ----------
-    sites : sequence of sequences of Offer
+    sites : sequence of sequences of RungCost
     allowance : float
         What their errors may add up to.
 

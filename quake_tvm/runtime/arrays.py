@@ -12,7 +12,7 @@ import tvm_ffi
 ALIGNMENT = 64
 
 
-class Inlet:
+class InputBuffer:
     """The way in for one input.
 
     Contiguous, aligned, writable arrays go in as they are. Others are copied into a buffer that is
@@ -25,7 +25,7 @@ class Inlet:
         self._view = np.empty(0)
 
     def tensor(self, array: np.ndarray) -> tvm.runtime.Tensor:
-        """The array, of this inlet's dtype, as the machine takes it."""
+        """The array, of this buffer's dtype, as the machine takes it."""
         if self.dtype.kind == "V":  # bfloat16 and its kin: numpy does not hand them over
             return tvm.runtime.tensor(np.ascontiguousarray(array).reshape(array.shape))
         flags = array.flags

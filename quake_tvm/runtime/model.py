@@ -94,7 +94,7 @@ class Model(Described):
             machine = machines.take()
         try:
             result = machine.main(
-                *[inlet.tensor(a) for inlet, a in zip(machine.inlets, ordered, strict=True)]
+                *[buffer.tensor(a) for buffer, a in zip(machine.buffers, ordered, strict=True)]
             )
             outputs = arrays(result)
             if not self._all_owned:  # before another call writes where they point to
@@ -127,7 +127,7 @@ class Model(Described):
         given.count(repeat, "repeat")
         ordered = self._served(inputs)
         with self._machines.one() as machine:
-            arguments = [i.tensor(a) for i, a in zip(machine.inlets, ordered, strict=True)]
+            arguments = [i.tensor(a) for i, a in zip(machine.buffers, ordered, strict=True)]
             timer = machine.vm.time_evaluator("main", tvm.cpu(), number=number, repeat=repeat)
             try:
                 return list(timer(*arguments).results)

@@ -19,7 +19,7 @@ import tvm
 import tvm_ffi
 from tvm import relax
 
-from .arrays import Inlet
+from .arrays import InputBuffer
 from .worker_threads import alone, cores, prepare, this_thread
 
 # Seconds that a fork waits for calls in other threads, and a call for a machine at a time.
@@ -37,17 +37,17 @@ class Machine:
     vm : tvm.relax.VirtualMachine
     main : callable
         The model.
-    inlets : list of Inlet
+    buffers : list of InputBuffer
     home : list of Machine
         Where it is put back.
     """
 
-    __slots__ = ("__weakref__", "home", "inlets", "main", "vm")
+    __slots__ = ("__weakref__", "buffers", "home", "main", "vm")
 
     def __init__(self, executable: Any, dtypes: Sequence[str], home: "list[Machine]") -> None:
         self.vm = relax.VirtualMachine(executable, tvm.cpu(), memory_cfg="pooled")
         self.main = self.vm["main"]
-        self.inlets = [Inlet(dtype) for dtype in dtypes]
+        self.buffers = [InputBuffer(dtype) for dtype in dtypes]
         self.home = home
 
 

@@ -13,7 +13,7 @@ from ..support.scratch import Scratch
 from ..support.worker import WorkerError
 from ..tvm_version import tir
 from . import stopwatch
-from .board_hand import PAUSE, SESSION, Hand, Job
+from .board_thread import PAUSE, SESSION, BoardThread, Job
 from .compilation import Compiler, Library
 from .runner import Timing
 
@@ -59,7 +59,7 @@ class BoardRunner:
         self._name = f"boards {key!r} of the tracker at {tracker[0]}:{tracker[1]}"
         self._compiler = Compiler(target)
         self._jobs: Queue[Job | None] = Queue()
-        self._hands: list[Hand] = []
+        self._threads: list[BoardThread] = []
         self._scout = stopwatch.session()
         try:
             self._employ(self._scout.ask(timeout, "boards", *self._where))
@@ -73,7 +73,7 @@ class BoardRunner:
     @property
     def batch(self) -> int:
         """Enough to keep every board and the compilers at work."""
-        return max(16, 4 * len(self._hands))
+        return max(16, 4 * len(self._threads))
 
     def measure(self, kernels: Sequence[tir.PrimFunc]) -> Iterator[tuple[int, Timing]]:
         """On all boards at once, while others are compiled; as in :class:`Runner`."""
@@ -94,10 +94,10 @@ class BoardRunner:
         self._closing.set()
         self._scout.kill()
         self._watch.join()
-        for hand in self._hands:
-            hand.stop()
-        for hand in self._hands:
-            hand.join()
+        for thread in self._threads:
+            thread.stop()
+        for thread in self._threads:
+            thread.join()
 
     def _turns(self, libraries: Sequence[Library | None], rounds: int) -> list[list[float]]:
         """On the next board that is free and lasts."""
@@ -144,15 +144,15 @@ class BoardRunner:
         while time.monotonic() - heard < self._patience:
             with suppress(Empty):
                 return done.get(timeout=PERIOD)
-            if any(hand.measuring for hand in self._hands):
+            if any(thread.measuring for thread in self._threads):
                 heard = time.monotonic()
         what = f"none of the {self._name} is free and well for {self._patience:g} s"
         raise QuakeError(f"{what}: start one")
 
     def _employ(self, count: int) -> None:
-        """A hand for each board."""
-        while len(self._hands) < count:
-            self._hands.append(Hand(self._where, self._jobs, self._timeout))
+        """A thread for each board."""
+        while len(self._threads) < count:
+            self._threads.append(BoardThread(self._where, self._jobs, self._timeout))
 
     def _look_out(self) -> None:
         while not self._closing.wait(PERIOD):

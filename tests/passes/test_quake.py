@@ -14,7 +14,7 @@ from tvm.script import relax as R
 from tvm.tirx import PrimFunc
 
 from quake_tvm.kernels import compute
-from quake_tvm.kernels.written_out import WrittenOut
+from quake_tvm.kernels.kernel_spec import KernelSpec
 from quake_tvm.numerics.ladder import METHODS
 from quake_tvm.numerics.operators import OPERATORS, bound
 from quake_tvm.passes.lower_tir import intrinsics
@@ -49,7 +49,7 @@ def kernel(
         options = {"operator": operator, "method": method, "ieee": ieee, **parameters}
         function = partial(compute.elementwise, **options)
     else:
-        function = WrittenOut(operator, parameters | {"method": method, "ieee": ieee})
+        function = KernelSpec(operator, parameters | {"method": method, "ieee": ieee})
         attrs |= {"op_pattern": 8, **function.attributes}
     return relax.BlockBuilder.current().call_te(
         function, x, *more, primfunc_name_hint=f"quake_{operator}", primfunc_attrs=attrs

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quake_tvm.planning.search import PARTS, Offer, cheapest, without_small_gains
+from quake_tvm.planning.search import PARTS, RungCost, cheapest, without_small_gains
 
-offers = st.builds(Offer, st.floats(0, 1), st.floats(0, 10))
+offers = st.builds(RungCost, st.floats(0, 1), st.floats(0, 10))
 sites = st.lists(st.lists(offers, min_size=1, max_size=4), min_size=1, max_size=4)
 
 
@@ -32,18 +32,21 @@ def test_nothing_within_is_faster(sites, allowance):
 
 
 def test_of_equally_fast_ones_the_most_accurate():
-    assert cheapest([[Offer(0.5, 1.0), Offer(0.1, 1.0), Offer(0.0, 2.0)]] * 2, 1.0) == [1, 1]
+    assert cheapest([[RungCost(0.5, 1.0), RungCost(0.1, 1.0), RungCost(0.0, 2.0)]] * 2, 1.0) == [
+        1,
+        1,
+    ]
 
 
 def test_without_an_allowance_only_what_is_free():
-    assert cheapest([[Offer(0.1, 1.0), Offer(0.0, 2.0)]], 0.0) == [1]
-    assert cheapest([[Offer(0.1, 1.0)]], 0.0) is None
-    assert cheapest([[Offer(0.0, 1.0)]], -1.0) is None
+    assert cheapest([[RungCost(0.1, 1.0), RungCost(0.0, 2.0)]], 0.0) == [1]
+    assert cheapest([[RungCost(0.1, 1.0)]], 0.0) is None
+    assert cheapest([[RungCost(0.0, 1.0)]], -1.0) is None
 
 
 def test_small_gains_are_none():
     found = without_small_gains(
-        [Offer(3, 0.9), Offer(2, 1.0), Offer(1, 0.995), Offer(0, 1.0)], 0.02
+        [RungCost(3, 0.9), RungCost(2, 1.0), RungCost(1, 0.995), RungCost(0, 1.0)], 0.02
     )
     assert [o.time for o in found] == [0.9, 1.0, 1.0, 1.0]
     assert [o.error for o in found] == [3, 2, 1, 0]
@@ -51,5 +54,5 @@ def test_small_gains_are_none():
 
 @pytest.mark.parametrize("worth", [0.0, 0.02])
 def test_slower_and_less_accurate_is_never_chosen(worth):
-    slower = [Offer(1, 5.0), Offer(0, 1.0)]
+    slower = [RungCost(1, 5.0), RungCost(0, 1.0)]
     assert cheapest([without_small_gains(slower, worth)], 2.0) == [1]

@@ -11,7 +11,7 @@ import tvm
 from tvm import relax
 
 import quake_tvm
-from quake_tvm.runtime.arrays import ALIGNMENT, Inlet
+from quake_tvm.runtime.arrays import ALIGNMENT, InputBuffer
 from quake_tvm.tvm_version import tir
 from tests.helpers import Formula, module, once
 
@@ -58,24 +58,24 @@ COPIED = {
 
 def test_aligned_input_is_not_copied():
     array = placed(0)
-    assert address(Inlet("float32").tensor(array)) == array.ctypes.data
+    assert address(InputBuffer("float32").tensor(array)) == array.ctypes.data
 
 
 @pytest.mark.parametrize("array", COPIED.values(), ids=COPIED)
 def test_other_inputs_are_copied_into_one_buffer(model, array):
-    inlet = Inlet("float32")
-    first = inlet.tensor(array)
+    buffer = InputBuffer("float32")
+    first = buffer.tensor(array)
     assert address(first) % ALIGNMENT == 0
     np.testing.assert_array_equal(first.numpy(), X)
-    assert address(inlet.tensor(array)) == address(first)
+    assert address(buffer.tensor(array)) == address(first)
     np.testing.assert_array_equal(model.run(array)[0], np.maximum(X, 0))
 
 
 def test_buffer_follows_the_shape():
-    inlet = Inlet("float32")
+    buffer = InputBuffer("float32")
     for k in (1, 3, 2):
         array = np.asfortranarray(X[:k].T)
-        np.testing.assert_array_equal(inlet.tensor(array).numpy(), X[:k].T)
+        np.testing.assert_array_equal(buffer.tensor(array).numpy(), X[:k].T)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_results_outlive_later_runs_and_the_model():
 
 def test_outputs_go_in_again_uncopied(model):
     (y,) = model.run(X)
-    assert address(Inlet("float32").tensor(y)) == y.ctypes.data
+    assert address(InputBuffer("float32").tensor(y)) == y.ctypes.data
 
 
 def test_memory_is_used_again(model):

@@ -98,7 +98,7 @@ def test_machines_share_the_constants(model, monkeypatch):
     before = resident()
     for _ in range(8):
         made.append(big._machines._make())
-        made[-1].main(*(i.tensor(np.zeros((1, 1024), np.float32)) for i in made[-1].inlets))
+        made[-1].main(*(i.tensor(np.zeros((1, 1024), np.float32)) for i in made[-1].buffers))
     assert resident() - before < weights.nbytes
 
 
@@ -108,7 +108,7 @@ def test_short_calls_take_turns(monkeypatch):
     with small._machines.one() as first, small._machines.one() as second:
         assert first.main.release_gil
         for _ in range(virtual_machines.TIMED):
-            second.main(*(i.tensor(np.zeros((4, 8), np.float32)) for i in second.inlets))
+            second.main(*(i.tensor(np.zeros((4, 8), np.float32)) for i in second.buffers))
         assert not first.main.release_gil
 
 
@@ -118,7 +118,7 @@ def test_long_calls_do_not(short, shape, monkeypatch):
     monkeypatch.setattr(virtual_machines, "SHORT", short)
     with each._machines.one() as first, each._machines.one() as second:
         for _ in range(virtual_machines.TIMED):
-            second.main(*(i.tensor(np.zeros((4, 8), np.float32)) for i in second.inlets))
+            second.main(*(i.tensor(np.zeros((4, 8), np.float32)) for i in second.buffers))
         assert first.main.release_gil
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from quake_tvm.schedules import analysis
-from quake_tvm.schedules.choice import OWN, Choice, Key, Watched
+from quake_tvm.schedules.choice import RULE_DEFAULT, Choice, Key, TrackedKnobs
 
 
 def test_a_number_is_taken_only_if_it_is_among_the_options():
@@ -11,11 +11,11 @@ def test_a_number_is_taken_only_if_it_is_among_the_options():
     assert choice.pick("rows", (2, 4), 8) == 4
     assert choice.pick("vectors", (1, 2), 1) == 1
     assert choice.pick("unroll", (1, 2), 2) == 2
-    assert OWN.pick("rows", (2, 4), 8) == 8
+    assert RULE_DEFAULT.pick("rows", (2, 4), 8) == 8
 
 
 def test_a_choice_serves_once_a_number_of_it_is_taken():
-    watched = Watched(Choice({"rows": 4, "vectors": 9}))
+    watched = TrackedKnobs(Choice({"rows": 4, "vectors": 9}))
     watched.pick("vectors", (1, 2), 1)
     watched.pick("unroll", (1, 2), 1)
     assert not watched.served
@@ -24,7 +24,7 @@ def test_a_choice_serves_once_a_number_of_it_is_taken():
 
 
 def test_to_leave_all_to_the_rule_serves():
-    assert Watched(Choice(source="record")).served
+    assert TrackedKnobs(Choice(source="record")).served
 
 
 @pytest.mark.parametrize(("shape", "known"), [((2, 3), True), ((None, 3), False), ((0, 3), False)])

@@ -9,7 +9,7 @@ from tvm.relax.op import nn
 from quake_tvm.machines.targets import target
 from quake_tvm.passes.relax.pipeline import fusion_passes
 from quake_tvm.schedules import RULE, schedule
-from quake_tvm.schedules.choice import OWN, Key
+from quake_tvm.schedules.choice import RULE_DEFAULT, Key
 from quake_tvm.tvm_version import tir
 from tests.helpers import module
 
@@ -36,7 +36,7 @@ def asked(formula, *shapes):
 
     def note(key):
         keys.append(key)
-        return OWN
+        return RULE_DEFAULT
 
     with ANY:
         mod = tvm.transform.Sequential(fusion_passes(ANY, note))(module(formula, *shapes))

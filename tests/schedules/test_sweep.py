@@ -15,7 +15,7 @@ from tvm.script import tirx as T
 
 from quake_tvm.kernels import compute
 from quake_tvm.kernels.attention import block_sizes
-from quake_tvm.kernels.written_out import WrittenOut
+from quake_tvm.kernels.kernel_spec import KernelSpec
 from quake_tvm.machines.targets import target
 from quake_tvm.passes.relax.pack_convolutions import packed_convolution
 from quake_tvm.passes.relax.pack_weights import packed_matmul, panels
@@ -221,7 +221,7 @@ def attended(kind, length, keys, features, tiles):
     options = {"axes": [0, 2, 1, 3] * 4, "tiles": tiles, "method": "quake2"}
     shapes = [(1, length, 2, 8), (1, keys, 2, 8), (1, keys, 2, features)]
     inputs = [placeholder(*shape, name=f"x{n}") for n, shape in enumerate(shapes)]
-    function = te.create_prim_func([*inputs, WrittenOut("attention", options)(*inputs)], "int64")
+    function = te.create_prim_func([*inputs, KernelSpec("attention", options)(*inputs)], "int64")
     rng = np.random.default_rng(0)
     arrays = [rng.normal(size=shape).astype(np.float32) for shape in shapes]
     return build_and_run(function, arrays, (1, length, 2, features), kind)

@@ -9,7 +9,7 @@ from tvm.relax.op import nn
 
 from quake_tvm.machines.targets import target
 from quake_tvm.passes.relax.pipeline import kernel_passes, lowering_passes, machine_passes
-from quake_tvm.schedules.choice import Choice, own
+from quake_tvm.schedules.choice import Choice, rule_default
 from tests.helpers import module, once
 
 RNG = np.random.default_rng
@@ -58,7 +58,7 @@ def result(decide):
 
 
 def test_any_numbers_give_the_bits_of_the_rules():
-    expected, asked = result(own), set()
+    expected, asked = result(rule_default), set()
     for seed in range(4):
 
         def decide(key, seed=seed):

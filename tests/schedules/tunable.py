@@ -4,7 +4,7 @@ import numpy as np
 from tvm import te, topi
 
 from quake_tvm.kernels import compute
-from quake_tvm.kernels.written_out import WrittenOut
+from quake_tvm.kernels.kernel_spec import KernelSpec
 from quake_tvm.machines.targets import target
 from quake_tvm.passes.relax.pack_weights import packed_matmul, panels
 from quake_tvm.schedules import matmul
@@ -102,7 +102,7 @@ def unscheduled(name, kind):
         inputs, output, given = make(kind)
         return rule, te.create_prim_func([*inputs, output]), inputs, output, given
     shapes, operator, options = WRITTEN_OUT[name]
-    kernel = WrittenOut(operator, options)
+    kernel = KernelSpec(operator, options)
     sizes = [[tir.const(n, "int64") for n in shape] for shape in shapes]  # as Relax has them
     inputs = [placeholder(*size, name=f"x{n}") for n, size in enumerate(sizes)]
     output = kernel(*inputs)

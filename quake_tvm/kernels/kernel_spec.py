@@ -37,7 +37,7 @@ KERNELS: dict[str, Callable[..., te.Tensor]] = {
 
 
 @dataclass(frozen=True)
-class WrittenOut:
+class KernelSpec:
     """One kernel; called with its tensors, it is written.
 
     Attributes
@@ -61,12 +61,12 @@ class WrittenOut:
         return {WRITTEN_OUT: json.dumps({"name": self.name, "options": self.options})}
 
     @staticmethod
-    def of(function: tir.PrimFunc) -> "WrittenOut | None":
+    def of(function: tir.PrimFunc) -> "KernelSpec | None":
         """The kernel that a PrimFunc is, if it says so."""
         text = function.attrs.get(WRITTEN_OUT) if function.attrs else None
-        return None if text is None else WrittenOut(**json.loads(str(text)))
+        return None if text is None else KernelSpec(**json.loads(str(text)))
 
-    def again(self, function: tir.PrimFunc, **options: Any) -> tir.PrimFunc:
+    def rebuild(self, function: tir.PrimFunc, **options: Any) -> tir.PrimFunc:
         """The function written with other options; the rest of it stays.
 
         Parameters
@@ -76,7 +76,7 @@ class WrittenOut:
         **options
             Those that change.
         """
-        kernel = WrittenOut(self.name, self.options | options)
+        kernel = KernelSpec(self.name, self.options | options)
         inputs = [
             te.placeholder(list(p.ty.shape), str(p.ty.dtype), p.name) for p in function.params[:-1]
         ]

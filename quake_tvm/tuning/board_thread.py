@@ -30,7 +30,7 @@ class Job:
     lost: int = 0
 
 
-class Hand(threading.Thread):
+class BoardThread(threading.Thread):
     """Works off jobs until it is to stop.
 
     Parameters
@@ -38,7 +38,7 @@ class Hand(threading.Thread):
     where : (str, int, str)
         Host and port of the tracker, and the boards' key.
     jobs : Queue of Job or None
-        None for a hand to look whether it is to stop.
+        None for a thread to look whether it is to stop.
     timeout : float
         Seconds for each step.
 

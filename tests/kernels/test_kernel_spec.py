@@ -6,7 +6,7 @@ import tvm
 from tvm import relax, te
 from tvm_ffi import structural_equal
 
-from quake_tvm.kernels.written_out import WrittenOut
+from quake_tvm.kernels.kernel_spec import KernelSpec
 from quake_tvm.machines.targets import target
 from quake_tvm.passes.relax.pipeline import fusion_passes, lowering_passes
 from quake_tvm.tvm_version import tir
@@ -24,7 +24,7 @@ def lowered(formula, *shapes):
     with target():
         mod = tvm.transform.Sequential(passes)(module(formula, *shapes))
     found = [f for _, f in mod.functions_items() if isinstance(f, tir.PrimFunc)]
-    (function,) = [f for f in found if WrittenOut.of(f)]
+    (function,) = [f for f in found if KernelSpec.of(f)]
     return function
 
 
@@ -46,26 +46,26 @@ FORMULAS = {
 def test_the_pipelines_kernels_say_what_they_are(name):
     formula, shapes = FORMULAS[name]
     function = lowered(formula, *shapes)
-    kernel = WrittenOut.of(function)
+    kernel = KernelSpec.of(function)
     assert kernel.name == name
-    assert structural_equal(kernel.again(function), function)
+    assert structural_equal(kernel.rebuild(function), function)
 
 
 @pytest.mark.parametrize("name", WRITTEN_OUT)
 def test_written_again_it_is_the_same(name):
     _, function, *_ = unscheduled(name, "native")
-    assert structural_equal(WrittenOut.of(function).again(function), function)
+    assert structural_equal(KernelSpec.of(function).rebuild(function), function)
 
 
 def test_written_with_other_options_it_keeps_the_rest():
     _, function, *_ = unscheduled("softmax_of_short_rows", "native")
     function = function.with_attr("quake.sites", "[]")
-    other = WrittenOut.of(function).again(function, beside=1)
+    other = KernelSpec.of(function).rebuild(function, beside=1)
     assert not structural_equal(other.body, function.body)
     assert other.attrs["quake.sites"] == "[]"
-    assert WrittenOut.of(other).options == {"method": "quake2", "beside": 1}
+    assert KernelSpec.of(other).options == {"method": "quake2", "beside": 1}
 
 
 def test_what_is_not_written_out():
     x = placeholder(3, 40)
-    assert WrittenOut.of(te.create_prim_func([x, te.compute(x.shape, lambda *i: x(*i))])) is None
+    assert KernelSpec.of(te.create_prim_func([x, te.compute(x.shape, lambda *i: x(*i))])) is None
