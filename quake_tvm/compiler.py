@@ -6,7 +6,7 @@ The way of the data: :mod:`importers.onnx.module` -> ``passes/relax/pipeline.py`
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,17 +74,11 @@ def compile(
     -----
     Threads may call at once; they compile in turn, since TVM's compiler serves one at a time.
     """
-    options = {
-        "method": method,
-        "max_error": max_error,
-        "only": only,
-        "skip": skip,
-        "special_values": special_values,
-    }
-    checked = Options.parse(**options, plan=plan)  # refuses what cannot be, before all else
-    options["plan"] = checked.plan
+    # Refuses what cannot be, before all else.
+    options = Options.parse(method, max_error, only, skip, special_values, plan)
     resolved = resolve_target(target)
     book = Book.of(records, resolved)
+    options = replace(options, rung=book.rung)
     mod = import_model(model, shapes)
     try:
         return _build(mod, resolved, options, book)
@@ -104,16 +98,13 @@ def compile(
 
 
 @compiling()
-def _build(
-    mod: tvm.IRModule, target: tvm.target.Target, options: dict[str, Any], book: Book
-) -> Model:
-    checked = Options.parse(**options, rung=book.rung)
+def _build(mod: tvm.IRModule, target: tvm.target.Target, options: Options, book: Book) -> Model:
     with target:
-        lowering = lowering_passes(target, **options, rung=book.rung)
+        lowering = lowering_passes(target, options)
         lowered = tvm.transform.Sequential(lowering)(mod)
         scheduling = kernel_passes(target, book.decide, book.trace)
         scheduled = tvm.transform.Sequential(scheduling)(lowered)
-        summary = report(lowered, checked, scheduled)
+        summary = report(lowered, options, scheduled)
         description = json.dumps(
             {
                 "inputs": [asdict(i) for i in inputs_of(lowered)],
@@ -123,9 +114,9 @@ def _build(
                 "report": json.loads(summary.to_json()),
                 "options": {
                     "target": str(target),
-                    "method": checked.method,
-                    "max_error": checked.max_error,
-                    "special_values": options["special_values"],
+                    "method": options.method,
+                    "max_error": options.max_error,
+                    "special_values": "ieee" if options.ieee else "finite",
                 },
             }
         )

@@ -119,13 +119,17 @@ class Options:
         if self.plan is not None:
             method = self.plan.method(operator, site)
             return Choice(method, "" if method else "exact in the plan")
-        if self.method is not None:
+        if self.max_error is None:
             return Choice(self.method)
-        allowed = within(operator, self.max_error)
+        allowed = self.allowed(operator)
         if not allowed:
             return Choice(None, f"no rung within max_error={self.max_error:g}")
         recorded = self.rung(operator, shape, allowed) if self.rung is not None else None
         return Choice(recorded, RECORDED) if recorded else Choice(allowed[0])
+
+    def allowed(self, operator: str) -> list[str]:
+        """The rungs within ``max_error``, the lowest first; none without it."""
+        return [] if self.max_error is None else within(operator, self.max_error)
 
     def check_sites(self, count: int) -> None:
         """Refuse a plan for a model of another number of sites. Raises QuakeError."""

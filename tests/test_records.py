@@ -12,6 +12,7 @@ import quake_tvm
 from quake_tvm import QuakeError
 from quake_tvm.compiler import import_model
 from quake_tvm.machines.targets import target
+from quake_tvm.options import Options
 from quake_tvm.passes.relax.pipeline import graph_passes, kernel_passes, lowering_passes
 from quake_tvm.report import Report
 from quake_tvm.schedules import RECORD
@@ -38,7 +39,7 @@ def keys(mod, on="native"):
         return Choice()
 
     on = target(on)
-    steps = [*lowering_passes(on, method="quake2"), *kernel_passes(on, decide)]
+    steps = [*lowering_passes(on, Options.parse("quake2")), *kernel_passes(on, decide)]
     with on:
         tvm.transform.Sequential(steps)(mod)
     return list(dict.fromkeys(asked))

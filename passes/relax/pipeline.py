@@ -80,11 +80,11 @@ _LEGALIZED = {
 
 @tvm.transform.module_pass(opt_level=0, name="LowerNonlinearities")
 class LowerNonlinearities:
-    """Phase 2. Takes the options of :class:`quake_tvm.QuAKE`."""
+    """Phase 2."""
 
-    def __init__(self, target: tvm.target.Target, **options: Any) -> None:
+    def __init__(self, target: tvm.target.Target, options: Options) -> None:
         self.fuse_attention = FuseAttention(partial(attention.tiles, target=target))
-        self.options = Options.parse(**options)
+        self.options = options
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         """Recognise, lay out, sink, fuse, lower."""
@@ -93,7 +93,7 @@ class LowerNonlinearities:
         return site_numbers.write(quake.lower(lower_attention.lower(fused), self.options))
 
 
-def lowering_passes(target: tvm.target.Target, **options: Any) -> list[tvm.transform.Pass]:
+def lowering_passes(target: tvm.target.Target, options: Options) -> list[tvm.transform.Pass]:
     """Phases 1 and 2: what pays only while nothing is lowered yet, then the nonlinearities."""
     return [
         UnifyExtents(),
@@ -102,7 +102,7 @@ def lowering_passes(target: tvm.target.Target, **options: Any) -> list[tvm.trans
         KeepZeros(),
         RecognizeNorms(),
         FoldBatchNorm(),
-        LowerNonlinearities(target, **options),
+        LowerNonlinearities(target, options),
     ]
 
 
@@ -154,10 +154,13 @@ def graph_passes(
     rules: Sequence[Rule] = RULES,
     **options: Any,
 ) -> list[tvm.transform.Pass]:
-    """Phases 1 to 4: from an imported module to scheduled kernels."""
+    """Phases 1 to 4: from an imported module to scheduled kernels.
+
+    Takes the options of :class:`quake_tvm.QuAKE`.
+    """
     book = Book.of(records, target)
     return [
-        *lowering_passes(target, **options, rung=book.rung),
+        *lowering_passes(target, Options.parse(**options, rung=book.rung)),
         *kernel_passes(target, book.decide, book.trace, rules),
     ]
 

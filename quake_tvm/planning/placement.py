@@ -4,11 +4,11 @@ The model is lowered with every site's number kept, up to its kernels; nothing i
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import tvm
 from tvm import relax
 
+from ..options import Options
 from ..passes.lower_tir import sites_of
 from ..passes.relax import site_numbers
 from ..passes.relax.graph import kernel_calls
@@ -49,7 +49,7 @@ def placement(
         A rung, on which all of them can be.
     special_values : str
     """
-    lowered, calls = _kernels(mod, target, method=method, special_values=special_values)
+    lowered, calls = _kernels(mod, target, Options.parse(method, special_values=special_values))
     sites: dict[int, tuple[str, str]] = {}
     for _, function in lowered.functions_items():
         for mark in sites_of(function) if isinstance(function, tir.PrimFunc) else ():
@@ -63,12 +63,12 @@ def placement(
 
 
 def _kernels(
-    mod: tvm.IRModule, target: tvm.target.Target, **options: Any
+    mod: tvm.IRModule, target: tvm.target.Target, options: Options
 ) -> tuple[tvm.IRModule, list[tir.PrimFunc]]:
     """The lowered model, and its kernels call by call."""
     views = relax.transform.RewriteDataflowReshape()  # which are no kernels
     with target:
-        lowering = lowering_passes(target, **options)
+        lowering = lowering_passes(target, options)
         lowered = tvm.transform.Sequential(lowering)(mod)
         fused = tvm.transform.Sequential([*fusion_passes(target), views])(lowered)
     return lowered, [fused[call.args[0]] for call in kernel_calls(fused["main"])]

@@ -4,13 +4,13 @@ Kernels that differ only in what is fused around them have one :class:`Key`, and
 a record serves them all. Knows no candidate and no clock.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import tvm
 from tvm import relax
 
+from ..options import Options
 from ..passes.lower_tir import sites_of
 from ..passes.relax.graph import extents_text, kernel_calls
 from ..passes.relax.pipeline import fusion_passes, lowering_passes
@@ -70,9 +70,7 @@ class Task:
     kernels: list[Kernel] = field(default_factory=list)
 
 
-def tasks(
-    mods: Sequence[tvm.IRModule], target: tvm.target.Target, options: Mapping[str, Any]
-) -> list[Task]:
+def tasks(mods: Sequence[tvm.IRModule], target: tvm.target.Target, options: Options) -> list[Task]:
     """The tasks of some models together, in the order of their first use.
 
     Parameters
@@ -80,8 +78,7 @@ def tasks(
     mods : sequence of IRModule
         As imported.
     target : tvm.target.Target
-    options : mapping
-        Those of :class:`quake_tvm.QuAKE`.
+    options : Options
     """
     distinct: dict[str, Kernel] = {}
     for mod in mods:
@@ -97,13 +94,11 @@ def tasks(
     return list(by_key.values())
 
 
-def kernels(
-    mod: tvm.IRModule, target: tvm.target.Target, options: Mapping[str, Any]
-) -> list[Kernel]:
+def kernels(mod: tvm.IRModule, target: tvm.target.Target, options: Options) -> list[Kernel]:
     """All kernels of a model that have static shapes."""
     views = relax.transform.RewriteDataflowReshape()  # which cost nothing
     with target:
-        lowered = tvm.transform.Sequential(lowering_passes(target, **options))(mod)
+        lowered = tvm.transform.Sequential(lowering_passes(target, options))(mod)
         fusion = [*fusion_passes(target), MergeKernels(), views]
         built = tvm.transform.Sequential(fusion)(lowered)
     calls: dict[str, int] = {}

@@ -6,13 +6,13 @@ kernels and a runner, no search.
 
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import tvm
 
 from ..numerics.ladder import METHODS
-from ..numerics.operators import within
+from ..options import Options
 from ..schedules import schedule
 from ..schedules.choice import Choice
 from ..schedules.repack import panel_width, repacked
@@ -30,7 +30,7 @@ def of_works(
     works: Sequence[Work],
     mods: Iterable[tvm.IRModule],
     target: tvm.target.Target,
-    options: Mapping[str, Any],
+    options: Options,
     runner: Runner,
 ) -> Iterator[tuple[Work, Costs]]:
     """Each of the works with sites, and what these cost on the allowed rungs.
@@ -44,8 +44,8 @@ def of_works(
     mods : iterable of IRModule
         The models, as imported.
     target : tvm.target.Target
-    options : mapping
-        Those of :class:`quake_tvm.QuAKE`, ``max_error`` among them.
+    options : Options
+        With ``max_error``.
     runner : Runner
     """
     ladder = _ladder(mods, target, options)
@@ -59,7 +59,7 @@ def of_works(
 
 
 def _ladder(
-    mods: Iterable[tvm.IRModule], target: tvm.target.Target, options: Mapping[str, Any]
+    mods: Iterable[tvm.IRModule], target: tvm.target.Target, options: Options
 ) -> dict[str, dict[str, tir.PrimFunc]]:
     """By its hash each kernel with sites, on every rung that all of them may have."""
     found: dict[str, dict[str, tir.PrimFunc]] = {}
@@ -67,12 +67,10 @@ def _ladder(
         reference = [k for k in kernels(mod, target, options) if k.sites]
         for method in METHODS:
             rung = partial(_if_allowed, method)
-            others = {k.name: k for k in kernels(mod, target, {**options, "rung": rung})}
+            others = {k.name: k for k in kernels(mod, target, replace(options, rung=rung))}
             for kernel in reference:
                 other = others.get(kernel.name)
-                allowed = all(
-                    method in within(site.operator, options["max_error"]) for site in kernel.sites
-                )
+                allowed = all(method in options.allowed(site.operator) for site in kernel.sites)
                 if allowed and other is not None and other.sites == kernel.sites:
                     found.setdefault(kernel.hash, {})[method] = other.function
     return found

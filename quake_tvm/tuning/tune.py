@@ -109,14 +109,7 @@ def tune(
         For whatever the user can put right: options, a missing package or tool, a folder that
         cannot be written, boards that are all gone. What has been measured until then is kept.
     """
-    options = {
-        "method": method,
-        "max_error": max_error,
-        "only": only,
-        "skip": skip,
-        "special_values": special_values,
-    }
-    Options.parse(**options)
+    options = Options.parse(method, max_error, only, skip, special_values)
     on = resolve(target)
     given.seconds(timeout, "timeout")
     if trials is not None:

@@ -8,6 +8,7 @@ from tvm_ffi import structural_equal
 
 from quake_tvm.kernels.kernel_spec import KernelSpec
 from quake_tvm.machines.targets import target
+from quake_tvm.options import Options
 from quake_tvm.passes.relax.pipeline import fusion_passes, lowering_passes
 from quake_tvm.tvm_version import tir
 from tests.helpers import module, once
@@ -20,7 +21,7 @@ WEIGHTS = [relax.const(np.ones(40, "float32")) for _ in range(2)]
 
 def lowered(formula, *shapes):
     """The written-out kernel of a module as the pipeline makes it."""
-    passes = [*lowering_passes(target(), method="quake2"), *fusion_passes(target())]
+    passes = [*lowering_passes(target(), Options.parse("quake2")), *fusion_passes(target())]
     with target():
         mod = tvm.transform.Sequential(passes)(module(formula, *shapes))
     found = [f for _, f in mod.functions_items() if isinstance(f, tir.PrimFunc)]

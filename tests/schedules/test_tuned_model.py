@@ -8,6 +8,7 @@ from tvm import relax
 from tvm.relax.op import nn
 
 from quake_tvm.machines.targets import target
+from quake_tvm.options import Options
 from quake_tvm.passes.relax.pipeline import kernel_passes, lowering_passes, machine_passes
 from quake_tvm.schedules.choice import Choice, rule_default
 from tests.helpers import module, once
@@ -45,7 +46,7 @@ def formula(x):
 def result(decide):
     native = target()
     steps = [
-        *lowering_passes(native, method="quake2"),
+        *lowering_passes(native, Options.parse("quake2")),
         *kernel_passes(native, decide),
         *machine_passes(native),
     ]

@@ -5,19 +5,13 @@ from tvm import relax
 from tvm.s_tir import meta_schedule as ms
 
 from quake_tvm.machines.targets import target
+from quake_tvm.options import Options
 from quake_tvm.schedules.records.trace import fingerprint
 from quake_tvm.schedules.space import candidates
 from quake_tvm.tuning.kernels import tasks
 from quake_tvm.tuning.runner import Timing
 from tests.helpers import module
 
-OPTIONS = {
-    "method": "quake2",
-    "max_error": None,
-    "only": None,
-    "skip": None,
-    "special_values": "ieee",
-}
 # What costs nothing of its own.
 PRICE = 1e-3
 
@@ -112,7 +106,7 @@ def both():
 
 
 def tasks_of(*mods, **options):
-    return tasks(mods, target(), OPTIONS | options)
+    return tasks(mods, target(), Options.parse(**options))
 
 
 def kernel_of(mod):

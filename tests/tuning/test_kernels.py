@@ -4,10 +4,11 @@ from tvm import relax
 
 import quake_tvm
 from quake_tvm.machines.targets import target
+from quake_tvm.options import Options
 from quake_tvm.tuning.kernels import kernels
 from quake_tvm.tvm_version import tir
 from tests.helpers import module, once
-from tests.tuning.fakes import OPTIONS, dense, product, softmax, tasks_of
+from tests.tuning.fakes import dense, product, softmax, tasks_of
 
 op = relax.op
 
@@ -79,7 +80,7 @@ def test_sites_have_the_names_of_the_report():
     told = {(site.operator, site.shape, site.kernel) for site in report.sites}
     assert told == {
         (site.operator, site.shape, kernel.name)
-        for kernel in kernels(mod, target(), OPTIONS)
+        for kernel in kernels(mod, target(), Options.parse())
         for site in kernel.sites
     }
     assert len(told) == 3

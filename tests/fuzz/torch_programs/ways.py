@@ -16,6 +16,7 @@ from tvm import relax
 
 import quake_tvm
 from quake_tvm.compiler import import_model
+from quake_tvm.options import Options
 from quake_tvm.passes.relax.pipeline import fusion_passes, lowering_passes
 
 from .program import Program
@@ -61,7 +62,7 @@ class Unscheduled:
 
     def __init__(self, exported: torch.export.ExportedProgram) -> None:
         native = quake_tvm.target("native")
-        passes = [*lowering_passes(native, method="exact"), *fusion_passes(native)]
+        passes = [*lowering_passes(native, Options.parse("exact")), *fusion_passes(native)]
         with native:
             mod = tvm.transform.Sequential(passes)(import_model(exported))
         executable = tvm.compile(mod, tvm.target.Target({"kind": "llvm", "opt-level": 0}))

@@ -10,6 +10,7 @@ from tvm.relax.op import matmul, nn
 
 import quake_tvm
 from quake_tvm.machines.targets import target
+from quake_tvm.options import Options
 from quake_tvm.passes.lower_tir import SITES
 from quake_tvm.passes.relax import site_numbers
 from quake_tvm.passes.relax.graph import extents_text, kernel_calls
@@ -65,7 +66,7 @@ def test_a_site_that_is_not_fused_is_in_its_own_kernel():
 
 def test_rungs_are_filed_under_the_shapes_of_their_kernels():
     """With ``max_error`` what a rung costs is kept by operator and shape."""
-    for kernel in kernels(layers(32, 48, 32), target(), {"max_error": 1e-3}):
+    for kernel in kernels(layers(32, 48, 32), target(), Options.parse(max_error=1e-3)):
         result = extents_text(kernel.function.params[-1].ty.shape)
         assert [site.shape for site in kernel.sites] == [result]
 
@@ -77,7 +78,8 @@ def test_merging_leaves_what_is_built_without_numbers():
 
     def kernels_of(numbered: bool) -> list[tir.PrimFunc]:
         with target():
-            mod = tvm.transform.Sequential(lowering_passes(target(), method="quake2"))(network())
+            lowering = lowering_passes(target(), Options.parse("quake2"))
+            mod = tvm.transform.Sequential(lowering)(network())
             if not numbered:
                 mod = without_numbers(merge(mod))
             mod = merge(tvm.transform.Sequential(fusion_passes(target()))(mod))
@@ -117,7 +119,8 @@ def test_a_module_lowered_by_the_pass_alone_is_reported(model):
 
 def test_no_number_is_left_in_a_mark():
     with target():
-        mod = tvm.transform.Sequential(lowering_passes(target(), method="quake2"))(network())
+        lowering = lowering_passes(target(), Options.parse("quake2"))
+        mod = tvm.transform.Sequential(lowering)(network())
         mod = tvm.transform.Sequential(fusion_passes(target()))(mod)
     merged = site_numbers.MergeKernels()(mod)
     marks = [
