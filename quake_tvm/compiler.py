@@ -21,7 +21,7 @@ from .kernels.data_sizes import sizes_depend_on_data
 from .machines.targets import target as resolve_target
 from .options import Options
 from .passes.relax.output_ownership import owned_outputs
-from .passes.relax.pipeline import kernel_passes, lowering_passes, machine_passes
+from .passes.relax.pipeline import Pipeline
 from .passes.relax.report import report
 from .runtime.description import CONDITIONS, DESCRIPTION, check_conditions
 from .runtime.model import Model
@@ -100,10 +100,9 @@ def compile(
 @compiling()
 def _build(mod: tvm.IRModule, target: tvm.target.Target, options: Options, book: Book) -> Model:
     with target:
-        lowering = lowering_passes(target, options)
-        lowered = tvm.transform.Sequential(lowering)(mod)
-        scheduling = kernel_passes(target, book.decide, book.trace)
-        scheduled = tvm.transform.Sequential(scheduling)(lowered)
+        passes = Pipeline(target, options, book.decide, book.trace)
+        lowered = passes.upto("lower")(mod)
+        scheduled = passes.between("fuse", "schedule")(lowered)
         summary = report(lowered, options, scheduled)
         description = json.dumps(
             {
@@ -122,7 +121,7 @@ def _build(mod: tvm.IRModule, target: tvm.target.Target, options: Options, book:
         )
         scheduled = tvm.IRModule(scheduled.functions, attrs=scheduled.attrs)
         scheduled[DESCRIPTION] = _describe(description)
-        machine = tvm.transform.Sequential(machine_passes(target))(scheduled)
+        machine = passes.between("finish", "finish")(scheduled)
         executable = tvm.compile(machine, target, relax_pipeline=tvm.transform.Sequential([]))
     return Model(executable, description)
 

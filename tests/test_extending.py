@@ -13,7 +13,7 @@ from quake_tvm.machines import table, targets
 from quake_tvm.numerics import operators
 from quake_tvm.numerics.exp_bits import constant
 from quake_tvm.numerics.ladder import METHODS
-from quake_tvm.passes.relax.pipeline import graph_passes
+from quake_tvm.passes.relax.pipeline import Pipeline
 from quake_tvm.schedules import RULE, RULES, elementwise, schedule
 from quake_tvm.schedules.rule import Rule
 from quake_tvm.tvm_version import tir
@@ -105,7 +105,7 @@ def test_a_rule():
     mod = module(lambda x: relax.op.nn.softmax(relax.op.sigmoid(x)), (4, 16))
     target = quake_tvm.target("native")
     with target:
-        scheduled = tvm.transform.Sequential(graph_passes(target, rules=mine))(mod)
+        scheduled = Pipeline.of(target, rules=mine).upto("schedule")(mod)
     kernels = [f for f in scheduled.functions.values() if isinstance(f, tir.PrimFunc)]
     assert {str(kernel.attrs[RULE]) for kernel in kernels} == {"mine", "rows"}
     x = np.linspace(-3, 3, 64, dtype=np.float32).reshape(4, 16)

@@ -12,7 +12,7 @@ from tvm import relax
 
 import quake_tvm
 from quake_tvm.machines.targets import target
-from quake_tvm.passes.relax.pipeline import graph_passes
+from quake_tvm.passes.relax.pipeline import Pipeline
 from quake_tvm.schedules import RULE, RULES
 from quake_tvm.tvm_version import tir
 from tests.helpers import c, module, once
@@ -91,7 +91,7 @@ def scheduled(mod, name):
     """The module's scheduled kernels."""
     kind = target(name)
     with kind:
-        mod = tvm.transform.Sequential(graph_passes(kind, method="quake3"))(mod)
+        mod = Pipeline.of(kind, method="quake3").upto("schedule")(mod)
     return {g.name_hint: f for g, f in mod.functions_items() if isinstance(f, tir.PrimFunc)}
 
 

@@ -13,7 +13,7 @@ from quake_tvm import QuakeError
 from quake_tvm.compiler import import_model
 from quake_tvm.machines.targets import target
 from quake_tvm.options import Options
-from quake_tvm.passes.relax.pipeline import graph_passes, kernel_passes, lowering_passes
+from quake_tvm.passes.relax.pipeline import Pipeline
 from quake_tvm.report import Report
 from quake_tvm.schedules import RECORD
 from quake_tvm.schedules.choice import Choice, Key
@@ -39,9 +39,8 @@ def keys(mod, on="native"):
         return Choice()
 
     on = target(on)
-    steps = [*lowering_passes(on, Options.parse("quake2")), *kernel_passes(on, decide)]
     with on:
-        tvm.transform.Sequential(steps)(mod)
+        Pipeline(on, Options.parse("quake2"), decide).upto("schedule")(mod)
     return list(dict.fromkeys(asked))
 
 
@@ -61,8 +60,8 @@ def scheduled(records, on="native"):
     """Every kernel as text."""
     on = target(on)
     with on:
-        steps = graph_passes(on, records=records, method="quake2")
-        mod = tvm.transform.Sequential(steps)(import_model(mlp(), SHAPES))
+        passes = Pipeline.of(on, records, method="quake2")
+        mod = passes.upto("schedule")(import_model(mlp(), SHAPES))
     return {
         name.name_hint: function.script()
         for name, function in mod.functions_items()

@@ -1,19 +1,20 @@
 """The order of everything between an imported module and the virtual machine's code.
 
-1. Extents that must be equal given one name; sizes checked that may not fit; tensors without
-   elements filled; zeros kept from TVM's folding; norms recognised or folded.
-2. QuAKE: nonlinearities to bit manipulation. Between its two halves convolutions get their channels
-   last, reshapes sink and attention is fused: before, that would change what is recognised; after,
-   kernels stand in the way.
-3. Windows checked that may not fit; indices held to what they point into; norms to rows, constant
-   weights into panels; TVM's legalization of the rest, constant folding, operator fusion up to
-   kernels of a size; equal kernels merged.
-4. The schedule rules.
-5. TVM's lowering to the virtual machine, with computed sizes checked.
+- ``prepare``: extents that must be equal given one name; sizes checked that may not fit; tensors
+  without elements filled; zeros kept from TVM's folding; norms recognised or folded.
+- ``lower``: nonlinearities to bit manipulation. Between its two halves convolutions get their
+  channels last, reshapes sink and attention is fused: before, that would change what is recognised;
+  after, kernels stand in the way.
+- ``fuse``: windows checked that may not fit; indices held to what they point into; norms to rows,
+  constant weights into panels; TVM's legalization of the rest, constant folding, operator fusion up
+  to kernels of a size, which tell which sites are in them.
+- ``schedule``: equal kernels merged; the schedule rules.
+- ``finish``: TVM's lowering to the virtual machine, with computed sizes checked.
 """
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import tvm
@@ -25,6 +26,7 @@ from quake_tvm.schedules import RULES, Recorded, ScheduleKernels, attention, mat
 from quake_tvm.schedules.choice import Decide, Key, rule_default
 from quake_tvm.schedules.records.book import Book, Records
 from quake_tvm.schedules.rule import Rule
+from quake_tvm.support import given
 from quake_tvm.support.compiler_lock import compiling
 
 from .. import quake
@@ -66,6 +68,7 @@ from .sink_reshapes import SinkReshapes
 from .unify_extents import UnifyExtents
 from .view_reshapes import ViewReshapes
 
+PHASES = ("prepare", "lower", "fuse", "schedule", "finish")
 # Operators whose kernels are not TVM's.
 _LEGALIZED = {
     **legalize_computed_shapes.RULES,
@@ -80,7 +83,7 @@ _LEGALIZED = {
 
 @tvm.transform.module_pass(opt_level=0, name="LowerNonlinearities")
 class LowerNonlinearities:
-    """Phase 2."""
+    """The phase ``lower``."""
 
     def __init__(self, target: tvm.target.Target, options: Options) -> None:
         self.fuse_attention = FuseAttention(partial(attention.tiles, target=target))
@@ -93,87 +96,115 @@ class LowerNonlinearities:
         return site_numbers.write(quake.lower(lower_attention.lower(fused), self.options))
 
 
-def lowering_passes(target: tvm.target.Target, options: Options) -> list[tvm.transform.Pass]:
-    """Phases 1 and 2: what pays only while nothing is lowered yet, then the nonlinearities."""
-    return [
-        UnifyExtents(),
-        CheckSizes(SHAPED),
-        FillEmpty(),
-        KeepZeros(),
-        RecognizeNorms(),
-        FoldBatchNorm(),
-        LowerNonlinearities(target, options),
-    ]
+class Pipeline:
+    """The passes for one target, in phases that have names: ``PHASES``.
 
-
-def fusion_passes(
-    target: tvm.target.Target, decide: Decide = rule_default
-) -> list[tvm.transform.Pass]:
-    """Phase 3 without its last step: to kernels that tell which sites are in them."""
-
-    def panel(key: Key, rows: int | None) -> int:
-        return matmul.panel(rows, key.shape[-2], target, decide(key))
-
-    return [
-        CheckSizes(WINDOWED),
-        CheckIndices(),
-        LowerNorms(),
-        PackConvolutions(panel),
-        PackTransposedConvolutions(panel),
-        PackWeights(panel),
-        LegalizeScans(),
-        *cpu_generic.library_dispatch_passes(target),
-        relax.transform.LegalizeOps(orderly(_LEGALIZED)),
-        DropScopes(),
-        ClampAddresses(),
-        PassNaN(),
-        relax.transform.LegalizeOps(legalize_reshape.RULES),
-        relax.transform.AnnotateTIROpPattern(),
-        FoldConstants(),
-        relax.transform.FuseOps(),
-        LimitFusion(),
-        relax.transform.FuseTIR(),
-    ]
-
-
-def kernel_passes(
-    target: tvm.target.Target,
-    decide: Decide = rule_default,
-    recorded: Recorded | None = None,
-    rules: Sequence[Rule] = RULES,
-) -> list[tvm.transform.Pass]:
-    """Phases 3 and 4: to scheduled kernels."""
-    scheduled = ScheduleKernels(target, decide, recorded, rules)
-    return [*fusion_passes(target, decide), site_numbers.MergeKernels(), scheduled]
-
-
-def graph_passes(
-    target: tvm.target.Target,
-    *,
-    records: Records = None,
-    rules: Sequence[Rule] = RULES,
-    **options: Any,
-) -> list[tvm.transform.Pass]:
-    """Phases 1 to 4: from an imported module to scheduled kernels.
-
-    Takes the options of :class:`quake_tvm.QuAKE`.
+    Parameters
+    ----------
+    target : tvm.target.Target
+    options : Options
+    decide : callable
+        Answers for the tunable parameters of the rules.
+    recorded : callable, optional
+        What is on record for exactly a kernel.
+    rules : sequence of Rule
+        Tried in turn on each kernel.
     """
-    book = Book.of(records, target)
-    return [
-        *lowering_passes(target, Options.parse(**options, rung=book.rung)),
-        *kernel_passes(target, book.decide, book.trace, rules),
-    ]
 
+    def __init__(
+        self,
+        target: tvm.target.Target,
+        options: Options,
+        decide: Decide = rule_default,
+        recorded: Recorded | None = None,
+        rules: Sequence[Rule] = RULES,
+    ) -> None:
+        self.target, self.options = target, options
+        self.decide, self.recorded, self.rules = decide, recorded, rules
 
-def machine_passes(target: tvm.target.Target) -> list[tvm.transform.Pass]:
-    """Phase 5: from scheduled kernels to what the virtual machine runs."""
-    return [
-        ViewReshapes(),
-        *cpu_generic.dataflow_lower_passes(target)[1:],
-        ReleaseHeld(),
-        CheckAllocations(),
-        *cpu_generic.finalize_passes(target),
-    ]
+    @classmethod
+    def of(
+        cls,
+        target: tvm.target.Target,
+        records: Records = None,
+        rules: Sequence[Rule] = RULES,
+        **options: Any,
+    ) -> "Pipeline":
+        """With the options of :class:`quake_tvm.QuAKE`, and tuned choices from folders."""
+        book = Book.of(records, target)
+        parsed = Options.parse(**options, rung=book.rung)
+        return cls(target, parsed, book.decide, book.trace, rules)
+
+    def upto(self, last: str) -> tvm.transform.Pass:
+        """The phases from the first to this one."""
+        return self.between(PHASES[0], last)
+
+    def between(self, first: str, last: str) -> tvm.transform.Pass:
+        """The phases from one to another, both included. Raises QuakeError for other names."""
+        for name in (first, last):
+            given.choice(name, "phase", PHASES)
+        names = PHASES[PHASES.index(first) : PHASES.index(last) + 1]
+        return tvm.transform.Sequential([p for name in names for p in getattr(self, "_" + name)()])
+
+    def dump(self, mod: tvm.IRModule, folder: Path) -> tvm.IRModule:
+        """Run all phases; the module behind each is written to ``<number>_<phase>.py``."""
+        folder.mkdir(parents=True, exist_ok=True)
+        with self.target:
+            for number, name in enumerate(PHASES, 1):
+                mod = self.between(name, name)(mod)
+                (folder / f"{number}_{name}.py").write_text(mod.script() + "\n")
+        return mod
+
+    def _prepare(self) -> list[tvm.transform.Pass]:
+        return [
+            UnifyExtents(),
+            CheckSizes(SHAPED),
+            FillEmpty(),
+            KeepZeros(),
+            RecognizeNorms(),
+            FoldBatchNorm(),
+        ]
+
+    def _lower(self) -> list[tvm.transform.Pass]:
+        return [LowerNonlinearities(self.target, self.options)]
+
+    def _fuse(self) -> list[tvm.transform.Pass]:
+        def panel(key: Key, rows: int | None) -> int:
+            return matmul.panel(rows, key.shape[-2], self.target, self.decide(key))
+
+        return [
+            CheckSizes(WINDOWED),
+            CheckIndices(),
+            LowerNorms(),
+            PackConvolutions(panel),
+            PackTransposedConvolutions(panel),
+            PackWeights(panel),
+            LegalizeScans(),
+            *cpu_generic.library_dispatch_passes(self.target),
+            relax.transform.LegalizeOps(orderly(_LEGALIZED)),
+            DropScopes(),
+            ClampAddresses(),
+            PassNaN(),
+            relax.transform.LegalizeOps(legalize_reshape.RULES),
+            relax.transform.AnnotateTIROpPattern(),
+            FoldConstants(),
+            relax.transform.FuseOps(),
+            LimitFusion(),
+            relax.transform.FuseTIR(),
+        ]
+
+    def _schedule(self) -> list[tvm.transform.Pass]:
+        scheduled = ScheduleKernels(self.target, self.decide, self.recorded, self.rules)
+        return [site_numbers.MergeKernels(), scheduled]
+
+    def _finish(self) -> list[tvm.transform.Pass]:
+        return [
+            ViewReshapes(),
+            *cpu_generic.dataflow_lower_passes(self.target)[1:],  # without RewriteDataflowReshape
+            ReleaseHeld(),
+            CheckAllocations(),
+            *cpu_generic.finalize_passes(self.target),
+        ]
 
 
 def pipeline(
@@ -204,14 +235,11 @@ def pipeline(
     from quake_tvm.machines.targets import target as resolve
 
     resolved = resolve(target)
-    steps = [
-        *graph_passes(resolved, records=records, rules=rules, **options),
-        *machine_passes(resolved),
-    ]
+    steps = Pipeline.of(resolved, records, rules, **options).upto(PHASES[-1])
 
     @tvm.transform.module_pass(opt_level=0, name="quake_tvm.pipeline")
     def run(mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         with compiling(), resolved:
-            return tvm.transform.Sequential(steps)(mod)
+            return steps(mod)
 
     return run

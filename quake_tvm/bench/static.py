@@ -22,7 +22,8 @@ from ..emulation.cost import Cost, cost, tools
 from ..errors import QuakeError
 from ..kernels.arguments import example
 from ..passes.relax.graph import kernel_calls
-from ..passes.relax.pipeline import graph_passes
+from ..passes.relax.pipeline import Pipeline
+from ..passes.relax.view_reshapes import ViewReshapes
 from ..schedules.records.book import Records
 from ..schedules.records.trace import fingerprint
 from .cases import Case
@@ -79,8 +80,7 @@ def quake(method: str) -> Build:
     """This library on a rung; exact is the same schedules with nothing lowered."""
 
     def build(mod: tvm.IRModule, target: tvm.target.Target, records: Records) -> tvm.IRModule:
-        steps = graph_passes(target, records=records, method=method)
-        return tvm.transform.Sequential(steps)(mod)
+        return Pipeline.of(target, records, method=method).upto("schedule")(mod)
 
     return build
 
@@ -136,7 +136,7 @@ class Meter:
             progress(what)
             with self.target:
                 built = build(mod, self.target, self.records)
-                built = relax.transform.RewriteDataflowReshape()(built)  # views cost nothing
+                built = ViewReshapes()(built)  # views cost nothing
             builds[name] = self._kernels(built, lambda k, what=what: progress(f"{what}, {k}"))
         return Result(case, builds)
 

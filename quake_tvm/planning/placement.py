@@ -6,13 +6,13 @@ The model is lowered with every site's number kept, up to its kernels; nothing i
 from dataclasses import dataclass
 
 import tvm
-from tvm import relax
 
 from ..options import Options
 from ..passes.lower_tir import sites_of
 from ..passes.relax import site_numbers
 from ..passes.relax.graph import kernel_calls
-from ..passes.relax.pipeline import fusion_passes, lowering_passes
+from ..passes.relax.pipeline import Pipeline
+from ..passes.relax.view_reshapes import ViewReshapes
 from ..tvm_version import tir
 
 # Stands for all exponentials that are found only inside kernels.
@@ -66,9 +66,8 @@ def _kernels(
     mod: tvm.IRModule, target: tvm.target.Target, options: Options
 ) -> tuple[tvm.IRModule, list[tir.PrimFunc]]:
     """The lowered model, and its kernels call by call."""
-    views = relax.transform.RewriteDataflowReshape()  # which are no kernels
+    passes = Pipeline(target, options)
     with target:
-        lowering = lowering_passes(target, options)
-        lowered = tvm.transform.Sequential(lowering)(mod)
-        fused = tvm.transform.Sequential([*fusion_passes(target), views])(lowered)
+        lowered = passes.upto("lower")(mod)
+        fused = ViewReshapes()(passes.between("fuse", "fuse")(lowered))  # views are no kernels
     return lowered, [fused[call.args[0]] for call in kernel_calls(fused["main"])]

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import tvm
-from tvm import relax
 
 from ..options import Options
 from ..passes.lower_tir import sites_of
 from ..passes.relax.graph import extents_text, kernel_calls
-from ..passes.relax.pipeline import fusion_passes, lowering_passes
+from ..passes.relax.pipeline import Pipeline
 from ..passes.relax.site_numbers import MergeKernels, read
+from ..passes.relax.view_reshapes import ViewReshapes
 from ..schedules.choice import Key
 from ..schedules.records.trace import fingerprint
 from ..schedules.space import key_of
@@ -96,11 +96,11 @@ def tasks(mods: Sequence[tvm.IRModule], target: tvm.target.Target, options: Opti
 
 def kernels(mod: tvm.IRModule, target: tvm.target.Target, options: Options) -> list[Kernel]:
     """All kernels of a model that have static shapes."""
-    views = relax.transform.RewriteDataflowReshape()  # which cost nothing
+    passes = Pipeline(target, options)
     with target:
-        lowered = tvm.transform.Sequential(lowering_passes(target, options))(mod)
-        fusion = [*fusion_passes(target), MergeKernels(), views]
-        built = tvm.transform.Sequential(fusion)(lowered)
+        lowered = passes.upto("lower")(mod)
+        fused = passes.between("fuse", "fuse")(lowered)
+        built = ViewReshapes()(MergeKernels()(fused))  # views cost nothing
     calls: dict[str, int] = {}
     for call in kernel_calls(built["main"]):
         name = call.args[0].name_hint

@@ -2,14 +2,13 @@
 
 import numpy as np
 import pytest
-import tvm
 from tvm import relax, te
 from tvm_ffi import structural_equal
 
 from quake_tvm.kernels.kernel_spec import KernelSpec
 from quake_tvm.machines.targets import target
 from quake_tvm.options import Options
-from quake_tvm.passes.relax.pipeline import fusion_passes, lowering_passes
+from quake_tvm.passes.relax.pipeline import Pipeline
 from quake_tvm.tvm_version import tir
 from tests.helpers import module, once
 from tests.schedules.kernels import placeholder
@@ -21,9 +20,8 @@ WEIGHTS = [relax.const(np.ones(40, "float32")) for _ in range(2)]
 
 def lowered(formula, *shapes):
     """The written-out kernel of a module as the pipeline makes it."""
-    passes = [*lowering_passes(target(), Options.parse("quake2")), *fusion_passes(target())]
     with target():
-        mod = tvm.transform.Sequential(passes)(module(formula, *shapes))
+        mod = Pipeline(target(), Options.parse("quake2")).upto("fuse")(module(formula, *shapes))
     found = [f for _, f in mod.functions_items() if isinstance(f, tir.PrimFunc)]
     (function,) = [f for f in found if KernelSpec.of(f)]
     return function

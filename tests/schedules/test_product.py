@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-import tvm
 from tvm import relax
 from tvm.relax.op import nn
 
 from quake_tvm.machines.targets import target
-from quake_tvm.passes.relax.pipeline import fusion_passes
+from quake_tvm.options import Options
+from quake_tvm.passes.relax.pipeline import Pipeline
 from quake_tvm.schedules import RULE, schedule
 from quake_tvm.schedules.choice import RULE_DEFAULT, Key
 from quake_tvm.tvm_version import tir
@@ -39,7 +39,7 @@ def asked(formula, *shapes):
         return RULE_DEFAULT
 
     with ANY:
-        mod = tvm.transform.Sequential(fusion_passes(ANY, note))(module(formula, *shapes))
+        mod = Pipeline(ANY, Options.parse(), note).between("fuse", "fuse")(module(formula, *shapes))
     packing, keys[:] = list(keys), []
     for _, function in mod.functions_items():
         if isinstance(function, tir.PrimFunc):

@@ -9,7 +9,7 @@ from tvm.relax.op import nn
 
 from quake_tvm.machines.targets import target
 from quake_tvm.options import Options
-from quake_tvm.passes.relax.pipeline import kernel_passes, lowering_passes, machine_passes
+from quake_tvm.passes.relax.pipeline import Pipeline
 from quake_tvm.schedules.choice import Choice, rule_default
 from tests.helpers import module, once
 
@@ -45,13 +45,9 @@ def formula(x):
 
 def result(decide):
     native = target()
-    steps = [
-        *lowering_passes(native, Options.parse("quake2")),
-        *kernel_passes(native, decide),
-        *machine_passes(native),
-    ]
+    passes = Pipeline(native, Options.parse("quake2"), decide)
     with native:
-        mod = tvm.transform.Sequential(steps)(module(formula, INPUT))
+        mod = passes.upto("finish")(module(formula, INPUT))
         built = tvm.compile(mod, native, relax_pipeline=tvm.transform.Sequential([]))
     x = RNG(7).normal(size=INPUT).astype("float32")
     machine = relax.VirtualMachine(built, tvm.cpu())

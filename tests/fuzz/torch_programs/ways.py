@@ -17,7 +17,7 @@ from tvm import relax
 import quake_tvm
 from quake_tvm.compiler import import_model
 from quake_tvm.options import Options
-from quake_tvm.passes.relax.pipeline import fusion_passes, lowering_passes
+from quake_tvm.passes.relax.pipeline import Pipeline
 
 from .program import Program
 
@@ -62,9 +62,8 @@ class Unscheduled:
 
     def __init__(self, exported: torch.export.ExportedProgram) -> None:
         native = quake_tvm.target("native")
-        passes = [*lowering_passes(native, Options.parse("exact")), *fusion_passes(native)]
         with native:
-            mod = tvm.transform.Sequential(passes)(import_model(exported))
+            mod = Pipeline(native, Options.parse("exact")).upto("fuse")(import_model(exported))
         executable = tvm.compile(mod, tvm.target.Target({"kind": "llvm", "opt-level": 0}))
         self.machine = relax.VirtualMachine(executable, tvm.cpu())
 

@@ -10,7 +10,7 @@ from quake_tvm.machines.targets import target
 from quake_tvm.numerics import reference
 from quake_tvm.passes.kernel_size import size
 from quake_tvm.passes.relax.limit_fusion import LARGEST, LimitFusion
-from quake_tvm.passes.relax.pipeline import graph_passes
+from quake_tvm.passes.relax.pipeline import Pipeline
 from quake_tvm.tvm_version import tir
 
 op = relax.op
@@ -48,7 +48,7 @@ def kernels(mod: tvm.IRModule, method: str) -> list[tir.PrimFunc]:
     """The scheduled kernels."""
     native = target("native")
     with native:
-        mod = tvm.transform.Sequential(graph_passes(native, method=method))(mod)
+        mod = Pipeline.of(native, method=method).upto("schedule")(mod)
     return [f for _, f in mod.functions_items() if isinstance(f, tir.PrimFunc)]
 
 

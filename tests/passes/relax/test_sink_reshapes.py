@@ -10,7 +10,7 @@ from tvm import relax
 import quake_tvm
 from quake_tvm.compiler import import_model
 from quake_tvm.passes.relax.ops import call
-from quake_tvm.passes.relax.pipeline import graph_passes
+from quake_tvm.passes.relax.pipeline import Pipeline
 from quake_tvm.passes.relax.sink_reshapes import SinkReshapes
 from quake_tvm.tvm_version import tir
 from tests.helpers import Formula, c, module, once, run
@@ -277,7 +277,7 @@ def kernels(mod: tvm.IRModule) -> set[str]:
     """The kernels that are left after scheduling."""
     native = quake_tvm.target("native")
     with native:
-        mod = tvm.transform.Sequential(graph_passes(native, method="quake2"))(mod)
+        mod = Pipeline.of(native, method="quake2").upto("schedule")(mod)
     return {name.name_hint for name, f in mod.functions_items() if isinstance(f, tir.PrimFunc)}
 
 

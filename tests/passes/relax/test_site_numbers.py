@@ -14,7 +14,7 @@ from quake_tvm.options import Options
 from quake_tvm.passes.lower_tir import SITES
 from quake_tvm.passes.relax import site_numbers
 from quake_tvm.passes.relax.graph import extents_text, kernel_calls
-from quake_tvm.passes.relax.pipeline import fusion_passes, lowering_passes
+from quake_tvm.passes.relax.pipeline import Pipeline
 from quake_tvm.planning.placement import placement
 from quake_tvm.tuning.kernels import kernels
 from quake_tvm.tvm_version import tir
@@ -78,11 +78,11 @@ def test_merging_leaves_what_is_built_without_numbers():
 
     def kernels_of(numbered: bool) -> list[tir.PrimFunc]:
         with target():
-            lowering = lowering_passes(target(), Options.parse("quake2"))
-            mod = tvm.transform.Sequential(lowering)(network())
+            passes = Pipeline(target(), Options.parse("quake2"))
+            mod = passes.upto("lower")(network())
             if not numbered:
                 mod = without_numbers(merge(mod))
-            mod = merge(tvm.transform.Sequential(fusion_passes(target()))(mod))
+            mod = merge(passes.between("fuse", "fuse")(mod))
         names = dict.fromkeys(call.args[0].name_hint for call in kernel_calls(mod["main"]))
         return [without_numbers(mod)[name] for name in names]
 
@@ -119,9 +119,7 @@ def test_a_module_lowered_by_the_pass_alone_is_reported(model):
 
 def test_no_number_is_left_in_a_mark():
     with target():
-        lowering = lowering_passes(target(), Options.parse("quake2"))
-        mod = tvm.transform.Sequential(lowering)(network())
-        mod = tvm.transform.Sequential(fusion_passes(target()))(mod)
+        mod = Pipeline(target(), Options.parse("quake2")).upto("fuse")(network())
     merged = site_numbers.MergeKernels()(mod)
     marks = [
         mark
