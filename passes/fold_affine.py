@@ -4,6 +4,8 @@ softmax takes a scale and an additive mask (attention's), exp takes scale and sh
 positive scale. Only inputs that nothing else uses are folded, so no work is done twice.
 """
 
+from dataclasses import replace
+
 from .dialect import attributes_of, operator_of
 from .graph import Expr, Graph, Site
 
@@ -71,13 +73,14 @@ def _fold(graph: Graph, root: Expr, exact: frozenset[Expr]) -> Site | None:
         return None
     attributes = attributes_of(call)
     region, args = {root}, list(call.args)
-    scale, shift = attributes.get("scale", 1.0), attributes.get("shift", 0.0)
+    numbers = attributes.numbers
+    scale, shift = numbers.get("scale", 1.0), numbers.get("shift", 0.0)
 
     def private(expr: Expr) -> bool:
         inside = expr in graph.values and expr not in exact
         return inside and graph.only_used_by(expr, region)
 
-    along_rows = operator == "softmax" and int(attributes["axis"]) == len(graph.shape(root)) - 1
+    along_rows = operator == "softmax" and attributes.axis == len(graph.shape(root)) - 1
     if along_rows and len(args) == 1 and scale == 1.0 and private(args[0]):
         parts = _mask(graph, args[0])
         if parts is not None and graph.scalar(parts[1]) is None:
@@ -98,5 +101,6 @@ def _fold(graph: Graph, root: Expr, exact: frozenset[Expr]) -> Site | None:
         args[0], shift, scale = x, shift + scale * summand, scale * factor
     if len(region) == 1:
         return None
-    attributes |= {"scale": scale} | ({"shift": shift} if operator == "exp" else {})
-    return Site(root, operator, tuple(args), "", frozenset(region), attributes)
+    folded = {"scale": scale} | ({"shift": shift} if operator == "exp" else {})
+    attributes = replace(attributes, numbers={**numbers, **folded})
+    return Site(root, operator, tuple(args), "", frozenset(region), attributes.to_attrs())

@@ -4,8 +4,6 @@ Only float32 scalars are touched; a PrimFunc without such calls is left as it is
 """
 
 import json
-from collections.abc import Mapping
-from typing import Any
 
 import tvm
 
@@ -42,22 +40,6 @@ def intrinsics(function: tir.PrimFunc) -> list[tuple[str, str]]:
 
     visit_calls(function.body, see)
     return found
-
-
-def mark(operator: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """What the report tells of a site, from the attributes of its ``quake`` operator.
-
-    And its number, if the sites have been numbered (:mod:`site_numbers`).
-    """
-    number = int(attributes.get("site", 0))
-    return {
-        "operator": operator,
-        "method": str(attributes["method"]),
-        "special_values": "ieee" if bool(attributes["ieee"]) else "finite",
-        "source": str(attributes["source"]),
-        "shape": str(attributes["shape"]),
-        **({"site": number} if number else {}),
-    }
 
 
 def sites_of(function: tir.PrimFunc) -> list[dict]:

@@ -16,6 +16,7 @@ from . import fold_affine, lower_tir, recognize_elementwise, recognize_rows
 from .dialect import Graph, call, dtype, rewrite, shape_text
 from .dialect import lower as lower_graph
 from .graph import Site
+from .site_attrs import SiteAttrs
 
 
 @tvm.transform.module_pass(opt_level=0, name="QuAKE")
@@ -81,16 +82,17 @@ def recognize(mod: tvm.IRModule, options: Options, numbered: bool = False) -> tv
         if method is None:
             exact.append(site)
             return None
-        return call(
-            site.operator,
-            *site.args,
-            method=method,
-            ieee=options.ieee,
-            source=site.source,
-            shape=shape_text(x),
-            **({"site": number} if numbered else {}),
-            **site.attributes,
+        attributes = SiteAttrs.from_attrs(
+            {
+                "method": method,
+                "ieee": options.ieee,
+                "source": site.source,
+                "shape": shape_text(x),
+                "site": number if numbered else 0,
+                **site.attributes,
+            }
         )
+        return call(site.operator, *site.args, **attributes.to_attrs())
 
     def fold(graph: Graph) -> list[Site]:
         """What is left exact, and so still to be recognised, is left so to its last step."""

@@ -6,6 +6,7 @@ where nobody else wants the scores.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import tvm
 from tvm import relax
@@ -95,9 +96,9 @@ def _site(graph: Graph, var: relax.Var, tiles: Tiles) -> Site | None:
     v, v_axes, by_v = _peeled(graph, v)
     k_axes = [k_axes[n] for n in (0, 1, 3, 2)]
     # Vectors run along the features of k and v.
-    if int(options["axis"]) != 3 or by_v != 1.0 or k_axes[3] != 3 or v_axes[3] != 3:
+    if options.axis != 3 or by_v != 1.0 or k_axes[3] != 3 or v_axes[3] != 3:
         return None
-    scale = float(options.get("scale", 1.0)) * by_q * by_k
+    scale = options.numbers.get("scale", 1.0) * by_q * by_k
     result, out_axes = var, [0, 1, 2, 3]
     user = _only_user(graph, var)
     order = graph.value(user) if user is not None else None
@@ -121,13 +122,9 @@ def _site(graph: Graph, var: relax.Var, tiles: Tiles) -> Site | None:
     axes = [*q_axes, *k_axes, *v_axes, *out_axes]
     numbers = [n for t in chosen for n in (t.rows, t.vectors, t.lanes)]
     region = frozenset(e for e in (var, weights, scores, result) if isinstance(e, relax.Var))
-    attributes = {
-        **{k: v for k, v in options.items() if k not in ("axis", "scale")},
-        "scale": scale,
-        "axes": axes,
-        "tiles": numbers,
-    }
-    return Site(result, "attention", (q, k, v, *mask), attributes["source"], region, attributes)
+    softmax_attrs = replace(options, axis=None, numbers={"scale": scale}).to_attrs()
+    attributes = {**softmax_attrs, "axes": axes, "tiles": numbers}
+    return Site(result, "attention", (q, k, v, *mask), options.source, region, attributes)
 
 
 @tvm.transform.module_pass(opt_level=0, name="FuseAttention")

@@ -7,6 +7,7 @@ attribute ``quake.sites``, which the report reads.
 """
 
 import json
+from dataclasses import replace
 from functools import partial
 
 import tvm
@@ -17,7 +18,7 @@ from quake_tvm.kernels.kernel_spec import KernelSpec
 from quake_tvm.numerics.operators import OPERATORS
 from quake_tvm.options import Options
 
-from ..lower_tir import SITES, mark
+from ..lower_tir import SITES
 from .call_written_out import call_written_out
 from .legalize import legalize
 from .ops import PREFIX, attributes_of
@@ -30,7 +31,6 @@ HIDING = {
     "relax.nn.cross_entropy_with_logits",
     "relax.log_add_exp",
 }
-_NOT_COMPUTE = ("axis", "keepdims", "method", "ieee", "source", "shape", "site")
 
 
 def _legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
@@ -38,34 +38,25 @@ def _legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
     if not OPERATORS[operator].elementwise and int(call.attrs["axis"]) != call.args[0].ty.ndim - 1:
         return _with_axis_last(builder, call, operator)
     attributes = attributes_of(call)
-    method, ieee = str(attributes["method"]), bool(attributes["ieee"])
-    options = {k: float(v) for k, v in attributes.items() if k not in _NOT_COMPUTE}
-    sites = json.dumps([mark(operator, attributes) | options])
-    attrs = {SITES: sites}
-    options |= {"method": method, "ieee": ieee}
-    if OPERATORS[operator].elementwise:
-        function = partial(compute.elementwise, operator=operator, **options)
-    else:
-        if "keepdims" in attributes:
-            options["keepdims"] = bool(attributes["keepdims"])
+    name, options = f"quake_{operator}", attributes.options()
+    attrs = {SITES: json.dumps([attributes.mark(operator) | attributes.numbers])}
+    if not OPERATORS[operator].elementwise:
         kernel = KernelSpec(operator, options)
-        return call_written_out(builder, f"quake_{operator}", kernel, call.args, call.ty, attrs)
-    return builder.call_te(
-        function, *call.args, primfunc_name_hint=f"quake_{operator}", primfunc_attrs=attrs
-    )
+        return call_written_out(builder, name, kernel, call.args, call.ty, attrs)
+    function = partial(compute.elementwise, operator=operator, **options)
+    return builder.call_te(function, *call.args, primfunc_name_hint=name, primfunc_attrs=attrs)
 
 
 def _with_axis_last(builder: relax.BlockBuilder, call: relax.Call, operator: str) -> relax.Expr:
     """Operators over rows are lowered along the last axis: bring theirs there, and back."""
     attributes = attributes_of(call)
-    axis, rank = int(attributes["axis"]), call.args[0].ty.ndim
+    axis, rank = attributes.axis, call.args[0].ty.ndim
     order = [*range(axis), *range(axis + 1, rank), axis]
-    keepdims = bool(attributes.get("keepdims", True))
     if operator != "logsumexp" and any(getattr(n, "value", 1) == 0 for n in call.args[0].ty.shape):
         return call.args[0]  # empty, and TVM mistakes an empty transpose for a reshape
     x = builder.emit(relax.op.permute_dims(call.args[0], order))
-    result = builder.emit(quake_call(operator, x, **attributes | {"axis": rank - 1}))
-    if not keepdims:
+    result = builder.emit(quake_call(operator, x, **replace(attributes, axis=rank - 1).to_attrs()))
+    if attributes.keepdims is False:
         return result
     return relax.op.permute_dims(result, [order.index(k) for k in range(rank)])
 

@@ -15,6 +15,7 @@ from tvm import relax
 from quake_tvm.numerics.operators import OPERATORS
 from quake_tvm.tvm_version import make_attrs, register_op
 
+from ..site_attrs import SiteAttrs
 from .graph import op_name
 
 PREFIX = "quake."
@@ -53,9 +54,9 @@ def call(operator: str, *args: relax.Expr, **attributes: Any) -> relax.Call:
     return relax.Call(declared(operator), list(args), make_attrs(**attributes))
 
 
-def attributes_of(call: relax.Call) -> dict[str, Any]:
+def attributes_of(call: relax.Call) -> SiteAttrs:
     """The attributes of a call of ours."""
-    return {str(key): call.attrs[key] for key in list(call.attrs.keys())}
+    return SiteAttrs.from_attrs({str(key): call.attrs[key] for key in list(call.attrs.keys())})
 
 
 def operator_of(expr: Any) -> str | None:

@@ -20,13 +20,13 @@ from quake_tvm.options import Options
 from quake_tvm.passes.relay import tensor_rows_schedule
 
 from ..graph import Site
+from ..site_attrs import SiteAttrs
 from . import lower_c, tunable_kernels
 from .fit_vectors import fit_tensor, for_c
 from .graph import Graph, rewrite
 from .ops import attributes_of, declared, operator_of, read
 from .ops import call as quake_call
 
-_NOT_COMPUTE = ("axis", "keepdims", "method", "ieee", "source", "shape", "site")
 Compute = Callable[[tvm.ir.Attrs, list[te.Tensor], relay.Type], list[te.Tensor]]
 
 
@@ -34,14 +34,9 @@ def _compute(operator: str, target: tvm.target.Target) -> Compute:
     """The operator's tensor computation from its attributes, for a target."""
 
     def computed(attrs: tvm.ir.Attrs, inputs: list[te.Tensor], _: relay.Type) -> list[te.Tensor]:
-        attributes = read(attrs)
-        method, ieee = attributes["method"], bool(attributes["ieee"])
-        options = {k: float(v) for k, v in attributes.items() if k not in _NOT_COMPUTE}
+        options = SiteAttrs.from_attrs(read(attrs)).options()
         if OPERATORS[operator].elementwise:
-            return [compute.elementwise(inputs[0], operator, method, ieee, **options)]
-        if "keepdims" in attributes:
-            options["keepdims"] = bool(attributes["keepdims"])
-        options |= {"method": method, "ieee": ieee}
+            return [compute.elementwise(inputs[0], operator, **options)]
         if _for_tuner(inputs[0]):
             return [getattr(tensor_rows, operator)(*inputs, **options)]
         return [fit_tensor(getattr(compute, operator)(*inputs, **options), target)]
@@ -110,8 +105,8 @@ def _axis_last(mod: tvm.IRModule) -> tvm.IRModule:
             if operator is None or OPERATORS[operator].elementwise:
                 continue
             x, attributes = call.args[0], attributes_of(call)
-            if attributes["axis"] != len(graph.shape(x)) - 1:
-                found.append(Site(key, operator, (x,), "", frozenset([key]), attributes))
+            if attributes.axis != len(graph.shape(x)) - 1:
+                found.append(Site(key, operator, (x,), "", frozenset([key]), attributes.to_attrs()))
         return found
 
     def make(site: Site) -> relay.Call:

@@ -19,6 +19,7 @@ from quake_tvm.errors import QuakeError
 from quake_tvm.numerics.operators import OPERATORS
 from quake_tvm.tvm_version import make_attrs, register_op
 
+from ..site_attrs import SiteAttrs
 from .graph import op_name
 
 PREFIX = "quake."
@@ -126,9 +127,9 @@ def call(operator: str, *args: relay.Expr, **attributes: Any) -> relay.Call:
     return relay.Call(declared(operator), list(args), make_attrs(**attributes))
 
 
-def attributes_of(call: relay.Call) -> dict[str, Any]:
+def attributes_of(call: relay.Call) -> SiteAttrs:
     """The attributes of a call of ours."""
-    return read(call.attrs)
+    return SiteAttrs.from_attrs(read(call.attrs))
 
 
 def read(attrs: tvm.ir.Attrs) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from tvm import relay
 from ...numerics.operators import OPERATORS
 from ...options import Options
 from ...report import ExactSite, Kernels, LoweredSite, Report
-from ..lower_tir import mark
 from ..quake import find_sites
 from .graph import Graph, functions, has_mark, op_name, shape_text
 from .ops import attributes_of, operator_of
@@ -38,7 +37,7 @@ def report(lowered: tvm.IRModule, options: Options) -> Report:
         for value in graph.values.values():
             operator, name = operator_of(value), op_name(value)
             if operator is not None:
-                sites.append(LoweredSite.of(mark(operator, attributes_of(value))))
+                sites.append(LoweredSite.of(attributes_of(value).mark(operator)))
             elif name in UNKNOWN:
                 x = value.args[0]
                 exact.append(ExactSite(name, shape_text(x), x.checked_type.dtype, UNKNOWN[name]))
@@ -79,5 +78,5 @@ def _read_kernel(kernel: relay.Function, found: Kernels) -> None:
             rows = not OPERATORS[operator].elementwise
             rule = "rows" if rows else anchors[0] if anchors else "injective"
             attributes = attributes_of(call)
-            kind = operator, str(attributes["shape"]), str(attributes["source"])
+            kind = operator, attributes.shape, attributes.source
             found.setdefault(kind, []).append((name, rule))
