@@ -12,7 +12,7 @@ from collections.abc import Callable
 import tvm
 from tvm import s_tir
 
-from quake_tvm.tvm_version import tir
+from quake_tvm.tvm_version import Pass, tir
 
 from . import (
     attention,
@@ -55,7 +55,7 @@ Recorded = Callable[[tir.PrimFunc], Trace | None]
 
 
 @tvm.transform.module_pass(opt_level=0, name="ScheduleKernels")
-class ScheduleKernels:
+class ScheduleKernels(Pass):
     """Apply the rules to every PrimFunc that is not scheduled yet."""
 
     def __init__(

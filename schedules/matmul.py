@@ -32,14 +32,16 @@ PACK_ROWS = 32
 VECTORS, ROWS, UNROLL = (1, 2, 3, 4, 6), (1, 2, 3, 4, 6, 8, 12, 16), (1, 2, 4)
 
 
-def panel(rows: int | None, columns: int, target: tvm.target.Target, choice: Choice = OWN) -> int:
+def panel(
+    rows: int | None, columns: int | None, target: tvm.target.Target, choice: Choice = OWN
+) -> int:
     """Columns of a tile, which is a panel of packed weights.
 
     Parameters
     ----------
     rows : int or None
         Of the dimension whose rows a tile takes.
-    columns : int
+    columns : int or None
     target : tvm.target.Target
     choice : Choice
         For the product.

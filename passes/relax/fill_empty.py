@@ -8,7 +8,7 @@ import tvm
 from tvm import relax
 from tvm.relax.expr_functor import PyExprMutator, mutator
 
-from quake_tvm.tvm_version import updated
+from quake_tvm.tvm_version import Pass, updated
 
 from .graph import functions, known_shape, op_name
 
@@ -79,7 +79,7 @@ def _concerned(function: relax.Function) -> bool:
 
 
 @tvm.transform.module_pass(opt_level=0, name="FillEmpty")
-class FillEmpty:
+class FillEmpty(Pass):
     """Replace their operators; a module without them is returned as it is."""
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:

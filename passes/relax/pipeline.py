@@ -24,6 +24,7 @@ from quake_tvm.schedules import Recorded, ScheduleKernels, attention, matmul
 from quake_tvm.schedules.choice import Decide, Key, own
 from quake_tvm.schedules.records.book import Book, Records
 from quake_tvm.support.compiler_lock import compiling
+from quake_tvm.tvm_version import Pass
 
 from .. import quake
 from ..clamp_addresses import ClampAddresses
@@ -74,7 +75,7 @@ _LEGALIZED = {
 
 
 @tvm.transform.module_pass(opt_level=0, name="LowerNonlinearities")
-class LowerNonlinearities:
+class LowerNonlinearities(Pass):
     """Phase 2."""
 
     def __init__(self, target: tvm.target.Target, options: Options) -> None:
