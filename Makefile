@@ -71,9 +71,10 @@ fuzz-files: $(READY)  ## mutated models, arrays, plans, records: success or one 
 sweep: $(READY)  ## every rule with every epilogue and extent, every ONNX case: hours; SWEEP="-k pooling"
 	$(BIN)/python -m pytest -m sweep $(SWEEP)
 
-lint: $(READY)  ## check style
+lint: $(READY)  ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 format: $(READY)  ## put style right
 	$(BIN)/ruff check --fix .
@@ -95,7 +96,7 @@ plans: $(READY)  ## plan three models to two budgets, and hold the plans against
 	@$(BIN)/python tutorials/real_plans.py $(PLANS)
 
 clean:  ## remove the environment and all that was built
-	rm -rf .venv .venv-relay build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-relay build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml

@@ -13,7 +13,7 @@ from tvm.s_tir.stmt import SBlockRealize
 
 from quake_tvm.kernels.index_check import CHECKED
 from quake_tvm.kernels.kernel_spec import WRITTEN_OUT
-from quake_tvm.tvm_version import tir, updated
+from quake_tvm.tvm_version import Pass, tir, updated
 
 from .lower_tir import SITES
 
@@ -84,7 +84,7 @@ class _Clamp:
 
 
 @tvm.transform.module_pass(opt_level=0, name="ClampAddresses")
-class ClampAddresses:
+class ClampAddresses(Pass):
     """Clamp in every kernel that is not marked; takes the marks away."""
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:

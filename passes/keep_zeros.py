@@ -8,6 +8,8 @@ so the number becomes one.
 import tvm
 from tvm import relax
 
+from quake_tvm.tvm_version import Pass
+
 from .graph import Expr, Site
 from .relax.graph import Graph, dtype, known_shape, rewrite
 
@@ -36,7 +38,7 @@ def _read(site: Site) -> relax.Expr:
 
 
 @tvm.transform.module_pass(opt_level=0, name="KeepZeros")
-class KeepZeros:
+class KeepZeros(Pass):
     """Make these numbers tensors; a module without them is returned as it is."""
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:

@@ -11,7 +11,7 @@ import tvm
 import tvm_ffi
 
 from quake_tvm.schedules.keep_floats import fenced
-from quake_tvm.tvm_version import dtype_of, tir, updated
+from quake_tvm.tvm_version import Pass, dtype_of, tir, updated
 
 from .lower_tir import SITES
 
@@ -66,7 +66,7 @@ def _store(node: tir.BufferStore) -> tir.BufferStore:
 
 
 @tvm.transform.module_pass(opt_level=0, name="PassNaN")
-class PassNaN:
+class PassNaN(Pass):
     """Rewrite the float maxima and minima of every kernel without lowered nonlinearities."""
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import tvm
 
@@ -11,6 +12,7 @@ from quake_tvm.numerics import single_rounding  # noqa: F401  (prepare TVM's bui
 from quake_tvm.options import Options
 from quake_tvm.site_plan import Plan
 from quake_tvm.support.compiler_lock import compiling
+from quake_tvm.tvm_version import Pass
 
 from . import fold_affine, lower_tir, recognize_elementwise, recognize_rows
 from .dialect import Graph, call, dtype, rewrite, shape_text
@@ -20,7 +22,7 @@ from .site_attrs import SiteAttrs
 
 
 @tvm.transform.module_pass(opt_level=0, name="QuAKE")
-class QuAKE:
+class QuAKE(Pass):
     """Lower a module's exponential nonlinearities to IEEE-754 bit manipulation.
 
     Parameters
@@ -76,7 +78,8 @@ def recognize(mod: tvm.IRModule, options: Options, numbered: bool = False) -> tv
     exact: list[Site] = []
     numbers = count(1)
 
-    def make(site: Site):
+    def make(site: Site) -> Any:
+        """The call of ours, or None for what stays exact."""
         x, number = site.args[0], next(numbers)
         method = options.choose(site.operator, dtype(x), shape_text(x), number).method
         if method is None:

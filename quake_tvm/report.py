@@ -157,8 +157,8 @@ class Report:
             table = Table(title=f"{len(self.exact)} left exact")
             for name in ("n", "operator", "shape", "dtype", "reason"):
                 table.add_column(name)
-            for site, count in Counter(self.exact).items():
-                table.add_row(str(count), site.operator, site.shape, site.dtype, site.reason)
+            for left, count in Counter(self.exact).items():
+                table.add_row(str(count), left.operator, left.shape, left.dtype, left.reason)
             console.print(table)
         if self.plan:
             console.print(f"plan: {self.plan}", markup=False, soft_wrap=True)

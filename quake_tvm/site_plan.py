@@ -114,8 +114,8 @@ class Plan:
             exact = any(s.method == EXACT for s in self.sites if s.operator == operator)
             return None if exact else _rung(self.inside_kernels)
         planned = next((s for s in self.sites if s.number == site), None)
-        there = planned.operator if planned is not None else "not float32, or not there,"
-        if there != operator:
+        if planned is None or planned.operator != operator:
+            there = planned.operator if planned is not None else "not float32, or not there,"
             raise QuakeError(
                 f"the plan is for another model: site {site} is {there} in the plan and "
                 f"{operator} here; plan this model anew"

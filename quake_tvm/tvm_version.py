@@ -8,7 +8,7 @@ only: no mathematics, no passes.
 import platform
 from collections.abc import Callable
 from importlib import metadata, util
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 RELAX_INSTALL = "pip install 'apache-tvm==0.27.*' 'apache-tvm-ffi>=0.1.14.post0,<0.1.15'"
 RELAY_INSTALL = (
@@ -53,12 +53,22 @@ RELAY = util.find_spec("tvm.relay") is not None
 
 if RELAY:
     from tvm import tir
+    from tvm.tir import Call, Stmt
+    from tvm.tir import PrimExpr as Expr
 
     # This TVM's vectorizer takes a reinterpretation of bits for an unknown call, lane by lane.
     tvm.ir.register_op_attr("tir.reinterpret", "TVectorizable", True)
 else:
     import tvm_ffi
     from tvm import tirx as tir
+    from tvm.ir import Call
+    from tvm.tirx import Expr, Stmt
+
+if TYPE_CHECKING:
+    from tvm.ir.transform import Pass
+else:
+    # What ``tvm.transform.module_pass`` makes of a class is a pass, unseen by type checkers.
+    Pass = object
 
 # What a pass of ours raises, and Ctrl-C inside it, comes back through TVM as what it is.
 tvm.error.register_error(QuakeError)
@@ -67,9 +77,6 @@ tvm.error.register_error(KeyboardInterrupt)
 # What TVM's own intrinsics are called by.
 PREFIX = "tir." if RELAY else "tirx."
 IF_THEN_ELSE = "tir.if_then_else" if RELAY else "prim.if_then_else"
-Expr = tir.PrimExpr if RELAY else tir.Expr
-Stmt = tir.Stmt
-Call = tir.Call if RELAY else tvm.ir.Call
 
 
 def fma(a: Expr, b: Expr, c: Expr) -> Expr:

@@ -13,7 +13,7 @@ from functools import partial
 import tvm
 from tvm import s_tir
 
-from quake_tvm.tvm_version import tir
+from quake_tvm.tvm_version import Pass, tir
 
 from . import (
     attention,
@@ -59,7 +59,7 @@ logger = logging.getLogger(__name__)
 
 
 @tvm.transform.module_pass(opt_level=0, name="ScheduleKernels")
-class ScheduleKernels:
+class ScheduleKernels(Pass):
     """Apply the rules to every PrimFunc that is not scheduled yet.
 
     Parameters

@@ -33,7 +33,10 @@ VECTORS, ROWS, UNROLL = (1, 2, 3, 4, 6), (1, 2, 3, 4, 6, 8, 12, 16), (1, 2, 4)
 
 
 def panel(
-    rows: int | None, columns: int, target: tvm.target.Target, choice: Choice = RULE_DEFAULT
+    rows: int | None,
+    columns: int | None,
+    target: tvm.target.Target,
+    choice: Choice = RULE_DEFAULT,
 ) -> int:
     """Columns of a tile, which is a panel of packed weights.
 
@@ -41,7 +44,7 @@ def panel(
     ----------
     rows : int or None
         Of the dimension whose rows a tile takes.
-    columns : int
+    columns : int or None
     target : tvm.target.Target
     choice : Choice
         For the product.

@@ -8,7 +8,7 @@ of: for those that the recognisers have left.
 import tvm
 from tvm import relax
 
-from quake_tvm.tvm_version import tir
+from quake_tvm.tvm_version import Pass, tir
 
 from ..graph import Expr, Site
 from .graph import Graph, dtype, rewrite
@@ -54,7 +54,7 @@ def _clipped(site: Site) -> relax.Expr:
 
 
 @tvm.transform.module_pass(opt_level=0, name="CenterLogSumExp")
-class CenterLogSumExp:
+class CenterLogSumExp(Pass):
     """Clip these maxima; a module without them is returned as it is."""
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:

@@ -8,6 +8,8 @@ the transposes outwards until they cancel or meet what cares about the order.
 import tvm
 from tvm import relax
 
+from quake_tvm.tvm_version import Pass
+
 from .graph import functions, op_name
 from .legalize import legalize
 
@@ -69,7 +71,7 @@ def _reshaped(_: relax.BlockBuilder, squeeze: relax.Call) -> relax.Expr:
 
 
 @tvm.transform.module_pass(opt_level=0, name="ChannelsLast")
-class ChannelsLast:
+class ChannelsLast(Pass):
     """Convert every float32 convolution with constant weights, and fold what that leaves."""
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:

@@ -17,7 +17,7 @@ from tvm import relax, tirx
 from tvm.relax.expr_functor import PyExprMutator, mutator
 from tvm.s_tir.stmt import SBlock
 
-from quake_tvm.tvm_version import dtype_of
+from quake_tvm.tvm_version import Pass, dtype_of
 
 from .graph import Extent, functions
 
@@ -239,7 +239,7 @@ class _Checker(PyExprMutator):
 
 
 @tvm.transform.module_pass(opt_level=0, name="CheckAllocations")
-class CheckAllocations:
+class CheckAllocations(Pass):
     """Put the calls in, where memory is allocated but not planned yet and no call is pure."""
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:

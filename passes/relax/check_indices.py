@@ -15,7 +15,7 @@ from tvm.relax.expr_functor import PyExprMutator, mutator
 
 from quake_tvm.errors import QuakeError
 from quake_tvm.kernels.index_check import NAME, Places, checked, from_source
-from quake_tvm.tvm_version import updated
+from quake_tvm.tvm_version import Pass, updated
 
 from .graph import functions, op_name
 
@@ -228,7 +228,7 @@ def _names(function: relax.Function) -> set[str]:
 
 
 @tvm.transform.module_pass(opt_level=0, name="CheckIndices")
-class CheckIndices:
+class CheckIndices(Pass):
     """Put the checks in; a module without such operators is returned as it is."""
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:

@@ -13,7 +13,7 @@ from tvm import relax
 from tvm.relax.expr_functor import PyExprMutator, mutator
 
 from quake_tvm.kernels.size_check import Need, Pair, equal, held, padded
-from quake_tvm.tvm_version import updated
+from quake_tvm.tvm_version import Pass, updated
 
 from .graph import functions, known_shape, op_name
 
@@ -169,7 +169,7 @@ def _concerned(function: relax.Function, table: Table) -> bool:
 
 
 @tvm.transform.module_pass(opt_level=0, name="CheckSizes")
-class CheckSizes:
+class CheckSizes(Pass):
     """Hold a table's operators until checks have passed; without any the module stays as it is."""
 
     def __init__(self, table: Table) -> None:

@@ -6,7 +6,7 @@
 import tvm
 import tvm_ffi
 
-from quake_tvm.tvm_version import tir, updated
+from quake_tvm.tvm_version import Pass, tir, updated
 
 _SCOPE = "pragma_scope"
 
@@ -16,7 +16,7 @@ def _inside(statement: tir.AttrStmt) -> tir.Stmt:
 
 
 @tvm.transform.module_pass(opt_level=0, name="DropScopes")
-class DropScopes:
+class DropScopes(Pass):
     """Drop them; kernels without any stay as they are."""
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:

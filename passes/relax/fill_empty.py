@@ -9,7 +9,7 @@ from tvm import relax
 from tvm.relax.expr_functor import PyExprMutator, mutator
 
 from quake_tvm.kernels.size_check import HELD
-from quake_tvm.tvm_version import updated
+from quake_tvm.tvm_version import Pass, updated
 
 from .graph import functions, known_shape, op_name
 
@@ -81,7 +81,7 @@ def _concerned(function: relax.Function) -> bool:
 
 
 @tvm.transform.module_pass(opt_level=0, name="FillEmpty")
-class FillEmpty:
+class FillEmpty(Pass):
     """Replace their operators; a module without them is returned as it is."""
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:

@@ -5,6 +5,8 @@ import tvm
 from tvm import relax
 from tvm.relax.expr_functor import PyExprMutator, mutator
 
+from quake_tvm.tvm_version import Pass
+
 from .graph import functions, op_name
 
 
@@ -39,7 +41,7 @@ class _Fold(PyExprMutator):
 
 
 @tvm.transform.module_pass(opt_level=0, name="FoldBatchNorm")
-class FoldBatchNorm:
+class FoldBatchNorm(Pass):
     """Rewrite every float32 batch norm of inference whose parameters are constants.
 
     The factor and the shift are computed in float64. Where one is no finite float32, of a variance

@@ -13,6 +13,8 @@ import tvm
 from tvm import relax
 from tvm_ffi import StructuralKey
 
+from quake_tvm.tvm_version import Pass
+
 _BUILD = "tirx.build"
 _compile = tvm.get_global_func(_BUILD)
 
@@ -44,7 +46,7 @@ def _remembering() -> Iterator[None]:
 
 
 @tvm.transform.module_pass(opt_level=0, name="FoldConstants")
-class FoldConstants:
+class FoldConstants(Pass):
     """Fold what is computed from constants only."""
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:

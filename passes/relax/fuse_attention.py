@@ -13,7 +13,7 @@ from tvm import relax
 
 from quake_tvm.kernels.attention import Operand, block_sizes, operands, whole_rows_fit
 from quake_tvm.kernels.register_tile import SQUARE, Tile
-from quake_tvm.tvm_version import make_attrs, register_op
+from quake_tvm.tvm_version import Pass, make_attrs, register_op
 
 from ..fold_affine import in_range
 from ..graph import Site
@@ -128,7 +128,7 @@ def _site(graph: Graph, var: relax.Var, tiles: Tiles) -> Site | None:
 
 
 @tvm.transform.module_pass(opt_level=0, name="FuseAttention")
-class FuseAttention:
+class FuseAttention(Pass):
     """Fuse every such pair of products around a lowered softmax.
 
     Parameters

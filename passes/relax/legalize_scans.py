@@ -11,7 +11,7 @@ from tvm import relax, te
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T
 
-from quake_tvm.tvm_version import tir
+from quake_tvm.tvm_version import Pass, tir
 
 from .graph import known_shape
 from .legalize import UNFUSABLE, Legalize, legalize
@@ -63,7 +63,7 @@ _RULES: dict[str, Legalize] = {"relax.cumsum": _scan, "relax.cumprod": _scan}
 
 
 @tvm.transform.module_pass(opt_level=0, name="LegalizeScans")
-class LegalizeScans:
+class LegalizeScans(Pass):
     """Before TVM's own dispatch; static tensors and flattened ones are left to that."""
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:

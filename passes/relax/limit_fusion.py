@@ -16,7 +16,7 @@ import tvm_ffi
 from tvm import relax
 from tvm.relax.utils import copy_with_new_vars
 
-from quake_tvm.tvm_version import Expr, tir, updated
+from quake_tvm.tvm_version import Expr, Pass, tir, updated
 
 from ..kernel_size import Size, size
 from .graph import functions, known_shape, op_name
@@ -93,7 +93,7 @@ def _cuts(mod: tvm.IRModule, function: relax.Function, known: dict[tir.PrimFunc,
 
 
 @tvm.transform.module_pass(opt_level=0, name="LimitFusion")
-class LimitFusion:
+class LimitFusion(Pass):
     """Cut fused functions that are too large."""
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:

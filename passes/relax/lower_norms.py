@@ -10,6 +10,7 @@ import tvm
 from tvm import relax
 
 from quake_tvm.kernels.kernel_spec import KernelSpec
+from quake_tvm.tvm_version import Pass
 
 from .call_written_out import call_written_out
 from .legalize import legalize
@@ -77,7 +78,7 @@ def _instance_norm(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
 
 
 @tvm.transform.module_pass(opt_level=0, name="LowerNorms")
-class LowerNorms:
+class LowerNorms(Pass):
     """Legalize float32 layer, rms, group and instance norms; others are left to TVM."""
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:

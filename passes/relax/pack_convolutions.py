@@ -15,7 +15,7 @@ from tvm import relax, te
 
 from quake_tvm.schedules import analysis, product
 from quake_tvm.schedules.product import panel_of, within_panel
-from quake_tvm.tvm_version import tir
+from quake_tvm.tvm_version import Pass, tir
 
 from .legalize import FUSABLE, legalize
 from .pack_weights import Panel, packed_matmul, panels
@@ -114,7 +114,7 @@ def depthwise_convolution(
 
 
 @tvm.transform.module_pass(opt_level=0, name="PackConvolutions")
-class PackConvolutions:
+class PackConvolutions(Pass):
     """Pack every float32 convolution with channels last and constant weights.
 
     Parameters

@@ -15,7 +15,7 @@ from tvm import relax, te
 
 from quake_tvm.schedules import product
 from quake_tvm.schedules.product import panel_of, within_panel
-from quake_tvm.tvm_version import tir
+from quake_tvm.tvm_version import Pass, tir
 
 from .legalize import FUSABLE, legalize
 from .pack_convolutions import Window, channels_last
@@ -88,7 +88,7 @@ def phase_weights(weights: np.ndarray, phases: Phases) -> np.ndarray:
 
 
 @tvm.transform.module_pass(opt_level=0, name="PackTransposedConvolutions")
-class PackTransposedConvolutions:
+class PackTransposedConvolutions(Pass):
     """Rewrite every float32 transposed convolution with channels last and constant weights.
 
     Parameters

@@ -14,7 +14,7 @@ from tvm import relax, te
 from quake_tvm.schedules import analysis, product
 from quake_tvm.schedules.choice import Key
 from quake_tvm.schedules.product import panel_of, within_panel
-from quake_tvm.tvm_version import tir
+from quake_tvm.tvm_version import Pass, tir
 
 from .legalize import FUSABLE, legalize
 
@@ -43,7 +43,7 @@ def panels(weights: np.ndarray, width: int) -> np.ndarray:
 
 
 @tvm.transform.module_pass(opt_level=0, name="PackWeights")
-class PackWeights:
+class PackWeights(Pass):
     """Pack every constant float32 matrix on the right of a matmul.
 
     Parameters

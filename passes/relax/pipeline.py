@@ -28,6 +28,7 @@ from quake_tvm.schedules.records.book import Book, Records
 from quake_tvm.schedules.rule import Rule
 from quake_tvm.support import given
 from quake_tvm.support.compiler_lock import compiling
+from quake_tvm.tvm_version import Pass
 
 from .. import quake
 from ..clamp_addresses import ClampAddresses
@@ -82,7 +83,7 @@ _LEGALIZED = {
 
 
 @tvm.transform.module_pass(opt_level=0, name="LowerNonlinearities")
-class LowerNonlinearities:
+class LowerNonlinearities(Pass):
     """The phase ``lower``."""
 
     def __init__(self, target: tvm.target.Target, options: Options) -> None:

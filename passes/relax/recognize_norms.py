@@ -8,6 +8,8 @@ import tvm
 import tvm_ffi
 from tvm import relax
 
+from quake_tvm.tvm_version import Pass
+
 from ..graph import Site
 from .graph import Graph, known_shape, op_name, rewrite, same_shape
 
@@ -91,7 +93,7 @@ def find(graph: Graph) -> list[Site]:
 
 
 @tvm.transform.module_pass(opt_level=0, name="RecognizeNorms")
-class RecognizeNorms:
+class RecognizeNorms(Pass):
     """Write what is found as TVM's own layer_norm."""
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:

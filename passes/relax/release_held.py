@@ -8,7 +8,7 @@ from tvm import relax
 from tvm.relax.expr_functor import PyExprMutator, mutator
 
 from quake_tvm.kernels.size_check import HELD
-from quake_tvm.tvm_version import updated
+from quake_tvm.tvm_version import Pass, updated
 
 from .graph import functions, op_name
 
@@ -28,7 +28,7 @@ def _holds(function: relax.Function) -> bool:
 
 
 @tvm.transform.module_pass(opt_level=0, name="ReleaseHeld")
-class ReleaseHeld:
+class ReleaseHeld(Pass):
     """Replace them by what they hold; a module without any is returned as it is."""
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:

@@ -13,6 +13,7 @@ from tvm.ir.expr import GenericConst
 from tvm.relax.expr_functor import PyExprMutator, mutator
 
 from quake_tvm.numerics.operators import OPERATORS
+from quake_tvm.tvm_version import Pass
 
 from ..chain import KINDS
 from .graph import functions, known_shape, op_name, same_shape
@@ -24,7 +25,7 @@ _PRODUCTS = {"relax.matmul", "relax.nn.conv1d", "relax.nn.conv2d", "relax.nn.con
 
 
 @tvm.transform.module_pass(opt_level=0, name="SinkReshapes")
-class SinkReshapes:
+class SinkReshapes(Pass):
     """Move reshapes behind products with matrices, both kinds behind element-wise operators.
 
     Those that meet cancel or become one, those of constants are carried out. A step is taken only

@@ -19,7 +19,7 @@ import tvm_ffi
 from tvm import s_tir
 
 from quake_tvm.kernels.kernel_spec import KernelSpec
-from quake_tvm.tvm_version import tir, updated
+from quake_tvm.tvm_version import Pass, tir, updated
 
 from ..lower_tir import SITES, sites_of
 from .graph import functions
@@ -67,7 +67,7 @@ def read(function: tir.PrimFunc) -> frozenset[int]:
 
 
 @tvm.transform.module_pass(opt_level=0, name="MergeKernels")
-class MergeKernels:
+class MergeKernels(Pass):
     """Merge the kernels that differ in the numbers of their sites only."""
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:

@@ -7,6 +7,8 @@ that do not fit, past the end of one. With one name for both it refuses such inp
 import tvm
 from tvm import relax, tirx
 
+from quake_tvm.tvm_version import Pass
+
 from .graph import functions, known_shape, op_name
 
 # Their weights are one group's; data and weights, in TVM's own order, have channels second.
@@ -44,7 +46,7 @@ def _pairs(function: relax.Function) -> list[tuple[tirx.Var, tirx.Expr]]:
 
 
 @tvm.transform.module_pass(opt_level=0, name="UnifyExtents")
-class UnifyExtents:
+class UnifyExtents(Pass):
     """Bind the names; a module without such products is returned as it is."""
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:

@@ -9,9 +9,11 @@ from contextlib import suppress
 import tvm
 from tvm import relax
 
+from quake_tvm.tvm_version import Pass
+
 
 @tvm.transform.module_pass(opt_level=0, name="ViewReshapes")
-class ViewReshapes:
+class ViewReshapes(Pass):
     """Rewrite; a module that TVM fails on is returned as it is."""
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:

@@ -11,6 +11,8 @@ import tvm
 from tvm import relay
 from tvm.relay.op import OpPattern
 
+from quake_tvm.tvm_version import Pass
+
 from .graph import mutated, op_name
 
 _PRODUCT = "nn.batch_matmul"
@@ -77,7 +79,7 @@ class _Densify(relay.ExprMutator):
 
 
 @relay.transform.function_pass(opt_level=3, name="DensifyProducts")
-class DensifyProducts:
+class DensifyProducts(Pass):
     """``nn.batch_matmul`` to ``nn.dense`` where its weights are constant; see the module."""
 
     def transform_function(

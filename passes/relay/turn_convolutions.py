@@ -9,6 +9,8 @@ Turning it moves no data.
 import tvm
 from tvm import relay
 
+from quake_tvm.tvm_version import Pass
+
 from .graph import mutated, op_name
 
 
@@ -46,7 +48,7 @@ class _Turn(relay.ExprMutator):
 
 
 @relay.transform.function_pass(opt_level=3, name="TurnConvolutions")
-class TurnConvolutions:
+class TurnConvolutions(Pass):
     """Images one pixel wide to images one pixel high; see the module."""
 
     def transform_function(

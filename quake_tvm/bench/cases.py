@@ -116,7 +116,7 @@ def _text(shape: Sequence[int]) -> str:
 def _net(make: Callable[..., Case], name: str, shape: tuple[int, ...]) -> Case:
     """The case, with its tiny sister if it is small enough for the call to count."""
     case = make(name, shape)
-    if case.elements > NET:
+    if case.elements is None or case.elements > NET:
         return case
     return replace(case, tiny=make(name, (*[1 for _ in shape[1:]], TINY)))
 
@@ -258,11 +258,11 @@ def random_feeds(inputs: Sequence[Input]) -> dict[str, np.ndarray]:
     generator = np.random.default_rng(0)
     feeds = {}
     for spec in inputs:
-        dtype = np.dtype(spec.dtype)
+        dtype, shape = np.dtype(spec.dtype), [int(n) for n in spec.shape]
         if np.issubdtype(dtype, np.floating):
-            feeds[spec.name] = generator.standard_normal(spec.shape, np.float32).astype(dtype)
+            feeds[spec.name] = generator.standard_normal(shape, np.float32).astype(dtype)
         elif np.issubdtype(dtype, np.integer) and "mask" not in spec.name.lower():
-            feeds[spec.name] = generator.integers(0, 2, spec.shape, dtype)
+            feeds[spec.name] = generator.integers(0, 2, shape, dtype)
         else:
-            feeds[spec.name] = np.ones(spec.shape, dtype)
+            feeds[spec.name] = np.ones(shape, dtype)
     return feeds

@@ -118,7 +118,9 @@ def compare(
     """
     progress(f"{case.name} {case.shape}: importing")
     full = peers.job(case, target, threads, board, records)
-    tiny = case.tiny and peers.job(case.tiny, target, threads, board, records)
+    tiny = None
+    if case.tiny is not None:
+        tiny = peers.job(case.tiny, target, threads, board, records)
     exact = peers.quake(EXACT)(full).run()
     builders = {**{m: peers.quake(m) for m in methods}, **(PEERS if board is None else peers.TVM)}
     if case.multiply is not None:
@@ -131,7 +133,7 @@ def compare(
         try:
             contender = build(full)
             apart = None if name == MULTIPLY else difference(contender.run(), exact)
-            timers[name] = Timer(contender.clock, tiny and build(tiny).clock)
+            timers[name] = Timer(contender.clock, build(tiny).clock if tiny is not None else None)
             notes[name] = apart, contender.lowered
         except Unavailable as error:
             skipped[name] = str(error)
@@ -144,8 +146,9 @@ def compare(
     seconds = interleave(timers, rounds, REST if threads > 1 else 0.0)
     base = seconds[methods[0]]
     rows = [
-        Row(name, ratio(own, base), Spread.of(own), *notes[name], own)
+        Row(name, ratio(own, base), spread, *notes[name], own)
         for name, own in seconds.items()
+        if (spread := Spread.of(own)) is not None
     ]
     return Result(case, rows, skipped)
 

@@ -1,6 +1,6 @@
 """Lines in a picture (SVG), both axes in powers of ten. Knows nothing of what they show."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import ceil, floor, log10
 from xml.sax.saxutils import escape
 
@@ -10,7 +10,7 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#0
 Line = Sequence[tuple[float, float]]
 
 
-def picture(lines: dict[str, Line], x_title: str, y_title: str) -> str:
+def picture(lines: Mapping[str, Line], x_title: str, y_title: str) -> str:
     """The lines by their names.
 
     Parameters

@@ -43,11 +43,10 @@ def check(case: Case) -> None:
 
 def compiled(model: Model, job: Job) -> Contender:
     """Timed without Python between the calls."""
-    if job.board is not None:
-        model = job.board.load(model)
+    there = model if job.board is None else job.board.load(model)
     return Contender(
-        lambda: model.run(job.feeds),
-        lambda number: model.benchmark(job.feeds, number=number, repeat=1)[0],
+        lambda: there.run(job.feeds),
+        lambda number: there.benchmark(job.feeds, number=number, repeat=1)[0],
     )
 
 

@@ -26,7 +26,7 @@ NOTES = """\
 TVM        relay.build at opt_level 3
 FastMath   the same with TVM's FastMath pass, at opt_level 3 and 4; "scheduled": on this
            library's other passes"""
-_FASTMATH = {"required_pass": ["FastMath"]}
+_FASTMATH = ["FastMath"]
 
 
 def job(
@@ -101,13 +101,13 @@ def plain(**settings: Any) -> Callable[[Job], Contender]:
 
 def fastmath_scheduled(job: Job) -> Contender:
     """FastMath beside this library's other passes."""
-    return built(PassContext(opt_level=3, method=EXACT, **_FASTMATH), job)
+    return built(PassContext(opt_level=3, method=EXACT, required_pass=_FASTMATH), job)
 
 
 TVM = {
     EXACT: quake(EXACT),
     "TVM": plain(opt_level=3),
-    "FastMath 3": plain(opt_level=3, **_FASTMATH),
+    "FastMath 3": plain(opt_level=3, required_pass=_FASTMATH),
     "FastMath 4": plain(opt_level=4),
     "FastMath scheduled": fastmath_scheduled,
 }

@@ -160,12 +160,12 @@ def torch_compiled(job: Job) -> Contender:
     def prepare(torch: Any, function: Any) -> Any:
         if not shutil.which(os.environ.get("CXX", "g++")):
             raise Unavailable("no C++ compiler: install g++")
-        import torch._dynamo.config
-        import torch._inductor
+        from torch import _inductor
+        from torch._dynamo import config
 
-        torch._dynamo.config.recompile_limit = 1 << 10  # cases are no recompilations
-        torch._dynamo.config.accumulated_recompile_limit = 1 << 10
-        options = {**torch._inductor.list_mode_options("max-autotune"), "freezing": True}
+        config.recompile_limit = 1 << 10  # cases are no recompilations
+        config.accumulated_recompile_limit = 1 << 10
+        options = {**_inductor.list_mode_options("max-autotune"), "freezing": True}
         return torch.compile(function, dynamic=False, fullgraph=True, options=options)
 
     return _torch(job, prepare)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.markup import escape
 from rich.table import Table
 
@@ -32,7 +32,7 @@ def _table(title: str, results: Sequence[Result], cell: Callable[[Result, Row], 
     names = list(dict.fromkeys(name for line in lines for name, text in line.items() if text))
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), title_justify="left")
     for name in ("", "", *names):
-        justify = "right" if name else "left"
+        justify: JustifyMethod = "right" if name else "left"
         table.add_column(name.replace(" ", "\n"), justify=justify, no_wrap=True)
     for result, line in zip(results, lines, strict=True):
         shape = result.case.shape + ("*" if result.case.tiny else "")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from operator import attrgetter
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 
 from .show import WIDTH
@@ -24,10 +24,10 @@ every load in the first-level cache."""
 def tables(results: Sequence[Result]) -> str:
     """Instructions and cycles an element of the kernels, then the models, kernel by kernel."""
     console = Console(width=WIDTH, record=True, file=io.StringIO())
-    kernels = [result for result in results if result.case.elements]
+    kernels = [(result, result.case.elements) for result in results if result.case.elements]
     if kernels:
         console.print(_elements("executed instructions an element", kernels, INSTRUCTIONS))
-        if all(_known(result) for result in kernels):
+        if all(_known(result) for result, _ in kernels):
             console.print(_elements("cycles an element by llvm-mca", kernels, CYCLES))
     for result in results:
         if not result.case.elements:
@@ -46,7 +46,7 @@ def _known(result: Result) -> bool:
 def _table(title: str, columns: Sequence[str]) -> Table:
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), title_justify="left")
     for number, name in enumerate(columns):
-        justify = "right" if number > 1 else "left"
+        justify: JustifyMethod = "right" if number > 1 else "left"
         table.add_column(name.replace(" ", "\n"), justify=justify, overflow="fold")
     return table
 
@@ -55,11 +55,12 @@ def _number(value: float) -> str:
     return f"{value:.3g}" if value < 1e3 else f"{value:,.0f}"
 
 
-def _elements(title: str, results: Sequence[Result], value: Value) -> Table:
-    names = list(dict.fromkeys(name for result in results for name in result.builds))
+def _elements(title: str, kernels: Sequence[tuple[Result, int]], value: Value) -> Table:
+    """The kernels with how many elements they have."""
+    names = list(dict.fromkeys(name for result, _ in kernels for name in result.builds))
     table = _table(title, ["", "", *names])
-    for result in results:
-        cells = [_number(value(result.total(name)) / result.case.elements) for name in names]
+    for result, elements in kernels:
+        cells = [_number(value(result.total(name)) / elements) for name in names]
         table.add_row(result.case.name, result.case.shape, *cells)
     return table
 
@@ -91,7 +92,7 @@ def _savings(result: Result) -> list[str]:
     for build in result.builds:
         own = result.total(build)
         text = f"{1 - own.instructions / exact.instructions:.1%} of exact's instructions"
-        if _known(result):
+        if own.cycles is not None and exact.cycles is not None:
             text += f", {1 - own.cycles / exact.cycles:.1%} of its cycles"
         if build != EXACT:
             lines.append(f"{build} saves {text}")

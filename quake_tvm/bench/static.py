@@ -52,10 +52,10 @@ class Result:
     def total(self, build: str) -> Cost:
         """All calls of all kernels."""
         kernels = self.builds[build]
-        known = all(k.cost.cycles is not None for k in kernels)
+        cycles = [k.calls * k.cost.cycles for k in kernels if k.cost.cycles is not None]
         return Cost(
             sum(k.calls * k.cost.instructions for k in kernels),
-            sum(k.calls * k.cost.cycles for k in kernels) if known else None,
+            sum(cycles) if len(cycles) == len(kernels) else None,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -137,10 +137,12 @@ class Meter:
             with self.target:
                 built = build(mod, self.target, self.records)
                 built = ViewReshapes()(built)  # views cost nothing
-            builds[name] = self._kernels(built, lambda k, what=what: progress(f"{what}, {k}"))
+            builds[name] = self._kernels(built, what, progress)
         return Result(case, builds)
 
-    def _kernels(self, mod: tvm.IRModule, progress: Callable[[str], None]) -> list[Kernel]:
+    def _kernels(
+        self, mod: tvm.IRModule, what: str, progress: Callable[[str], None]
+    ) -> list[Kernel]:
         calls: Counter[str] = Counter()
         example = {}
         for call in kernel_calls(mod["main"]):
@@ -153,7 +155,7 @@ class Meter:
             with tempfile.TemporaryDirectory() as folder:
                 library = kernel.export(new, self.target, Path(folder) / "kernels.so")
                 for name in new:
-                    progress(name)
+                    progress(f"{what}, {name}")
                     self._known[keys[name]] = self._cost(library, name, example[name])
         return [Kernel(name, keys[name], n, self._known[keys[name]]) for name, n in calls.items()]
 

@@ -100,13 +100,13 @@ class Remote:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _ask(self, doing: str, *request: object) -> Any:
+    def _ask(self, doing: str, method: str, *arguments: object) -> Any:
         """What a method of the session's gives; ``doing`` is for the error."""
         if self._worker.closed:
             raise QuakeError(f"the connection to {self.name} is closed")
         try:
             with self._turn:  # threads ask one after the other: there is one pipe
-                return self._worker.ask(self.timeout, *request)
+                return self._worker.ask(self.timeout, method, *arguments)
         except TimedOut:
             said = f"no answer from {self.name} in {self.timeout:g} s, {doing}"
             raise QuakeError(said) from None
@@ -150,15 +150,16 @@ def connect(
     ...     outputs = board.load(model).run(inputs)
     """
     given.seconds(timeout, "timeout")
+    where: tuple[object, ...]
     if address is not None and tracker is None and key is None:
-        name, request = f"the board at {address}", ("connect", *parse(address))
+        name, method, where = f"the board at {address}", "connect", parse(address)
     elif address is None and tracker is not None and key is not None:
-        name, request = f"the tracker at {tracker}", ("request", *parse(tracker), key)
+        name, method, where = f"the tracker at {tracker}", "request", (*parse(tracker), key)
     else:
         raise QuakeError("give the address of a board, or that of a tracker and a key")
     remote = Remote(name, timeout)
     try:
-        remote._ask("connecting", *request)
+        remote._ask("connecting", method, *where)
     except QuakeError:
         remote.close()
         raise

@@ -6,6 +6,7 @@ Knows boards and trackers, and TVM's runtime only: the compiler is not loaded.
 import os
 import socket
 from pathlib import Path
+from typing import Any
 
 import tvm_ffi
 from tvm import rpc
@@ -21,7 +22,7 @@ class BoardSession:
     """At most one connection to a board."""
 
     def __init__(self) -> None:
-        self._session: rpc.RPCSession | None = None
+        self._session: Any = None  # TVM's, once connected
 
     def connect(self, host: str, port: int) -> None:
         """Connect to a board."""

@@ -4,6 +4,7 @@ Parses, prints and draws progress; the work is done elsewhere. What the user can
 one line on standard error and exit status 2; so does Ctrl-C, with 130.
 """
 
+import io
 import json
 import sys
 import warnings
@@ -44,7 +45,7 @@ from .shell import (
 from .tune import tune
 
 # Click's, of which newer Typers have a copy of their own.
-_UsageError = typer.BadParameter.__base__
+_UsageError: Any = typer.BadParameter.__base__
 
 
 class _Interrupted(Exception):
@@ -52,7 +53,7 @@ class _Interrupted(Exception):
 
 
 class _Commands(typer.core.TyperGroup):
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -108,8 +109,8 @@ def compile(
         check_writable(out, but=model)
         toolchain.linker(on)  # refuses what cannot be linked, before minutes of compiling
     machine = toolchain.triple(on)
-    cross = out is not None and machine.system == "linux" and not machine.is_host
-    commands = runner.commands(out, on, target) if cross else []
+    cross = out if machine.system == "linux" and not machine.is_host else None
+    commands = runner.commands(cross, on, target) if cross is not None else []
     with busy(f"compiling {model.name}"):
         compiled = compiler.compile(
             model,
@@ -125,7 +126,7 @@ def compile(
         )
         if out is not None:
             compiled.export(out)
-    program, written = _write_runner(out, commands) if cross else (None, False)
+    program, written = _write_runner(cross, commands) if cross is not None else (None, False)
     if as_json:
         report = json.loads(compiled.report.to_json())
         made = {
@@ -185,7 +186,7 @@ def targets(as_json: AsJson = False) -> None:
     from ..machines.targets import config, describe, features, lanes, target, vectors
     from ..machines.targets import targets as names
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name in names():
         resolved = target(name)
         rows.append(
@@ -232,7 +233,7 @@ def doctor(as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
-def _show_warning(message: Warning | str, *_: Any) -> None:
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     """A warning in a line, without the place in Python that it is from."""
     errors.print(f"warning: {message}", markup=False, soft_wrap=True)
 
@@ -241,7 +242,8 @@ def main() -> None:
     """Entry point of ``quake-tvm``."""
     warnings.showwarning = _show_warning
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")  # a terminal of ASCII cannot show all that is printed
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal of ASCII cannot show all of it
     try:
         sys.exit(app(prog_name="quake-tvm", standalone_mode=False))
     except (_Interrupted, KeyboardInterrupt):

@@ -166,7 +166,7 @@ def _count(
     from ..bench.static import Meter
 
     meter = Meter(target(name), parse_records(records))
-    facts = {**meter.facts(), "versions": _versions()}
+    facts: dict[str, Any] = {**meter.facts(), "versions": _versions()}
     results = _each(todo, lambda case, progress: meter.result(case, methods, progress))
     if as_json:
         print_json({**facts, "cases": [result.to_dict() for result in results]})

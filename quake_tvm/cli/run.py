@@ -86,7 +86,7 @@ def run(
         if out is not None:
             with whole_file(out) as file:
                 np.savez(file, *results)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "shape": list(r.shape),
             "dtype": str(r.dtype),

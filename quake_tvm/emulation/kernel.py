@@ -136,7 +136,8 @@ def run_all(
     """Run several kernels as :func:`run` does, one after the other in one process."""
     command = [*machine.command(target), *wrap, str(_driver(target)), str(library.resolve())]
     data = _output(command, b"".join(call.packed() for call in calls))
-    found, start = [], 0
+    found: list[list[np.ndarray]] = []
+    start = 0
     for call in calls:
         found.append([])
         for shape, dtype in call.results:

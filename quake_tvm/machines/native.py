@@ -10,9 +10,11 @@ operator and no schedule.
 import logging
 import platform
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import tvm
 
@@ -111,7 +113,7 @@ class Words:
         What was corrected, in a sentence; empty if LLVM knows the CPU as it is.
     """
 
-    config: dict[str, object]
+    config: dict[str, Any]
     note: str = ""
 
 
@@ -195,7 +197,7 @@ def words(machine: Machine, mtriple: str | None) -> Words:
 
     more = [f"+{f}" for f in sorted(machine.has - claimed) if not brings(f) & machine.lacks]
     less = [f"-{f}" for f in sorted(machine.lacks & claimed)]
-    config: dict[str, object] = {"mcpu": cpu, **({"mattr": more + less} if more + less else {})}
+    config = {"mcpu": cpu, **({"mattr": more + less} if more + less else {})}
     note = _note(machine, known, cpu, more, less)
     if note:
         least = not known and not machine.has and machine.vendor != "apple"
@@ -203,7 +205,7 @@ def words(machine: Machine, mtriple: str | None) -> Words:
     return Words(config, note)
 
 
-def _relative(machine: Machine, triple: dict[str, object], text: str) -> str:
+def _relative(machine: Machine, triple: Mapping[str, object], text: str) -> str:
     place = machine.architecture, machine.vendor
     candidates = [cpu for cpu in _RELATIVES.get(place, ()) if llvm_knows(cpu, text)]
     if not machine.has and machine.vendor != "apple":

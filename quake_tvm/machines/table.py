@@ -4,6 +4,7 @@ Boards with cores of two kinds are named to LLVM by the larger: both kinds have 
 instructions. Vector registers and other abilities follow from the CPU (``targets``).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
@@ -15,7 +16,7 @@ class Row:
     ----------
     cores : int or None
         None where it is not known: then as many as this machine has.
-    more : dict
+    more : mapping
         What else TVM's target takes.
     relay : bool
         Whether Relay's TVM compiles for it.
@@ -25,7 +26,7 @@ class Row:
     mtriple: str
     mcpu: str | None = None
     cores: int | None = None
-    more: dict[str, object] = field(default_factory=dict)
+    more: Mapping[str, object] = field(default_factory=dict)
     relay: bool = True
 
 

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Mapping
 from difflib import get_close_matches
+from typing import Any
 
 import tvm
 
@@ -62,7 +63,7 @@ def describe(name: str) -> str:
     return "this machine" if name == "native" else TARGETS[name].description
 
 
-def config(name: str) -> dict[str, object]:
+def config(name: str) -> dict[str, Any]:
     """A named target as the dictionary TVM takes. Raises QuakeError for a name that is none."""
     if name == "native":
         own = native.native().config

@@ -72,14 +72,22 @@ class Operator:
         return self.expression is not None
 
 
-def _unary(name: str, formula: str, low: float, high: float, **row: object) -> Operator:
+def _unary(
+    name: str,
+    formula: str,
+    low: float,
+    high: float,
+    parameters: Mapping[str, float] | None = None,
+    rising: bool = True,
+) -> Operator:
     return Operator(
         name,
         formula,
         getattr(formulas, name if name != "gelu_quick" else "silu"),
         getattr(reference, name if name != "gelu_quick" else "silu"),
-        special={-INF: low, INF: high, NAN: NAN},
-        **row,
+        parameters or {},
+        {-INF: low, INF: high, NAN: NAN},
+        rising,
     )
 
 
@@ -150,7 +158,7 @@ class Bound:
 
 
 @cache
-def _table() -> dict[str, dict[str, dict[str, float]]]:
+def _table() -> dict[str, dict[str, dict[str, Any]]]:
     return json.loads(resources.files("quake_tvm.numerics").joinpath(BOUNDS).read_text())
 
 

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from typing import TypedDict
 
 import numpy as np
 
@@ -118,7 +119,19 @@ def attention(method: str, keys: int = ROW) -> float:
     return 2 * total_variation(method) + math.expm1(rounding(keys)) + keys * UNIT
 
 
-def bound(name: str, method: str, length: int = ROW) -> dict[str, float | bool | None]:
+class _Contract(TypedDict):
+    relative: float
+    absolute: float
+
+
+class RowBound(_Contract, total=False):
+    """The numbers of the error contract, and what more is promised."""
+
+    monotone: bool
+    probability: float
+
+
+def bound(name: str, method: str, length: int = ROW) -> RowBound:
     """The numbers of the error contract for rows of up to ``length`` elements.
 
     Parameters

@@ -3,6 +3,8 @@
 Knows numpy's and the runtime's memory, no model.
 """
 
+from typing import Any
+
 import numpy as np
 import tvm
 import tvm_ffi
@@ -22,7 +24,7 @@ class InputBuffer:
     def __init__(self, dtype: str) -> None:
         self.dtype = np.dtype(dtype)
         self._buffer: tvm.runtime.Tensor | None = None
-        self._view = np.empty(0)
+        self._view: np.ndarray = np.empty(0)
 
     def tensor(self, array: np.ndarray) -> tvm.runtime.Tensor:
         """The array, of this buffer's dtype, as the machine takes it."""
@@ -40,7 +42,7 @@ class InputBuffer:
         return self._buffer
 
 
-def arrays(result: object) -> list[np.ndarray]:
+def arrays(result: Any) -> list[np.ndarray]:
     """The tensors of a possibly nested result, as views that keep their memory alive."""
     if isinstance(result, tvm.runtime.Tensor):
         try:

@@ -48,6 +48,7 @@ class Described:
 
     def _ordered(self, inputs: tuple[Inputs, ...]) -> list[np.ndarray]:
         """The arrays that a call gives, by name or by position. Raises QuakeError for others."""
+        given: Sequence[object]
         if len(inputs) == 1 and isinstance(inputs[0], Mapping):
             given = self._by_name(inputs[0])
         else:

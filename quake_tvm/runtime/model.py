@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import tvm
-import tvm_ffi
 from tvm import relax
 
 from ..errors import QuakeError, last_line
@@ -183,7 +182,7 @@ class Model(Described):
         return f"<quake_tvm.Model ({inputs}), {chosen}, {len(self.report.sites)} sites lowered>"
 
     @property
-    def kernels(self) -> tvm_ffi.Module:
+    def kernels(self) -> tvm.runtime.Module:
         """The kernels by name, of a model that was compiled here."""
         return self._executable.mod.imports[0]
 

@@ -23,9 +23,9 @@ _PINS = "TVM_BIND_THREADS"
 _runtime = ctypes.PyDLL(_LOADED_LIBS["tvm_runtime"]._name)
 _NAMESPACE = "_ZN3tvm7runtime9threading"
 _count: Callable[[], int] = _runtime[f"{_NAMESPACE}14MaxConcurrencyEv"]
-_limit: Callable[[int], None] = _runtime[f"{_NAMESPACE}17SetMaxConcurrencyEi"]
+_limit = _runtime[f"{_NAMESPACE}17SetMaxConcurrencyEi"]
 _limit.restype = None
-_renew: Callable[[], None] = _runtime[f"{_NAMESPACE}15ResetThreadPoolEv"]
+_renew = _runtime[f"{_NAMESPACE}15ResetThreadPoolEv"]
 _renew.restype = None
 _UNLIMITED = 0
 

@@ -126,7 +126,8 @@ class Worker:
             self.process.wait(FAREWELL)
         self._kill()  # what it has started may be left
         self.process.wait()
-        self.process.stdin.close()
+        if self.process.stdin is not None:
+            self.process.stdin.close()
         self._folder.cleanup()
 
     def _kill(self) -> None:

@@ -85,7 +85,10 @@ class BoardRunner:
         with Scratch() as folder:
             libraries = dict(self._compiler.compile(kernels, folder))
             sound = {n for n, timing in self._timings(libraries.items()) if not timing.error}
-            chosen = [libraries[n] if n in sound else None for n in range(len(kernels))]
+            chosen = [
+                library if n in sound and isinstance(library, Library) else None
+                for n, library in sorted(libraries.items())
+            ]
             return self._turns(chosen, rounds)
 
     def close(self) -> None:

@@ -60,8 +60,12 @@ class ClockRunner:
         """In turns in one process; as in :class:`Runner`."""
         with Scratch() as folder:
             libraries = dict(self._compiler.compile(kernels, folder))
-            sound = {n for n, library in libraries.items() if not self._timing(library).error}
-            chosen = [libraries[n] if n in sound else None for n in range(len(kernels))]
+            sound = {
+                n: library
+                for n, library in libraries.items()
+                if isinstance(library, Library) and not self._timing(library).error
+            }
+            chosen = [sound.get(n) for n in range(len(kernels))]
             try:
                 return stopwatch.turns(self._ready(), chosen, rounds, DEADLINE)
             except WorkerError:  # of one that went well by itself

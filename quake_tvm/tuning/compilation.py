@@ -59,8 +59,7 @@ class Compiler:
             return Library(library, wants)
 
         for n, result in self._pool.each(work, list(enumerate(kernels))):
-            failed = isinstance(result, WorkerError)
-            yield n, f"cannot be compiled: {result}" if failed else result
+            yield n, f"cannot be compiled: {result}" if isinstance(result, WorkerError) else result
 
     def close(self) -> None:
         """End the workers; again is harmless."""

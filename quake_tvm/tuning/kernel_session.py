@@ -6,7 +6,6 @@ Knows TVM's runtime only: the compiler is not loaded.
 import statistics
 from typing import NamedTuple
 
-import tvm_ffi
 from tvm import runtime
 
 from ..boards.session import BoardSession, explain
@@ -20,7 +19,7 @@ FLUSH = "cache_flush_cpu_non_first_arg"
 class Kernel(NamedTuple):
     """A kernel where it runs, and what it is called with."""
 
-    module: tvm_ffi.Module
+    module: runtime.Module
     name: str
     arrays: list[runtime.Tensor]
     cold: bool

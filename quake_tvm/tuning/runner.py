@@ -38,14 +38,16 @@ class Runner(Protocol):
         What costs are in.
     sees_threads : bool
         Whether costs show what threads gain.
-    batch : int
-        How many kernels are worth handing over together.
     """
 
     measured: str
     unit: str
     sees_threads: bool
-    batch: int
+
+    @property
+    def batch(self) -> int:
+        """How many kernels are worth handing over together."""
+        ...
 
     def measure(self, kernels: Sequence[tir.PrimFunc]) -> Iterator[tuple[int, Timing]]:
         """Each kernel's place in the sequence and its timing, in any order, as they are known.

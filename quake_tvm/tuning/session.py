@@ -224,14 +224,14 @@ class Session:
         for code in known:
             yield from ((n, self._known[code]) for n in places[code])
         for place, timing in self._runner.measure([pairs[places[code][0]][1] for code in new]):
-            code = kernel, candidate = new[place]
+            code = digest, candidate = new[place]
             first = places[code][0]
             self._known[code] = timing
             self._journal.add(
                 Trial(
                     self._name,
                     self._context,
-                    kernel,
+                    digest,
                     pairs[first][0].name,
                     candidate,
                     dict(choices[first]),
@@ -248,7 +248,7 @@ class Session:
         """
         if timing.cost is None:
             return None
-        if candidate.layout and candidate.key.shape[-2] % candidate.layout:
+        if candidate.layout and (candidate.key.shape[-2] or 0) % candidate.layout:
             # Panels overlap, and made-up weights differ where they do: the last to write wins.
             return timing.cost
         expected = self._digests.setdefault((work.kernel.hash, candidate.layout), timing.digest)

@@ -34,7 +34,7 @@ def groups(counted: bool) -> dict[str, list[tvm.IRModule]]:
     """What is tuned together, by name; where instructions are counted, small kernels only."""
     small = cases.small()
     if not counted:
-        small += [case for case in cases.kernels() if case.elements <= LARGEST]
+        small += [case for case in cases.kernels() if (case.elements or 0) <= LARGEST]
     kernels = {"kernels": [import_model(case.model) for case in small]}
     return kernels if counted else kernels | {n: [m] for n, m in typical.models().items()}
 

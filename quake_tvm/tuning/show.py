@@ -111,7 +111,7 @@ def live(state: State, seconds: float, left: Sequence[str], most: int) -> Render
     most : int
         Tasks to show.
     """
-    lines = [Text(state.doing, "bold")]
+    lines: list[RenderableType] = [Text(state.doing, "bold")]
     work = state.current
     if work is not None:
         costs = " to ".join(cost(each, state.unit) for each in (work.rule, work.best))

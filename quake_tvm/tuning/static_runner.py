@@ -80,6 +80,6 @@ class StaticRunner:
                 else:
                     built.append((n, library))
             for place, found in self._pool.each(work, [library for _, library in built]):
-                failed = isinstance(found, WorkerError)
-                error = f"the kernel cannot be counted: {found}"
-                yield built[place][0], Timing(None, error) if failed else found
+                if isinstance(found, WorkerError):
+                    found = Timing(None, f"the kernel cannot be counted: {found}")
+                yield built[place][0], found

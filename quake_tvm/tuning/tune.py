@@ -133,11 +133,14 @@ def tune(
         journal.check()
 
         def save(work: Work, cost: float, rule: float, costs: rungs.Costs | None = None) -> None:
+            key = work.task.key
+            if key is None:  # nothing to choose, and nothing to keep
+                return
             trace = work.choice.trace if work.choice is not None else None
             numbers = work.choice.numbers if work.choice is not None else {}
             record = Record(
                 machine,
-                work.task.key,
+                key,
                 cost,
                 rule,
                 runner.measured,

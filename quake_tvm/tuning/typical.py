@@ -4,14 +4,14 @@ One encoder layer of each transformer, since all of its layers are alike, and th
 networks whole. Knows shapes only: no target, no schedule.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import tvm
 from tvm import relax
-
-Block = relax.BlockBuilder
+from tvm.relax import BlockBuilder as Block
 
 
 @dataclass(frozen=True)
@@ -76,11 +76,13 @@ class _Weights:
         self._generator = np.random.default_rng(0)
 
     def __call__(self, *shape: int) -> relax.Expr:
-        scale = 1 / np.sqrt(max(1, np.prod(shape[1:])))
+        scale = 1 / np.sqrt(max(1, math.prod(shape[1:])))
         return relax.const(self._generator.normal(0, scale, shape).astype(np.float32))
 
 
-def _module(shape: tuple[int, ...], network: Callable[[Block, relax.Expr], relax.Expr]):
+def _module(
+    shape: tuple[int, ...], network: Callable[[Block, relax.Expr], relax.Expr]
+) -> tvm.IRModule:
     builder = relax.BlockBuilder()
     x = relax.Var("x", relax.TensorType(shape, "float32"))
     with builder.function("main", [x]):
