@@ -17,8 +17,8 @@ class SiteAttrs:
         Whether NaN and infinities are guarded.
     source : str
         The operators that the site was recognised from.
-    shape : str
-        Of its operand, for people.
+    shape : str or None
+        Of its operand, for people; None if nobody has said it.
     site : int
         Its number in the model, from 1; 0 if the sites have not been numbered.
     axis : int or None
@@ -32,7 +32,7 @@ class SiteAttrs:
     method: str
     ieee: bool
     source: str
-    shape: str
+    shape: str | None = None
     site: int = 0
     axis: int | None = None
     keepdims: bool | None = None
@@ -42,12 +42,12 @@ class SiteAttrs:
     def from_attrs(cls, attributes: Mapping[str, Any]) -> "SiteAttrs":
         """From the attributes of a call, in TVM's types or Python's."""
         rest = dict(attributes)
-        axis, keepdims = rest.pop("axis", None), rest.pop("keepdims", None)
+        shape, axis, keepdims = (rest.pop(name, None) for name in ("shape", "axis", "keepdims"))
         return cls(
             str(rest.pop("method")),
             bool(rest.pop("ieee")),
             str(rest.pop("source")),
-            str(rest.pop("shape")),
+            None if shape is None else str(shape),
             int(rest.pop("site", 0)),
             None if axis is None else int(axis),
             None if keepdims is None else bool(keepdims),
@@ -56,12 +56,16 @@ class SiteAttrs:
 
     def to_attrs(self) -> dict[str, Any]:
         """As a call has them; what is not there is left out."""
-        placed = {"site": self.site or None, "axis": self.axis, "keepdims": self.keepdims}
+        placed = {
+            "shape": self.shape,
+            "site": self.site or None,
+            "axis": self.axis,
+            "keepdims": self.keepdims,
+        }
         return {
             "method": self.method,
             "ieee": self.ieee,
             "source": self.source,
-            "shape": self.shape,
             **{name: value for name, value in placed.items() if value is not None},
             **self.numbers,
         }
@@ -78,6 +82,6 @@ class SiteAttrs:
             "method": self.method,
             "special_values": "ieee" if self.ieee else "finite",
             "source": self.source,
-            "shape": self.shape,
+            **({} if self.shape is None else {"shape": self.shape}),
             **({"site": self.site} if self.site else {}),
         }

@@ -8,7 +8,7 @@ SITES = [
     SiteAttrs("quake2", True, "exp", "2x3"),
     SiteAttrs("quake3", False, "silu", "nx4", 7, numbers={"beta": 1.5}),
     SiteAttrs("quake1", True, "nn.softmax", "2x3", 1, 1, numbers={"scale": 0.5}),
-    SiteAttrs("quake5", True, "exp+sum+log", "2x3", axis=0, keepdims=False),
+    SiteAttrs("quake5", True, "exp+sum+log", axis=0, keepdims=False),
 ]
 
 

@@ -47,7 +47,7 @@ def lowered(mod: tvm.IRModule) -> dict[str, str]:
     for _, function in functions(mod):
         for value in Graph(function).values.values():
             if operator_of(value) is not None:
-                found[operator_of(value)] = attributes_of(value)["method"]
+                found[operator_of(value)] = attributes_of(value).method
     return found
 
 
