@@ -5,7 +5,10 @@ The way of the data: :mod:`importers.onnx.module` -> ``passes/relax/pipeline.py`
 """
 
 import json
-from collections.abc import Mapping, Sequence
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +33,8 @@ from .schedules.records.book import Book, Records
 from .site_plan import Plan
 from .support import given
 from .support.compiler_lock import compiling
+
+logger = logging.getLogger(__name__)
 
 
 def compile(
@@ -97,12 +102,21 @@ def compile(
         ) from error
 
 
+@contextmanager
+def _timed(what: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    logger.info("%s in %.2f s", what, time.perf_counter() - start)
+
+
 @compiling()
 def _build(mod: tvm.IRModule, target: tvm.target.Target, options: Options, book: Book) -> Model:
     with target:
         passes = Pipeline(target, options, book.decide, book.trace)
-        lowered = passes.upto("lower")(mod)
-        scheduled = passes.between("fuse", "schedule")(lowered)
+        with _timed("lowered the nonlinearities"):
+            lowered = passes.upto("lower")(mod)
+        with _timed("fused and scheduled the kernels"):
+            scheduled = passes.between("fuse", "schedule")(lowered)
         summary = report(lowered, options, scheduled)
         description = json.dumps(
             {
@@ -121,8 +135,9 @@ def _build(mod: tvm.IRModule, target: tvm.target.Target, options: Options, book:
         )
         scheduled = tvm.IRModule(scheduled.functions, attrs=scheduled.attrs)
         scheduled[DESCRIPTION] = _describe(description)
-        machine = passes.between("finish", "finish")(scheduled)
-        executable = tvm.compile(machine, target, relax_pipeline=tvm.transform.Sequential([]))
+        with _timed("generated code"):
+            machine = passes.between("finish", "finish")(scheduled)
+            executable = tvm.compile(machine, target, relax_pipeline=tvm.transform.Sequential([]))
     return Model(executable, description)
 
 
@@ -139,7 +154,8 @@ def import_model(model: Any, shapes: Mapping[str, Sequence[int]] | None = None) 
     """A Relax module from any of the sources that :func:`compile` takes."""
     shapes = checked_shapes(shapes)
     if isinstance(model, str | Path):
-        return onnx_import.to_relax(onnx_file.read(model), shapes)
+        with _timed(f"imported {model}"):
+            return onnx_import.to_relax(onnx_file.read(model), shapes)
     if isinstance(model, onnx.ModelProto):
         return onnx_import.to_relax(onnx_file.sound(model), shapes)
     if isinstance(model, tvm.IRModule):

@@ -6,6 +6,7 @@ one line on standard error and exit status 2; so does Ctrl-C, with 130.
 
 import io
 import json
+import logging
 import sys
 import warnings
 from dataclasses import asdict
@@ -36,6 +37,7 @@ from .shell import (
     Target,
     busy,
     errors,
+    log_to_console,
     output,
     parse_records,
     parse_shapes,
@@ -70,7 +72,18 @@ app = typer.Typer(
 
 
 @app.callback()
-def _check(context: typer.Context) -> None:
+def _before(
+    context: typer.Context,
+    verbose: Annotated[
+        int, typer.Option("--verbose", "-v", count=True, help="Say what happens; -vv: all of it.")
+    ] = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Leave out warnings.")] = False,
+) -> None:
+    if quiet and verbose:
+        raise QuakeError("give either --quiet or --verbose, not both")
+    log_to_console(logging.ERROR if quiet else logging.WARNING - 10 * min(verbose, 2))
+    if quiet:
+        warnings.simplefilter("ignore")
     command = context.invoked_subcommand
     if command == "doctor":  # which tells what is wrong by itself
         return

@@ -4,6 +4,7 @@ Knows no command and loads no TVM.
 """
 
 import json
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,6 +67,19 @@ def refuse(message: str) -> NoReturn:
     """End the process as for all that the user can put right: a line, and status 2."""
     errors.print(f"error: {' '.join(message.splitlines())}", markup=False, soft_wrap=True)
     sys.exit(2)
+
+
+class _ConsoleHandler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        text = f"{record.levelname.lower()}: {record.getMessage()}"
+        errors.print(text, markup=False, soft_wrap=True)
+
+
+def log_to_console(level: int) -> None:
+    """Print what the library logs from this level on to standard error, a line each."""
+    logger = logging.getLogger("quake_tvm")
+    logger.handlers, logger.propagate = [_ConsoleHandler()], False
+    logger.setLevel(level)
 
 
 @contextmanager

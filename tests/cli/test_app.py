@@ -153,3 +153,20 @@ def test_accuracy():
     (line,) = json.loads(done.stdout)
     assert (line["operator"], line["method"]) == ("exp", "quake1")
     assert line["relative"]["max"] <= line["bound"]
+
+
+def test_what_happens_is_said_on_request(model):
+    done = quake("-v", "compile", model, "--shape", "x=4,8", "--json")
+    assert done.returncode == 0, done.stderr
+    json.loads(done.stdout)
+    lines = done.stderr.splitlines()
+    assert all(line.startswith("info: ") for line in lines)
+    for what in ("imported", "lowered the nonlinearities", "fused and scheduled", "generated code"):
+        assert any(line.startswith(f"info: {what}") for line in lines), what
+    assert not quake("compile", model, "--shape", "x=4,8").stderr
+
+
+def test_quiet_and_verbose_contradict(model):
+    done = quake("-q", "-v", "compile", model)
+    assert done.returncode == 2
+    assert done.stderr == "error: give either --quiet or --verbose, not both\n"
