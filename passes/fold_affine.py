@@ -1,4 +1,4 @@
-"""Fold what stands in front of a ``quake`` operator into it.
+"""Fold scales, shifts and masks in front of a ``quake`` operator into it.
 
 softmax takes a scale and an additive mask (attention's), exp takes scale and shift, sigmoid a
 positive scale. Only inputs that nothing else uses are folded, so no work is done twice.

@@ -1,4 +1,4 @@
-"""Arithmetic that tells what a chain of float32 steps computes from what rounding makes of it.
+"""Arithmetic that bounds the rounding error of a chain of float32 steps.
 
 A :class:`Tracked` array is an unevaluated sum of two float64 arrays, so that ``1 + erf(x)`` keeps
 its digits where erf(x) is close to -1, with a bound on its error, and a note where a step left the

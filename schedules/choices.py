@@ -1,4 +1,4 @@
-"""What rules choose by target: one row a kind of CPU, its tables in ``x86.py`` and ``arm.py``."""
+"""The rules' own choices by kind of CPU; the tables are in ``x86.py`` and ``arm.py``."""
 
 from dataclasses import dataclass
 from functools import lru_cache

@@ -1,4 +1,4 @@
-"""Whatever no rule knows: inline what can be, the outer spatial loops on all cores.
+"""Kernels that no other rule takes: inline what can be, run the outer loops on all cores.
 
 A reduction that reads along its last spatial axis (convolutions, sums over other axes) gets that
 axis innermost, so that it runs in vectors; an element's sum keeps its order.

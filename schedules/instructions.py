@@ -1,4 +1,4 @@
-"""Where the target does in one instruction what a formula says in two.
+"""Replace two operations by one instruction where the target has it.
 
 A ``max`` or ``min`` with its constant first lets NaN pass; ARM's own does that by itself, where
 TVM's is a compare and a selection. Its conversion to unsigned integers stops at zero, so the clamp

@@ -1,4 +1,4 @@
-"""Floats as IEEE 754 has them: what TVM's simplifier takes for numbers without NaN and rounding.
+"""Keep TVM's simplifier from rewriting floats as if there were no NaN and no rounding.
 
 It makes (a + b) - b into a, a - a into 0, a == a into true, not a < b into b <= a, and, where a < b
 does not hold, b <= a into true; and its a != b is false where either is NaN. Whatever it would so

@@ -1,4 +1,4 @@
-"""A product whose weights are packed in panels, made over for panels of another width.
+"""Rewrite a product with packed weights for panels of another width.
 
 What a tuner needs to try other widths: packing is decided before scheduling, by
 :mod:`quake_tvm.passes.relax.pack_weights` and its like. Knows no target.

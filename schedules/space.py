@@ -1,4 +1,4 @@
-"""All that a kernel's rule could choose, each as a scheduled kernel: what a tuner searches.
+"""The search space of a tuner: all choices of a kernel's rule, each as a scheduled kernel.
 
 The rule is run again and again, and led down the tree of its options by choices that remember where
 they have been. Knows no rule by name, but for the width of a product's panels, which is chosen

@@ -1,4 +1,4 @@
-"""Convolutions with channels last, and with them what stands between them.
+"""Lay out convolutions, and the element-wise operators between them, with channels last.
 
 There the channels of a pixel are neighbours in memory, so that a convolution is a matrix product
 whose rows are pixels, and element-wise work on channels runs in vectors. TVM's ConvertLayout moves

@@ -1,4 +1,4 @@
-"""Which outputs of a module are memory of their own.
+"""Which outputs of a module share no memory with its inputs, constants or other outputs.
 
 A parameter, a constant, a reshape of either, or a tensor that is an output already is somebody
 else's memory: whoever hands it out has to copy it.

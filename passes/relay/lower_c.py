@@ -1,4 +1,4 @@
-"""What TVM's C code generator cannot write down, said so that it can.
+"""Rewrite kernels so that TVM's C code generator can print them.
 
 It prints a ``let`` as text wherever its variable stands, seven digits of a constant,
 ``reinterpret`` as a pointer cast that C forbids, ``fma`` and infinities not at all, and takes an

@@ -1,4 +1,4 @@
-"""What accuracy costs: time and error of each rung and of other runtimes, on the same inputs."""
+"""Time and error of each rung and of other runtimes, on the same inputs."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What was found, for people: cells of tables, the section of ``docs/accuracy.md``.
+"""Write what was found as the tables of ``docs/accuracy.md``.
 
 Measures nothing.
 """

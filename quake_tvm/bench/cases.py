@@ -1,4 +1,4 @@
-"""What is measured: kernels as small ONNX graphs, and ONNX models from files.
+"""The cases of a benchmark: kernels as small ONNX graphs, and ONNX models from files.
 
 Everyone who reads ONNX gets the same graph; PyTorch gets its own function for it. Knows no
 runtime.

@@ -1,4 +1,4 @@
-"""One case through all contenders: built, held against the exact result, timed in turn."""
+"""Run one case through all contenders: build, compare with the exact result, time in turn."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field

@@ -1,4 +1,4 @@
-"""Who is measured: this library, TVM's own ways to build, and other runtimes."""
+"""The contenders: this library, TVM's own ways to build, and other runtimes."""
 
 from ..tvm_version import RELAY
 from .runtimes import RUNTIMES, Unavailable

@@ -1,4 +1,4 @@
-"""Results for people: tables as text, and a picture. Measures nothing."""
+"""Benchmark results as tables and as a picture. Measures nothing."""
 
 import io
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What was counted, for people: an element of a kernel, the kernels of a model. Counts nothing."""
+"""Static costs as tables: an element of a kernel, the kernels of a model. Counts nothing."""
 
 import io
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What kernels cost on a processor that is not at hand: counted and modelled, no clock read.
+"""Costs of kernels on another processor, from instruction counts and a pipeline model.
 
 Each kernel of a build is counted by itself (``emulation/cost.py``). A model is the sum of its
 kernels times their calls; what the virtual machine does between them is left out.

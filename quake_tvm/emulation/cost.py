@@ -1,4 +1,4 @@
-"""What a call of a kernel costs on a processor that is not at hand: no clock is read.
+"""The cost of a kernel's call on another processor: counted and modelled, not timed.
 
 Its instructions are counted in QEMU (:mod:`count`), those of the functions it calls among them;
 :mod:`mca` says how many cycles they take. Parallel loops are one thread's. Knows no build.

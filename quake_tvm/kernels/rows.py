@@ -32,7 +32,7 @@ Program = Callable[["Row", tuple[Expr, ...]], list[Stmt]]
 
 
 def sequence(*statements: Stmt) -> Stmt:
-    """One after the other."""
+    """Concatenate statements into one SeqStmt, flattening nested ones."""
     flat: list[Stmt] = []
     for each in statements:
         flat.extend(each.seq if isinstance(each, tir.SeqStmt) else [each])

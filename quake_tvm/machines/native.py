@@ -1,4 +1,4 @@
-"""This machine in LLVM's words, whether LLVM knows its CPU or not.
+"""Describe this machine to LLVM, also where LLVM does not know its CPU.
 
 LLVM names the CPU that it runs on. A CPU newer than LLVM it calls ``generic``, which stands for the
 least that the architecture has; and the name of a known one promises what a hypervisor may have

@@ -1,4 +1,4 @@
-"""Where every polynomial of :mod:`quake_tvm.numerics.ladder` comes from.
+"""Derive every polynomial of :mod:`quake_tvm.numerics.ladder`.
 
 ``python -m quake_tvm.numerics.derivation`` computes them anew with the Remez exchange (float64,
 numpy and the standard library only) and prints the table that stands in ``ladder.py``; a test

@@ -1,4 +1,4 @@
-"""How far a model's outputs are from what they should be: the metrics a budget can be of.
+"""Metrics of a model's error, which a budget can be given in.
 
 Each takes the outputs for some inputs as they should be, and as they are: a list of arrays for each
 input. 0 is perfect. Knows numpy only.

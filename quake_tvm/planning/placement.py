@@ -1,4 +1,4 @@
-"""Where a model's numbered sites end up: in which of its calls of kernels.
+"""Find the kernel calls that a model's numbered sites end up in.
 
 The model is lowered with every site's number kept, up to its kernels; nothing is built.
 """

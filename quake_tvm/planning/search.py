@@ -1,4 +1,4 @@
-"""Which rung each site takes: the least time within an allowance, were their errors to add up.
+"""Choose a rung for each site: the least time within an allowance, if errors add up.
 
 Knows numbers only: no model, no rung by name.
 """

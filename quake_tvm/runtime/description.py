@@ -1,4 +1,4 @@
-"""What a compiled model says of itself, and its arguments held against that.
+"""The description that a compiled model carries, and checks of its arguments against it.
 
 Travels inside the library as text. Knows no runtime: the model may be here or on a board.
 """

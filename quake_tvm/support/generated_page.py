@@ -1,4 +1,4 @@
-"""A page in Markdown with sections that commands write: what stands around them is people's.
+"""Replace the generated sections of a Markdown page and leave the rest as it is.
 
 A section lies between ``<!-- name: written by COMMAND -->`` and ``<!-- end of name -->``. Knows no
 content.

@@ -1,4 +1,4 @@
-"""TVM's notes to itself, kept off standard error.
+"""Keep TVM's internal messages off standard error.
 
 Its executables print a warning for each constant when they are written or read after a run, and
 have no switch for that. Standard error is the whole process's, so what others print meanwhile is

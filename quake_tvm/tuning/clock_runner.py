@@ -1,4 +1,4 @@
-"""Kernels timed on this machine, by its clock: one after the other while nothing compiles."""
+"""Time kernels on this machine, in sequence and while nothing compiles."""
 
 import os
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Whether a candidate is better than what it is to replace: held against it side by side, twice.
+"""Confirm that a candidate is better than what it replaces, by two runs side by side.
 
 A single timing is off by a few hundredths, and the best of many is the luckiest. What is counted
 and not timed comes out the same again, so once is enough. Knows a runner, no search.

@@ -1,4 +1,4 @@
-"""What a model spends its time in: its kernels before they are scheduled, and how often each runs.
+"""A model's kernels before they are scheduled, and how often each runs.
 
 Kernels that differ only in what is fused around them have one :class:`Key`, and are one task:
 a record serves them all. Knows no candidate and no clock.

@@ -1,4 +1,4 @@
-"""How a tuning session looks: the view while it runs, the table at its end, the curve as a picture.
+"""Show a tuning session: a view while it runs, a table at its end, its curve as a picture.
 
 Knows the state, not how it comes about.
 """

@@ -1,4 +1,4 @@
-"""What a kernel wants and gives, read from its code."""
+"""The parameters and results of a kernel, read from its code."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Where a tuning session stands: what is shown of it while it runs, and what is left of it."""
+"""The progress of a tuning session, for the view and for the result."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

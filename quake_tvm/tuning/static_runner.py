@@ -1,4 +1,4 @@
-"""Kernels counted in QEMU instead of timed, for a machine that is not at hand."""
+"""Count kernels in QEMU instead of timing them, for a machine that is not there."""
 
 import os
 from collections.abc import Iterator, Sequence

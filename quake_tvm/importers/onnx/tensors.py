@@ -1,4 +1,4 @@
-"""Tensors stored in an ONNX file, held against what they say of themselves.
+"""Check the tensors stored in an ONNX file against their declared types and shapes.
 
 A file may say one thing of a tensor and hold another. NumPy and TVM would raise errors that name no
 tensor, or read what is not there. Knows no TVM.

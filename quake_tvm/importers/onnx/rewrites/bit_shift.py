@@ -1,4 +1,4 @@
-"""BitShift by less than nothing or by all bits, which TVM leaves to the machine."""
+"""BitShift by a negative number or by all bits, whose result TVM leaves to the CPU."""
 
 import numpy as np
 import onnx

@@ -1,4 +1,4 @@
-"""Celu of a scalar stays one, which it does not by the standard's function."""
+"""Celu of a scalar: the standard's function body would make it a vector."""
 
 import onnx
 from onnx import TensorProto
