@@ -47,6 +47,8 @@ ALGEBRAIC = {
     "less_equal": np.less_equal,
 }
 KINDS: dict[str, Callable] = EXPONENTIAL | ALGEBRAIC
+# In a graph; in a chain it is a maximum and a minimum.
+CLIP = "clip"
 # The attributes of an operator that its value depends on.
 _ATTRIBUTES = {"nn.softplus": ("beta", "threshold")}
 
@@ -78,6 +80,11 @@ class Step:
 
 
 Chain = tuple[Step, ...]
+
+
+def clipped(x: int | Number, low: float, high: float, place: int) -> list[Step]:
+    """The steps of a clip, of which the first is to be the chain's ``place``-th."""
+    return [Step("maximum", (x, Number(low))), Step("minimum", (place, Number(high)))]
 
 
 def options_of(kind: str, call: Any) -> tuple[float, ...]:

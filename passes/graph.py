@@ -68,6 +68,10 @@ class Graph(ABC):
         return self._args[key]
 
     @abstractmethod
+    def limits(self, call: Expr) -> tuple[float, float] | None:
+        """The lower and the upper limit of a clip's call, None if they are no numbers."""
+
+    @abstractmethod
     def kind(self, expr: Expr) -> str:
         """``exp``, ``nn.softmax`` and the like for an operator's call, else the empty string."""
 

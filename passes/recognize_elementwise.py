@@ -17,7 +17,18 @@ import numpy as np
 from quake_tvm.numerics import reference
 from quake_tvm.numerics.operators import OPERATORS, Operator
 
-from .chain import EXPONENTIAL, KINDS, Chain, Number, Step, evaluate, numbers, options_of
+from .chain import (
+    CLIP,
+    EXPONENTIAL,
+    KINDS,
+    Chain,
+    Number,
+    Step,
+    clipped,
+    evaluate,
+    numbers,
+    options_of,
+)
 from .chain_proof import proves
 from .graph import Expr, Graph, Site
 
@@ -45,12 +56,18 @@ class _Region:
             var = queue.popleft()
             if var in self.nodes or not self._inside(var):
                 continue
-            self.nodes[var] = graph.args(var)
+            self.nodes[var] = self._operands(var)
             queue += [a for a in self.nodes[var] if a in graph.values]
 
     def _inside(self, var: Expr) -> bool:
-        known = self.graph.kind(self.graph.values[var]) in KINDS
+        call = self.graph.values[var]
+        kind = self.graph.kind(call)
+        known = kind in KINDS or (kind == CLIP and self.graph.limits(call) is not None)
         return known and self.graph.same_shape(var, self.root)
+
+    def _operands(self, var: Expr) -> tuple[Expr, ...]:
+        args = self.graph.args(var)
+        return args[:1] if self.graph.kind(self.graph.values[var]) == CLIP else args
 
     def inputs(self) -> list[Expr]:
         """Tensors the region could be a function of, nearest first."""
@@ -91,8 +108,12 @@ class _Region:
                 return Number(constant)
             if expr not in place:
                 call = self.graph.values[expr]
-                kind, args = self.graph.kind(call), tuple(map(arg, self.graph.args(expr)))
-                steps.append(Step(kind, args, options_of(kind, call)))
+                kind, args = self.graph.kind(call), tuple(map(arg, self._operands(expr)))
+                steps.extend(
+                    clipped(args[0], *self.graph.limits(call), place=len(steps) + 1)
+                    if kind == CLIP
+                    else [Step(kind, args, options_of(kind, call))]
+                )
                 place[expr] = len(steps)
             return place[expr]
 

@@ -51,11 +51,17 @@ def registered():
     del operators.OPERATORS["gate"], operators._table()["gate"]
 
 
-def test_an_operator(registered):
-    def written_out(x):
-        clipped = relax.op.minimum(relax.op.maximum(x + c(3.0), c(0.0)), c(6.0))
-        return relax.op.divide(relax.op.multiply(x, clipped), c(6.0))
+def limits(x):
+    clipped = relax.op.minimum(relax.op.maximum(x + c(3.0), c(0.0)), c(6.0))
+    return relax.op.divide(relax.op.multiply(x, clipped), c(6.0))
 
+
+def clip(x):
+    return relax.op.multiply(x, relax.op.divide(relax.op.clip(x + c(3.0), 0, 6), c(6.0)))
+
+
+@pytest.mark.parametrize("written_out", [limits, clip])
+def test_an_operator(registered, written_out):
     model = quake_tvm.compile(module(written_out, (5, 33)), method="quake2")
     (site,) = model.report.sites
     assert (site.operator, site.relative) == ("gate", BOUND["relative"])

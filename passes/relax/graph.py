@@ -82,6 +82,11 @@ class Graph(graph.Graph):
             self._kinds[expr] = op_name(expr).removeprefix("relax.")
         return self._kinds[expr]
 
+    def limits(self, call: relax.Expr) -> tuple[float, float] | None:
+        """From the operands behind the tensor."""
+        low, high = (getattr(limit, "value", None) for limit in call.args[1:])
+        return None if low is None or high is None else (float(low), float(high))
+
     def scalar(self, expr: relax.Expr) -> float | None:
         """From the module's constants."""
         if expr not in self._scalars:

@@ -56,6 +56,10 @@ class Graph(graph.Graph):
             self._kinds[expr] = op_name(expr)
         return self._kinds[expr]
 
+    def limits(self, call: relay.Expr) -> tuple[float, float]:
+        """From the attributes."""
+        return float(call.attrs.a_min), float(call.attrs.a_max)
+
     def scalar(self, expr: relay.Expr) -> float | None:
         """From the function's constants."""
         if expr not in self._scalars:

@@ -330,6 +330,23 @@ def test_near_miss_is_not_the_operator(formula: Formula, found: list[str]) -> No
     assert [operator for operator, _ in sites_of(formula)] == found
 
 
+@pytest.mark.parametrize(
+    ("formula", "source"),
+    [
+        pytest.param(lambda x: op.clip(sigmoid(x), 0, 1), "sigmoid+clip", id="changes_nothing"),
+        pytest.param(lambda x: op.clip(sigmoid(x), 1e-7, 1), "sigmoid", id="guards"),
+        pytest.param(lambda x: op.clip(sigmoid(x), 0, 0.9999999), "sigmoid", id="guards_above"),
+        pytest.param(lambda x: sigmoid(op.clip(x, -30, 30)), "sigmoid", id="before"),
+        pytest.param(lambda x: op.clip(nn.gelu(x), -1, 65504), "nn.gelu", id="far"),
+    ],
+)
+def test_clip_is_part_of_the_operator_where_it_changes_nothing(
+    formula: Formula, source: str
+) -> None:
+    (site,) = find(Graph(function(formula)))
+    assert site.source == source
+
+
 def test_constant_that_differs_by_element() -> None:
     root = c(np.array([ROOT2, ROOT2, 1.5], "float32"))
     assert sites_of(lambda x: x * (c(1) + erf(x / root)) * c(0.5)) == [("erf", {})]
