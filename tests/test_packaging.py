@@ -27,7 +27,7 @@ def test_every_folder_is_a_package():
 
 def test_data_are_packaged():
     found = {f for folder in layers.FOLDERS for f in (ROOT / folder).rglob("*") if f.is_file()}
-    data = {f for f in found if f.suffix not in (".py", ".pyc") and "__pycache__" not in f.parts}
+    data = {f for f in found if f.suffix not in (".py", ".pyc", ".md")}
     packaged = {
         file
         for package, patterns in SETTINGS["package-data"].items()
