@@ -1,8 +1,8 @@
 """``quake-tvm bench``: kernels and whole models beside other runtimes, in one run.
 
-``cases.py`` says what is measured, ``peers.py`` by whom, ``measure.py`` how the clock is read,
-``compare.py`` joins them, ``show.py`` makes tables and a picture, ``command.py`` is the shell's.
+``cases.py`` has the kernels and models, ``peers.py`` the contenders, ``compare.py`` runs both with
+the clock of ``support/timing.py``, ``show.py`` makes tables and a picture.
 
-For processors that are not at hand ``static.py`` counts instead and ``show_static.py`` makes the
-tables. ``chains.py`` is a program of its own: what compiling takes.
+For other processors ``static.py`` counts instead and ``show_static.py`` makes the tables.
+``chains.py`` is a program of its own: how long compiling takes.
 """
