@@ -22,9 +22,15 @@ relax-models := $(wildcard tests/test_*.py) $(addprefix tests/,bench boards cli 
 relax-importers := tests/importers
 relax-passes := $(filter-out $(relax-models:%=%/) %__pycache__/ tests/golden_% tests/importers/ tests/relay/,$(wildcard tests/*/))
 RELAX := relax-models relax-passes relax-importers
+# Without emulated machines, real models, programs of the shell, tuners and fuzzers.
+FAST := tests/kernels tests/machines tests/numerics tests/passes tests/planning tests/runtime \
+  tests/schedules tests/support tests/importers/onnx $(addprefix tests/test_,compiler.py \
+  extending.py forms.py layers.py options.py packaging.py public.py reports.py tvm_version.py)
+FAST_RELAY := fold_affine.py fusion.py lower_kernels.py operators.py quake.py recognize_elementwise.py \
+  recognize_rows.py shell.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-relax test-xgboost test-relay cross-tools lint format records prove tasks
+.PHONY: help demo test test-fast test-relax test-xgboost test-relay cross-tools lint format records prove tasks
 .PHONY: plans fuzz fuzz-torch fuzz-files sweep clean $(RELAX)
 
 help:  ## list the goals
@@ -42,6 +48,10 @@ test-relax: $(READY) cross-tools
 else
 test-relax: $(RELAX)  ## run the tests of Relax, on TVM 0.27
 endif
+
+test-fast: $(READY) $(RELAY_READY)  ## the first case of every test that is quick, for both TVMs: minutes
+	$(BIN)/python -m pytest --first-case $(FAST)
+	$(RELAY)/python -m pytest --first-case $(BOTH) $(addprefix tests/relay/test_,$(FAST_RELAY))
 
 $(RELAX): $(READY) cross-tools
 	$(BIN)/python -m pytest $($@)

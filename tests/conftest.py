@@ -17,6 +17,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="write what the tests find now to the golden files",
     )
     parser.addoption(
+        "--first-case",
+        action="store_true",
+        help="of tests with several cases run the first",
+    )
+    parser.addoption(
         "--unknown-cpu",
         action="store_true",
         help="run the tests as if TVM's LLVM were older than this machine's CPU",
@@ -46,6 +51,19 @@ def nothing_shipped(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(record_book, "SHIPPED", tmp_path_factory.mktemp("shipped"))
         yield
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--first-case"):
+        return
+    seen: set[str] = set()
+    first, rest = [], []
+    for item in items:
+        test = item.nodeid.partition("[")[0]
+        (rest if test in seen else first).append(item)
+        seen.add(test)
+    config.hook.pytest_deselected(items=rest)
+    items[:] = first
 
 
 class _Refusal(logging.Handler):
