@@ -77,6 +77,7 @@ _LEGALIZED = {
     **legalize_gathers.RULES,
     **legalize_integer_division.RULES,
     **legalize_odd.RULES,
+    **legalize_reshape.RULES,
     **legalize_scatter.RULES,
     **legalize_xor.RULES,
 }
