@@ -75,6 +75,12 @@ def test_an_operator(registered, written_out):
     assert not quake_tvm.compile(module(written_out, (5, 33)), skip=["gate"]).report.sites
 
 
+def test_an_operator_without_bounds(monkeypatch):
+    monkeypatch.setitem(operators.OPERATORS, "gate", ROW)
+    with pytest.raises(QuakeError, match=r"gate has no bounds yet: .*--exhaustive --update gate"):
+        quake_tvm.bound("gate")
+
+
 def test_operators_that_are_refused(registered):
     bounds = dict.fromkeys(METHODS, BOUND)
     with pytest.raises(QuakeError, match="an operator 'gate' already"):

@@ -52,6 +52,7 @@ def accuracy(
     from ..accuracy.sweeps import sweep
     from ..machines.targets import runs_here
     from ..machines.targets import target as resolve
+    from ..numerics.operators import bound
 
     operators, methods = _chosen(names or [])
     on = resolve(target)
@@ -61,6 +62,9 @@ def accuracy(
         if not exhaustive or set(names or []) & set(methods):
             raise QuakeError("--update needs --exhaustive and every rung: only that is a proof")
         record.require()
+    else:
+        for name in operators:
+            bound(name, methods[0])  # refuses operators that are not proven yet
     if plot is not None:
         pictures.require(plot)
         os.environ.update(TVM_NUM_THREADS="1", TVM_BIND_THREADS="0")  # times are of one thread

@@ -79,6 +79,7 @@ def _unary(
     high: float,
     parameters: Mapping[str, float] | None = None,
     rising: bool = True,
+    exponential: bool = True,
 ) -> Operator:
     return Operator(
         name,
@@ -88,6 +89,7 @@ def _unary(
         parameters or {},
         {-INF: low, INF: high, NAN: NAN},
         rising,
+        exponential,
     )
 
 
@@ -212,11 +214,14 @@ def bound(name: str, method: str = "quake2") -> Bound:
     Raises
     ------
     QuakeError
-        For an operator or method that does not exist.
+        For an operator or method that does not exist, and an operator that is not proven yet.
     """
     given.choice(name, "operator", OPERATORS)
     given.choice(method, "method", METHODS)
     if OPERATORS[name].elementwise:
+        if method not in _table().get(name, {}):
+            prove = f"`quake-tvm accuracy --exhaustive --update {name}` proves them"
+            raise QuakeError(f"{name} has no bounds yet: {prove}")
         return Bound(name, method, **_table()[name][method])
     return Bound(name, method, **row_bounds.bound(name, method))
 

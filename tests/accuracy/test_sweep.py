@@ -9,8 +9,9 @@ from quake_tvm.accuracy.page import wrong
 from quake_tvm.accuracy.sweeps import Sweep, block_hash, combined
 from quake_tvm.machines.targets import target
 from quake_tvm.numerics.ladder import METHODS
-from quake_tvm.numerics.operators import bound
+from quake_tvm.numerics.operators import OPERATORS, bound
 from tests.numerics.test_bits import ELEMENTWISE, require
+from tests.test_extending import ROW
 
 INFINITY = 0x7F800000
 
@@ -50,6 +51,13 @@ def test_parts_add_up_to_the_whole():
     assert (first + second).to_dict() == whole.to_dict()
     assert before + after == hashes
     assert len(set(hashes)) == 2
+
+
+def test_nan_is_right_where_the_exact_value_is_nan(monkeypatch):
+    monkeypatch.setitem(OPERATORS, "gate", ROW)  # -inf times 0
+    last = every_magnitude(INFINITY - BLOCK, INFINITY + 1)
+    found, _ = Sweep("gate", ["quake1"], target()).run(last)["quake1"]
+    assert found.counts["special"] == 0
 
 
 def test_blocks_know_what_comes_before():
