@@ -59,6 +59,11 @@ def _server() -> subprocess.Popen:
     return subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=root)
 
 
+def servers() -> set[int]:
+    """The process that has loaded the commands, which stays to the end; none before the first."""
+    return {_server().pid} if _server.cache_info().currsize else set()
+
+
 def _serve() -> None:
     for name in LOADED:
         importlib.import_module(name)
