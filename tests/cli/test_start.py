@@ -54,6 +54,9 @@ def interrupted(command: str, seconds: float, folder: Path, scratch: Path) -> No
     time.sleep(seconds)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate()
+    if process.returncode == 0:
+        assert not errors
+        pytest.skip("this machine was done before that")
     assert process.returncode == 130, errors
     assert len(errors.splitlines()) == 1, errors
     assert not list(scratch.iterdir())
@@ -72,7 +75,7 @@ def test_in_the_shell(command, seconds, folder, tmp_path):
 @pytest.mark.parametrize("seconds", [0.2, 0.5, 1, 1.5, 2, 2.5, 3, 4, 6, 9])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_in_the_shell_at_ten_moments(command, seconds, folder, tmp_path):
-    """On a machine on which each command takes longer than that."""
+    """Those at which the command is done on this machine are skipped."""
     interrupted(command, seconds, folder, tmp_path)
 
 
