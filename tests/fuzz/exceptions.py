@@ -23,8 +23,8 @@ def corrected(model: onnx.ModelProto) -> onnx.ModelProto:
         if node.op_type in _EXPONENTIAL or behind_exponential & set(node.input):
             behind_exponential |= set(node.output)
         correction = _CORRECTIONS.get(node.op_type)
-        if node.op_type in _GATES and behind_exponential & set(node.output):
-            correction = _open_gate
+        if behind_exponential & set(node.output):
+            correction = _BEHIND.get(node.op_type, correction)
         operand = next((i for i in node.input if i), "")
         if correction is None or len(node.output) > _most(node) or types.get(operand) not in FLOATS:
             writer.nodes.append(node)
@@ -234,9 +234,21 @@ def _open_gate(w: Writer, node: onnx.NodeProto) -> None:
     w.do("Where", made, either, out, output=node.output[0])
 
 
-_GATES = {"Mul", "Div", "Log", "Mish", "Gelu", "FastGelu", "HardSwish", "Swish"}
+def _open_product(w: Writer, node: onnx.NodeProto) -> None:
+    """A probability too small for a normal number may be 0, and 0 * inf is NaN."""
+    out, kind = w.copy(node, node.input[0]), w.types[node.input[0]]
+    infinite = w.do("Less", w.value(np.finfo(FLOATS[kind]).max, kind), w.do("Abs", out))
+    coin = w.do("Less", w.random(out, kind), w.value(0.0, kind))
+    either = w.do("Where", coin, w.value(np.nan, kind), out)
+    w.do("Where", infinite, either, out, output=node.output[0])
+
+
+_GATES = ("Mul", "Div", "Log", "Mish", "Gelu", "FastGelu", "HardSwish", "Swish")
+# What an operator is corrected by where an operand comes from one of those below.
+_BEHIND = dict.fromkeys(_GATES, _open_gate) | {"MatMul": _open_product}
 _EXPONENTIAL = {
     "Exp", "Sigmoid", "Tanh", "Erf", "Softplus", "Mish", "Gelu", "FastGelu", "HardSwish", "Swish",
+    "Softmax",
 }  # fmt: skip
 _CORRECTIONS: dict[str, Callable[[Writer, onnx.NodeProto], None]] = {
     "Sigmoid": _sigmoid,
