@@ -129,6 +129,18 @@ def _unordered(w: Writer, node: onnx.NodeProto) -> None:
     w.copy(node, w.do("Where", odd, u, x), output=node.output[0])
 
 
+def _first_of_all(w: Writer, node: onnx.NodeProto) -> None:
+    """As with an order; NaN is before or behind infinities, too."""
+    x, kind = node.input[0], w.types[node.input[0]]
+    largest = float(np.finfo(FLOATS[kind]).max)
+    nan = w.do("IsNaN", x)
+    infinite = w.do("Less", w.value(largest, kind), w.do("Abs", x))
+    held = w.do("Where", infinite, w.do("Mul", w.do("Sign", x), w.value(largest, kind)), x)
+    coin = w.do("Less", w.random(x, kind), w.value(0.0, kind))
+    ends = w.do("Where", coin, w.value(np.inf, kind), w.value(-np.inf, kind))
+    w.copy(node, w.do("Where", nan, ends, held), output=node.output[0])
+
+
 def _cast(w: Writer, node: onnx.NodeProto) -> None:
     """As with an order, if the result is integers."""
     to = next(a.i for a in node.attribute if a.name == "to")
@@ -260,8 +272,9 @@ _CORRECTIONS: dict[str, Callable[[Writer, onnx.NodeProto], None]] = {
     "GlobalMaxPool": _pool_maximum,
     "MaxRoiPool": _pool_maximum,
     "ReduceLogSumExp": _logsumexp,
-    "ArgMax": _unordered,
-    "ArgMin": _unordered,
+    "ArgMax": _first_of_all,
+    "ArgMin": _first_of_all,
+    "Hardmax": _first_of_all,
     "LRN": _local_response,
     "Clip": _clip,
     **dict.fromkeys(("Resize", "Upsample", "GridSample", "RoiAlign"), _sampled),
@@ -273,12 +286,12 @@ _CORRECTIONS: dict[str, Callable[[Writer, onnx.NodeProto], None]] = {
             "ReduceL2",
             "LpPool",
             "GlobalLpPool",
+            "Attention",
         ),
         _squared,
     ),
     "InstanceNormalization": _instances,
     "MeanVarianceNormalization": _mean_variance,
-    "Hardmax": _unordered,
     "Unique": _unordered,
     "NonMaxSuppression": _unordered,
     "QuantizeLinear": _unordered,
