@@ -255,12 +255,12 @@ def _open_product(w: Writer, node: onnx.NodeProto) -> None:
     w.do("Where", infinite, either, out, output=node.output[0])
 
 
-_GATES = ("Mul", "Div", "Log", "Mish", "Gelu", "FastGelu", "HardSwish", "Swish")
+_GATES = ("Mul", "Div", "Log", "Mish", "Gelu", "FastGelu", "BiasGelu", "HardSwish", "Swish")
 # What an operator is corrected by where an operand comes from one of those below.
 _BEHIND = dict.fromkeys(_GATES, _open_gate) | {"MatMul": _open_product}
 _EXPONENTIAL = {
-    "Exp", "Sigmoid", "Tanh", "Erf", "Softplus", "Mish", "Gelu", "FastGelu", "HardSwish", "Swish",
-    "Softmax",
+    "Exp", "Sigmoid", "Tanh", "Erf", "Softplus", "Mish", "Gelu", "FastGelu", "BiasGelu",
+    "HardSwish", "Swish", "Softmax",
 }  # fmt: skip
 _CORRECTIONS: dict[str, Callable[[Writer, onnx.NodeProto], None]] = {
     "Sigmoid": _sigmoid,
@@ -287,6 +287,7 @@ _CORRECTIONS: dict[str, Callable[[Writer, onnx.NodeProto], None]] = {
             "LpPool",
             "GlobalLpPool",
             "Attention",
+            "SkipLayerNormalization",
         ),
         _squared,
     ),
