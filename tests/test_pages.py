@@ -13,6 +13,7 @@ from onnx import TensorProto, helper
 
 import quake_tvm
 from quake_tvm.cli import app
+from quake_tvm.machines import table
 from tests.helpers import module
 
 ROOT = Path(__file__).parents[1]
@@ -25,8 +26,17 @@ def blocks(page: Path, language: str) -> list[str]:
     return [text for kind, text in BLOCK.findall(page.read_text()) if kind == language]
 
 
+@pytest.fixture
+def targets_as_before():
+    """What a page registers is gone behind it."""
+    before = set(table.TARGETS)
+    yield
+    for name in set(table.TARGETS) - before:
+        del table.TARGETS[name]
+
+
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=lambda p: p.name)
-def test_programs(page, tmp_path, monkeypatch):
+def test_programs(page, tmp_path, monkeypatch, targets_as_before):
     """In turn, in one namespace, where ``model.onnx`` takes x of 128 columns."""
     from tvm import relax
 
