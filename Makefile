@@ -27,7 +27,7 @@ FAST := tests/kernels tests/machines tests/numerics tests/passes tests/planning 
   tests/schedules tests/support tests/importers/onnx $(addprefix tests/test_,compiler.py \
   extending.py forms.py layers.py options.py packaging.py public.py reports.py tvm_version.py)
 FAST_RELAY := fold_affine.py fusion.py lower_kernels.py operators.py quake.py recognize_elementwise.py \
-  recognize_rows.py shell.py
+  recognize_rows.py
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast test-relax test-xgboost test-relay cross-tools lint format records prove tasks
@@ -51,7 +51,7 @@ endif
 
 test-fast: $(READY) $(RELAY_READY)  ## the first case of every test that is quick, for both TVMs: minutes
 	$(BIN)/python -m pytest --first-case $(FAST)
-	$(RELAY)/python -m pytest --first-case $(BOTH) $(addprefix tests/relay/test_,$(FAST_RELAY))
+	$(RELAY)/python -m pytest --first-case $(filter-out %test_models.py,$(BOTH)) $(addprefix tests/relay/test_,$(FAST_RELAY))
 
 $(RELAX): $(READY) cross-tools
 	$(BIN)/python -m pytest $($@)

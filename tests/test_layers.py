@@ -1,5 +1,7 @@
 """Folders import from lower floors only, and every folder has a floor."""
 
+import re
+
 from tests import layers
 
 
@@ -7,6 +9,14 @@ def test_every_folder_has_a_floor():
     rooms = {layers.room(module) for module in layers.modules()}
     assert rooms == set().union(*layers.FLOORS)
     assert sum(map(len, layers.FLOORS)) == len(rooms)
+
+
+def test_the_map_for_contributors_has_these_floors():
+    text = (layers.ROOT / "CONTRIBUTING.md").read_text()
+    rows = dict(re.findall(r"^\| (\d+) \| (`[^|]*) \|", text, re.MULTILINE))
+    assert len(rows) == len(layers.FLOORS)
+    for number, names in enumerate(layers.FLOORS):
+        assert all(name in rows[str(number)] for name in names), number
 
 
 def test_nothing_is_imported_from_above():

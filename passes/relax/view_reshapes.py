@@ -4,12 +4,15 @@ Its arithmetic fails on some kernels of dynamic extents, as a slice of n - 2 ele
 such a kernel copies where it reshapes.
 """
 
-from contextlib import suppress
+import logging
 
 import tvm
 from tvm import relax
 
+from quake_tvm.errors import last_line
 from quake_tvm.tvm_version import Pass
+
+logger = logging.getLogger(__name__)
 
 
 @tvm.transform.module_pass(opt_level=0, name="ViewReshapes")
@@ -18,6 +21,8 @@ class ViewReshapes(Pass):
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         """Rewrite."""
-        with suppress(tvm.error.InternalError):
+        try:
             return relax.transform.RewriteDataflowReshape()(mod)
-        return mod
+        except tvm.error.InternalError as error:
+            logger.info("reshapes are copied: %s", last_line(error))
+            return mod

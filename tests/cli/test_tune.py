@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 SMALL = "--shape", "x=4,8", "--ops", "matmul", "--cost-model", "random"
 # More trials than there are candidates.
 ENDLESS = "--trials", "100000"
-KILLS = 6
+KILLS = 10
 
 # Says of each line, once it is on the disk, that it is there.
 REPORTING = """
