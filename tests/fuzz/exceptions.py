@@ -207,8 +207,10 @@ def _celu(w: Writer, node: onnx.NodeProto) -> None:
 
 
 def _instead(w: Writer, x: str, odd: str, kind: int) -> str:
-    """x with random numbers or NaN where it is odd."""
-    coin = w.do("Less", w.random(x, kind), w.value(0.0, kind))
+    """x with random numbers or NaN where it is odd; in some runs without any NaN."""
+    zero = w.value(0.0, kind)
+    run = w.do("Less", w.random(w.value([0.0], kind), kind), zero)
+    coin = w.do("And", w.do("Less", w.random(x, kind), zero), run)
     u = w.do("Mul", w.random(x, kind), w.value(1e4, kind))
     return w.do("Where", odd, w.do("Where", coin, w.value(np.nan, kind), u), x)
 
