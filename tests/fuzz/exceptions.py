@@ -126,6 +126,9 @@ def _unordered(w: Writer, node: onnx.NodeProto) -> None:
         # Neither infinities nor other numbers that no integer holds.
         far = w.do("Less", w.value(3e4, kind), w.do("Abs", x))
         odd = w.do("Or", odd, far) if node.op_type != "QuantizeLinear" else odd
+    if node.op_type == "DynamicQuantizeLinear":  # ONNX Runtime passes over NaN, here it stays
+        infinite = w.do("Less", w.random(w.value([0.0], kind), kind), w.value(0.0, kind))
+        u = w.do("Where", infinite, w.value(np.inf, kind), u)
     w.copy(node, w.do("Where", odd, u, x), output=node.output[0])
 
 

@@ -16,7 +16,7 @@ from .fold import all_nodes, element_types
 # The importer takes it for ONNX Runtime's.
 _WRONG = {"Attention"}
 # The importer gives these float32 constants, whatever the input's type.
-_FLOAT32_ONLY = {"Elu", "Selu"}
+_FLOAT32_ONLY = {"Elu", "HardSwish", "Selu"}
 
 
 def inline(model: onnx.ModelProto) -> onnx.ModelProto:

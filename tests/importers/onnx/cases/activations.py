@@ -13,6 +13,7 @@ def activations() -> list[Case]:
         c("Celu", x, alpha=0.4),
         c("HardSigmoid", x, alpha=0.3, beta=0.4),
         c("HardSwish", x),
+        c("HardSwish", x.astype(np.float64)),
         c("LeakyRelu", x, alpha=0.2),
         c("Gelu", x),
         c("Gelu", x, approximate="tanh"),

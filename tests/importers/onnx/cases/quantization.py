@@ -26,4 +26,5 @@ def quantization() -> list[Case]:
         c("DynamicQuantizeLinear", x, outputs=3),
         c("DynamicQuantizeLinear", np.abs(x), outputs=3),
         c("DynamicQuantizeLinear", -np.abs(x), outputs=3),
+        c("DynamicQuantizeLinear", 0 * x, outputs=3),
     ]
