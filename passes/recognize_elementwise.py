@@ -42,6 +42,8 @@ _POINTS = np.concatenate(
 )
 # Constants are rounded to float32, 1 + erf and the like to float64.
 _RELATIVE, _ABSOLUTE = 4e-6, 1e-13
+# Next to a zero of the formula such a constant may show: x/6 + 1/2 at -2.999. The proof decides.
+_CANCELLED = 4
 _MAX_NODES = 24
 
 
@@ -152,7 +154,7 @@ def _match(chain: Chain) -> tuple[str, dict[str, float]] | None:
         with np.errstate(all="ignore"):
             exact, special = function(_POINTS), _special(row, parameters)
         near = np.abs(values - exact) <= _RELATIVE * np.abs(exact) + _ABSOLUTE
-        if np.all(near) and proves(chain, function, special):
+        if np.sum(~near) <= _CANCELLED and proves(chain, function, special):
             return row.name, parameters
     return None
 

@@ -60,7 +60,12 @@ def clip(x):
     return relax.op.multiply(x, relax.op.divide(relax.op.clip(x + c(3.0), 0, 6), c(6.0)))
 
 
-@pytest.mark.parametrize("written_out", [limits, clip])
+def scaled_first(x):
+    open_ = relax.op.clip(x * c(1 / 6) + c(0.5), 0, 1)
+    return relax.op.multiply(x, open_)
+
+
+@pytest.mark.parametrize("written_out", [limits, clip, scaled_first])
 def test_an_operator(registered, written_out):
     model = quake_tvm.compile(module(written_out, (5, 33)), method="quake2")
     (site,) = model.report.sites
