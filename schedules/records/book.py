@@ -203,5 +203,5 @@ def bucket(shape: Sequence[int]) -> list[int]:
 
 
 def distance(a: Sequence[int], b: Sequence[int]) -> float:
-    """The distance of two shapes in a bucket: the sum of their extents' ratios in powers of two."""
+    """The distance between two shapes of a bucket: how many doublings or halvings of extents."""
     return sum(abs(math.log2(m / n)) for m, n in zip(a, b, strict=True))
