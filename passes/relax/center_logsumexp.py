@@ -2,7 +2,7 @@
 
 There inf - inf is NaN, but any finite m gives the right result: inf if the row has an inf, -inf if
 it has only -inf. So m is clipped to finite numbers. The pass handles the expressions that the
-recognisers have left. It knows the form of the expression, not what exp is made of.
+recognisers have left. Knows the form, not what exp is made of.
 """
 
 import tvm
