@@ -30,7 +30,8 @@ from .tracked import Arithmetic, Tracked
 Function = Callable[[np.ndarray], np.ndarray]
 
 _RELATIVE, _ABSOLUTE = 2.0**-25, 2.0**-150
-# The difference that an underflow in a step may cause. A limit that acts on it causes more.
+# The difference that an underflow in a step may cause. If a limit then turns the result into
+# another number, the difference is larger.
 _LOST_RELATIVE, _LOST_ABSOLUTE = 2.0**-20, 2.0**-100
 _REAL = Arithmetic()
 # Limits beyond which numbers round to inf and to 0: halfway between the largest float32 and 2^128,

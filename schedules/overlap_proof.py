@@ -132,7 +132,7 @@ def _reads_written(n: int, here: list[Place], tile: Tile, known: sym.Analyzer) -
             if tile.holds(other)
         ]
         before = [(other, write) for m, other, write in writers if m < n]
-        if writers and not before:  # what it overwrites is not made anew for the next tile
+        if writers and not before:  # a later block overwrites it, and no block restores it
             return False
         if not all(_covers(other, write, place, read, known) for other, write in before):
             return False

@@ -2,8 +2,9 @@
 
 TVM starts a float maximum at the lowest finite number. So the maximum of nothing but -inf is
 -3.4e38 and its index -1, and a NaN is lost if another element follows it. Here maxima start at -inf
-and minima at +inf. A NaN stays, as in NumPy and PyTorch. An index is that of the first NaN, or else
-of the first extreme. Integer extremes and everything else are TVM's own.
+and minima at +inf. A NaN stays, as in NumPy and PyTorch. The sign of NaN is NaN. An index is that
+of the first NaN, or else of the first extreme. Maxima and minima of integers, and indices in
+tensors of truth values, are TVM's own.
 """
 
 import math
