@@ -2,9 +2,10 @@
 
 The order of the search: a record of the same shape; a record of the nearest shape in the same
 bucket; a record of a related machine, which has the same vectors but another CPU or number of
-cores, again first of the same shape and then of the nearest. The first record found decides. If it
-was hardly faster than the rule's default, the rule decides. The rule also decides if no record is
-found. Knows no rule and no graph.
+cores, again first of the same shape and then of the nearest. The first record found decides. A
+record of the same shape and machine is used if it was faster than the rule's default. Any other
+record must have been faster by more than ``WORTH``. Otherwise, or if no record is found, the rule
+decides. Knows no rule and no graph.
 """
 
 import math
