@@ -1,4 +1,4 @@
-"""Module to module: recognise nonlinearities, fold what is affine, lower to bit manipulation.
+"""Passes on modules: recognise nonlinearities, fold affine steps, lower to bit manipulation.
 
-One pass a file. ``relax/`` and ``relay/`` have what only one of the dialects needs.
+Each file holds one pass. ``relax/`` and ``relay/`` hold what only one of the dialects needs.
 """

@@ -1,7 +1,7 @@
 """A chain: element-wise steps from one tensor to one result, as plain data.
 
-What the recogniser takes out of a graph, what :mod:`chain_proof` proves something about, and a key
-that a proof can be kept under. Knows no graph and no registry.
+The recogniser extracts a chain from a graph, and :mod:`chain_proof` compares it with an operator. A
+chain is hashable, so that the result of a proof can be cached. Knows no graph and no registry.
 """
 
 from collections.abc import Callable
@@ -47,7 +47,7 @@ ALGEBRAIC = {
     "less_equal": np.less_equal,
 }
 KINDS: dict[str, Callable] = EXPONENTIAL | ALGEBRAIC
-# In a graph; in a chain it is a maximum and a minimum.
+# A kind of the graph only: in a chain a clip is a maximum and a minimum.
 CLIP = "clip"
 # The attributes of an operator that its value depends on.
 _ATTRIBUTES = {"nn.softplus": ("beta", "threshold")}
@@ -69,9 +69,9 @@ class Step:
     kind : str
         One of ``KINDS``.
     args : tuple of int or Number
-        0 is the chain's input, k the result of its k-th step, from 1.
+        0 is the chain's input, k is the result of step k, counted from 1.
     options : tuple of float
-        The attributes, which follow the arguments in a call of the kind's function.
+        Attributes. They follow the arguments when the kind's function is called.
     """
 
     kind: str
@@ -83,12 +83,22 @@ Chain = tuple[Step, ...]
 
 
 def clipped(x: int | Number, low: float, high: float, place: int) -> list[Step]:
-    """The steps of a clip, of which the first is to be the chain's ``place``-th."""
+    """The two steps of a clip.
+
+    Parameters
+    ----------
+    x : int or Number
+        The operand, as in :class:`Step`.
+    low, high : float
+        The limits.
+    place : int
+        The number of the first of the two steps in the chain, from 1.
+    """
     return [Step("maximum", (x, Number(low))), Step("minimum", (place, Number(high)))]
 
 
 def options_of(kind: str, call: Any) -> tuple[float, ...]:
-    """The attributes of an operator's call that a step keeps."""
+    """The attributes of an operator's call that its step needs."""
     return tuple(float(getattr(call.attrs, name)) for name in _ATTRIBUTES.get(kind, ()))
 
 

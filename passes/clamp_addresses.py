@@ -1,8 +1,9 @@
 """Addresses that a kernel computes from data stay within the buffer that they point into.
 
-The last line of defence: operators that end the run at a wrong index have checked theirs
-(:mod:`passes.relax.check_indices`), and their kernels are left as they are. What is left, as a
-module's own kernels and operators on boxes, takes the nearest element instead. Knows no operator.
+This is the last line of defence. Operators that stop the run at a wrong index have already checked
+their indices (:mod:`passes.relax.check_indices`), and their kernels are left unchanged. All other
+kernels, such as a module's own kernels and operators on boxes, access the nearest element instead.
+Knows no operator.
 """
 
 from typing import Any
@@ -17,12 +18,13 @@ from quake_tvm.tvm_version import Pass, tir, updated
 
 from .lower_tir import SITES
 
-# Kernels whose indices are checked, and those of this library, whose addresses are no data.
+# Attributes of kernels whose indices are checked, and of this library's kernels, whose addresses
+# do not depend on data.
 _SAFE = {CHECKED, SITES, WRITTEN_OUT}
 
 
 class _Clamp:
-    """The addresses of one kernel."""
+    """Rewrites the addresses of one kernel."""
 
     def __init__(self, body: tir.Stmt) -> None:
         self._from_data: set[tir.Var] = set()
@@ -50,7 +52,7 @@ class _Clamp:
                 self._from_data.add(variable.var)
 
     def _is_data(self, expr: tir.Expr) -> bool:
-        """Whether an expression depends on what was loaded."""
+        """Whether an expression depends on loaded values."""
         if isinstance(expr, tir.Var | tir.IntImm):
             return expr in self._from_data
         found: list[bool] = []
@@ -68,12 +70,12 @@ class _Clamp:
         return tir.max(tir.min(index, last), tir.const(0, index.ty.dtype))
 
     def load(self, load: tvm.ir.TensorLoad) -> Any:
-        """A load within its buffer."""
+        """The load, with its indices clamped to the buffer."""
         indices = self._all_within(load.source, load.indices)
         return load if indices is None else tir.BufferLoad(load.source, indices)
 
     def store(self, store: tir.BufferStore) -> tir.Stmt:
-        """A store within its buffer."""
+        """The store, with its indices clamped to the buffer."""
         indices = self._all_within(store.buffer, store.indices)
         return store if indices is None else tir.BufferStore(store.buffer, store.value, indices)
 
@@ -85,10 +87,10 @@ class _Clamp:
 
 @tvm.transform.module_pass(opt_level=0, name="ClampAddresses")
 class ClampAddresses(Pass):
-    """Clamp in every kernel that is not marked; takes the marks away."""
+    """Clamp the addresses in every kernel that is not marked as checked, and remove the marks."""
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
-        """Rewrite; a kernel without such addresses is left as it is."""
+        """Rewrite the kernels. A kernel without addresses computed from data is unchanged."""
         updates = {}
         for name, function in mod.functions_items():
             if not isinstance(function, tir.PrimFunc):

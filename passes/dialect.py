@@ -1,7 +1,7 @@
-"""Which modules serve the graph of the TVM at hand: those of Relax, or those of Relay.
+"""The modules that implement the graph for the installed TVM: those of Relax or those of Relay.
 
-Whoever works on either imports these names from here; :mod:`quake_tvm.tvm_version` knows which TVM
-it is.
+Code that works on both dialects imports these names from here. :mod:`quake_tvm.tvm_version` tells
+which TVM is installed.
 """
 
 from quake_tvm.tvm_version import RELAY

@@ -1,7 +1,8 @@
-"""Fold scales, shifts and masks in front of a ``quake`` operator into it.
+"""Fold scales, shifts and masks in front of a ``quake`` operator into the operator.
 
-softmax takes a scale and an additive mask (attention's), exp takes scale and shift, sigmoid a
-positive scale. Only inputs that nothing else uses are folded, so no work is done twice.
+softmax takes a scale and an additive mask (attention's), exp takes a scale and a shift, sigmoid
+takes a positive scale. Inputs that something else uses are not folded, so nothing is computed
+twice.
 """
 
 from dataclasses import replace
@@ -9,20 +10,20 @@ from dataclasses import replace
 from .dialect import attributes_of, operator_of
 from .graph import Expr, Graph, Site
 
-# Far from zero, a shift in the constants would lose digits that x + shift keeps.
+# With a larger shift, adding it in the operator's constants loses digits that x + shift keeps.
 _LARGEST_SHIFT = 64.0
-# Between these, a step that overflows leaves an exponential no other value than 0 or infinity, and
-# what a step loses to underflow is nothing to an exponential.
+# Between these limits, if a step overflows, the exponential is 0 or infinite anyway, and if a step
+# underflows, the exponential does not change.
 _SMALLEST_SCALE, _LARGEST_SCALE = 1e-30, 1e30
 
 
 def in_range(scale: float) -> bool:
-    """Whether a factor may be folded."""
+    """Whether a factor may be folded into a scale."""
     return _SMALLEST_SCALE < abs(scale) < _LARGEST_SCALE
 
 
 def _affine(graph: Graph, expr: Expr) -> tuple[Expr, float, float] | None:
-    """(x, scale, shift) if ``expr`` is one affine step from x with splat constants."""
+    """(x, scale, shift) if ``expr`` is one affine step from x by constants of equal elements."""
     call, name = graph.value(expr), graph.kind(graph.value(expr))
     if name == "negative":
         return call.args[0], -1.0, 0.0
@@ -48,12 +49,12 @@ def _affine(graph: Graph, expr: Expr) -> tuple[Expr, float, float] | None:
 
 
 def _mask(graph: Graph, expr: Expr) -> tuple[Expr, Expr] | None:
-    """(logits, mask) if ``expr`` is their sum and has the logits' shape."""
+    """(logits, mask) if ``expr`` is their sum and has the shape of the logits."""
     call = graph.value(expr)
     if graph.kind(call) != "add":
         return None
     left, right = call.args
-    # Of two candidates the smaller is the mask.
+    # The logits have the shape of the sum. If both operands have it, the right one is the mask.
     if graph.same_shape(left, expr) and graph.dtype(right) == "float32":
         return left, right
     if graph.same_shape(right, expr) and graph.dtype(left) == "float32":
@@ -62,7 +63,10 @@ def _mask(graph: Graph, expr: Expr) -> tuple[Expr, Expr] | None:
 
 
 def find(graph: Graph, exact: frozenset[Expr] = frozenset()) -> list[Site]:
-    """The quake operators that can swallow their input's last steps, of which none is ``exact``."""
+    """The quake operators that can absorb the last steps of their input.
+
+    Steps in ``exact`` stay.
+    """
     return [site for root in graph.values if (site := _fold(graph, root, exact)) is not None]
 
 

@@ -1,8 +1,8 @@
-"""A function as a graph: what computes a value, who uses it, which constants are splats.
+"""A function as a graph: what computes a value, who uses it, which constants have equal elements.
 
-The recognisers' common ground: they ask a :class:`Graph` and report :class:`Site` objects, and know
-neither Relax nor Relay. :mod:`relax.graph` and :mod:`relay.graph` read a function into a graph and
-put the operator calls in. Knows no operator and no pattern.
+The recognisers use only a :class:`Graph` and :class:`Site` objects. They know neither Relax nor
+Relay. :mod:`relax.graph` and :mod:`relay.graph` read a function into a graph and insert the
+operator calls. Knows no operator and no pattern.
 """
 
 from abc import ABC, abstractmethod
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-# An expression of the module's own dialect; the graph's keys are those that name a value.
+# An expression of the module's dialect. The graph's keys are expressions that name a value.
 Expr = Any
 Shape = tuple[int | Hashable, ...]
 
@@ -24,17 +24,17 @@ class Site:
     Attributes
     ----------
     var : Expr
-        The graph's key for the operator's result.
+        The graph's key of the operator's result.
     operator : str
-        The registry's name.
+        The operator's name in the registry.
     args : tuple of Expr
         The operator's tensor inputs.
     attributes : dict
-        Parameters, ``axis``, ``scale`` and so on.
+        The operator's parameters, ``axis``, ``scale`` and so on.
     source : str
-        What it was recognised from, for the report.
+        The operators that the site was recognised from, for the report.
     region : frozenset of Expr
-        Every key whose computation the operator replaces, ``var`` included.
+        All keys that the operator replaces, ``var`` included.
     """
 
     var: Expr
@@ -51,9 +51,10 @@ class Graph(ABC):
     Attributes
     ----------
     values : dict
-        What each key is bound to, in an order that puts definitions before uses.
+        Maps each key to the expression that it is bound to. Definitions come before uses.
     users : dict
-        The keys whose computation uses an expression; None for the function's result.
+        Maps each expression to the keys whose computation uses it. None stands for the function's
+        result.
     """
 
     def __init__(self) -> None:
@@ -62,22 +63,25 @@ class Graph(ABC):
         self._args: dict[Expr, tuple[Expr, ...]] = {}
 
     def args(self, key: Expr) -> tuple[Expr, ...]:
-        """The operands of the call that a key is bound to, kept: TVM makes them anew each time."""
+        """The operands of the call that a key is bound to.
+
+        Cached, since TVM creates new objects each time.
+        """
         if key not in self._args:
             self._args[key] = tuple(self.values[key].args)
         return self._args[key]
 
     @abstractmethod
     def limits(self, call: Expr) -> tuple[float, float] | None:
-        """The lower and the upper limit of a clip's call, None if they are no numbers."""
+        """The lower and the upper limit of a call of clip, None if they are not constants."""
 
     @abstractmethod
     def kind(self, expr: Expr) -> str:
-        """``exp``, ``nn.softmax`` and the like for an operator's call, else the empty string."""
+        """The operator's name without prefix (``exp``, ``nn.softmax``), else the empty string."""
 
     @abstractmethod
     def shape(self, expr: Expr) -> Shape | None:
-        """The extents of a tensor, numbers or things that compare; None if unknown."""
+        """The extents of a tensor: integers or hashable symbolic extents. None if unknown."""
 
     @abstractmethod
     def dtype(self, expr: Expr) -> str:
@@ -85,16 +89,19 @@ class Graph(ABC):
 
     @abstractmethod
     def constant(self, expr: Expr) -> np.ndarray | None:
-        """The value of a constant."""
+        """The value of a constant, None for other expressions."""
 
     def value(self, expr: Expr) -> Expr:
-        """What a key is bound to, through plain renamings; ``expr`` itself otherwise."""
+        """What a key is bound to, after following variables that rename others.
+
+        Else ``expr`` itself.
+        """
         while expr in self.values and self.values[expr] is not expr:
             expr = self.values[expr]
         return expr
 
     def same_shape(self, a: Expr, b: Expr) -> bool:
-        """Whether both are tensors of one known shape."""
+        """Whether both are tensors of the same known shape."""
         return self.shape(a) is not None and self.shape(a) == self.shape(b)
 
     def only_used_by(self, var: Expr, region: set[Expr]) -> bool:
@@ -102,7 +109,7 @@ class Graph(ABC):
         return all(user in region for user in self.users.get(var, []) if user is not var)
 
     def owned(self, root: Expr, region: frozenset[Expr]) -> set[Expr]:
-        """``root`` and what of ``region`` leads to nothing else."""
+        """``root`` and those keys of ``region`` whose results only ``root`` depends on."""
         owned = {root}
         while new := {v for v in region - owned if self.only_used_by(v, owned)}:
             owned |= new
@@ -118,7 +125,10 @@ class Graph(ABC):
     def replacements(
         self, sites: Iterable[Site], make: Callable[[Site], Any | None]
     ) -> tuple[dict[Expr, Any], set[Expr]]:
-        """What stands for the sites that ``make`` gives a call for, and what is then dead."""
+        """The calls that replace sites, by key, and the keys that are dead after the replacement.
+
+        A site for which ``make`` gives None stays unchanged.
+        """
         calls, region = {}, set()
         for site in sites:
             call = make(site)
@@ -128,7 +138,7 @@ class Graph(ABC):
         return calls, self._dead(region, calls)
 
     def _dead(self, region: set[Expr], calls: Mapping[Expr, Any]) -> set[Expr]:
-        """What of ``region`` nobody needs once ``calls`` stand in the place of their keys."""
+        """The keys of ``region`` that nothing uses once ``calls`` replace their keys."""
         needed = {arg for call in calls.values() for arg in call.args if arg in self.values}
         dead: set[Expr] = set()
         while True:

@@ -1,8 +1,8 @@
-"""Products with a constant 0, and quotients with one, which TVM folds whatever the other operand.
+"""Keep products with a constant 0, and quotients with one, which TVM folds for any other operand.
 
-0 times infinity or NaN is NaN, and so is 0/0, the zero has a sign, and x/0 is no error. TVM folds a
-number as soon as a kernel is made with it, but not a tensor of one element, which the kernel reads:
-so the number becomes one.
+0 times infinity or NaN is NaN, and so is 0/0. The zero has a sign, and x/0 is no error. When TVM
+makes a kernel, it folds a scalar constant in it. It does not fold a tensor of one element, because
+the kernel reads that from memory. So the scalar becomes such a tensor.
 """
 
 import tvm
@@ -15,7 +15,7 @@ from .relax.graph import Graph, dtype, known_shape, rewrite
 
 
 def _zero(expr: Expr) -> bool:
-    """Whether this is a constant number of floats that is 0."""
+    """Whether this is a scalar float constant that is 0."""
     if not isinstance(expr, tvm.ir.GenericConst) or expr.ty.ndim != 0:
         return False
     return "float" in dtype(expr) and float(expr.value.numpy()) == 0
@@ -39,8 +39,8 @@ def _read(site: Site) -> relax.Expr:
 
 @tvm.transform.module_pass(opt_level=0, name="KeepZeros")
 class KeepZeros(Pass):
-    """Make these numbers tensors; a module without them is returned as it is."""
+    """Turn these scalars into tensors. A module without them is unchanged."""
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
-        """Rewrite."""
+        """Rewrite the products and quotients."""
         return rewrite(mod, _find, _read)

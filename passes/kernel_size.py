@@ -1,8 +1,8 @@
-"""How much there is to compute for one element of a PrimFunc, if all its blocks are inlined.
+"""The size of the expression of one element of a PrimFunc, with all its blocks inlined.
 
-A block that reads an element of another twice gets that element's expression twice, and so on along
-a chain. TVM computes some functions from several copies of their argument, too. Knows TIR, no
-graph.
+If a block reads an element of another block twice, that element's expression is counted twice, and
+so on along a chain. TVM also expands some functions to several copies of their argument. Knows TIR,
+no graph.
 """
 
 from collections import Counter
@@ -13,32 +13,32 @@ import tvm_ffi
 
 from quake_tvm.tvm_version import Call, Expr, tir
 
-# Copies of the argument that TVM's code for LLVM makes.
+# How many copies of the argument TVM makes when it lowers these functions for LLVM.
 _COPIES = {"tirx.tanh": 5, "tirx.tan": 2, "tirx.atanh": 2}
 
 
 @dataclass(frozen=True)
 class Size:
-    """What an element takes.
+    """The size of an element's expression.
 
     Attributes
     ----------
     own : int
-        Nodes of its expression.
+        Nodes of the expression.
     reads : mapping of int to int
-        How often it has an element of a parameter, by the parameter's place.
+        How often the expression reads an element of a parameter, by the parameter's position.
     """
 
     own: int
     reads: Counter[int]
 
     def of(self, parameters: list[int]) -> int:
-        """With the parameters' elements computed in place, each of its own size."""
+        """The size if the parameters' elements, of these sizes, are inlined too."""
         return self.own + sum(count * parameters[place] for place, count in self.reads.items())
 
 
 def size(function: tir.PrimFunc) -> Size:
-    """The size of an element of the function's last store."""
+    """The size of an element that the function's last store writes."""
     sizes = {parameter: Size(0, Counter({n: 1})) for n, parameter in enumerate(function.params)}
     last = Size(0, Counter())
 
@@ -59,7 +59,7 @@ def size(function: tir.PrimFunc) -> Size:
 
 
 def _expression(value: Expr) -> tuple[int, Counter[tir.Buffer]]:
-    """Its nodes, and how often it loads from which buffer, once lowered by TVM."""
+    """The number of nodes and the loads from each buffer, after TVM has lowered the value."""
     nodes, loads, copies = 0, Counter(), 1
 
     def call(node: Call, visitor: tvm_ffi.structural.StructuralVisitor) -> None:

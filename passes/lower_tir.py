@@ -1,6 +1,6 @@
-"""Lower exp, exp2, tanh, sigmoid and erf inside PrimFuncs that no graph pass sees through.
+"""Lower exp, exp2, tanh, sigmoid and erf inside PrimFuncs, which graph passes do not look into.
 
-Only float32 scalars are touched; a PrimFunc without such calls is left as it is.
+Only float32 scalars are lowered. A PrimFunc without such calls is unchanged.
 """
 
 import json
@@ -21,7 +21,7 @@ from quake_tvm.tvm_version import (
     visit_calls,
 )
 
-# Which sites a PrimFunc holds, as JSON: the attribute that the report reads.
+# The attribute with the sites in a PrimFunc, as JSON. The report reads it.
 SITES = "quake.sites"
 INTRINSICS = {PREFIX + name: name for name in ("exp", "exp2", "tanh", "sigmoid", "erf")}
 
@@ -31,7 +31,7 @@ def _intrinsic(call: Call) -> str | None:
 
 
 def intrinsics(function: tir.PrimFunc) -> list[tuple[str, str]]:
-    """(operator, dtype) of every exponential intrinsic call in the function."""
+    """(operator, dtype) of every call of an exponential intrinsic in the function."""
     found: list[tuple[str, str]] = []
 
     def see(call: Call) -> None:
@@ -43,13 +43,13 @@ def intrinsics(function: tir.PrimFunc) -> list[tuple[str, str]]:
 
 
 def sites_of(function: tir.PrimFunc) -> list[dict]:
-    """The sites that were lowered in the function."""
+    """The sites that were lowered in the function, one dictionary each."""
     attributes = function.attrs
     return json.loads(str(attributes[SITES])) if attributes and SITES in attributes else []
 
 
 def lower_function(function: tir.PrimFunc, options: Options) -> tir.PrimFunc:
-    """Lower the intrinsic calls of one function."""
+    """Lower the intrinsic calls of one function, and add them to its sites."""
     methods = {
         name: options.choose(name, dtype, site=0).method
         for name, dtype in set(intrinsics(function))

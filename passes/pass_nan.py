@@ -1,10 +1,10 @@
-"""Maxima and minima that let NaN pass, in the kernels that TVM's operators are made of.
+"""Maxima and minima that let NaN pass, in the kernels of TVM's operators.
 
-TVM's ``max(a, b)`` is ``a > b ? a : b``, which yields ``b`` where either operand is NaN: so
-``max(x, 0)`` turns NaN into 0. With the constant first it costs the same and NaN passes; of two
-variables one is checked. Accumulations are left alone: their operators' legalization
-decides about them. So are kernels that hold lowered nonlinearities, whose formulas rely on the
-order of the operands. Knows no operator and no graph.
+TVM's ``max(a, b)`` is ``a > b ? a : b``, which yields ``b`` if either operand is NaN: so ``max(x,
+0)`` turns NaN into 0. With the constant as the first operand NaN passes, at the same cost. Of two
+variables one is checked for NaN. Accumulations are not changed, because the legalization of their
+operators handles them. Kernels with lowered nonlinearities are not changed either, because their
+formulas rely on the order of the operands. Knows no operator and no graph.
 """
 
 import tvm
@@ -21,7 +21,7 @@ Extreme = tir.Max | tir.Min
 def number(value: tir.Expr) -> tir.Expr:
     """Whether a float of any width is not NaN.
 
-    TVM's simplifier has x == x for true, and its vectorizer takes ``isnan`` lane by lane.
+    TVM's simplifier takes x == x for true, and its vectorizer splits ``isnan`` into lanes.
     """
     if not dtype_of(value).startswith("float"):  # bfloat16
         value = tir.Cast("float32", value)
@@ -29,12 +29,22 @@ def number(value: tir.Expr) -> tir.Expr:
 
 
 def either(extreme: type[Extreme], a: tir.Expr, b: tir.Expr) -> tir.Expr:
-    """The extreme of two floats, NaN if either is NaN, and a of two zeros; b should be cheap."""
+    """The extreme of two floats, NaN if either is NaN.
+
+    Of two zeros it is ``a``.
+
+    Parameters
+    ----------
+    extreme : type
+        ``tir.Max`` or ``tir.Min``.
+    a, b : Expr
+        Floats of one dtype. ``b`` is repeated in the result, so it should be cheap.
+    """
     return tir.Select(number(b), extreme(b, a), b)
 
 
 def passing(node: Extreme) -> tir.Expr:
-    """The same extreme of two floats, NaN if either is NaN; integers' as it is."""
+    """The same extreme, but NaN if either of two floats is NaN. Integers are unchanged."""
     if "float" not in dtype_of(node) or isinstance(node.a, tir.FloatImm):
         return node
     if isinstance(node.b, tir.FloatImm):
@@ -48,7 +58,7 @@ def passing(node: Extreme) -> tir.Expr:
 
 
 def _accumulates(store: tir.BufferStore) -> bool:
-    """Whether an element is computed from its own last value."""
+    """Whether a store computes an element from the element's previous value."""
     found: list[bool] = []
 
     def see(load: tvm.ir.TensorLoad) -> None:
@@ -70,7 +80,7 @@ class PassNaN(Pass):
     """Rewrite the float maxima and minima of every kernel without lowered nonlinearities."""
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
-        """Rewrite; a module without them is returned as it is."""
+        """Rewrite the kernels. A module without such kernels is unchanged."""
         updates = {}
         for name, function in mod.functions_items():
             if not isinstance(function, tir.PrimFunc) or SITES in (function.attrs or {}):

@@ -1,4 +1,4 @@
-"""``QuAKE``: the pass itself, the order of its steps, and the options on it."""
+"""The pass ``QuAKE``: its options and the order of its steps."""
 
 from collections.abc import Iterable
 from itertools import count
@@ -28,28 +28,29 @@ class QuAKE(Pass):
     Parameters
     ----------
     method : str, optional
-        ``"quake1"`` to ``"quake5"``, or ``"exact"``; ``"quake2"`` when ``max_error`` is not given
-        either.
+        ``"quake1"`` to ``"quake5"``, or ``"exact"``. The default is ``"quake2"`` if ``max_error``
+        is not given either.
     max_error : float, optional
         Instead of ``method``: for each operator the cheapest rung whose proven bound
-        (``quake_tvm.bound``) is within this.
+        (``quake_tvm.bound``) is at most this.
     only, skip : iterable of str, optional
         The operators to lower, or to leave exact.
     special_values : {"ieee", "finite"}
-        ``"ieee"`` (default) gives NaN and infinities their right results; ``"finite"`` drops the
-        guards for those who promise finite inputs.
+        ``"ieee"`` (default) gives NaN and infinities their right results. ``"finite"`` drops the
+        guards, for models whose inputs are known to be finite.
     plan : Plan or path, optional
-        Instead of all but ``special_values``: a rung for every site, as ``quake_tvm.plan`` made it.
+        Instead of all options but ``special_values``: a rung for every site, as made by
+        ``quake_tvm.plan``.
 
     Raises
     ------
     QuakeError
-        For options that do not exist or contradict each other.
+        If an option does not exist or contradicts another one.
 
     Notes
     -----
-    float32 sites are lowered; other dtypes, unknown patterns and everything else in the module
-    stay as they are. Running the pass on its own result changes nothing.
+    float32 sites are lowered. Other dtypes, unknown patterns and everything else in the module stay
+    unchanged. Running the pass on its own result changes nothing.
     """
 
     def __init__(
@@ -65,21 +66,36 @@ class QuAKE(Pass):
 
     @compiling()
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
-        """Recognise, fold, lower the graph, then what is left inside PrimFuncs."""
+        """Recognise and fold sites, lower them in the graph, then lower calls inside PrimFuncs."""
         return lower(recognize(mod, self.options), self.options)
 
 
 def recognize(mod: tvm.IRModule, options: Options, numbered: bool = False) -> tvm.IRModule:
-    """Write the sites that the options want lowered as ``quake`` operators, and fold into them.
+    """Replace the sites that the options want lowered by ``quake`` operators, and fold into them.
 
-    With ``numbered`` each operator carries the site's number, from 1, in the model's order.
+    Parameters
+    ----------
+    mod : IRModule
+        In the dialect of the installed TVM.
+    options : Options
+    numbered : bool
+        Whether each operator carries its site's number, from 1, in the model's order.
+
+    Returns
+    -------
+    IRModule
+
+    Raises
+    ------
+    QuakeError
+        If the plan in the options has another number of sites.
     """
 
     exact: list[Site] = []
     numbers = count(1)
 
     def make(site: Site) -> Any:
-        """The call of ours, or None for what stays exact."""
+        """The ``quake`` operator's call, or None if the site stays exact."""
         x, number = site.args[0], next(numbers)
         method = options.choose(site.operator, dtype(x), shape_text(x), number).method
         if method is None:
@@ -98,7 +114,10 @@ def recognize(mod: tvm.IRModule, options: Options, numbered: bool = False) -> tv
         return call(site.operator, *site.args, **attributes.to_attrs())
 
     def fold(graph: Graph) -> list[Site]:
-        """What is left exact, and so still to be recognised, is left so to its last step."""
+        """The foldable sites.
+
+        All steps of a site that stays exact are kept, so that it is found again.
+        """
         kept = (var for site in (find_sites(graph) if exact else ()) for var in site.region)
         return fold_affine.find(graph, frozenset(kept))
 
@@ -108,12 +127,12 @@ def recognize(mod: tvm.IRModule, options: Options, numbered: bool = False) -> tv
 
 
 def lower(mod: tvm.IRModule, options: Options) -> tvm.IRModule:
-    """Lower the ``quake`` operators, then what is left inside PrimFuncs."""
+    """Lower the ``quake`` operators, then the intrinsics that are left inside PrimFuncs."""
     return lower_tir.lower(lower_graph(mod, options), options)
 
 
 def find_sites(graph: Graph) -> list[Site]:
-    """Every nonlinearity of a function, in its order, each binding claimed by one site."""
+    """Every nonlinearity of a function, in its order. Each binding belongs to at most one site."""
     rows = recognize_rows.find(graph)
     claimed = frozenset(var for site in rows for var in graph.owned(site.var, site.region))
     place = {var: n for n, var in enumerate(graph.values)}

@@ -1,12 +1,12 @@
-"""Find element-wise nonlinearities, however an exporter has written them down.
+"""Find element-wise nonlinearities, in whatever form an exporter has written them.
 
-A region of element-wise operators between one tensor and one result, with only splat constants
-beside it, computes a function of one variable. Instead of a list of patterns (ONNX's
-Div-Erf-Add-Mul-Mul in its several orders, tf2onnx's, torch.export's, ELU from two relus, ...) the
-region is *evaluated* on a few hundred points and compared with every operator of the registry.
-The order, commutation or disguise of the formula does not matter, only what it computes. What
-agrees there is then held to the operator over all of float32 (:mod:`chain_proof`), so that a guard
-inside the region is not lost: with one, a smaller region is the operator.
+A region of element-wise operators between one tensor and one result, with no other operands than
+constants of equal elements, computes a function of one variable. There is no list of patterns
+(ONNX's Div-Erf-Add-Mul-Mul in its several orders, tf2onnx's, torch.export's, ELU from two relus,
+...). Instead the region is *evaluated* at a few hundred points and compared with every operator of
+the registry. So only the function matters, and not how the formula is written. A match is then
+compared over all of float32 (:mod:`chain_proof`), so that a guard inside the region is not lost. If
+there is a guard, a smaller region without it is the operator.
 """
 
 from collections import deque
@@ -32,15 +32,15 @@ from .chain import (
 from .chain_proof import proves
 from .graph import Expr, Graph, Site
 
-# Enough to tell any two operators apart, at zero, in both tails, and on a fine grid between. What
-# is none of them is found out here, in microseconds.
+# Points near zero, in both tails and on a fine grid between. They distinguish any two operators.
+# Most chains that are no operator are rejected here, within microseconds.
 _POINTS = np.concatenate(
     [
         np.linspace(-12, 12, 241) + 1e-3,
         [s * v for v in (1e-3, 1e-2, 15.0, 19.9, 25.0, 40.0, 60.0, 80.0) for s in (-1, 1)],
     ]
 )
-# Constants are rounded to float32, 1 + erf and the like to float64.
+# Tolerances: constants are rounded to float32, and terms such as 1 + erf to float64.
 _RELATIVE, _ABSOLUTE = 4e-6, 1e-13
 # Next to a zero of the formula such a constant may show: x/6 + 1/2 at -2.999. The proof decides.
 _CANCELLED = 4
@@ -48,7 +48,7 @@ _MAX_NODES = 24
 
 
 class _Region:
-    """The element-wise operators above ``root``, nearest first."""
+    """The element-wise operators from which ``root`` is computed, nearest first."""
 
     def __init__(self, graph: Graph, root: Expr) -> None:
         self.graph, self.root = graph, root
@@ -72,7 +72,7 @@ class _Region:
         return args[:1] if self.graph.kind(self.graph.values[var]) == CLIP else args
 
     def inputs(self) -> list[Expr]:
-        """Tensors the region could be a function of, nearest first."""
+        """Tensors that the region could be a function of, nearest first."""
         found: dict[Expr, None] = {}
         dtype = self.graph.dtype(self.root)
         for args in self.nodes.values():
@@ -84,7 +84,7 @@ class _Region:
         return list(found)
 
     def between(self, source: Expr) -> list[Expr] | None:
-        """The nodes from ``source`` to the root, None if something else flows in."""
+        """The nodes from ``source`` to the root. None if they depend on another tensor too."""
         nodes: dict[Expr, None] = {}
         queue = deque([self.root])
         while queue:
@@ -124,9 +124,9 @@ class _Region:
 
 
 def _candidates(chain: Chain) -> list[tuple[Operator, dict[str, float]]]:
-    """Operators and parameters that the chain could be."""
+    """Operators and parameters that the chain could compute."""
     rows = [row for row in OPERATORS.values() if row.elementwise]
-    # An operator as it stands comes before another with a parameter, gelu_quick before silu.
+    # An operator with its default parameters precedes one with others: gelu_quick before silu.
     found = [(row, dict(row.parameters)) for row in rows]
     magnitudes = [abs(c) for c in numbers(chain) if c]
     values = list(dict.fromkeys(v for c in magnitudes for v in (c, 1 / c)))
@@ -145,7 +145,10 @@ def _special(row: Operator, parameters: dict[str, float]) -> np.ndarray:
 
 @lru_cache(maxsize=4096)
 def _match(chain: Chain) -> tuple[str, dict[str, float]] | None:
-    """The registry's operator that the chain computes, and its parameters."""
+    """The operator of the registry that the chain computes, and its parameters.
+
+    None if there is none.
+    """
     values = evaluate(chain, _POINTS)
     if not np.all(np.isfinite(values)):
         return None
@@ -160,7 +163,7 @@ def _match(chain: Chain) -> tuple[str, dict[str, float]] | None:
 
 
 def find(graph: Graph, claimed: frozenset[Expr] = frozenset()) -> list[Site]:
-    """Every element-wise nonlinearity of the function outside ``claimed``, largest first."""
+    """Every element-wise nonlinearity of the function outside ``claimed``, in reverse order."""
     sites: list[Site] = []
     taken = set(claimed)
     for root in reversed(list(graph.values)):
@@ -178,7 +181,7 @@ def find(graph: Graph, claimed: frozenset[Expr] = frozenset()) -> list[Site]:
             names = [graph.kind(graph.values[v]) for v in reversed(nodes)]
             site = Site(root, operator, (source,), "+".join(names), frozenset(nodes), parameters)
             sites.append(site)
-            # A part that others use as well is a site of its own.
+            # A part of the region that other code uses too can be a site of its own.
             taken |= graph.owned(root, site.region)
             break
     return sites

@@ -1,15 +1,15 @@
-"""Find softmax, log_softmax and logsumexp: TVM's operators, and the same written out.
+"""Find softmax, log_softmax and logsumexp, as TVM's operators or composed of simpler ones.
 
-Written out means exp(t)/sum(exp(t)), its logarithm, t - log(sum(exp(t))) and log(sum(exp(t))) + m,
-where t may be x - max(x) (then x is the input) or not. Scale and mask in front of softmax are
-another pass's.
+The composed forms are exp(t)/sum(exp(t)), its logarithm, t - log(sum(exp(t))) and log(sum(exp(t)))
++ m. Here t may be x - max(x), and then x is the input. A scale and a mask in front of softmax are
+left to :mod:`fold_affine`.
 """
 
 from .graph import Expr, Graph, Shape, Site
 
 
 def _args(graph: Graph, expr: Expr, name: str) -> list[Expr] | None:
-    """The arguments if ``expr`` is bound to a call of ``<name>``."""
+    """The arguments if ``expr`` is bound to a call of this operator, else None."""
     call = graph.value(expr)
     return list(call.args) if graph.kind(call) == name else None
 
@@ -20,7 +20,7 @@ _SPREADING = {"broadcast_to", "reshape", "expand_dims", "squeeze"}
 def _reduced(graph: Graph, expr: Expr, name: str) -> tuple[Expr, int, bool, set[Expr]] | None:
     """(input, axis, keepdims, variables) of a reduction over one axis.
 
-    Exporters spell keepdims out as reshape and broadcast: these are looked through.
+    Exporters may write keepdims as a reshape or broadcast after the reduction. These are skipped.
     """
     call, seen = graph.value(expr), [expr]
     while graph.kind(call) in _SPREADING:
@@ -43,7 +43,11 @@ def _reduced(graph: Graph, expr: Expr, name: str) -> tuple[Expr, int, bool, set[
 
 
 def _keeps_dims(steps: list[Shape | None], x: Shape, axis: int) -> bool:
-    """Whether the steps, last first, hold one value a row of x: along ``axis`` once, then more."""
+    """Whether the steps after a reduction keep one value for each row of x.
+
+    ``steps`` are shapes, last first. The first full-rank step has extent 1 along ``axis``; later
+    ones may broadcast it.
+    """
     full = [step for step in steps if step is not None and len(step) == len(x)]
     if not full or steps[0] is not full[0]:
         return False
@@ -63,7 +67,7 @@ class _Finder:
         self.region |= {e for e in exprs if e in self.graph.values}
 
     def sum_of_exp(self, expr: Expr) -> tuple[Expr, Expr, int, bool] | None:
-        """(exp's variable, t, axis, keepdims) of sum(exp(t))."""
+        """(variable of exp, t, axis, keepdims) if ``expr`` is sum(exp(t))."""
         total = _reduced(self.graph, expr, "sum")
         if total is None:
             return None
@@ -134,12 +138,12 @@ class _Finder:
         if found is None:
             return None
         _, t, axis, keepdims = found
-        if self.unshifted(t, axis)[1] is not None:  # log_softmax's inner part
+        if self.unshifted(t, axis)[1] is not None:  # part of a log_softmax
             return None
         return self.site("logsumexp", t, axis=axis, keepdims=keepdims)
 
     def operator(self) -> Site | None:
-        """TVM's own operator."""
+        """The site if the root is TVM's own operator."""
         call = self.graph.values[self.root]
         for name in ("softmax", "log_softmax"):
             if self.graph.kind(call) == f"nn.{name}" and self.graph.shape(call.args[0]) is not None:
@@ -149,7 +153,7 @@ class _Finder:
 
 
 def find(graph: Graph) -> list[Site]:
-    """Every operator over rows in the function, largest first."""
+    """Every operator over rows in the function, in reverse order."""
     sites: list[Site] = []
     taken: set[Expr] = set()
     for root in reversed(list(graph.values)):

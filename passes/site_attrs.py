@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class SiteAttrs:
-    """What a site's operator carries from the recognisers to the lowering and the report.
+    """The attributes that a site's operator carries from recognition to lowering and the report.
 
     Attributes
     ----------
@@ -18,15 +18,15 @@ class SiteAttrs:
     source : str
         The operators that the site was recognised from.
     shape : str or None
-        Of its operand, for people; None if nobody has said it.
+        The operand's shape as text, None if unknown.
     site : int
-        Its number in the model, from 1; 0 if the sites have not been numbered.
+        The site's number in the model, from 1; 0 if the sites are not numbered.
     axis : int or None
-        That of the rows, for operators over rows.
+        The axis of the rows, for operators over rows.
     keepdims : bool or None
-        Whether the axis stays, with one element, for operators that reduce it.
+        Whether a reduced axis stays with extent 1, for operators that reduce one.
     numbers : mapping
-        What the formula takes besides: ``scale``, ``shift``, and the operator's parameters.
+        Further arguments of the formula: ``scale``, ``shift``, and the operator's parameters.
     """
 
     method: str
@@ -40,7 +40,7 @@ class SiteAttrs:
 
     @classmethod
     def from_attrs(cls, attributes: Mapping[str, Any]) -> "SiteAttrs":
-        """From the attributes of a call, in TVM's types or Python's."""
+        """Read the attributes of a call, in TVM's types or Python's."""
         rest = dict(attributes)
         shape, axis, keepdims = (rest.pop(name, None) for name in ("shape", "axis", "keepdims"))
         return cls(
@@ -55,7 +55,7 @@ class SiteAttrs:
         )
 
     def to_attrs(self) -> dict[str, Any]:
-        """As a call has them; what is not there is left out."""
+        """The attributes for a call. Those that are not set are left out."""
         placed = {
             "shape": self.shape,
             "site": self.site or None,
@@ -71,12 +71,12 @@ class SiteAttrs:
         }
 
     def options(self) -> dict[str, Any]:
-        """The keyword arguments of the operator's kernel."""
+        """The keyword arguments for the function that computes the operator's kernel."""
         kept = {} if self.keepdims is None else {"keepdims": self.keepdims}
         return {**self.numbers, "method": self.method, "ieee": self.ieee, **kept}
 
     def mark(self, operator: str) -> dict[str, Any]:
-        """What a kernel carries of the site, for the report."""
+        """The entry for the site in a kernel's attribute ``quake.sites``, for the report."""
         return {
             "operator": operator,
             "method": self.method,

@@ -1,15 +1,15 @@
 """Arithmetic that bounds the rounding error of a chain of float32 steps.
 
 A :class:`Tracked` array is an unevaluated sum of two float64 arrays, so that ``1 + erf(x)`` keeps
-its digits where erf(x) is close to -1, with a bound on its error, and a note where a step left the
-numbers' range. Errors come from float64's rounding, and from constants: a float32 constant stands
-for a real number near it (1.4142135 for the root of two).
+its digits where erf(x) is close to -1. It also has a bound on its error, and a flag that is set if
+a step left the range of numbers. Errors come from float64's rounding and from constants: a float32
+constant stands for a real number near it (1.4142135 for the square root of 2).
 
 :class:`Arithmetic` has one method for each kind of step of :mod:`chain`, under the kind's name
 without ``nn.``. Knows no operator of the registry.
 
-Sources: T. J. Dekker, "A floating-point technique for extending the available precision" (1971);
-N. J. Higham, "Accuracy and Stability of Numerical Algorithms", section 3.3 (running error bounds).
+Sources: T. J. Dekker, "A floating-point technique for extending the available precision" (1971); N.
+J. Higham, "Accuracy and Stability of Numerical Algorithms", section 3.3 (running error bounds).
 """
 
 from collections.abc import Callable
@@ -20,11 +20,11 @@ import numpy as np
 
 from quake_tvm.numerics import reference
 
-# A bound on the relative error of one float64 function of numpy's or of the reference.
+# A bound on the relative error of a float64 function of NumPy or of :mod:`reference`.
 ROUNDING = 2.0**-48
-# By how much a constant may differ from the number that it stands for: two float32 ulp.
+# The relative difference between a constant and the number that it stands for: two float32 ulp.
 CONSTANT = 2.0**-22
-# Numbers with so few significant bits, and their float32 neighbours, are meant as they are.
+# Constants with at most so many significant bits, and their float32 neighbours, are exact.
 _SHORT_BITS = 12
 
 _erf, _erfc = reference.NUMPY.erf, reference.NUMPY.erfc
@@ -32,14 +32,14 @@ _erf, _erfc = reference.NUMPY.erf, reference.NUMPY.erfc
 
 @dataclass(frozen=True)
 class Tracked:
-    """``high + low``, give or take ``error``; ``low`` is at most half an ulp of ``high``.
+    """The number ``high + low``, up to ``error``; ``low`` is at most half an ulp of ``high``.
 
     Attributes
     ----------
     high, low, error : np.ndarray
         float64.
     lost : np.ndarray
-        bool: a number on the way was too large or too small for the range.
+        bool: an overflow or underflow has occurred in some step.
     """
 
     high: np.ndarray
@@ -52,12 +52,12 @@ class Tracked:
 
     @property
     def spread(self) -> np.ndarray:
-        """How far the number is from ``high``."""
+        """A bound on the distance of the number from ``high``."""
         return self.error + np.abs(self.low)
 
 
 def _is_short(value: float) -> bool:
-    """Whether the number is, within four float32 ulp, one that a person writes down exactly."""
+    """Whether the number is within four float32 ulp of one with few significant bits."""
     mantissa = np.frexp(value)[0] * 2.0**_SHORT_BITS
     return not np.isfinite(value) or abs(mantissa - np.rint(mantissa)) <= 2.0 ** (_SHORT_BITS - 22)
 
@@ -68,7 +68,7 @@ def _chosen(where: np.ndarray, a: Tracked, b: Tracked) -> Tracked:
 
 
 def _product(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """a*b rounded, and the rest exactly (Dekker); no rest where splitting overflows."""
+    """a*b rounded, and its exact rounding error (Dekker). The error is 0 if splitting overflows."""
 
     def split(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         big = x * (2.0**27 + 1)
@@ -81,12 +81,12 @@ def _product(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Arithmetic:
-    """Steps on numbers of some range.
+    """Steps on numbers of a given range.
 
     Parameters
     ----------
     largest, smallest : float
-        Larger magnitudes are infinite, smaller ones zero. float64's own by default.
+        Larger magnitudes become infinite, smaller ones become zero. The default is float64's range.
     """
 
     def __init__(self, largest: float = np.inf, smallest: float = 0.0) -> None:
@@ -112,8 +112,8 @@ class Arithmetic:
     ) -> Tracked:
         """The result of a step.
 
-        ``vanishes`` where a zero stands for a number that is none, ``pole`` where infinity is
-        the value and no overflow.
+        ``vanishes`` is set where a nonzero value was rounded to zero. ``pole`` is set where the
+        exact value is infinite, so that infinity is no overflow.
         """
         total = high + low
         rest = np.where(np.isfinite(total), low - (total - high), 0.0)
@@ -234,9 +234,9 @@ class Arithmetic:
         base: float | np.ndarray = 0.0,
         nonzero: bool = False,
     ) -> Tracked:
-        """base + f(a), the error from f's values at both ends of a's.
+        """base + f(a). The error is computed from f at both ends of the interval of a.
 
-        ``nonzero`` says that f is zero at zero only, however small it gets.
+        ``nonzero`` says that f is zero only at zero, so any other zero is an underflow.
         """
         rest = f(a.high)
         ends = (np.abs(f(a.high + sign * a.spread) - rest) for sign in (1, -1))

@@ -1,9 +1,9 @@
-"""Kernel to scheduled kernel: the first rule that knows a PrimFunc schedules it.
+"""Schedule kernels: the first rule that accepts a PrimFunc schedules it.
 
-One rule a file (:class:`Rule`); rules of a user's own may come before them. A trace on record for
-exactly this kernel comes before all rules. None changes the order in which an output element is
-summed up, so a scheduled kernel gives the bits of an unscheduled one, whatever is chosen. Rules see
-no graph.
+Each file holds one rule (:class:`Rule`). Users may put their own rules before these. A recorded
+trace of exactly this kernel comes before all rules. No rule changes the order in which an output
+element is accumulated, so a scheduled kernel computes the same bits as an unscheduled one, whatever
+is chosen. Rules see no graph.
 """
 
 import logging
@@ -48,11 +48,11 @@ RULES = (
     Rule("reduction", reduction.apply),
     Rule("fallback", fallback.apply),
 )
-# The attribute that names the rule, for the report.
+# The PrimFunc attribute with the name of the rule, for the report.
 RULE = "quake.rule"
-# That of where its choices are from, if not from the rule.
+# The PrimFunc attribute with the source of the choices, if they are not the rule's own.
 RECORD = "quake.record"
-# What is on record for exactly one kernel, if anything is.
+# Looks up the recorded trace of exactly one kernel, None if there is none.
 Recorded = Callable[[tir.PrimFunc], Trace | None]
 
 logger = logging.getLogger(__name__)
@@ -66,11 +66,11 @@ class ScheduleKernels(Pass):
     ----------
     target : tvm.target.Target
     decide : callable
-        Answers for the tunable parameters of the rules.
+        Takes a kernel's :class:`Key` and returns the :class:`Choice` of its tunable parameters.
     recorded : callable, optional
-        What is on record for exactly a kernel.
+        Takes an unscheduled kernel and returns its recorded trace, or None.
     rules : sequence of Rule
-        Tried in turn.
+        Tried in this order.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class ScheduleKernels(Pass):
         )
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
-        """Schedule; functions that no rule takes stay as they are."""
+        """Schedule the module's PrimFuncs. Functions that no rule takes stay unchanged."""
         updates = {}
         for name, function in mod.functions_items():
             if isinstance(function, tir.PrimFunc) and "tirx.is_scheduled" not in function.attrs:
@@ -105,10 +105,29 @@ def schedule(
     recorded: Recorded | None = None,
     rules: Sequence[Rule] = RULES,
 ) -> tir.PrimFunc | None:
-    """The function by its trace on record or the first rule that takes it, marked with its name.
+    """Schedule a function by its recorded trace, or by the first rule that takes it.
 
-    A rule of which TVM refuses a step, because the kernel is not what it looked like, does not
-    take it, which is logged.
+    A rule may take a kernel and then meet a step that TVM refuses. This is logged, and the next
+    rule is tried.
+
+    Parameters
+    ----------
+    function : PrimFunc
+        Not scheduled.
+    target : tvm.target.Target
+    decide : callable
+        Takes a kernel's :class:`Key` and returns the :class:`Choice` of its tunable parameters.
+    recorded : callable, optional
+        Takes the kernel, its products fenced, and returns its recorded trace, or None.
+    rules : sequence of Rule
+        Tried in this order.
+
+    Returns
+    -------
+    PrimFunc or None
+        The scheduled function. The attribute ``quake.rule`` names the rule, and ``quake.record``
+        the source of the choices if they are not the rule's own. None if no rule takes the
+        function.
     """
     fenced = fence_products(function)
     trace = recorded(fenced) if recorded is not None else None
@@ -139,6 +158,18 @@ def schedule(
 def finished(
     function: tir.PrimFunc, target: tvm.target.Target, over_rows: bool = False
 ) -> tir.PrimFunc:
-    """What every scheduled function still wants: whole tiles, the target's own instructions."""
+    """Apply the steps that every scheduled function needs after its rule.
+
+    They make the last tiles whole, split loops at guards, choose the target's instructions and
+    protect floats and divisors from TVM's simplifier.
+
+    Parameters
+    ----------
+    function : PrimFunc
+        Scheduled.
+    target : tvm.target.Target
+    over_rows : bool
+        Whether the kernel's loops along rows are written out (:class:`Rule`).
+    """
     done = split_at_guards(overlap_tiles(function))
     return above_zero(keep_floats(choose_instructions(done, target, over_rows=over_rows)))

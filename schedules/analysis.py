@@ -1,4 +1,4 @@
-"""What rules ask of a kernel and a target: blocks, loops, vector lanes, worthwhile threads."""
+"""What rules ask about a kernel and a target: blocks, loops, vector lanes, parallel loops."""
 
 import math
 from collections.abc import Iterable
@@ -15,25 +15,25 @@ from quake_tvm.tvm_version import tir
 
 from .choice import Choice
 
-# So many times more elements than are worth threads anywhere are worth them everywhere.
+# Beyond this factor from PARALLEL_ELEMENTS, whether threads pay is the same on every machine.
 NEAR = 16
-# What TVM takes for a wish to split a loop, and what keeps a loop that is left with one step.
+# TVM's annotation that requests loop partitioning; ours, which keeps a loop of one iteration.
 PARTITION, PEELED = "pragma_loop_partition_hint", "quake.peeled"
 
 
 @lru_cache(maxsize=64)
 def lanes(target: tvm.target.Target) -> int:
-    """float32 in a vector register: LLVM is slow to say what the target has."""
+    """How many float32 fit in a vector register. Cached, because LLVM answers slowly."""
     return targets.lanes(target)
 
 
 def start(function: tir.PrimFunc) -> s_tir.Schedule:
-    """A schedule of the function, which is called ``main`` in it."""
+    """A schedule for a module with one function, named ``main``."""
     return s_tir.Schedule(tvm.IRModule({"main": function}))
 
 
 def blocks(sch: s_tir.Schedule) -> list[SBlockRV] | None:
-    """The kernel's blocks in order; None if it is not made of plain nests of blocks."""
+    """The kernel's blocks in order. None if the kernel has no root block with plain loop nests."""
     try:
         return list(sch.get_child_blocks(sch.get_sblock("root")))
     except Exception:  # TVM raises its own error types for functions without a root block
@@ -47,7 +47,7 @@ def kinds(sch: s_tir.Schedule, block: SBlockRV) -> str:
 
 
 def same(a: list[tir.Expr], b: list[tir.Expr]) -> bool:
-    """Whether two lists of expressions say the same of the same variables."""
+    """Whether two lists of expressions are structurally equal, with the same variables."""
     return len(a) == len(b) and all(map(tvm_ffi.structural_equal, a, b))
 
 
@@ -68,35 +68,51 @@ def volume(extents: Iterable[int | tir.Expr]) -> int | None:
 
 
 def elements(sch: s_tir.Schedule, loops: list[LoopRV]) -> int | None:
-    """Iterations of a loop nest, None if any extent is symbolic."""
+    """The number of iterations of a loop nest, None if any extent is symbolic."""
     return volume(sch.get(loop).extent for loop in loops)
 
 
 def balanced(count: int | None, most: int) -> int:
-    """The size of tiles as equal as can be, none larger than ``most``."""
+    """The tile size of at most ``most`` that divides ``count`` into the most equal tiles."""
     return most if count is None else -(-count // -(-count // most))
 
 
 def worth_threads(count: int | None) -> bool:
-    """Whether to split this many elements over the cores; unknown counts are assumed large."""
+    """Whether this many elements should run on several cores. Unknown counts are taken as large."""
     return count is None or count >= PARALLEL_ELEMENTS
 
 
 def in_parallel(choice: Choice, count: int | None) -> bool:
-    """Whether a kernel of this many elements is split over the cores; near the bound, a choice."""
+    """Whether a kernel of this many elements runs on several cores.
+
+    This is a tunable parameter if the count is within a factor of ``NEAR`` of the threshold.
+    """
     own = int(worth_threads(count))
     near = count is not None and 1 / NEAR < count / PARALLEL_ELEMENTS < NEAR
     return bool(choice.pick("parallel", (0, 1) if near else (own,), own))
 
 
 def vectorize(sch: s_tir.Schedule, loop: LoopRV, width: int) -> LoopRV:
-    """Split off and vectorize ``width`` iterations; the rest becomes a scalar loop of its own.
+    """Split off an inner loop of ``width`` iterations and vectorize it.
 
-    Returns the outer loop.
+    Iterations that do not fill a vector become a scalar loop. A loop that is shorter than ``width``
+    gets one vector of the largest power of two that divides both.
+
+    Parameters
+    ----------
+    sch : Schedule
+    loop : LoopRV
+    width : int
+        Elements of a vector iteration, a multiple of the vector lanes.
+
+    Returns
+    -------
+    LoopRV
+        The outer loop, or ``loop`` itself if it was not vectorized.
     """
     count = extent(sch, loop)
     if count is not None and count < width:
-        # One short vector: the largest power of two that divides it, if any.
+        # One short vector, of the largest power of two that divides the extent.
         width = math.gcd(count, width)
         if width == 1:
             return loop
@@ -108,18 +124,32 @@ def vectorize(sch: s_tir.Schedule, loop: LoopRV, width: int) -> LoopRV:
 
 
 def peel(sch: s_tir.Schedule, loop: LoopRV) -> None:
-    """Give the loop's last, incomplete step a body of its own."""
+    """Give the loop's last, incomplete iteration a separate body."""
     sch.annotate(loop, PARTITION, 1)
-    # A loop of one step that bears no annotation is replaced by a 32-bit 0, whatever its type.
+    # TVM replaces the variable of a one-iteration loop without annotations by a 32-bit 0,
+    # whatever the variable's type.
     sch.annotate(loop, PEELED, 1)
 
 
 def in_registers(sch: s_tir.Schedule, block: SBlockRV, target: tvm.target.Target) -> SBlockRV:
-    """Keep a block's result local; gives the block that writes it out.
+    """Keep a block's result in a local buffer and return the block that writes it to memory.
 
-    That is the epilogue, all of it inlined, if it writes each element where it reads it: all of the
-    result or its beginning. What moves elements (a transpose, a pad, a concatenation) or uses them
-    more than once becomes a stage of its own, behind a block that writes out the result.
+    That block is the epilogue, inlined into one block, if it writes each element at the indices
+    where it reads it. It may write all of the result or its beginning. An epilogue that moves
+    elements (transpose, pad, concatenation) or reads them more than once becomes a stage of its
+    own. Then a new block in front of it writes the result to memory.
+
+    Parameters
+    ----------
+    sch : Schedule
+    block : SBlockRV
+        The block whose result stays local.
+    target : tvm.target.Target
+        For the vector width of a separate epilogue stage.
+
+    Returns
+    -------
+    SBlockRV
     """
     names = [str(sch.get(b).name_hint) for b in blocks(sch)]
     *between, last = blocks(sch)[names.index(str(sch.get(block).name_hint)) :]
@@ -135,7 +165,10 @@ def in_registers(sch: s_tir.Schedule, block: SBlockRV, target: tvm.target.Target
 
 
 def _in_place(block: s_tir.SBlock, last: s_tir.SBlock) -> bool:
-    """Whether a block reads another's result, or its beginning, where it writes its own."""
+    """Whether a block reads another block's result at the indices where it writes its own.
+
+    ``last`` may cover only the beginning of the result of ``block``.
+    """
     result = block.writes[0].source
 
     def own(at: tvm.ir.Range, variable: tir.IterVar, whole: tir.Expr) -> bool:
@@ -157,7 +190,15 @@ def _in_place(block: s_tir.SBlock, last: s_tir.SBlock) -> bool:
 
 
 def copy(sch: s_tir.Schedule, block: SBlockRV, target: tvm.target.Target) -> None:
-    """Schedule a block that copies (a padded operand, say) as a stage of its own."""
+    """Schedule a block that copies, for example a padded operand, as a stage of its own.
+
+    Parameters
+    ----------
+    sch : Schedule
+    block : SBlockRV
+    target : tvm.target.Target
+        Gives the vector width.
+    """
     *outer, last = sch.get_loops(block)
     count = elements(sch, [*outer, last])
     if count == 0:
@@ -168,6 +209,9 @@ def copy(sch: s_tir.Schedule, block: SBlockRV, target: tvm.target.Target) -> Non
 
 
 def written_out(function: tir.PrimFunc, *names: str) -> bool:
-    """Whether the function is one block of one of these names, its loops inside it."""
+    """Whether the function is a written-out kernel with one of these block names.
+
+    Such a function is a single block that contains its loops.
+    """
     body = function.body
     return isinstance(body, s_tir.SBlockRealize) and str(body.block.name_hint) in names

@@ -1,6 +1,7 @@
-"""Attention as :mod:`quake_tvm.kernels.attention` writes it, its heads on all cores already.
+"""The rule for attention kernels that :mod:`quake_tvm.kernels.attention` generates.
 
-Its tiles are chosen before it is written; where others are wanted, it is written again.
+Their heads already run on all cores. Their tiles are chosen before the kernel is generated. If
+other tiles are wanted, the kernel is generated again.
 """
 
 import tvm
@@ -16,14 +17,27 @@ from .choice import Decide, Key
 from .choices import choices
 from .fence import fence_products
 
-# Rows of both tiles, and vectors of each, as a choice.
+# Options for the rows of both tiles, and for the vectors of each.
 ROWS, VECTORS = (1, 2, 4, 6, 8, 12, 16), (1, 2, 3, 4, 6)
 
 
 def tiles(
     length: int, keys: int, features: int, target: tvm.target.Target
 ) -> tuple[Tile, Tile] | None:
-    """Register tiles of the two products: the same rows, and columns that fit keys and features."""
+    """Register tiles of attention's two products, with the same number of rows.
+
+    Parameters
+    ----------
+    length, keys, features : int
+        Rows of q, rows of k, and columns of v.
+    target : tvm.target.Target
+
+    Returns
+    -------
+    tuple of Tile or None
+        The tile of the scores and that of the result. None if the operands are too small for any
+        tile.
+    """
     lanes, shapes = analysis.lanes(target), choices(target).tiles
     first = next((v for v in shapes if v * lanes <= keys and shapes[v] <= length), None)
     if first is None:
@@ -39,7 +53,10 @@ def tiles(
 def apply(
     function: tir.PrimFunc, target: tvm.target.Target, decide: Decide
 ) -> s_tir.Schedule | None:
-    """Take a function that is one attention."""
+    """Take a function that is one attention kernel.
+
+    See :class:`~quake_tvm.schedules.rule.Rule` for the parameters.
+    """
     if not analysis.written_out(function, "quake_attention"):
         return None
     kernel = KernelSpec.of(function)
@@ -55,7 +72,7 @@ def apply(
 def _chosen(
     function: tir.PrimFunc, kernel: KernelSpec, target: tvm.target.Target, decide: Decide
 ) -> list[int]:
-    """Both tiles, as the kernel's options have them."""
+    """The chosen sizes of both tiles, in the form of the kernel's option ``tiles``."""
     of_q, of_k, of_v, _ = operands(kernel.options["axes"])
     q, k, v = (list(p.ty.shape) for p in function.params[:3])
     batch, heads, length, _ = of_q.sizes(q)
@@ -64,7 +81,8 @@ def _chosen(
     rows, vectors, lanes, _, value_vectors, _ = kernel.options["tiles"]
     rows = choice.pick("rows", [n for n in ROWS if n <= length], rows)
     small = [n for n in VECTORS if n * rows <= choices(target).registers]
-    # Blocks of long rows add to the result, so that none of its columns may be computed twice.
+    # Long rows are processed in blocks that add to the result, so no column of it may be computed
+    # twice.
     overlaps = whole_rows_fit(keys)
     first = [n for n in small if n * lanes <= min(block_sizes(keys))]
     second = [

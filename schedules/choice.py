@@ -1,7 +1,8 @@
 """Tunable parameters of a schedule rule: chosen by the rule itself, a record or a tuner.
 
-A rule says what its kernel is (a :class:`Key`), gets a :class:`Choice` for it, and picks from that.
-Whatever is picked, the kernel computes the same bits. Knows no rule, no record and no tuner.
+A rule describes its kernel by a :class:`Key`, gets a :class:`Choice` for this key, and picks its
+parameters from the choice. The kernel computes the same bits whatever is picked. Knows no rule, no
+record and no tuner.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,15 +11,17 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Key:
-    """A kernel as whoever chooses for it sees it: what is fused around it is left out.
+    """Identifies a kernel when its tunable parameters are chosen.
+
+    What is fused before or after the kernel is not part of the key.
 
     Attributes
     ----------
     operator : str
         ``"matmul"``, ``"convolution"``, ``"attention"``, ``"softmax"``, ``"gelu"``, ...
     shape : tuple of int or None
-        The extents that the choices depend on, in an order of the operator's own: for a product
-        rows, columns and depth. None for what is known only when it runs.
+        The extents that the choices depend on. Each operator has its own order: a product has rows,
+        columns and depth. None for an extent that is known only at run time.
     dtype : str
     """
 
@@ -28,7 +31,10 @@ class Key:
 
     @property
     def known(self) -> bool:
-        """Whether all extents are, and none is 0: others are neither tuned nor on record."""
+        """Whether all extents are known and positive.
+
+        Other kernels are neither tuned nor recorded.
+        """
         return all(self.shape)
 
     def __str__(self) -> str:
@@ -37,55 +43,59 @@ class Key:
 
 @dataclass(frozen=True)
 class Choice:
-    """What is chosen for one kernel.
+    """The tunable parameters chosen for one kernel.
 
     Attributes
     ----------
     numbers : mapping of name to int
-        Those not named are the rule's own.
+        Parameters that are not named here keep the rule's default.
     source : str
-        Where they are from, for the report; empty for the rule itself.
+        Where the numbers are from, for the report. Empty for the rule itself.
     """
 
     numbers: Mapping[str, int] = field(default_factory=dict)
     source: str = ""
 
     def pick(self, name: str, options: Sequence[int], own: int) -> int:
-        """The number of this name.
+        """The value of the parameter with this name.
 
         Parameters
         ----------
         name : str
         options : sequence of int
-            What the kernel can have, perhaps except ``own``.
+            The values that the kernel supports. ``own`` need not be among them.
         own : int
-            The rule's own choice.
+            The rule's default.
 
         Returns
         -------
         int
-            What is given, if it is among the options, else ``own``: numbers of another shape's
-            kernel may not fit this one.
+            The chosen number if it is among the options, else ``own``. A number recorded for a
+            kernel of another shape may not fit this one.
         """
         given = self.numbers.get(name, own)
         return given if given in options else own
 
 
 class TrackedKnobs(Choice):
-    """A choice that notes whether it served: its numbers may not fit the kernel."""
+    """A choice that notes whether any of its numbers was used. Numbers may not fit the kernel."""
 
     def __init__(self, choice: Choice) -> None:
         super().__init__(choice.numbers, choice.source)
         self.choice, self.served = choice, not choice.numbers
 
     def pick(self, name: str, options: Sequence[int], own: int) -> int:
-        """What the choice picks."""
+        """The value that the wrapped choice picks.
+
+        ``served`` becomes true if this is the number that the choice names. Parameters as in
+        :meth:`Choice.pick`.
+        """
         number = self.choice.pick(name, options, own)
         self.served |= self.numbers.get(name) == number
         return number
 
 
-# Who chooses: the rules call it with the key of the kernel that they are about to schedule.
+# Chooses the parameters: a rule calls it with the key of the kernel that it is scheduling.
 Decide = Callable[[Key], Choice]
 
 
@@ -93,5 +103,5 @@ RULE_DEFAULT = Choice()
 
 
 def rule_default(_: Key) -> Choice:
-    """Let every rule choose for itself."""
+    """Leave all tunable parameters at the rule's defaults."""
     return RULE_DEFAULT

@@ -1,4 +1,4 @@
-"""The rules' own choices by kind of CPU; the tables are in ``x86.py`` and ``arm.py``."""
+"""The rules' default parameters by kind of CPU. The tables are in ``x86.py`` and ``arm.py``."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,18 +13,20 @@ from . import arm, x86
 
 @dataclass(frozen=True)
 class Choices:
-    """A CPU's row.
+    """The default parameters for one kind of CPU.
 
     Attributes
     ----------
     tiles : dict
-        Register tiles of a matrix product: vectors of columns to rows, best first.
+        Register tiles of a matrix product. A tile's width in vectors of columns maps to its height
+        in rows, best tile first.
     several : tuple of int
-        Vectors of an element-wise kernel side by side, best first.
+        Vectors that an element-wise kernel computes in one iteration, best first.
     clamps_pass_nan : bool
-        One instruction is a maximum that yields NaN if either operand is one.
+        The CPU has a maximum instruction that yields NaN if either operand is NaN.
     saturating_conversion : bool
-        Vectors of floats convert to unsigned integers that stop at zero.
+        The CPU converts vectors of floats to unsigned integers and saturates negative values to
+        zero.
     """
 
     tiles: dict[int, int]
@@ -34,13 +36,13 @@ class Choices:
 
     @property
     def registers(self) -> int:
-        """Vector registers: the largest tile leaves a quarter of them to the operands."""
+        """The number of vector registers. The largest tile takes three quarters of them."""
         return max(vectors * rows for vectors, rows in self.tiles.items()) * 4 // 3
 
 
 @lru_cache(maxsize=64)
 def choices(target: tvm.target.Target) -> Choices:
-    """The row for a target."""
+    """The default parameters for a target."""
     kind = triple(target).architecture
     if kind == "aarch64":
         in_order = str(target.attrs.get("mcpu", "")) in arm.IN_ORDER
@@ -49,5 +51,5 @@ def choices(target: tvm.target.Target) -> Choices:
         return Choices(tiles, several, clamps_pass_nan=True, saturating_conversion=True)
     if kind == "arm":
         return Choices(arm.TILES_32_BIT, arm.SEVERAL_32_BIT, clamps_pass_nan=True)
-    # What else there is has x86's, by the width of its vectors.
+    # Every other architecture uses x86's tables for its vector width.
     return Choices(x86.TILES[lanes(target)], x86.SEVERAL)

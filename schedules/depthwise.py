@@ -1,12 +1,13 @@
 """Depthwise convolutions with channels last and their epilogue.
 
-``c[n, y.., x, c] += a[n, .., c] * b[taps.., c]``: every channel by itself, so a tile is some pixels
-of a row by a vector or two of channels, accumulated in registers over all taps.
+``c[n, y.., x, c] += a[n, .., c] * b[taps.., c]``: each channel is independent, so a tile is some
+pixels of a row by one or a few vectors of channels. It is accumulated in registers over all taps.
 
 1. Inline the epilogue into its last block.
-2. Bands of rows by vectors of channels on all cores. Padding is done a band at a time, so that the
-   padded input never leaves the cache.
-3. Within a band, tiles of pixels; the taps outside, pixels and channels unrolled inside.
+2. Split the result into bands of rows by vectors of channels, and run them on all cores. Pad one
+   band at a time, so that the padded input never leaves the cache.
+3. Within a band, loop over tiles of pixels. In a tile the taps are the outer loops; pixels and
+   channels are unrolled inside.
 4. The last tile of a row or of the channels overlaps the one before.
 """
 
@@ -21,14 +22,14 @@ from .choice import Decide, Key
 from .choices import choices
 from .overlap import OVERLAP
 
-# Pixels of a tile, at most; floats of a padded band, at most.
+# Default limits: pixels of a tile, and floats of a padded band.
 PIXELS, BAND = 8, 8192
-# What else a tile's pixels and vectors and a band's rows can be.
+# Options for a tile's pixels, its vectors of channels, and a band's rows.
 TILES, VECTORS, BANDS = (1, 2, 3, 4, 6, 8, 12, 16), (1, 2, 4), (1, 2, 4, 8, 16)
 
 
 def _convolution(sch: s_tir.Schedule, blocks: list[SBlockRV]) -> SBlockRV | None:
-    """The one reduction block, if both operands and the output end in the same spatial iterator."""
+    """The kernel's only reduction block, if its operands and output end in the same iterator."""
     reductions = [b for b in blocks if "R" in analysis.kinds(sch, b)]
     if len(reductions) != 1:
         return None
@@ -52,7 +53,10 @@ def _convolution(sch: s_tir.Schedule, blocks: list[SBlockRV]) -> SBlockRV | None
 def apply(
     function: tir.PrimFunc, target: tvm.target.Target, decide: Decide
 ) -> s_tir.Schedule | None:
-    """Schedule one depthwise convolution and what is fused around it."""
+    """Schedule one depthwise convolution and what is fused around it.
+
+    See :class:`~quake_tvm.schedules.rule.Rule` for the parameters.
+    """
     sch = analysis.start(function)
     blocks = analysis.blocks(sch)
     product = _convolution(sch, blocks) if blocks else None
@@ -68,7 +72,7 @@ def apply(
     *outer, y, x, c = own = sch.get_loops(epilogue)
     if len(own) != spatial or not analysis.elements(sch, [*own, *loops[spatial:]]):
         return None
-    # What is written out may be the result's beginning.
+    # The epilogue may write only the beginning of the convolution's result.
     height, pixels, channels = (analysis.extent(sch, loop) for loop in (y, x, c))
     width = min(width, 1 << (channels.bit_length() - 1))
     choice = decide(key)
@@ -102,7 +106,7 @@ def apply(
 
 
 def _registers(sch: s_tir.Schedule, product: SBlockRV, width: int) -> None:
-    """Within a tile: taps outermost, all pixels and vectors unrolled inside."""
+    """Reorder the loops in a tile: taps outermost, pixels and vectors unrolled inside."""
     kinds = analysis.kinds(sch, product)
     inner = sch.get_loops(product)[-len(kinds) :]
     spatial = kinds.count("S")

@@ -1,7 +1,8 @@
-"""Divisors that are sizes are at least 1 where a kernel allocates by what it divides.
+"""Keep divisors that are sizes at 1 or more, in kernels that allocate buffers of symbolic shape.
 
-TVM shrinks what a kernel allocates to what its loops reach, and computes that before they run: with
-the extents of fused loops as divisors, which are 0 where a tensor has no elements.
+TVM shrinks each allocated buffer to the region that the loops access. It computes that region
+before the loops run, and divides by the extents of fused loops. Such an extent is 0 if a tensor has
+no elements.
 """
 
 import tvm
@@ -14,7 +15,10 @@ from .analysis import constant
 
 
 def above_zero(function: tir.PrimFunc) -> tir.PrimFunc:
-    """The function with such divisors held; one that allocates known sizes is left as it is."""
+    """Clamp such divisors to at least 1.
+
+    A function that allocates only constant shapes is unchanged.
+    """
     if not _allocates_open_sizes(function):
         return function
 
@@ -39,7 +43,7 @@ def _allocates_open_sizes(function: tir.PrimFunc) -> bool:
 
 
 def _is_size(divisor: tir.Expr) -> bool:
-    """Whether it is a whole number that was not loaded."""
+    """Whether a divisor is an integer that is not loaded from memory."""
     found: list[bool] = []
     tvm_ffi.structural_walk(divisor, (tvm.ir.TensorLoad, lambda _: found.append(True)))
     return "int" in dtype_of(divisor) and not found

@@ -1,9 +1,9 @@
-"""Element-wise chains, broadcasts, copies and transposes: one load and one store an element.
+"""Element-wise chains, broadcasts, copies and transposes: each element is loaded and stored once.
 
-1. Inline every block into its consumer, so that one block a result is left.
-2. Fuse all loops if every buffer is walked alike, else all but the last.
-3. Vectorize the innermost, a flat one several vectors at a time; run the outermost on all cores if
-   the kernel is long enough.
+1. Inline every block into its consumer, so that one block is left for each result.
+2. Fuse all loops if every buffer is accessed with the same indices, else all but the last.
+3. Vectorize the innermost loop. A fused loop takes several vectors in each iteration. Run the
+   outermost loop on all cores if the kernel is long enough.
 """
 
 import re
@@ -21,7 +21,7 @@ from .choice import RULE_DEFAULT, Decide, Key
 from .choices import choices
 from .overlap import OVERLAP
 
-# Vectors side by side, as a choice.
+# Options for the vectors of one iteration.
 SEVERAL = (1, 2, 4, 8)
 
 
@@ -31,21 +31,24 @@ def _named(operators: tuple[str, ...]) -> re.Pattern[str]:
 
 
 def _operators(sch: s_tir.Schedule, blocks: list[SBlockRV]) -> str:
-    """The QuAKE operators among the blocks, which TVM numbers where a name is taken."""
+    """The QuAKE operators among the blocks, joined by ``+``.
+
+    TVM appends a number to a block's name if the name is taken.
+    """
     named = _named(tuple(OPERATORS))
     names = (named.fullmatch(str(sch.get(block).name_hint)) for block in blocks)
     return "+".join(sorted({name[1] for name in names if name})) or "elementwise"
 
 
 def _shape(sch: s_tir.Schedule, block: SBlockRV, loops: list[LoopRV]) -> tuple[int | None, ...]:
-    """Elements where a flat loop walks them, else those of all but the last loop, and of that."""
+    """The key's shape: (elements,) for a fused loop, else (outer elements, last extent)."""
     if _walked_alike(sch.get(block)):
         return (analysis.elements(sch, loops),)
     return analysis.elements(sch, loops[:-1]), analysis.extent(sch, loops[-1])
 
 
 def _walked_alike(block: s_tir.SBlock) -> bool:
-    """Whether each read has the write's indices, so that a flat loop is contiguous for all."""
+    """Whether all reads have the write's indices and shape. A fused loop is then contiguous."""
     (write, *more) = block.writes
     if more:
         return False
@@ -59,10 +62,10 @@ def _walked_alike(block: s_tir.SBlock) -> bool:
 
 
 def _several(count: int | None, target: tvm.target.Target) -> int:
-    """How many vectors at once, where that leaves no longer a rest than one does.
+    """How many vectors to compute in one iteration.
 
-    A nonlinearity is a long chain of dependent operations: side by side, they wait for each other
-    less.
+    A nonlinearity is a long chain of dependent operations. Independent vectors hide the latency of
+    these operations. More vectors are taken only if they leave a rest of less than one vector.
     """
     lanes = analysis.lanes(target)
     if count is None:
@@ -72,7 +75,10 @@ def _several(count: int | None, target: tvm.target.Target) -> int:
 
 
 def _vectorize_last(sch: s_tir.Schedule, block: SBlockRV, loop: LoopRV, width: int) -> LoopRV:
-    """Vectorize along the last axis; where its length is known, the last vector may overlap."""
+    """Vectorize the last loop.
+
+    If its extent is known, the last vector may overlap the one before.
+    """
     count = analysis.extent(sch, loop)
     if count is None or count < 4:
         return analysis.vectorize(sch, loop, width)
@@ -85,7 +91,10 @@ def _vectorize_last(sch: s_tir.Schedule, block: SBlockRV, loop: LoopRV, width: i
 def apply(
     function: tir.PrimFunc, target: tvm.target.Target, decide: Decide
 ) -> s_tir.Schedule | None:
-    """Schedule a function of spatial blocks only."""
+    """Schedule a function that has spatial blocks only.
+
+    See :class:`~quake_tvm.schedules.rule.Rule` for the parameters.
+    """
     sch = analysis.start(function)
     blocks = analysis.blocks(sch)
     if not blocks or any(set(analysis.kinds(sch, b)) - {"S"} for b in blocks):
@@ -101,7 +110,7 @@ def apply(
     results = [result for result in results if analysis.elements(sch, result[1]) != 0]
     if not results:
         return sch
-    # Several results may be walked in several ways: there is no one choice for them.
+    # Several results may have different loops, so no single choice applies to them.
     choice = decide(Key(operator, _shape(sch, *results[0]))) if len(results) == 1 else RULE_DEFAULT
     lanes = analysis.lanes(target)
     for block, loops in results:

@@ -1,7 +1,7 @@
-"""TVM's own softmax, as sites left exact have it: the row loop of :mod:`rows` around its stages.
+"""TVM's own softmax, as sites left exact have it: one parallel loop over rows around all stages.
 
-The sums keep TVM's order, one element after the other, and exp is libm's; so only the row's
-locality, the threads and the scaling gain.
+The sums keep TVM's order, one element after the other, and exp is libm's. The schedule improves
+only the locality of a row, the use of cores, and the vectorization of the final division.
 """
 
 import tvm
@@ -16,7 +16,10 @@ from .choice import Decide
 def apply(
     function: tir.PrimFunc, target: tvm.target.Target, decide: Decide
 ) -> s_tir.Schedule | None:
-    """Schedule a function that ends in TVM's softmax along the last axis."""
+    """Schedule a function that ends in TVM's softmax along the last axis.
+
+    See :class:`~quake_tvm.schedules.rule.Rule` for the parameters.
+    """
     sch = analysis.start(function)
     blocks = analysis.blocks(sch)
     if not blocks or str(sch.get(blocks[-1]).name_hint) != "T_softmax_norm":

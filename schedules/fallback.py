@@ -1,7 +1,7 @@
-"""Kernels that no other rule takes: inline what can be, run the outer loops on all cores.
+"""Kernels that no other rule takes: inline what can be inlined, run the outer loops on all cores.
 
-A reduction that reads along its last spatial axis (convolutions, sums over other axes) gets that
-axis innermost, so that it runs in vectors; an element's sum keeps its order.
+Some reductions read along their last spatial axis (convolutions, sums over other axes). This axis
+becomes the innermost loop, so that it can be vectorized. The order of each element's sum stays.
 """
 
 import tvm
@@ -17,7 +17,10 @@ from .choice import Decide
 def apply(
     function: tir.PrimFunc, target: tvm.target.Target, decide: Decide
 ) -> s_tir.Schedule | None:
-    """Schedule any function made of blocks."""
+    """Schedule any function made of blocks.
+
+    See :class:`~quake_tvm.schedules.rule.Rule` for the parameters.
+    """
     sch = analysis.start(function)
     blocks = analysis.blocks(sch)
     if not blocks:
@@ -55,20 +58,26 @@ def apply(
             inner = analysis.vectorize(sch, spatial[-1], analysis.lanes(target))
             spatial = spatial[:-1] or [inner]
         if analysis.worth_threads(count):
-            # A loop that is peeled cannot be fused, not even with nothing.
+            # A peeled loop cannot be an argument of fuse, not even the only one.
             sch.parallel(sch.fuse(*spatial) if len(spatial) > 1 else spatial[0])
         _begin(sch, block, reduction)
     return sch
 
 
 def _begin(sch: s_tir.Schedule, block: s_tir.schedule.SBlockRV, reduction: list) -> None:
-    """Write what a reduction begins with before it, if it may be over nothing: no step would."""
+    """Write a reduction's initial value in a separate block, if the reduction may be empty.
+
+    An empty reduction runs no iteration that would write it.
+    """
     if reduction and not analysis.elements(sch, reduction):
         sch.decompose_reduction(block, reduction[0])
 
 
 def _reads_along(block: s_tir.SBlock, axis: int) -> bool:
-    """Whether an iterator moves the last index, except unit axes, of something the block reads."""
+    """Whether an iterator moves the last index of one of the block's reads.
+
+    Axes of extent 1 are ignored.
+    """
     spatial = [v.var for v in block.iter_vars if v.iter_type == tir.IterVar.DataPar]
     found: list[bool] = []
 

@@ -1,8 +1,9 @@
-"""Keep each block's products rounded when rules inline blocks into each other.
+"""Keep the products of a block rounded when a rule inlines blocks into each other.
 
-LLVM contracts a*b + c to one fma wherever it sees both. A rule that inlines a block ending in a
-product into one that adds would so change bits against the plain loops, where the product went
-through memory. An arithmetic fence around such a product costs no instruction and keeps them.
+LLVM contracts a*b + c to one fma wherever it sees both operations. In the plain loops the product
+of one block is stored to memory, and thus rounded, before another block adds to it. Inlining the
+two blocks would change these bits. An arithmetic fence around the product prevents this and costs
+no instruction.
 """
 
 import tvm_ffi
@@ -19,7 +20,7 @@ def _fenced(value: tir.Expr) -> tir.Expr:
 
 
 def fence_products(function: tir.PrimFunc) -> tir.PrimFunc:
-    """The function with every stored float32 product fenced."""
+    """The function with an arithmetic fence around every float32 product that it stores."""
 
     def store(node: tir.BufferStore) -> tir.BufferStore:
         fenced = _fenced(node.value)

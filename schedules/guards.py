@@ -1,10 +1,11 @@
-"""Loops of unknown length are split at their guard only.
+"""Split loops of unknown extent only at the guard of the last, incomplete iteration.
 
-TVM's loop partitioning takes every comparison with the variable of a loop that bears its hint. Of
-the cuts of two comparisons it does not know which comes first, where the length is unknown, and
-then runs a step twice: the second time with the wrong branch. A guard marked as likely is the one
-comparison that it takes in a loop without the hint. It also forgets that a maximum or minimum is
-not negative, and would begin before the first step: loops with such a length keep their guards.
+TVM's loop partitioning splits a loop that has its hint at every comparison with the loop's
+variable. If the extent is unknown, it cannot order the cuts of two comparisons. It then runs an
+iteration twice, the second time in the wrong branch. Without the hint, it splits a loop only at
+guards that are marked as likely, so the hint is replaced by such marks. TVM also forgets that an
+extent with a maximum or minimum is not negative, and would begin before the first iteration. Loops
+with such an extent keep their guards.
 """
 
 import tvm_ffi
@@ -16,7 +17,7 @@ from .analysis import PARTITION, PEELED, constant
 
 
 def split_at_guards(function: tir.PrimFunc) -> tir.PrimFunc:
-    """The function with the hint taken from such loops, and guards marked instead."""
+    """The function with the hint removed from such loops, and guards marked as likely."""
     found, limited = False, False
 
     def loop(node: tir.For) -> tir.For:
@@ -43,7 +44,7 @@ def split_at_guards(function: tir.PrimFunc) -> tir.PrimFunc:
 
 
 def _has_limits(extent: tir.Expr) -> bool:
-    """Whether a maximum or a minimum is in it."""
+    """Whether an extent contains a maximum or a minimum."""
     seen: list[tir.Expr] = []
 
     def see(node: tir.Expr) -> None:
@@ -55,7 +56,7 @@ def _has_limits(extent: tir.Expr) -> bool:
 
 
 def _marked(predicate: tir.Expr) -> tir.Expr:
-    """Each comparison of a conjunction marked as likely."""
+    """The predicate with each comparison of the conjunction marked as likely."""
     if isinstance(predicate, tir.And):
         return tir.And(_marked(predicate.a), _marked(predicate.b))
     return predicate if isinstance(predicate, tir.IntImm) else tir.likely(predicate)

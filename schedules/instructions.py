@@ -1,8 +1,9 @@
 """Replace two operations by one instruction where the target has it.
 
-A ``max`` or ``min`` with its constant first lets NaN pass; ARM's own does that by itself, where
-TVM's is a compare and a selection. Its conversion to unsigned integers stops at zero, so the clamp
-before it goes. Bits stay as they were. Knows instructions, no operator.
+A ``max`` or ``min`` with its constant first lets NaN pass. TVM compiles it to a compare and a
+select; ARM has one instruction that behaves so. ARM's conversion to unsigned integers saturates at
+zero, so a clamp to zero in front of it is dropped. The result keeps its bits. Knows instructions,
+no operator.
 """
 
 from collections.abc import Callable
@@ -22,11 +23,12 @@ def _single(value: tir.Expr) -> bool:
 
 
 def _clamp(anywhere: bool) -> Callable[[tir.Expr], tir.Expr]:
-    """To the target's own maximum and minimum; ``anywhere`` also between two variables.
+    """A rewrite of maxima and minima to the target's own instructions.
 
-    Between variables TVM's yields the second if either is NaN, which kernels over rows, that let a
-    NaN spread, do not ask for, but others may. A clamp at 0 stays: of two zeros the target takes
-    one by its sign.
+    With ``anywhere`` it also rewrites those of two variables. If either is NaN, TVM's operation
+    yields the second one. Kernels over rows do not rely on this, because they propagate NaN, but
+    other kernels may. A clamp at 0 is not rewritten, because the target orders the two zeros by
+    sign.
     """
 
     def replace(node: tir.Max | tir.Min) -> tir.Expr:
@@ -41,7 +43,7 @@ def _clamp(anywhere: bool) -> Callable[[tir.Expr], tir.Expr]:
 
 
 def _unsigned(node: tir.Cast) -> tir.Expr:
-    """int(max(0, y)) as a conversion that stops at zero."""
+    """Rewrite int(max(0, y)) to a conversion that saturates at zero."""
     value = node.value
     clamped = isinstance(value, tir.Max) and _single(value) and isinstance(value.a, tir.FloatImm)
     if dtype_of(node) != "int32" or not clamped or value.a.value != 0:
@@ -52,7 +54,16 @@ def _unsigned(node: tir.Cast) -> tir.Expr:
 def choose_instructions(
     function: tir.PrimFunc, target: tvm.target.Target, over_rows: bool
 ) -> tir.PrimFunc:
-    """The function with the target's own clamps and conversions; ``over_rows`` lets NaN spread."""
+    """Use the target's own clamps and conversions in a function.
+
+    Parameters
+    ----------
+    function : PrimFunc
+    target : tvm.target.Target
+    over_rows : bool
+        Whether the kernel propagates NaN anyway, so that maxima of two variables may be rewritten
+        too.
+    """
     known = choices(target)
     body = function.body
     if known.saturating_conversion:

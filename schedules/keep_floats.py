@@ -1,9 +1,10 @@
 """Keep TVM's simplifier from rewriting floats as if there were no NaN and no rounding.
 
-It makes (a + b) - b into a, a - a into 0, a == a into true, not a < b into b <= a, and, where a < b
-does not hold, b <= a into true; and its a != b is false where either is NaN. Whatever it would so
-change is hidden from it, behind a fence around an operand or an exclusive or with a constant, which
-LLVM sees through without adding an instruction. Knows floats, no operator.
+The simplifier rewrites (a + b) - b to a, a - a to 0, a == a to true, and not a < b to b <= a. Where
+a < b does not hold, it takes b <= a for true. It makes a != b false if either operand is NaN. This
+pass hides each such expression from the simplifier: by a fence around an operand, or by an
+exclusive or with a constant. LLVM removes both without adding an instruction. Knows floats, no
+operator.
 """
 
 from collections.abc import Callable
@@ -14,19 +15,19 @@ import tvm_ffi
 from quake_tvm.tvm_version import dtype_of, tir
 
 _COMPARISONS = (tir.LT, tir.LE, tir.GT, tir.GE, tir.EQ, tir.NE)
-# a < b is b > a, and not a < b is b <= a to the simplifier.
+# The same comparison with swapped operands, and the one that the simplifier takes for the opposite.
 _TURNED = {tir.LT: tir.GT, tir.GT: tir.LT, tir.LE: tir.GE, tir.GE: tir.LE, tir.EQ: tir.EQ}
 _OPPOSITE = {tir.LT: tir.GE, tir.GT: tir.LE, tir.LE: tir.GT, tir.GE: tir.LT}
 same = tvm_ffi.structural_equal
 
 
 def _float(value: tir.Expr) -> bool:
-    """Whether this is of a type that LLVM's fence takes as it is: TVM lowers bfloat16 later."""
+    """Whether LLVM's fence accepts this type. TVM lowers bfloat16 only later."""
     return dtype_of(value) in ("float16", "float32", "float64")
 
 
 def fenced(value: tir.Expr) -> tir.Expr:
-    """The same float, which TVM's simplifier does not take for what it is computed from."""
+    """The same float, which TVM's simplifier cannot relate to the expression that computes it."""
     return tir.call_llvm_pure_intrin(dtype_of(value), "llvm.arithmetic.fence", value)
 
 
@@ -39,7 +40,7 @@ def _compares(value: tir.Expr) -> bool:
 
 
 def _any(value: tir.Expr, wanted: Callable[[tir.Expr], bool]) -> bool:
-    """Whether any comparison in an expression is such a one."""
+    """Whether an expression contains a comparison that satisfies ``wanted``."""
     found: list[bool] = []
 
     def see(comparison: tir.Expr) -> None:
@@ -50,7 +51,7 @@ def _any(value: tir.Expr, wanted: Callable[[tir.Expr], bool]) -> bool:
 
 
 def _cancels(whole: tir.Expr, part: tir.Expr) -> bool:
-    """Whether one is the other, or a sum or a selection with the other as an operand."""
+    """Whether ``whole`` equals ``part``, or is a sum or a selection with it as an operand."""
     operands = [whole]
     if isinstance(whole, tir.Add):
         operands += [whole.a, whole.b]
@@ -78,7 +79,11 @@ def _not_equal(node: tir.NE) -> tir.Expr:
 
 
 def _negated(value: tir.Expr) -> tir.Expr:
-    """The opposite, comparison by comparison: vectors of truth values in memory have bytes."""
+    """The negation, pushed down to the comparisons.
+
+    Only comparisons get an exclusive or. Truth values that are loaded into a vector are bytes, not
+    bits.
+    """
     if isinstance(value, tir.And):
         return tir.Or(_negated(value.a), _negated(value.b))
     if isinstance(value, tir.Or):
@@ -91,7 +96,7 @@ def _not(node: tir.Not) -> tir.Expr:
 
 
 def _excludes(one: tir.Expr, other: tir.Expr) -> bool:
-    """Whether, but for NaN, exactly one of two comparisons of floats holds."""
+    """Whether exactly one of two float comparisons holds, unless an operand is NaN."""
     if not (_compares(one) and _compares(other) and type(one) in _OPPOSITE):
         return False
     opposite = _OPPOSITE[type(one)]
@@ -105,7 +110,7 @@ def _or(node: tir.Or) -> tir.Expr:
 
 
 def _select(node: tir.Select) -> tir.Expr:
-    """The condition hidden where the branch for its failure asks for its opposite."""
+    """Hide the condition if the branch for false compares the opposite."""
     if not _compares(node.condition):
         return node
     if not _any(node.false_value, partial(_excludes, node.condition)):
@@ -114,7 +119,7 @@ def _select(node: tir.Select) -> tir.Expr:
 
 
 def keep_floats(function: tir.PrimFunc) -> tir.PrimFunc:
-    """The function with what the simplifier would get wrong hidden from it."""
+    """The function with all expressions hidden that the simplifier would rewrite wrongly."""
     rules = (
         (tir.Sub, _subtract),
         (tir.EQ, _equal),

@@ -1,11 +1,12 @@
-"""Products with their whole epilogue: a register tile, the epilogue while it is hot.
+"""Matrix products and convolutions with their epilogue, one register tile at a time.
 
-The products of :mod:`product`, convolutions among them.
+The products are those that :mod:`product` recognises.
 
 1. Inline the epilogue into its last block.
-2. Tiles of rows by vectors of columns, accumulated in registers over all of k. The larger operand
-   is walked outermost, so that it is read once; the outer loops run on all cores. A right operand
-   that is neither packed nor used seldom is copied together a panel of columns at a time.
+2. Split the result into tiles of rows by vectors of columns. Accumulate each tile in registers over
+   all of k. Walk the larger operand in the outermost loop, so that it is read once. Run the outer
+   loops on all cores. A right operand that is not packed and is used by many rows is copied, a
+   panel of columns at a time, into contiguous memory.
 3. Write each tile through the epilogue once.
 4. The last tile of a row or column overlaps the one before.
 
@@ -26,9 +27,9 @@ from .choices import choices
 from .overlap import OVERLAP
 from .product import Product
 
-# From this many rows on, copying a panel of columns together pays.
+# From this many rows on, it pays to copy a panel of columns into contiguous memory.
 PACK_ROWS = 32
-# Sizes of a tile, in vectors of columns and in rows at most, and steps of k written out.
+# Options: a tile's width in vectors of columns, its maximum of rows, and the unroll factor of k.
 VECTORS, ROWS, UNROLL = (1, 2, 3, 4, 6), (1, 2, 3, 4, 6, 8, 12, 16), (1, 2, 4)
 
 
@@ -38,23 +39,24 @@ def panel(
     target: tvm.target.Target,
     choice: Choice = RULE_DEFAULT,
 ) -> int:
-    """Columns of a tile, which is a panel of packed weights.
+    """The columns of a tile. A panel of packed weights has the same width.
 
     Parameters
     ----------
     rows : int or None
-        Of the dimension whose rows a tile takes.
+        Extent of the dimension that the tile's rows are taken from, None if unknown.
     columns : int or None
+        Columns of the product, None if unknown.
     target : tvm.target.Target
     choice : Choice
-        For the product.
+        The tunable parameters of the product.
     """
     options = widths(columns, target)
     return options[choice.pick("vectors", list(options), _vectors(rows, columns, target))]
 
 
 def widths(columns: int | None, target: tvm.target.Target) -> dict[int, int]:
-    """What a tile's width can be: vectors to columns."""
+    """The possible tile widths: vectors mapped to columns."""
     lanes = _lanes(columns, target)
     if columns is None:
         return {1: lanes}
@@ -67,7 +69,7 @@ def _lanes(columns: int | None, target: tvm.target.Target) -> int:
 
 
 def _vectors(rows: int | None, columns: int | None, target: tvm.target.Target) -> int:
-    """The width, in vectors, of the register tile that computes the product in the fewest steps."""
+    """The tile width, in vectors, that computes the product at the lowest estimated cost."""
     lanes, options = _lanes(columns, target), widths(columns, target)
     best, found = math.inf, 1
     for vectors, most in choices(target).tiles.items():
@@ -77,7 +79,7 @@ def _vectors(rows: int | None, columns: int | None, target: tvm.target.Target) -
         count = (1 / height if rows is None else -(-rows // height)) * -(
             -(columns or 1) // (vectors * lanes)
         )
-        # Multiply-adds, loads, and never faster than a chain of dependent additions.
+        # Multiply-adds and loads, but at least the latency of a chain of dependent additions.
         cost = count * max(height * vectors + (height + vectors) / 4, 8)
         if cost < best * 0.999:
             best, found = cost, vectors
@@ -85,14 +87,14 @@ def _vectors(rows: int | None, columns: int | None, target: tvm.target.Target) -
 
 
 def _rows(vectors: int, target: tvm.target.Target) -> int:
-    """The most rows of a tile so many vectors wide: its table's, or as many registers' worth."""
+    """The most rows of a tile of this width, from the target's table or from its registers."""
     tiles = choices(target).tiles
     return tiles.get(vectors) or max(n * rows for n, rows in tiles.items()) // vectors
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is chosen for a product: its tile, and how the tiles are walked."""
+    """The tunable parameters of a product: its tile, and how its loops run."""
 
     rows: int
     vectors: int
@@ -110,12 +112,16 @@ def _plan(
     target: tvm.target.Target,
     choice: Choice,
 ) -> _Plan:
-    """The plan for so many rows in the tile's dimension, columns and steps of the last k."""
+    """Choose the parameters for a result of this many rows and columns.
+
+    ``rows`` and ``columns`` are the extents that the tile divides, ``innermost`` is the extent of
+    the last loop over k.
+    """
     *_, uses, whole, _ = found.key.shape
     options = list(widths(columns, target))
     if found.packed:
         options = [found.packed // _lanes(whole, target)]
-        # A tile's height goes with its width: what is chosen for another is not for this one.
+        # The choice was made for another tile width, so its height does not apply either.
         if choice.pick("vectors", options, 0) not in options:
             choice = RULE_DEFAULT
         (vectors,) = options
@@ -143,7 +149,10 @@ def _plan(
 def apply(
     function: tir.PrimFunc, target: tvm.target.Target, decide: Decide
 ) -> s_tir.Schedule | None:
-    """Schedule one product and what is fused around it."""
+    """Schedule one product and what is fused around it.
+
+    See :class:`~quake_tvm.schedules.rule.Rule` for the parameters.
+    """
     sch = analysis.start(function)
     blocks = analysis.blocks(sch)
     found = product.find(sch, blocks) if blocks else None
@@ -162,7 +171,7 @@ def apply(
     own = sch.get_loops(epilogue)
     if len(own) != found.column + 1 or analysis.elements(sch, own) == 0:
         return None
-    # What is written out may be the result's beginning.
+    # The epilogue may write only the beginning of the product's result.
     rows, columns = (analysis.extent(sch, own[n]) for n in (found.row, found.column))
     width = _lanes(whole if found.packed else columns, target)
     plan = _plan(found, rows, columns, innermost, target, decide(found.key))
@@ -171,8 +180,8 @@ def apply(
     batch, free = [own[n] for n in found.batch], [own[n] for n in found.free]
     first, second = (i_outer, j_outer) if plan.by_rows else (j_outer, i_outer)
     lead, rest = [*batch, *(free if plan.by_rows else ())], [] if plan.by_rows else free
-    # The last, incomplete tile of an unknown extent is a loop of its own, and so is one of fewer
-    # columns than their panel has.
+    # The last tile gets a loop of its own if the extent is unknown, or if the epilogue writes fewer
+    # columns than the panels have.
     cut = bool(found.packed) and columns != whole
     if (rows if plan.by_rows else columns) is None or (cut and lead and not plan.by_rows):
         shared, walked = lead, [first, *rest, second]
@@ -200,7 +209,7 @@ def apply(
 
 
 def _registers(sch: s_tir.Schedule, found: Product, width: int, unroll: int) -> None:
-    """Within a tile: k outermost, all rows and vectors unrolled inside."""
+    """Reorder the loops in a tile: k outermost, rows and vectors unrolled inside."""
     inner = sch.get_loops(found.block)[-len(sch.get(found.block).iter_vars) :]
     m, n, depth = inner[found.row], inner[found.column], inner[found.column + 1 :]
     if unroll > 1:

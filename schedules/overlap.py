@@ -1,13 +1,12 @@
-"""Make the last, incomplete tile a whole one: let it start earlier and overlap its neighbour.
+"""Make the last, incomplete tile a whole one: it starts earlier and overlaps its neighbour.
 
-A tile of P columns at jo*P that would run past N columns starts at N - P instead. Its first columns
-are computed twice, to the same bits; in return no tile needs a mask, a scalar rest or padded
-memory.
+A tile of P columns at jo*P that would exceed N columns starts at N - P instead. Its first columns
+are computed twice, to the same bits. In return no tile needs a mask, a scalar loop for the rest, or
+padded memory.
 
-A rule annotates the block that writes the tile out with the axes along which it is one. N is this
-block's extent; whatever else is computed in the tile starts where that block does, however long it
-is itself. A tile of which :mod:`overlap_proof` cannot show that it is right keeps its guards, and
-stays where it was.
+A rule annotates the block that writes the tile to memory with the axes of the tile. N is the extent
+of this block. All other blocks of the tile start at the same column, whatever their own extent is.
+If :mod:`overlap_proof` cannot show that a tile is right, the tile keeps its start and its guards.
 """
 
 import logging
@@ -54,14 +53,17 @@ def overlap_tiles(function: tir.PrimFunc) -> tir.PrimFunc:
 
 @dataclass(frozen=True)
 class _Guarded:
-    """A tile that may be incomplete: its number, whose loops' iterators are variables of it."""
+    """A tile that may be incomplete.
+
+    ``number`` is the tile's index, an expression over the variables of the loops over tiles.
+    """
 
     number: tir.Expr
     tile: Tile
 
     @property
     def first(self) -> tir.Expr:
-        """Where it starts."""
+        """The first column of the tile, moved so that the tile is whole."""
         start = self.number * self.tile.step
         return tir.min(start, tir.const(self.tile.limit - self.tile.step, dtype_of(start)))
 
@@ -73,7 +75,7 @@ def _step(term: tir.Expr) -> int:
 
 
 def _tiles(place: Place, known: sym.Analyzer) -> list[_Guarded]:
-    """The tiles that a block walks along its annotated axes and may leave incomplete."""
+    """The tiles along a block's annotated axes that may be incomplete."""
     found = []
     for axis in place.block.annotations[OVERLAP]:
         value = place.realize.iter_values[axis]
@@ -93,7 +95,10 @@ def _tiles(place: Place, known: sym.Analyzer) -> list[_Guarded]:
 
 
 def _limits(guard: tir.Expr, value: tir.Expr, known: sym.Analyzer) -> bool:
-    """Whether a guard is that a value is less than a number. TVM writes the two differently."""
+    """Whether a guard says that a value is less than a constant.
+
+    TVM may write the value in the guard and the value itself differently.
+    """
     return (
         isinstance(guard, tir.LT)
         and isinstance(guard.b, tir.IntImm)
@@ -102,7 +107,10 @@ def _limits(guard: tir.Expr, value: tir.Expr, known: sym.Analyzer) -> bool:
 
 
 def _moved(place: Place, guarded: _Guarded, known: sym.Analyzer) -> Place | None:
-    """The block with the tile's start for its number times its step; None if it is used else."""
+    """The block with the tile's start in place of the tile's number times its step.
+
+    None if the block uses the number in any other way.
+    """
     tile, number, realize = guarded.tile, guarded.number, place.realize
     if not tile.holds(place):
         return replace(place, moving=(), guards=())
@@ -142,9 +150,9 @@ def _moved(place: Place, guarded: _Guarded, known: sym.Analyzer) -> Place | None
 
 
 def _numbered(block: s_tir.SBlock, axis: int, tile: Tile) -> s_tir.SBlock:
-    """The block with packed panels along an axis found by the tile's number.
+    """The block with panels along an axis indexed by the tile's number.
 
-    That is no longer start // step. What overlaps is in both panels.
+    After the move, the panel is no longer start // step. Columns that overlap are in both panels.
     """
     variable = block.iter_vars[axis]
     if analysis.constant(variable.dom.extent) != tile.limit:
@@ -154,7 +162,7 @@ def _numbered(block: s_tir.SBlock, axis: int, tile: Tile) -> s_tir.SBlock:
     packed = [
         read.source
         for read in block.reads
-        if read.region  # of a scalar it is empty
+        if read.region  # empty for a scalar
         and tvm_ffi.structural_equal(read.region[-1].min, within)
         and any(tvm_ffi.structural_equal(each.min, panel) for each in read.region)
     ]
@@ -195,7 +203,7 @@ def _rebuilt(
     realizes: dict[str, s_tir.SBlockRealize],
     starts: list[tuple[tir.Var, tir.Expr]],
 ) -> tir.PrimFunc:
-    """The function with these blocks by name, the starts put in and no annotation left."""
+    """The function with these blocks, ``starts`` substituted, and all annotations removed."""
 
     def rebuilt(realize: s_tir.SBlockRealize) -> s_tir.SBlockRealize:
         new = realizes.get(str(realize.block.name_hint), realize)

@@ -1,8 +1,8 @@
-"""Whether a tile may start anywhere: each of its blocks reads only what was written for it.
+"""Prove that a tile may start at any column: each block reads only what was written for that tile.
 
-TVM's schedules are right for tiles that start at multiples of their step. Here the start is any
-number up to the last whole tile's, which no primitive of TVM's looks after. What this module cannot
-show is taken for wrong. Knows no rule.
+TVM's schedules are correct for tiles that start at multiples of their step. Here a tile may start
+anywhere up to the start of the last whole tile, and no primitive of TVM checks that. What this
+module cannot show counts as wrong. Knows no rule.
 """
 
 from dataclasses import dataclass
@@ -18,18 +18,18 @@ from .tiles import Place, hull, run_length, terms, uses
 
 @dataclass(frozen=True)
 class Tile:
-    """A tile of some columns, a step apart.
+    """A tile of consecutive columns.
 
     Attributes
     ----------
     start : Var
-        Its first column.
+        The first column of the tile.
     step : int
-        How many columns it has.
+        Columns in a tile.
     limit : int
-        How many there are.
+        Columns in total.
     numbers : tuple of Var
-        Iterators of the loops over tiles.
+        Variables of the loops over tiles.
     """
 
     start: tir.Var
@@ -38,24 +38,24 @@ class Tile:
     numbers: tuple[tir.Var, ...]
 
     def holds(self, place: Place) -> bool:
-        """Whether a block is computed for each tile."""
+        """Whether a block is inside all loops over tiles."""
         around = [loop.loop_var for loop in place.loops]
         return all(any(map(number.same_as, around)) for number in self.numbers)
 
 
 def holds(function: tir.PrimFunc, here: list[Place], tile: Tile, known: sym.Analyzer) -> bool:
-    """Whether all blocks compute what they did, wherever the tile starts.
+    """Whether all blocks compute the same as before, wherever the tile starts.
 
     Parameters
     ----------
     function : PrimFunc
-        Whose parameters are read by others after it.
+        Its parameters are read by others after the function has run.
     here : list of Place
-        Its blocks in order, their tile's number times its step replaced by ``tile.start``, and
-        what depends on that noted.
+        The function's blocks in order. In their iterators, the tile's number times its step is
+        replaced by ``tile.start``; ``moving`` and ``guards`` name what depends on it.
     tile : Tile
     known : Analyzer
-        Of the ranges of ``tile.start`` and of all loops.
+        Knows the ranges of ``tile.start`` and of all loop variables.
     """
     inside = [place for place in here if tile.holds(place)]
     return (
@@ -68,7 +68,7 @@ def holds(function: tir.PrimFunc, here: list[Place], tile: Tile, known: sym.Anal
 
 
 def _loops_stay(place: Place, tile: Tile) -> bool:
-    """Whether no loop is longer for one tile than for another."""
+    """Whether the loops have the same range in every tile."""
     return not any(
         uses(value, number)
         for loop in place.loops
@@ -80,8 +80,8 @@ def _loops_stay(place: Place, tile: Tile) -> bool:
 def _within(place: Place, known: sym.Analyzer) -> bool:
     """Whether all of a block's iterators stay in their domains.
 
-    By a guard of just that, if need be: what it leaves out is not there. No other guard may depend
-    on the start.
+    A guard may ensure this if it compares the iterator with the end of its domain: it excludes only
+    elements that do not exist. No other guard may depend on the start.
     """
     guards = list(place.guards)
     for axis in place.moving:
@@ -101,7 +101,7 @@ def _within(place: Place, known: sym.Analyzer) -> bool:
 
 
 def _sums_anew(place: Place, tile: Tile) -> bool:
-    """Whether all steps of a sum that starts from nothing are steps of one tile."""
+    """Whether a reduction with an initial value runs completely within one tile."""
     if place.block.init is None:
         return True
     variables = [loop.loop_var for loop in place.loops]
@@ -118,7 +118,7 @@ def _writes(place: Place, buffer: tir.Buffer) -> list[tvm.ir.TensorRegion]:
 
 
 def _reads_written(n: int, here: list[Place], tile: Tile, known: sym.Analyzer) -> bool:
-    """Whether all that a block reads of the tile's own was written before, in the same tile."""
+    """Whether all the tile's data that a block reads was written before, in the same tile."""
     place = here[n]
     if not tile.holds(place):
         return True
@@ -132,7 +132,7 @@ def _reads_written(n: int, here: list[Place], tile: Tile, known: sym.Analyzer) -
             if tile.holds(other)
         ]
         before = [(other, write) for m, other, write in writers if m < n]
-        if writers and not before:  # what it overwrites is not made anew for the next tile
+        if writers and not before:  # a later block overwrites it, and no block restores it
             return False
         if not all(_covers(other, write, place, read, known) for other, write in before):
             return False
@@ -146,9 +146,9 @@ def _covers(
     read: tvm.ir.TensorRegion,
     known: sym.Analyzer,
 ) -> bool:
-    """Whether all indices read that the tile moves are among those written, with no gap.
+    """Whether the indices that are read lie within those that are written, which have no gap.
 
-    The other dimensions are as TVM left them.
+    This looks at the dimensions that the tile moves. The others are as TVM left them.
     """
     outer = writer.shared(reader)
     for written, wanted in zip(write.region, read.region, strict=True):
@@ -171,7 +171,7 @@ def _covers(
 
 
 def _leaves(place: Place, function: tir.PrimFunc, here: list[Place], tile: Tile) -> bool:
-    """Whether what a block writes is read when the tile is over."""
+    """Whether what a block writes is read after its tile is finished."""
     return any(
         any(map(write.source.same_as, function.params))
         or any(
@@ -185,7 +185,7 @@ def _leaves(place: Place, function: tir.PrimFunc, here: list[Place], tile: Tile)
 
 
 def _complete(place: Place, tile: Tile) -> bool:
-    """Whether all tiles together have all of what a block writes, each element by itself."""
+    """Whether the tiles together write all of a block's result, one element in each iteration."""
     if len(place.moving) != 1:
         return False
     (axis,) = place.moving
@@ -205,10 +205,11 @@ def _complete(place: Place, tile: Tile) -> bool:
 
 
 def _may_overwrite(place: Place, function: tir.PrimFunc, here: list[Place], tile: Tile) -> bool:
-    """Whether a block could find, in its second turn, its own result instead of its input.
+    """Whether a block that computes an element twice might read its own result as its input.
 
-    TVM lets a buffer take over the memory of one that is read last where the first is written. If
-    only the former belongs to the tile, what is read is not computed anew for the next one.
+    TVM may store a new buffer in the memory of an old one, if the old one is last read where the
+    new one is first written. If only the new buffer is computed in each tile, the next tile finds
+    the old buffer overwritten.
     """
     if not _leaves(place, function, here, tile):
         return False

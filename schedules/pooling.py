@@ -1,10 +1,11 @@
-"""Reductions over other axes than the last: pooling, sums over pixels or tokens.
+"""Reductions over axes other than the last: pooling, sums over pixels or tokens.
 
-``c[.., j] = reduce(a[.., k.., j])``: neighbours in memory belong to different sums, so vectors run
-along j and each lane keeps the order of its own sum.
+``c[.., j] = reduce(a[.., k.., j])``: neighbours in memory belong to different sums. So vectors run
+along j, and each lane keeps the order of its own sum.
 
 1. Inline the epilogue into its last block.
-2. Outputs by a few vectors of j on all cores, accumulated in registers over all of k.
+2. Split the outputs into a few vectors of j and run them on all cores. Accumulate them in registers
+   over all of k.
 3. The last tile of a row overlaps the one before.
 """
 
@@ -18,12 +19,13 @@ from . import analysis
 from .choice import Decide, Key
 from .overlap import OVERLAP
 
-# Vectors of a tile, most first: enough independent chains to hide an addition's latency.
+# Options for the vectors of a tile, the default first: independent sums hide the latency of an
+# addition.
 VECTORS = (4, 2, 1)
 
 
 def _reduction(sch: s_tir.Schedule, blocks: list[SBlockRV]) -> SBlockRV | None:
-    """The one reduction block, if input and output end in the same spatial iterator."""
+    """The kernel's only reduction block, if input and output end in the same spatial iterator."""
     reductions = [b for b in blocks if "R" in analysis.kinds(sch, b)]
     if len(reductions) != 1:
         return None
@@ -40,7 +42,10 @@ def _reduction(sch: s_tir.Schedule, blocks: list[SBlockRV]) -> SBlockRV | None:
 def apply(
     function: tir.PrimFunc, target: tvm.target.Target, decide: Decide
 ) -> s_tir.Schedule | None:
-    """Schedule one such reduction and what is fused around it."""
+    """Schedule one such reduction and what is fused around it.
+
+    See :class:`~quake_tvm.schedules.rule.Rule` for the parameters.
+    """
     sch = analysis.start(function)
     blocks = analysis.blocks(sch)
     block = _reduction(sch, blocks) if blocks else None
@@ -56,7 +61,7 @@ def apply(
     own = sch.get_loops(epilogue)
     if len(own) != kinds.count("S") or analysis.elements(sch, own) == 0:
         return None
-    # What is written out may be the result's beginning.
+    # The epilogue may write only the beginning of the reduction's result.
     columns = analysis.extent(sch, own[-1])
     width = min(analysis.lanes(target), 1 << (columns.bit_length() - 1))
     choice = decide(Key("pooling", (None if count is None else count // whole, whole)))

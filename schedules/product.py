@@ -1,8 +1,8 @@
-"""What a matrix product is, wherever it stands: its operands, its iterators and its key.
+"""How matrix products are recognised: operands, iterators and key.
 
-``c[.., i, .., j] += a[.., i, .., k..] * b[.., k.., j]``: matrix products, batched or not, and
-convolutions with channels last, whose rows are pixels and whose k runs over window and channels.
-Knows no tile and no target.
+``c[.., i, .., j] += a[.., i, .., k..] * b[.., k.., j]`` covers matrix products, batched or not, and
+convolutions with channels last. The rows of a convolution are pixels, and its k runs over the
+window and the channels. Knows no tile and no target.
 """
 
 import math
@@ -26,21 +26,24 @@ def key(
     batch: Sequence[int | tir.Expr] = (),
     window: bool = False,
 ) -> Key:
-    """The key of a product, alike for its kernel and for what packs its weights.
+    """The key of a product.
+
+    The product's kernel and the pass that packs its weights use the same key.
 
     Parameters
     ----------
     rows, depth, batch : sequence of int or Expr
-        Extents of all that only the left operand has, of all that is summed over, and of all that
-        both operands and the result have.
+        Extents of the axes that only the left operand and the result have, of the axes that are
+        summed over, and of the axes that both operands and the result have.
     columns : int or Expr
+        Extent of the axis that only the right operand and the result have.
     window : bool
-        Whether it is a convolution that sums over more than channels.
+        Whether the product is a convolution that sums over more than channels.
 
     Returns
     -------
     Key
-        Of shape (rows, columns, depth), (batch, rows, columns, depth) where there is a batch.
+        Its shape is (rows, columns, depth), or (batch, rows, columns, depth) if there is a batch.
     """
     shape = tuple(analysis.volume(each) for each in (rows, [columns], depth))
     many = analysis.volume(batch)
@@ -51,15 +54,27 @@ def key(
 
 @dataclass(frozen=True)
 class Product:
-    """The product's block and the places of its row and column among its spatial iterators."""
+    """A product's block and the positions of its row and column iterators.
+
+    Attributes
+    ----------
+    block : SBlockRV
+    row, column : int
+        Positions among the block's spatial iterators.
+    batch, free : tuple of int
+        Positions of the outer spatial iterators on which b depends, and of the others.
+    packed : int or None
+        Columns in a panel of b, None if b is a plain matrix.
+    rows_larger : bool
+        Whether the left operand has more elements than the right one.
+    key : Key
+    """
 
     block: SBlockRV
     row: int
     column: int
-    # Places of the outer iterators on which b depends, and of the others.
     batch: tuple[int, ...]
     free: tuple[int, ...]
-    # Width of b's panels, None if it is a plain matrix.
     packed: int | None
     rows_larger: bool
     key: Key
@@ -77,7 +92,7 @@ def _mentions(indices: list[tir.Expr], variable: tir.Var) -> bool:
 
 
 def find(sch: s_tir.Schedule, blocks: list[SBlockRV]) -> Product | None:
-    """The one reduction block, if it is such a product."""
+    """The kernel's only reduction block, if it is a product as described above."""
     reductions = [b for b in blocks if "R" in analysis.kinds(sch, b)]
     if len(reductions) != 1:
         return None
@@ -100,7 +115,7 @@ def find(sch: s_tir.Schedule, blocks: list[SBlockRV]) -> Product | None:
     free = [n for n in outer if n not in batch]
     if not free:
         return None
-    # The innermost dimension that fills a tile, or else the longest.
+    # The row is the innermost dimension that is long enough for a tile, or else the longest.
     sizes = {n: analysis.constant(extents[n]) for n in free}
     long = [n for n in free if sizes[n] is None or sizes[n] >= 4]
     row = long[-1] if long else max(free, key=lambda n: (sizes[n], n))
@@ -128,7 +143,7 @@ def find(sch: s_tir.Schedule, blocks: list[SBlockRV]) -> Product | None:
 def _panels(
     b: list[tir.Expr], column: tir.Var, shape: list[tir.Expr], columns: tir.Expr
 ) -> int | None:
-    """The width of b's panels, 0 if b is a plain matrix with columns last, None if neither."""
+    """The columns in a panel of b, 0 if b is a matrix with columns last, None if b is neither."""
     *others, last = b
     along = [n for n, index in enumerate(others) if _mentions([index], column)]
     if last.same_as(column):
@@ -141,12 +156,22 @@ def _panels(
 
 
 def panel_of(column: tir.Expr, width: int) -> tir.Expr:
-    """The panel that holds a column: panels are ``width`` columns wide."""
+    """The index of the panel that holds a column, for panels of ``width`` columns."""
     return column // width
 
 
 def within_panel(column: tir.Expr, width: int, columns: int) -> tir.Expr:
-    """A column's place in its panel; the last panel ends with the last of the ``columns``."""
+    """A column's index in its panel. The last panel ends with the last column.
+
+    Parameters
+    ----------
+    column : Expr
+        Index of the column in the matrix.
+    width : int
+        Columns in a panel, at most ``columns``.
+    columns : int
+        Columns of the matrix. If ``width`` does not divide them, the last two panels overlap.
+    """
     if columns % width == 0:
         return column % width
     return column - tir.min(column // width * width, columns - width)

@@ -1,11 +1,12 @@
 """Norms and reductions along the last axis, in TVM's own order of summation.
 
-A row's sum is a chain of dependent additions. Several rows side by side keep the processor busy,
-each in its own lane of a vector, and leave the order within a row as it is.
+A row's sum is a chain of dependent additions. Several rows are computed at once, each in its own
+lane of a vector. This hides the latency of the additions and keeps the order within each row.
 
-1. Fuse the outer loops into one over rows, a block of rows at a time, blocks on all cores.
-2. Every stage inside the block. In a reduction the rows are innermost and vectorized.
-3. The last stage, where it walks along the row, is vectorized along it.
+1. Fuse the outer loops into one loop over rows. Split it into blocks of rows, and run the blocks on
+   all cores.
+2. Compute every stage inside the block. In a reduction the rows are the innermost loop, vectorized.
+3. Vectorize the last stage along the row if it has that axis.
 """
 
 import math
@@ -20,14 +21,17 @@ from . import analysis
 from .choice import Decide, Key
 from .overlap import OVERLAP
 
-# Rows side by side: the rule's own, and what they can be.
+# Rows computed at once: the rule's default, and the options.
 OWN_ROWS, ROWS = 16, (4, 8, 16, 32)
 
 
 def apply(
     function: tir.PrimFunc, target: tvm.target.Target, decide: Decide
 ) -> s_tir.Schedule | None:
-    """Schedule a chain of stages over the same rows, at least one of them a sum along them."""
+    """Schedule a chain of stages over the same rows, at least one of them a sum along the rows.
+
+    See :class:`~quake_tvm.schedules.rule.Rule` for the parameters.
+    """
     sch = analysis.start(function)
     blocks = analysis.blocks(sch)
     if not blocks:
@@ -74,14 +78,14 @@ def apply(
 
 
 def _without_flags(sch: s_tir.Schedule, blocks: list[SBlockRV]) -> list[SBlockRV]:
-    """The stages left once those that only keep truth values are inlined.
+    """Inline the stages that only compute truth values; return the other stages.
 
-    LLVM's vectors of them have a bit each, TVM's buffers a byte: ``not`` of such a buffer is -1 or
-    -2 in a vector.
+    LLVM's vectors of truth values have a bit for each, TVM's buffers a byte. In a vector, ``not``
+    of a value from such a buffer is -1 or -2.
     """
     kept = []
     for block in blocks:
-        writes = sch.get(block).writes  # a loop nest of TVM's own has none
+        writes = sch.get(block).writes  # empty for a loop nest that TVM generated
         flags = bool(writes) and writes[0].source.dtype == "bool"
         if flags and block is not blocks[-1] and "R" not in analysis.kinds(sch, block):
             sch.compute_inline(block)

@@ -1,7 +1,7 @@
 """Rewrite a product with packed weights for panels of another width.
 
-What a tuner needs to try other widths: packing is decided before scheduling, by
-:mod:`quake_tvm.passes.relax.pack_weights` and its like. Knows no target.
+A tuner needs this to try other widths, because :mod:`quake_tvm.passes.relax.pack_weights` and
+similar passes choose the width before scheduling. Knows no target.
 """
 
 import tvm
@@ -14,7 +14,7 @@ from .product import panel_of, within_panel
 
 
 def panel_width(function: tir.PrimFunc) -> int:
-    """Columns of a panel of the unscheduled function's weights, 0 if it has none."""
+    """Columns in a panel of an unscheduled function's weights, 0 if they are not packed."""
     sch = analysis.start(function)
     blocks = analysis.blocks(sch)
     found = product.find(sch, blocks) if blocks else None
@@ -25,21 +25,21 @@ def panel_width(function: tir.PrimFunc) -> int:
 
 
 def repacked(function: tir.PrimFunc, width: int) -> tir.PrimFunc:
-    """The same product of weights in panels of ``width`` columns.
+    """The same product with weights in panels of ``width`` columns.
 
     Parameters
     ----------
     function : PrimFunc
-        Unscheduled, one of its parameters the weights (.., n/p, .., p): :func:`panel_width` is not
-        0.
+        Not scheduled. One parameter is the packed weights, of shape (.., n/p, .., p), so that
+        :func:`panel_width` is not 0.
     width : int
         At most the number of columns.
 
     Returns
     -------
     PrimFunc
-        With weights of shape (.., n/width, .., width), rounded up; all else stays. The function
-        itself if that is the width it has.
+        Its weights have the shape (.., n/width, .., width), rounded up. All else is unchanged. The
+        function itself if it already has that width.
     """
     sch = analysis.start(function)
     found = product.find(sch, analysis.blocks(sch))

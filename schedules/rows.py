@@ -1,8 +1,9 @@
-"""softmax, log_softmax, logsumexp and the norms as :mod:`quake_tvm.kernels.rows` writes them.
+"""The rule for kernels over rows: softmax, log_softmax, logsumexp and norms.
 
-Their loops are vectors and their rows are on all cores already, alike for every target, because no
-schedule can overlap the last chunk of a row with the one before. How many rows are side by side and
-whether they are on all cores may be chosen: then the kernel is written again.
+:mod:`quake_tvm.kernels.rows` generates these kernels. They already have vector loops, and their
+rows run on all cores, alike for every target. They are generated because no schedule can overlap
+the last chunk of a row with the one before. The number of rows computed at once and the use of
+cores are tunable parameters. If others are chosen, the kernel is generated again.
 """
 
 import tvm
@@ -16,7 +17,7 @@ from . import analysis
 from .choice import Decide, Key
 from .fence import fence_products
 
-# Rows side by side.
+# Options for the rows computed at once.
 BESIDE = (1, 2, 4)
 NAMES = (
     "quake_softmax",
@@ -30,7 +31,10 @@ NAMES = (
 def apply(
     function: tir.PrimFunc, target: tvm.target.Target, decide: Decide
 ) -> s_tir.Schedule | None:
-    """Take a function that is one of the operators over rows."""
+    """Take a function that is one of the operators over rows.
+
+    See :class:`~quake_tvm.schedules.rule.Rule` for the parameters.
+    """
     if not analysis.written_out(function, *NAMES):
         return None
     kernel = KernelSpec.of(function)

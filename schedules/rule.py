@@ -1,4 +1,4 @@
-"""A rule: a name, and a function that schedules the kernels that it knows. Knows no kernel."""
+"""A schedule rule: a name and a function that schedules matching kernels. Knows no kernel."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,19 +15,20 @@ Apply = Callable[[tir.PrimFunc, tvm.target.Target, Decide], s_tir.Schedule | Non
 
 @dataclass(frozen=True)
 class Rule:
-    """How to schedule some kernels, in the manner of TVM's dlight.
+    """How to schedule one kind of kernel, similar to the rules of TVM's dlight.
 
     Attributes
     ----------
     name : str
-        As the report and the attribute ``quake.rule`` of a scheduled kernel have it.
+        The name in the report and in the attribute ``quake.rule`` of a scheduled kernel.
     apply : callable
-        ``apply(function, target, decide)`` to the scheduled kernel, or None if the rule is not for
-        it. ``decide`` answers for the tunable parameters. It may raise TVM's ``ScheduleError``,
-        which is logged and counts as None. It must not change the order in which an output
-        element is summed up: a scheduled kernel has the bits of its plain loops.
+        ``apply(function, target, decide)`` returns the scheduled kernel, or None if the kernel does
+        not match the rule. ``decide`` takes the kernel's :class:`~quake_tvm.schedules.choice.Key`
+        and returns its tunable parameters. ``apply`` may raise TVM's ``ScheduleError``, which is
+        logged and counts as None. It must not change the order in which an output element is
+        accumulated: a scheduled kernel has the bits of its plain loops.
     over_rows : bool
-        Whether its kernels have their loops along rows written out.
+        Whether the rule's kernels are written out: their loops along rows are generated statements.
     """
 
     name: str

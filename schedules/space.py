@@ -1,8 +1,8 @@
 """The search space of a tuner: all choices of a kernel's rule, each as a scheduled kernel.
 
-The rule is run again and again, and led down the tree of its options by choices that remember where
-they have been. Knows no rule by name, but for the width of a product's panels, which is chosen
-before there is a kernel.
+The rule runs repeatedly. Each run follows one path through the tree of the rule's options, and the
+tree remembers which paths have been taken. Knows no rule by name, but for the width of a product's
+panels, which is chosen before there is a kernel.
 """
 
 import random
@@ -19,7 +19,7 @@ from .choice import Choice, Key
 from .records.record import Trace
 from .repack import panel_width, repacked
 
-# Takes one of the numbers that are still open.
+# Selects one of the numbers that are still to be tried.
 Take = Callable[[Sequence[int]], int]
 
 
@@ -31,14 +31,14 @@ class Candidate:
     ----------
     key : Key
     numbers : dict of name to int
-        All that was chosen, where it is the rule's own, too.
+        All tunable parameters, including those that have the rule's default.
     function : PrimFunc
-        Finished.
+        The finished, scheduled kernel.
     layout : int
-        Columns of a panel of its packed weights, 0 if it has none: only candidates that are alike
-        in this compute the same of the same inputs.
+        Columns in a panel of the packed weights, 0 if there are none. Only candidates with equal
+        layouts compute the same result from the same inputs.
     trace : Trace or None
-        Of MetaSchedule, instead of the numbers.
+        A MetaSchedule trace, used instead of the numbers.
     """
 
     key: Key
@@ -50,21 +50,27 @@ class Candidate:
 
 @dataclass
 class _Branch:
-    """What can follow upon some numbers, by the next; ended once all of it has been seen."""
+    """A node of the tree: its children by the next number.
+
+    ``ended`` once all leaves were visited.
+    """
 
     after: dict[int, "_Branch"] = field(default_factory=dict)
     ended: bool = False
 
 
 class _Descent(Choice):
-    """Chooses the numbers on one way from the tree's root to a leaf."""
+    """Chooses the numbers along one path from the tree's root to a leaf."""
 
     def __init__(self, numbers: dict[str, int], root: _Branch, take: Take) -> None:
         super().__init__(dict(numbers))
         self.path, self.take = [root], take
 
     def pick(self, name: str, options: Sequence[int], own: int) -> int:
-        """One of the numbers behind which not all has been seen, the own among them."""
+        """A number whose subtree is not fully visited yet.
+
+        The rule's default counts as an option.
+        """
         if name in self.numbers:
             return super().pick(name, options, own)
         here = self.path[-1]
@@ -76,7 +82,7 @@ class _Descent(Choice):
         return number
 
     def end(self) -> None:
-        """Note that this way has been gone."""
+        """Mark the leaf of this path as visited, and each ancestor whose leaves are all visited."""
         self.path[-1].ended = True
         for branch in reversed(self.path[:-1]):
             branch.ended = all(b.ended for b in branch.after.values())
@@ -85,8 +91,8 @@ class _Descent(Choice):
 class _Search:
     """Iterate over the candidates of one layout.
 
-    A rule that has chosen may still not take the kernel, and the next one chooses for it by another
-    key: a tree each.
+    A rule may ask for a choice and then still refuse the kernel. The next rule then asks with
+    another key, so that there is one tree for each key.
     """
 
     def __init__(self, function: tir.PrimFunc, layout: int, numbers: dict[str, int]) -> None:
@@ -95,7 +101,7 @@ class _Search:
         self.ended = False
 
     def step(self, target: tvm.target.Target, take: Take) -> Candidate | None:
-        """A candidate not seen yet; None if nothing is chosen for the kernel."""
+        """A candidate that was not visited yet; None if the kernel has no tunable parameter."""
         asked: list[tuple[Key, _Descent]] = []
 
         def decide(key: Key) -> Choice:
@@ -118,7 +124,7 @@ def _first(numbers: Sequence[int]) -> int:
 
 
 def _searches(function: tir.PrimFunc, key: Key, target: tvm.target.Target) -> list[_Search]:
-    """One a layout, the function's own first."""
+    """One search for each layout, the function's own layout first."""
     own = panel_width(function)
     widths = matmul.widths(key.shape[-2], target) if own else {}
     if own not in widths.values():
@@ -128,12 +134,12 @@ def _searches(function: tir.PrimFunc, key: Key, target: tvm.target.Target) -> li
 
 
 def key_of(function: tir.PrimFunc, target: tvm.target.Target) -> Key | None:
-    """The key that an unscheduled kernel is tuned by.
+    """The key under which an unscheduled kernel is tuned.
 
     Returns
     -------
     Key or None
-        None if its rule has nothing to choose, or if not all of its extents are known.
+        None if the kernel's rule has no tunable parameter, or if some extent is unknown.
     """
     search = _Search(function, 0, {})
     own = search.step(target, _first)
@@ -143,22 +149,23 @@ def key_of(function: tir.PrimFunc, target: tvm.target.Target) -> Key | None:
 def candidates(
     function: tir.PrimFunc, target: tvm.target.Target, most: int = 256, seed: int = 0
 ) -> list[Candidate]:
-    """All that the kernel's rule could choose for it, the rule's own choice first.
+    """All choices that the kernel's rule has for it, the rule's default first.
 
     Parameters
     ----------
     function : PrimFunc
-        Unscheduled.
+        Not scheduled.
     target : tvm.target.Target
     most : int
-        Where there are more, this many of them by chance.
+        The largest number of candidates. If there are more, a random sample of this size is
+        returned.
     seed : int
-        The same candidates for the same seed.
+        Seed of the sample. Equal seeds give equal candidates.
 
     Returns
     -------
     list of Candidate
-        No two with the same code; empty where :func:`key_of` gives None.
+        No two have the same code. Empty if :func:`key_of` gives None.
     """
     key = key_of(function, target)
     if key is None:

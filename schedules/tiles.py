@@ -1,6 +1,7 @@
-"""The blocks of a scheduled kernel, each with its loops, and what it reads and writes in them.
+"""The blocks of a scheduled kernel, each with its loops and the regions that it reads and writes.
 
-Bounds are for constant loops; what cannot be said is None. Knows no rule and no tile.
+Bounds are computed for constant loops. What cannot be determined is None. Knows no rule and no
+tile.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,17 +18,19 @@ from . import analysis
 
 @dataclass(frozen=True)
 class Place:
-    """A block where it stands.
+    """A block together with the loops around it.
+
+    ``moving`` and ``guards`` refer to one tile whose start may move.
 
     Attributes
     ----------
     realize : SBlockRealize
     loops : tuple of For
-        Around it, the outermost first.
+        The loops around the block, outermost first.
     moving : tuple of int
-        Which of its iterators depend on where the tile in question starts.
+        Positions of the block's iterators that depend on the tile's start.
     guards : tuple of Expr
-        Which of its guards do.
+        The guards in the block's predicate that depend on the tile's start.
     """
 
     realize: s_tir.SBlockRealize
@@ -42,24 +45,24 @@ class Place:
 
     @property
     def name(self) -> str:
-        """Its name, of which a kernel has one."""
+        """The block's name. Names are unique within a kernel."""
         return str(self.block.name_hint)
 
     def shared(self, other: "Place") -> tuple[tir.For, ...]:
-        """The loops around both."""
+        """The loops around both blocks."""
         pairs = zip(self.loops, other.loops, strict=False)
         count = next((n for n, (a, b) in enumerate(pairs) if not a.same_as(b)), None)
         return self.loops[: min(len(self.loops), len(other.loops)) if count is None else count]
 
     def at(self, index: tir.Expr) -> tir.Expr:
-        """An index in the block's own iterators, as the loops' iterators have it."""
+        """Rewrite an index from the block's iterators to the variables of the loops."""
         pairs = zip(self.block.iter_vars, self.realize.iter_values, strict=True)
         known = [(each.var, value) for each, value in pairs]
         alone = [value for variable, value in known if index.same_as(variable)]
         return alone[0] if alone else substituted(index, known)
 
     def moves(self, index: tir.Expr) -> bool:
-        """Whether an index in the block's iterators depends on where the tile starts."""
+        """Whether an index over the block's iterators depends on the tile's start."""
         variables = [self.block.iter_vars[axis].var for axis in self.moving]
         if isinstance(index, tir.Var):
             return any(map(index.same_as, variables))
@@ -67,7 +70,7 @@ class Place:
 
 
 def places(function: tir.PrimFunc) -> list[Place] | None:
-    """The innermost blocks in order; None if there is more around them than loops."""
+    """The innermost blocks in order. None if anything but loops and sequences is around them."""
     found: list[Place] = []
 
     def enter(node: tir.Stmt, loops: tuple[tir.For, ...]) -> bool:
@@ -87,14 +90,23 @@ def places(function: tir.PrimFunc) -> list[Place] | None:
 
 
 def mentions(node: tvm.ir.Node, kind: type, wanted) -> bool:
-    """Whether a node of this kind that is wanted is in the tree."""
+    """Whether a tree contains a node of this kind that satisfies a predicate.
+
+    Parameters
+    ----------
+    node : Node
+        Root of the tree.
+    kind : type
+    wanted : callable
+        Takes a node of this kind and returns whether it counts.
+    """
     found: list[bool] = []
     tvm_ffi.structural_walk(node, (kind, lambda each: found.append(bool(wanted(each)))))
     return any(found)
 
 
 def uses(expression: tir.Expr, variable: tir.Var) -> bool:
-    """Whether a variable is in an expression."""
+    """Whether a variable occurs in an expression."""
     return mentions(expression, tir.Var, variable.same_as)
 
 
@@ -108,21 +120,21 @@ def substituted(node: tvm.ir.Node, pairs: Sequence[tuple[tir.Var, tir.Expr]]) ->
 
 
 def conjuncts(value: tir.Expr) -> list[tir.Expr]:
-    """What a condition is the conjunction of."""
+    """The operands of a conjunction, nested ones included."""
     if isinstance(value, tir.And):
         return [*conjuncts(value.a), *conjuncts(value.b)]
     return [value]
 
 
 def terms(value: tir.Expr) -> list[tir.Expr]:
-    """What an expression is the sum of."""
+    """The summands of a sum, nested ones included."""
     if isinstance(value, tir.Add):
         return [*terms(value.a), *terms(value.b)]
     return [value]
 
 
 def bound(loops: Iterable[tir.For]) -> sym.Analyzer:
-    """An analyzer that knows the ranges of these loops."""
+    """An analyzer that knows the ranges of these loops' variables."""
     known = sym.Analyzer()
     for loop in loops:
         known.bind(loop.loop_var, tvm.ir.Range.from_min_extent(loop.min, loop.extent))
@@ -130,9 +142,9 @@ def bound(loops: Iterable[tir.For]) -> sym.Analyzer:
 
 
 def run_length(value: tir.Expr, loops: Iterable[tir.For]) -> int | None:
-    """How many neighbours a value takes, one after the other, while these loops run.
+    """How many consecutive integers a value takes while these loops run.
 
-    None if it leaves some out, or if that cannot be told.
+    None if it skips an integer, or if that cannot be determined.
     """
     steps = sym.detect_linear_equation(value, [loop.loop_var for loop in loops])
     if not steps:
@@ -155,16 +167,22 @@ def run_length(value: tir.Expr, loops: Iterable[tir.For]) -> int | None:
 def hull(
     place: Place, extent: tvm.ir.Range, outer: Sequence[tir.For], known: sym.Analyzer
 ) -> tuple[tir.Expr, tir.Expr] | None:
-    """The first and last index that a block touches along one dimension while outer loops stand.
+    """The first and last index that a block accesses along one dimension, the outer loops fixed.
 
     Parameters
     ----------
     place : Place
     extent : Range
-        Of the dimension, in the block's own iterators.
+        The range of indices in this dimension, over the block's own iterators.
     outer : sequence of For
-        The loops that stand; the block's others run.
+        The loops that are fixed. The block's other loops run.
     known : Analyzer
+        Knows the ranges of the variables.
+
+    Returns
+    -------
+    tuple of Expr or None
+        None if a loop's range is not constant, or if the indices are no interval.
     """
     running = {}
     for loop in place.loops[len(outer) :]:

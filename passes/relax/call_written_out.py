@@ -1,6 +1,6 @@
-"""A call of a kernel whose loops are written out, for legalizations.
+"""Call a written-out kernel from a legalization.
 
-Writing such a kernel is slow, so equal ones are written once. Knows no operator.
+Generating such a kernel is slow, so equal kernels are generated once. Knows no operator.
 """
 
 import json
@@ -26,20 +26,26 @@ def call_written_out(
     result: relax.Type,
     attributes: Mapping[str, str] | None = None,
 ) -> relax.Expr:
-    """A call of the kernel's PrimFunc, which TVM fuses nothing with.
+    """A call of the kernel's PrimFunc, which TVM fuses with nothing.
 
     Parameters
     ----------
     builder : BlockBuilder
+        Gets the PrimFunc.
     name : str
-        What the PrimFunc is called.
+        Name of the PrimFunc.
     kernel : KernelSpec
     args : sequence of Expr
-        Its tensors.
+        The kernel's tensors, of known shape.
     result : Type
-        Of the call.
+        Type of the call.
     attributes : mapping, optional
-        What the PrimFunc is to carry, too.
+        Further attributes of the PrimFunc.
+
+    Returns
+    -------
+    Expr
+        A call_tir, or what ``call_te`` gives for symbolic shapes.
     """
     attributes = {**UNFUSABLE, **kernel.attributes, **(attributes or {})}
     shapes = [[getattr(n, "value", None) for n in arg.ty.shape] for arg in args]

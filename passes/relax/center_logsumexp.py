@@ -1,8 +1,8 @@
-"""log(sum(exp(x - m))) + m with m = max(x), where the row holds an infinity.
+"""Correct log(sum(exp(x - m))) + m, with m = max(x), for rows that contain an infinity.
 
-inf - inf is NaN, but any finite m gives the right result: inf where the row has an inf, -inf where
-it has nothing but -inf. So m is clipped to the finite numbers. Knows the form, not what exp is made
-of: for those that the recognisers have left.
+There inf - inf is NaN, but any finite m gives the right result: inf if the row has an inf, -inf if
+it has only -inf. So m is clipped to finite numbers. The pass handles the expressions that the
+recognisers have left. Knows the form, not what exp is made of.
 """
 
 import tvm
@@ -15,7 +15,7 @@ from .graph import Graph, dtype, rewrite
 
 
 def _centers(graph: Graph, top: Expr) -> bool:
-    """Whether nothing but such a form, its difference and its sum, uses a maximum."""
+    """Whether a maximum is used only by the difference and the sum of one such expression."""
     uses = [graph.value(user) for user in graph.users.get(top, []) if user is not None]
     if len(uses) != 2 or len(uses) != len(graph.users[top]):
         return False
@@ -29,7 +29,7 @@ def _centers(graph: Graph, top: Expr) -> bool:
 
 
 def _leads(graph: Graph, start: Expr, end: Expr) -> bool:
-    """Whether a value is computed from another one, and no step in between is used elsewhere."""
+    """Whether ``end`` is computed from ``start``, and no step in between is used elsewhere."""
     value = graph.value(end)
     while isinstance(value, relax.Call) and len(graph.users[end]) == 1:
         if value.same_as(start):
@@ -55,8 +55,8 @@ def _clipped(site: Site) -> relax.Expr:
 
 @tvm.transform.module_pass(opt_level=0, name="CenterLogSumExp")
 class CenterLogSumExp(Pass):
-    """Clip these maxima; a module without them is returned as it is."""
+    """Clip these maxima. A module without them is unchanged."""
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
-        """Rewrite."""
+        """Rewrite the maxima."""
         return rewrite(mod, _find, _clipped)

@@ -1,8 +1,9 @@
 """Lay out convolutions, and the element-wise operators between them, with channels last.
 
-There the channels of a pixel are neighbours in memory, so that a convolution is a matrix product
-whose rows are pixels, and element-wise work on channels runs in vectors. TVM's ConvertLayout moves
-the transposes outwards until they cancel or meet what cares about the order.
+The channels of a pixel are then neighbours in memory. So a convolution is a matrix product whose
+rows are pixels, and element-wise operators run in vectors along the channels. TVM's ConvertLayout
+moves the transposes outwards until they cancel or meet an operator that depends on the order of the
+axes.
 """
 
 import tvm
@@ -23,7 +24,7 @@ LAYOUTS = {
 
 
 def _wanted(call: relax.Call) -> dict[str, list[str]]:
-    """The layouts that a convolution is to have: its own if it gains nothing by another."""
+    """The layouts that a convolution should have. Its own layouts if others gain nothing."""
     name = op_name(call)
     if name not in LAYOUTS:
         return {}
@@ -43,7 +44,10 @@ def _gains(call: relax.Call) -> bool:
 
 
 def _packed(call: relax.Call) -> bool:
-    """Whether PackConvolutions takes it: not with groups of unknown extents, except depthwise."""
+    """Whether PackConvolutions takes a convolution.
+
+    It does not take groups with unknown extents, except depthwise convolutions.
+    """
     x, weights = call.args
     groups, inputs = int(call.attrs.groups), getattr(x.ty.shape[1], "value", None)
     known = all(hasattr(n, "value") for n in x.ty.shape)
@@ -51,31 +55,37 @@ def _packed(call: relax.Call) -> bool:
 
 
 def _simple(transposed: relax.Call) -> bool:
-    """Whether it is one PackTransposedConvolutions takes: TVM has none with channels last."""
+    """Whether PackTransposedConvolutions takes a transposed convolution.
+
+    TVM has no kernel for one with channels last.
+    """
     known = all(hasattr(n, "value") for n in list(transposed.args[0].ty.shape)[1:])
     dense = int(transposed.attrs.groups) == 1 and {*map(int, transposed.attrs.dilation)} == {1}
     return known and dense
 
 
 def _unstacked(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
-    """A stack as a concatenation: ConvertLayout stumbles over the dimension that a stack makes."""
+    """A stack as a concatenation, because ConvertLayout fails on the axis that a stack inserts."""
     axis = int(call.attrs.axis) % call.ty.ndim
     parts = [builder.emit(relax.op.expand_dims(x, axis)) for x in call.args[0].fields]
     return relax.op.concat(parts, axis)
 
 
 def _reshaped(_: relax.BlockBuilder, squeeze: relax.Call) -> relax.Expr:
-    """Of a squeeze with an axis counted from the end, over which ConvertLayout stumbles, too."""
+    """A squeeze as a reshape, if it counts an axis from the end.
+
+    ConvertLayout fails on such an axis.
+    """
     backwards = any(int(axis) < 0 for axis in squeeze.attrs.axis or ())
     return relax.op.reshape(squeeze.args[0], squeeze.ty.shape) if backwards else squeeze
 
 
 @tvm.transform.module_pass(opt_level=0, name="ChannelsLast")
 class ChannelsLast(Pass):
-    """Convert every float32 convolution with constant weights, and fold what that leaves."""
+    """Convert every float32 convolution with constant weights, and fold constant transposes."""
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
-        """The module as it is if there is no such convolution."""
+        """Rewrite the convolutions. A module without such a convolution is unchanged."""
         found: list[relax.Call] = []
         for _name, function in functions(mod):
             relax.analysis.post_order_visit(

@@ -1,10 +1,10 @@
-"""Sizes that are computed while a model runs are looked at before anything is as large as they say.
+"""Check sizes that are computed at run time before tensors of these sizes are allocated.
 
-A size may be negative, and the bytes of a tensor may be more than 64 bits count: TVM would allocate
-too little, and a kernel would write past its end. One call, as soon as the sizes are known, checks
-all shapes that are multiplied from them. Other shapes are checked where they are needed first: an
-operator's own check, which can say more, may stand before. Sizes that are numbers are left out.
-Knows no operator.
+A size may be negative, and the bytes of a tensor may exceed 64 bits. TVM would then allocate too
+little memory, and a kernel would write past its end. One call checks all shapes whose extents are
+products of plain sizes, as soon as these sizes are known. Other shapes are checked before their
+first use, because an operator's own check with a better message may come first. Constant shapes are
+not checked. Knows no operator.
 """
 
 import re
@@ -21,9 +21,9 @@ from quake_tvm.tvm_version import Pass, dtype_of
 
 from .graph import Extent, functions
 
-# Elements of a tensor: far more than there is memory for, and their bytes do not pass 63 bits.
+# The most elements of a tensor: far more than fit in memory, and their bytes fit in 63 bits.
 MOST = 2**40
-# What a step on the way to a size may come to, as a float.
+# The largest intermediate value in the computation of a size, as a float.
 _MOST_BETWEEN = 0.99 * 2.0**63
 _NUMBER = re.compile(r"T\.int64\((-?\d+)\)")
 Shape = list[Any]
@@ -42,7 +42,7 @@ def _is_open(size: Any) -> bool:
 
 
 def _fits(expr: Any) -> Any:
-    """Whether no sum, difference or product in an integer expression passes 63 bits."""
+    """Whether all sums, differences and products in an integer expression fit in 63 bits."""
     found: list[Any] = []
 
     def wide(value: Any) -> Any:
@@ -71,12 +71,12 @@ def _words(shape: Shape) -> str:
 
 
 def _is_negative(size: Any) -> bool:
-    """Whether it is a number below 0: such a product is looked at as a whole."""
+    """Whether this is a negative constant. Products with one are not split into factors."""
     return not _is_open(size) and int(size) < 0
 
 
 def _factors(shape: Shape) -> tuple[int, list[Any]]:
-    """What the elements of a shape multiply from: a number, where 0 counts as 1, and the rest."""
+    """The factors of a shape's elements: a constant, in which 0 counts as 1, and the rest."""
     number, rest, todo = 1, [], list(shape)
     while todo:
         size = todo.pop()
@@ -90,7 +90,7 @@ def _factors(shape: Shape) -> tuple[int, list[Any]]:
 
 
 def _statements(shape: Shape) -> Iterator[tirx.Stmt]:
-    """What ends the run where a shape cannot be."""
+    """Statements that end the run if a shape is impossible."""
 
     def hold(condition: Any, problem: str) -> tirx.Stmt:
         kind = tvm.ir.StringImm("IndexError")
@@ -103,7 +103,7 @@ def _statements(shape: Shape) -> Iterator[tirx.Stmt]:
             yield hold(divisor != 0, "it divides by 0")
         fits = _fits(factor)
         if fits is not None:
-            yield hold(fits, "a size passes 63 bits")
+            yield hold(fits, "a size exceeds 63 bits")
     yield hold(tirx.all(*[factor >= 0 for factor in factors]), "a size is negative")
     elements: Any = tirx.const(float(number), "float64")
     for factor in factors:
@@ -114,7 +114,7 @@ def _statements(shape: Shape) -> Iterator[tirx.Stmt]:
 
 
 def _check(shapes: list[Shape]) -> tuple[tirx.PrimFunc, list[tirx.Var]]:
-    """A kernel that holds the shapes, and the sizes that it takes."""
+    """A kernel that checks the shapes, and the sizes that are its parameters."""
     variables = sorted(_variables(size for s in shapes for size in s), key=lambda v: v.name)
     statements = [statement for shape in shapes for statement in _statements(shape)]
     function = tirx.PrimFunc(variables, tirx.SeqStmt([*statements, tirx.Evaluate(0)]))
@@ -122,7 +122,10 @@ def _check(shapes: list[Shape]) -> tuple[tirx.PrimFunc, list[tirx.Var]]:
 
 
 class _Places:
-    """Where shapes are checked; of those that differ in a number, the one with most elements."""
+    """The positions at which shapes are checked.
+
+    Of shapes that differ in a constant factor only, the largest is checked.
+    """
 
     def __init__(self, bindings: Sequence[relax.Binding]) -> None:
         self._defined = [_defined(binding) for binding in bindings]
@@ -130,7 +133,7 @@ class _Places:
         self._held: dict[frozenset, int] = {}
 
     def add(self, shape: Shape, k: int) -> None:
-        """Have a shape checked that binding number ``k`` needs."""
+        """Request a check of a shape that binding number ``k`` needs."""
         number, factors = _factors(shape)
         if not factors:
             return
@@ -148,12 +151,12 @@ class _Places:
             found[key] = number, shape
 
     def behind(self, k: int) -> list[Shape]:
-        """What is checked behind binding number ``k``; -1 is the start."""
+        """The shapes to check after binding number ``k``; -1 is the start."""
         return [shape for _, shape in self._shapes.get(k, {}).values()]
 
 
 def _workspaces(function: tirx.PrimFunc) -> list[Shape]:
-    """The shapes that a kernel allocates itself."""
+    """The symbolic shapes that a kernel allocates itself."""
     found: list[Shape] = []
     callbacks = [
         (SBlock, lambda block: found.extend(list(b.shape) for b in block.alloc_buffers)),
@@ -164,7 +167,7 @@ def _workspaces(function: tirx.PrimFunc) -> list[Shape]:
 
 
 class _Needs:
-    """The shapes that a binding needs, in the sizes of the function that it is in."""
+    """The shapes that a binding needs, in terms of the sizes of the calling function."""
 
     def __init__(self, mod: tvm.IRModule) -> None:
         self._mod = mod
@@ -212,7 +215,7 @@ class _Checker(PyExprMutator):
         self._needs = _Needs(mod)
 
     def visit_seq_expr_(self, body: relax.SeqExpr) -> relax.Expr:
-        """With the calls put in."""
+        """Insert the checks."""
         bindings = [binding for block in body.blocks for binding in block.bindings]
         places = _Places(bindings)
         for k, binding in enumerate(bindings):
@@ -240,10 +243,13 @@ class _Checker(PyExprMutator):
 
 @tvm.transform.module_pass(opt_level=0, name="CheckAllocations")
 class CheckAllocations(Pass):
-    """Put the calls in, where memory is allocated but not planned yet and no call is pure."""
+    """Insert the checks.
+
+    The pass runs when memory is allocated but not planned yet, and calls are no longer pure.
+    """
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
-        """Rewrite; a module without computed sizes is returned as it is."""
+        """Rewrite the functions. A module without computed sizes is unchanged."""
         checker = _Checker(mod)
         for name, function in functions(mod):
             changed = checker.visit_expr(function)

@@ -1,7 +1,7 @@
-"""Every index tensor of a gather or a scatter goes through ``quake_tvm.index``.
+"""Pass every index tensor of a gather or a scatter through ``quake_tvm.index``, which checks it.
 
-An operator whose indices have been through it for the same extents stays as it is, and operators
-that share indices and extents share the check. Knows no kernel.
+An operator whose indices were already checked for the same extents is unchanged. Operators with the
+same indices and extents share a check. Knows no kernel.
 """
 
 from collections.abc import Callable
@@ -19,11 +19,11 @@ from quake_tvm.tvm_version import Pass, updated
 
 from .graph import functions, op_name
 
-# What changes no index.
+# Operators that do not change the values of indices.
 _MOVES = {f"relax.{n}" for n in ("reshape", "astype", "expand_dims", "squeeze", "broadcast_to")}
-# Values that are looked at to find out where indices are from.
+# The most values to visit in a search for the source of indices.
 _FAR = 100
-# How TVM's take reads an index in each of its modes; "nan" reads nothing outside.
+# How TVM's take treats an index in each mode. "nan" never reads outside.
 _MODES = {"fast": Places.FRONT, "clip": Places.NEAREST, "wrap": Places.AROUND}
 Check = Callable[..., relax.Expr]
 
@@ -79,7 +79,19 @@ def _scatter_nd(call: relax.Call, check: Check) -> list[relax.Expr]:
 def _together(
     data: relax.Expr, indices: relax.Expr, user: str, places: Places, check: Check, most: Any = None
 ) -> relax.Tuple:
-    """Index tensors that are broadcast, each into an axis of its own; at most so many places."""
+    """Index tensors that are broadcast together, each for one axis of the data.
+
+    Parameters
+    ----------
+    data, indices : Expr
+        The tensor and the tuple of index tensors.
+    user : str
+        The operator, for errors.
+    places : Places
+    check : callable
+    most : int or Expr, optional
+        The largest number of indexed elements.
+    """
     shape = _sizes(data, user)
     counts = [_sizes(i, user) for i in indices]
     rank = max(map(len, counts))
@@ -106,7 +118,7 @@ def _index_put(call: relax.Call, check: Check) -> list[relax.Expr]:
     return [data, _together(data, indices, "index_put", Places.ENDS, check, most), values]
 
 
-# Whether an operator counts negative indices from the back is as TVM implements it.
+# Negative indices count from the back for exactly those operators for which TVM does so.
 USERS: dict[str, Callable[[relax.Call, Check], list[relax.Expr]]] = {
     "relax.take": _take,
     "relax.gather_elements": _gather_elements,
@@ -132,7 +144,7 @@ class _Checker(PyExprMutator):
         return self._apart(super().visit_binding_block_, block)
 
     def _apart(self, visit: Callable[..., Any], block: relax.BindingBlock) -> relax.BindingBlock:
-        """What a block computes is not known outside of it."""
+        """Visit a block. Checks inside it are not visible outside."""
         outer, self._seen = self._seen, []
         try:
             return visit(block)
@@ -142,7 +154,7 @@ class _Checker(PyExprMutator):
     def visit_call_(self, call: relax.Call) -> relax.Expr:
         call = super().visit_call_(call)
         name = op_name(call)
-        if name == NAME:  # an importer's
+        if name == NAME:  # inserted by an importer
             known = self._known(call)
             return from_source(call, self._source(call.args[0])) if known is None else known
         if name not in USERS:
@@ -154,7 +166,7 @@ class _Checker(PyExprMutator):
         ) -> relax.Expr:
             try:
                 found = checked(index, extents, places, user, within)
-            except QuakeError as error:  # later: a builder with an open block complains
+            except QuakeError as error:  # raised later, when the builder has no open block
                 self.refused.append(error)
                 return index
             known = self.lookup_binding(index) if isinstance(index, relax.Var) else None
@@ -174,7 +186,7 @@ class _Checker(PyExprMutator):
                 self._seen.append((check, variable))
 
     def _once(self, check: relax.Call) -> relax.Expr:
-        """The variable of an equal check, or a new one."""
+        """The variable of an equal check, or of a new one."""
         known = self._known(check)
         if known is not None:
             return known
@@ -183,11 +195,14 @@ class _Checker(PyExprMutator):
         return variable
 
     def _known(self, check: relax.Call) -> relax.Var | None:
-        """The variable of an equal check."""
+        """The variable of an equal check, if there is one."""
         return next((var for known, var in self._seen if _same(known, check)), None)
 
     def _source(self, index: relax.Expr) -> str:
-        """Where indices are from, in words: the one input that they are, or are computed from."""
+        """Where indices come from, for errors.
+
+        It names the input if there is only one that the indices depend on.
+        """
         roots, seen, todo, moved = set(), set(), [index], True
         while todo and len(seen) < _FAR:
             expr = todo.pop()
@@ -207,13 +222,13 @@ class _Checker(PyExprMutator):
 
 
 def _same(a: relax.Call, b: relax.Call) -> bool:
-    """Whether two checks say the same of one tensor."""
+    """Whether two checks of one tensor are equal."""
     same = all(map(tvm_ffi.structural_equal, a.args[1:], b.args[1:]))
     return a.args[0].same_as(b.args[0]) and same and a.attrs["places"] == b.attrs["places"]
 
 
 def _covers(known: relax.Call, wanted: relax.Call) -> bool:
-    """Whether the result of a check is known to hold what another one would."""
+    """Whether the result of a check satisfies another check too."""
     sizes = [*wanted.args[2].values, *wanted.args[3].values]
     return tvm_ffi.structural_equal(known.args[1], wanted.args[1]) and (
         not sizes or all(map(tvm_ffi.structural_equal, known.args[2:], wanted.args[2:]))
@@ -221,7 +236,7 @@ def _covers(known: relax.Call, wanted: relax.Call) -> bool:
 
 
 def _names(function: relax.Function) -> set[str]:
-    """The operators that a function calls."""
+    """The names of the operators that a function calls."""
     found: set[str] = set()
     relax.analysis.post_order_visit(function, lambda expr: found.add(op_name(expr)))
     return found
@@ -229,15 +244,15 @@ def _names(function: relax.Function) -> set[str]:
 
 @tvm.transform.module_pass(opt_level=0, name="CheckIndices")
 class CheckIndices(Pass):
-    """Put the checks in; a module without such operators is returned as it is."""
+    """Insert the checks. A module without such operators is unchanged."""
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
-        """Rewrite.
+        """Rewrite the functions.
 
         Raises
         ------
         QuakeError
-            For constant indices that are outside, and for tensors of unknown shape.
+            If a constant index is out of range, or a tensor's shape is unknown.
         """
         updates = {}
         for name, function in functions(mod):

@@ -1,7 +1,7 @@
-"""Every operator that needs sizes to fit each other is held until they are checked.
+"""Hold the input of every operator that needs matching sizes until these are checked.
 
-TVM's kernels take it for granted: they read past the end, and drop or make up elements. Where sizes
-are known to fit there is no check. Knows no importer and no kernel.
+TVM's kernels do not check sizes: they read past the end, and drop or invent elements. If sizes are
+known to match there is no check. Knows no importer and no kernel.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ from quake_tvm.tvm_version import Pass, updated
 
 from .graph import functions, known_shape, op_name
 
-# Pairs of sizes of which the first must not exceed the second one, and what is wrong if it does.
+# Pairs of sizes whose first must not exceed the second, and the message if it does.
 Limits = tuple[list[Pair], str]
 
 
@@ -45,7 +45,10 @@ def _reshape(call: relax.Call) -> Limits:
 
 
 def _windows(call: relax.Call, kernel: list[int], layout: str) -> list[Pair]:
-    """That each window fits once; where one element is missing there is no result."""
+    """Pairs that say that each window fits at least once.
+
+    A window that lacks one element needs no check, because the result is then empty.
+    """
     extents = [n for n, c in zip(_sizes(call.args[0]), layout, strict=True) if c not in "NC"]
     pads = [int(n) for n in call.attrs.padding]
     pairs = []
@@ -58,7 +61,7 @@ def _windows(call: relax.Call, kernel: list[int], layout: str) -> list[Pair]:
 
 
 def _spread(call: relax.Call, kernel: list[int], layout: str) -> list[Pair]:
-    """That pads take no more away than there is."""
+    """Pairs that say that the pads remove no more elements than there are."""
     extents = [n for n, c in zip(_sizes(call.args[0]), layout, strict=True) if c not in "NC"]
     pads, pairs = [int(n) for n in call.attrs.padding], []
     for k, (extent, size) in enumerate(zip(extents, kernel, strict=True)):
@@ -87,7 +90,7 @@ def _grid_sample(call: relax.Call) -> Limits:
     pictures, grids = map(_sizes, call.args)
     pairs = [*equal(pictures[0], grids[0]), *equal(grids[1], len(pictures) - 2)]
     pairs += [(1, n) for n in pictures[2:]]
-    return pairs, "grids that are not one for each picture, with its coordinates, or no elements"
+    return pairs, "grids and pictures do not match, or a picture has no elements"
 
 
 def _group_norm(call: relax.Call) -> Limits:
@@ -95,7 +98,7 @@ def _group_norm(call: relax.Call) -> Limits:
     channels = shape[int(call.attrs.channel_axis)]
     pairs = equal(channels % int(call.attrs.num_groups), 0)
     pairs += [pair for weight in weights for pair in equal(weight[0], channels)]
-    return pairs, "the channels do not divide into the groups, or the weights are others"
+    return pairs, "the groups do not divide the channels, or the weights do not match them"
 
 
 def _extreme(call: relax.Call) -> Limits:
@@ -121,7 +124,7 @@ SHAPED: Table = {
     "relax.nn.pad": _pad,
     "relax.reshape": _reshape,
 }
-# Those that a tensor between them and their neighbours would keep from laying channels last.
+# Operators that are checked after ChannelsLast, because a held tensor would block that pass.
 WINDOWED: Table = {
     **{f"relax.nn.conv{n}d": _convolution for n in _RANKS},
     **{f"relax.nn.conv{n}d_transpose": _convolution for n in _RANKS},
@@ -130,12 +133,12 @@ WINDOWED: Table = {
 
 
 def _need(call: relax.Expr, table: Table) -> Need | None:
-    """What an operator needs that may not hold.
+    """The conditions of an operator that are not known to hold, or None.
 
     Raises
     ------
     QuakeError
-        For sizes that never fit.
+        If sizes can never match.
     """
     name = op_name(call)
     if name not in table:
@@ -170,13 +173,21 @@ def _concerned(function: relax.Function, table: Table) -> bool:
 
 @tvm.transform.module_pass(opt_level=0, name="CheckSizes")
 class CheckSizes(Pass):
-    """Hold a table's operators until checks have passed; without any the module stays as it is."""
+    """Hold the inputs of a table's operators until checks have passed.
+
+    A module without such operators is unchanged.
+
+    Parameters
+    ----------
+    table : mapping of str to callable
+        ``SHAPED`` or ``WINDOWED``: maps an operator's name to a function that gives its conditions.
+    """
 
     def __init__(self, table: Table) -> None:
         self._table = table
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
-        """Rewrite."""
+        """Rewrite the functions."""
         updates = {
             name: _Checker(mod, self._table).visit_expr(function)
             for name, function in functions(mod)

@@ -1,6 +1,7 @@
-"""Scopes that TVM's kernels are written in, taken off: its code generator warns of them.
+"""Remove the scope pragmas of TVM's kernels, because TVM's code generator warns about them.
 
-``seq_scope`` of TVM's builder leaves a pragma around what it has put in sequence. Nobody reads it.
+``seq_scope`` of TVM's builder leaves a pragma around the statements that it puts in sequence.
+Nothing reads this pragma.
 """
 
 import tvm
@@ -17,10 +18,10 @@ def _inside(statement: tir.AttrStmt) -> tir.Stmt:
 
 @tvm.transform.module_pass(opt_level=0, name="DropScopes")
 class DropScopes(Pass):
-    """Drop them; kernels without any stay as they are."""
+    """Remove the pragmas. Kernels without any are unchanged."""
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
-        """Rewrite."""
+        """Rewrite the kernels."""
         updates = {}
         for name, function in mod.functions_items():
             if isinstance(function, tir.PrimFunc):

@@ -1,7 +1,9 @@
-"""Tensors without elements are allocated only, products over none are zeros, scatters to none gone.
+"""Replace operators on tensors without elements, so that no kernel has to handle these.
 
-TVM's kernels and the schedule rules divide by extents, TVM refuses slices without elements, and the
-virtual machine cannot load a constant without elements. Memory needs no kernel. Knows no importer.
+A result without elements is only allocated. A product that sums over no elements becomes zeros. A
+scatter without indices becomes its data. TVM's kernels and the schedule rules divide by extents,
+TVM refuses slices without elements, and the virtual machine cannot load a constant without
+elements. Memory needs no kernel. Knows no importer.
 """
 
 import tvm
@@ -17,7 +19,7 @@ _SCATTERS = {"relax.scatter_nd", "relax.scatter_elements", "relax.index_put"}
 
 
 def _extents(expr: relax.Expr) -> list[int | None]:
-    """Static extents, None for the symbolic ones; nothing of a tensor of unknown shape."""
+    """The extents, None for symbolic ones. Empty for a tensor of unknown shape."""
     return [getattr(n, "value", None) for n in expr.ty.shape] if known_shape(expr) else []
 
 
@@ -26,7 +28,7 @@ def _no_elements(expr: relax.Expr) -> bool:
 
 
 def _over_nothing(value: relax.Expr) -> bool:
-    """Whether it is a product whose sums have no term."""
+    """Whether this is a product whose sums have no terms."""
     return (
         op_name(value) == "relax.matmul"
         and _extents(value.args[0])[-1:] == [0]
@@ -35,7 +37,7 @@ def _over_nothing(value: relax.Expr) -> bool:
 
 
 def _at_nothing(value: relax.Expr) -> bool:
-    """Whether it is a scatter without an index."""
+    """Whether this is a scatter without indices."""
     if op_name(value) not in _SCATTERS:
         return False
     index = value.args[1]
@@ -69,7 +71,7 @@ class _Filler(PyExprMutator):
 
 
 def _concerned(function: relax.Function) -> bool:
-    """Whether there is anything to fill: most modules are returned as they are."""
+    """Whether the function has anything to replace. Most modules have nothing."""
     found = []
 
     def visit(expr: relax.Expr) -> None:
@@ -82,10 +84,10 @@ def _concerned(function: relax.Function) -> bool:
 
 @tvm.transform.module_pass(opt_level=0, name="FillEmpty")
 class FillEmpty(Pass):
-    """Replace their operators; a module without them is returned as it is."""
+    """Replace such operators. A module without them is unchanged."""
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
-        """Rewrite."""
+        """Rewrite the functions."""
         updates = {
             name: _Filler(mod).visit_expr(function)
             for name, function in functions(mod)

@@ -1,4 +1,4 @@
-"""Batch normalization with known statistics is a multiplication and an addition per channel."""
+"""Batch normalization with known statistics becomes a factor and a summand per channel."""
 
 import numpy as np
 import tvm
@@ -29,7 +29,7 @@ class _Fold(PyExprMutator):
             shift = (beta if call.attrs.center else 0.0) - mean * factor
             factor, shift = factor.astype(np.float32), shift.astype(np.float32)
         if not (np.all(np.isfinite(factor)) and np.all(np.isfinite(shift))):
-            return item  # x - mean may still be finite, and its quotient
+            return item  # (x - mean) / deviation may still be finite
         shape = [1] * x.ty.ndim
         shape[int(call.attrs.axis)] = -1
 
@@ -44,12 +44,12 @@ class _Fold(PyExprMutator):
 class FoldBatchNorm(Pass):
     """Rewrite every float32 batch norm of inference whose parameters are constants.
 
-    The factor and the shift are computed in float64. Where one is no finite float32, of a variance
-    of 0 without an epsilon or of a negative one, the norm stays as it is.
+    The factor and the shift are computed in float64. The norm stays if one of them is no finite
+    float32. That happens for a negative variance, or for a variance of 0 without an epsilon.
     """
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
-        """Rewrite all functions; statistics that nobody reads are dropped."""
+        """Rewrite all functions. Statistics that are no longer used are removed."""
         fold = _Fold(mod)
         changed = tvm.IRModule(mod.functions, attrs=mod.attrs, global_infos=mod.global_infos)
         for name, function in functions(mod):

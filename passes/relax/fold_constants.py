@@ -1,8 +1,9 @@
-"""TVM's FoldConstant, with each function compiled once.
+"""TVM's FoldConstant, but each function is compiled only once.
 
-TVM compiles a function anew for every call that it folds, which takes longer than all the rest of
-a small model. Importers write such calls for each operator: a clip of ONNX comes with four. While
-the pass runs, TVM's build hands out what it has built of the same function before.
+TVM compiles a function again for every call that it folds. This takes longer than all other passes
+on a small model. Importers write such calls for each operator: a clip of ONNX comes with four.
+While this pass runs, TVM's build returns the module that it has already built for an equal
+function.
 """
 
 from collections.abc import Iterator
@@ -18,12 +19,12 @@ from quake_tvm.tvm_version import Pass
 _BUILD = "tirx.build"
 _compile = tvm.get_global_func(_BUILD)
 
-# What was built; None while nothing is folded.
+# Modules built so far, by function. None while the pass does not run.
 _built: dict[StructuralKey, tvm.runtime.Module] | None = None
 
 
 def _build(mod: Any, *options: Any) -> tvm.runtime.Module:
-    """TVM's build, or what it gave for the same function."""
+    """TVM's build, or the module that it built before for an equal function."""
     if _built is None:
         return _compile(mod, *options)
     key = StructuralKey(mod)
@@ -47,9 +48,9 @@ def _remembering() -> Iterator[None]:
 
 @tvm.transform.module_pass(opt_level=0, name="FoldConstants")
 class FoldConstants(Pass):
-    """Fold what is computed from constants only."""
+    """Fold expressions that depend on constants only."""
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
-        """TVM's pass."""
+        """Run TVM's pass."""
         with _remembering():
             return relax.transform.FoldConstant()(mod)

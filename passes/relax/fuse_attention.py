@@ -1,8 +1,8 @@
-"""softmax between two matrix products as one operator, ``quake.attention``.
+"""Fuse softmax between two matrix products into one operator, ``quake.attention``.
 
-Transposes in front of and behind the products and scalar factors of q and k go into it: the kernel
-reads and writes where the tensors are. Only static shapes that fill the register tiles, and only
-where nobody else wants the scores.
+Transposes in front of and behind the products, and scalar factors of q and k, become part of the
+operator: the kernel reads and writes the tensors in their own layout. Only static shapes that fill
+the register tiles are fused, and only if nothing else uses the scores.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ from .graph import Graph, functions, known_shape, op_name, rewrite
 from .ops import attributes_of, operator_of
 
 ATTENTION = "quake.attention"
-# (rows, keys, features) to the tiles of the two products, None where none fits.
+# Maps (rows, keys, features) to the tiles of the two products, None if none fits.
 Tiles = Callable[[int, int, int], tuple[Tile, Tile] | None]
 
 
@@ -39,7 +39,7 @@ if ATTENTION not in tvm.ir.Op.list_op_names():
 
 
 def operands_of(call: relax.Call) -> tuple[Operand, ...]:
-    """q, k, v and the output of a call of ``quake.attention``."""
+    """The layouts of q, k, v and the output in a call of ``quake.attention``."""
     return operands([int(n) for n in call.attrs["axes"]])
 
 
@@ -64,7 +64,7 @@ def _peeled(graph: Graph, expr: relax.Expr) -> tuple[relax.Expr, list[int], floa
 
 
 def _static(*exprs: relax.Expr) -> bool:
-    """Whether all are float32 of rank four with known extents."""
+    """Whether all are float32 tensors of rank four with constant extents."""
     return all(
         known_shape(e)
         and e.ty.ndim == 4
@@ -134,14 +134,15 @@ class FuseAttention(Pass):
     Parameters
     ----------
     tiles : callable
-        The schedule's register tiles for numbers of rows, keys and features of v.
+        Takes the numbers of rows, keys and features of v, and returns the register tiles of the two
+        products, or None.
     """
 
     def __init__(self, tiles: Tiles) -> None:
         self.tiles = tiles
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
-        """Rewrite; nothing else changes."""
+        """Fuse the attentions. Nothing else is changed."""
 
         def find(graph: Graph) -> Sequence[Site]:
             products = [v for v, e in graph.values.items() if op_name(e) == "relax.matmul"]
@@ -154,6 +155,6 @@ class FuseAttention(Pass):
 
         mod = rewrite(mod, find, make)
         mod = tvm.IRModule(mod.functions, attrs=mod.attrs, global_infos=mod.global_infos)
-        for name, function in list(functions(mod)):  # transposes that were taken in
+        for name, function in list(functions(mod)):  # transposes that were fused are unused now
             mod.update_func(name, relax.analysis.remove_all_unused(function))
         return mod

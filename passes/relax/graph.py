@@ -1,4 +1,4 @@
-"""A Relax function as a :class:`Graph`, and operator calls put into it.
+"""Read a Relax function into a :class:`Graph`, and insert operator calls into it.
 
 Knows no operator and no pattern.
 """
@@ -20,7 +20,7 @@ from ..graph import Shape, Site
 
 
 def op_name(expr: Any) -> str:
-    """``relax.exp`` and the like for a call of an operator, else the empty string."""
+    """The operator's full name, for example ``relax.exp``. Empty if ``expr`` is no call of one."""
     if isinstance(expr, relax.Call) and isinstance(expr.op, tvm.ir.Op):
         return expr.op.name
     return ""
@@ -28,7 +28,7 @@ def op_name(expr: Any) -> str:
 
 @dataclass(frozen=True)
 class Extent:
-    """A symbolic extent, equal to one of the same structure."""
+    """A symbolic extent. Extents of equal structure are equal."""
 
     expr: Any
 
@@ -40,11 +40,11 @@ class Extent:
 
 
 class Graph(graph.Graph):
-    """A Relax function; its keys are variables."""
+    """The graph of a Relax function. The keys are variables."""
 
     def __init__(self, function: relax.Function) -> None:
         super().__init__()
-        # What recognisers ask for again and again, each time through TVM's bindings.
+        # Caches, because recognisers ask often and TVM's bindings are slow.
         self._kinds: dict[relax.Expr, str] = {}
         self._shapes: dict[relax.Expr, Shape | None] = {}
         self._scalars: dict[relax.Expr, float | None] = {}
@@ -83,18 +83,18 @@ class Graph(graph.Graph):
         return self._kinds[expr]
 
     def limits(self, call: relax.Expr) -> tuple[float, float] | None:
-        """From the operands behind the tensor."""
+        """The limits, read from the operands after the tensor."""
         low, high = (getattr(limit, "value", None) for limit in call.args[1:])
         return None if low is None or high is None else (float(low), float(high))
 
     def scalar(self, expr: relax.Expr) -> float | None:
-        """From the module's constants."""
+        """The value of a constant whose elements are equal, cached."""
         if expr not in self._scalars:
             self._scalars[expr] = super().scalar(expr)
         return self._scalars[expr]
 
     def shape(self, expr: relax.Expr) -> Shape | None:
-        """Numbers, and symbolic extents by their structure."""
+        """Integers, and symbolic extents that compare by structure."""
         if expr not in self._shapes:
             extents = expr.ty.shape if known_shape(expr) else None
             self._shapes[expr] = (
@@ -105,11 +105,11 @@ class Graph(graph.Graph):
         return self._shapes[expr]
 
     def dtype(self, expr: relax.Expr) -> str:
-        """From the type."""
+        """The dtype, read from the type."""
         return dtype(expr)
 
     def constant(self, expr: relax.Expr) -> np.ndarray | None:
-        """From the module's constants."""
+        """The value of one of the module's constants."""
         return expr.value.numpy() if isinstance(expr, tvm.ir.GenericConst) else None
 
 
@@ -119,12 +119,12 @@ def dtype(expr: relax.Expr) -> str:
 
 
 def shape_text(expr: relax.Expr) -> str:
-    """The shape of a tensor for people: ``1x128xn``."""
+    """The shape of a tensor as text for the report: ``1x128xn``."""
     return extents_text(expr.ty.shape) if known_shape(expr) else "?"
 
 
 def extents_text(extents: Iterable[Any]) -> str:
-    """The same of a tensor's extents."""
+    """Extents as text, in the same form."""
     return "x".join(str(getattr(n, "value", n)) for n in extents) or "scalar"
 
 
@@ -136,7 +136,7 @@ def functions(mod: tvm.IRModule) -> Iterator[tuple[tvm.ir.GlobalVar, relax.Funct
 
 
 def kernel_calls(function: relax.Function) -> list[relax.Call]:
-    """Its calls of PrimFuncs."""
+    """The calls of PrimFuncs in a function."""
     found = []
 
     def visit(node: relax.Expr) -> None:
@@ -148,12 +148,12 @@ def kernel_calls(function: relax.Function) -> list[relax.Call]:
 
 
 def known_shape(expr: relax.Expr) -> bool:
-    """Whether this is a tensor with every extent given, symbolic ones included."""
+    """Whether this is a tensor whose extents are all given, symbolic ones included."""
     return isinstance(expr.ty, relax.TensorType) and isinstance(expr.ty.shape, relax.ShapeExpr)
 
 
 def same_shape(a: relax.Expr, b: relax.Expr) -> bool:
-    """Whether both are tensors of one known shape."""
+    """Whether both are tensors of the same known shape."""
     if not (known_shape(a) and known_shape(b)):
         return False
     left, right = list(a.ty.shape), list(b.ty.shape)
@@ -179,10 +179,22 @@ def rewrite(
     find: Callable[[Graph], list[Site]],
     make: Callable[[Site], relax.Call | None],
 ) -> tvm.IRModule:
-    """Replace every site that ``find`` reports and ``make`` gives a call for.
+    """Replace every site for which ``make`` returns a call.
 
-    Bindings that only the replaced sites used go; nothing else changes, and a module without
-    sites is returned as it is.
+    Bindings that only the replaced sites used are removed. Nothing else is changed.
+
+    Parameters
+    ----------
+    mod : IRModule
+    find : callable
+        Takes the graph of a function and returns its sites.
+    make : callable
+        Takes a site and returns the call for it, or None to leave it.
+
+    Returns
+    -------
+    IRModule
+        The module itself if nothing was replaced.
     """
     updates = {}
     for name, function in functions(mod):

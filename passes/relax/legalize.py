@@ -1,4 +1,4 @@
-"""TVM's LegalizeOps for some operators only: every other that was there stays as it is."""
+"""Run TVM's LegalizeOps for some operators only. All other operators are left as they are."""
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -9,7 +9,7 @@ from tvm import relax
 
 from .graph import functions, op_name
 
-# TVM's kOutEWiseFusable: what follows may be fused behind it. Its kOpaque: nothing is fused.
+# TVM's kOutEWiseFusable: following operators may be fused into it. TVM's kOpaque: nothing may.
 FUSABLE, UNFUSABLE = {"op_pattern": 4}, {"op_pattern": 8}
 Legalize = Callable[[relax.BlockBuilder, relax.Call], relax.Expr]
 
@@ -17,7 +17,12 @@ Legalize = Callable[[relax.BlockBuilder, relax.Call], relax.Expr]
 def legalize(mod: tvm.IRModule, rules: Mapping[str, Legalize]) -> tvm.IRModule:
     """The module with the named operators legalized by these functions.
 
-    What these emit themselves of operators that were not there, TVM legalizes too.
+    Parameters
+    ----------
+    mod : IRModule
+    rules : mapping of str to callable
+        Maps an operator's name to its legalization. A legalization may emit operators that the
+        module did not contain: TVM legalizes these too.
     """
     present: set[str] = set()
     for _name, function in functions(mod):
@@ -31,9 +36,10 @@ def legalize(mod: tvm.IRModule, rules: Mapping[str, Legalize]) -> tvm.IRModule:
 
 
 def orderly(rules: Mapping[str, Legalize]) -> dict[str, Legalize]:
-    """These rules, and TVM's own for all other operators, ending the builder's blocks if they fail.
+    """These legalizations, and TVM's own for other operators, wrapped to clean up after an error.
 
-    A builder that is dropped with open blocks complains on standard error.
+    If one fails, the builder's open blocks are ended. Otherwise the builder prints a message to
+    standard error when it is destroyed.
     """
     return {name: _orderly(rule) for name, rule in {**_tvms(), **rules}.items()}
 
@@ -50,7 +56,7 @@ def _orderly(rule: Legalize) -> Legalize:
         try:
             return rule(builder, call)
         except BaseException:
-            with suppress(tvm.error.InternalError):  # there is none any more
+            with suppress(tvm.error.InternalError):  # raised once no block is open
                 while True:
                     builder._end_block()
             raise

@@ -1,7 +1,7 @@
-"""Operators whose result has a shape that data decide: what does not fit ends the run.
+"""Operators whose result shape depends on data: shapes that do not fit end the run with an error.
 
-TVM broadcasts to any shape, past the end of the tensor; divides by a slice's step, whatever it is;
-and counts a slice that ends before it begins as one of negative length.
+TVM's own legalizations do not check. broadcast_to reads past the end of the tensor. A slice divides
+by its step, whatever it is. A slice that ends before it begins has a negative length.
 """
 
 from typing import Any
@@ -13,12 +13,12 @@ from quake_tvm.kernels.index_check import CHECKED, Places, checked, legalize
 
 from .legalize import Legalize
 
-# No axis is longer: a step beyond is as far.
+# No axis is longer than this, so larger steps are clipped to it.
 _FAR = 1 << 40
 
 
 def _broadcast_to(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
-    """Of a tensor whose extents may differ from the wanted ones, after a look whether they do."""
+    """Broadcast a tensor after a check that its extents fit the computed ones."""
     x, wanted = call.args[0], list(call.ty.shape)
     given = list(x.ty.shape)
     analyzer = tvm.sym.Analyzer()
@@ -54,7 +54,7 @@ def _is_one(size: Any) -> bool:
 
 
 def _chosen(sizes: list[tirx.Expr], k: tirx.Expr) -> tirx.Expr:
-    """The size at a place that is no constant."""
+    """The size at an index that is not constant."""
     found = sizes[-1]
     for axis, size in enumerate(sizes[:-1]):
         found = tirx.Select(k == axis, size, found)
@@ -75,7 +75,10 @@ def _dynamic_strided_slice(builder: relax.BlockBuilder, call: relax.Call) -> rel
         return tirx.min(tirx.max(index, lowest), tirx.Select(back, extent - 1, extent))
 
     def first(begin: te.Tensor, steps: te.Tensor, zero: te.Tensor, shape: list) -> te.Tensor:
-        """Whether a step is 0 is looked at first."""
+        """The start along each axis.
+
+        It adds the result of the check of the steps, which thus runs first.
+        """
 
         def start(k: tirx.Expr) -> tirx.Expr:
             return place(begin(k), _chosen(shape, k), steps(k) < 0, 0) + zero(k)

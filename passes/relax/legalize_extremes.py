@@ -1,9 +1,10 @@
-"""Maxima, minima and their indices as they are defined at NaN and at infinities.
+"""Maxima, minima and their indices with correct results for NaN and infinities.
 
-TVM starts a maximum of floats at the lowest finite number, so that -inf alone gives -3.4e38 and its
-index is -1, and a NaN is forgotten as soon as another element follows. Here maxima start at -inf,
-minima at +inf, a NaN stays, as in NumPy and PyTorch, and an index is that of the first NaN, else of
-the first extreme. Sums over kernels of integers and everything else are TVM's own.
+TVM starts a float maximum at the lowest finite number. So the maximum of nothing but -inf is
+-3.4e38 and its index -1, and a NaN is lost if another element follows it. Here maxima start at -inf
+and minima at +inf. A NaN stays, as in NumPy and PyTorch. The sign of NaN is NaN. An index is that
+of the first NaN, or else of the first extreme. Maxima and minima of integers, and indices in
+tensors of truth values, are TVM's own.
 """
 
 import math
@@ -25,7 +26,7 @@ def _float(value: relax.Expr) -> bool:
 
 
 def _infinite(node: tir.FloatImm) -> tir.FloatImm:
-    """The infinity for which a type's lowest or largest finite number stands."""
+    """Replace a type's lowest or largest finite number by the infinity that it stands for."""
     for end, infinity in ((tir.min_value, -math.inf), (tir.max_value, math.inf)):
         if node.value == end(dtype_of(node)).value:
             return tir.FloatImm(dtype_of(node), infinity)
@@ -33,7 +34,7 @@ def _infinite(node: tir.FloatImm) -> tir.FloatImm:
 
 
 def _keep_nan(store: tir.BufferStore) -> tir.BufferStore:
-    """A step of an accumulation that keeps NaN, and the first of several zeros."""
+    """One accumulation step that keeps NaN, and the first of several zeros."""
     if not isinstance(store.value, tir.Max | tir.Min):
         return store
     last, element = store.value.a, store.value.b
@@ -41,7 +42,10 @@ def _keep_nan(store: tir.BufferStore) -> tir.BufferStore:
 
 
 def _reduced(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
-    """TVM's kernel, between true infinities. It holds no other constants."""
+    """TVM's kernel with true infinities as initial values.
+
+    The kernel holds no other constants, so each of these numbers is an initial value.
+    """
     emitted = call.op.get_attr("FLegalize")(builder, call)
     if emitted.same_as(call) or not _float(call.args[0]):
         return emitted
@@ -61,14 +65,20 @@ def _index(
     first: Callable[[tir.Expr, tir.Expr], tir.Expr],
     worst: tir.Expr,
 ) -> te.Tensor:
-    """The index along an axis, or in the flat tensor, of the first element that none comes before.
+    """The index, along an axis or in the flat tensor, of the first of the best elements.
 
     Parameters
     ----------
+    x : Tensor
+    axis : int or None
+        None for the flat tensor.
+    keepdims : bool
+    dtype : str
+        Of the index.
     first : callable
-        Whether the first of two elements comes before the second, or is equal.
+        Whether the first of two elements is better than the second, or equal.
     worst : tir.Expr
-        The element that all others come before.
+        The element that is not better than any other.
     """
     axes = list(range(len(x.shape))) if axis is None else [axis % len(x.shape)]
 
@@ -97,7 +107,7 @@ def _index(
 
 
 def _worst(dtype: str, largest: bool) -> tir.Expr:
-    """The element that comes behind all others where the largest, or the smallest, comes first."""
+    """The initial value in a search for the largest or the smallest element."""
     if "float" in dtype:
         return tir.const(-math.inf if largest else math.inf, dtype)
     return tir.min_value(dtype) if largest else tir.max_value(dtype)

@@ -1,7 +1,7 @@
-"""The kernels of gathers and scatters, marked as reading checked indices only.
+"""Mark the kernels of gathers and scatters, whose indices are checked.
 
-TVM's own, but for take: in the one mode that has no limits TVM warns that it may crash, which after
-:mod:`check_indices` it cannot.
+The kernels are TVM's own, except for take. In the only mode that does not clip indices, TVM warns
+that take may crash. After :mod:`check_indices` it cannot.
 """
 
 from tvm import relax, te

@@ -1,8 +1,9 @@
-"""Divisions of whole numbers by data, at which a processor would end the program.
+"""Integer divisions by data that would make the processor end the program.
 
-By 0 the quotient and the rest are 0, as in NumPy; by -1 the lowest number wraps around. For both
-the divisor is 1 instead, and the quotient is multiplied: TVM would bring a choice between results
-back to the divisor. Divisions by constants are TVM's own.
+Division by 0 gives a quotient and a remainder of 0, as in NumPy. Division of the lowest number by
+-1 wraps around. In both cases the divisor becomes 1, and the quotient is multiplied by 0 or -1. A
+select between results would not do, because TVM moves it back to the divisor. Divisions by
+constants are TVM's own.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
-"""sinh, cosh, tanh and erf, where they stay exact, to a few units in the last place.
+"""sinh, cosh, tanh and erf that stay exact, with errors of a few units in the last place.
 
-TVM calls libm for sinh and cosh, which its code generator refuses in vectors, and its tanh and erf
-lose the digits of small operands. Near 0 a Taylor series of the odd function takes their place.
+TVM calls libm for sinh and cosh, and its code generator cannot vectorize these calls. TVM's tanh
+and erf lose digits of small operands. Near 0 a Taylor series of the odd function is used instead.
 Half-precision tanh and erf are TVM's own.
 """
 
@@ -14,17 +14,17 @@ from quake_tvm.tvm_version import tir
 
 from .legalize import Legalize
 
-# Coefficients of x^3, x^5, ... beside x.
+# Coefficients of x^3, x^5, ..., relative to that of x.
 _SINH = [1 / math.factorial(n) for n in range(3, 15, 2)]
 _TANH = [-1 / 3, 2 / 15, -17 / 315, 62 / 2835, -1382 / 155925]
 _ERF = [-1 / 3, 1 / 10, -1 / 42, 1 / 216, -1 / 1320]
-# Below these |x| the series of tanh and erf end far below the last place.
+# Below these |x| the truncation error of the series is far below the last place.
 _NEAR = {"float32": 0.25, "float64": 0.02}
 Formula = Callable[[tir.Expr], tir.Expr]
 
 
 def _series(x: tir.Expr, coefficients: Sequence[float]) -> tir.Expr:
-    """x * (1 + sum(c_k * x^(2k))), which keeps the sign of zero."""
+    """x * (1 + sum(c_k * x^(2k))). It keeps the sign of zero."""
     square, total = x * x, tir.const(0, x.ty.dtype)
     for c in reversed(coefficients):
         total = (total + tir.const(c, x.ty.dtype)) * square
@@ -36,7 +36,7 @@ def _near(x: tir.Expr, end: float, near: tir.Expr, far: tir.Expr) -> tir.Expr:
 
 
 def _exponentials(x: tir.Expr) -> tuple[tir.Expr, tir.Expr]:
-    """exp(|x|)/2 and exp(-|x|)/2; the first overflows only where the result does."""
+    """exp(|x|)/2 and exp(-|x|)/2. The first overflows only if the result does."""
     half = tir.const(0.5, x.ty.dtype)
     root = tir.exp(tir.abs(x) * half)
     return (half * root) * root, half / (root * root)

@@ -1,9 +1,9 @@
-"""Reshapes of sizes that are not known are left to become views.
+"""Leave reshapes of symbolic sizes as they are, so that they become views.
 
-TVM makes a kernel of every reshape and later finds out which of them only copy. With sizes that are
-not known it seldom does, and the kernel divides each place by one size after another, in quotients
-of quotients: TVM's simplifier takes exponential time over these. Nothing fuses with a reshape in
-either form, and :mod:`check_sizes` has seen to it that there are as many elements as are wanted.
+TVM makes a kernel of every reshape and later detects the kernels that only copy. With symbolic
+sizes it rarely detects them. The kernel then divides each index by one size after another, and
+TVM's simplifier takes exponential time for these nested quotients. Nothing fuses with a reshape in
+either form. :mod:`check_sizes` ensures that the number of elements stays the same.
 """
 
 from tvm import relax, tirx

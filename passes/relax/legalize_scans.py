@@ -1,7 +1,8 @@
-"""Running sums and products along an axis of a dynamic tensor, without a division.
+"""Cumulative sums and products along an axis of a dynamic tensor, without a division.
 
-TVM's kernel counts through all elements and takes each number apart again by the sizes, for which
-its simplifier takes exponential time; and it writes a first element to lines that have none.
+TVM's kernel loops over all elements and splits each number into indices by dividing by the sizes.
+Its simplifier takes exponential time for that. The kernel also writes a first element to lines that
+have no elements.
 """
 
 from contextlib import ExitStack
@@ -18,7 +19,10 @@ from .legalize import UNFUSABLE, Legalize, legalize
 
 
 def _scanned(x: te.Tensor, axis: int, sums: bool, exclusive: bool, dtype: str) -> te.Tensor:
-    """Elements in their order in memory, those of a first axis that is not scanned in parallel."""
+    """A scan in the order of the elements in memory.
+
+    The first axis runs on all cores if it is not the scanned one.
+    """
     shape = list(x.shape)
 
     def body(x: tir.Buffer, out: tir.Buffer) -> tir.Stmt:
@@ -64,8 +68,8 @@ _RULES: dict[str, Legalize] = {"relax.cumsum": _scan, "relax.cumprod": _scan}
 
 @tvm.transform.module_pass(opt_level=0, name="LegalizeScans")
 class LegalizeScans(Pass):
-    """Before TVM's own dispatch; static tensors and flattened ones are left to that."""
+    """Legalize dynamic scans before TVM's dispatch, which gets static and flattened tensors."""
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
-        """Rewrite."""
+        """Rewrite the scans."""
         return legalize(mod, _RULES)

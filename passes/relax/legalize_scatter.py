@@ -1,6 +1,6 @@
-"""scatter_elements where the indices are fewer than the data along other axes, too.
+"""scatter_elements, also for indices that are shorter than the data along other axes.
 
-TVM finds the places as if both had the same extents along every axis but one, and its minima and
+TVM computes positions as if both had the same extents along every axis but one. Its minima and
 maxima lose NaN.
 """
 
@@ -42,7 +42,7 @@ def _strides(shape: list[tir.Expr]) -> list[tir.Expr]:
 def _scattered(
     data: te.Tensor, indices: te.Tensor, updates: te.Tensor, axis: int, reduction: str
 ) -> te.Tensor:
-    """Along an axis one index after another, everything else side by side."""
+    """A scatter that is sequential along the axis and parallel over everything else."""
     shape, counts, given = (
         [tir.Cast("int64", n) for n in t.shape] for t in (data, indices, updates)
     )

@@ -1,7 +1,7 @@
 """Exclusive or of truth values as a comparison of bytes.
 
-In vectors TVM's code generator holds truth values that it loads in bytes and those that it computes
-in bits, and LLVM takes no exclusive or of the two.
+In a vector, TVM's code generator represents loaded truth values as bytes and computed ones as bits.
+LLVM has no exclusive or of the two.
 """
 
 from tvm import relax, te, topi

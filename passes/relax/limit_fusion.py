@@ -1,12 +1,12 @@
-"""Kernels no larger than compiles well: what FuseOps puts together is cut where it is too much.
+"""Split fused functions that are too large to compile well.
 
-Runs behind FuseOps and looks at each function that it made. One whose elements take more than
-``LARGEST`` (:mod:`kernel_size`) goes back into its caller. The pattern of an operator there tells
-FuseOps where to cut, and it runs again. Other functions stay as they are, and a module without
-large ones is returned as it is.
+Runs after FuseOps and measures each function that FuseOps made. A function whose element has more
+than ``LARGEST`` nodes (:mod:`kernel_size`) is inlined into its caller again. The patterns of its
+operators are changed where FuseOps must cut, and FuseOps runs again. Other functions are unchanged,
+and so is a module without large ones.
 
-FuseOps gives symbolic extents names of their own in each function. They get their caller's again
-before they go back, call by call.
+FuseOps renames symbolic extents in each function. Before a function is inlined, its extents get the
+names of the call's arguments.
 """
 
 from collections.abc import Callable, Container, Iterator
@@ -21,11 +21,11 @@ from quake_tvm.tvm_version import Expr, Pass, tir, updated
 from ..kernel_size import Size, size
 from .graph import functions, known_shape, op_name
 
-# In nodes of an element's expression: a dozen nonlinearities or so. The largest kernel of three
-# real models has 321.
+# The largest size in nodes of an element's expression: about a dozen nonlinearities. The largest
+# kernel of three real models has 321.
 LARGEST = 1024
-# TVM's attribute of an operator's pattern. Nothing is fused behind a reduction, and behind a
-# product only what broadcasts.
+# TVM's attribute with an operator's pattern, and its values. Nothing is fused after a reduction.
+# Only operators that broadcast are fused after a product.
 _PATTERN, _INJECTIVE, _REDUCTION, _PRODUCT = "op_pattern", 2, 3, 4
 
 Patterns = dict[relax.Var, int]
@@ -43,7 +43,7 @@ def _fused(mod: tvm.IRModule) -> Iterator[tuple[tvm.ir.GlobalVar, relax.Function
 
 
 def _count(mod: tvm.IRModule) -> int:
-    """How many kernels are called, those included that FuseOps has not put together."""
+    """The number of calls of kernels, including those that FuseOps has not fused."""
     fused = {name for name, _ in _fused(mod)}
     calls = 0
 
@@ -58,14 +58,14 @@ def _count(mod: tvm.IRModule) -> int:
 
 
 def _kernels(function: relax.Function) -> dict[relax.Var, relax.Call]:
-    """The calls of PrimFuncs in a fused function by their variables, in order."""
+    """The calls of PrimFuncs in a fused function, by variable, in order."""
     (block,) = function.body.blocks
     calls = ((binding.var, binding.value) for binding in block.bindings)
     return {var: call for var, call in calls if op_name(call) == "relax.call_tir"}
 
 
 def _cuts(mod: tvm.IRModule, function: relax.Function, known: dict[tir.PrimFunc, Size]) -> Patterns:
-    """Where a fused function is to be cut: its calls that get another pattern."""
+    """Where to cut a fused function: the calls that get another pattern, with the pattern."""
     calls, cuts = _kernels(function), {}
     patterns = {var: int(mod[call.args[0]].attrs[_PATTERN]) for var, call in calls.items()}
     product = _PRODUCT in patterns.values()
@@ -83,7 +83,7 @@ def _cuts(mod: tvm.IRModule, function: relax.Function, known: dict[tir.PrimFunc,
         while total() > LARGEST and any(sizes[arg] > 1 for arg in inside):
             largest = max(inside, key=sizes.__getitem__)
             sizes[largest] = 1
-            if product:  # the rest is no part of what follows the product
+            if product:  # this call and what follows it leave the product's kernel
                 cuts[var] = _INJECTIVE
             else:
                 cuts[largest] = _REDUCTION
@@ -94,10 +94,10 @@ def _cuts(mod: tvm.IRModule, function: relax.Function, known: dict[tir.PrimFunc,
 
 @tvm.transform.module_pass(opt_level=0, name="LimitFusion")
 class LimitFusion(Pass):
-    """Cut fused functions that are too large."""
+    """Split fused functions that are too large."""
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
-        """Cut until nothing is too large, or cannot be cut."""
+        """Split until no function is too large, or until none can be split further."""
         known: dict[tir.PrimFunc, Size] = {}
         while large := {name: f for name, f in _fused(mod) if _cuts(mod, f, known)}:
             smaller = relax.transform.FuseOps()(_opened(mod, large, known))
@@ -112,7 +112,7 @@ def _opened(
     large: dict[tvm.ir.GlobalVar, relax.Function],
     known: dict[tir.PrimFunc, Size],
 ) -> tvm.IRModule:
-    """The module with these functions put back into their callers, and their cuts marked."""
+    """The module with these functions inlined into their callers, and with the cuts marked."""
     builder = relax.BlockBuilder(mod)
 
     def marked(call: relax.Call, pattern: int) -> relax.Call:
@@ -145,9 +145,9 @@ def _open_calls(
     names: Container[tvm.ir.GlobalVar],
     body: Callable[[relax.Call], relax.SeqExpr],
 ) -> relax.Function:
-    """The function with what some others do in the place of their calls, in branches too.
+    """The function with the calls of some functions replaced by their bodies, in branches too.
 
-    TVM's own way to do so gives symbolic extents new names.
+    TVM's own inlining renames symbolic extents.
     """
 
     def see(block: relax.BindingBlock) -> relax.BindingBlock:
@@ -166,7 +166,7 @@ def _open_calls(
 
 
 def _with_extents(function: relax.Function, call: relax.Call) -> relax.Function:
-    """The function with its symbolic extents as its caller has them."""
+    """The function with its symbolic extents replaced by those of the call's arguments."""
     own = list(relax.analysis.defined_symbolic_vars(function))
     pairs = zip(function.params, call.args, strict=True)
     extents = {
@@ -179,7 +179,7 @@ def _with_extents(function: relax.Function, call: relax.Call) -> relax.Function:
 
 
 def _extents(expr: relax.Expr) -> list[Expr]:
-    """Those in the expression's type."""
+    """The extents in the expression's type."""
     if isinstance(expr.ty, relax.ShapeType):
         return list(expr.ty.values or [])
     return list(expr.ty.shape) if known_shape(expr) else []

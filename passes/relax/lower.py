@@ -1,9 +1,9 @@
 """Lower ``quake`` operators to PrimFuncs through TVM's own legalization.
 
-``LegalizeOps`` runs with our functions for our operators and skips every other operator, save
-those whose own legalization would hide an exponential (attention, cross entropy): these are
-legalized as TVM does it, for the TIR pass to find. Each PrimFunc carries its sites as the
-attribute ``quake.sites``, which the report reads.
+``LegalizeOps`` runs with our functions for our operators and skips other operators. Exceptions are
+operators whose legalization creates an exponential inside a PrimFunc (attention, cross entropy):
+TVM legalizes them, so that the TIR pass finds the exponential. Each PrimFunc carries its sites in
+the attribute ``quake.sites``, which the report reads.
 """
 
 import json
@@ -48,7 +48,7 @@ def _legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
 
 
 def _with_axis_last(builder: relax.BlockBuilder, call: relax.Call, operator: str) -> relax.Expr:
-    """Operators over rows are lowered along the last axis: bring theirs there, and back."""
+    """Transpose so that an operator over rows runs along the last axis, and transpose back."""
     attributes = attributes_of(call)
     axis, rank = attributes.axis, call.args[0].ty.ndim
     order = [*range(axis), *range(axis + 1, rank), axis]
@@ -62,7 +62,10 @@ def _with_axis_last(builder: relax.BlockBuilder, call: relax.Call, operator: str
 
 
 def lower(mod: tvm.IRModule, options: Options) -> tvm.IRModule:
-    """Legalize the module's ``quake`` operators and what hides exponentials, nothing else."""
+    """Legalize the ``quake`` operators and those that hide exponentials.
+
+    Nothing else is changed.
+    """
 
     def legalize_hiding(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
         choice = options.choose("exp", str(call.args[0].ty.dtype), site=0)

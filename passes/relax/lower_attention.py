@@ -1,4 +1,4 @@
-"""``quake.attention`` to its kernel, which carries the softmax as a site for the report."""
+"""Lower ``quake.attention`` to its kernel, which carries the softmax as a site for the report."""
 
 import json
 
@@ -27,5 +27,5 @@ def _legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
 
 
 def lower(mod: tvm.IRModule) -> tvm.IRModule:
-    """Legalize attentions, nothing else."""
+    """Legalize attentions. Nothing else is changed."""
     return legalize(mod, {ATTENTION: _legalize})

@@ -1,7 +1,7 @@
-"""Norms along the last axis to the kernels of :mod:`quake_tvm.kernels.norms`.
+"""Lower norms along the last axis to the kernels of :mod:`quake_tvm.kernels.norms`.
 
-group_norm and instance_norm are layer_norms of (a group of) one sample's channels, then a factor
-and a shift per channel.
+group_norm and instance_norm become a layer_norm over the channels of a group of one sample,
+followed by a factor and a shift per channel.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from .legalize import legalize
 
 
 def _along_last(call: relax.Call) -> bool:
-    """Whether the operands are float32 and the norm runs along the last axis alone."""
+    """Whether the operands are float32 and the norm runs along the last axis only."""
     axes = [int(a) % call.args[0].ty.ndim for a in call.attrs.axes]
     return axes == [call.args[0].ty.ndim - 1] and all(
         str(a.ty.dtype) == "float32" for a in call.args
@@ -79,10 +79,10 @@ def _instance_norm(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
 
 @tvm.transform.module_pass(opt_level=0, name="LowerNorms")
 class LowerNorms(Pass):
-    """Legalize float32 layer, rms, group and instance norms; others are left to TVM."""
+    """Legalize float32 layer, rms, group and instance norms. TVM handles all others."""
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
-        """Legalize these operators, nothing else."""
+        """Legalize these operators. Nothing else is changed."""
         return legalize(
             mod,
             {

@@ -1,9 +1,9 @@
-"""The operators ``quake.<name>`` in Relax: what recognisers write and the lowering reads.
+"""The operators ``quake.<name>`` in Relax. Recognisers write them and the lowering reads them.
 
-One for each row of the registry, with type inference and purity, so that TVM's own passes treat
-them as they treat ``relax.nn.*``. Attributes: ``method``, ``ieee``, ``source`` and ``shape``
-(what the site was recognised from, for the report), the operator's parameters, and ``axis``,
-``keepdims``, ``scale``, ``shift`` where they mean something.
+There is one operator for each row of the registry. It has type inference and purity, so that TVM's
+own passes treat it like ``relax.nn.*``. Attributes: ``method``, ``ieee``, ``source`` and ``shape``
+(the operators that the site was recognised from and its shape, for the report), the operator's
+parameters, and ``axis``, ``keepdims``, ``scale``, ``shift`` where they apply.
 """
 
 from functools import cache
@@ -34,7 +34,7 @@ def _infer_type(call: relax.Call, _: relax.BlockBuilder) -> relax.Type:
 
 @cache
 def declared(operator: str) -> tvm.ir.Op:
-    """TVM's operator for a row of the registry."""
+    """TVM's operator for a row of the registry, registered at the first call."""
     name = PREFIX + operator
     if name not in tvm.ir.Op.list_op_names():
         register_op(name, OPERATORS[operator].formula)
@@ -45,7 +45,7 @@ def declared(operator: str) -> tvm.ir.Op:
     return tvm.ir.Op.get(name)
 
 
-for _name in OPERATORS:  # those that are registered later, at their first call
+for _name in OPERATORS:  # operators that users register later are declared at their first call
     declared(_name)
 
 
@@ -55,11 +55,11 @@ def call(operator: str, *args: relax.Expr, **attributes: Any) -> relax.Call:
 
 
 def attributes_of(call: relax.Call) -> SiteAttrs:
-    """The attributes of a call of ours."""
+    """The attributes of a call of a ``quake`` operator."""
     return SiteAttrs.from_attrs({str(key): call.attrs[key] for key in list(call.attrs.keys())})
 
 
 def operator_of(expr: Any) -> str | None:
-    """The registry's name if ``expr`` calls one of our operators."""
+    """The name in the registry if ``expr`` calls a ``quake`` operator, else None."""
     name = op_name(expr)
     return name.removeprefix(PREFIX) if name.startswith(PREFIX) else None

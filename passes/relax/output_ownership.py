@@ -1,7 +1,7 @@
 """Which outputs of a module share no memory with its inputs, constants or other outputs.
 
-A parameter, a constant, a reshape of either, or a tensor that is an output already is somebody
-else's memory: whoever hands it out has to copy it.
+A parameter, a constant, a reshape of either, or a tensor that already is another output shares
+memory. A caller that returns it has to copy it.
 """
 
 import tvm
@@ -16,19 +16,22 @@ _VIEWS = {HELD, "relax.reshape"}
 
 
 def owned_outputs(mod: tvm.IRModule) -> list[bool]:
-    """For each output of ``main``, nested ones in order: whether nothing else has its memory.
+    """For each output of ``main``, nested ones in order: whether it is alone in its memory.
 
     Parameters
     ----------
     mod : IRModule
-        With its operators lowered to kernels.
+        Its operators are lowered to kernels.
     """
     main = mod["main"]
     graph = Graph(main)
     handed_out: set[tuple] = set()
 
     def owner(value: relax.Expr) -> tuple | None:
-        """The variable, and the place in its tuple, whose kernel allocated the memory."""
+        """The variable, and the position in its tuple, whose kernel allocated the memory.
+
+        None if no kernel did.
+        """
         variable, place = None, []
         while True:
             if isinstance(value, relax.Var):
@@ -65,5 +68,5 @@ def _is_view(function: tvm.ir.BaseFunc) -> bool:
         return False
     try:
         return relax.analysis.has_reshape_pattern(function)
-    except tvm.error.InternalError:  # it stumbles over sums of symbolic extents
+    except tvm.error.InternalError:  # TVM fails on sums of symbolic extents
         return True

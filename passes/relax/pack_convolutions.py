@@ -1,8 +1,9 @@
-"""Constant weights of convolutions with channels last, laid out for the register tiles.
+"""Pack constant weights of convolutions with channels last for the register tiles.
 
-A convolution is a product whose rows are pixels: its weights become panels of output channels,
-(o/p, window.., i, p), as :mod:`pack_weights` does it for matrices. A depthwise one keeps one weight
-a channel and tap, (window.., c); other groups are products side by side.
+A convolution is a product whose rows are pixels. Its weights become panels of output channels,
+(o/p, window.., i, p), as in :mod:`pack_weights`. A depthwise convolution has one weight for each
+tap and channel, (window.., c). Other grouped convolutions are independent products, one for each
+group.
 """
 
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ from .pack_weights import Panel, packed_matmul, panels
 
 @dataclass(frozen=True)
 class Window:
-    """How a window moves over the pixels; one entry a spatial dimension.
+    """How a window moves over the pixels. Each field has one entry for each spatial dimension.
 
     Attributes
     ----------
@@ -40,11 +41,11 @@ class Window:
 
     @property
     def moves_nowhere(self) -> bool:
-        """Whether each output pixel reads just its own input pixel."""
+        """Whether each output pixel reads only the input pixel at the same position."""
         return {*self.size, *self.strides} == {1} and not any(self.before + self.after)
 
     def padded(self, x: te.Tensor) -> te.Tensor:
-        """x (n, pixels.., c) with zeros around the pixels."""
+        """x, of shape (n, pixels.., c), with zeros around the pixels."""
         if not any(self.before + self.after):
             return x
         sizes = list(x.shape[1:-1])
@@ -58,11 +59,11 @@ class Window:
         return te.compute((x.shape[0], *shape, x.shape[-1]), value, name="padded")
 
     def axes(self) -> list[tir.IterVar]:
-        """A reduction axis a spatial dimension."""
+        """One reduction axis for each spatial dimension."""
         return [te.reduce_axis((0, n), f"tap{k}") for k, n in enumerate(self.size)]
 
     def at(self, pixel: Sequence[tir.Expr], taps: Sequence[tir.IterVar]) -> list[tir.Expr]:
-        """Where in the padded input a tap of an output pixel is."""
+        """The index in the padded input of a tap of an output pixel."""
         steps = zip(pixel, taps, self.strides, self.dilation, strict=True)
         return [p * s + t * d for p, t, s, d in steps]
 
@@ -70,7 +71,25 @@ class Window:
 def packed_convolution(
     x: te.Tensor, w: te.Tensor, pixels: Sequence[tir.Expr], channels: int, window: Window
 ) -> te.Tensor:
-    """x (n, places.., i) by w (o/p, window.., i, p), giving (n, pixels.., channels)."""
+    """A convolution with packed weights.
+
+    Parameters
+    ----------
+    x : Tensor
+        Of shape (n, places.., i).
+    w : Tensor
+        Of shape (o/p, window.., i, p).
+    pixels : sequence of Expr
+        Spatial extents of the result.
+    channels : int
+        Output channels.
+    window : Window
+
+    Returns
+    -------
+    Tensor
+        Of shape (n, pixels.., channels).
+    """
     padded, width = window.padded(x), int(w.shape[-1])
     taps, i = window.axes(), te.reduce_axis((0, x.shape[-1]), "i")
 
@@ -86,7 +105,25 @@ def packed_convolution(
 def grouped_convolution(
     x: te.Tensor, w: te.Tensor, pixels: Sequence[tir.Expr], channels: int, window: Window
 ) -> te.Tensor:
-    """x (n, places.., g*i) by w (g, o/p, window.., i, p), giving (n, pixels.., g, channels)."""
+    """A convolution of g groups with packed weights.
+
+    Parameters
+    ----------
+    x : Tensor
+        Of shape (n, places.., g*i).
+    w : Tensor
+        Of shape (g, o/p, window.., i, p).
+    pixels : sequence of Expr
+        Spatial extents of the result.
+    channels : int
+        Output channels of one group.
+    window : Window
+
+    Returns
+    -------
+    Tensor
+        Of shape (n, pixels.., g, channels).
+    """
     padded, groups, inputs, width = window.padded(x), w.shape[0], w.shape[-2], int(w.shape[-1])
     taps, i = window.axes(), te.reduce_axis((0, inputs), "i")
 
@@ -102,7 +139,23 @@ def grouped_convolution(
 def depthwise_convolution(
     x: te.Tensor, w: te.Tensor, pixels: Sequence[tir.Expr], window: Window
 ) -> te.Tensor:
-    """x (n, places.., c) by w (window.., c), giving (n, pixels.., c)."""
+    """A convolution of each channel with its own window.
+
+    Parameters
+    ----------
+    x : Tensor
+        Of shape (n, places.., c).
+    w : Tensor
+        Of shape (window.., c).
+    pixels : sequence of Expr
+        Spatial extents of the result.
+    window : Window
+
+    Returns
+    -------
+    Tensor
+        Of shape (n, pixels.., c).
+    """
     padded, taps = window.padded(x), window.axes()
 
     def element(n: tir.Expr, *rest: tir.Expr) -> tir.Expr:
@@ -120,14 +173,14 @@ class PackConvolutions(Pass):
     Parameters
     ----------
     panel : callable
-        As for :class:`PackWeights`; its rows are the innermost pixels.
+        As for :class:`PackWeights`. A tile's rows are innermost pixels.
     """
 
     def __init__(self, panel: Panel) -> None:
         self.panel = panel
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
-        """Legalize such convolutions, nothing else."""
+        """Legalize such convolutions. Nothing else is changed."""
         names = ("relax.nn.conv1d", "relax.nn.conv2d", "relax.nn.conv3d")
         return legalize(mod, dict.fromkeys(names, self._legalize))
 
@@ -157,7 +210,7 @@ class PackConvolutions(Pass):
         width = self.panel(key, analysis.constant(call.ty.shape[-2]))
         known = all(hasattr(n, "value") for n in call.ty.shape)
         if not depthwise and (width is None or (groups > 1 and not known)):
-            return call  # TVM cannot fuse behind the reshape of groups without knowing its extents
+            return call  # TVM cannot fuse after the reshape of groups if its extents are unknown
         if depthwise:
             packed = np.ascontiguousarray(np.moveaxis(values[..., 0], 0, -1))
             function = partial(depthwise_convolution, window=window)
@@ -187,7 +240,7 @@ class PackConvolutions(Pass):
 
 
 def channels_last(call: relax.Call) -> bool:
-    """Whether a convolution is float32 with channels last, known weights and a known window."""
+    """Whether a convolution is float32 with channels last and constant, non-empty weights."""
     x, weights = call.args
     dtypes = {str(x.ty.dtype), str(weights.ty.dtype), str(call.attrs.out_dtype or "float32")}
     layouts = {str(call.attrs.data_layout), str(call.attrs.out_layout)}

@@ -1,8 +1,9 @@
-"""Transposed convolutions as small ordinary ones, one a phase of the output.
+"""Transposed convolutions as small ordinary convolutions, one for each phase of the output.
 
-With stride s, output pixel q*s + r reads only taps congruent to r plus the padding modulo s: s
-phases a dimension, each a convolution of stride 1 with every s-th tap, none multiplying inserted
-zeros. Weights are packed as (phases.., o/p, taps.., i, p), zero where a phase has a tap less.
+With stride s, output pixel q*s + r reads only the taps that are congruent to r plus the padding
+modulo s. So there are s phases in each dimension. Each is a convolution of stride 1 with every s-th
+tap, and none multiplies inserted zeros. Weights are packed as (phases.., o/p, taps.., i, p), with a
+zero where a phase has fewer taps.
 """
 
 import itertools
@@ -24,12 +25,12 @@ from .pack_weights import Panel, panels
 
 @dataclass(frozen=True)
 class Phases:
-    """One entry a spatial dimension.
+    """The phases of a transposed convolution. Each field has one entry for each spatial dimension.
 
     Attributes
     ----------
     taps : tuple of int
-        Of one phase.
+        Taps of one phase.
     strides : tuple of int
         The number of phases.
     pads : tuple of int
@@ -44,7 +45,7 @@ class Phases:
     pixels: tuple[int, ...]
 
     def window(self, sizes: tuple[int, ...]) -> Window:
-        """The padding that keeps every tap of every phase inside an input of these sizes."""
+        """A window whose padding keeps every tap of every phase inside an input of these sizes."""
         before, after = [], []
         for t, s, pad, q, n in zip(
             self.taps, self.strides, self.pads, self.pixels, sizes, strict=True
@@ -56,7 +57,23 @@ class Phases:
 
 
 def transposed_convolution(x: te.Tensor, w: te.Tensor, channels: int, phases: Phases) -> te.Tensor:
-    """x (n, pixels.., i) by w (phases.., o/p, taps.., i, p), giving (n, (pixels, phase).., o)."""
+    """All phases of a transposed convolution with packed weights.
+
+    Parameters
+    ----------
+    x : Tensor
+        Of shape (n, pixels.., i).
+    w : Tensor
+        Of shape (phases.., o/p, taps.., i, p).
+    channels : int
+        Output channels o.
+    phases : Phases
+
+    Returns
+    -------
+    Tensor
+        Of shape (n, (pixels, phase).., o): two axes for each spatial dimension.
+    """
     window = phases.window(tuple(int(n) for n in x.shape[1:-1]))
     padded, width = window.padded(x), int(w.shape[-1])
     taps, i = window.axes(), te.reduce_axis((0, x.shape[-1]), "i")
@@ -75,7 +92,7 @@ def transposed_convolution(x: te.Tensor, w: te.Tensor, channels: int, phases: Ph
 
 
 def phase_weights(weights: np.ndarray, phases: Phases) -> np.ndarray:
-    """(i, window.., o) as (phases.., taps.., i, o)."""
+    """Rearrange weights (i, window.., o) as (phases.., taps.., i, o)."""
     i, *size, o = weights.shape
     out = np.zeros((*phases.strides, *phases.taps, i, o), weights.dtype)
     for at in np.ndindex(*phases.strides, *phases.taps):
@@ -94,14 +111,14 @@ class PackTransposedConvolutions(Pass):
     Parameters
     ----------
     panel : callable
-        As for :class:`PackWeights`; its rows are the innermost pixels.
+        As for :class:`PackWeights`. A tile's rows are innermost pixels.
     """
 
     def __init__(self, panel: Panel) -> None:
         self.panel = panel
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
-        """Legalize such convolutions, nothing else."""
+        """Legalize such convolutions. Nothing else is changed."""
         names = ("relax.nn.conv1d_transpose", "relax.nn.conv2d_transpose")
         return legalize(mod, dict.fromkeys(names, self._legalize))
 

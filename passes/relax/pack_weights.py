@@ -1,8 +1,8 @@
-"""Lay constant weights of matrix products out in panels of columns, once, at compile time.
+"""Pack constant weights of matrix products in panels of columns, once, at compile time.
 
-``x w`` with a constant w of shape (k, n) becomes a PrimFunc over w packed as (n/p, k, p): the
-schedule walks a panel after the other, and each is contiguous. How wide a panel is is the
-schedule's to say. An element's sum keeps its order.
+``x w`` with a constant w of shape (k, n) becomes a PrimFunc over w packed as (n/p, k, p). The
+schedule reads one panel after the other, and each panel is contiguous. The schedule chooses the
+width of a panel. The order of each element's sum stays.
 """
 
 from collections.abc import Callable
@@ -18,13 +18,28 @@ from quake_tvm.tvm_version import Pass, tir
 
 from .legalize import FUSABLE, legalize
 
-# Width of a panel for a product's key and the rows (None if unknown) of the dimension that tiles
-# take theirs from; None: leave it alone.
+# Maps a product's key, and the extent of the dimension that gives a tile its rows (None if
+# unknown), to the width of a panel. None leaves the product unchanged.
 Panel = Callable[[Key, int | None], int | None]
 
 
 def packed_matmul(x: te.Tensor, w: te.Tensor, columns: int) -> te.Tensor:
-    """x (.., k) times w (n/p, k, p), the packed form of (k, columns)."""
+    """The product of x and packed weights.
+
+    Parameters
+    ----------
+    x : Tensor
+        Of shape (.., k).
+    w : Tensor
+        Of shape (n/p, k, p): the packed form of a matrix (k, columns), as made by :func:`panels`.
+    columns : int
+        Columns n of the matrix.
+
+    Returns
+    -------
+    Tensor
+        Of shape (.., columns).
+    """
     _, depth, width = (int(n) for n in w.shape)
     k = te.reduce_axis((0, depth), "k")
 
@@ -36,7 +51,7 @@ def packed_matmul(x: te.Tensor, w: te.Tensor, columns: int) -> te.Tensor:
 
 
 def panels(weights: np.ndarray, width: int) -> np.ndarray:
-    """(.., n) as (n/width, .., width); the last panel ends with the last column."""
+    """Pack (.., n) as (n/width, .., width). The last panel ends with the last column."""
     columns = weights.shape[-1]
     starts = np.minimum(np.arange(0, columns, width), columns - width)
     return np.ascontiguousarray(np.stack([weights[..., s : s + width] for s in starts]))
@@ -44,19 +59,20 @@ def panels(weights: np.ndarray, width: int) -> np.ndarray:
 
 @tvm.transform.module_pass(opt_level=0, name="PackWeights")
 class PackWeights(Pass):
-    """Pack every constant float32 matrix on the right of a matmul.
+    """Pack every constant float32 matrix that is the right operand of a matmul.
 
     Parameters
     ----------
     panel : callable
-        Says how wide panels are.
+        Takes a product's key and the extent of its second-last axis, and returns the width of a
+        panel, or None to leave the product.
     """
 
     def __init__(self, panel: Panel) -> None:
         self.panel = panel
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
-        """Legalize such products, nothing else."""
+        """Legalize such products. Nothing else is changed."""
         return legalize(mod, {"relax.matmul": self._legalize})
 
     def _legalize(self, builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:

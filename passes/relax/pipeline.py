@@ -1,15 +1,15 @@
-"""The order of everything between an imported module and the virtual machine's code.
+"""The passes between an imported module and the virtual machine's code, in their order.
 
-- ``prepare``: extents that must be equal given one name; sizes checked that may not fit; tensors
-  without elements filled; zeros kept from TVM's folding; norms recognised or folded.
-- ``lower``: nonlinearities to bit manipulation. Between its two halves convolutions get their
-  channels last, reshapes sink and attention is fused: before, that would change what is recognised;
-  after, kernels stand in the way.
-- ``fuse``: windows checked that may not fit; indices held to what they point into; norms to rows,
-  constant weights into panels; TVM's legalization of the rest, constant folding, operator fusion up
-  to kernels of a size, which tell which sites are in them.
-- ``schedule``: equal kernels merged; the schedule rules.
-- ``finish``: TVM's lowering to the virtual machine, with computed sizes checked.
+- ``prepare``: give equal extents one name; check sizes that may not match; replace tensors without
+  elements; keep zeros from being folded by TVM; recognise norms; fold batch norms.
+- ``lower``: lower nonlinearities to bit manipulation. Between recognition and lowering,
+  convolutions get their channels last, reshapes sink and attention is fused. Earlier, this would
+  change what is recognised. Later, the kernels would prevent it.
+- ``fuse``: check windows that may not fit; check indices; lower norms to kernels over rows; pack
+  constant weights in panels; legalize all other operators; fold constants; fuse operators up to a
+  maximal size. Each fused kernel carries the numbers of its sites.
+- ``schedule``: merge equal kernels; apply the schedule rules.
+- ``finish``: TVM's lowering to the virtual machine, with checks of computed sizes.
 """
 
 from collections.abc import Sequence
@@ -70,7 +70,7 @@ from .unify_extents import UnifyExtents
 from .view_reshapes import ViewReshapes
 
 PHASES = ("prepare", "lower", "fuse", "schedule", "finish")
-# Operators whose kernels are not TVM's.
+# Operators whose legalization replaces TVM's.
 _LEGALIZED = {
     **legalize_computed_shapes.RULES,
     **legalize_extremes.RULES,
@@ -92,25 +92,25 @@ class LowerNonlinearities(Pass):
         self.options = options
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
-        """Recognise, lay out, sink, fuse, lower."""
+        """Recognise, convert layouts, sink reshapes, fuse attention, lower."""
         recognized = CenterLogSumExp()(quake.recognize(mod, self.options, numbered=True))
         fused = self.fuse_attention(SinkReshapes()(ChannelsLast()(recognized)))
         return site_numbers.write(quake.lower(lower_attention.lower(fused), self.options))
 
 
 class Pipeline:
-    """The passes for one target, in phases that have names: ``PHASES``.
+    """The passes for one target, in the named phases ``PHASES``.
 
     Parameters
     ----------
     target : tvm.target.Target
     options : Options
     decide : callable
-        Answers for the tunable parameters of the rules.
+        Takes a kernel's key and returns its tunable parameters.
     recorded : callable, optional
-        What is on record for exactly a kernel.
+        Takes a kernel and returns its recorded trace, or None.
     rules : sequence of Rule
-        Tried in turn on each kernel.
+        Tried in this order on each kernel.
     """
 
     def __init__(
@@ -132,24 +132,40 @@ class Pipeline:
         rules: Sequence[Rule] = RULES,
         **options: Any,
     ) -> "Pipeline":
-        """With the options of :class:`quake_tvm.QuAKE`, and tuned choices from folders."""
+        """A pipeline with the options of :class:`quake_tvm.QuAKE` and with records of tuning.
+
+        Parameters
+        ----------
+        target : tvm.target.Target
+        records : path, sequence of path, False or None
+            As for :func:`pipeline`.
+        rules : sequence of Rule
+            Tried in this order on each kernel.
+        **options
+            Those of :class:`quake_tvm.QuAKE`.
+
+        Raises
+        ------
+        QuakeError
+            If an option is invalid or a folder cannot be read.
+        """
         book = Book.of(records, target)
         parsed = Options.parse(**options, rung=book.rung)
         return cls(target, parsed, book.decide, book.trace, rules)
 
     def upto(self, last: str) -> tvm.transform.Pass:
-        """The phases from the first to this one."""
+        """The phases from the first to this one, which is included."""
         return self.between(PHASES[0], last)
 
     def between(self, first: str, last: str) -> tvm.transform.Pass:
-        """The phases from one to another, both included. Raises QuakeError for other names."""
+        """The phases from one to another, both included. Raises QuakeError for unknown names."""
         for name in (first, last):
             given.choice(name, "phase", PHASES)
         names = PHASES[PHASES.index(first) : PHASES.index(last) + 1]
         return tvm.transform.Sequential([p for name in names for p in getattr(self, "_" + name)()])
 
     def dump(self, mod: tvm.IRModule, folder: Path) -> tvm.IRModule:
-        """Run all phases; the module behind each is written to ``<number>_<phase>.py``."""
+        """Run all phases, and write the module after each one to ``<number>_<phase>.py``."""
         folder.mkdir(parents=True, exist_ok=True)
         with self.target:
             for number, name in enumerate(PHASES, 1):
@@ -216,23 +232,24 @@ def pipeline(
     rules: Sequence[Rule] = RULES,
     **options: Any,
 ) -> tvm.transform.Pass:
-    """The whole way as a ``relax_pipeline`` for ``tvm.compile``.
+    """All phases as a ``relax_pipeline`` for ``tvm.compile``.
 
     Parameters
     ----------
     target : tvm.target.Target, dict or str
-        What ``quake_tvm.target`` takes.
+        Anything that ``quake_tvm.target`` takes.
     records : path, list of paths, False or None
-        Folders of tuned choices that come before the library's own; False for rules only.
+        Folders of records that are searched before the library's own. False uses no records.
     rules : sequence of quake_tvm.schedules.Rule
-        Tried in turn on each kernel: ``(mine, *quake_tvm.schedules.RULES)`` puts one before ours.
+        Tried in this order on each kernel: ``(mine, *quake_tvm.schedules.RULES)`` puts one before
+        ours.
     **options
         Those of :class:`quake_tvm.QuAKE`.
 
     Raises
     ------
     QuakeError
-        For an unknown target or option, and folders that cannot be read.
+        If the target or an option is unknown, or if a folder cannot be read.
     """
     from quake_tvm.machines.targets import target as resolve
 

@@ -1,7 +1,7 @@
-"""Find layer_norm written out: (x - mean)/sqrt(mean((x - mean)^2) + epsilon) * gamma + beta.
+"""Find composed layer_norms: (x - mean)/sqrt(mean((x - mean)^2) + epsilon) * gamma + beta.
 
-So ONNX has it before its operator set 17. Along the last axis only; gamma and beta are one
-number each element of a row.
+ONNX models before operator set 17 contain this form. Only norms along the last axis are found, with
+one gamma and one beta for each element of a row.
 """
 
 import tvm
@@ -20,7 +20,7 @@ def _call(graph: Graph, expr: relax.Expr, name: str) -> relax.Call | None:
 
 
 def _mean(graph: Graph, expr: relax.Expr) -> relax.Expr | None:
-    """What ``expr`` is the mean of along the last axis, dimension kept."""
+    """The operand if ``expr`` is a mean along the last axis that keeps the axis, else None."""
     call = _call(graph, expr, "mean")
     if call is None or not call.attrs.keepdims or call.attrs.axis is None:
         return None
@@ -29,7 +29,7 @@ def _mean(graph: Graph, expr: relax.Expr) -> relax.Expr | None:
 
 
 def _square(graph: Graph, expr: relax.Expr) -> relax.Expr | None:
-    """What ``expr`` is the square of."""
+    """The operand if ``expr`` is a square, else None."""
     power, product = _call(graph, expr, "power"), _call(graph, expr, "multiply")
     if power is not None and graph.scalar(power.args[1]) == 2.0:
         return power.args[0]
@@ -40,7 +40,7 @@ def _square(graph: Graph, expr: relax.Expr) -> relax.Expr | None:
 def _normalized(
     graph: Graph, expr: relax.Expr
 ) -> tuple[relax.Expr, float, list[relax.Expr]] | None:
-    """(x, epsilon, variables on the way) if ``expr`` is x with mean 0 and variance 1."""
+    """(x, epsilon, variables in between) if ``expr`` is x normalized to mean 0 and variance 1."""
     divide = _call(graph, expr, "divide")
     if divide is None:
         return None
@@ -61,7 +61,7 @@ def _normalized(
 
 
 def _one_each(weights: relax.Expr, x: relax.Expr) -> bool:
-    """Whether ``weights`` hold one number each element of a row of x."""
+    """Whether ``weights`` have one number for each element of a row of x."""
     if not known_shape(weights) or weights.ty.ndim != 1:
         return False
     return tvm_ffi.structural_equal(weights.ty.shape[0], x.ty.shape[-1])
@@ -94,10 +94,10 @@ def find(graph: Graph) -> list[Site]:
 
 @tvm.transform.module_pass(opt_level=0, name="RecognizeNorms")
 class RecognizeNorms(Pass):
-    """Write what is found as TVM's own layer_norm."""
+    """Replace each by TVM's own layer_norm."""
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
-        """The module as it is if there is none."""
+        """Rewrite the norms. A module without any is unchanged."""
         return rewrite(
             mod,
             find,

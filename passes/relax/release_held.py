@@ -1,6 +1,7 @@
-"""Tensors that were held until checks had passed become what they are: the checks stand before.
+"""Replace held tensors by the tensors themselves, once the order of calls is final.
 
-Nothing moves or drops a kernel from here on, so that the order is enough.
+A held tensor depends on checks, which keeps the checks in front of its uses. From here on nothing
+moves or drops a kernel, so the order of the bindings is enough.
 """
 
 import tvm
@@ -29,10 +30,10 @@ def _holds(function: relax.Function) -> bool:
 
 @tvm.transform.module_pass(opt_level=0, name="ReleaseHeld")
 class ReleaseHeld(Pass):
-    """Replace them by what they hold; a module without any is returned as it is."""
+    """Replace held tensors. A module without any is unchanged."""
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
-        """Rewrite."""
+        """Rewrite the functions."""
         updates = {
             name: _Releaser(mod).visit_expr(function)
             for name, function in functions(mod)

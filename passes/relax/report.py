@@ -1,7 +1,7 @@
 """The report on a Relax module, read from the module itself.
 
-Lowered PrimFuncs carry their sites with their numbers, kernels the numbers of the sites in them;
-whatever is still to be recognised in the graph was left exact. Knows no pass's inner workings
+Lowered PrimFuncs carry their sites with their numbers, and kernels carry the numbers of the sites
+in them. What the recognisers still find in the graph was left exact. Knows no pass's inner workings
 beyond those marks.
 """
 
@@ -29,11 +29,11 @@ def report(
     Parameters
     ----------
     lowered : IRModule
-        With its nonlinearities lowered.
+        The module after its nonlinearities were lowered.
     options : Options
-        Those it was lowered with: they give the reasons.
+        The options it was lowered with. They give the reasons why sites are exact.
     scheduled : IRModule, optional
-        The same after fusion and scheduling, for the kernels.
+        The same module after fusion and scheduling. It gives the kernels.
     """
     kernels, records = {}, {}
     places: dict[int, list[str]] = {}
@@ -76,9 +76,10 @@ def _lowered(
     kernels: dict[str, str],
     records: dict[str, str],
 ) -> LoweredSite:
-    """A site's line; it is in no kernel if TVM has evaluated it or nothing needs it.
+    """The report's entry for a lowered site.
 
-    A PrimFunc that several calls have in common can be in several kernels.
+    The site is in no kernel if TVM has evaluated it at compile time, or if its result is not used.
+    It is in several kernels if several calls share its PrimFunc.
     """
     found = places.get(site.get("site", 0), [])
     rule = ", ".join(dict.fromkeys(kernels[kernel] for kernel in found))

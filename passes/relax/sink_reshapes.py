@@ -1,9 +1,9 @@
-"""Let reshapes and transposes sink behind a matrix product and its epilogue, so that both fuse.
+"""Move reshapes and transposes behind a matrix product and its epilogue, so that both fuse.
 
 torch.export writes a linear layer over (batch, length, features) as reshape, matmul, add, reshape.
-Between one layer's add and what follows, such a reshape ends TVM's fusion. Moved behind everything
-it commutes with, it meets the next layer's reshape, and both vanish. Elements and their sums stay
-what they were.
+A reshape between one layer's add and the next operator prevents TVM's fusion. It is moved behind
+everything that it commutes with, until it meets the next layer's reshape, and both cancel. Elements
+and their sums do not change.
 """
 
 import numpy as np
@@ -26,10 +26,10 @@ _PRODUCTS = {"relax.matmul", "relax.nn.conv1d", "relax.nn.conv2d", "relax.nn.con
 
 @tvm.transform.module_pass(opt_level=0, name="SinkReshapes")
 class SinkReshapes(Pass):
-    """Move reshapes behind products with matrices, both kinds behind element-wise operators.
+    """Move reshapes behind products, and reshapes and transposes behind element-wise operators.
 
-    Those that meet cancel or become one, those of constants are carried out. A step is taken only
-    where the shapes, symbolic ones included, prove it right.
+    Those that meet cancel or are merged. Those of constants are computed. A step is taken only if
+    the shapes, symbolic ones included, prove it right.
     """
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
@@ -51,7 +51,7 @@ class SinkReshapes(Pass):
 
 
 class _Mutator(PyExprMutator):
-    """Calls are simplified once their arguments are."""
+    """Simplifies each call after its arguments."""
 
     def visit_call_(self, call: relax.Call) -> relax.Expr:
         call = super().visit_call_(call)
@@ -66,7 +66,7 @@ class _Mutator(PyExprMutator):
         raise NotImplementedError
 
     def origin(self, expr: relax.Expr) -> relax.Expr:
-        """What a variable is another name of: a variable or a constant."""
+        """The variable or constant that a variable renames."""
         while isinstance(expr, relax.Var):
             value = self.builder_.lookup_binding(expr)
             if not isinstance(value, relax.Var | GenericConst) or not same_shape(expr, value):
@@ -93,7 +93,7 @@ class _Sinker(_Mutator):
         self.products: dict[relax.Var, bool] = {}
 
     def simplify(self, call: relax.Call) -> relax.Expr:
-        """The call, or what equals it with a reshape further behind."""
+        """The call, or an equal expression with a reshape moved further behind."""
         name = op_name(call)
         if name in _RESHAPES or name in (_TRANSPOSE, "relax.broadcast_to"):
             return self._cancelled(call)
@@ -112,7 +112,7 @@ class _Sinker(_Mutator):
         return call
 
     def _again(self, move: relax.Call, inner: relax.Call, outer: relax.Call) -> relax.Expr:
-        """The move applied to ``inner``, which itself is simplified, to give ``outer``."""
+        """Simplify ``inner``, and apply the move to the result, to replace ``outer``."""
         inner = self.builder_.emit(self.simplify(self.builder_.normalize(inner)))
         return self.simplify(self.builder_.normalize(_moved(move, inner, outer)))
 
@@ -144,7 +144,7 @@ class _Sinker(_Mutator):
         x, w = call.args
         spread = self.value(w)
         if op_name(spread) == "relax.broadcast_to" and spread.args[0].ty.ndim == 2:
-            # The same matrix for the whole batch.
+            # The batch uses the same matrix.
             lone = relax.Call(call.op, [x, self.origin(spread.args[0])], call.attrs, call.ty_args)
             lone = self.builder_.normalize(lone)
             if same_shape(lone, call):
@@ -158,7 +158,7 @@ class _Sinker(_Mutator):
         return self._again(move, inner, call)
 
     def _of_product(self, expr: relax.Expr) -> bool:
-        """Whether ``expr`` is a product, or its epilogue as far as it goes."""
+        """Whether ``expr`` is a product, or part of a product's epilogue."""
         if not isinstance(expr, relax.Var):
             return False
         if expr not in self.products:
@@ -169,7 +169,10 @@ class _Sinker(_Mutator):
         return self.products[expr]
 
     def _before(self, move: relax.Call, arg: relax.Expr, call: relax.Call) -> relax.Expr | None:
-        """What stands for an operand of ``call`` when the move follows it instead."""
+        """The operand that replaces ``arg`` if the move is applied after ``call``.
+
+        None if there is none.
+        """
         (source,) = move.args[:1]
         if not isinstance(arg.ty, relax.TensorType):
             return arg
@@ -192,7 +195,7 @@ class _Sinker(_Mutator):
         return _constant(arg.value.numpy(), None) if isinstance(arg, GenericConst) else None
 
     def _undone(self, move: relax.Call, arg: relax.Expr) -> relax.Expr | None:
-        """What ``arg`` was before a move like this one."""
+        """The tensor that ``arg`` was made of by a move like this one, if any."""
         before = self.moved(arg)
         if op_name(move) == _TRANSPOSE:
             alike = op_name(before) == _TRANSPOSE and _axes(before) == _axes(move)
@@ -207,13 +210,16 @@ class _Sinker(_Mutator):
 @mutator
 class _Merger(_Mutator):
     def simplify(self, call: relax.Call) -> relax.Expr:
-        """A reshape of a reshape as one. Apart they had each its chance to sink."""
+        """Merge a reshape of a reshape into one.
+
+        This is done at the end, so that each of them had its chance to sink.
+        """
         before = self.moved(call.args[0]) if op_name(call) in _RESHAPES else None
         return _moved(call, before.args[0], call) if op_name(before) in _RESHAPES else call
 
 
 def _moved(move: relax.Call, x: relax.Expr, like: relax.Expr) -> relax.Expr:
-    """The same kind of move of another tensor, to the shape of ``like``."""
+    """Apply the same kind of move to another tensor, with the shape of ``like`` as the result."""
     if op_name(move) == _TRANSPOSE:
         return relax.op.permute_dims(x, _axes(move))
     return relax.op.reshape(x, like.ty.shape)
@@ -228,7 +234,7 @@ def _elementwise(call: relax.Expr | None) -> bool:
 
 
 def _takes_all(cut: relax.Call) -> bool:
-    """Whether a slice leaves nothing out and turns nothing round."""
+    """Whether a slice takes all elements in their order."""
     steps = cut.args[4] if len(cut.args) > 4 else ()
     forward = all(int(getattr(n, "value", -1)) > 0 for n in steps)
     return forward and same_shape(cut.args[0], cut)
@@ -241,7 +247,7 @@ def _axes(transpose: relax.Call) -> list[int]:
 
 
 def _keeps_rows(move: relax.Call) -> bool:
-    """Whether the last axis, of known length, stays the last, so that rows stay rows."""
+    """Whether the last axis has a known extent and stays the last, so that rows stay rows."""
     if move.ty.ndim == 0 or move.args[0].ty.ndim == 0:
         return False
     if op_name(move) == _TRANSPOSE and _axes(move)[-1] != move.ty.ndim - 1:
@@ -255,6 +261,6 @@ def _static(expr: relax.Expr) -> bool:
 
 
 def _constant(values: np.ndarray, like: relax.Expr | None) -> relax.Expr:
-    """A constant in the shape of ``like``, or of its last axis alone."""
+    """A constant in the shape of ``like``, or with its own last axis only."""
     shape = values.shape[-1:] if like is None else [int(n) for n in like.ty.shape]
     return relax.const(np.ascontiguousarray(values).reshape(shape), str(values.dtype))

@@ -1,10 +1,10 @@
-"""Which kernel a site is in: each site's number, from its PrimFunc through fusion to its kernel.
+"""Which kernel a site is in: each site's number is carried from its PrimFunc to its kernel.
 
 1. ``write`` puts the number of a PrimFunc's sites on its blocks, which keep it when TVM fuses them.
    A kernel that TVM fuses with nothing keeps its marks.
 2. ``read`` gives the numbers in a kernel.
-3. ``MergeKernels`` makes kernels that differ in their numbers only one, and lists in an attribute
-   of the kernel the numbers that were in it.
+3. ``MergeKernels`` merges kernels that differ only in their numbers. An attribute of the merged
+   kernel lists the numbers of all of them.
 
 Knows Relax, no operator and no schedule.
 """
@@ -24,15 +24,15 @@ from quake_tvm.tvm_version import Pass, tir, updated
 from ..lower_tir import SITES, sites_of
 from .graph import functions
 
-# The annotation of a block, and the attribute of a merged kernel.
+# The annotation of a block with one number, and the attribute of a merged kernel with all numbers.
 NUMBER, NUMBERS = "quake.site", "quake.site_numbers"
 
 
 def write(mod: tvm.IRModule) -> tvm.IRModule:
-    """The module with numbers on the blocks of every PrimFunc that was lowered.
+    """The module with site numbers on the blocks of every lowered PrimFunc.
 
-    Sites that have no number yet, which are those inside kernels, get one for each PrimFunc, from
-    -1 downwards.
+    Sites inside kernels have no number yet. Each PrimFunc with such sites gets one number, from -1
+    downwards.
     """
     updates, inside = {}, count(-1, -1)
     for name, function in mod.functions_items():
@@ -68,10 +68,10 @@ def read(function: tir.PrimFunc) -> frozenset[int]:
 
 @tvm.transform.module_pass(opt_level=0, name="MergeKernels")
 class MergeKernels(Pass):
-    """Merge the kernels that differ in the numbers of their sites only."""
+    """Merge the kernels that differ only in the numbers of their sites."""
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
-        """Take the numbers off, merge what is then equal, and call what is left."""
+        """Remove the numbers, merge kernels that are then equal, and redirect the calls."""
         kernels: dict[tvm.ir.GlobalVar, tir.PrimFunc] = {}
         numbers: dict[tvm.ir.GlobalVar, set[int]] = {}
         merged: dict[tvm.ir.GlobalVar, tvm.ir.GlobalVar] = {}
@@ -128,7 +128,7 @@ def _without_numbers(function: tir.PrimFunc) -> tir.PrimFunc:
 
 
 def _unfusable(function: tir.PrimFunc) -> bool:
-    """Whether it is a kernel of its own, which keeps the marks with its sites' numbers."""
+    """Whether this is a written-out kernel. It is never fused, so its marks keep the numbers."""
     return KernelSpec.of(function) is not None
 
 

@@ -1,7 +1,8 @@
-"""Two names for one extent become one, or its number: a product sums over as many in both operands.
+"""Replace two names of one extent by one name, or by its value.
 
-A model may name the dimensions of its inputs as it likes, and TVM computes a product of matrices
-that do not fit, past the end of one. With one name for both it refuses such inputs.
+The axis that a product sums over has the same extent in both operands. A model may name the
+dimensions of its inputs as it likes. TVM then computes a product of matrices that do not match, and
+reads past the end of one. With one name for both extents TVM refuses such inputs.
 """
 
 import tvm
@@ -11,12 +12,15 @@ from quake_tvm.tvm_version import Pass
 
 from .graph import functions, known_shape, op_name
 
-# Their weights are one group's; data and weights, in TVM's own order, have channels second.
+# Weights have the channels of one group. In TVM's default layouts channels are the second axis.
 _CONVOLUTIONS = {f"relax.nn.conv{n}d" for n in (1, 2, 3)}
 
 
 def _ends(expr: relax.Expr) -> list[tirx.Expr]:
-    """What both operands of a product have of the extent that it sums over; nothing of others."""
+    """The extent that a product sums over, in its right and left operand.
+
+    Empty for other operators.
+    """
     name = op_name(expr)
     if name not in {"relax.matmul", *_CONVOLUTIONS} or not all(map(known_shape, expr.args)):
         return []
@@ -29,7 +33,7 @@ def _ends(expr: relax.Expr) -> list[tirx.Expr]:
 
 
 def _pairs(function: relax.Function) -> list[tuple[tirx.Var, tirx.Expr]]:
-    """Extents of inputs, each with what it has to be."""
+    """Extents of inputs, each with the extent that it must be equal to."""
     inputs = {v for p in function.params for v in relax.analysis.definable_tir_vars_in_type(p.ty)}
     found = []
 
@@ -47,10 +51,10 @@ def _pairs(function: relax.Function) -> list[tuple[tirx.Var, tirx.Expr]]:
 
 @tvm.transform.module_pass(opt_level=0, name="UnifyExtents")
 class UnifyExtents(Pass):
-    """Bind the names; a module without such products is returned as it is."""
+    """Bind the names. A module without such products is unchanged."""
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
-        """Rewrite."""
+        """Rewrite the functions."""
         for name, _function in list(functions(mod)):
             while pairs := _pairs(mod[name]):
                 old, new = pairs[0]

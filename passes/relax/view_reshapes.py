@@ -1,7 +1,7 @@
-"""TVM's pass that makes views of reshapes, where TVM can tell which kernels are reshapes.
+"""Run TVM's pass that turns reshapes into views, unless TVM fails on the module.
 
-Its arithmetic fails on some kernels of dynamic extents, as a slice of n - 2 elements. A module with
-such a kernel copies where it reshapes.
+Its arithmetic fails on some kernels with dynamic extents, for example a slice of n - 2 elements. A
+module with such a kernel copies at reshapes.
 """
 
 import logging
@@ -17,10 +17,10 @@ logger = logging.getLogger(__name__)
 
 @tvm.transform.module_pass(opt_level=0, name="ViewReshapes")
 class ViewReshapes(Pass):
-    """Rewrite; a module that TVM fails on is returned as it is."""
+    """Turn reshapes into views. A module on which TVM fails is unchanged."""
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
-        """Rewrite."""
+        """Run TVM's pass."""
         try:
             return relax.transform.RewriteDataflowReshape()(mod)
         except tvm.error.InternalError as error:

@@ -1,7 +1,7 @@
 """Relay: addresses that a kernel computes from data stay within the buffer that they point into.
 
-A wrong index takes the nearest element: Relay's runtimes for boards have no errors that a kernel
-could raise. Knows no operator.
+A wrong index accesses the nearest element, because Relay's runtimes for boards cannot report an
+error from a kernel. Knows no operator.
 """
 
 import tvm
@@ -53,5 +53,5 @@ def clamped(body: tir.Stmt) -> tir.Stmt:
 def clamp_kernels(
     function: tir.PrimFunc, _: tvm.IRModule, __: tvm.transform.PassContext
 ) -> tir.PrimFunc:
-    """Clamp in a kernel."""
+    """Clamp the addresses of one kernel."""
     return function.with_body(clamped(function.body))

@@ -1,10 +1,10 @@
-"""Relay: write matrix products the way TVM's schedules for CPUs are made for.
+"""Relay: write matrix products in the form that TVM's CPU schedules are made for.
 
-``relay.frontend.from_onnx`` writes a linear layer as ``nn.batch_matmul`` with one constant matrix
-k x n, for which TVM has no good schedule; ``nn.dense`` packs its weights and is a hundred times
-faster. Its rows are all dimensions but the last, and the reshape back moves behind bias and
-nonlinearity, so that they fuse. Products of two computed matrices get their second one transposed,
-which TVM's schedule wants as well.
+``relay.frontend.from_onnx`` writes a linear layer as ``nn.batch_matmul`` with one constant matrix k
+x n, for which TVM has no good schedule. ``nn.dense`` packs its weights and is a hundred times
+faster. The rows of the dense product are all dimensions but the last. The reshape back moves behind
+bias and nonlinearity, so that they fuse. In products of two computed matrices the second one is
+transposed, which TVM's schedule also requires.
 """
 
 import tvm
@@ -19,7 +19,7 @@ _PRODUCT = "nn.batch_matmul"
 
 
 def _shape(expr: relay.Expr) -> list[int] | None:
-    """The extents of a tensor of which all are known."""
+    """The extents of a tensor, None unless all are constant."""
     extents = getattr(expr.checked_type, "shape", None)
     if extents is None or not all(isinstance(n, tvm.tir.IntImm) for n in extents):
         return None
@@ -29,7 +29,7 @@ def _shape(expr: relay.Expr) -> list[int] | None:
 class _Densify(relay.ExprMutator):
     def __init__(self) -> None:
         super().__init__()
-        # What a reshape of ours is the reshape of: a matrix with the same last dimension.
+        # Maps each reshape made here to its operand, a matrix with the same last dimension.
         self.flat: dict[relay.Expr, relay.Expr] = {}
 
     def visit_call(self, call: relay.Call) -> relay.Expr:
@@ -49,7 +49,7 @@ class _Densify(relay.ExprMutator):
         return result
 
     def product(self, call: relay.Call, new: relay.Call, shape: list[int]) -> relay.Expr:
-        """``nn.dense`` for constant weights, else the second operand transposed."""
+        """``nn.dense`` for constant weights, else a product with the second operand transposed."""
         a, b = new.args
         if call.attrs.transpose_a or call.args[0].checked_type.dtype != "float32":
             return new
@@ -64,7 +64,10 @@ class _Densify(relay.ExprMutator):
         return relay.nn.batch_matmul(a, relay.transpose(b, (0, 2, 1)), out_dtype="float32")
 
     def epilogue(self, call: relay.Call, new: relay.Call, shape: list[int]) -> relay.Expr:
-        """Element-wise steps on the matrix; what stands beside it has one number a column."""
+        """Element-wise steps applied to the matrix instead of its reshape.
+
+        Other operands must have one number for each column.
+        """
         if not any(arg in self.flat for arg in new.args):
             return new
         pattern = call.op.get_attr("TOpPattern")
@@ -80,9 +83,10 @@ class _Densify(relay.ExprMutator):
 
 @relay.transform.function_pass(opt_level=3, name="DensifyProducts")
 class DensifyProducts(Pass):
-    """``nn.batch_matmul`` to ``nn.dense`` where its weights are constant; see the module."""
+    """Rewrite ``nn.batch_matmul`` to ``nn.dense`` for constant weights, as the module explains."""
 
     def transform_function(
         self, function: relay.Function, _: tvm.IRModule, __: tvm.transform.PassContext
     ) -> relay.Function:
+        """Rewrite the function's products."""
         return mutated(function, _Densify())

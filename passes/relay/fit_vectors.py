@@ -1,7 +1,7 @@
-"""Vectors as the target's compiler needs them.
+"""Make vector loops and buffers suitable for the target's compiler.
 
-C has no vectors, so its loops stay plain, and C compilers vectorize them. Under a host in C LLVM's
-kernels need other buffers for theirs. Knows no operator.
+C has no vectors, so its loops stay scalar, and C compilers vectorize them. If the host is C, LLVM
+kernels need other buffers for their vectors. Knows no operator.
 """
 
 import tvm
@@ -10,27 +10,28 @@ from tvm.target import Target
 
 
 def for_c(target: Target) -> bool:
-    """Whether the target's kernels become C."""
+    """Whether the target's kernels are generated as C."""
     return target.kind.name == "c"
 
 
 def under_c(target: Target) -> bool:
-    """Whether the target's kernels stand under a host in C, where TVM plans their memory.
+    """Whether the target's kernels run under a host in C, where TVM plans their memory.
 
-    It takes a buffer of vectors for one of as many scalars, and the next buffer begins inside it.
+    TVM counts a buffer of vectors as a buffer of as many scalars, so that the next buffer would
+    begin inside it.
     """
     return target.host is not None and for_c(target.host) and not for_c(target)
 
 
 def fit(body: tir.Stmt, target: Target) -> tir.Stmt:
-    """The statement, not vectorized yet, with vector loops only where the target has them."""
+    """The statement, not vectorized yet, with vector loops only if the target supports them."""
     if for_c(target):
         return tir.stmt_functor.ir_transform(body, None, _plain, ["tir.For"])
     return body
 
 
 def fit_tensor(tensor: te.Tensor, target: Target) -> te.Tensor:
-    """A tensor that statements compute, with loops and buffers fit for the target."""
+    """A tensor that is computed by statements, with loops and buffers suitable for the target."""
     op = tensor.op
     body = fit(op.body, target)
     if under_c(target):
@@ -47,7 +48,11 @@ def _plain(loop: tir.For) -> tir.For | None:
 
 
 def _of_scalars(made: tir.Allocate) -> tir.Allocate:
-    """A buffer that keeps scalars for its elements because one is read, to no end, for a while."""
+    """A buffer with a dummy read of a scalar element in front.
+
+    The read keeps TVM from turning the buffer's elements into vectors, until it is removed as dead
+    code.
+    """
     buffer = tir.decl_buffer(made.extents, made.dtype, made.buffer_var.name, made.buffer_var)
     read = tir.Evaluate(tir.BufferLoad(buffer, [0] * len(made.extents)))
     body = tir.SeqStmt([read, made.body])
@@ -55,7 +60,7 @@ def _of_scalars(made: tir.Allocate) -> tir.Allocate:
 
 
 def widen(body: tir.Stmt, target: Target) -> tir.Stmt:
-    """Vectorized statements whose buffers are as large as they are, however TVM counts."""
+    """Vectorized statements whose buffers are allocated in scalars, with their full size."""
 
     def scalars(made: tir.Allocate) -> tir.Allocate:
         extents = [*made.extents[:-1], made.extents[-1] * tvm.DataType(made.dtype).lanes]

@@ -1,4 +1,4 @@
-"""A Relay function as a :class:`Graph`, and operator calls put into it.
+"""Read a Relay function into a :class:`Graph`, and insert operator calls into it.
 
 A value's key is its call, or the variable that a ``let`` binds it to. Knows no operator and no
 pattern.
@@ -18,24 +18,24 @@ from ..graph import Shape, Site
 
 
 def op_name(expr: Any) -> str:
-    """``exp`` and the like for a call of an operator, else the empty string."""
+    """The operator's name, for example ``exp``. Empty if ``expr`` is no call of an operator."""
     if isinstance(expr, relay.Call) and isinstance(expr.op, tvm.ir.Op):
         return expr.op.name
     return ""
 
 
 class Graph(graph.Graph):
-    """A Relay function whose types are inferred."""
+    """The graph of a Relay function whose types are inferred."""
 
     def __init__(self, function: relay.Function) -> None:
         super().__init__()
         self._shapes: dict[relay.Expr, Shape | None] = {}
-        # What recognisers ask for again and again, each time through ctypes.
+        # Caches, because recognisers ask often and each answer takes calls through ctypes.
         self._kinds: dict[relay.Expr, str] = {}
         self._scalars: dict[relay.Expr, float | None] = {}
         order = _visited(function.body)
         lets = {e.var: e.value for e in order if isinstance(e, relay.Let)}
-        # What computes something is known by its variable; a renaming is no computation.
+        # A computed value's key is its variable. A renaming computes nothing.
         names = {value: var for var, value in lets.items() if not isinstance(value, _ATOMS)}
         for expr in order:  # definitions before uses
             if isinstance(lets.get(expr), _ATOMS):
@@ -57,17 +57,20 @@ class Graph(graph.Graph):
         return self._kinds[expr]
 
     def limits(self, call: relay.Expr) -> tuple[float, float]:
-        """From the attributes."""
+        """The limits, read from the attributes."""
         return float(call.attrs.a_min), float(call.attrs.a_max)
 
     def scalar(self, expr: relay.Expr) -> float | None:
-        """From the function's constants."""
+        """The value of a constant whose elements are equal, cached."""
         if expr not in self._scalars:
             self._scalars[expr] = super().scalar(expr)
         return self._scalars[expr]
 
     def shape(self, expr: relay.Expr) -> Shape | None:
-        """Numbers; of unknown extents, the same symbol where they are known to be the same."""
+        """Integers, and a symbol for each unknown extent.
+
+        Extents known to be equal share a symbol.
+        """
         if expr not in self._shapes:
             self._shapes[expr] = self._infer(expr)
         return self._shapes[expr]
@@ -82,7 +85,7 @@ class Graph(graph.Graph):
         args = [self.shape(a) for a in expr.args] if _spreads(expr) and None in extents else []
 
         def symbol(place: int) -> object:
-            """The one unknown extent that broadcasting can have put here, else a new one."""
+            """The only unknown extent that broadcasting can have put here, else a new symbol."""
             met = {s[place] for s in args if s is not None and -place <= len(s)} - {1}
             return met.pop() if len(met) == 1 and None not in args else object()
 
@@ -90,23 +93,23 @@ class Graph(graph.Graph):
         return tuple(symbol(k - rank) if n is None else n for k, n in enumerate(extents))
 
     def dtype(self, expr: relay.Expr) -> str:
-        """From the type."""
+        """The dtype, read from the type."""
         return dtype(expr)
 
     def constant(self, expr: relay.Expr) -> np.ndarray | None:
-        """From the function's constants."""
+        """The value of one of the function's constants."""
         return expr.data.numpy() if isinstance(expr, relay.Constant) else None
 
 
 def _spreads(expr: relay.Expr) -> bool:
-    """Whether this is an operator that broadcasts its operands and does nothing else to shapes."""
+    """Whether this operator broadcasts its operands and does not change shapes otherwise."""
     pattern = expr.op.get_attr("TOpPattern") if op_name(expr) else None
     return pattern is not None and pattern <= relay.op.OpPattern.BROADCAST
 
 
-# Expressions that compute nothing.
+# Expressions without a computation.
 _ATOMS = (relay.Var, relay.Constant, relay.GlobalVar, tvm.ir.Op)
-# What is another compiler's: its patterns must stay as they are.
+# Attributes of functions that other compilers take. Their patterns must stay unchanged.
 _FOREIGN = ("Compiler", "Composite")
 
 
@@ -118,7 +121,7 @@ def has_mark(expr: relay.Expr, *names: str) -> bool:
 
 
 def _visited(body: relay.Expr) -> list[relay.Expr]:
-    """What is computed in a body, in the order of a visit, except other compilers' functions."""
+    """All expressions of a body in post-order, without those of other compilers' functions."""
     order: list[relay.Expr] = []
     relay.analysis.post_order_visit(body, order.append)
     foreign: set[relay.Expr] = set()
@@ -128,7 +131,7 @@ def _visited(body: relay.Expr) -> list[relay.Expr]:
 
 
 def _operands(expr: relay.Expr) -> list[relay.Expr]:
-    """The expressions whose values ``expr`` uses itself."""
+    """The expressions that ``expr`` uses directly."""
     if isinstance(expr, relay.Call):
         operator = [] if isinstance(expr.op, tvm.ir.Op) else [expr.op]
         return [*expr.args, *operator]
@@ -153,7 +156,7 @@ def dtype(expr: relay.Expr) -> str:
 
 
 def shape_text(expr: relay.Expr) -> str:
-    """The shape of a tensor for people: ``1x128x?``."""
+    """The shape of a tensor as text for the report: ``1x128x?``."""
     extents = getattr(expr.checked_type, "shape", None)
     if extents is None:
         return "?"
@@ -161,7 +164,7 @@ def shape_text(expr: relay.Expr) -> str:
 
 
 def functions(mod: tvm.IRModule) -> Iterator[tuple[tvm.ir.GlobalVar, relay.Function]]:
-    """The module's Relay functions that are TVM's own to compile."""
+    """The module's Relay functions that TVM itself compiles."""
     for name, function in mod.functions.items():
         if isinstance(function, relay.Function) and not has_mark(function, *_FOREIGN):
             yield name, function
@@ -182,7 +185,11 @@ class _Rewriter(relay.ExprMutator):
 
 
 def mutated(function: relay.Function, mutator: relay.ExprMutator) -> relay.Function:
-    """What the mutator makes of the function, without recursion as deep as the function is."""
+    """The function after a mutator.
+
+    The expressions are visited in post-order first, so that the recursion does not get as deep as
+    the function.
+    """
     relay.analysis.post_order_visit(function, mutator.visit)
     return mutator.visit(function)
 
@@ -192,10 +199,17 @@ def rewrite(
     find: Callable[[Graph], list[Site]],
     make: Callable[[Site], relay.Call | None],
 ) -> tvm.IRModule:
-    """Replace every site that ``find`` reports and ``make`` gives a call for.
+    """Replace every site for which ``make`` returns a call, and infer types.
 
-    Bindings that only the replaced sites used go; nothing else changes, and a module without
-    sites is returned as it is.
+    Bindings that only the replaced sites used are removed. Nothing else is changed.
+
+    Parameters
+    ----------
+    mod : IRModule
+    find : callable
+        Takes the graph of a function and returns its sites.
+    make : callable
+        Takes a site and returns the call for it, or None to leave it.
     """
     mod = relay.transform.InferType()(mod)
     updates = {}

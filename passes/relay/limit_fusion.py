@@ -1,10 +1,10 @@
-"""Relay's kernels no larger than compile well: what FuseOps puts together is cut where too much.
+"""Split Relay's fused kernels that are too large to compile well.
 
-An operator that reads its operand several times doubles a kernel's expression, link by link. So
-each function that FuseOps made is measured. Those that are too large are put back into their
-callers, with TVM's ``stop_fusion`` where kernels are to be cut, and FuseOps runs again. It leaves
-the others as they are, so that there are more kernels every time, and the end is sure. A module
-without large ones is returned as it is.
+An operator that reads its operand several times doubles a kernel's expression, step by step. So
+each function that FuseOps made is measured. Functions that are too large are inlined into their
+callers, with TVM's ``stop_fusion`` where they must be cut, and FuseOps runs again. It leaves the
+other kernels as they are, so the number of kernels grows in each round and the process ends. A
+module without large kernels is unchanged.
 """
 
 from collections.abc import Iterator
@@ -18,9 +18,9 @@ from quake_tvm.tvm_version import updated
 from .graph import functions, has_mark, mutated, op_name
 from .ops import operator_of
 
-# In nodes of an element's expression, as operators of one step have three and ours about sixty.
+# The largest size in nodes of an element's expression, and the sizes of TVM's operators and ours.
 LARGEST, _ONE, _OURS = 1024, 3, 64
-# Operators whose code has several copies of its first operand.
+# Operators whose code contains several copies of the first operand.
 _COPIES = {"tanh": 5, "tan": 2, "atanh": 2, "nn.leaky_relu": 3, "nn.prelu": 3, "sign": 2}
 
 Large = dict[relay.Function, set[relay.Expr]]
@@ -34,7 +34,7 @@ def _calls(body: relay.Expr) -> Iterator[relay.Call]:
 
 
 def _cuts(kernel: relay.Function) -> set[relay.Expr]:
-    """The results within a kernel that are to be results of kernels of their own."""
+    """The results within a kernel that must become results of separate kernels."""
     sizes: dict[relay.Expr, int] = {}
     cuts: set[relay.Expr] = set()
     for call in _calls(kernel.body):
@@ -56,7 +56,7 @@ def _cuts(kernel: relay.Function) -> set[relay.Expr]:
 
 
 class _Open(relay.ExprMutator):
-    """Large kernels back into their callers, cut where they are to be."""
+    """Inlines large kernels into their callers, with cuts."""
 
     def __init__(self, large: Large) -> None:
         super().__init__()
@@ -70,12 +70,12 @@ class _Open(relay.ExprMutator):
         return relay.bind(body, dict(zip(call.op.params, args, strict=True)))
 
     def visit_function(self, function: relay.Function) -> relay.Expr:
-        """Kernels as they are."""
+        """Leave kernels unchanged."""
         return function if has_mark(function, "Primitive") else super().visit_function(function)
 
 
 class _Stop(relay.ExprMutator):
-    """``stop_fusion`` behind some results."""
+    """Inserts ``stop_fusion`` after some results."""
 
     def __init__(self, cuts: set[relay.Expr]) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class _Stop(relay.ExprMutator):
         return stop_fusion(result) if call in self.cuts else result
 
     def visit_function(self, function: relay.Function) -> relay.Function:
-        """Parameters as they are: they are bound next."""
+        """Leave parameters unchanged, since they are bound next."""
         return relay.Function(function.params, self.visit(function.body))
 
     def visit_var(self, var: relay.Var) -> relay.Var:
@@ -94,7 +94,7 @@ class _Stop(relay.ExprMutator):
 
 
 def limit(fused: tvm.IRModule) -> tvm.IRModule:
-    """The module behind FuseOps with kernels that are not too large."""
+    """The module after FuseOps, with kernels that are not too large."""
     large: Large = {}
     for _, function in functions(fused):
         found: list[relay.Expr] = []

@@ -1,8 +1,8 @@
 """How Relay's TVM computes and schedules the ``quake`` operators.
 
-Element-wise operators are tensor expressions under TVM's own injective schedules, so that they
-fuse into whatever comes before and after. Operators over rows are written out, the same kernels
-as on Relax; a tuner, which can schedule only what it sees, gets them as tensor expressions.
+Element-wise operators are tensor expressions with TVM's own injective schedules, so that they fuse
+with operators before and after. Operators over rows are the same written-out kernels as on Relax. A
+tuner can schedule only tensor expressions, so it gets them in that form.
 """
 
 from collections.abc import Callable
@@ -31,7 +31,7 @@ Compute = Callable[[tvm.ir.Attrs, list[te.Tensor], relay.Type], list[te.Tensor]]
 
 
 def _compute(operator: str, target: tvm.target.Target) -> Compute:
-    """The operator's tensor computation from its attributes, for a target."""
+    """The function that computes the operator for a target, from the call's attributes."""
 
     def computed(attrs: tvm.ir.Attrs, inputs: list[te.Tensor], _: relay.Type) -> list[te.Tensor]:
         options = SiteAttrs.from_attrs(read(attrs)).options()
@@ -45,7 +45,10 @@ def _compute(operator: str, target: tvm.target.Target) -> Compute:
 
 
 def _for_tuner(x: te.Tensor) -> bool:
-    """Whether a tuner is asked for a schedule. None takes a shape that only the run knows."""
+    """Whether the kernel is for a tuner.
+
+    Tuners do not take shapes that are known only at run time.
+    """
     asked = is_meta_schedule_enabled() or is_auto_scheduler_enabled()
     return asked and all(isinstance(n, tir.IntImm) for n in x.shape)
 
@@ -55,7 +58,7 @@ def _schedule_rows(
 ) -> te.Schedule:
     schedule = te.create_schedule([out.op for out in outs])
     if any(isinstance(stage.op, te.ExternOp) for stage in schedule.stages):
-        return schedule  # written out: nothing is left to schedule
+        return schedule  # written out, so there is nothing to schedule
     return tensor_rows_schedule.schedule(outs, target)
 
 
@@ -96,7 +99,7 @@ tunable_kernels.install()
 
 
 def _axis_last(mod: tvm.IRModule) -> tvm.IRModule:
-    """Operators over rows are computed along the last axis: bring theirs there, and back."""
+    """Transpose so that operators over rows run along the last axis, and transpose back."""
 
     def find(graph: Graph) -> list[Site]:
         found = []
@@ -124,6 +127,6 @@ def _axis_last(mod: tvm.IRModule) -> tvm.IRModule:
 
 
 def lower(mod: tvm.IRModule, _: Options) -> tvm.IRModule:
-    """Make the module's ``quake`` operators such as the strategies can compute."""
-    _register_strategies()  # of operators that a user has registered since
+    """Bring the module's ``quake`` operators into a form that the strategies can compute."""
+    _register_strategies()  # for operators that users have registered since the import
     return _axis_last(mod)

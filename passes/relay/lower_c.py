@@ -1,13 +1,13 @@
 """Rewrite kernels so that TVM's C code generator can print them.
 
-It prints a ``let`` as text wherever its variable stands, seven digits of a constant,
-``reinterpret`` as a pointer cast that C forbids, ``fma`` and infinities not at all, and takes an
-operand of ``max`` for unchanged while its text is, even after a store. So ``let`` becomes a
-statement, the others calls of small inline functions that every compiler folds into the
-instructions they stand for.
+The generator prints the text of a ``let``'s value wherever its variable occurs, and seven digits of
+a constant. It prints ``reinterpret`` as a pointer cast that C forbids, and fails on ``fma`` and
+infinities. It takes an operand of ``max`` for unchanged if its text is unchanged, even after a
+store. So each ``let`` becomes a statement. The other operations become calls of small inline
+functions, which every compiler folds into the corresponding instructions.
 
-Runs wherever TVM generates C, with or without our ``PassContext``, and touches only kernels that
-hold bit manipulation or an infinity. Knows no operator and no schedule.
+Runs wherever TVM generates C, with or without our ``PassContext``, and changes only kernels that
+contain bit manipulation or an infinity. Knows no operator and no schedule.
 """
 
 from collections.abc import Callable
@@ -20,9 +20,9 @@ from tvm import tir
 from quake_tvm.errors import QuakeError
 from quake_tvm.tvm_version import PREFIX, fma_operands, register_op, replace_build, updated
 
-# A choice by its bits, and a conversion that is defined for every float, leave no branch and
-# nothing that traps: compilers can vectorize the loop. fma rounds once, on CPUs without the
-# instruction as single_rounding does it, since not every C library has a right fmaf.
+# A select by bits and a conversion that is defined for every float have no branch and no trap, so
+# compilers can vectorize the loop. fma rounds once. On CPUs without the instruction it is computed
+# as in single_rounding, since the fmaf of some C libraries is wrong.
 SOURCE = """
 #include <math.h>
 #include <stdint.h>
@@ -60,7 +60,7 @@ static inline float quake_fma(float a, float b, float c) {
 
 
 def _function(name: str, dtype: str = "float32") -> Callable[..., tir.Call]:
-    """Calls of one of the functions above."""
+    """A function that makes calls of one of the C functions above."""
     op = register_op(f"{PREFIX}quake_{name}", f"quake_{name} in C")
     if op.get_attr("TGlobalSymbol") is None:
         tvm.ir.register_op_attr(op.name, "TGlobalSymbol", f"quake_{name}")
@@ -72,12 +72,12 @@ _bits, _shift, _int = (_function(name, "int32") for name in ("bits", "shift", "i
 _select = _function("select")
 _EXTREMES = {tir.Max: _function("max"), tir.Min: _function("min")}
 
-# Puts what an expression needs in front of the statement that it stands in.
+# Puts a statement that an expression needs in front of the statement that contains it.
 Step = Callable[[tir.Stmt], tir.Stmt]
 
 
 def lower(function: tir.PrimFunc) -> tir.PrimFunc:
-    """A function ready for the C code generator."""
+    """A function in the form that the C code generator can print."""
     transform = tir.stmt_functor.ir_transform
     body = transform(function.body, None, _hoist_from, ["tir.BufferStore", "tir.LetStmt"])
     kinds = ["tir.Call", "tir.Cast", "tir.Max", "tir.Min", "tir.Select", "IntImm", "FloatImm"]
@@ -85,7 +85,7 @@ def lower(function: tir.PrimFunc) -> tir.PrimFunc:
 
 
 def _is_beyond(function: tir.PrimFunc) -> bool:
-    """Whether a function has what C has no words for."""
+    """Whether a function contains anything that the generator cannot print."""
     found: list[bool] = []
 
     def see(node: tvm.runtime.Object) -> None:
@@ -109,9 +109,9 @@ def _calls(call: tir.Call, name: str) -> bool:
 
 
 def _spell(node: tir.PrimExpr) -> tir.PrimExpr | None:
-    """One node in C's words; None if TVM's will do."""
+    """The replacement of one node, None if TVM prints it correctly."""
     if isinstance(node, tir.IntImm):
-        # C reads the smallest int32 as a wider number's negative.
+        # In C the smallest int32 is the negation of a wider number.
         return ~tir.IntImm("int32", 2**31 - 1) if node.value == -(2**31) else None
     if isinstance(node, tir.FloatImm):
         value = np.float32(node.value)
@@ -138,7 +138,7 @@ def _spell(node: tir.PrimExpr) -> tir.PrimExpr | None:
 
 
 def _hoist_from(statement: tir.BufferStore | tir.LetStmt) -> tir.Stmt:
-    """The statement with the lets of its value in front of it."""
+    """The statement with the lets of its value as statements in front of it."""
     steps: list[Step] = []
     value = _hoist(statement.value, steps)
     if isinstance(statement, tir.LetStmt):
@@ -155,11 +155,11 @@ def _around(steps: list[Step], statement: tir.Stmt) -> tir.Stmt:
 
 
 def _hoist(expr: tir.PrimExpr, steps: list[Step]) -> tir.PrimExpr:
-    """The expression without lets; they are added to ``steps``."""
+    """The expression without lets. The statements that replace them are appended to ``steps``."""
 
     def before(node: tir.PrimExpr) -> tir.PrimExpr | None:
         if isinstance(node, tir.Let):
-            # A copy of a loop's body has the same variables, but C wants each made once.
+            # A copied loop body has the same variables, but C allows only one definition of each.
             var = tir.Var(node.var.name, node.var.dtype)
             value = _hoist(node.value, steps)
             steps.append(lambda rest: tir.LetStmt(var, value, rest))
@@ -174,7 +174,10 @@ def _hoist(expr: tir.PrimExpr, steps: list[Step]) -> tir.PrimExpr:
 
 
 def _branch(node: tir.Call, steps: list[Step]) -> tir.PrimExpr:
-    """A choice, as a statement where a branch has lets: they may read what only it may read."""
+    """An if_then_else, as a statement if one of its branches has lets.
+
+    A let of one branch may read memory that only this branch may read.
+    """
     condition, *branches = node.args
     condition = _hoist(condition, steps)
     inner: list[list[Step]] = [[], []]
@@ -195,19 +198,19 @@ def _branch(node: tir.Call, steps: list[Step]) -> tir.PrimExpr:
 
 
 def lower_module(mod: tvm.IRModule) -> tvm.IRModule:
-    """A module ready for the C code generator.
+    """A module in the form that the C code generator can print.
 
     Raises
     ------
     QuakeError
-        Where it has vectors beside bit manipulation.
+        If the module has vectors and a kernel with bit manipulation.
     """
     ours = [name for name, function in mod.functions.items() if _is_beyond(function)]
     if not ours:
         return mod
     _refuse_vectors(mod)
     lowered = {name: lower(mod[name]) for name in ours}
-    # It is printed before all functions, whichever of them brings it.
+    # The source is printed before all functions, whichever of them carries it.
     first, source = lowered[ours[0]], tir.StringImm(SOURCE)
     body = tir.AttrStmt(source, "pragma_import_c", source, first.body)
     lowered[ours[0]] = first.with_body(body)
@@ -231,5 +234,5 @@ def _refuse_vectors(mod: tvm.IRModule) -> None:
 
 
 def install() -> None:
-    """Prepare modules for TVM's generator of C, in every build."""
+    """Prepare every module that TVM generates C for, in all builds from now on."""
     replace_build("c", lambda mod, _: lower_module(mod))

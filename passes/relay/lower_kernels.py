@@ -1,9 +1,10 @@
 """Inside a Relay build: lower the exponentials that operators hide in their kernels.
 
-Runs over every kernel through ``tir.add_lower_pass``, before loops are vectorized. A kernel of an
-operator that the graph passes decide about is not this one's to touch: what they left exact was to
-stay so. Then extremes are made right at special values, and vectors fit for the target. Before all
-that, long values get buffers: TVM's passes here write them out as its code generator does.
+Runs on every kernel through ``tir.add_lower_pass``, before loops are vectorized. Kernels of
+operators that the graph passes decide about are not changed, since these passes leave some
+operators exact on purpose. Then maxima and minima are corrected for special values, and vectors are
+fitted to the target. Before all that, long values get buffers, because TVM's passes here repeat a
+value at each use, as its code generator does.
 """
 
 import re
@@ -21,10 +22,10 @@ from .clamp_kernels import clamp_kernels
 from .fit_vectors import fit, widen
 from .special_kernels import special
 
-# TVM names a kernel after its operators. These the graph passes have decided about.
+# TVM names a kernel after its operators. The graph passes have decided about these operators.
 _DECIDED = "(fast_)?(exp|tanh|erf)|sigmoid|nn_(fast_|log_)?softmax"
 _NAMED_AFTER = re.compile(rf"_({_DECIDED})(_|$)")
-# A name this long was cut by TVM: it does not tell all operators any more.
+# TVM truncates longer names, so a name of this length may not contain all operators.
 _CUT = 80
 
 
@@ -42,14 +43,14 @@ def _for_target(change: Callable[[tir.Stmt, tvm.target.Target], tir.Stmt]) -> tv
 
 
 class LowerKernels:
-    """The passes for ``tir.add_lower_pass``, and what they found.
+    """The passes for ``tir.add_lower_pass``, and the sites that they found.
 
     Attributes
     ----------
     lowered : list of dict
-        Marks of the sites lowered, with their ``kernel``.
+        Marks of the lowered sites, each with its ``kernel``.
     exact : list of (operator, dtype)
-        What stayed as it was.
+        The exponentials that stayed exact.
     """
 
     def __init__(self, options: Options) -> None:
@@ -58,12 +59,12 @@ class LowerKernels:
         self.exact: list[tuple[str, str]] = []
 
     def begin(self) -> None:
-        """Forget the last build."""
+        """Forget the sites of the last build."""
         self.lowered.clear()
         self.exact.clear()
 
     def phases(self) -> list[tuple[int, tvm.transform.Pass]]:
-        """As ``tir.add_lower_pass`` wants them."""
+        """The passes with their phases, in the form that ``tir.add_lower_pass`` takes."""
 
         @tir.transform.prim_func_pass(opt_level=0, name="QuAKE.LowerKernels")
         def lower(
@@ -85,7 +86,7 @@ class LowerKernels:
         name = str(dict(function.attrs or {}).get("global_symbol", ""))
         if _NAMED_AFTER.search(name):
             return function
-        if len(name) >= _CUT:  # the report has it, perhaps a second time
+        if len(name) >= _CUT:  # reported as exact, perhaps for a second time
             self.exact += dict.fromkeys(lower_tir.intrinsics(function))
             return function
         lowered = lower_tir.lower_function(function, self.options)

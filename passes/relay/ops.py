@@ -1,8 +1,8 @@
-"""The operators ``quake.<name>`` in Relay: what recognisers write and the lowering reads.
+"""The operators ``quake.<name>`` in Relay. Recognisers write them and the lowering reads them.
 
-One for each row of the registry, with type relation, shape function, fusion pattern and layout
-rule, so that TVM's own passes treat them as they treat ``nn.softmax`` and ``sigmoid``. Attributes
-as in :mod:`passes.relax.ops`. How they are computed and scheduled is :mod:`lower`'s.
+There is one operator for each row of the registry. It has a type relation, shape function, fusion
+pattern and layout rule, so that TVM's own passes treat it like ``nn.softmax`` and ``sigmoid``. The
+attributes are those of :mod:`passes.relax.ops`. :mod:`lower` computes and schedules the operators.
 """
 
 from collections.abc import Callable
@@ -31,13 +31,14 @@ TypeOf = Callable[[list[relay.Type], tvm.ir.Attrs], relay.Type | None]
 
 
 def _checked(infer: TypeOf, elementwise: bool) -> TypeOf:
-    """The inference, once the types are known: float32 tensors, the axis one of x's.
+    """The type inference ``infer``, with checks that run when all types are known.
 
-    TVM infers a type a hundred times a build, and attributes are slow to read.
+    All operands must be float32 tensors, and the axis must be one of x's. TVM infers a type a
+    hundred times in a build, and attributes are slow to read.
     """
 
     def checked(types: tvm.ir.Array, attrs: tvm.ir.Attrs) -> relay.Type | None:
-        known = list(types)  # through ctypes, so once
+        known = list(types)  # once, since it goes through ctypes
         if any(isinstance(t, relay.IncompleteType) for t in known):
             return None
         for t in known:
@@ -57,7 +58,7 @@ def _same_type(types: list[relay.Type], _: tvm.ir.Attrs) -> relay.Type:
 
 
 def _softmax_type(types: list[relay.Type], _: tvm.ir.Attrs) -> relay.Type:
-    """softmax's type is that of x; the mask broadcasts to it."""
+    """The type of x. The mask must broadcast to it."""
     x, *masks = types
     for mask in masks:
         ends = zip(reversed(mask.shape), reversed(x.shape), strict=False)
@@ -100,7 +101,7 @@ def _logsumexp_shape(
 
 @cache
 def declared(operator: str) -> tvm.ir.Op:
-    """TVM's operator for a row of the registry."""
+    """TVM's operator for a row of the registry, registered at the first call."""
     name, row = PREFIX + operator, OPERATORS[operator]
     if name in tvm.ir.Op.list_op_names():
         return tvm.ir.Op.get(name)
@@ -118,7 +119,7 @@ def declared(operator: str) -> tvm.ir.Op:
     return tvm.ir.Op.get(name)
 
 
-for _name in OPERATORS:  # those that are registered later, at their first call
+for _name in OPERATORS:  # operators that users register later are declared at their first call
     declared(_name)
 
 
@@ -128,7 +129,7 @@ def call(operator: str, *args: relay.Expr, **attributes: Any) -> relay.Call:
 
 
 def attributes_of(call: relay.Call) -> SiteAttrs:
-    """The attributes of a call of ours."""
+    """The attributes of a call of a ``quake`` operator."""
     return SiteAttrs.from_attrs(read(call.attrs))
 
 
@@ -142,6 +143,6 @@ def _plain(value: Any) -> Any:
 
 
 def operator_of(expr: Any) -> str | None:
-    """The registry's name if ``expr`` calls one of our operators."""
+    """The name in the registry if ``expr`` calls a ``quake`` operator, else None."""
     name = op_name(expr)
     return name.removeprefix(PREFIX) if name.startswith(PREFIX) else None

@@ -1,7 +1,7 @@
 """The report on a Relay module, read from the module itself.
 
-Lowered sites are calls of the ``quake`` operators; whatever is still to be recognised was left
-exact. Which kernel a site ended up in is read after operator fusion.
+Lowered sites are calls of the ``quake`` operators. What the recognisers still find was left exact.
+The kernel of a site is read from the module after operator fusion.
 """
 
 import tvm
@@ -14,7 +14,7 @@ from ..quake import find_sites
 from .graph import Graph, functions, has_mark, op_name, shape_text
 from .ops import attributes_of, operator_of
 
-# Exponentials that no recogniser looks for, and why.
+# Exponentials that no recogniser looks for, with the reason.
 UNKNOWN = dict.fromkeys(("sinh", "cosh"), "no such operator here") | dict.fromkeys(
     ("fast_exp", "fast_tanh", "fast_erf", "nn.fast_softmax"), "TVM's own approximation"
 )
@@ -26,9 +26,9 @@ def report(lowered: tvm.IRModule, options: Options) -> Report:
     Parameters
     ----------
     lowered : IRModule
-        With its nonlinearities lowered and its types inferred.
+        The module after its nonlinearities were lowered and its types inferred.
     options : Options
-        Those it was lowered with: they give the reasons.
+        The options it was lowered with. They give the reasons why sites are exact.
     """
     sites: list[LoweredSite] = []
     exact: list[ExactSite] = []
@@ -50,14 +50,14 @@ def report(lowered: tvm.IRModule, options: Options) -> Report:
 def kernels_of(fused: tvm.IRModule) -> Kernels:
     """The kernels of lowered sites after operator fusion, by operator, shape and source.
 
-    Kernels are called what TVM will call them; the rule is what schedules them: that of the
-    operator they are fused behind.
+    Kernels have the names that TVM will give them. The rule is that of the operator that schedules
+    the kernel.
     """
     found: Kernels = {}
     for _, function in functions(fused):
         nodes: list[relay.Expr] = []
         relay.analysis.post_order_visit(function, nodes.append)
-        for node in nodes:  # calls in the order of the sites, which their functions are not in
+        for node in nodes:  # calls are visited in the order of the sites, functions are not
             if isinstance(node, relay.Call) and has_mark(node.op, "Primitive"):
                 _read_kernel(node.op, found)
     return found

@@ -1,9 +1,10 @@
-"""Inside a Relay build: maxima and minima with constants let NaN pass, and start at infinities.
+"""Inside a Relay build: maxima and minima let NaN pass and start at infinities.
 
-TVM's ``max(x, 0)`` is 0 for NaN; with the constant first it costs the same and NaN passes. A
-maximum that is accumulated starts at -inf instead of the lowest finite number, a minimum at inf,
-and the index of one at the last there is instead of -1, so that any element's comes before it.
-Knows no operator: it sees kernels of any, fused, before loops are vectorized.
+TVM's ``max(x, 0)`` is 0 for NaN. With the constant as the first operand NaN passes, at the same
+cost. An accumulated maximum starts at -inf instead of the lowest finite number, a minimum at inf.
+The index of an extreme starts at the largest integer instead of -1, so that the index of any
+element comes before it. Knows no operator: it sees kernels of any, fused, before loops are
+vectorized.
 """
 
 import math
@@ -15,7 +16,11 @@ _ENDS = ((tir.min_value, -math.inf), (tir.max_value, math.inf))
 
 
 def _start(value: tir.PrimExpr) -> tir.PrimExpr:
-    """The infinity for which a type's lowest or largest finite number stands; no index for -1."""
+    """The initial value that replaces one of TVM's.
+
+    An infinity for the lowest or largest finite number of a type, the largest integer for the index
+    -1.
+    """
     if isinstance(value, tir.IntImm) and value.value == -1:
         return tir.max_value(value.dtype)
     if isinstance(value, tir.FloatImm):
@@ -31,7 +36,7 @@ def _constant_first(node: tir.Max | tir.Min) -> tir.PrimExpr | None:
 
 
 def _accumulated(body: tir.Stmt) -> set[tir.Buffer]:
-    """Buffers whose elements become the larger, or smaller, of themselves and something else."""
+    """Buffers whose elements are updated to the extreme of themselves and another value."""
     found: set[tir.Buffer] = set()
 
     def see(node: tvm.Object) -> None:
@@ -50,7 +55,7 @@ def _accumulated(body: tir.Stmt) -> set[tir.Buffer]:
 
 
 def special(body: tir.Stmt, _: tvm.target.Target) -> tir.Stmt:
-    """A kernel's body with its extremes so."""
+    """The body of a kernel with its maxima and minima corrected."""
     transform = tir.stmt_functor.ir_transform
     body = transform(body, None, _constant_first, ["tir.Max", "tir.Min"])
     accumulated = _accumulated(body)
@@ -59,7 +64,7 @@ def special(body: tir.Stmt, _: tvm.target.Target) -> tir.Stmt:
         if node.buffer not in accumulated:
             return None
         value = _start(node.value)
-        if isinstance(value, tir.Max | tir.Min):  # padding, inlined
+        if isinstance(value, tir.Max | tir.Min):  # inlined padding
             element = transform(tir.Evaluate(value.b), None, _start, ["FloatImm"]).value
             value = type(value)(value.a, element)
         return tir.BufferStore(node.buffer, value, node.indices)

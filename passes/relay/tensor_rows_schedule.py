@@ -1,8 +1,9 @@
-"""How ``kernels.tensor_rows`` is scheduled without a record: a row at a time, in vectors.
+"""The default schedule of ``kernels.tensor_rows``: one row at a time, vectorized.
 
-Reductions run in sixteen lanes, which are then added up four at a time, so maxima and sums are
-vector instructions. A loop whose end is no vector's end is left as it is: TVM would take every
-vector in it apart, while LLVM vectorizes all but its end. Knows stages by their shape, no formula.
+Reductions run in sixteen lanes, which are then added four at a time, so that maxima and sums are
+vector instructions. A loop whose extent is no multiple of a vector is not vectorized here. TVM
+would split all its vectors into scalars, while LLVM vectorizes all iterations but the last. Knows
+stages by their shape, no formula.
 """
 
 import math
@@ -20,9 +21,9 @@ def schedule(outs: list[te.Tensor], target: tvm.target.Target) -> te.Schedule:
     Parameters
     ----------
     outs : list of te.Tensor
-        Its result.
+        The operator's result, one tensor.
     target : tvm.target.Target
-        Only LLVM's get vectors; C has none.
+        Only LLVM targets get vectors, since C has none.
     """
     (out,) = outs
     s = te.create_schedule(out.op)
@@ -50,7 +51,10 @@ def schedule(outs: list[te.Tensor], target: tvm.target.Target) -> te.Schedule:
 def _reduce_in_lanes(
     s: te.Schedule, reduction: te.Tensor, lanes: int, at: te.schedule.Stage, row: tvm.tir.IterVar
 ) -> None:
-    """Reduce every ``lanes``-th element by itself, then those results; nothing for fewer."""
+    """Reduce every ``lanes``-th element separately, then reduce these results.
+
+    A reduction of at most ``lanes`` elements is unchanged.
+    """
     (axis,) = s[reduction].op.reduce_axis
     if axis.dom.extent <= lanes:
         return

@@ -1,12 +1,13 @@
-"""Kernels such as MetaSchedule can tune although their formulas name subexpressions with ``let``.
+"""Make kernels tunable by MetaSchedule although their formulas use ``let``.
 
-It counts a kernel's operations before it tunes, and its counter knows no ``let``: so the kernel
-brings the number. And it inlines a producer into every reader, which binds the same name to two
-values, and no such candidate compiles: so a block whose results are read more than once is kept
-from its rules. Nor are they computed more than once then.
+MetaSchedule counts a kernel's operations before it tunes, and its counter does not support ``let``.
+So the kernel carries the number as an attribute. MetaSchedule also inlines a producer into every
+reader. The same name is then bound to two values, and no such candidate compiles. So a block whose
+results are read more than once is excluded from its rules. This also avoids computing the results
+more than once.
 
-Stands behind TVM's own function that makes kernels for tuners, since extraction and building must
-ask the same. Knows no operator.
+The change wraps TVM's own function that makes kernels for tuners, because task extraction and
+building must use the same kernels. Knows no operator.
 """
 
 import math
@@ -16,14 +17,14 @@ import tvm
 from tvm import te, tir
 
 _CONVERTER = "relay.backend.tir_converter.default"
-# TVM's own name for a number that it need not find out.
+# TVM's attribute with the number of operations. TVM does not count if it is set.
 _COUNT = "estimated_flops"
-# TVM's own mark of a block that no rule may touch.
+# TVM's annotation of a block that no rule may change.
 _AS_IT_IS = {"schedule_rule": "None"}
 
 
 def tunable(kernel: tir.PrimFunc) -> tir.PrimFunc:
-    """The kernel, with what its ``let`` expressions need."""
+    """The kernel with what its ``let`` expressions need. A kernel without any is unchanged."""
     operations = _operations(kernel.body)
     if operations is None:
         return kernel
@@ -31,7 +32,7 @@ def tunable(kernel: tir.PrimFunc) -> tir.PrimFunc:
 
 
 def _operations(body: tir.Stmt) -> int | None:
-    """How many there are, None if TVM can count for itself."""
+    """The number of operations, None if TVM can count them itself."""
     lets: list[tir.Let] = []
 
     def as_sum(let: tir.Let) -> tir.PrimExpr:
@@ -85,7 +86,7 @@ def _size(buffer: tir.Buffer) -> int:
 
 
 def install() -> None:
-    """Have TVM make such kernels from now on."""
+    """Wrap TVM's function, for all kernels from now on."""
     convert = tvm.get_global_func(_CONVERTER)
 
     def converted(tensors: list[te.Tensor], constants: list[tvm.nd.NDArray]) -> tir.PrimFunc | None:

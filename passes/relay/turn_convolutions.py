@@ -1,9 +1,9 @@
-"""Relay: lay convolutions along one dimension along the width, not the height.
+"""Relay: lay convolutions of one dimension along the width instead of the height.
 
 ``relay.frontend.from_onnx`` writes a convolution over a sequence as ``nn.conv2d`` over an image one
-pixel wide, but TVM's schedules for CPUs vectorize channels and keep a tile of the *width* in
-registers, so that nothing is left to keep. The same image one pixel high is six times as fast.
-Turning it moves no data.
+pixel wide. TVM's CPU schedules vectorize channels and keep a tile of the *width* in registers, so
+such a tile has one pixel only. The same image one pixel high is six times as fast. The reshape
+moves no data.
 """
 
 import tvm
@@ -49,9 +49,10 @@ class _Turn(relay.ExprMutator):
 
 @relay.transform.function_pass(opt_level=3, name="TurnConvolutions")
 class TurnConvolutions(Pass):
-    """Images one pixel wide to images one pixel high; see the module."""
+    """Turn images that are one pixel wide into images one pixel high, as the module explains."""
 
     def transform_function(
         self, function: relay.Function, _: tvm.IRModule, __: tvm.transform.PassContext
     ) -> relay.Function:
+        """Rewrite the function's convolutions."""
         return mutated(function, _Turn())

@@ -1,1 +1,1 @@
-"""What tuners have found: records as lines of JSON, their files, and the library's own."""
+"""Results of tuning: records as lines of JSON, their files, and the library's own records."""

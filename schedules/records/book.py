@@ -1,9 +1,11 @@
-"""The records of some folders as the answers to a rule's questions for one target.
+"""Look up records in some folders to answer a rule's questions for one target.
 
-Looked up in this order: a record of the same shape; of the nearest shape in its bucket; of a
-related machine (the same vectors, another CPU or number of cores), again the same shape and then
-the nearest. The first that there is decides. It decides for the rule where it was hardly faster,
-and what no record is near to is left to the rule as well. Knows no rule and no graph.
+The order of the search: a record of the same shape; a record of the nearest shape in the same
+bucket; a record of a related machine, which has the same vectors but another CPU or number of
+cores, again first of the same shape and then of the nearest. The first record found decides. A
+record of the same shape and machine is used if it was faster than the rule's default. Any other
+record must have been faster by more than ``WORTH``. Otherwise, or if no record is found, the rule
+decides. Knows no rule and no graph.
 """
 
 import math
@@ -24,22 +26,22 @@ from .record import Machine, Record, Trace
 from .trace import fingerprint
 
 SHIPPED = Path(__file__).parent
-# What a record of another shape or machine must have gained, as a share of its rule's time, and
-# how much slower a more accurate rung may be.
+# The least gain over the rule, as a share of the rule's time, of a record of another shape or
+# machine that is used. Also how much slower a more accurate rung may be.
 WORTH = 0.02
 
 Records = str | Path | Sequence[str | Path] | bool | None
-# How far a record is from what is asked, nearest first.
+# Sort key: how far a record is from what is asked, nearest first.
 _Rank = tuple[bool, bool, int, float, bool, bool, float]
 
 
 class Book:
-    """What is on record for a target.
+    """The records for one target.
 
     Parameters
     ----------
     folders : sequence of Path
-        The earlier ones come first where records are equally near.
+        Among records that are equally near, those of earlier folders win.
     target : tvm.target.Target
     """
 
@@ -50,19 +52,19 @@ class Book:
 
     @staticmethod
     def of(records: Records, target: tvm.target.Target) -> "Book":
-        """The book that ``records=`` asks for.
+        """The book for the option ``records=``.
 
         Parameters
         ----------
         records : path, sequence of path, False or None
-            Folders that come before the library's own records; None for these alone, False for
-            none at all.
+            Folders that are searched before the library's own records. None uses only the library's
+            own, False uses no records.
         target : tvm.target.Target
 
         Raises
         ------
         QuakeError
-            For a folder that cannot be read, and whatever is no folder.
+            If a folder cannot be read, or if an entry is not a path.
         """
         if records is False:
             return Book([], target)
@@ -78,14 +80,14 @@ class Book:
         return Book([*folders, SHIPPED], target)
 
     def decide(self, key: Key) -> Choice:
-        """What the nearest record says of a kernel, in the manner of :class:`Decide`."""
+        """The choice by the nearest record for a kernel. Has the type :data:`Decide`."""
         if not key.known:
             return Choice()
         ranked = [
             (rank, record)
             for place, record in self._newest_first(f"*/{key.operator}{ENDING}")
             if record.numbers is not None
-            and record.trials  # else it says what rungs cost, and nothing of choices
+            and record.trials  # else it holds only the costs of rungs
             and (rank := self._rank(place, record, key))
         ]
         if not ranked:
@@ -98,7 +100,10 @@ class Book:
         return Choice(record.numbers, self._source(record))
 
     def _rank(self, place: int, record: Record, key: Key) -> _Rank | None:
-        """How far a record is from a key; None if it is not of its kind at all."""
+        """How far a record is from a key, nearest first.
+
+        None if the record does not apply to the key.
+        """
         machine, own = record.machine, self.machine
         if not machine.related(own) or record.key.dtype != key.dtype:
             return None
@@ -116,12 +121,18 @@ class Book:
         return f"record of {shape}{cores}"
 
     def trace(self, function: tir.PrimFunc) -> Trace | None:
-        """The best trace for exactly this kernel, machine and TVM, if no numbers are better.
+        """The best trace for exactly this kernel, machine and version of TVM.
 
         Parameters
         ----------
         function : PrimFunc
-            Its products fenced, not scheduled.
+            Not scheduled, with its products fenced.
+
+        Returns
+        -------
+        Trace or None
+            None if there is none that is faster than the rule, or if a record with numbers is
+            better.
         """
         own = list(self._own())
         traced = [r for r in own if r.trace is not None and r.trace.tvm == tvm.__version__]
@@ -136,21 +147,21 @@ class Book:
         return None if any(_value(r) < _value(best) for r in rivals) else best.trace
 
     def rung(self, operator: str, shape: str, allowed: Sequence[str]) -> str | None:
-        """The rung for a site by what its kernel took on each.
+        """The rung for a site, chosen by the recorded cost of its kernel on each rung.
 
         Parameters
         ----------
         operator : str
         shape : str
-            As reports have it, ``"1x128x1536"``.
+            The shape in the form of the report, ``"1x128x1536"``.
         allowed : sequence of str
-            Rungs.
+            The rungs to choose from.
 
         Returns
         -------
         str or None
-            Of the allowed rungs within ``WORTH`` of the fastest the most accurate, by the newest
-            record of the site; None if there is none.
+            The most accurate of the allowed rungs whose cost is within ``WORTH`` of the cheapest,
+            by the newest record of the site. None if the site has no record.
         """
         for record in self._own():
             timed = record.rungs.get(f"{operator} {shape}", {})
@@ -166,26 +177,32 @@ class Book:
                 yield record
 
     def _newest_first(self, pattern: str) -> list[tuple[int, Record]]:
-        """Each record in these files and its folder's place; folders in order."""
+        """The records in matching files, newest first, with their folder's position.
+
+        Folders keep their order.
+        """
         found = []
         for place, folder in enumerate(self.folders):
             records = [r for path in sorted(folder.glob(pattern)) for r in self._read(path)]
-            records.reverse()  # of the same second, too, the last is the newest
+            records.reverse()  # among records of the same second the last is the newest
             records.sort(key=lambda r: r.made.date, reverse=True)
             found += [(place, record) for record in records]
         return found
 
 
 def _value(record: Record) -> tuple[bool, float]:
-    """Smaller for the better of two that are equally near: a clock says more than a count."""
+    """Sort key of two records that are equally near, the better one smaller.
+
+    A measured time is trusted more than a static count.
+    """
     return record.measured == "static", record.ratio
 
 
 def bucket(shape: Sequence[int]) -> list[int]:
-    """Each extent's class: 1; 2 to 7; 8 to 31; 32 to 127; and so on by powers of four."""
+    """The size class of each extent: 1; 2 to 7; 8 to 31; 32 to 127; and so on by powers of four."""
     return [n.bit_length() // 2 for n in shape]
 
 
 def distance(a: Sequence[int], b: Sequence[int]) -> float:
-    """Between two shapes of a bucket: how often extents would have to double or halve."""
+    """The distance between two shapes of a bucket: how many doublings or halvings of extents."""
     return sum(abs(math.log2(m / n)) for m, n in zip(a, b, strict=True))

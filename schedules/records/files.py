@@ -1,8 +1,9 @@
-"""Records in files: ``<folder>/<machine>/<operator>.jsonl``, a line each, only ever added to.
+"""Files of records: ``<folder>/<machine>/<operator>.jsonl``, one record a line, append only.
 
-Many processes may add to one file at once and be killed while they do: what was reported as added
-stays, and what they leave half-written is skipped. (But on Windows, whose Python has no ``flock``,
-they must take turns.) Knows which line belongs in which file, not what it is good for.
+Many processes may append to one file at once, and may be killed while they do. A record that was
+reported as added stays in the file. A line that was left incomplete is skipped when the file is
+read. Python on Windows has no ``flock``, so there the processes must take turns. Knows which line
+belongs in which file, not what it is good for.
 """
 
 import os
@@ -21,7 +22,7 @@ try:
 except ImportError:
     fcntl = None
 
-# Bytes of a line: some hundred steps of a trace are a tenth of this.
+# Largest length of a line in bytes. A trace of some hundred steps takes a tenth of this.
 LONGEST = 1 << 20
 ENDING = ".jsonl"
 
@@ -29,22 +30,22 @@ Line = TypeVar("Line")
 
 
 class RecordWarning(UserWarning):
-    """Something in a file of records, or a record in it, cannot be used."""
+    """A file of records, or a record in it, cannot be used."""
 
 
 def append(folder: Path, record: Record) -> Path:
-    """Add a record to its file; the file's path.
+    """Add a record to its file and return the file's path.
 
     Parameters
     ----------
     folder : Path
-        Made if it is not there.
+        Created if missing.
     record : Record
 
     Raises
     ------
     QuakeError
-        As :func:`append_line`.
+        As in :func:`append_line`.
     """
     path = folder / record.machine.folder / (record.key.operator + ENDING)
     append_line(path, record.to_line())
@@ -52,14 +53,15 @@ def append(folder: Path, record: Record) -> Path:
 
 
 def append_line(path: Path, text: str) -> None:
-    """Add a line to a file, which is made if it is not there.
+    """Add a line to a file, which is created if missing.
 
-    The line is on the disk when this returns, and stays there whatever becomes of this process.
+    The line is on the disk when this returns. It stays there even if the process is killed
+    afterwards.
 
     Raises
     ------
     QuakeError
-        If it cannot be written; the file is then as it was.
+        If the line cannot be written. The file is then unchanged.
     """
     line = text.encode() + b"\n"
     if len(line) > LONGEST:
@@ -70,7 +72,7 @@ def append_line(path: Path, text: str) -> None:
         try:
             _add(file, line)
         finally:
-            os.close(file)  # and with it the lock
+            os.close(file)  # also releases the lock
     except OSError as error:
         raise QuakeError(f"cannot write {path}: {error.strerror or error}") from None
 
@@ -81,7 +83,7 @@ def _add(file: int, line: bytes) -> None:
     size = os.lseek(file, 0, os.SEEK_END)
     if size:
         os.lseek(file, size - 1, os.SEEK_SET)
-        if os.read(file, 1) != b"\n":  # a writer died within its line
+        if os.read(file, 1) != b"\n":  # a writer was killed within its line
             line = b"\n" + line
     try:
         if os.write(file, line) < len(line):
@@ -94,7 +96,7 @@ def _add(file: int, line: bytes) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """Raise QuakeError unless it is a folder that can be read."""
+    """Raise QuakeError unless the path is a folder that can be read."""
     try:
         os.listdir(folder)
     except OSError as error:
@@ -103,7 +105,11 @@ def check_folder(folder: Path) -> None:
 
 
 def read(path: Path) -> list[Record]:
-    """The records in a file, in their order; what is none, or does not belong there, is skipped."""
+    """The valid records of a file, in order.
+
+    Lines that are no records, and records that belong in another file, are skipped with a
+    :class:`RecordWarning`.
+    """
 
     def record(line: bytes) -> Record:
         found = Record.from_line(line)
@@ -117,10 +123,10 @@ def read(path: Path) -> list[Record]:
 
 
 def read_lines(path: Path, parse: Callable[[bytes], Line]) -> list[Line]:
-    """What a file's lines say, in their order.
+    """Parse each line of a file, in order.
 
-    A line of which ``parse`` raises a QuakeError is skipped with a :class:`RecordWarning` for each
-    kind of fault, which names the first such line.
+    A line for which ``parse`` raises a QuakeError is skipped. There is one :class:`RecordWarning`
+    for each kind of error, which names the first such line.
     """
     found: list[Line] = []
     faults: dict[str, list[int]] = {}
@@ -142,7 +148,7 @@ def read_lines(path: Path, parse: Callable[[bytes], Line]) -> list[Line]:
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:
-    """The file's lines; of those that are too long only the beginning."""
+    """The lines of a file, each cut off after ``LONGEST`` bytes."""
     while line := file.readline(LONGEST):
         yield line
         while line and not line.endswith(b"\n"):

@@ -1,8 +1,8 @@
-"""A record: what a tuner found best for one kernel on one machine, as a line of JSON.
+"""A record: the best parameters that a tuner found for one kernel on one machine, as JSON.
 
-Numbers with names fit a kernel of any shape, since a rule takes of them what it can use; a trace
-fits the one kernel that it was found on. Whatever a line holds, it is a valid record or a
-QuakeError that says why not. Knows no file, no rule and no tuner.
+Named numbers apply to kernels of any shape, since a rule uses those that fit its kernel. A trace
+applies only to the kernel for which it was found. Parsing a line gives a valid record or raises a
+QuakeError with the reason. Knows no file, no rule and no tuner.
 """
 
 import json
@@ -22,11 +22,12 @@ from quake_tvm.support.toolchain import triple
 
 from ..choice import Key
 
-# Of the line's form.
+# Version of the line's format.
 SCHEMA = 1
-# Of the rules and the written-out kernels: raised where old numbers would mean something else.
+# Version of the rules and the written-out kernels. It is raised if the meaning of old numbers
+# changes.
 KERNELS = 1
-# Of the abilities of a CPU, those that float32 kernels are compiled with.
+# The CPU features that float32 kernels are compiled with.
 _FEATURES = ("fma",)
 MEASURED = ("clock", "board", "static")
 
@@ -61,20 +62,20 @@ def _is_cost(value: Any) -> bool:
 
 @dataclass(frozen=True)
 class Machine:
-    """What a record was measured on, and what it is looked up for.
+    """The machine that a record was measured on, and by which it is looked up.
 
     Attributes
     ----------
     architecture : str
-        The triple's: ``"x86_64"``, ``"aarch64"``.
+        From the target triple: ``"x86_64"``, ``"aarch64"``.
     cpu : str
-        LLVM's name, or ``"generic"``.
+        LLVM's name of the CPU, or ``"generic"``.
     vectors : str
-        The vector unit, ``"AVX-512"``.
+        The vector unit, for example ``"AVX-512"``.
     lanes : int
         float32 in a vector register.
     features : tuple of str
-        What else float32 kernels are compiled with.
+        Further CPU features that float32 kernels are compiled with.
     cores : int
     """
 
@@ -93,7 +94,10 @@ class Machine:
 
     @staticmethod
     def of(target: tvm.target.Target) -> "Machine":
-        """The machine that a target describes. Raises QuakeError for a cpu with spaces in it."""
+        """The machine that a target describes.
+
+        Raises QuakeError if the CPU's name is not a single word.
+        """
         return Machine(
             triple(target).architecture,
             str(target.attrs.get("mcpu") or "generic"),
@@ -105,24 +109,24 @@ class Machine:
 
     @property
     def folder(self) -> str:
-        """The name of its records' folder: the CPU's, and a generic one's architecture."""
+        """The folder name of this machine's records: the CPU or ``generic-<architecture>``."""
         return f"generic-{self.architecture}" if self.cpu == "generic" else self.cpu
 
     def related(self, other: "Machine") -> bool:
-        """Whether the two differ in nothing but the CPU and how many cores it has."""
+        """Whether two machines differ only in the CPU and its number of cores, if at all."""
         return replace(self, cpu=other.cpu, cores=other.cores) == other
 
 
 @dataclass(frozen=True)
 class Trace:
-    """A schedule as TVM's steps, for exactly one kernel.
+    """A schedule as a list of TVM's steps, for exactly one kernel.
 
     Attributes
     ----------
     kernel : str
-        The fingerprint of the PrimFunc that it schedules (:mod:`trace`).
+        The fingerprint of the PrimFunc that the trace schedules (:mod:`trace`).
     tvm : str
-        The version of TVM whose steps these are.
+        The version of TVM that the steps are for.
     steps : list
         ``Trace.as_json()``.
     """
@@ -139,7 +143,7 @@ class Trace:
 
 @dataclass(frozen=True)
 class Made:
-    """Who made a record: versions of this library and TVM, and when (UTC)."""
+    """The versions of this library and TVM that made a record, and the time (UTC)."""
 
     library: str
     tvm: str
@@ -151,37 +155,39 @@ class Made:
 
     @staticmethod
     def now() -> "Made":
-        """By the versions at hand."""
+        """The installed versions and the current time."""
         date = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
         return Made(quake_tvm.__version__, tvm.__version__, date)
 
 
 @dataclass(frozen=True)
 class Record:
-    """What was found best for a kernel.
+    """The best parameters found for a kernel.
 
     Attributes
     ----------
     machine : Machine
     key : Key
-        The kernel, its extents all known.
+        The kernel. All its extents are known.
     cost, rule_cost : float
-        A call's with this record and with the rule's own choices, measured together: seconds, or
-        cycles or instructions where they are counted (``"static"``). Only their ratio is used.
+        The cost of a call with this record and with the rule's defaults, measured together. In
+        seconds, or in cycles or instructions if these were counted (``"static"``). Only their ratio
+        is used.
     measured : {"clock", "board", "static"}
     trials : int
         How many candidates were measured.
     numbers : mapping of name to int, optional
-        Empty where the rule's own are best. Either these or a trace.
+        The tunable parameters. Empty if the rule's defaults are best. A record has either numbers
+        or a trace.
     trace : Trace, optional
     rungs : mapping
-        ``"gelu 1x128x1536"``, a site in the kernel, to the kernel's cost by the site's rung.
+        Maps a site in the kernel, ``"gelu 1x128x1536"``, to the kernel's cost by the site's rung.
     made : Made
 
     Raises
     ------
     QuakeError
-        If a value is not what it should be.
+        If a value is invalid.
     """
 
     machine: Machine
@@ -211,11 +217,11 @@ class Record:
 
     @property
     def ratio(self) -> float:
-        """Its time over the rule's."""
+        """The cost with this record divided by the cost with the rule's defaults."""
         return self.cost / self.rule_cost
 
     def to_line(self) -> str:
-        """One line of JSON, without its end."""
+        """The record as one line of JSON, without the newline."""
         if self.trace is None:
             found = {"numbers": dict(self.numbers)}
         else:
@@ -244,7 +250,7 @@ class Record:
         Raises
         ------
         QuakeError
-            Why the line is no record that this version can use, in a few words.
+            If this version cannot use the line. The message is a short reason.
         """
         try:
             raw = json.loads(line)
@@ -291,7 +297,10 @@ def _are_rungs(value: Any) -> bool:
 
 
 def _built(kind: Any, raw: Any, name: str) -> Any:
-    """A dataclass of exactly the fields given; those with defaults may be missing."""
+    """Construct a dataclass from a dictionary of exactly its fields.
+
+    Fields with defaults may be missing.
+    """
     known = [f.name for f in fields(kind)]
     fits = isinstance(raw, dict) and set(raw) <= set(known)
     _check(fits, name, f"of the fields {', '.join(known)}")

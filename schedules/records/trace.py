@@ -1,8 +1,8 @@
-"""Traces of records: TVM's schedules for the one kernel that they were found on.
+"""Traces of records: schedules in TVM's own form, each for the one kernel that it was found for.
 
-A trace is taken only if the kernel keeps its bits: its steps are of those that leave alone what is
-computed, and every sum is still made in the order of the unscheduled kernel. Knows no file and no
-rule.
+A trace is used only if the kernel keeps its bits. Its steps must be among those that do not change
+what is computed, and every sum must be made in the order of the unscheduled kernel. Knows no file
+and no rule.
 """
 
 import json
@@ -20,7 +20,7 @@ from .. import analysis
 from .files import RecordWarning
 from .record import Trace
 
-# What moves loops and copies, and computes each element as before but perhaps for its sums' order.
+# Steps that move loops and copies. They may change the order of a sum, but nothing else.
 _STEPS = {
     "GetSBlock", "GetLoops", "GetChildBlocks", "GetProducers", "GetConsumers", "GetOutputBlocks",
     "SamplePerfectTile", "SampleCategorical", "SampleComputeLocation", "Split", "Fuse", "Reorder",
@@ -31,26 +31,26 @@ _STEPS = {
 
 
 def fingerprint(function: tir.PrimFunc) -> str:
-    """Sixteen hexadecimal digits of what a kernel computes, its name and marks left out."""
+    """A hash of what a kernel computes, without its name and attributes: 16 hexadecimal digits."""
     bare = tir.PrimFunc(function.params, function.body, function.ret_type)
     return f"{tvm_ffi.structural_hash(bare) % 2**64:016x}"
 
 
 def trace_of(function: tir.PrimFunc, schedule: s_tir.Schedule) -> Trace:
-    """The steps of a schedule of this function, its products fenced, for a record."""
+    """The trace of a schedule of this function, whose products are fenced, for a record."""
     steps = json.loads(json.dumps(schedule.trace.as_json(), default=_plain))
     return Trace(fingerprint(function), tvm.__version__, steps)
 
 
 def _plain(value: Any) -> Any:
-    """TVM's constants, arrays and maps as JSON knows them."""
+    """Convert TVM's constants, arrays and maps to types that JSON can store."""
     if isinstance(value, tvm_ffi.Map):
         return dict(value.items())
     return list(value) if isinstance(value, tvm_ffi.Array) else value.value
 
 
 def replay(function: tir.PrimFunc, trace: Trace) -> s_tir.Schedule | None:
-    """The function by the steps of a trace.
+    """Schedule the function by the steps of a trace.
 
     Returns
     -------
@@ -64,7 +64,7 @@ def replay(function: tir.PrimFunc, trace: Trace) -> s_tir.Schedule | None:
         s_tir.Trace.apply_json_to_schedule(trace.steps, sch)
         if not sums_in_order(sch):
             raise ValueError("it sums in another order")
-    except Exception as error:  # TVM's own types, and Python's for steps that are none
+    except Exception as error:  # TVM's error types, and Python's for malformed steps
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
         text = f"the recorded trace of kernel {trace.kernel} is not used: {reason}"
         warnings.warn(text, RecordWarning, stacklevel=2)
@@ -73,7 +73,7 @@ def replay(function: tir.PrimFunc, trace: Trace) -> s_tir.Schedule | None:
 
 
 def sums_in_order(sch: s_tir.Schedule) -> bool:
-    """Whether every reduction walks its iterators as nested loops would, the first outermost."""
+    """Whether every reduction runs as nested loops over its iterators, the first outermost."""
     realized: list[s_tir.SBlockRealize] = []
     tvm_ffi.structural_walk(sch.mod["main"].body, (s_tir.SBlockRealize, realized.append))
     by_name = {str(r.block.name_hint): r for r in realized}
@@ -84,7 +84,7 @@ def sums_in_order(sch: s_tir.Schedule) -> bool:
 def _in_order(sch: s_tir.Schedule, block: SBlockRV, realized: s_tir.SBlockRealize) -> bool:
     if "R" not in analysis.kinds(sch, block):
         return True
-    place = 0  # in the order of nested loops
+    place = 0  # position in the order of nested loops
     for var, value in zip(realized.block.iter_vars, realized.iter_values, strict=True):
         if var.iter_type != tir.IterVar.DataPar:
             place = place * analysis.constant(var.dom.extent) + value
