@@ -8,8 +8,8 @@ constant stands for a real number near it (1.4142135 for the square root of 2).
 :class:`Arithmetic` has one method for each kind of step of :mod:`chain`, under the kind's name
 without ``nn.``. Knows no operator of the registry.
 
-Sources: T. J. Dekker, "A floating-point technique for extending the available precision" (1971); N.
-J. Higham, "Accuracy and Stability of Numerical Algorithms", section 3.3 (running error bounds).
+Sources: T. J. Dekker, "A floating-point technique for extending the available precision" (1971);
+N. J. Higham, "Accuracy and Stability of Numerical Algorithms", section 3.3 (running error bounds).
 """
 
 from collections.abc import Callable
