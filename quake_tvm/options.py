@@ -70,7 +70,7 @@ class Options:
 
         Raises
         ------
-        ValueError
+        QuakeError
             For a name that does not exist or options that contradict each other.
         """
         if plan is not None and any(o is not None for o in (method, max_error, only, skip)):

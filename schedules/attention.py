@@ -77,7 +77,9 @@ def _chosen(
     q, k, v = (list(p.ty.shape) for p in function.params[:3])
     batch, heads, length, _ = of_q.sizes(q)
     keys, features = of_k.sizes(k)[2], of_v.sizes(v)[3]
-    choice = decide(Key("attention", (batch * heads, length, keys, features)))
+    choice = decide(
+        Key.of("attention", heads=batch * heads, length=length, keys=keys, features=features)
+    )
     rows, vectors, lanes, _, value_vectors, _ = kernel.options["tiles"]
     rows = choice.pick("rows", [n for n in ROWS if n <= length], rows)
     small = [n for n in VECTORS if n * rows <= choices(target).registers]

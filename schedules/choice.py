@@ -20,14 +20,30 @@ class Key:
     operator : str
         ``"matmul"``, ``"convolution"``, ``"attention"``, ``"softmax"``, ``"gelu"``, ...
     shape : tuple of int or None
-        The extents that the choices depend on. Each operator has its own order: a product has rows,
-        columns and depth. None for an extent that is known only at run time.
+        The extents that the choices depend on, in the order in which records store them. None for
+        an extent that is known only at run time.
     dtype : str
+    names : tuple of str
+        What the extents are called. Empty for element-wise kernels, whose shape is a tensor's, and
+        for keys that are read from records. Two keys are equal whatever their names.
     """
 
     operator: str
     shape: tuple[int | None, ...]
     dtype: str = "float32"
+    names: tuple[str, ...] = field(default=(), compare=False, repr=False)
+
+    @classmethod
+    def of(cls, operator: str, **extents: int | None) -> "Key":
+        """The key of an operator with named extents, in this order."""
+        return cls(operator, tuple(extents.values()), names=tuple(extents))
+
+    def __getitem__(self, name: str) -> int | None:
+        return self.shape[self.names.index(name)]
+
+    def get(self, name: str) -> int | None:
+        """The extent of this name. None if it is unknown or the operator has none of this name."""
+        return self[name] if name in self.names else None
 
     @property
     def known(self) -> bool:

@@ -67,7 +67,7 @@ def apply(
     *outer, y, x, c = loops[:spatial]
     pixels, channels = (analysis.extent(sch, loop) for loop in (x, c))
     rows, taps = analysis.elements(sch, [*outer, y]), analysis.elements(sch, loops[spatial:])
-    key = Key("depthwise", (rows, pixels, channels, taps))
+    key = Key.of("depthwise", rows=rows, pixels=pixels, channels=channels, taps=taps)
     epilogue = analysis.in_registers(sch, product, target)
     *outer, y, x, c = own = sch.get_loops(epilogue)
     if len(own) != spatial or not analysis.elements(sch, [*own, *loops[spatial:]]):

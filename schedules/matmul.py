@@ -117,7 +117,7 @@ def _plan(
     ``rows`` and ``columns`` are the extents that the tile divides, ``innermost`` is the extent of
     the last loop over k.
     """
-    *_, uses, whole, _ = found.key.shape
+    uses, whole = found.key["rows"], found.key["columns"]
     options = list(widths(columns, target))
     if found.packed:
         options = [found.packed // _lanes(whole, target)]
@@ -135,7 +135,7 @@ def _plan(
     if not copied:
         by_rows = bool(choice.pick("walk", (0, 1), int(found.rows_larger)))
     unrolled = [n for n in UNROLL if innermost is not None and innermost % n == 0]
-    count = analysis.volume(found.key.shape[:-1])
+    count = analysis.volume(found.key.shape[:-1])  # of the result: all extents except the depth
     return _Plan(
         analysis.balanced(rows, height),
         vectors,

@@ -64,7 +64,9 @@ def apply(
     # The epilogue may write only the beginning of the reduction's result.
     columns = analysis.extent(sch, own[-1])
     width = min(analysis.lanes(target), 1 << (columns.bit_length() - 1))
-    choice = decide(Key("pooling", (None if count is None else count // whole, whole)))
+    choice = decide(
+        Key.of("pooling", rows=None if count is None else count // whole, columns=whole)
+    )
     options = [n for n in VECTORS if n * width <= columns]
     vectors = choice.pick("vectors", options, options[0])
     j_outer, j_inner = sch.split(own[-1], [None, vectors * width])

@@ -43,13 +43,18 @@ def key(
     Returns
     -------
     Key
-        Its shape is (rows, columns, depth), or (batch, rows, columns, depth) if there is a batch.
+        With the extents rows, columns and depth, behind batch if there is a batch.
     """
-    shape = tuple(analysis.volume(each) for each in (rows, [columns], depth))
     many = analysis.volume(batch)
+    extents = {
+        **({} if many == 1 else {"batch": many}),
+        "rows": analysis.volume(rows),
+        "columns": analysis.volume([columns]),
+        "depth": analysis.volume(depth),
+    }
     if many == 1:
-        return Key("convolution" if window else "matmul", shape)
-    return Key("grouped_convolution" if window else "batched_matmul", (many, *shape))
+        return Key.of("convolution" if window else "matmul", **extents)
+    return Key.of("grouped_convolution" if window else "batched_matmul", **extents)
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def apply(
     count = analysis.elements(sch, sch.get_loops(max(blocks, key=lambda b: len(sch.get_loops(b)))))
     if not count or rows < 4:
         return None
-    choice = decide(Key("reduction", (rows, count // rows)))
+    choice = decide(Key.of("reduction", rows=rows, length=count // rows))
     most = choice.pick("rows", ROWS, OWN_ROWS)
     width = math.gcd(rows, most)
     if width < 4:  # the last block overlaps

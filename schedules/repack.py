@@ -46,7 +46,7 @@ def repacked(function: tir.PrimFunc, width: int) -> tir.PrimFunc:
     if width == found.packed:
         return function
     block = sch.get(found.block)
-    old, columns = block.reads[1].source, found.key.shape[-2]
+    old, columns = block.reads[1].source, found.key["columns"]
     at = [r.min for r in block.reads[1].region]
     column = block.iter_vars[found.column].var
     panel = panel_of(column, found.packed)

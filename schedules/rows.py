@@ -42,7 +42,7 @@ def apply(
         return analysis.start(function)
     *outer, length = function.params[0].ty.shape
     rows, length = analysis.volume(outer), analysis.constant(length)
-    choice = decide(Key(kernel.name, (rows, length)))
+    choice = decide(Key.of(kernel.name, rows=rows, length=length))
     count = None if rows is None or length is None else rows * length
     own = {"beside": side_by_side(rows, length), "parallel": int(analysis.worth_threads(count))}
     fitting = [n for n in BESIDE if rows is not None and n <= rows]

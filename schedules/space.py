@@ -126,7 +126,7 @@ def _first(numbers: Sequence[int]) -> int:
 def _searches(function: tir.PrimFunc, key: Key, target: tvm.target.Target) -> list[_Search]:
     """One search for each layout, the function's own layout first."""
     own = panel_width(function)
-    widths = matmul.widths(key.shape[-2], target) if own else {}
+    widths = matmul.widths(key.get("columns"), target) if own else {}
     if own not in widths.values():
         return [_Search(function, own, {})]
     own_first = sorted(widths.items(), key=lambda each: each[1] != own)

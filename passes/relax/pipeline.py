@@ -188,7 +188,7 @@ class Pipeline:
 
     def _fuse(self) -> list[tvm.transform.Pass]:
         def panel(key: Key, rows: int | None) -> int:
-            return matmul.panel(rows, key.shape[-2], self.target, self.decide(key))
+            return matmul.panel(rows, key["columns"], self.target, self.decide(key))
 
         return [
             CheckSizes(WINDOWED),

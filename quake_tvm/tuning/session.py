@@ -248,7 +248,7 @@ class Session:
         """
         if timing.cost is None:
             return None
-        if candidate.layout and (candidate.key.shape[-2] or 0) % candidate.layout:
+        if candidate.layout and (candidate.key.get("columns") or 0) % candidate.layout:
             # Panels overlap, and made-up weights differ where they do: the last to write wins.
             return timing.cost
         expected = self._digests.setdefault((work.kernel.hash, candidate.layout), timing.digest)
