@@ -1,4 +1,4 @@
-"""``quake-tvm run`` in the shell: a model once, here or on a board. Loads TVM when it is called."""
+"""``quake-tvm run`` in the shell: run a model here or on a board. Loads TVM when it is called."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -119,7 +119,10 @@ def run(
 
 
 def differences(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> dict[str, float]:
-    """The largest of any element, absolute and relative: 0 for the same bits, infinity for NaN."""
+    """The largest difference of any element, absolute and relative.
+
+    Equal values and NaN against NaN count as 0, NaN against a number as infinity.
+    """
     worst = {"absolute": 0.0, "relative": 0.0}
     for a, b in zip(found, expected, strict=True):
         a, b = (array.astype(np.float64) for array in (a, b))
@@ -134,7 +137,7 @@ def differences(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> 
 
 
 def _is_source(model: Path) -> bool:
-    """Whether it is compiled first."""
+    """Whether the file must be compiled first."""
     return model.suffix == ".onnx"
 
 
@@ -144,7 +147,7 @@ def _load(
     options: dict[str, Any],
     remote: "Remote | None",
 ) -> Any:
-    """The model, ready to run on the board or else here."""
+    """The model, ready to run on the board or here."""
     from .. import compiler
     from ..runtime.model import load
 

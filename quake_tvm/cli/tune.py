@@ -32,7 +32,7 @@ from .shell import (
 if TYPE_CHECKING:
     from ..tuning.state import State
 
-# Lines of the live view that are no tasks.
+# The number of lines in the live view that are not tasks.
 AROUND = 11
 
 
@@ -119,7 +119,7 @@ def tune(
 
 
 class _View:
-    """What the terminal shows while it runs, its seconds counted on between two changes."""
+    """The terminal's display during tuning. Its seconds advance between two updates."""
 
     def __init__(self, trials: int | None, minutes: float | None) -> None:
         self._trials, self._minutes = trials, minutes
