@@ -101,9 +101,7 @@ class Findings:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON: means instead of sums, rounded so that the order of addition does not
-        matter.
-        """
+        """For JSON: means instead of sums, rounded so that the order of summation is irrelevant."""
         means = {name: float(f"{self.mean(name):.6g}") for name in ("relative", "absolute", "ulp")}
         ulps = list(self.ulps)
         while ulps and not ulps[-1]:
