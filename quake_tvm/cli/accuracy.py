@@ -35,7 +35,7 @@ def accuracy(
     ] = False,
     update: Annotated[
         bool,
-        typer.Option("--update", help="With --exhaustive: keep it as the bounds and the record."),
+        typer.Option("--update", help="With --exhaustive: store the results as bounds and record."),
     ] = False,
     plot: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Draw pictures into this folder.")

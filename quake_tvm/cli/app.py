@@ -111,7 +111,7 @@ def compile(
     records: Records = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compile an ONNX model and report what became of every nonlinearity."""
+    """Compile an ONNX model and report how each nonlinearity was lowered."""
     from .. import compiler
     from ..boards import runner
     from ..machines.targets import target as resolve
@@ -176,7 +176,7 @@ def _write_runner(library: Path, commands: list[str]) -> tuple[Path, bool]:
 
 @app.command()
 def runtime(target: Target = "native") -> None:
-    """Print the folder with TVM's runtime libraries for a target, downloaded at the first time."""
+    """Print the folder with TVM's runtime libraries for a target; downloads them once."""
     from ..emulation.runtime import libraries
     from ..machines.targets import target as resolve
 
@@ -195,7 +195,7 @@ app.command()(accuracy)
 
 @app.command()
 def targets(as_json: AsJson = False) -> None:
-    """List the targets that have a name; TVM's own, as a JSON dictionary, do as well."""
+    """List the named targets. A target of TVM's, as a JSON dictionary, works too."""
     from ..machines.targets import config, describe, features, lanes, target, vectors
     from ..machines.targets import targets as names
 

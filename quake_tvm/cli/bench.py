@@ -59,7 +59,8 @@ def bench(
     records: Records = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the medians: .png, .svg, ...")] = None,
     static: Annotated[
-        bool, typer.Option("--static", help="Count instead, for a target that is not this machine.")
+        bool,
+        typer.Option("--static", help="Count instructions instead, for another machine's target."),
     ] = False,
     rpc: Rpc = None,
     tracker: Tracker = None,
@@ -67,10 +68,10 @@ def bench(
     timeout: Timeout = TIMEOUT,
     as_json: AsJson = False,
 ) -> None:
-    """Time kernels or models beside TVM's own pipelines and other runtimes, in one run.
+    """Time kernels or models, and compare with TVM's own pipelines and other runtimes in one run.
 
-    On a board (--rpc or --tracker) beside TVM's pipelines only. An emulated board's times say
-    nothing about a real one's: count instead, with --static.
+    On a board (--rpc or --tracker) compare with TVM's pipelines only. The times of an emulated
+    board do not predict those of a real one: count instructions instead, with --static.
     """
     # TVM reads these when it starts its threads. The threads are not pinned, like those of all
     # contenders.

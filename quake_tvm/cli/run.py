@@ -44,7 +44,7 @@ def run(
         typer.Option("--input", "-i", help="NAME=FILE.npy; repeatable. Random where missing."),
     ] = None,
     out: Annotated[Path | None, typer.Option("--output", "-o", help="Outputs as .npz.")] = None,
-    seed: Annotated[int, typer.Option(help="For inputs made up at random.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of random inputs.")] = 0,
     repeat: Annotated[int, typer.Option(help="Timed repetitions.")] = 5,
     method: Method = None,
     target: Target = "native",
@@ -56,10 +56,10 @@ def run(
     timeout: Timeout = TIMEOUT,
     as_json: AsJson = False,
 ) -> None:
-    """Run a model once, time it, and say what came out.
+    """Run a model once, time it, and print its outputs' shapes and ranges.
 
-    On a board (--rpc or --tracker), an ONNX file is compiled for the target here, and what comes
-    out there is compared with what comes out here.
+    On a board (--rpc or --tracker), an ONNX file is compiled for the board's target here, and the
+    board's outputs are compared with those of this machine.
     """
     if target != "native" and not (rpc or tracker):
         raise QuakeError("--target is for a board: give --rpc or --tracker")

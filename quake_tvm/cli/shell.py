@@ -51,12 +51,13 @@ PlanPath = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Rpc = Annotated[
     str | None,
-    typer.Option(metavar="HOST:PORT", help="On the board whose TVM RPC server listens there."),
+    typer.Option(metavar="HOST:PORT", help="Use the board whose TVM RPC server listens there."),
 ]
 Tracker = Annotated[
-    str | None, typer.Option(metavar="HOST:PORT", help="On a board that this TVM RPC tracker has.")
+    str | None,
+    typer.Option(metavar="HOST:PORT", help="Use a board that this TVM RPC tracker lists."),
 ]
-Key = Annotated[str | None, typer.Option(help="What the tracker calls the board.")]
+Key = Annotated[str | None, typer.Option(help="The key under which the tracker lists the board.")]
 Timeout = Annotated[
     float, typer.Option(help="Seconds that the board has for each step: load, run, time.")
 ]
@@ -99,7 +100,17 @@ def progress(*columns: ProgressColumn) -> Progress:
 def board(
     rpc: str | None, tracker: str | None, key: str | None, timeout: float
 ) -> "Iterator[Remote | None]":
-    """A connection to the board that the options name, or None if they name none."""
+    """A connection to the board that the options name, or None if they name none.
+
+    Parameters
+    ----------
+    rpc : str or None
+        ``"host:port"`` of the board.
+    tracker, key : str or None
+        ``"host:port"`` of a tracker, and the key of its boards.
+    timeout : float
+        Seconds for each step.
+    """
     if rpc is tracker is key is None:
         yield None
         return
