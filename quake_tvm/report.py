@@ -47,10 +47,17 @@ class LoweredSite:
         shape: str = "?",
         record: str = BY_RULE,
     ) -> "LoweredSite":
-        """Build a row from the annotations of a lowering: operator, method, special_values, source.
+        """Build a row from the annotations of a lowering.
 
-        ``shape`` is used if the annotations have none, as those of kernels that were lowered as
-        kernels.
+        Parameters
+        ----------
+        site : mapping
+            operator, method, special_values, source, and shape if it is known.
+        kernel, schedule, record : str
+            The kernel, its rule, and the source of its tunable parameters.
+        shape : str
+            The shape if the annotations have none, as those of kernels that were lowered as
+            kernels.
         """
         proven = bound(site["operator"], site["method"])
         return LoweredSite(
@@ -80,7 +87,16 @@ class ExactSite:
     def of(
         operator: str, shape: str, dtype: str, options: Options, otherwise: str = "unknown pattern"
     ) -> "ExactSite":
-        """Build a row with the reason from the options, or ``otherwise`` if they give none."""
+        """Build a row.
+
+        Parameters
+        ----------
+        operator, shape, dtype : str
+        options : Options
+            They give the reason, if they leave the operator exact.
+        otherwise : str
+            The reason if the options give none.
+        """
         reason = options.choose(operator, dtype).reason or otherwise
         return ExactSite(operator, shape, dtype, reason)
 

@@ -62,6 +62,12 @@ def curve(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The signed relative error after subtracting the absolute term, over [-RANGE, RANGE].
 
+    Parameters
+    ----------
+    operator, method : str
+    target : tvm.target.Target
+        Must run on this machine.
+
     Returns
     -------
     (np.ndarray, np.ndarray, np.ndarray)
@@ -78,7 +84,17 @@ def curve(
 def draw_errors(
     operator: str, methods: Sequence[str], target: tvm.target.Target, path: Path
 ) -> None:
-    """Draw the error of each rung over a range of inputs, from the compiled kernels."""
+    """Draw the error of each rung over a range of inputs, from the compiled kernels.
+
+    Parameters
+    ----------
+    operator : str
+    methods : sequence of str
+    target : tvm.target.Target
+        Must run on this machine.
+    path : Path
+        The SVG file to write.
+    """
     with _picture(path, 1 + 1.1 * len(methods)) as figure:
         axes = figure.subplots(len(methods), 1, sharex=True, squeeze=False)[:, 0]
         for axis, method in zip(axes, methods, strict=True):

@@ -28,7 +28,21 @@ POPULATION, GRID, EXTREME = 32, 1 << 14, 128
 def kernel(
     operator: str, method: str, target: tvm.target.Target, **options: float
 ) -> Callable[[Rows], np.ndarray]:
-    """A compiled operator over rows of any length."""
+    """A compiled operator over rows of any length.
+
+    Parameters
+    ----------
+    operator, method : str
+    target : tvm.target.Target
+        Must run on this machine.
+    **options
+        Options of the operator's function in :mod:`quake_tvm.kernels.compute`.
+
+    Returns
+    -------
+    callable
+        (rows, length) float32 to the operator's results.
+    """
     x = te.placeholder([te.var(name, dtype="int64") for name in "mn"], name="x")
     y = getattr(compute, operator)(x, method=method, **options)
     built = tvm.compile(schedule(te.create_prim_func([x, y]), target), target=target)["main"]
@@ -58,7 +72,19 @@ def exact(operator: str, x: Rows) -> np.ndarray:
 def extremes(
     operator: str, method: str, target: tvm.target.Target
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The t in [-3, 0] with the lowest, and the highest, ratio of summed term to exp(t)."""
+    """The t in [-3, 0] with the lowest, and the highest, ratio of summed term to exp(t).
+
+    Parameters
+    ----------
+    operator, method : str
+    target : tvm.target.Target
+        Must run on this machine.
+
+    Returns
+    -------
+    (np.ndarray, np.ndarray)
+        EXTREME values of t each, float32.
+    """
     t = np.linspace(-3, 0, GRID, dtype=np.float32)
     summed = (
         row_sweep.kernel(method, target)

@@ -54,7 +54,16 @@ class Weights:
 def kernel(
     method: str, target: tvm.target.Target, scale: float = 1.0
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """The compiled softmax_exp of one-dimensional arrays."""
+    """The compiled softmax_exp of one-dimensional float32 arrays.
+
+    Parameters
+    ----------
+    method : str
+    target : tvm.target.Target
+        Must run on this machine.
+    scale : float
+        Positive; the factor of t.
+    """
     t = te.placeholder((te.var("n", dtype="int64"),), name="t")
     rung = LADDER[method]
     return build(

@@ -39,7 +39,21 @@ def _compiled(
 def build(
     inputs: list[te.Tensor], output: te.Tensor, target: tvm.target.Target
 ) -> Callable[..., np.ndarray]:
-    """Compile a kernel whose result has the first input's shape, or a static shape."""
+    """Compile one tensor computation to a kernel for arrays.
+
+    Parameters
+    ----------
+    inputs : list of te.Tensor
+    output : te.Tensor
+        Its shape is static, or that of the first input.
+    target : tvm.target.Target
+        Must run on this machine.
+
+    Returns
+    -------
+    callable
+        One array for each input to the result.
+    """
     kernel = _compiled(inputs, output, target)
     shape = [fixed(n) for n in output.shape]
 

@@ -233,7 +233,20 @@ class Statistics:
         )
 
     def measure(self, name: str, y: np.ndarray, q: np.ndarray, limits: Limits) -> np.ndarray:
-        """One measure of every result, by the same formula."""
+        """One measure of every result, by the same formula.
+
+        Parameters
+        ----------
+        name : str
+            One of ``MEASURES``.
+        y, q, limits
+            As for calling the pass.
+
+        Returns
+        -------
+        np.ndarray of float64
+            (n,).
+        """
         return self._measures[name](y, q, limits.array())
 
 

@@ -30,7 +30,19 @@ def job(
     board: "Remote | None" = None,
     records: "Records" = None,
 ) -> Job:
-    """Import and compile a case. Raises QuakeError for a model that TVM cannot import."""
+    """Import and compile a case. Raises QuakeError for a model that TVM cannot import.
+
+    Parameters
+    ----------
+    case : Case
+    target : tvm.target.Target
+    threads : int
+        For all contenders but TVM.
+    board : Remote, optional
+        Where to measure; by default on this machine.
+    records : path, list of paths, False or None
+        As for :func:`quake_tvm.compile`.
+    """
     mod = compiler.import_model(case.model)
     exact = compiler.compile(mod, target, EXACT, records=records)
     return Job(case, mod, exact, random_feeds(exact.inputs), target, threads, board, records)

@@ -95,6 +95,14 @@ def plot(results: Sequence[Result], facts: Mapping[str, Any], path: Path) -> Non
     """Draw a bar for each contender and case: the median, with a line between the quartiles.
 
     Bars much longer than the first method's are cut off and marked with an arrow.
+
+    Parameters
+    ----------
+    results : sequence of Result
+    facts : mapping
+        CPU, target and threads, for the title.
+    path : Path
+        The suffix selects the format.
     """
     from matplotlib.figure import Figure
 

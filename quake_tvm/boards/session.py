@@ -39,8 +39,12 @@ class BoardSession:
     def request(self, host: str, port: int, key: str, seconds: int = 0) -> None:
         """Connect to the next free board of a tracker.
 
-        The tracker's board ends the session after so many seconds, even during a step; 0 means
-        never.
+        Parameters
+        ----------
+        host, port, key
+            The tracker's address, and the key of its boards.
+        seconds : int
+            The board ends the session after this time, even during a step; 0 means never.
         """
         self.boards(host, port, key)
         self._session = _tracker(host, port).request(key, session_timeout=seconds)

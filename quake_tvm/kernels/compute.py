@@ -241,7 +241,8 @@ def log_softmax(x: te.Tensor, *, method: str, ieee: bool = True, **plan: int) ->
     """x - max - log(sum(exp(x - max))) along the last axis. Only the exp is approximate.
 
     The sum is clamped to at least 1, its smallest value in exact arithmetic. So no result is above
-    0 on any rung, and a row of one number gives 0.
+    0 on any rung, and a row of one number gives 0. The parameters have the same meaning as for
+    :func:`softmax`.
     """
 
     def program(
@@ -271,7 +272,17 @@ def finite(t: Expr) -> Expr:
 def logsumexp(
     x: te.Tensor, *, method: str, ieee: bool = True, keepdims: bool = False, **plan: int
 ) -> te.Tensor:
-    """log(sum(exp(x))) along the last axis: -inf for a row of -inf, +inf for a row with a +inf."""
+    """log(sum(exp(x))) along the last axis: -inf for a row of -inf, +inf for a row with a +inf.
+
+    Parameters
+    ----------
+    x : te.Tensor
+        float32.
+    method, ieee, **plan
+        As for :func:`softmax`.
+    keepdims : bool
+        Whether the result keeps the last axis, with extent 1.
+    """
     *outer, length = x.shape
 
     def program(

@@ -58,7 +58,18 @@ def layer_norm(
 
 
 def rms_norm(x: te.Tensor, gamma: te.Tensor, *, epsilon: float, **plan: int) -> te.Tensor:
-    """x/sqrt(mean(x^2) + epsilon) * gamma along the last axis, float32."""
+    """x/sqrt(mean(x^2) + epsilon) * gamma along the last axis.
+
+    Parameters
+    ----------
+    x : te.Tensor
+        float32.
+    gamma : te.Tensor
+        float32, of a row's length.
+    epsilon : float
+    **plan
+        Options of :func:`rows.kernel`.
+    """
 
     def program(
         r: Row, at: tuple[Expr, ...], inputs: list[tir.Buffer], out: tir.Buffer

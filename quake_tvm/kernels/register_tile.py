@@ -65,7 +65,15 @@ class Tile:
 
 
 def over_tiles(count: int, size: int, body: Callable[[Expr], Stmt]) -> Stmt:
-    """Run ``body`` for the start of every tile. The last tile overlaps the tile before it."""
+    """Run ``body`` for the start of every tile. The last tile overlaps the tile before it.
+
+    Parameters
+    ----------
+    count, size : int
+        The elements to cover, at least one tile, and the elements of a tile.
+    body : callable
+        The start of a tile to its statement.
+    """
     return rows.loop(-(-count // size), lambda t: body(tir.min(t * size, count - size)), most=1)
 
 

@@ -95,7 +95,15 @@ def after(
 
 
 def padded(length: Size, before: int, after: int, mode: str) -> list[Pair]:
-    """Conditions on an axis that is padded from its own elements; negative pads remove some."""
+    """Conditions on an axis that is padded from its own elements; negative pads remove some.
+
+    Parameters
+    ----------
+    length : int or Expr
+    before, after : int
+    mode : str
+        ``constant``, ``reflect``, ``wrap``, ``circular``; any other mode repeats the border.
+    """
     if not before and not after:
         return []
     kept = length + min(before, 0) + min(after, 0)

@@ -1,8 +1,11 @@
 """The element-wise operators on any rung, as float32 TIR expressions.
 
-Each function maps one expression to one expression and walks no module. The formulas are chosen for
-accuracy near zero and in the tails. They are built on exp of a non-positive argument. Where a
-difference would lose digits, a separate polynomial is used.
+Each function maps one expression to one expression and walks no module. Its parameters are the
+float32 input, the rung, whether NaN and infinities must come out right (``ieee``), and the
+formula's own parameters.
+
+The formulas are chosen for accuracy near zero and in the tails. They are built on exp of a
+non-positive argument. Where a difference would lose digits, a separate polynomial is used.
 """
 
 import math

@@ -101,7 +101,17 @@ def choose(
 def one_rung(
     groups: Sequence[Calls], times: Mapping[int, Mapping[str, float]], method: str, error: float
 ) -> Chosen:
-    """The choice of the same rung for all groups, with its measured error."""
+    """The choice of the same rung for all groups.
+
+    Parameters
+    ----------
+    groups, times
+        As for :func:`choose`.
+    method : str
+        The rung.
+    error : float
+        The measured error with this rung for all groups.
+    """
     gains = (times[call][method] - times[call][BASE] for calls in groups for call in calls)
     return Chosen([method] * len(groups), error, error, sum(gains))
 

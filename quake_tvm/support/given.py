@@ -57,6 +57,13 @@ def number(value: Any, what: str) -> float:
 def count(value: Any, what: str, most: int = 2**31 - 1, least: int = 1) -> int:
     """A whole number from ``least`` to ``most``.
 
+    Parameters
+    ----------
+    value
+    what : str
+        The argument's name in error messages.
+    most, least : int
+
     Raises
     ------
     QuakeError
@@ -107,6 +114,13 @@ def seconds(value: Any, what: str) -> float:
 
 def choice(value: Any, what: str, choices: Collection[str]) -> str:
     """One of the given words.
+
+    Parameters
+    ----------
+    value
+    what : str
+        What the words are, for error messages.
+    choices : collection of str
 
     Raises
     ------

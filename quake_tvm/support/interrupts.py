@@ -1,6 +1,6 @@
 """Ctrl-C: one line and status 130 in the shell; a KeyboardInterrupt elsewhere.
 
-Imports nothing of this library: an interrupt may come while the library loads.
+Imports nothing of this library: an interrupt may come while that loads.
 """
 
 import atexit

@@ -75,7 +75,19 @@ def search_strategy() -> ms.SearchStrategy:
 
 
 def context_of(function: tir.PrimFunc, target: tvm.target.Target, seed: int) -> ms.TuneContext:
-    """MetaSchedule's tuning context of an unscheduled kernel on a target."""
+    """MetaSchedule's tuning context of an unscheduled kernel.
+
+    Parameters
+    ----------
+    function : PrimFunc
+    target : tvm.target.Target
+    seed : int
+
+    Returns
+    -------
+    TuneContext
+        With :func:`space_generator` and :func:`search_strategy`.
+    """
     with _without_intrinsics():
         return ms.TuneContext(
             tvm.IRModule({"main": function.with_attr("global_symbol", "main")}),

@@ -54,8 +54,23 @@ def turns(
 ) -> list[list[float]]:
     """Load all kernels, time each once in every round, and release the board.
 
-    None in ``libraries`` gets an empty list. Other parameters and errors are those of
-    :func:`timing`.
+    Parameters
+    ----------
+    worker, seconds
+        As for :func:`timing`.
+    libraries : sequence of Library or None
+        None gets an empty list.
+    rounds : int
+
+    Returns
+    -------
+    list of list of float
+        Seconds per call, for each library one figure per round.
+
+    Raises
+    ------
+    WorkerError
+        As :func:`timing`.
     """
     loaded = {n: _load(worker, library, seconds) for n, library in enumerate(libraries) if library}
     figures: list[list[float]] = [[] for _ in libraries]

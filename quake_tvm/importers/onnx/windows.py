@@ -23,7 +23,23 @@ class Window:
 
 
 def windows_of(node: Node, kernel: list[int], check_only: bool = False) -> list[Window]:
-    """The windows of a node. auto_pad becomes plain pads unless ``check_only`` is set."""
+    """The windows of a node, one per spatial axis.
+
+    Parameters
+    ----------
+    node : Node
+        With the attributes of pooling or convolution; the first input is the tensor.
+    kernel : list of int
+        The window's extents.
+    check_only : bool
+        Whether auto_pad may stay unresolved, because the caller does not use the pads.
+
+    Raises
+    ------
+    QuakeError
+        For a kernel of another rank, for negative pads, and for an auto_pad that cannot be
+        resolved.
+    """
     shape = node.shape()[2:]
     rank = len(kernel)
     if len(shape) != rank:

@@ -189,7 +189,15 @@ class Context:
         return dtype_name(elementwise_dtypes(*fakes, type_promotion_kind=kind)[1])
 
     def full(self, shape: list[Any], value: bool | int | float, dtype: str) -> relax.Expr:
-        """A tensor of one value. TVM's own operator fails for infinity and NaN."""
+        """A tensor of one value. TVM's own operator fails for infinity and NaN.
+
+        Parameters
+        ----------
+        shape : list
+            ints, or expressions where sizes are dynamic.
+        value : bool, int or float
+        dtype : str
+        """
         constant = relax.const(value, dtype)
         if isinstance(value, float) and not math.isfinite(value):
             return self.emit(relax.op.broadcast_to(constant, relax.ShapeExpr(shape)))

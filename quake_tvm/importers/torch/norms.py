@@ -1,4 +1,4 @@
-"""Normalizations."""
+"""Normalization layers."""
 
 from typing import Any
 

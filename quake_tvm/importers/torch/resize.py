@@ -46,7 +46,11 @@ def nearest(size: int, out: int, factor: float | None, exact: bool = False) -> T
 
 
 def linear(size: int, out: int, factor: float | None, aligned: bool) -> Taps:
-    """Two neighbours weighted by distance. If the size stays, the weights are 1 and 0."""
+    """Two neighbours weighted by distance. If the size stays, the weights are 1 and 0.
+
+    ``factor`` and ``aligned`` are torch's scale_factor and align_corners, here and in
+    :func:`cubic`.
+    """
     if out == size:
         return np.repeat(np.arange(out)[:, None], 2, 1), np.float32([[1, 0]] * out)
     at = np.maximum(_centres(_scale(size, out, factor, aligned), out, aligned), 0)
@@ -77,6 +81,17 @@ def antialiased(kernel: Callable, support: float, size: int, out: int, scale: np
     """All input elements under the kernel, which is stretched where the image shrinks.
 
     If the size stays the same, elements are copied, whatever the factor.
+
+    Parameters
+    ----------
+    kernel : callable
+        Distance to weight.
+    support : float
+        The kernel is 0 from this distance on.
+    size, out : int
+        Input and output elements.
+    scale : numpy.float32
+        Input elements per output element.
     """
     if out == size:
         return np.arange(out)[:, None], np.ones((out, 1), np.float32)
