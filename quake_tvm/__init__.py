@@ -1,6 +1,6 @@
 """QuAKE for Apache TVM: exponential nonlinearities as bit manipulation, with proven bounds.
 
-The public contract is what ``__all__`` names. TVM is loaded when one of them is first used.
+The public names are those in ``__all__``. TVM is loaded when one of them is first used.
 """
 
 from importlib import import_module
@@ -56,7 +56,7 @@ _HOME = {
 }
 
 
-# What only one of the two TVMs has; the other road's way to the same end.
+# Names that only one of the two TVMs supports, and what to use with the other TVM.
 _RELAX = dict.fromkeys(
     ("Model", "compile", "connect", "load", "pipeline", "plan"), "PassContext around relay.build"
 ) | {"tune": "QuAKE, and MetaSchedule as Relay has it"}
@@ -66,7 +66,7 @@ _RELAY = {"PassContext": "pipeline(target) as tvm.compile's relax_pipeline"}
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    tvm_version = import_module(".tvm_version", __name__)  # refuses a missing or broken TVM
+    tvm_version = import_module(".tvm_version", __name__)  # raises if TVM is missing or broken
     elsewhere = _RELAX if tvm_version.RELAY else _RELAY
     if name in elsewhere:
         value = _refusal(name, "Relax" if tvm_version.RELAY else "Relay", elsewhere[name])

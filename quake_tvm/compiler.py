@@ -1,7 +1,7 @@
-"""All in one: import, lower, schedule, build.
+"""Compile a model: import, lower, schedule, build.
 
-The way of the data: :mod:`importers.onnx.module` -> ``passes/relax/pipeline.py`` ->
-``tvm.compile``. Knows no operator.
+The steps are :mod:`importers.onnx.module`, ``passes/relax/pipeline.py`` and ``tvm.compile``. Knows
+no operator.
 """
 
 import json
@@ -56,15 +56,15 @@ def compile(
     ----------
     model : path, onnx.ModelProto, torch.export.ExportedProgram or tvm.IRModule
     target : str, dict or tvm.target.Target
-        What :func:`quake_tvm.target` takes.
+        As for :func:`quake_tvm.target`.
     method, max_error, only, skip, special_values, plan
-        Those of :class:`quake_tvm.QuAKE`.
+        As for :class:`quake_tvm.QuAKE`.
     shapes : mapping of input name to shape, optional
-        Static shapes for symbolic dimensions; those not given stay dynamic.
+        Static shapes for symbolic dimensions. Other symbolic dimensions stay dynamic.
     records : path, list of paths, False or None
-        Folders of tuned choices, which come before the library's own; None for these alone, False
-        for the rules' choices only. No output changes by a bit, except that with ``max_error`` they
-        may name a more accurate rung.
+        Folders of tuning records, which have precedence over the library's own. None: only the
+        library's own records. False: no records, only the rules' defaults. Records do not change a
+        bit of the outputs, except that with ``max_error`` they may select a more accurate rung.
 
     Returns
     -------
@@ -73,13 +73,15 @@ def compile(
     Raises
     ------
     QuakeError
-        For whatever the user can put right: options, target, file, operators, shapes, records.
+        For everything that the user can correct: options, target, file, operators, shapes, records.
 
     Notes
     -----
-    Threads may call at once; they compile in turn, since TVM's compiler serves one at a time.
+    Several threads may call at once. They compile one after another, since TVM's compiler serves
+    one
+    thread at a time.
     """
-    # Refuses what cannot be, before all else.
+    # Raises for invalid options and targets before anything else is done.
     options = Options.parse(method, max_error, only, skip, special_values, plan)
     resolved = resolve_target(target)
     book = Book.of(records, resolved)
@@ -89,7 +91,7 @@ def compile(
         return _build(mod, resolved, options, book)
     except QuakeError:
         raise
-    except IndexError as error:  # a check of indices that are constant only when folded
+    except IndexError as error:  # from a check of indices that become constant by folding
         raise QuakeError(str(error)) from None
     except Exception as error:
         dynamic = [i.name for i in inputs_of(mod) if any(isinstance(n, str) for n in i.shape)]
@@ -142,7 +144,7 @@ def _build(mod: tvm.IRModule, target: tvm.target.Target, options: Options, book:
 
 
 def _describe(description: str) -> relax.Function:
-    """A function of the virtual machine that returns the text."""
+    """A function for the virtual machine that returns the text."""
     builder = relax.BlockBuilder()
     with builder.function(DESCRIPTION, []):
         builder.emit_func_output(tvm.ir.StringImm(description))
@@ -151,7 +153,13 @@ def _describe(description: str) -> relax.Function:
 
 @compiling()
 def import_model(model: Any, shapes: Mapping[str, Sequence[int]] | None = None) -> tvm.IRModule:
-    """A Relax module from any of the sources that :func:`compile` takes."""
+    """A Relax module from any model that :func:`compile` takes.
+
+    Raises
+    ------
+    QuakeError
+        For a model that cannot be imported, and for shapes that do not fit.
+    """
     shapes = checked_shapes(shapes)
     if isinstance(model, str | Path):
         with _timed(f"imported {model}"):
@@ -177,12 +185,12 @@ def import_model(model: Any, shapes: Mapping[str, Sequence[int]] | None = None) 
 
 
 def checked_shapes(shapes: Any) -> dict[str, list[int]]:
-    """The shapes as lists of numbers.
+    """The shapes as lists of ints.
 
     Raises
     ------
     QuakeError
-        For anything but a mapping of input name to a shape that a tensor can have.
+        For anything but a mapping of input names to valid shapes.
     """
     example = "give a mapping of input name to shape, as shapes={'x': (1, 128)}"
     if shapes is None:
@@ -198,7 +206,7 @@ def _bind_shapes(mod: tvm.IRModule, shapes: Mapping[str, Sequence[int]]) -> tvm.
         raise QuakeError("the module has no function named main")
     if not isinstance(mod["main"], relax.Function):
         raise QuakeError("main is no Relax function")
-    inputs_of(mod)  # refuses what is no tensor
+    inputs_of(mod)  # raises for inputs that are not tensors
     parameters = {p.name: p for p in mod["main"].params}
     for name, shape in shapes.items():
         if name not in parameters:
@@ -223,7 +231,7 @@ def _conditions(mod: tvm.IRModule) -> list[str]:
 
 
 def inputs_of(mod: tvm.IRModule) -> list[Input]:
-    """The inputs of ``main``, except weights that are bound in the module."""
+    """The inputs of ``main``, without weights that are bound in the module."""
     main = mod["main"]
     count = int(main.attrs.get("num_input", len(main.params))) if main.attrs else len(main.params)
     found = []

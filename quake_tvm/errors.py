@@ -1,11 +1,11 @@
-"""The one exception for what the user can put right, and what others say in a line."""
+"""The exception for errors that the user can correct, and other errors as one line."""
 
 
 class QuakeError(ValueError):
-    """Bad input: a one-line message that says what to do. The shell prints it and exits with 2."""
+    """An error that the user can correct: one line. The shell prints it and exits with 2."""
 
 
 def last_line(error: BaseException, length: int = 160) -> str:
-    """What an exception says, in one line: the last, where TVM has the reason."""
+    """An exception's message as one line: the last one, where TVM puts the reason."""
     lines = str(error).strip().splitlines()
     return (lines[-1].strip() if lines else type(error).__name__)[:length]

@@ -1,4 +1,4 @@
-"""What the user asks of the pass, checked once, and what follows from it for a site.
+"""The user's options for the pass, checked once, and their decision for each site.
 
 The same for Relax and Relay. Knows the registry's names and bounds, no module and no target.
 """
@@ -14,15 +14,16 @@ from .site_plan import Plan
 from .support import given
 
 DEFAULT_METHOD = "quake2"
-# Why a rung is not the cheapest.
+# The reason for a rung that is not the cheapest.
 RECORDED = "rung on record"
-# The best rung on record for an operator and a site's shape, of those allowed, cheapest first.
+# (operator, shape of the site, allowed rungs with the cheapest first) to the best recorded rung, or
+# None.
 Rung = Callable[[str, str, Sequence[str]], str | None]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What happens to one site: a rung, or None, and the reason where it is not the options'."""
+    """The decision for one site: a rung or None, and the reason unless it is simply the method."""
 
     method: str | None
     reason: str = ""
@@ -30,7 +31,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Options:
-    """Validated options; build with :meth:`parse`."""
+    """Validated options. Build them with :meth:`parse`."""
 
     method: str | None
     max_error: float | None
@@ -55,8 +56,8 @@ class Options:
         Parameters
         ----------
         method : str, optional
-            ``"quake1"`` to ``"quake5"``, or ``"exact"`` to change nothing. ``"quake2"`` when
-            neither this nor ``max_error`` is given.
+            ``"quake1"`` to ``"quake5"``, or ``"exact"`` to change nothing. The default is
+            ``"quake2"``, unless ``max_error`` is given.
         max_error : float, optional
             Take for each operator the cheapest rung whose proven bound is within this.
         only, skip : iterable of str, optional
@@ -64,17 +65,24 @@ class Options:
         special_values : {"ieee", "finite"}
             ``"finite"`` drops the guards for NaN and infinities.
         plan : Plan or path, optional
-            A rung for every site; goes with ``special_values`` only.
+            A rung for every site; can only be combined with ``special_values``.
         rung : callable, optional
-            Asked with ``max_error``, before the cheapest rung is taken.
+            Looks up a recorded rung. Only used with ``max_error``; its answer replaces the cheapest
+            rung.
+
+        Returns
+        -------
+        Options
 
         Raises
         ------
         QuakeError
-            For a name that does not exist or options that contradict each other.
+            For an unknown name, and for options that contradict each other.
         """
         if plan is not None and any(o is not None for o in (method, max_error, only, skip)):
-            raise QuakeError("a plan says all: leave out method=, max_error=, only= and skip=")
+            raise QuakeError(
+                "a plan sets every rung: leave out method=, max_error=, only= and skip="
+            )
         if method is not None and max_error is not None:
             raise QuakeError("give either method= or max_error=, not both")
         if method is None and max_error is None:
@@ -103,10 +111,20 @@ class Options:
     def choose(
         self, operator: str, dtype: str = "float32", shape: str = "?", site: int | None = None
     ) -> Choice:
-        """The rung for a site of ``operator``, or why it stays exact.
+        """The rung for a site of ``operator``, or the reason why it stays exact.
 
-        Without its shape, as reports have it, a site is not looked up in records. A plan asks for
-        its number: 1 for the model's first, 0 for all those inside kernels; reports have none.
+        Parameters
+        ----------
+        operator, dtype : str
+        shape : str
+            As in reports. Records are looked up by this shape.
+        site : int, optional
+            The number of the site for a plan: from 1 in the model's order, 0 for all sites inside
+            kernels. Reports have no number.
+
+        Returns
+        -------
+        Choice
         """
         if self.method == "exact":
             return Choice(None, "method is exact")
@@ -128,11 +146,11 @@ class Options:
         return Choice(recorded, RECORDED) if recorded else Choice(allowed[0])
 
     def allowed(self, operator: str) -> list[str]:
-        """The rungs within ``max_error``, the lowest first; none without it."""
+        """The rungs within ``max_error``, the lowest first; empty without ``max_error``."""
         return [] if self.max_error is None else within(operator, self.max_error)
 
     def check_sites(self, count: int) -> None:
-        """Refuse a plan for a model of another number of sites. Raises QuakeError."""
+        """Raise QuakeError if there is a plan and it has more sites than the model."""
         if self.plan is not None:
             self.plan.check(count)
 

@@ -1,11 +1,11 @@
-"""``PassContext``: the pass inside ``relay.build`` and its kin, for Relay's TVM.
+"""``PassContext``: applies the pass inside ``relay.build`` and similar functions, for Relay's TVM.
 
-``relay.build`` has no place for a pass of one's own over the graph, but every compiler of Relay
-(graph and AOT executor, virtual machine, interpreter) runs the same passes and shows each of them
-to the context's instruments. Ours stands before ``SimplifyInference``, the first that every
-optimization level has: parameters are bound by then, and nothing is simplified, laid out or fused
-yet. What no graph pass sees is lowered by a pass over the kernels, through TVM's own
-``tir.add_lower_pass``.
+``relay.build`` has no hook for a user's graph pass. But every compiler of Relay (graph and AOT
+executor, virtual machine, interpreter) runs the same passes, and calls the context's instruments
+around each of them. Ours runs before ``SimplifyInference``, the first pass that every optimization
+level has. At that point parameters are bound, and nothing is simplified, laid out or fused yet.
+Exponentials inside kernels, which no graph pass sees, are lowered by a pass over the kernels,
+through TVM's own ``tir.add_lower_pass``.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,12 +25,13 @@ from .passes.relay.turn_convolutions import TurnConvolutions
 from .report import ExactSite, LoweredSite, Report
 from .site_plan import Plan
 
-# The pass that ours goes before, or the next one of every level where the user disables that.
+# Our pass runs before the first of these. If the user disables that pass, it runs before the
+# second, which is the next pass of every level.
 _BEFORE, _OTHERWISE, _FUSED = "SimplifyInference", "SimplifyExpr", "FuseOps"
 
 
 class _Insert(PassInstrument):
-    """Runs the pass where a build begins, and keeps what the report is made from."""
+    """The instrument that runs the pass at the start of a build, and keeps data for the report."""
 
     def __init__(self, before: str, quake: QuAKE, kernels: LowerKernels) -> None:
         super().__init__()
@@ -42,10 +43,10 @@ class _Insert(PassInstrument):
     def run_before_pass(self, mod: tvm.IRModule, info: tvm.transform.PassInfo) -> None:
         if info.name != self.before:
             return
-        # An instrument cannot hand over another module, only change this one, which may be the
-        # user's own: the passes copy it, then it is put back.
+        # An instrument cannot return another module, only change this one, which may be the user's.
+        # So the passes work on a copy, and afterwards the module's functions are restored.
         self.shown.append((mod, dict(mod.functions.items())))
-        # In sequences, which ask the context whether it wants them.
+        # As sequences, because these ask the context whether a pass is disabled.
         lowered = tvm.transform.Sequential([self.quake])(mod)
         self.report = report(lowered, self.quake.options)
         self.kernels.begin()
@@ -56,12 +57,12 @@ class _Insert(PassInstrument):
             _set_functions(*self.shown.pop())
         if info.name == _FUSED:
             _set_functions(mod, limit_fusion.limit(mod).functions)
-        # The virtual machine fuses again what is left after its kernels are lowered.
+        # The virtual machine fuses a second time after its kernels are lowered.
         if info.name == _FUSED and (found := kernels_of(mod)):
             self.report = self.report.with_kernels(found)
 
     def exit_pass_ctx(self) -> None:
-        while self.shown:  # passes that failed
+        while self.shown:  # after passes that failed
             _set_functions(*self.shown.pop())
 
 
@@ -73,25 +74,27 @@ def _set_functions(
 
 
 class PassContext(tvm.transform.PassContext):
-    """TVM's pass context with :class:`quake_tvm.QuAKE` in every Relay build inside it.
+    """TVM's pass context, with :class:`quake_tvm.QuAKE` in every Relay build inside it.
 
     Parameters
     ----------
     opt_level, required_pass, disabled_pass, instruments, config
-        Those of ``tvm.transform.PassContext``. ``disabled_pass=["QuAKE"]`` switches the pass off.
+        As for ``tvm.transform.PassContext``. ``disabled_pass=["QuAKE"]`` switches the pass off.
     method, max_error, only, skip, special_values, plan
-        Those of :class:`quake_tvm.QuAKE`.
+        As for :class:`quake_tvm.QuAKE`.
 
     Raises
     ------
     QuakeError
-        For options that do not exist or contradict each other.
+        For unknown options and options that contradict each other.
 
     Notes
     -----
-    As always in TVM the innermost context counts, whole. Tuners open contexts of their own: give
-    them a module that ``QuAKE`` has lowered. A ``SimplifyInference`` that you run by hand inside
-    the context lowers, too.
+    As always in TVM, only the innermost context is active. Tuners open their own contexts: give
+    them a
+    module that ``QuAKE`` has lowered. If you run ``SimplifyInference`` by hand inside the context,
+    it
+    lowers too.
 
     Examples
     --------
@@ -134,7 +137,7 @@ class PassContext(tvm.transform.PassContext):
 
     @property
     def report(self) -> Report:
-        """What became of every nonlinearity of the last build."""
+        """The report of the last build: how every nonlinearity was lowered."""
         found, kernels, options = self._insert.report, self._kernels, self._kernels.options
         sites = [LoweredSite.of(site, site["kernel"]) for site in kernels.lowered]
         exact = [ExactSite.of(name, "?", dtype, options) for name, dtype in kernels.exact]

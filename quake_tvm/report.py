@@ -1,7 +1,7 @@
-"""What became of every nonlinearity of a module, and what scheduled each kernel.
+"""The report: how every nonlinearity of a module was lowered, and which rule scheduled each kernel.
 
-The data and how it is shown; :mod:`passes.relax.report` and :mod:`passes.relay.report` read it from
-a module.
+This module has the data and its text. :mod:`passes.relax.report` and :mod:`passes.relay.report`
+fill it from a module.
 """
 
 import io
@@ -17,7 +17,7 @@ from rich.table import Table
 from .numerics.operators import bound
 from .options import Options
 
-# Where the choices of a schedule are from, if no record was used.
+# The source of a schedule's tunable parameters if no record was used.
 BY_RULE = "rule"
 
 
@@ -25,7 +25,7 @@ BY_RULE = "rule"
 class LoweredSite:
     """One lowered nonlinearity.
 
-    ``record`` says where the choices of its kernel's schedule are from.
+    ``record`` is the source of the tunable parameters of its kernel's schedule.
     """
 
     operator: str
@@ -47,9 +47,17 @@ class LoweredSite:
         shape: str = "?",
         record: str = BY_RULE,
     ) -> "LoweredSite":
-        """From the marks of a lowering: operator, method, special_values, source.
+        """Build a row from the annotations of a lowering.
 
-        And ``shape``, which kernels that were lowered as such do not know.
+        Parameters
+        ----------
+        site : mapping
+            operator, method, special_values, source, and shape if it is known.
+        kernel, schedule, record : str
+            The kernel, its rule, and the source of its tunable parameters.
+        shape : str
+            The shape if the annotations have none, as those of kernels that were lowered as
+            kernels.
         """
         proven = bound(site["operator"], site["method"])
         return LoweredSite(
@@ -68,7 +76,7 @@ class LoweredSite:
 
 @dataclass(frozen=True)
 class ExactSite:
-    """One exponential left as TVM computes it, and why."""
+    """One exponential that TVM computes as before, and the reason."""
 
     operator: str
     shape: str
@@ -79,29 +87,38 @@ class ExactSite:
     def of(
         operator: str, shape: str, dtype: str, options: Options, otherwise: str = "unknown pattern"
     ) -> "ExactSite":
-        """With the reason that the options give, if they do."""
+        """Build a row.
+
+        Parameters
+        ----------
+        operator, shape, dtype : str
+        options : Options
+            They give the reason, if they leave the operator exact.
+        otherwise : str
+            The reason if the options give none.
+        """
         reason = options.choose(operator, dtype).reason or otherwise
         return ExactSite(operator, shape, dtype, reason)
 
 
-# (operator, shape, source) of sites to the kernel of each, in order, and what scheduled it.
+# (operator, shape, source) of sites to a list, in order, of each site's kernel and its rule.
 Kernels = dict[tuple[str, str, str], list[tuple[str, str]]]
 
 
 @dataclass(frozen=True)
 class Report:
-    """Every site of a compiled module; ``print`` it, or take the lists.
+    """All sites of a compiled module. ``print`` it, or read its lists.
 
     Attributes
     ----------
     sites : list of LoweredSite
     exact : list of ExactSite
     kernels : dict
-        Scheduled PrimFunc to the rule that scheduled it.
+        Name of a scheduled PrimFunc to the rule that scheduled it.
     records : dict
-        Scheduled PrimFunc to where the choices are from.
+        Name of a scheduled PrimFunc to the source of its tunable parameters.
     plan : str
-        What the plan promises that chose the rungs, if one did.
+        A summary of the plan, if a plan chose the rungs.
     """
 
     sites: list[LoweredSite] = field(default_factory=list)
@@ -111,7 +128,7 @@ class Report:
     plan: str = ""
 
     def with_kernels(self, kernels: Kernels) -> "Report":
-        """The report with the sites' kernels known.
+        """A copy of the report with each site's kernel and rule filled in.
 
         Equal sites that TVM has merged into one share the last kernel of their kind.
         """
@@ -129,13 +146,13 @@ class Report:
 
     @staticmethod
     def from_json(text: str) -> "Report":
-        """Inverse of :meth:`to_json`."""
+        """A report from the text of :meth:`to_json`."""
         raw = json.loads(text)
         return Report(
             [LoweredSite(**row) for row in raw["sites"]],
             [ExactSite(**row) for row in raw["exact"]],
             raw["kernels"],
-            raw.get("records", {}),  # which libraries of version 0.1 do not have
+            raw.get("records", {}),  # missing in libraries of version 0.1
             raw.get("plan", ""),
         )
 
@@ -167,7 +184,7 @@ class Report:
         return console.export_text().rstrip()
 
     def _schedules(self) -> list[str]:
-        """Kernels by rule and by record, and which of them no rule was made for."""
+        """The number of kernels per rule and per record, and the kernels without their own rule."""
         if not self.kernels:
             return []
         counted = Counter(self.kernels.values()).most_common()

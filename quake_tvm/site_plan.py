@@ -1,4 +1,4 @@
-"""A plan: a rung for every site of a model, and what it promises, as a small file in TOML.
+"""A plan: a rung for every site of a model, with its predicted and measured error, as a TOML file.
 
 Knows no model and loads no TVM.
 """
@@ -23,7 +23,7 @@ else:
 
 EXACT = "exact"
 VERSION = 1
-# The share of a budget that calibration may use up: among many others there are worse inputs.
+# The share of the budget that calibration may use: other inputs may have larger errors.
 HEADROOM = 0.5
 
 
@@ -34,9 +34,9 @@ class PlannedSite:
     Attributes
     ----------
     number : int
-        Its place among the model's sites, from 1.
+        Its number among the model's sites, from 1.
     operator, shape : str
-        As reports have them.
+        As in reports.
     method : str
         A rung, or ``"exact"``.
     """
@@ -49,7 +49,7 @@ class PlannedSite:
 
 @dataclass(frozen=True)
 class Uniform:
-    """What the whole model does on one rung: error on the calibration inputs, time a call."""
+    """The whole model on one rung: the error on the calibration inputs, and the time per call."""
 
     method: str
     error: float
@@ -64,21 +64,21 @@ class Plan:
     ----------
     sites : tuple of PlannedSite
     inside_kernels : str
-        The rung of exponentials that are found only inside kernels.
+        The rung of exponentials that appear only inside kernels.
     metric : str
-        What the budget is of.
+        The name of the metric that the budget is for.
     budget, predicted, measured : float
-        The largest error that is allowed; the sum of the sites' own; that of the whole plan on the
-        calibration inputs.
+        The largest allowed error; the sum of the sites' own errors; the error of the whole plan on
+        the calibration inputs.
     inputs : int
-        How many these were.
+        The number of calibration inputs.
     target : str
-        The CPU it is for.
+        The CPU.
     threads : int
     predicted_milliseconds, measured_milliseconds : float
-        A call's: as the kernels' own times add up, and of the planned model.
+        The time per call: predicted from the kernels' times, and measured for the planned model.
     uniform : tuple of Uniform
-        Every rung for the whole model, timed in turns with it.
+        The whole model on each rung, timed interleaved with the planned model.
     """
 
     sites: tuple[PlannedSite, ...]
@@ -95,18 +95,19 @@ class Plan:
     uniform: tuple[Uniform, ...] = ()
 
     def method(self, operator: str, site: int | None) -> str | None:
-        """The rung of a site, None if it is to stay exact.
+        """The rung of a site, or None if it stays exact.
 
         Parameters
         ----------
         operator : str
         site : int or None
-            Its number; 0 inside a kernel. None for any of the operator: whether all have a rung.
+            The site's number; 0 inside a kernel. None asks about the operator in general: the
+            result is None if any of its sites is exact.
 
         Raises
         ------
         QuakeError
-            If there is another operator in the plan.
+            If the plan has another operator for this site.
         """
         if site == 0:
             return _rung(self.inside_kernels)
@@ -123,7 +124,7 @@ class Plan:
         return _rung(planned.method)
 
     def check(self, count: int) -> None:
-        """Refuse a model that has only so many sites, if the plan has more. Raises QuakeError."""
+        """Raise QuakeError if the plan has more sites than a model with ``count`` sites."""
         last = max((s.number for s in self.sites), default=0)
         if last > count:
             raise QuakeError(
@@ -133,13 +134,13 @@ class Plan:
 
     @property
     def rival(self) -> Uniform | None:
-        """The fastest single rung that keeps the budget, with the same headroom."""
+        """The fastest single rung that keeps the budget with the same headroom, if there is one."""
         within = [u for u in self.uniform if u.error <= HEADROOM * self.budget]
         return min(within, key=lambda u: u.milliseconds, default=None)
 
     @property
     def verdict(self) -> str:
-        """What the plan is good for, in a line."""
+        """A summary of the plan in one line."""
         methods = {s.method for s in self.sites} or {self.inside_kernels}
         if methods == {EXACT}:
             return "no rung keeps the budget: every site stays exact"
@@ -161,7 +162,7 @@ class Plan:
         )
 
     def save(self, path: str | Path) -> Path:
-        """Write it as TOML, all or nothing. Raises QuakeError if that cannot be."""
+        """Write the plan as TOML, whole or not at all. Raises QuakeError if that is impossible."""
         path = given.path(path, "the plan")
         table = {"version": VERSION, **asdict(self)}
         sites, uniform = table.pop("sites"), table.pop("uniform")
@@ -172,15 +173,15 @@ class Plan:
 
     @staticmethod
     def load(path: str | Path) -> "Plan":
-        """Read what :meth:`save` wrote.
+        """Read a plan that :meth:`save` wrote.
 
         Raises
         ------
         QuakeError
-            For what cannot be read, is no plan, or names what does not exist.
+            If the file cannot be read, is no plan, or names an unknown rung.
         """
         path = given.path(path, "the plan")
-        if path.exists() and not path.is_file():  # a device may never end
+        if path.exists() and not path.is_file():  # reading a device might never end
             raise QuakeError(f"cannot read {path}: it is no file")
         try:
             table = tomllib.loads(path.read_text())
@@ -198,7 +199,7 @@ class Plan:
 
     @staticmethod
     def of(table: Mapping[str, Any]) -> "Plan":
-        """From the file's table. Raises KeyError, TypeError or ValueError for one that is none."""
+        """A plan from the file's table. Raises KeyError, TypeError or ValueError for others."""
         values = dict(table)
         if values.pop("version") != VERSION:
             raise ValueError("another version of quake_tvm wrote it; plan anew")

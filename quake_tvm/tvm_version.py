@@ -1,6 +1,6 @@
-"""The one place that tells Relax TVM (0.25 and later: ``tvm.tirx``) from Relay TVM (``tvm.tir``).
+"""The differences between Relax's TVM (0.25 and later: ``tvm.tirx``) and Relay's TVM (``tvm.tir``).
 
-Everything else imports ``tir`` and the few differing calls from here and does not ask again; which
+Other modules import ``tir``, the few differing calls and the flag ``RELAY`` from here. Which
 modules serve the graph is decided in :mod:`quake_tvm.passes.dialect`. Knows names and versions
 only: no mathematics, no passes.
 """
@@ -17,12 +17,12 @@ RELAY_INSTALL = (
 
 
 def check_versions() -> None:
-    """Refuse, before TVM is loaded, the pair of packages whose ``save_json`` segfaults.
+    """Refuse, before TVM is loaded, two package versions whose ``save_json`` segfaults together.
 
     Raises
     ------
     ImportError
-        When no TVM is installed, or apache-tvm 0.26/0.27 stands beside apache-tvm-ffi 0.1.15.
+        If no TVM is installed, or apache-tvm 0.26/0.27 together with apache-tvm-ffi 0.1.15.
     """
     if util.find_spec("tvm") is None:
         raise ImportError(
@@ -33,7 +33,7 @@ def check_versions() -> None:
         tvm_version = metadata.version("apache-tvm")
         ffi_version = metadata.version("apache-tvm-ffi")
     except metadata.PackageNotFoundError:
-        return  # a TVM of the user's own, or Relay's
+        return  # the user's own build of TVM, or Relay's TVM
     if tvm_version.startswith(("0.26.", "0.27.")) and ffi_version.startswith("0.1.15"):
         raise ImportError(
             f"apache-tvm {tvm_version} crashes with apache-tvm-ffi {ffi_version}; "
@@ -56,7 +56,8 @@ if RELAY:
     from tvm.tir import Call, Stmt
     from tvm.tir import PrimExpr as Expr
 
-    # This TVM's vectorizer takes a reinterpretation of bits for an unknown call, lane by lane.
+    # This TVM's vectorizer treats a reinterpretation of bits as an unknown call and serializes its
+    # lanes.
     tvm.ir.register_op_attr("tir.reinterpret", "TVectorizable", True)
 else:
     import tvm_ffi
@@ -67,30 +68,30 @@ else:
 if TYPE_CHECKING:
     from tvm.ir.transform import Pass
 else:
-    # What ``tvm.transform.module_pass`` makes of a class is a pass, unseen by type checkers.
+    # ``tvm.transform.module_pass`` turns a class into a pass, which type checkers do not see.
     Pass = object
 
-# What a pass of ours raises, and Ctrl-C inside it, comes back through TVM as what it is.
+# Exceptions of our passes, and Ctrl-C inside them, keep their type on the way through TVM.
 tvm.error.register_error(QuakeError)
 tvm.error.register_error(KeyboardInterrupt)
 
-# What TVM's own intrinsics are called by.
+# The prefix of the names of TVM's intrinsics.
 PREFIX = "tir." if RELAY else "tirx."
 IF_THEN_ELSE = "tir.if_then_else" if RELAY else "prim.if_then_else"
 
 
 def fma(a: Expr, b: Expr, c: Expr) -> Expr:
-    """a*b + c with one rounding; :mod:`.numerics.single_rounding` sees to it on every target."""
+    """a*b + c with one rounding; :mod:`.numerics.single_rounding` ensures that on every target."""
     return tir.call_intrin("float32", PREFIX + "fma", a, b, c)
 
 
 def fma_operands(call: Call) -> "list[Expr] | None":
-    """The operands of a call that :func:`fma` made, or that TVM made of it; None for any other."""
+    """The operands of :func:`fma` and of what TVM lowers it to; None for other calls."""
     if not isinstance(call.op, tvm.ir.Op):
         return None
     if call.op.name == PREFIX + "fma":
         return list(call.args)
-    # A permission to round once or twice.
+    # llvm.fmuladd, which may round once or twice.
     muladd = tvm.target.codegen.llvm_lookup_intrinsic_id("llvm.fmuladd")
     if call.op.name != PREFIX + "call_llvm_pure_intrin" or call.args[0].value != muladd:
         return None
@@ -98,13 +99,13 @@ def fma_operands(call: Call) -> "list[Expr] | None":
 
 
 def llvm_fma(dtype: str, operands: "list[Expr]") -> Expr:
-    """LLVM's own fma: an order."""
+    """A call of LLVM's fma intrinsic, which must round once."""
     counted = [tir.const(len(operands), "uint32")] if RELAY else []
     return tir.call_llvm_pure_intrin(dtype, "llvm.fma", *counted, *operands)
 
 
 def import_llvm(source: str, body: Stmt) -> Stmt:
-    """The statement, and functions in LLVM's words that it calls."""
+    """The statement, together with LLVM IR of functions that it calls."""
     text = (tir if RELAY else tvm.ir).StringImm(source)
     return tir.AttrStmt(text, "pragma_import_llvm", text, body)
 
@@ -112,7 +113,17 @@ def import_llvm(source: str, body: Stmt) -> Stmt:
 def replace_build(
     kind: str, prepare: Callable[[tvm.IRModule, tvm.target.Target], tvm.IRModule]
 ) -> None:
-    """Prepare modules for TVM's code generator of a kind: no pass runs as late in every build."""
+    """Run ``prepare`` on modules before TVM's code generator of a kind.
+
+    No pass runs as late in every way to build.
+
+    Parameters
+    ----------
+    kind : str
+        A kind of target, as ``"llvm"``.
+    prepare : callable
+        (module, target) to module.
+    """
     name = f"target.build.{kind}"
     generate = tvm.get_global_func(name)
 
@@ -128,19 +139,19 @@ def dtype_of(expr: Expr) -> str:
     return str(expr.dtype if RELAY else expr.ty.dtype)
 
 
-# Marks in Relay's TVM, until :func:`nest`, where a buffer is made.
+# The attribute that marks an allocation in Relay's TVM until :func:`nest` runs.
 _ALLOCATION = "quake.allocation"
 
 
 def alloc(buffer: tir.Buffer) -> Stmt:
-    """Make a buffer for the statements that follow in the same sequence."""
+    """Allocate a buffer for the statements that follow in the same sequence."""
     if RELAY:
         return tir.AttrStmt(buffer.data, _ALLOCATION, buffer.shape[0], tir.Evaluate(0))
     return tir.AllocBuffer(buffer)
 
 
 def nest(body: Stmt) -> Stmt:
-    """Put what follows an :func:`alloc` inside it, where this TVM wants that."""
+    """Put the statements after an :func:`alloc` inside it, if this TVM requires that."""
     if not RELAY:
         return body
 
@@ -160,19 +171,19 @@ def nest(body: Stmt) -> Stmt:
 
 
 def make_attrs(**values: object) -> tvm.ir.Attrs:
-    """Free-form operator attributes."""
+    """Operator attributes with any names."""
     return tvm.ir.make_node("DictAttrs" if RELAY else "ir.DictAttrs", **values)
 
 
 def register_op(name: str, description: str) -> tvm.ir.Op:
-    """Register an operator of ours with TVM, or fetch it if it stands already."""
+    """Register an operator of this library with TVM, or return it if it exists already."""
     if name not in tvm.ir.Op.list_op_names():
         tvm.ir._ffi_api.RegisterOp(name, description)
     return tvm.ir.Op.get(name)
 
 
 def updated(mod: tvm.IRModule, functions: dict[tvm.ir.GlobalVar, Any]) -> tvm.IRModule:
-    """The module with some functions replaced; itself if there are none."""
+    """The module with some functions replaced; the same module if ``functions`` is empty."""
     if not functions:
         return mod
     kept = [mod.type_definitions] if RELAY else []
@@ -183,7 +194,7 @@ def updated(mod: tvm.IRModule, functions: dict[tvm.ir.GlobalVar, Any]) -> tvm.IR
 
 
 def native_triple() -> str | None:
-    """This machine's triple where TVM's LLVM assumes another, as Relay's does."""
+    """This machine's triple if TVM's LLVM assumes another, as Relay's does; otherwise None."""
     return f"{platform.machine()}-linux-gnu" if RELAY else None
 
 
@@ -191,10 +202,10 @@ def llvm_knows(cpu: str, triple: str) -> bool:
     """Whether TVM's LLVM can generate code for a CPU under this triple."""
     architecture = Triple.parse(triple).architecture
     if architecture.startswith("arm") and architecture != "arm":
-        return False  # of an ARM that there is not, as arm65, LLVM can die
+        return False  # LLVM can crash for an ARM architecture that does not exist, as arm65
     if not RELAY:
         return tvm.target.codegen.llvm_is_valid_cpu(cpu, triple)
-    # Asked for the CPUs of an architecture that it was built without, this TVM crashes.
+    # This TVM crashes if it is asked for the CPUs of an architecture that it was built without.
     if architecture not in tvm.target.codegen.llvm_get_targets():
         return False
     target = tvm.target.Target({"kind": "llvm", "mtriple": triple})
@@ -215,14 +226,14 @@ def visit_calls(body: Stmt, f: Callable[[Call], None]) -> None:
 
 
 def replace_calls(body: Stmt, f: Callable[[Call], Expr]) -> Stmt:
-    """The statement with each call replaced by what ``f`` gives for it, inner ones first."""
+    """The statement with each call replaced by the result of ``f``, inner calls first."""
     if RELAY:
         return tir.stmt_functor.ir_transform(body, None, f, ["tir.Call"])
     return tvm_ffi.structural_map(body, (Call, f))
 
 
 def map_stores(body: Stmt, f: Callable[[tir.BufferStore], Stmt]) -> Stmt:
-    """The statement with each store replaced by what ``f`` gives for it."""
+    """The statement with each store replaced by the result of ``f``."""
     if RELAY:
         return tir.stmt_functor.ir_transform(body, None, f, ["tir.BufferStore"])
     return tvm_ffi.structural_map(body, (tir.BufferStore, f))
@@ -232,10 +243,10 @@ Again = Callable[[Expr], Expr]
 
 
 def descend(expr: Expr, rules: "dict[type, Callable[[Any, Again], Expr | None]]") -> Expr:
-    """The expression with nodes of some kinds replaced by what their rules give for them.
+    """The expression with nodes of some types replaced by the results of their rules.
 
-    A rule comes before what is inside its node, for which it calls its second argument; None leaves
-    that to this function.
+    A rule runs before the inside of its node is visited, and calls its second argument to visit a
+    part of it. If a rule returns None, the node is visited as usual.
     """
     if RELAY:
         names = [f"tir.{kind.__name__}" for kind in rules]

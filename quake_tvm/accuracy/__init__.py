@@ -1,10 +1,10 @@
 """The error of compiled kernels against exact values, over any part of all float32.
 
-``kernels.py`` compiles what is measured, ``truth.py`` says what is right, ``statistics.py`` is the
-compiled pass over both, ``findings.py`` what comes of it, ``sweeps.py`` joins them;
-``exhaustive.py`` shares all 2^32 inputs between processes (``session.py``), ``record.py`` keeps
-what they found; ``page.py``, ``pictures.py`` and ``latency.py`` show it. ``row_*.py`` do the same
-for rows. Knows the registry and no graph.
+``kernels.py`` compiles the kernels, ``truth.py`` gives exact values, ``statistics.py`` is the
+compiled pass over both, ``findings.py`` holds its results, and ``sweeps.py`` combines them.
+``exhaustive.py`` distributes all 2^32 inputs over processes (``session.py``), and ``record.py``
+stores the results. ``page.py``, ``pictures.py`` and ``latency.py`` present them. ``row_*.py`` do
+the same for rows. Knows the registry and no graph.
 """
 
 from .findings import Findings

@@ -1,6 +1,6 @@
-"""All 2^32 float32 inputs of an operator, shared between processes, one a core.
+"""All 2^32 float32 inputs of an operator, distributed over processes, one per core.
 
-They end with this one, however it ends. Compiles nothing itself.
+The processes end with this one, however it ends. Compiles nothing itself.
 """
 
 import os
@@ -13,10 +13,10 @@ from ..support.worker_pool import Pool
 from .findings import Findings
 from .sweeps import Part, combined
 
-# Magnitudes in a part, a second or two of work, after which an interrupt is heard.
+# Magnitudes per part: one or two seconds of work, after which an interrupt takes effect.
 PART = 1 << 24
 MAGNITUDES = 1 << 31
-# Seconds for a part: far beyond any, for what hangs.
+# Seconds allowed for a part: far more than any needs, to end a process that hangs.
 TIMEOUT = 3600.0
 
 
@@ -26,26 +26,26 @@ def exhaustive(
     target: str,
     progress: Callable[[int], None] = lambda done: None,
 ) -> dict[str, tuple[Findings, str]]:
-    """Every float32 input of an element-wise operator.
+    """Measure an element-wise operator on every float32 input.
 
     Parameters
     ----------
     operator : str
     methods : sequence of str
     target : str
-        As in the shell; must run on this machine.
+        A target as in the shell; it must run on this machine.
     progress : callable
         Called after each part with the number of inputs in it.
 
     Returns
     -------
     dict of method to (Findings, str)
-        And the hash of the results, all 2^32 of them.
+        The string is the hash of all 2^32 results.
 
     Raises
     ------
     QuakeError
-        Without mpmath, and for a process that fails.
+        If mpmath is missing, or a process fails.
     """
     multiprecision()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

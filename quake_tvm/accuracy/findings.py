@@ -1,4 +1,4 @@
-"""What was found for one operator on one rung: of a part of its inputs, or, merged, of all.
+"""Findings for one operator on one rung: over a part of its inputs, or, merged, over all.
 
 Knows the registry; measures nothing.
 """
@@ -15,7 +15,7 @@ from .float32_inputs import SMALLEST_NORMAL
 
 @dataclass(frozen=True)
 class Measure:
-    """An error's maximum, the input that shows it, and the sum over all inputs."""
+    """The maximum of an error, the input where it occurs, and the sum over all inputs."""
 
     largest: float = 0.0
     at: float | None = None
@@ -28,24 +28,25 @@ class Measure:
 
 @dataclass(frozen=True)
 class Findings:
-    """What inputs of an operator and rung came to; the sum of two is that of both parts.
+    """Errors and counts of an operator on a rung. The sum of two merges two parts of the inputs.
 
     Attributes
     ----------
     operator, method : str
     absolute_term : float
-        The contract's, beside which ``relative`` and ``ulp`` are measured.
+        The absolute term of the error contract, subtracted from errors before ``relative`` and
+        ``ulp``.
     measures : dict of str to Measure
-        ``relative``, ``absolute``, ``ulp`` and ``fall``, as :class:`statistics.Statistics` finds
-        them.
+        ``relative``, ``absolute``, ``ulp`` and ``fall``, as defined by
+        :class:`statistics.Statistics`.
     counts : dict of str to int
-        ``finite``: inputs that the measures are over. ``falls``: breaks of monotonicity. ``sign``,
+        ``finite``: inputs that the measures cover. ``falls``: violations of monotonicity. ``sign``,
         ``range``: results of the wrong sign, and outside of the exact function's range. ``nan``:
-        NaN for a number, or the other way round. ``early``, ``late``: infinities where the exact
-        value is finite, and the other way round. ``odd``: inputs where f(-x) is not -f(x).
-        ``special``: wrong results at the infinities and zeros.
+        NaN for a number, or a number for NaN. ``early``, ``late``: infinities where the exact value
+        is finite, and finite results where it is infinite. ``odd``: inputs where f(-x) is not
+        -f(x). ``special``: wrong results at the infinities and zeros.
     ulps : list of int
-        Inputs with an error in ulp below 1, in [1, 2), in [2, 4), and so on.
+        The numbers of inputs with an error in ulp below 1, in [1, 2), in [2, 4), and so on.
     """
 
     operator: str
@@ -66,7 +67,7 @@ class Findings:
         )
 
     def count(self, what: str, more: int) -> "Findings":
-        """With so many more of a count."""
+        """A copy with ``more`` added to one count."""
         return replace(self, counts={**self.counts, what: self.counts.get(what, 0) + more})
 
     def largest(self, measure: str) -> float:
@@ -75,20 +76,20 @@ class Findings:
 
     @property
     def relative(self) -> float:
-        """The largest error beside the absolute term, in units of the exact value."""
+        """The largest error after subtracting the absolute term, in units of the exact value."""
         return self.largest("relative")
 
     @property
     def monotone(self) -> bool | None:
-        """Whether no larger input gave a smaller result; None where that is no question."""
+        """Whether no larger input gave a smaller result; None if the function is not monotone."""
         return self.counts["falls"] == 0 if OPERATORS[self.operator].rising else None
 
     def mean(self, measure: str) -> float:
-        """Over the inputs whose exact value is finite in float32."""
+        """The mean of a measure over the inputs whose exact value is finite in float32."""
         return self.measures[measure].total / self.counts["finite"]
 
     def as_bound(self) -> Bound:
-        """The bound that this proves: the largest relative error rounded up in the third digit."""
+        """The bound that these findings prove: the largest relative error, rounded up."""
         worst = self.measures["relative"]
         return Bound(
             self.operator,
@@ -100,7 +101,7 @@ class Findings:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON; means in place of sums, to the digits that no order of adding changes."""
+        """For JSON: means instead of sums, rounded so that the order of summation is irrelevant."""
         means = {name: float(f"{self.mean(name):.6g}") for name in ("relative", "absolute", "ulp")}
         ulps = list(self.ulps)
         while ulps and not ulps[-1]:
@@ -120,9 +121,9 @@ class Findings:
 def absolute_term(operator: str, method: str) -> float:
     """The absolute part of the error contract, fixed before the relative part is measured.
 
-    Results below the smallest normal float32 flush to zero; where x multiplies such a result, so
-    does |x| < 128. GELU's own tail is relative down to 2^-10 of its size only: 2^-10 of the
-    rung's error of exp is its absolute term.
+    Results below the smallest normal float32 are flushed to zero. Where x multiplies such a result,
+    the error is up to 128 times that, for |x| < 128. The relative error of GELU's tail holds only
+    down to 2^-10 of its size, so its absolute term is 2^-10 of the rung's error of exp.
     """
     if operator in ("gelu", "gelu_tanh"):
         return bound("exp", method).relative * 2.0**-10
@@ -132,7 +133,7 @@ def absolute_term(operator: str, method: str) -> float:
 
 
 def round_up(value: float) -> float:
-    """Three significant digits, upwards."""
+    """Round up to three significant digits."""
     if value == 0 or not np.isfinite(value):
         return value
     digits = 2 - int(np.floor(np.log10(value)))

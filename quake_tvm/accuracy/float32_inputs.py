@@ -1,4 +1,4 @@
-"""float32 inputs for sweeps: where something happens in some operator, and all bit patterns evenly.
+"""float32 inputs for sweeps: points where an operator's formula changes, and even bit patterns.
 
 Knows numpy only.
 """
@@ -10,14 +10,14 @@ import numpy as np
 FLT_MAX = float(np.finfo(np.float32).max)
 SMALLEST_NORMAL = float(np.finfo(np.float32).tiny)
 CHUNK = 1 << 20
-# Magnitudes in a block of a sweep: small enough for the caches.
+# Magnitudes per block of a sweep: few enough for the caches.
 BLOCK = 1 << 17
 EVERY = 1 << 32
-# Bit patterns that even an emulated machine has done in a second: with the special inputs, the
-# stratum whose results are recorded.
+# So many bit patterns take even an emulated machine only a second. With the special inputs they are
+# the stratum whose results are recorded.
 STRATUM = 1 << 20
 
-# Finite arguments at which something happens in some operator, beside the special values.
+# Finite inputs near which some operator's formula changes, flushes or overflows.
 BOUNDARIES = np.float32(
     [
         *(0.0, 1e-45, 1.17549421e-38, SMALLEST_NORMAL, 1e-30, 1e-6, 1e-3, 0.45, 0.5, 0.9, 1.0),
@@ -39,14 +39,14 @@ def special_inputs() -> np.ndarray:
 
 
 def bit_patterns(count: int) -> Iterator[np.ndarray]:
-    """``count`` (a power of two) float32 values evenly spread over all bit patterns, by chunks.
+    """``count`` (a power of two) float32 values evenly spread over all bit patterns, in chunks.
 
-    In the order of the patterns; all 2^32 with ``count = EVERY``.
+    They come in the order of the bit patterns; ``count = EVERY`` gives all 2^32.
     """
     step = EVERY // count
     for first in range(0, EVERY, step * CHUNK):
         last = min(first + step * CHUNK, EVERY)
-        # Odd offsets, so that a coarse sweep does not see round numbers only.
+        # The offset avoids a sweep over round numbers only.
         yield (
             (np.arange(first, last, step, dtype=np.uint64) + step // 3)
             .astype(np.uint32)
@@ -57,19 +57,19 @@ def bit_patterns(count: int) -> Iterator[np.ndarray]:
 def stratum(count: int) -> np.ndarray:
     """Magnitudes of ``count`` evenly spread bit patterns and of the special inputs, in order."""
     step = EVERY // count
-    # An odd offset, so that not only round numbers are seen.
+    # The offset avoids a sweep over round numbers only.
     even = np.arange(step // 3, EVERY // 2, step, dtype=np.uint32)
     special = np.setdiff1d(np.abs(special_inputs()).view(np.uint32), even)
     return np.insert(even, np.searchsorted(even, special), special)
 
 
 def blocks(magnitudes: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """Magnitudes by blocks, each with the magnitude before it."""
+    """Magnitudes in blocks, each block with the magnitude before its first."""
     for first in range(0, len(magnitudes), BLOCK):
         yield int(magnitudes[max(first - 1, 0)]), magnitudes[first : first + BLOCK]
 
 
 def every_magnitude(first: int, last: int) -> Iterator[tuple[int, np.ndarray]]:
-    """All magnitudes of a range by blocks, each with the magnitude before it."""
+    """All magnitudes of a range in blocks, each block with the magnitude before its first."""
     for start in range(first, last, BLOCK):
         yield max(start - 1, 0), np.arange(start, start + BLOCK, dtype=np.uint32)

@@ -1,4 +1,4 @@
-"""The element-wise kernels that users run, and libm's float64 value of the same formula, compiled.
+"""The element-wise kernels that users run, and libm's float64 references of the same formulas.
 
 Knows the registry and no error.
 """
@@ -19,7 +19,18 @@ from .standalone import build
 def kernel(
     operator: str, method: str, target: tvm.target.Target, ieee: bool = True, **parameters: float
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """The compiled, scheduled kernel of an element-wise operator, for one-dimensional arrays."""
+    """The compiled kernel of an element-wise operator, for one-dimensional float32 arrays.
+
+    Parameters
+    ----------
+    operator, method : str
+    target : tvm.target.Target
+        Must run on this machine.
+    ieee : bool
+        Whether NaN and infinities must come out right.
+    **parameters
+        Values of the formula's parameters, instead of their defaults.
+    """
     x = te.placeholder((te.var("n", dtype="int64"),), name="x")
     return build([x], compute.elementwise(x, operator, method, ieee, **parameters), target)
 
@@ -27,7 +38,7 @@ def kernel(
 def exact(
     operator: str, target: tvm.target.Target, **parameters: float
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """The compiled float64 reference of an element-wise operator."""
+    """The compiled float64 reference of an element-wise operator, for float32 arrays."""
     row = OPERATORS[operator]
     values = {**row.parameters, **parameters}
     x = te.placeholder((te.var("n", dtype="int64"),), name="x")

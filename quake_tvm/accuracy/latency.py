@@ -21,7 +21,7 @@ def measure(
     todo: Sequence[cases.Case],
     rounds: int = ROUNDS,
 ) -> dict[str, Any]:
-    """Time rungs and runtimes on one thread, and take their errors.
+    """Time rungs and runtimes on one thread, and measure their errors.
 
     Parameters
     ----------
@@ -29,15 +29,16 @@ def measure(
     methods : sequence of str
     target : tvm.target.Target
     todo : sequence of Case
-        The operator's, of several sizes.
+        The operator's cases, of several sizes.
     rounds : int
         Interleaved repetitions.
 
     Returns
     -------
     dict
-        For JSON: by size and contender, nanoseconds an element and the largest error on the timed
-        inputs, standard normal ones: relative where the exact value is above 1, else absolute.
+        For JSON: for each size and contender the nanoseconds per element, and the largest error on
+        the timed inputs, which are standard normal: relative where the exact value is above 1,
+        otherwise absolute.
     """
     found = []
     for case in todo:

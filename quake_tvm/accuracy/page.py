@@ -1,4 +1,4 @@
-"""Write what was found as the tables of ``docs/accuracy.md``.
+"""Write the findings as the tables of ``docs/accuracy.md``.
 
 Measures nothing.
 """
@@ -9,7 +9,7 @@ from typing import Any
 from ..numerics.operators import OPERATORS
 
 _MEASURES = ("relative", "ulp", "absolute")
-# What must not be, and how it is told.
+# Counts that should be 0, with their description.
 WRONG = {
     "sign": "of the wrong sign",
     "range": "outside of the exact function's range",
@@ -20,18 +20,18 @@ WRONG = {
 
 
 def wrong(counts: Mapping[str, int]) -> int:
-    """How many results are of the wrong sign, out of range, not odd, NaN, or wrong at 0 and inf."""
+    """How many results have a wrong sign, are out of range, not odd, NaN, or wrong at 0 and inf."""
     return sum(counts.get(name, 0) for name in WRONG)
 
 
 def cells(operator: str, method: str, found: Mapping[str, Any], digest: str) -> dict[str, str]:
-    """A line of the table by its columns.
+    """One line of the table, by column.
 
     Parameters
     ----------
     operator, method : str
     found : mapping
-        As :meth:`Findings.to_dict` gives it.
+        The findings, as :meth:`Findings.to_dict` returns them.
     digest : str
         The hash of the results.
     """
@@ -51,7 +51,7 @@ def cells(operator: str, method: str, found: Mapping[str, Any], digest: str) -> 
 
 
 def section(entries: Mapping[str, Any]) -> str:
-    """The section "exhaustive", from all that is recorded."""
+    """The section "exhaustive", from all recorded findings."""
     table = [
         cells(operator, method, found, found["hash"])
         for operator, entry in entries.items()
@@ -67,18 +67,20 @@ def _row(texts: Iterable[str]) -> str:
 
 
 _INTRODUCTION = """\
-Every element-wise operator on every rung, compiled, for each of the 2^32 float32 inputs, against
-exact values that are right when rounded to float32 (libm's float64, and mpmath where that cannot
-tell). `quake-tvm accuracy --exhaustive OPERATOR RUNG` does it again.
+Every element-wise operator on every rung, compiled, for each of the 2^32 float32 inputs. The
+results are compared with exact values that are right when rounded to float32 (from libm in float64,
+or from mpmath where float64 cannot decide). `quake-tvm accuracy --exhaustive OPERATOR RUNG` repeats
+the run.
 
-*relative* and *ulp* are the largest errors beside the contract's absolute term, *absolute* is the
-plain one; each with the input that shows it, and the mean over all inputs whose exact value is
-finite in float32. That mean is over bit patterns: most are numbers very small or very large, where
-little can go wrong. *falls* counts neighbours of which the larger input gives the smaller result,
-where the exact function rises, and *fall* is the largest in ulp; *wrong* counts results of the
-wrong sign, outside of the exact function's range, not odd where the function is, NaN for a number
-or a number for NaN, or wrong at an infinity or a zero; *inf* infinities that come early or late.
-*hash* begins the SHA-256 of all results; all of it, and the histogram of errors in ulp, are in
+*relative* and *ulp* are the largest errors after subtracting the contract's absolute term;
+*absolute* is the largest error without that. Each comes with the input where it occurs, and with
+the mean over all inputs whose exact value is finite in float32. That mean is over bit patterns,
+most of which are very small or very large numbers, where little can go wrong. *falls* counts, where
+the exact function rises, pairs of neighbouring inputs of which the larger gives the smaller result;
+*fall* is the largest of these steps in ulp. *wrong* counts results of the wrong sign, outside of
+the exact function's range, not odd where the function is, NaN for a number or a number for NaN, or
+wrong at an infinity or a zero. *inf* counts infinities that come early or late. *hash* is the
+beginning of the SHA-256 of all results; the whole hash, and the histogram of errors in ulp, are in
 [exhaustive.json](accuracy/exhaustive.json)."""
 
 
@@ -91,7 +93,7 @@ def _rungs(entries: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, int]
 
 
 def _results(entries: Mapping[str, Any]) -> list[str]:
-    """The table in words."""
+    """The table summarized in sentences."""
     rungs = _rungs(entries)
     rising = {name: [] for name in entries if OPERATORS[name].rising}
     for operator, method, counts in rungs:
@@ -113,7 +115,7 @@ def _results(entries: Mapping[str, Any]) -> list[str]:
 
 
 def _runs(entries: Mapping[str, Any]) -> str:
-    """When and on what."""
+    """The date, CPU, target and versions of each run."""
     runs: dict[str, list[str]] = {}
     for operator, entry in entries.items():
         versions = ", ".join(f"{name} {version}" for name, version in entry["versions"].items())

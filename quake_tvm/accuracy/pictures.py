@@ -1,5 +1,7 @@
-"""Pictures of errors: over the input range, by size, and against time. Small SVG, and the same for
-the same errors."""
+"""Pictures of errors: over the input range, as a histogram in ulp, and against time.
+
+The files are small SVGs, and equal for equal errors.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,18 +22,19 @@ from .kernels import exact, kernel
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Inputs of the error curve; a picture shows the lowest and highest error in each of its steps.
+# The range and number of inputs of the error curve. The picture shows the lowest and highest error
+# in each of its steps.
 RANGE, POINTS, STEPS = 10.0, 180 * 4096, 180
 WIDTH = 8.0
 
 
 def require(folder: Path) -> None:
-    """Refuse, before anything is measured, what could not be drawn after it.
+    """Refuse, before anything is measured, pictures that could not be drawn afterwards.
 
     Raises
     ------
     QuakeError
-        Without matplotlib, or for a folder that cannot be made.
+        If matplotlib is missing, or the folder cannot be made.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -42,7 +45,7 @@ def require(folder: Path) -> None:
 
 @contextmanager
 def _picture(path: Path, height: float) -> "Iterator[Figure]":
-    """A figure that is written when all went well."""
+    """A figure that is written at the end, unless there was an error."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -57,12 +60,18 @@ def _picture(path: Path, height: float) -> "Iterator[Figure]":
 def curve(
     operator: str, method: str, target: tvm.target.Target
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The signed relative error beside the absolute term, over [-RANGE, RANGE].
+    """The signed relative error after subtracting the absolute term, over [-RANGE, RANGE].
+
+    Parameters
+    ----------
+    operator, method : str
+    target : tvm.target.Target
+        Must run on this machine.
 
     Returns
     -------
     (np.ndarray, np.ndarray, np.ndarray)
-        For each of STEPS its first input, and the lowest and the highest error in it.
+        For each of STEPS intervals its first input, and the lowest and the highest error in it.
     """
     x = np.linspace(-RANGE, RANGE, POINTS, endpoint=False, dtype=np.float32)
     q, y = kernel(operator, method, target)(x), exact(operator, target)(x)
@@ -75,7 +84,17 @@ def curve(
 def draw_errors(
     operator: str, methods: Sequence[str], target: tvm.target.Target, path: Path
 ) -> None:
-    """The error of each rung over a range of inputs, from the compiled kernels."""
+    """Draw the error of each rung over a range of inputs, from the compiled kernels.
+
+    Parameters
+    ----------
+    operator : str
+    methods : sequence of str
+    target : tvm.target.Target
+        Must run on this machine.
+    path : Path
+        The SVG file to write.
+    """
     with _picture(path, 1 + 1.1 * len(methods)) as figure:
         axes = figure.subplots(len(methods), 1, sharex=True, squeeze=False)[:, 0]
         for axis, method in zip(axes, methods, strict=True):
@@ -89,7 +108,7 @@ def draw_errors(
 
 
 def draw_ulps(operator: str, ulps: Mapping[str, Sequence[int]], path: Path) -> None:
-    """How many inputs have an error of how many ulp.
+    """Draw the histogram of errors in ulp.
 
     Parameters
     ----------
@@ -114,13 +133,13 @@ def draw_ulps(operator: str, ulps: Mapping[str, Sequence[int]], path: Path) -> N
 
 
 def draw_latency(operator: str, results: Mapping[str, Any], path: Path) -> None:
-    """The largest error against the time an element, a panel for each size.
+    """Draw the largest error against the time per element, one panel for each size.
 
     Parameters
     ----------
     operator : str
     results : mapping
-        As :func:`latency.measure` gives it.
+        As :func:`latency.measure` returns it.
     path : Path
     """
     from matplotlib.ticker import LogLocator

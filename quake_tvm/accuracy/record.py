@@ -1,6 +1,6 @@
-"""What exhaustive runs have found, as it is kept in the repository: JSON, the bounds, and the page.
+"""The results of exhaustive runs, stored in the repository: JSON, the bounds, and the page.
 
-A developer's: an installed package has no such files. Knows no kernel.
+For developers: an installed package has no such files. Knows no kernel.
 """
 
 import json
@@ -22,22 +22,22 @@ RECORD = REPOSITORY / "docs" / "accuracy" / "exhaustive.json"
 
 
 def read() -> dict[str, Any]:
-    """What is recorded, by operator; nothing where there is no repository."""
+    """The recorded results by operator; empty outside of a repository."""
     return json.loads(RECORD.read_text()) if RECORD.is_file() else {}
 
 
 def rungs(operator: str) -> dict[str, Any]:
-    """What is recorded of an operator, by rung."""
+    """An operator's recorded results by rung."""
     return read().get(operator, {}).get("rungs", {})
 
 
 def require() -> None:
-    """Refuse, before anything is measured, what could not be kept after it.
+    """Refuse, before anything is measured, results that could not be stored afterwards.
 
     Raises
     ------
     QuakeError
-        Where there is no repository around this package.
+        If this package is not in a repository.
     """
     if not PAGE.is_file():
         raise QuakeError("--update writes into a checkout: pip install -e . in one")
@@ -49,13 +49,13 @@ def keep(
     found: Mapping[str, tuple[Findings, str]],
     strata: Mapping[str, str],
 ) -> None:
-    """Make this the record, the bounds and the page's rows of one operator.
+    """Store new results of one operator in the record, the bounds and the page.
 
     Parameters
     ----------
     operator : str
     facts : mapping
-        Target and versions.
+        CPU, target and versions.
     found : mapping of method to (Findings, str)
         Of every float32 input.
     strata : mapping of method to str

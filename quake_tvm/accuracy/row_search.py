@@ -1,9 +1,10 @@
-"""Search for the rows on which an operator errs most: hill-climbing over whole populations.
+"""Search for the rows with the largest errors of an operator, by hill-climbing on populations.
 
-Rows begin as mixtures of the exponents where the weights err most, and of the row's maximum, for an
-error of one sign in the sum and of the other in one element is what bounds are made of. Each round
-changes some elements of every row, runs all rows in one call of the compiled kernel, and keeps
-what errs more. Knows no bound's derivation: it attacks whatever it is given.
+Rows start as mixtures of the row's maximum and of exponents where ``softmax_exp`` has its largest
+errors: the bounds are reached when the sum has an error of one sign and one element an error of the
+other sign. Each round changes some elements of every row, runs all rows in one call of the compiled
+kernel, and keeps the rows whose error grew. Knows no bound's derivation: it attacks whatever it is
+given.
 """
 
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from ..schedules import schedule
 from . import row_sweep
 
 Rows = np.ndarray
-# Rows at a time; by how many elements apart exponents are looked at; how many count as extreme.
+# Rows per population; the number of exponents examined; how many of them count as extreme.
 POPULATION, GRID, EXTREME = 32, 1 << 14, 128
 
 
@@ -27,7 +28,21 @@ POPULATION, GRID, EXTREME = 32, 1 << 14, 128
 def kernel(
     operator: str, method: str, target: tvm.target.Target, **options: float
 ) -> Callable[[Rows], np.ndarray]:
-    """A compiled operator for rows of any length."""
+    """A compiled operator over rows of any length.
+
+    Parameters
+    ----------
+    operator, method : str
+    target : tvm.target.Target
+        Must run on this machine.
+    **options
+        Options of the operator's function in :mod:`quake_tvm.kernels.compute`.
+
+    Returns
+    -------
+    callable
+        (rows, length) float32 to the operator's results.
+    """
     x = te.placeholder([te.var(name, dtype="int64") for name in "mn"], name="x")
     y = getattr(compute, operator)(x, method=method, **options)
     built = tvm.compile(schedule(te.create_prim_func([x, y]), target), target=target)["main"]
@@ -57,7 +72,19 @@ def exact(operator: str, x: Rows) -> np.ndarray:
 def extremes(
     operator: str, method: str, target: tvm.target.Target
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The t in [-3, 0] where what the operator sums is lowest against exp(t), and where highest."""
+    """The t in [-3, 0] with the lowest, and the highest, ratio of summed term to exp(t).
+
+    Parameters
+    ----------
+    operator, method : str
+    target : tvm.target.Target
+        Must run on this machine.
+
+    Returns
+    -------
+    (np.ndarray, np.ndarray)
+        EXTREME values of t each, float32.
+    """
     t = np.linspace(-3, 0, GRID, dtype=np.float32)
     summed = (
         row_sweep.kernel(method, target)
@@ -76,20 +103,21 @@ def worst_row(
     rounds: int = 60,
     seed: int = 0,
 ) -> tuple[float, np.ndarray]:
-    """The row that uses most, of those that the search met.
+    """The row with the largest usage of those that the search tried.
 
     Parameters
     ----------
     usage : callable
-        (rows, length) float32 to a number each: an error in units of its bound.
+        (rows, length) float32 to one number per row: the error in units of its bound.
     pools : two arrays
-        Of :func:`extremes`.
+        As :func:`extremes` returns them.
     length : int
     rounds, seed : int
 
     Returns
     -------
     float, (length,) float32
+        The largest usage and its row.
     """
     rng = np.random.default_rng(seed)
     rows = np.stack([_start(rng, pools, length, n) for n in range(POPULATION)])
@@ -104,7 +132,7 @@ def worst_row(
 
 
 def _start(rng: np.random.Generator, pools: tuple, length: int, n: int) -> np.ndarray:
-    """A maximum, one element of one pool, and the others of the other: alike or not, few or all."""
+    """A first row, varied by n: a maximum, one element of one pool, and others of the other."""
     one, many = pools if n % 2 else pools[::-1]
     row = rng.choice(many, length) if n % 4 > 1 else np.full(length, many[n], np.float32)
     if n % 3 == 0:
@@ -117,7 +145,7 @@ def _start(rng: np.random.Generator, pools: tuple, length: int, n: int) -> np.nd
 
 
 def _changed(rng: np.random.Generator, pools: tuple, rows: Rows) -> Rows:
-    """The rows with some elements drawn anew, from the pools or close to what they were."""
+    """The rows with some elements replaced, from the pools or by values close to the old ones."""
     new = np.stack([rng.choice(pools[k], rows.shape) for k in (0, 1)])
     near = rows * (1 + rng.normal(0, 1e-3, rows.shape))
     choices = np.stack([*new, near, np.zeros_like(rows), rng.uniform(-18, 0, rows.shape)])

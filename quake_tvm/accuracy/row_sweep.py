@@ -1,7 +1,8 @@
-"""Softmax's weights over every float32 t <= 0, as compiled: their errors, their order, their ties.
+"""softmax_exp over every float32 t <= 0, as compiled: its errors, monotonicity and ties.
 
-What the bounds of operators over rows are derived from; :mod:`quake_tvm.numerics.row_bounds` keeps
-it. Beside the weights the errors of exp there, which log_softmax and logsumexp sum. Knows no row.
+The bounds of operators over rows are derived from these numbers, which
+:mod:`quake_tvm.numerics.row_bounds` stores. The sweep also measures exp there, which log_softmax
+and logsumexp sum. Knows no row.
 """
 
 import math
@@ -21,27 +22,27 @@ from .standalone import build
 # Bit patterns of -0 and -inf.
 FIRST, LAST = 0x80000000, 0xFF800000
 EVERY = LAST - FIRST + 1
-# Elements further below the maximum are smaller than 2^-24.
+# Elements further below the maximum have probabilities below 2^-24.
 REACH = -17.0
-# Relative distance of floats just below a power of two; above it, it is twice that.
+# The relative distance of floats just below a power of two. Just above, it is twice as large.
 UNIT = 2.0**-24
 
 
 @dataclass
 class Weights:
-    """What a sweep found for one rung.
+    """The findings for one rung. A weight is a value of softmax_exp.
 
     Attributes
     ----------
     weight : tuple of float
-        Smallest and largest relative error of weight(t)/weight(0) against exp(t) on [REACH, 0].
+        The smallest and largest relative error of weight(t)/weight(0) against exp(t) on [REACH, 0].
     exp : tuple of float
-        The same of exp.
+        The same for exp.
     monotone : bool
         Whether no larger t <= 0 has a smaller weight.
     tie : float
-        The largest distance, in ulp, between exact probabilities of a row's largest element and of
-        one below it whose results may be equal.
+        The largest distance, in ulp, between the exact probabilities of a row's largest element and
+        of a smaller one whose results may be equal.
     """
 
     weight: tuple[float, float] = (math.inf, -math.inf)
@@ -53,7 +54,16 @@ class Weights:
 def kernel(
     method: str, target: tvm.target.Target, scale: float = 1.0
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """The compiled weights of one-dimensional arrays."""
+    """The compiled softmax_exp of one-dimensional float32 arrays.
+
+    Parameters
+    ----------
+    method : str
+    target : tvm.target.Target
+        Must run on this machine.
+    scale : float
+        Positive; the factor of t.
+    """
     t = te.placeholder((te.var("n", dtype="int64"),), name="t")
     rung = LADDER[method]
     return build(
@@ -64,7 +74,7 @@ def kernel(
 
 
 def falling(count: int) -> Iterator[np.ndarray]:
-    """``count`` float32 values from -0 down to -inf, evenly spread over bit patterns, by chunks."""
+    """``count`` float32 values from -0 down to -inf, evenly spread over bit patterns, in chunks."""
     step = -(-EVERY // count)
     for first in range(FIRST, LAST + 1, step * CHUNK):
         last = min(first + step * CHUNK, LAST + 1)
@@ -77,17 +87,21 @@ def sweep(
     methods: Iterable[str] = METHODS,
     progress: Callable[[int], None] = lambda done: None,
 ) -> dict[str, Weights]:
-    """Errors, order and ties of every rung's weights.
+    """Errors, monotonicity and ties of every rung's weights.
 
     Parameters
     ----------
     target : tvm.target.Target
         Must run on this machine.
     count : int
-        So many t, evenly spread; by default all 2^31.
+        The number of t, evenly spread; by default all 2^31.
     methods : iterable of str
     progress : callable
         Called after each chunk with the number of inputs in it.
+
+    Returns
+    -------
+    dict of method to Weights
     """
     truth = accuracy.exact("exp", target)
     kernels = {m: (kernel(m, target), accuracy.kernel("exp", m, target)) for m in methods}
@@ -109,7 +123,7 @@ def sweep(
 
 
 def top(weight: Callable[[np.ndarray], np.ndarray]) -> np.float32:
-    """The weight of a row's maximum."""
+    """The weight of a row's maximum, softmax_exp(0)."""
     return weight(np.zeros(1, np.float32))[0]
 
 
@@ -120,10 +134,11 @@ def _widened(interval: tuple[float, float], errors: np.ndarray) -> tuple[float, 
 
 
 def tie(weight: Callable[[np.ndarray], np.ndarray]) -> float:
-    """How far apart, in ulp of the exact ones, two results may be that come out equal at the top.
+    """The largest distance, in ulp, of exact values at the maximum whose results are equal.
 
-    A weight some steps below the top's becomes the same result where an ulp of the result is no
-    smaller than those steps; and an ulp is between one and two units. Weights must not rise.
+    The ulp is that of the exact values. A weight some steps below the maximum's gives the same
+    result if an ulp of the result is at least as large as those steps; an ulp is between one and
+    two units. Weights must not fall as t rises.
     """
     highest = top(weight)
     worst, level = 0.0, highest
@@ -135,7 +150,7 @@ def tie(weight: Callable[[np.ndarray], np.ndarray]) -> float:
 
 
 def lowest(weight: Callable[[np.ndarray], np.ndarray], level: np.float32) -> float:
-    """The lowest t <= 0 whose weight is ``level`` or more, by bisection."""
+    """The lowest t <= 0 whose weight is at least ``level``, by bisection."""
     low, high = FIRST, LAST
     while high - low > 1:
         middle = (low + high) // 2

@@ -1,7 +1,7 @@
-"""The page's section about rows: ``python -m quake_tvm.accuracy.row_table``, a few minutes.
+"""Write the page's section about rows: ``python -m quake_tvm.accuracy.row_table``, a few minutes.
 
-Sweeps softmax's weights over every t <= 0 and keeps what the bounds are derived from; then attacks
-the bounds that follow, and writes both down. Knows no derivation.
+It sweeps softmax_exp over every t <= 0 and stores the errors that the bounds are derived from. Then
+it searches for rows that come close to these bounds, and writes both. Knows no derivation.
 """
 
 import json
@@ -32,7 +32,7 @@ NAMES = [name for name, row in OPERATORS.items() if not row.elementwise]
 
 
 def kept(found: row_sweep.Weights) -> dict:
-    """What a sweep found, away from zero in the third digit."""
+    """A sweep's findings, rounded away from zero to three digits."""
     values = asdict(found)
     for name in ("weight", "exp"):
         low, high = values[name]
@@ -41,14 +41,17 @@ def kept(found: row_sweep.Weights) -> dict:
 
 
 def keep(found: dict[str, row_sweep.Weights]) -> None:
-    """Derive the bounds from this sweep from now on."""
+    """Store a sweep's findings, so that the bounds are derived from them."""
     with whole_file(Path(__file__).with_name(row_bounds.ERRORS)) as file:
         file.write_text(json.dumps({m: kept(row) for m, row in found.items()}, indent=1) + "\n")
     row_bounds.reload()
 
 
 def attack(operator: str, method: str, on: tvm.target.Target, rounds: int, length: int) -> dict:
-    """The bound at a length, and how much of it the worst row found uses."""
+    """The largest share of the bound at a length that the worst row found uses.
+
+    For softmax also the largest error of a probability.
+    """
     run = row_search.kernel(operator, method, on)
     promised = row_bounds.bound(operator, method, length)
     found = {"probability": 0.0}
@@ -67,7 +70,7 @@ def attack(operator: str, method: str, on: tvm.target.Target, rounds: int, lengt
 
 
 def rows(on: tvm.target.Target, progress: Progress) -> list[dict]:
-    """One row of the table an operator and rung."""
+    """The table, one row per operator and rung."""
     table = []
     task = progress.add_task("rows, searched", total=len(NAMES) * len(METHODS) * len(LENGTHS))
     for operator in NAMES:
@@ -90,7 +93,7 @@ def rows(on: tvm.target.Target, progress: Progress) -> list[dict]:
 
 
 def markdown(data: dict) -> str:
-    """The section."""
+    """The section as Markdown."""
     softmax = [row for row in data["rows"] if row["operator"] == "softmax"]
     logs = [row for row in data["rows"] if row["operator"] != "softmax"]
     made = ", ".join(f"{name} {version}" for name, version in data["versions"].items())

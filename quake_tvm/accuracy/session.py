@@ -1,4 +1,4 @@
-"""The process that looks at parts of all float32 inputs, on one core."""
+"""A worker process that measures parts of all float32 inputs, on one core."""
 
 import os
 from functools import cache
@@ -10,17 +10,17 @@ from .sweeps import Part, Sweep
 
 
 class Session:
-    """Answers :mod:`exhaustive`."""
+    """The worker's end of :mod:`exhaustive`."""
 
     def __init__(self) -> None:
-        # TVM reads these when it starts its threads; the other cores have their own processes.
+        # TVM reads these when it starts its threads. The other cores have their own processes.
         os.environ.update(TVM_NUM_THREADS="1", TVM_BIND_THREADS="0")
         self._sweep = cache(lambda operator, methods, on: Sweep(operator, methods, target(on)))
 
     def part(
         self, operator: str, methods: tuple[str, ...], on: str, first: int, last: int
     ) -> dict[str, Part]:
-        """What the inputs with magnitudes from first up to, but not including, last show."""
+        """The results for inputs with magnitudes from ``first`` up to ``last``, exclusive."""
         return self._sweep(operator, methods, on).run(every_magnitude(first, last))
 
 

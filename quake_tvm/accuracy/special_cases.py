@@ -1,7 +1,8 @@
-"""Operators and fused graphs at NaN, infinities, signed zeros and subnormal numbers: what is tried.
+"""Test cases: operators and fused graphs at NaN, infinities, signed zeros and subnormal numbers.
 
-Every case is a piece of one ONNX graph, and the same in PyTorch. ``why`` says where another runtime
-gives something else than the library, ``rung`` where a rung gives something else than ``exact``.
+Every case is a part of one ONNX graph, and the same function in PyTorch. ``why`` explains where
+another runtime gives another result than this library, ``rung`` where a rung differs from
+``exact``.
 """
 
 from collections.abc import Callable
@@ -28,7 +29,7 @@ ROWS = np.array(
     ],
     "float32",
 )
-# One special value in a row of a product, a window of a convolution.
+# One special value per row of a product, or per window of a convolution.
 MIXED = np.concatenate([VALUES[:, None], np.ones((5, 3), "float32")], 1)
 INPUTS = {
     "x": VALUES,
@@ -61,17 +62,18 @@ Node = tuple[str, str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Case:
-    """A piece of a graph.
+    """A part of the graph.
 
     Attributes
     ----------
     name : str
     nodes : list of Node
-        ONNX operator, its inputs' names, its attributes; ``_`` is the result of the node before.
+        The ONNX operator, the names of its inputs, its attributes. ``_`` is the result of the node
+        before.
     torch : callable, optional
-        The same from (torch, its functional module, tensors by name).
+        The same function, of (torch, its functional module, tensors by name).
     why, rung : str
-        What explains a difference to another runtime, and one of a rung.
+        The reason for a difference to another runtime, and for a difference of a rung.
     """
 
     name: str
@@ -82,7 +84,7 @@ class Case:
 
     @property
     def points(self) -> str:
-        """Which points the results belong to."""
+        """The group of inputs that the case uses, which is also its table."""
         inputs = {name for _, names, _ in self.nodes for name in names.split()}
         of = {"x": "values", "a": "pairs", "m": "graphs", "c": "graphs"}
         return next((points for name, points in of.items() if name in inputs), "rows")
@@ -93,7 +95,7 @@ def _one(name: str, inputs: str = "x", **attributes: Any) -> list[Node]:
 
 
 def _torch(name: str, *args: Any, **options: Any) -> Callable[[Any, Any, dict], Any]:
-    """A function of torch, or its functional module, of the values."""
+    """A function of torch, or of its functional module, applied to the values."""
     return lambda t, f, v: getattr(f if hasattr(f, name) else t, name)(v["x"], *args, **options)
 
 

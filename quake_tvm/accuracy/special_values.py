@@ -1,7 +1,7 @@
-"""The page of special values: ``python -m quake_tvm.accuracy.special_values``.
+"""Write the page of special values: ``python -m quake_tvm.accuracy.special_values``.
 
-Runs the cases of :mod:`special_cases` on ``exact`` and a rung, in ONNX Runtime and in PyTorch, and
-writes their results side by side.
+It runs the cases of :mod:`special_cases` with ``exact`` and with a rung, in ONNX Runtime and in
+PyTorch, and writes the results next to each other.
 """
 
 from importlib import metadata
@@ -21,7 +21,7 @@ Results = dict[str, np.ndarray]
 
 
 def model(cases: list[Case] = CASES) -> onnx.ModelProto:
-    """All cases as one model with an output each."""
+    """All cases as one model, with one output per case."""
     nodes, outputs = [], []
     for number, case in enumerate(cases):
         for step, (operator, inputs, attributes) in enumerate(case.nodes):
@@ -47,12 +47,12 @@ def _flat(results: list[np.ndarray], cases: list[Case]) -> Results:
 
 
 def ours(method: str, cases: list[Case] = CASES) -> Results:
-    """What the library gives."""
+    """The results of this library."""
     return _flat(compile(model(cases), method=method).run(INPUTS), cases)
 
 
 def onnxruntime(cases: list[Case] = CASES) -> Results:
-    """What ONNX Runtime gives."""
+    """The results of ONNX Runtime."""
     import onnxruntime as ort
 
     session = ort.InferenceSession(model(cases).SerializeToString())
@@ -60,7 +60,7 @@ def onnxruntime(cases: list[Case] = CASES) -> Results:
 
 
 def torch(cases: list[Case] = CASES) -> Results:
-    """What PyTorch gives, where it has the operator."""
+    """The results of PyTorch, for cases that it supports."""
     import torch as t
 
     values = {k: t.tensor(v) for k, v in (INPUTS | CONSTANTS).items()}
@@ -69,16 +69,16 @@ def torch(cases: list[Case] = CASES) -> Results:
 
 
 def differs(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Where two results are not the same value: signs of zeros count, NaN is NaN.
+    """Where two results differ. Signs of zeros count; NaN equals NaN.
 
-    A rung's error does not, up to 1 % of a normal number.
+    Differences of up to 1 % of a normal number do not count: they are a rung's error.
     """
     close = np.isclose(a, b, rtol=1e-2, atol=0, equal_nan=True)
     return ~close | ((a == 0) & (np.signbit(a) != np.signbit(b)))
 
 
 def table() -> list[dict]:
-    """A row a case: what each gives, the others only where they give something else."""
+    """One row per case: the results of each contender; None where a case is not supported."""
     exact, rung = ours("exact"), ours(RUNG)
     others = {"ONNX Runtime": onnxruntime(), "PyTorch": torch()}
     return [
@@ -89,7 +89,7 @@ def table() -> list[dict]:
 
 
 def unexplained(row: dict) -> list[str]:
-    """What of a row differs without a reason, or has a reason and does not differ."""
+    """Differences in a row without a reason, and reasons without a difference."""
     case, y = row["case"], row["exact"]
     found = []
     if differs(y, row[RUNG]).any() != bool(case.rung):
@@ -109,7 +109,7 @@ def _number(value: float) -> str:
 
 
 def cell(row: dict, column: str) -> str:
-    """What a column of the table says: *same* for the values of ``exact``."""
+    """The text of a cell: *same* if the values equal those of ``exact``."""
     if row[column] is None:
         return "-"
     if column != "exact" and not differs(row["exact"], row[column]).any():
@@ -118,7 +118,7 @@ def cell(row: dict, column: str) -> str:
 
 
 def markdown(rows: list[dict], points: str) -> str:
-    """One table: the cases with these points."""
+    """One table: the cases of this group."""
     columns = ["exact", RUNG, "ONNX Runtime", "PyTorch"]
     lines = [f"| | {' | '.join(columns)} | why |", "|---" * (len(columns) + 2) + "|"]
     for row in rows:

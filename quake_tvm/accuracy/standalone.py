@@ -1,6 +1,6 @@
-"""One tensor computation compiled by itself, scheduled as the TVM at hand schedules such kernels.
+"""Compile one tensor computation by itself, scheduled as the installed TVM schedules such kernels.
 
-What :mod:`accuracy` measures. Knows no operator.
+:mod:`accuracy` measures these. Knows no operator.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def _compiled(
     inputs: list[te.Tensor], output: te.Tensor, target: tvm.target.Target
 ) -> Callable[..., None]:
     if RELAY:
-        if isinstance(output.op, te.ExternOp):  # written out: nothing to schedule
+        if isinstance(output.op, te.ExternOp):  # generated statements: nothing to schedule
             scheduled = te.create_schedule(output.op)
         else:
             with target:
@@ -39,7 +39,21 @@ def _compiled(
 def build(
     inputs: list[te.Tensor], output: te.Tensor, target: tvm.target.Target
 ) -> Callable[..., np.ndarray]:
-    """A compiled kernel whose result has the first input's shape, or one that is fixed."""
+    """Compile one tensor computation to a kernel for arrays.
+
+    Parameters
+    ----------
+    inputs : list of te.Tensor
+    output : te.Tensor
+        Its shape is static, or that of the first input.
+    target : tvm.target.Target
+        Must run on this machine.
+
+    Returns
+    -------
+    callable
+        One array for each input to the result.
+    """
     kernel = _compiled(inputs, output, target)
     shape = [fixed(n) for n in output.shape]
 

@@ -1,7 +1,7 @@
-"""One compiled pass over results and exact values that finds the errors' maxima, sums and counts.
+"""A compiled pass over results and exact values that computes the errors' maxima, sums and counts.
 
-Numpy would take a dozen passes, and 2^32 inputs on five rungs a day instead of minutes. Knows no
-operator.
+Numpy would need a dozen passes, and for 2^32 inputs on five rungs a day instead of minutes. Knows
+no operator.
 """
 
 import math
@@ -18,30 +18,31 @@ from .float32_inputs import FLT_MAX, SMALLEST_NORMAL
 from .standalone import build
 
 LANES = 16
-# Of ulp: below 1, in [1, 2), in [2, 4), ...; the last has all that is larger.
+# Histogram bins of errors in ulp: below 1, in [1, 2), in [2, 4), ...; the last bin has all larger
+# errors.
 BINS = 32
-# A result may overflow where the exact one is so close to doing so.
+# From this exact value on, a result may overflow early.
 NEARLY_INFINITE = FLT_MAX * (1 - 2.0**-5)
-# What has a maximum and a sum.
+# Measures, which have a maximum and a sum.
 MEASURES = ("relative", "absolute", "ulp", "fall")
-# What is counted.
+# Counts.
 COUNTS = ("finite", "falls", "sign", "range", "nan", "early", "late")
 _ROWS = 2 * len(MEASURES) + len(COUNTS)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What results are held against.
+    """What results are compared with.
 
     Attributes
     ----------
     absolute : float
-        The contract's absolute term.
+        The absolute term of the error contract.
     low, high : float
         The range of the exact function.
     direction : int
-        1 where results must not fall along the inputs, -1 where they must not rise, 0 where either
-        is fine.
+        1 if results must not fall along the inputs, -1 if they must not rise, 0 if both are
+        allowed.
     """
 
     absolute: float
@@ -50,7 +51,7 @@ class Limits:
     direction: int = 0
 
     def array(self) -> np.ndarray:
-        """For the compiled pass."""
+        """The limits as an array for the compiled pass."""
         return np.array([self.absolute, self.low, self.high, self.direction], np.float64)
 
 
@@ -59,7 +60,7 @@ def _wide(value: float) -> Expr:
 
 
 def _terms(q: Expr, before: Expr, y: Expr, limits: Callable[[int], Expr]) -> dict[str, Expr]:
-    """Each measure and count of one result q, with the result before it and the exact value y."""
+    """All measures and counts of one result q, from the result before it and the exact value y."""
     absolute, low, high, direction = (limits(k) for k in range(4))
     infinite, largest, zero, one = (_wide(v) for v in (math.inf, FLT_MAX, 0, 1))
     result, size = q.astype("float64"), tir.abs(y)
@@ -72,7 +73,7 @@ def _terms(q: Expr, before: Expr, y: Expr, limits: Callable[[int], Expr]) -> dic
     ulp = tir.max(power, _wide(SMALLEST_NORMAL)) * _wide(2.0**-23)
 
     def number(value: Expr) -> Expr:
-        return tir.abs(value) <= infinite  # no NaN is
+        return tir.abs(value) <= infinite  # false for NaN
 
     def distance(exact: Expr) -> Expr:
         apart = tir.abs(result - exact)
@@ -110,8 +111,8 @@ def _bin(ulp: Expr) -> Expr:
 
 
 def _pass(y: tir.Buffer, q: tir.Buffer, limits: tir.Buffer, out: tir.Buffer) -> Stmt:
-    """A maximum, sum or count a lane in each row of ``out``; below them, the histogram's bins."""
-    # One by one, so that they stay in registers.
+    """Write maxima, sums and counts per lane to rows of ``out``, the histogram below them."""
+    # Separate buffers, so that they stay in registers.
     kept = [rows.local(LANES, "float64") for _ in range(_ROWS)]
     places = rows.local(LANES, "int32")
 
@@ -173,16 +174,17 @@ def _pass(y: tir.Buffer, q: tir.Buffer, limits: tir.Buffer, out: tir.Buffer) -> 
 class Statistics:
     """The compiled pass.
 
-    *relative* and *ulp* are what is left of an error beside the absolute term, in units of the
-    exact value and of the last place of its rounding to float32 (a subnormal one's is that of the
-    smallest normal one); *absolute* is the plain error. All are over inputs whose exact value is
-    finite in float32, but for those where the result overflows *early*, less than a 32nd before the
-    exact one does. A *fall* is the distance in ulp to a larger result before it. A NaN in the place
-    of a number is infinitely wrong.
+    *relative* and *ulp* are errors after subtracting the absolute term: *relative* in units of the
+    exact value, *ulp* in units of the last place of the exact value rounded to float32 (for
+    subnormal values that of the smallest normal one). *absolute* is the error itself. All cover the
+    inputs whose exact value is finite in float32, except those where the result overflows *early*,
+    less than a 32nd before the exact value does. A *fall* is the distance in ulp to a larger result
+    before it. NaN instead of a number counts as an infinite error.
 
     Parameters
     ----------
     target : tvm.target.Target
+        Must run on this machine.
     """
 
     def __init__(self, target: tvm.target.Target) -> None:
@@ -208,14 +210,14 @@ class Statistics:
     def __call__(
         self, y: np.ndarray, q: np.ndarray, limits: Limits
     ) -> tuple[dict[str, float], dict[str, float], dict[str, int], tuple[int, ...]]:
-        """Maxima and sums of the measures, counts, and how many inputs are in each bin of ulp.
+        """Maxima and sums of the measures, counts, and the number of inputs in each bin of ulp.
 
         Parameters
         ----------
         y : np.ndarray of float64
-            Exact values.
+            (n,): exact values.
         q : np.ndarray of float32
-            The result before the first, then those for y.
+            (n + 1,): the result before the first, then the results for y.
         limits : Limits
         """
         missing = -len(y) % LANES
@@ -231,7 +233,20 @@ class Statistics:
         )
 
     def measure(self, name: str, y: np.ndarray, q: np.ndarray, limits: Limits) -> np.ndarray:
-        """One measure of every result, by the same formula."""
+        """One measure of every result, by the same formula.
+
+        Parameters
+        ----------
+        name : str
+            One of ``MEASURES``.
+        y, q, limits
+            As for calling the pass.
+
+        Returns
+        -------
+        np.ndarray of float64
+            (n,).
+        """
         return self._measures[name](y, q, limits.array())
 
 
@@ -239,7 +254,7 @@ _COMPILED: dict[str, Statistics] = {}
 
 
 def statistics(target: tvm.target.Target) -> Statistics:
-    """The pass for a target, compiled once: all operators have the same."""
+    """The pass for a target, compiled once: it is the same for all operators."""
     key = str(target)
     if key not in _COMPILED:
         _COMPILED[key] = Statistics(target)

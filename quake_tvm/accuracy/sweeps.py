@@ -1,8 +1,8 @@
-"""Compiled kernels on many inputs: their errors, what else can be wrong, and a hash of the results.
+"""Run compiled kernels on many inputs: their errors, other faults, and a hash of the results.
 
-Inputs come by magnitude, in blocks, each with both signs, so that order and oddness are seen. The
-hash of a sweep is that of its blocks' hashes, so that several processes can share the work. Knows
-the registry and no process.
+Inputs are ordered by magnitude, in blocks, each with both signs, so that monotonicity and oddness
+can be checked. The hash of a sweep is the hash of its blocks' hashes, so that several processes can
+share the work. Knows the registry and no process.
 """
 
 import hashlib
@@ -21,17 +21,17 @@ from .statistics import Limits, statistics
 from .truth import truth
 
 SIGN = np.uint32(1 << 31)
-# Findings, and the SHA-256 of the results of each block.
+# Findings, and the SHA-256 of each block's results.
 Part = tuple[Findings, tuple[bytes, ...]]
 
 
 class Sweep:
-    """An operator's kernels, and what they are measured by, compiled.
+    """The compiled kernels of an operator, with its reference and the statistics pass.
 
     Parameters
     ----------
     operator : str
-        An element-wise one.
+        An element-wise operator.
     methods : iterable of str
     target : tvm.target.Target
         Must run on this machine.
@@ -59,12 +59,12 @@ class Sweep:
         parts: Iterable[tuple[int, np.ndarray]],
         progress: Callable[[int], None] = lambda done: None,
     ) -> dict[str, Part]:
-        """Look at float32 values of both signs.
+        """Measure float32 values of both signs.
 
         Parameters
         ----------
         parts : iterable of (int, np.ndarray of uint32)
-            Blocks of magnitudes (the bits without the sign's) in increasing order, each with the
+            Blocks of magnitudes (the bits without the sign bit) in increasing order, each with the
             magnitude before it.
         progress : callable
             Called after each block with the number of inputs in it.
@@ -72,7 +72,7 @@ class Sweep:
         Returns
         -------
         dict of method to (Findings, hashes)
-            The hashes are the blocks'.
+            One hash for each block.
         """
         found, hashes = dict(self._none), {m: [] for m in self._kernels}
         for before, magnitudes in parts:
@@ -93,7 +93,7 @@ class Sweep:
     def _half(
         self, before: int, magnitudes: np.ndarray, sign: np.uint32
     ) -> tuple[np.ndarray, np.ndarray, int]:
-        """The input before and those of one sign, their exact values, and where results may go."""
+        """For one sign: the inputs and the one before, their exact values, and the direction."""
         bits = np.concatenate([np.uint32([before]), magnitudes]) | sign
         if not magnitudes[0]:
             bits[0] = SIGN  # -0 comes before 0
@@ -119,7 +119,7 @@ class Sweep:
 
 
 def block_hash(positive: np.ndarray, negative: np.ndarray) -> bytes:
-    """SHA-256 of a block's results, for inputs of either sign; all NaNs count as one."""
+    """SHA-256 of a block's results, for inputs of both signs. All NaNs count as equal."""
     digest = hashlib.sha256()
     for q in (positive, negative):
         unknown = np.isnan(q)
@@ -128,13 +128,13 @@ def block_hash(positive: np.ndarray, negative: np.ndarray) -> bytes:
 
 
 def _differ(positive: np.ndarray, negative: np.ndarray) -> int:
-    """How many results are not each other's negatives."""
+    """The number of pairs of results that are not each other's negatives."""
     same = (positive.view(np.uint32) ^ SIGN) == negative.view(np.uint32)
     return int(np.count_nonzero(~(same | np.isnan(positive))))
 
 
 def combined(hashes: Sequence[bytes]) -> str:
-    """The hash of a whole sweep, from its blocks'."""
+    """The hash of a whole sweep, from its blocks' hashes."""
     return hashlib.sha256(b"".join(hashes)).hexdigest()
 
 
@@ -146,7 +146,7 @@ def sweep(
     progress: Callable[[int], None] = lambda done: None,
     settle: bool = False,
 ) -> dict[str, tuple[Findings, str]]:
-    """An element-wise operator on evenly spread bit patterns and all special inputs.
+    """Measure an element-wise operator on evenly spread bit patterns and all special inputs.
 
     Parameters
     ----------
@@ -154,18 +154,18 @@ def sweep(
     target : tvm.target.Target
         Must run on this machine.
     count : int
-        Bit patterns, a power of two.
+        The number of bit patterns, a power of two.
     methods : iterable of str
     progress : callable
         Called after each block with the number of inputs in it.
     settle : bool
-        Whether mpmath decides where float64 cannot tell how an exact value rounds to float32: one
-        input in a million, by an ulp.
+        Whether mpmath decides where float64 cannot tell how an exact value rounds to float32. That
+        concerns one input in a million, by an ulp.
 
     Returns
     -------
     dict of method to (Findings, str)
-        And the hash of the results.
+        The string is the hash of the results.
     """
     found = Sweep(operator, methods, target, settle).run(blocks(stratum(count)), progress)
     return {method: (findings, combined(hashes)) for method, (findings, hashes) in found.items()}

@@ -1,9 +1,9 @@
-"""The exact values of an operator as float64 that rounds to the right float32.
+"""The exact values of an operator, as float64 values that round to the right float32.
 
-libm's float64 value is off by less than a MARGIN of its size (a test holds it against mpmath). It
-rounds to the right float32 unless a rounding boundary lies within that margin; there, some thousand
-times in 2^32, mpmath decides with 128 bits. Below the smallest normal float32 nothing is decided:
-the contract's absolute term covers what is left. Knows no approximation.
+libm's float64 value is off by less than MARGIN, relative (a test compares it with mpmath). It
+rounds to the right float32 unless a rounding boundary lies within that margin. There, for some
+thousand of 2^32 inputs, mpmath decides with 128 bits. Below the smallest normal float32 nothing is
+decided: the contract's absolute term covers the difference. Knows no approximation.
 """
 
 from collections.abc import Callable
@@ -16,14 +16,16 @@ from ..numerics.operators import OPERATORS
 from .float32_inputs import FLT_MAX, SMALLEST_NORMAL
 from .kernels import exact
 
-# GELU's tail needs most of it: an ulp of the argument is hundreds of the result there.
+# GELU's tail needs most of the margin: there an ulp of the argument is hundreds of ulp of the
+# result.
 MARGIN = 2.0**-44
-# Of a float64's mantissa, the bits that a float32 has no room for: a boundary has the first only.
+# The mantissa bits of a float64 that a float32 lacks. On a rounding boundary only the first of them
+# is set.
 _BEYOND, _BOUNDARY = (1 << 29) - 1, 1 << 28
 
 
 def hard(y: np.ndarray) -> np.ndarray:
-    """The places in y that another value within the margin would round to another float32."""
+    """The indices in y where another value within the margin would round to another float32."""
     size = np.abs(y)
     with np.errstate(all="ignore"):
         apart = np.float32(y * (1 - MARGIN)) != np.float32(y * (1 + MARGIN))
@@ -31,18 +33,18 @@ def hard(y: np.ndarray) -> np.ndarray:
 
 
 def precise(operator: str, x: float) -> float:
-    """The value at a finite x by mpmath, rounded so that its float32 is right as well.
+    """The value at a finite x by mpmath, as a float64 that rounds to the right float32.
 
     Raises
     ------
     QuakeError
-        Without mpmath.
+        If mpmath is missing.
     """
     m, row = reference.multiprecision(), OPERATORS[operator]
     value = row.reference(m, m.number(float(x)), **row.parameters)
     rounded = np.float64(float(value))
     if rounded.view(np.int64) & _BEYOND == _BOUNDARY and rounded != value:
-        # Rounding has moved it onto a boundary: back to the side where it belongs.
+        # Rounding moved the value onto a boundary: move it back to its side.
         rounded = np.nextafter(rounded, np.inf if value > rounded else -np.inf)
     return float(rounded)
 
@@ -50,9 +52,15 @@ def precise(operator: str, x: float) -> float:
 def truth(
     operator: str, target: tvm.target.Target, settle: bool
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """Exact values for float32 inputs; at the infinities, the registry's.
+    """A function for the exact values of float32 inputs. At the infinities it uses the registry.
 
-    Without ``settle`` they are as libm has them.
+    Parameters
+    ----------
+    operator : str
+    target : tvm.target.Target
+        Must run on this machine.
+    settle : bool
+        Whether mpmath decides hard cases; otherwise libm's values are used.
     """
     libm, special = exact(operator, target), OPERATORS[operator].special
 

@@ -1,8 +1,7 @@
-"""``quake-tvm bench``: kernels and whole models beside other runtimes, in one run.
+"""``quake-tvm bench``: time kernels and whole models, and other runtimes on the same, in one run.
 
-``cases.py`` has the kernels and models, ``peers.py`` the contenders, ``compare.py`` runs both with
-the clock of ``support/timing.py``, ``show.py`` makes tables and a picture.
-
-For other processors ``static.py`` counts instead and ``show_static.py`` makes the tables.
-``chains.py`` is a program of its own: how long compiling takes.
+``cases.py`` has the kernels and models, ``peers.py`` the contenders. ``compare.py`` runs them with
+the clock of ``support/timing.py``, and ``show.py`` prints tables and draws a picture. For other
+processors ``static.py`` counts instead, and ``show_static.py`` prints the tables. ``chains.py`` is
+a separate program that measures compile times.
 """

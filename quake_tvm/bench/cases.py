@@ -1,6 +1,6 @@
 """The cases of a benchmark: kernels as small ONNX graphs, and ONNX models from files.
 
-Everyone who reads ONNX gets the same graph; PyTorch gets its own function for it. Knows no
+All runtimes that read ONNX get the same graph; PyTorch gets its own function for it. Knows no
 runtime.
 """
 
@@ -18,7 +18,7 @@ from ..errors import QuakeError
 from ..importers.onnx import file as onnx_file
 from ..runtime.model_input import Input
 
-# Given the module ``torch``, the kernel as a function of tensors.
+# From the module ``torch`` to the kernel as a function of tensors.
 Torch = Callable[[Any], Callable[..., Any]]
 Nodes = list[onnx.NodeProto]
 
@@ -26,13 +26,14 @@ SIZES = (1 << 12, 1 << 18, 1 << 24)
 ROWS = ((1536, 128), (256, 1024), (64, 4096), (12, 197, 197))
 CHAIN = (64, 1024)
 PRODUCT = (128, 384, 1536)
-# Kernels up to that many elements are timed net of the call, that of one over TINY elements.
+# For kernels of up to NET elements the time of a call of the same kernel over TINY elements is
+# subtracted.
 NET, TINY = 1 << 20, 16
 
 
 @dataclass(frozen=True)
 class Case:
-    """One thing to measure.
+    """One kernel or model to measure.
 
     Attributes
     ----------
@@ -40,14 +41,14 @@ class Case:
     model : onnx.ModelProto
         With static shapes.
     elements : int or None
-        Of a kernel's input or its result, the larger; None for a whole model.
+        The elements of a kernel's input or result, whichever has more; None for a whole model.
     torch : callable or None
-        The same for PyTorch; None if there is no such thing.
+        The same for PyTorch; None if there is no equivalent.
     multiply : onnx.ModelProto or None
         For element-wise kernels: the same tensor times a constant.
     tiny : Case or None
-        The same kernel over TINY elements. Its time is the call's alone, the runtime's and
-        Python's, and is taken off, so that small kernels compare as kernels.
+        The same kernel over TINY elements. Its time is the overhead of a call, in the runtime and
+        in Python. It is subtracted, so that small kernels are compared without it.
     """
 
     name: str
@@ -63,7 +64,7 @@ def _node(kind: str, *inputs: str, **attributes: Any) -> onnx.NodeProto:
     return helper.make_node(kind, list(inputs or "x"), ["y"], **attributes)
 
 
-# Operator: its nodes from x to y, and what PyTorch calls it.
+# Operator to its ONNX nodes from x to y, and its PyTorch function.
 ELEMENTWISE: dict[str, tuple[Nodes, Torch]] = {
     "exp": ([_node("Exp")], lambda torch: torch.exp),
     "sigmoid": ([_node("Sigmoid")], lambda torch: torch.nn.Sigmoid()),
@@ -83,7 +84,7 @@ ELEMENTWISE: dict[str, tuple[Nodes, Torch]] = {
 }
 PRODUCTS = ("matmul", "matmul_gelu")
 KERNELS = ("softmax", "softmax_sigmoid", *ELEMENTWISE, *PRODUCTS)
-# Operators over rows, and what is counted instead of timed: at one small size.
+# Operators over rows, and the cases that are counted instead of timed, at one small size.
 ALONG_ROWS = {
     "softmax": _node("Softmax", axis=-1),
     "log_softmax": _node("LogSoftmax", axis=-1),
@@ -114,7 +115,7 @@ def _text(shape: Sequence[int]) -> str:
 
 
 def _net(make: Callable[..., Case], name: str, shape: tuple[int, ...]) -> Case:
-    """The case, with its tiny sister if it is small enough for the call to count."""
+    """The case, with a tiny version if it is so small that the overhead of a call matters."""
     case = make(name, shape)
     if case.elements is None or case.elements > NET:
         return case
@@ -127,7 +128,7 @@ def _softmax(name: str, shape: tuple[int, ...]) -> Case:
 
 
 def _softmax_sigmoid(name: str, shape: tuple[int, ...]) -> Case:
-    """Two nonlinearities in a row, as in a gate before attention."""
+    """A sigmoid followed by a softmax, as in a gate before attention."""
     nodes = [helper.make_node("Sigmoid", ["x"], ["s"]), _node("Softmax", "s", axis=-1)]
 
     def torch(torch: Any) -> Any:
@@ -166,12 +167,12 @@ def _product(name: str) -> Case:
 
 
 def kernels(names: Sequence[str] | None = None) -> list[Case]:
-    """The kernels of these names at all their sizes; all kernels by default.
+    """The kernels with these names, at all their sizes; all kernels by default.
 
     Raises
     ------
     QuakeError
-        For a name that does not exist.
+        For an unknown name.
     """
     cases = []
     for name in _chosen(names, KERNELS):
@@ -187,12 +188,12 @@ def kernels(names: Sequence[str] | None = None) -> list[Case]:
 
 
 def small(names: Sequence[str] | None = None) -> list[Case]:
-    """Kernels for whoever counts and does not time: element-wise ones and those over rows.
+    """Small kernels for counting: element-wise operators and operators over rows.
 
     Raises
     ------
     QuakeError
-        For a name that does not exist.
+        For an unknown name.
     """
     return [
         _elementwise(name, SIZES[:1]) if name in ELEMENTWISE else _along_rows(name)
@@ -209,7 +210,7 @@ def _along_rows(name: str) -> Case:
 
 
 def _chosen(names: Sequence[str] | None, known: Sequence[str]) -> Sequence[str]:
-    """The names if they are known; all by default."""
+    """The names after a check that they are known; all known names by default."""
     for name in names or ():
         if name not in known:
             raise QuakeError(f"unknown kernel {name!r}; choose from: {', '.join(known)}")
@@ -217,13 +218,13 @@ def _chosen(names: Sequence[str] | None, known: Sequence[str]) -> Sequence[str]:
 
 
 def models(paths: Sequence[Path], shapes: Mapping[str, Sequence[int]]) -> list[Case]:
-    """ONNX models from files, each with those of the shapes that it has inputs for.
+    """ONNX models from files, each with the shapes that it has inputs for.
 
     Raises
     ------
     QuakeError
-        For a file that is no model, a shape that does not fit, is missing, or that
-        none has an input for.
+        For a file that is no model; for a shape that does not fit or is missing; and for a shape of
+        an input that no model has.
     """
     cases, unknown = [], set(shapes)
     for path in paths:
@@ -254,7 +255,7 @@ def _refuse_dynamic(model: onnx.ModelProto, name: str) -> None:
 
 
 def random_feeds(inputs: Sequence[Input]) -> dict[str, np.ndarray]:
-    """Inputs to measure with: normal floats; integers 0 and 1, fit for tokens; masks of ones."""
+    """Random inputs: normal floats; 0 and 1 for integers, as valid tokens; ones for masks."""
     generator = np.random.default_rng(0)
     feeds = {}
     for spec in inputs:

@@ -1,7 +1,7 @@
-"""``python -m quake_tvm.bench.chains``: what compiling takes as a chain of operators grows.
+"""Measure compile times of chains of operators: ``python -m quake_tvm.bench.chains``.
 
-With ``--page docs/compile_time.md`` it writes the table of this environment's TVM there, and its
-picture beside it. CPU seconds of this process. Knows no pass.
+With ``--page docs/compile_time.md`` it writes the table of this environment's TVM to that page, and
+the picture next to it. Times are CPU seconds of this process. Knows no pass.
 """
 
 import argparse
@@ -25,12 +25,12 @@ LENGTHS = (2, 10, 100, 1000, 5000)
 METHODS = ("exact", "quake2", "quake5")
 PROGRAM = "python -m quake_tvm.bench.chains"
 
-# Seconds by link and rung, a number for each length.
+# Seconds by link and rung, one number for each length.
 Times = dict[tuple[str, str], list[float]]
 
 
 def seconds(name: str, length: int, method: str) -> float:
-    """CPU time of compiling a chain."""
+    """CPU time of compiling one chain."""
     mod = chain(name, length)
     start = time.process_time()
     build(mod, method)
@@ -38,18 +38,18 @@ def seconds(name: str, length: int, method: str) -> float:
 
 
 def measured(lengths: Sequence[int]) -> Times:
-    """Every link on every rung. Prints as it goes, for it goes on for long."""
+    """The times of every link on every rung. Prints each result, since it takes long."""
     times: Times = {}
     for name in LINKS:
         for method in METHODS:
-            build(chain(name, 1), method)  # what is loaded once
+            build(chain(name, 1), method)  # load what is loaded only once
             times[name, method] = [seconds(name, length, method) for length in lengths]
             print(name, method, *(f"{each:.2f}" for each in times[name, method]), flush=True)
     return times
 
 
 def table(times: Times, lengths: Sequence[int]) -> str:
-    """The times in Markdown."""
+    """The times as Markdown."""
     lines = [
         f"| a link | rung | {' | '.join(f'{n:,} links' for n in lengths)} | a link, ms |",
         f"|---|---|{'---|' * (len(lengths) + 1)}",
@@ -61,7 +61,7 @@ def table(times: Times, lengths: Sequence[int]) -> str:
 
 
 def write(page: Path, times: Times, lengths: Sequence[int]) -> None:
-    """The table into its section of the page, and the picture beside the page."""
+    """Write the table into its section of the page, and the picture next to the page."""
     drawn = page.with_name(f"{page.stem}_{TVM}.svg")
     lines = {
         f"{name}, {method}": list(zip(lengths, taken, strict=True))
@@ -79,7 +79,7 @@ def write(page: Path, times: Times, lengths: Sequence[int]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The program."""
+    """The command-line program."""
     parser = argparse.ArgumentParser(prog=PROGRAM, description=__doc__)
     parser.add_argument("lengths", nargs="*", type=int, default=LENGTHS)
     parser.add_argument("--page", type=Path, help="the page whose section is to be written")

@@ -1,4 +1,4 @@
-"""Run one case through all contenders: build, compare with the exact result, time in turn."""
+"""Run one case with all contenders: build, compare with the exact result, time interleaved."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..boards.client import Remote
     from ..schedules.records.book import Records
 
-# Seconds between turns where contenders have threads of their own.
+# Seconds between turns if contenders have their own threads.
 REST = 0.05
 
 
@@ -29,15 +29,16 @@ class Row:
     ----------
     contender : str
     ratio : Spread or None
-        Its time over the first method's, of the rounds that both were in.
+        Its time divided by the first method's, over the rounds that both took part in.
     seconds : Spread
-        A call; net of the call itself for small kernels.
+        Seconds per call; for small kernels without the overhead of the call.
     difference : float or None
-        The largest to the exact result, relative where that is above 1; None for ``multiply``.
+        The largest difference from the exact result, relative where that is above 1; None for
+        ``multiply``.
     lowered : (int, int) or None
-        For this library: nonlinearities lowered, and how many there are.
+        For this library: the number of nonlinearities lowered, and of all.
     rounds : list of float
-        Seconds a call in each round.
+        Seconds per call in each round.
     """
 
     contender: str
@@ -50,7 +51,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Result:
-    """A case's rows, the first method first, and why some contenders are not among them."""
+    """A case's rows, with the first method first, and the reasons why contenders were skipped."""
 
     case: Case
     rows: list[Row] = field(default_factory=list)
@@ -71,9 +72,9 @@ class Result:
 
 
 def difference(found: Sequence[np.ndarray], exact: Sequence[np.ndarray]) -> float:
-    """The largest difference of any element, relative where the exact one is above 1.
+    """The largest difference of any element, relative where the exact value is above 1.
 
-    Infinity for outputs of another number or shape, or NaN in other places.
+    Infinite if the number or the shapes of outputs differ, or if NaN is in other places.
     """
     if [a.shape for a in found] != [b.shape for b in exact]:
         return float("inf")
@@ -103,18 +104,22 @@ def compare(
     ----------
     case : Case
     methods : sequence of str
-        Rungs; the ratios are to the first.
+        Rungs. Ratios are relative to the first.
     target : tvm.target.Target
-        Must run on this machine, or the board.
+        Must run on this machine, or on the board.
     threads : int
-        For everyone but TVM, whose threads are those its runtime started with.
+        For all contenders but TVM, whose runtime has as many threads as it started with.
     rounds : int
     progress : callable
-        Called with what is done next.
+        Called with the current step.
     board : Remote, optional
-        Where to measure, without the runtimes that are installed here.
+        Where to measure. Then the runtimes installed here do not take part.
     records : path, list of paths, False or None
-        Those of :func:`quake_tvm.compile`.
+        As for :func:`quake_tvm.compile`.
+
+    Returns
+    -------
+    Result
     """
     progress(f"{case.name} {case.shape}: importing")
     full = peers.job(case, target, threads, board, records)
@@ -154,6 +159,6 @@ def compare(
 
 
 def _reason(error: Exception) -> str:
-    """A foreign error in a line."""
+    """An error of another library as one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0]}"[:160] if lines else type(error).__name__

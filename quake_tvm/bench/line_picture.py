@@ -1,4 +1,4 @@
-"""Lines in a picture (SVG), both axes in powers of ten. Knows nothing of what they show."""
+"""Draw lines as an SVG picture, with logarithmic axes. Knows nothing of what they show."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from math import ceil, floor, log10
@@ -11,18 +11,18 @@ Line = Sequence[tuple[float, float]]
 
 
 def picture(lines: Mapping[str, Line], x_title: str, y_title: str) -> str:
-    """The lines by their names.
+    """An SVG with one line per name.
 
     Parameters
     ----------
     lines : mapping of str to sequences of (x, y)
-        All numbers above 0.
+        All numbers must be positive.
     x_title, y_title : str
 
     Returns
     -------
     str
-        The file's text.
+        The text of the SVG file.
     """
     axes = list(zip(*(point for line in lines.values() for point in line), strict=True))
     (x_low, x_high), (y_low, y_high) = (

@@ -1,4 +1,4 @@
-"""The contenders: this library, TVM's own ways to build, and other runtimes."""
+"""The contenders: this library, TVM's own pipelines, and other runtimes."""
 
 from ..tvm_version import RELAY
 from .runtimes import RUNTIMES, Unavailable

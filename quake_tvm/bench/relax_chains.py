@@ -1,4 +1,4 @@
-"""Chains of operators in Relax, and compiling them."""
+"""Chains of operators in Relax, and their compilation."""
 
 import tvm
 from tvm import relax, tirx
@@ -6,7 +6,7 @@ from tvm import relax, tirx
 from quake_tvm.compiler import compile
 
 ROWS, ANY = 2, "any"
-# What a link computes of the one before, and of how many rows.
+# The function of a link, and the number of rows.
 LINKS = {
     "tanh(x)": (relax.op.tanh, ROWS),
     "x + tanh(x)": (lambda x: relax.op.add(x, relax.op.tanh(x)), ROWS),
@@ -15,7 +15,7 @@ LINKS = {
 
 
 def chain(name: str, length: int) -> tvm.IRModule:
-    """So many links, one behind the other, on a small tensor."""
+    """A chain of ``length`` links on a small tensor."""
     link, rows = LINKS[name]
     extent = tirx.Var("n", "int64") if rows == ANY else rows
     builder = relax.BlockBuilder()
@@ -30,5 +30,5 @@ def chain(name: str, length: int) -> tvm.IRModule:
 
 
 def build(mod: tvm.IRModule, method: str) -> None:
-    """All that compiling is."""
+    """Compile a chain completely."""
     compile(mod, method=method)

@@ -1,4 +1,4 @@
-"""This library on Relax and TVM's own pipelines there, timed inside TVM's runtime."""
+"""This library on Relax, and TVM's own pipelines there, timed inside TVM's runtime."""
 
 import json
 from collections.abc import Callable
@@ -30,19 +30,31 @@ def job(
     board: "Remote | None" = None,
     records: "Records" = None,
 ) -> Job:
-    """Prepare a case. Raises QuakeError for a model that TVM cannot import."""
+    """Import and compile a case. Raises QuakeError for a model that TVM cannot import.
+
+    Parameters
+    ----------
+    case : Case
+    target : tvm.target.Target
+    threads : int
+        For all contenders but TVM.
+    board : Remote, optional
+        Where to measure; by default on this machine.
+    records : path, list of paths, False or None
+        As for :func:`quake_tvm.compile`.
+    """
     mod = compiler.import_model(case.model)
     exact = compiler.compile(mod, target, EXACT, records=records)
     return Job(case, mod, exact, random_feeds(exact.inputs), target, threads, board, records)
 
 
 def check(case: Case) -> None:
-    """Raises QuakeError for a model that TVM cannot import."""
+    """Raise QuakeError for a model that TVM cannot import."""
     compiler.import_model(case.model)
 
 
 def compiled(model: Model, job: Job) -> Contender:
-    """Timed without Python between the calls."""
+    """A contender that is timed without Python between the calls."""
     there = model if job.board is None else job.board.load(model)
     return Contender(
         lambda: there.run(job.feeds),
@@ -55,7 +67,7 @@ def _compile(model: Any, job: Job, method: str) -> Model:
 
 
 def quake(method: str) -> Callable[[Job], Contender]:
-    """This library on a rung; exact is the same schedules with nothing lowered."""
+    """This library on a rung; ``exact`` has the same schedules with nothing lowered."""
 
     def build(job: Job) -> Contender:
         exact = method == EXACT
@@ -67,12 +79,12 @@ def quake(method: str) -> Callable[[Job], Contender]:
 
 
 def multiply(job: Job) -> Contender:
-    """The case's tensor times a constant, on this library's schedules."""
+    """The case's tensor times a constant, with this library's schedules."""
     return compiled(_compile(job.case.multiply, job, EXACT), job)
 
 
 def _default(mod: tvm.IRModule, job: Job) -> Contender:
-    """A module through TVM's default pipeline."""
+    """A module compiled with TVM's default pipeline."""
     own = json.loads(job.exact.description)
     description = {**own, "owned": [False] * len(own["owned"]), "report": asdict(Report())}
     return compiled(Model(tvm.compile(mod, job.target), json.dumps(description)), job)
@@ -84,12 +96,12 @@ def tvm_default(job: Job) -> Contender:
 
 
 def fastmath(job: Job) -> Contender:
-    """TVM's FastMathTransform and its default pipeline."""
+    """TVM's FastMathTransform with its default pipeline."""
     return _default(relax.transform.FastMathTransform()(job.mod), job)
 
 
 def fastmath_scheduled(job: Job) -> Contender:
-    """TVM's FastMathTransform and this library's schedules."""
+    """TVM's FastMathTransform with this library's schedules."""
     mod = relax.transform.FastMathTransform()(job.mod)
     return compiled(_compile(mod, job, EXACT), job)
 

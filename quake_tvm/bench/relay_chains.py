@@ -1,4 +1,4 @@
-"""Chains of operators in Relay, and building them."""
+"""Chains of operators in Relay, and their compilation."""
 
 import tvm
 from tvm import relay
@@ -6,7 +6,7 @@ from tvm import relay
 from quake_tvm.machines.targets import target
 from quake_tvm.relay_context import PassContext
 
-# What a link computes of the one before.
+# The function of a link.
 LINKS = {
     "tanh(x)": relay.tanh,
     "x + tanh(x)": lambda x: relay.add(x, relay.tanh(x)),
@@ -14,7 +14,7 @@ LINKS = {
 
 
 def chain(name: str, length: int) -> tvm.IRModule:
-    """So many links, one behind the other, on a small tensor."""
+    """A chain of ``length`` links on a small tensor."""
     value = x = relay.var("x", shape=(2, 64), dtype="float32")
     for _ in range(length):
         value = LINKS[name](value)
@@ -22,6 +22,6 @@ def chain(name: str, length: int) -> tvm.IRModule:
 
 
 def build(mod: tvm.IRModule, method: str) -> None:
-    """All that building is."""
+    """Build a chain completely."""
     with PassContext(opt_level=3, method=method):
         relay.build(mod, target("native"))

@@ -1,6 +1,6 @@
-"""This library on Relay and TVM's own builds there, timed inside TVM's graph executor.
+"""This library on Relay, and TVM's own builds there, timed inside TVM's graph executor.
 
-All have Relay's own schedules; this library's builds have its other passes as well.
+All contenders have Relay's own schedules. This library's builds have its other passes as well.
 """
 
 from collections.abc import Callable
@@ -36,7 +36,7 @@ def job(
     board: "Remote | None" = None,
     records: "Records" = None,
 ) -> Job:
-    """Prepare a case. Raises QuakeError for a model that TVM cannot import."""
+    """Import a case. Raises QuakeError for a model that TVM cannot import."""
     try:
         mod, params = relay.frontend.from_onnx(case.model)
     except Exception as error:
@@ -52,7 +52,7 @@ def job(
 
 
 def check(case: Case) -> None:
-    """Nothing: the importer is too slow to run twice, so :func:`job` refuses."""
+    """Do nothing: the importer is too slow to run twice, so :func:`job` raises instead."""
 
 
 def bound(mod: tvm.IRModule, params: dict[str, tvm.nd.NDArray]) -> tvm.IRModule:
@@ -61,7 +61,7 @@ def bound(mod: tvm.IRModule, params: dict[str, tvm.nd.NDArray]) -> tvm.IRModule:
 
 
 def built(context: tvm.transform.PassContext, job: Job) -> Contender:
-    """What ``relay.build`` makes of the case in this context."""
+    """A contender from ``relay.build`` in this context."""
     with context:
         lib = relay.build(job.mod, job.target)
     machine = graph_executor.GraphModule(lib["default"](tvm.cpu()))
@@ -77,7 +77,7 @@ def built(context: tvm.transform.PassContext, job: Job) -> Contender:
 
 
 def quake(method: str) -> Callable[[Job], Contender]:
-    """This library on a rung; exact is the same schedules with nothing lowered."""
+    """This library on a rung; ``exact`` has the same passes with nothing lowered."""
 
     def build(job: Job) -> Contender:
         context = PassContext(opt_level=3, method=method)
@@ -95,12 +95,12 @@ def multiply(job: Job) -> Contender:
 
 
 def plain(**settings: Any) -> Callable[[Job], Contender]:
-    """TVM's own build."""
+    """TVM's own build with these settings of the pass context."""
     return lambda job: built(tvm.transform.PassContext(**settings), job)
 
 
 def fastmath_scheduled(job: Job) -> Contender:
-    """FastMath beside this library's other passes."""
+    """TVM's FastMath together with this library's other passes."""
     return built(PassContext(opt_level=3, method=EXACT, required_pass=_FASTMATH), job)
 
 

@@ -1,8 +1,8 @@
-"""The runtimes that are measured beside TVM, where they are installed.
+"""Other runtimes that are measured too, if they are installed.
 
-Each gets its best settings, the same threads, and no copies of inputs or outputs where its
-interface allows that, and is timed in a loop in Python. One that cannot take part raises
-Unavailable; the reason is printed and the others go on.
+Each runtime gets its best settings and the same number of threads. If its interface allows it,
+inputs and outputs are not copied. It is timed in a loop in Python. A runtime that cannot take part
+raises Unavailable; the reason is printed, and the others continue.
 """
 
 import ctypes
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Unavailable(Exception):
-    """Why a peer cannot take part, and what to do about it."""
+    """Why a contender cannot take part, and how to change that."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ class Contender:
     Attributes
     ----------
     run : callable
-        Gives the outputs.
+        Returns the outputs.
     clock : Clock
     lowered : (int, int) or None
-        For this library: nonlinearities lowered, and how many there are.
+        For this library: the number of nonlinearities lowered, and of all.
     """
 
     run: Callable[[], list[np.ndarray]]
@@ -48,10 +48,10 @@ class Contender:
 
 @dataclass(frozen=True)
 class Job:
-    """A case imported once, on Relax compiled without lowering as well, and its inputs.
+    """A case, imported once, and its inputs.
 
-    Measured on ``board`` if there is one, and else here. On Relax ``records`` are those that this
-    library's builds take their schedules from.
+    On Relax ``exact`` is the case compiled without lowering, and ``records`` are the records that
+    this library's builds use. The case is measured on ``board`` if there is one, otherwise here.
     """
 
     case: Case
@@ -65,7 +65,7 @@ class Job:
 
 
 def loop(call: Callable[[], Any]) -> Clock:
-    """A clock for a plain function."""
+    """A clock that calls a Python function in a loop."""
 
     def clock(number: int) -> float:
         start = time.perf_counter()
@@ -77,7 +77,7 @@ def loop(call: Callable[[], Any]) -> Clock:
 
 
 def onnx_runtime(job: Job) -> Contender:
-    """ONNX Runtime with all optimizations, its inputs and outputs bound."""
+    """ONNX Runtime with all optimizations, and with bound inputs and outputs."""
     try:
         import onnxruntime as ort
     except ImportError:
@@ -99,7 +99,7 @@ def onnx_runtime(job: Job) -> Contender:
 
 
 def openvino(job: Job) -> Contender:
-    """OpenVINO for latency in float32, its tensors shared."""
+    """OpenVINO, optimized for latency in float32, with shared tensors."""
     try:
         import openvino as ov
     except ImportError:
@@ -109,7 +109,7 @@ def openvino(job: Job) -> Contender:
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": job.threads,
         "INFERENCE_PRECISION_HINT": "f32",
-        "ENABLE_CPU_PINNING": False,  # it would pin the thread that all contenders run in
+        "ENABLE_CPU_PINNING": False,  # pinning would affect the thread that all contenders run in
     }
     model = core.compile_model(core.read_model(job.case.model.SerializeToString()), "CPU", settings)
     request = model.create_infer_request()
@@ -141,7 +141,7 @@ def _torch(job: Job, prepare: Callable[[Any, Any], Any]) -> Contender:
 
 
 def _keep_memory() -> None:
-    """Let glibc keep what is freed: torch allocates each output anew, the others do not."""
+    """Let glibc keep freed memory: torch allocates every output again, the others do not."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         trim_threshold, mmap_max = -1, -4
@@ -150,12 +150,12 @@ def _keep_memory() -> None:
 
 
 def torch_eager(job: Job) -> Contender:
-    """PyTorch as it comes."""
+    """PyTorch in its default mode."""
     return _torch(job, lambda torch, function: function)
 
 
 def torch_compiled(job: Job) -> Contender:
-    """torch.compile with max-autotune and weights frozen."""
+    """torch.compile with max-autotune and frozen weights."""
 
     def prepare(torch: Any, function: Any) -> Any:
         if not shutil.which(os.environ.get("CXX", "g++")):
@@ -163,7 +163,7 @@ def torch_compiled(job: Job) -> Contender:
         from torch import _inductor
         from torch._dynamo import config
 
-        config.recompile_limit = 1 << 10  # cases are no recompilations
+        config.recompile_limit = 1 << 10  # each case is a new compilation, not a recompilation
         config.accumulated_recompile_limit = 1 << 10
         options = {**_inductor.list_mode_options("max-autotune"), "freezing": True}
         return torch.compile(function, dynamic=False, fullgraph=True, options=options)

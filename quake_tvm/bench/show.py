@@ -22,12 +22,12 @@ multiply   the same tensor times a constant
            "-" where the noise leaves nothing
 TVM is timed inside its runtime, the others in a loop in Python."""
 WIDTH = 160
-# The picture cuts off bars of more than so many times the first method's.
+# Bars longer than so many times the first method's bar are cut off.
 LONGEST = 6
 
 
 def _table(title: str, results: Sequence[Result], cell: Callable[[Result, Row], str]) -> Table:
-    """A line a case and a column a contender, those without any entry left out."""
+    """One row per case and one column per contender; columns without any entry are left out."""
     lines = [{row.contender: cell(result, row) for row in result.rows} for result in results]
     names = list(dict.fromkeys(name for line in lines for name, text in line.items() if text))
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), title_justify="left")
@@ -45,7 +45,7 @@ def _ratio(result: Result, row: Row) -> str:
 
 
 def _unit(result: Result) -> float:
-    """Nanoseconds an element for kernels, milliseconds for models."""
+    """The factor from seconds to nanoseconds per element (kernels) or milliseconds (models)."""
     return 1e9 / result.case.elements if result.case.elements else 1e3
 
 
@@ -66,7 +66,7 @@ def _lowered(result: Result, row: Row) -> str:
 
 
 def tables(results: Sequence[Result]) -> str:
-    """Ratios, then medians with their spread, then differences; who was skipped, and why."""
+    """Ratios, medians with their spread, differences; then the skipped contenders with reasons."""
     console = Console(width=WIDTH, record=True, file=io.StringIO())
     first = results[0].rows[0].contender
     console.print(_table(f"time / time of {first}: above 1, {first} is faster", results, _ratio))
@@ -92,9 +92,17 @@ def tables(results: Sequence[Result]) -> str:
 
 
 def plot(results: Sequence[Result], facts: Mapping[str, Any], path: Path) -> None:
-    """A bar for each contender and case: the median, with a line between the quartiles.
+    """Draw a bar for each contender and case: the median, with a line between the quartiles.
 
-    Bars that would dwarf the first method's are cut off and marked with an arrow.
+    Bars much longer than the first method's are cut off and marked with an arrow.
+
+    Parameters
+    ----------
+    results : sequence of Result
+    facts : mapping
+        CPU, target and threads, for the title.
+    path : Path
+        The suffix selects the format.
     """
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""Static costs as tables: an element of a kernel, the kernels of a model. Counts nothing."""
+"""Static costs as tables: per element for kernels, per kernel for models. Counts nothing."""
 
 import io
 from collections import Counter
@@ -22,7 +22,7 @@ every load in the first-level cache."""
 
 
 def tables(results: Sequence[Result]) -> str:
-    """Instructions and cycles an element of the kernels, then the models, kernel by kernel."""
+    """Instructions and cycles per element of the kernels, then the models kernel by kernel."""
     console = Console(width=WIDTH, record=True, file=io.StringIO())
     kernels = [(result, result.case.elements) for result in results if result.case.elements]
     if kernels:
@@ -39,7 +39,7 @@ def tables(results: Sequence[Result]) -> str:
 
 
 def _known(result: Result) -> bool:
-    """Whether llvm-mca has a model."""
+    """Whether llvm-mca has a model for all kernels."""
     return all(result.total(build).cycles is not None for build in result.builds)
 
 
@@ -56,7 +56,7 @@ def _number(value: float) -> str:
 
 
 def _elements(title: str, kernels: Sequence[tuple[Result, int]], value: Value) -> Table:
-    """The kernels with how many elements they have."""
+    """A table of kernels, each given with its number of elements."""
     names = list(dict.fromkeys(name for result, _ in kernels for name in result.builds))
     table = _table(title, ["", "", *names])
     for result, elements in kernels:
@@ -66,7 +66,7 @@ def _elements(title: str, kernels: Sequence[tuple[Result, int]], value: Value) -
 
 
 def _model(result: Result) -> Table:
-    """A line for each kernel, the same code in one line, and the most expensive ones first."""
+    """One row per kernel, with equal code in one row; the most expensive kernels first."""
     value = CYCLES if _known(result) else INSTRUCTIONS
     what = "cycles by llvm-mca" if _known(result) else "executed instructions"
     title = f"{result.case.name} {result.case.shape}: thousands of {what}"

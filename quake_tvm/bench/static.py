@@ -1,7 +1,8 @@
 """Costs of kernels on another processor, from instruction counts and a pipeline model.
 
-Each kernel of a build is counted by itself (``emulation/cost.py``). A model is the sum of its
-kernels times their calls; what the virtual machine does between them is left out.
+Each kernel of a build is counted separately (``emulation/cost.py``). The cost of a model is the sum
+over its kernels, each multiplied by its number of calls. The virtual machine's work between kernels
+is not included.
 """
 
 import tempfile
@@ -34,7 +35,7 @@ Build = Callable[[tvm.IRModule, tvm.target.Target, Records], tvm.IRModule]
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel of a build. Those of one ``key`` are the same code in all builds."""
+    """A kernel of a build. Kernels with the same ``key`` have the same code in all builds."""
 
     name: str
     key: str
@@ -44,13 +45,13 @@ class Kernel:
 
 @dataclass(frozen=True)
 class Result:
-    """A case's kernels by build, the first method's first."""
+    """A case's kernels by build, with the first method first."""
 
     case: Case
     builds: dict[str, list[Kernel]]
 
     def total(self, build: str) -> Cost:
-        """All calls of all kernels."""
+        """The cost of all calls of all kernels of a build."""
         kernels = self.builds[build]
         cycles = [k.calls * k.cost.cycles for k in kernels if k.cost.cycles is not None]
         return Cost(
@@ -77,7 +78,7 @@ class Result:
 
 
 def quake(method: str) -> Build:
-    """This library on a rung; exact is the same schedules with nothing lowered."""
+    """This library on a rung; ``exact`` has the same schedules with nothing lowered."""
 
     def build(mod: tvm.IRModule, target: tvm.target.Target, records: Records) -> tvm.IRModule:
         return Pipeline.of(target, records, method=method).upto("schedule")(mod)
@@ -96,23 +97,24 @@ def _fastmath(build: Build) -> Build:
 
 
 SCHEDULED = {EXACT: quake(EXACT), "FastMath scheduled": _fastmath(quake(EXACT))}
-# Without schedules a model's products would drown the rest, and QEMU.
+# For kernels only. In a model without schedules, the products would dominate the cost and take QEMU
+# too long.
 DEFAULT = {"FastMath": _fastmath(tvm_default), "TVM default": tvm_default}
 
 
 class Meter:
-    """Counts kernels for a target, each only once in its life."""
+    """Counts kernels for a target. Each kernel is counted only once."""
 
     def __init__(self, target: tvm.target.Target, records: Records = None) -> None:
         self.target, self.records = target, records
         self._known: dict[str, Cost] = {}
 
     def facts(self) -> dict[str, str | None]:
-        """What the figures depend on. Raises QuakeError for a tool that is missing."""
+        """What the figures depend on. Raises QuakeError for a missing tool."""
         return {"target": str(self.target.attrs.get("mcpu", "generic")), **tools(self.target)}
 
     def result(self, case: Case, methods: Sequence[str], progress: Callable[[str], None]) -> Result:
-        """A case in all builds.
+        """Count a case in all builds.
 
         Parameters
         ----------
@@ -120,12 +122,16 @@ class Meter:
         methods : sequence of str
             Rungs.
         progress : callable
-            Called with what is done next.
+            Called with the current step.
+
+        Returns
+        -------
+        Result
 
         Raises
         ------
         QuakeError
-            For a tool that is missing and a model that TVM cannot import.
+            For a missing tool, and for a model that TVM cannot import.
         """
         mod = compiler.import_model(case.model)
         own = {method: quake(method) for method in methods}
@@ -176,7 +182,7 @@ def _shape(ty: relax.TensorType, name: str) -> tuple[int, ...]:
 
 
 def _array(argument: relax.Expr, generator: np.random.Generator) -> np.ndarray:
-    """A constant as it is, else an example."""
+    """A constant as it is; otherwise an example array."""
     if isinstance(argument, tvm.ir.GenericConst):
         return argument.value.numpy()
     return example(_shape(argument.ty, str(argument)), str(argument.ty.dtype), generator)

@@ -1,7 +1,7 @@
-"""Compiled models on a board that runs TVM's RPC server, every step within a time-out.
+"""Compiled models on a board that runs TVM's RPC server, with a time-out for every step.
 
-What talks to the board is a worker (:mod:`model_session`), which is killed where the board does
-not answer: TVM's client would wait for ever. Knows addresses and the time, no target.
+A worker process (:mod:`model_session`) talks to the board. It is killed if the board does not
+answer: TVM's client would wait for ever. Knows addresses and the time, no target.
 """
 
 import tempfile
@@ -20,19 +20,19 @@ from ..support.worker import Died, Failed, TimedOut, Worker
 
 
 class RemoteModel(Described):
-    """A model on a board: the attributes of :class:`quake_tvm.Model`, ``run`` and ``benchmark``."""
+    """A model on a board: attributes of :class:`quake_tvm.Model`, ``run`` and ``benchmark``."""
 
     def __init__(self, board: "Remote", number: int, description: str) -> None:
         super().__init__(description)
         self._board, self._number = board, number
 
     def run(self, *inputs: Inputs) -> list[np.ndarray]:
-        """Run once, on the board; else as :meth:`quake_tvm.Model.run`."""
+        """Run once on the board; otherwise like :meth:`quake_tvm.Model.run`."""
         ordered = self._ordered(inputs)
         return self._board._ask("running the model", "run", self._number, ordered)
 
     def benchmark(self, *inputs: Inputs, number: int = 10, repeat: int = 5) -> list[float]:
-        """Time calls by the board's own clock; else as :meth:`quake_tvm.Model.benchmark`."""
+        """Time calls by the board's clock; otherwise like :meth:`quake_tvm.Model.benchmark`."""
         given.count(number, "number")
         given.count(repeat, "repeat")
         request = self._number, self._ordered(inputs), number, repeat
@@ -42,13 +42,13 @@ class RemoteModel(Described):
 class Remote:
     """A connection to a board, until it is closed or its ``with`` block ends.
 
-    Where a step fails because the board does not answer or is lost, so is the connection. Threads
-    may share it; they are served in turn.
+    If a step fails because the board is lost or does not answer, the connection is closed. Several
+    threads may use a connection; their requests run one after another.
 
     Attributes
     ----------
     name : str
-        What errors call the board.
+        The board's name in error messages.
     timeout : float
         Seconds that each step may take.
     """
@@ -56,21 +56,26 @@ class Remote:
     def __init__(self, name: str, timeout: float) -> None:
         self.name, self.timeout = name, timeout
         self._turn = threading.Lock()
-        # With the runtime alone TVM loads twice as fast.
+        # TVM loads twice as fast without its compiler.
         self._worker = Worker("quake_tvm.boards.model_session", TVM_USE_RUNTIME_LIB="1")
 
     def load(self, model: Model | str | Path) -> RemoteModel:
-        """Bring a model to the board.
+        """Upload a model to the board.
 
         Parameters
         ----------
         model : Model or path
-            Compiled for the board's target, or what :meth:`quake_tvm.Model.export` wrote.
+            A model compiled for the board's target, or a library that
+            :meth:`quake_tvm.Model.export` wrote.
+
+        Returns
+        -------
+        RemoteModel
 
         Raises
         ------
         QuakeError
-            If it cannot be linked or read, is not for this board, or the board fails.
+            If the model cannot be linked or read, is not for this board, or the board fails.
         """
         if isinstance(model, Model):
             with tempfile.TemporaryDirectory() as folder:
@@ -87,11 +92,11 @@ class Remote:
         return self._ask("loading the model", "load", str(path))
 
     def use_threads(self, count: int) -> None:
-        """Let models on the board run on so many threads instead of one for each core."""
+        """Set the number of threads for models on the board, by default one for each core."""
         self._ask("setting the threads", "use_threads", given.count(count, "threads"))
 
     def close(self) -> None:
-        """End the session; again is harmless."""
+        """End the session. Calling it again has no effect."""
         self._worker.close()
 
     def __enter__(self) -> "Remote":
@@ -101,11 +106,11 @@ class Remote:
         self.close()
 
     def _ask(self, doing: str, method: str, *arguments: object) -> Any:
-        """What a method of the session's gives; ``doing`` is for the error."""
+        """The result of a method of the session. ``doing`` is a phrase for the error message."""
         if self._worker.closed:
             raise QuakeError(f"the connection to {self.name} is closed")
         try:
-            with self._turn:  # threads ask one after the other: there is one pipe
+            with self._turn:  # one request at a time: there is one pipe
                 return self._worker.ask(self.timeout, method, *arguments)
         except TimedOut:
             said = f"no answer from {self.name} in {self.timeout:g} s, {doing}"
@@ -129,9 +134,9 @@ def connect(
     Parameters
     ----------
     address : str, optional
-        ``"host:port"`` of the board, or else
+        ``"host:port"`` of the board. Otherwise give tracker and key.
     tracker, key : str, optional
-        ``"host:port"`` of a tracker, and the name of which it is to give away the next free board.
+        ``"host:port"`` of a tracker, and the key under which it lists the boards.
     timeout : float
         Seconds that each step may take, at most a day: connecting, loading, running, timing.
 

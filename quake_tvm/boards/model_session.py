@@ -1,4 +1,4 @@
-"""Models on a board, in a worker's process (:mod:`client` is the other end)."""
+"""Models on a board, in a worker process (:mod:`client` is the other end)."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from .session import BoardSession, explain
 
 
 class ModelSession(BoardSession):
-    """A board's session, and the models in it, by number."""
+    """A session with a board, and its models by number."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -21,18 +21,18 @@ class ModelSession(BoardSession):
         self._pools: list[MemoryPool] = []
 
     def load(self, path: str) -> int:
-        """Upload a library."""
+        """Upload a library. Returns the model's number."""
         module = self._upload(path, f"model{len(self._models)}.so")
         self._models.append(VirtualMachine(module, self._session.cpu(), memory_cfg="pooled"))
         self._pools.append(MemoryPool(self._session.get_function(EMPTY)))
         return len(self._models) - 1
 
     def describe(self, model: int) -> str:
-        """The description in a model that this library has compiled."""
+        """The description inside a model."""
         return str(self._models[model][DESCRIPTION]())
 
     def run(self, model: int, arrays: list[np.ndarray]) -> list[np.ndarray]:
-        """Run once."""
+        """Run a model once."""
         machine = self._set(model, arrays)
         machine.invoke_stateful("main")
         return _leaves(machine.get_outputs("main"))
@@ -40,7 +40,7 @@ class ModelSession(BoardSession):
     def benchmark(
         self, model: int, arrays: list[np.ndarray], number: int, repeat: int
     ) -> list[float]:
-        """Seconds a call, one figure a repeat."""
+        """Seconds per call, one figure per repeat."""
         machine = self._set(model, arrays)
         timer = machine.time_evaluator(
             "invoke_stateful", self._session.cpu(), number=number, repeat=repeat

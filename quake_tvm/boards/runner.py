@@ -1,4 +1,4 @@
-"""What goes with a compiled model to a machine without Python: a small program that runs it.
+"""A small C++ program that runs a compiled model on a machine without Python.
 
 Knows TVM's runtime libraries and the toolchain, no model.
 """
@@ -13,17 +13,17 @@ from ..emulation.runtime import ARCHITECTURES
 from ..support.toolchain import compiler, triple
 
 SOURCE = Path(__file__).with_name("runner.cc")
-# Where the program begins, after the comment that says how to use it.
+# The first words of the program, after the comment that says how to use it.
 BODY = "#include"
 
 
 def runner_path(library: Path) -> Path:
-    """Where the runner of a library goes."""
+    """The path of a library's runner."""
     return library.with_name(f"{library.stem}_runner.cc")
 
 
 def is_runner(text: str) -> bool:
-    """Whether this is the runner as it was written, whatever target it was for."""
+    """Whether this is an unchanged runner, for any target."""
     body = SOURCE.read_text().partition(BODY)[2]
     return text.partition(BODY)[2] == body
 
@@ -36,7 +36,7 @@ def runner(commands: list[str]) -> str:
 
 
 def commands(library: Path, target: tvm.target.Target, name: str) -> list[str]:
-    """The shell's commands that build the runner, copy it to a board and run it there.
+    """The shell commands that build the runner, copy it to a board and run it there.
 
     Parameters
     ----------
@@ -44,12 +44,12 @@ def commands(library: Path, target: tvm.target.Target, name: str) -> list[str]:
         The exported model.
     target : tvm.target.Target
     name : str
-        What the shell's ``--target`` calls it.
+        The target's name for the shell's ``--target``.
 
     Raises
     ------
     QuakeError
-        Without a compiler for the target.
+        If there is no compiler for the target.
     """
     machine, source = triple(target), runner_path(library)
     program = source.with_suffix("")

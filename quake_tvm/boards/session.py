@@ -1,4 +1,4 @@
-"""A board's session over TVM's RPC, in a worker's process: TVM's client knows no time-out.
+"""A session with a board over TVM's RPC, in a worker process because TVM's client has no time-out.
 
 Knows boards and trackers, and TVM's runtime only: the compiler is not loaded.
 """
@@ -15,21 +15,21 @@ from ..support import worker
 
 
 class Refused(Exception):
-    """What the user can put right, in a line."""
+    """An error that the user can correct, with a message of one line."""
 
 
 class BoardSession:
     """At most one connection to a board."""
 
     def __init__(self) -> None:
-        self._session: Any = None  # TVM's, once connected
+        self._session: Any = None  # TVM's session, after connecting
 
     def connect(self, host: str, port: int) -> None:
         """Connect to a board."""
         self._session = rpc.connect(host, port)
 
     def boards(self, host: str, port: int, key: str) -> int:
-        """How many boards a tracker has under the key, free or not."""
+        """The number of boards that a tracker lists under the key, free or not."""
         names = self._names(_tracker(host, port))
         if key not in names:
             known = f"those it has: {', '.join(sorted(set(names)))}" if names else "it has none"
@@ -37,15 +37,20 @@ class BoardSession:
         return names.count(key)
 
     def request(self, host: str, port: int, key: str, seconds: int = 0) -> None:
-        """Connect to the next board that a tracker has free.
+        """Connect to the next free board of a tracker.
 
-        It is to end the session after so many seconds, whatever that is at; 0 is never.
+        Parameters
+        ----------
+        host, port, key
+            The tracker's address, and the key of its boards.
+        seconds : int
+            The board ends the session after this time, even during a step; 0 means never.
         """
         self.boards(host, port, key)
         self._session = _tracker(host, port).request(key, session_timeout=seconds)
 
     def use_threads(self, count: int) -> None:
-        """Set how many threads the runtime there has, big cores first."""
+        """Set the number of threads of the board's runtime, on the big cores first."""
         self._session.get_function("runtime.config_threadpool")(1, count)
 
     def _upload(self, path: str, name: str) -> tvm_ffi.Module:
@@ -65,9 +70,9 @@ class BoardSession:
 
 
 def explain(error: Exception) -> str:
-    """What went wrong. Ends this process if there is no board any more at the other end."""
+    """The error as one line. Ends this process if the board is lost."""
     if _is_lost(error):
-        os._exit(0)  # taking leave in order would be to wait for the board again
+        os._exit(0)  # a regular exit would wait for the board again
     return worker.reason(error)
 
 
@@ -76,5 +81,5 @@ def _is_lost(error: Exception) -> bool:
 
 
 def _tracker(host: str, port: int) -> rpc.TrackerSession:
-    socket.create_connection((host, port)).close()  # TVM would try for a minute
+    socket.create_connection((host, port)).close()  # TVM would retry for a minute
     return rpc.connect_tracker(host, port)

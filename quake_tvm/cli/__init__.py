@@ -1,1 +1,1 @@
-"""``quake-tvm`` in the shell: one file a command. Nothing else imports it."""
+"""The shell command ``quake-tvm``, one file per subcommand. Nothing else imports it."""

@@ -35,7 +35,7 @@ def accuracy(
     ] = False,
     update: Annotated[
         bool,
-        typer.Option("--update", help="With --exhaustive: keep it as the bounds and the record."),
+        typer.Option("--update", help="With --exhaustive: store the results as bounds and record."),
     ] = False,
     plot: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Draw pictures into this folder.")
@@ -94,7 +94,7 @@ def accuracy(
 
 
 def _chosen(names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Operators and rungs among the names; all where there is none."""
+    """The operators and the rungs among the names; all of them if none is named."""
     from ..numerics.ladder import METHODS
     from ..numerics.operators import OPERATORS
 
@@ -111,7 +111,7 @@ def _chosen(names: Sequence[str]) -> tuple[list[str], list[str]]:
 
 @contextmanager
 def _bar(name: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar that moves by so many inputs."""
+    """A progress bar. The yielded function advances it by a number of inputs."""
     columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
     with progress(*columns, TimeRemainingColumn()) as bar:
         task = bar.add_task(name, total=total)
@@ -135,13 +135,13 @@ def _draw(
     folder: Path,
     lines: Sequence[dict[str, Any]],
 ) -> None:
-    """The pictures of an operator, and the figures of those that no other run would repeat."""
+    """Draw an operator's pictures, and write its times, which no other run would repeat."""
     from ..accuracy import latency, pictures, record
     from ..bench import cases
 
     pictures.draw_errors(operator, methods, target, folder / f"{operator}_error.svg")
     found = {line["method"]: line for line in lines if line["operator"] == operator}
-    if not all("hash" in line for line in found.values()):  # not of every float32
+    if not all("hash" in line for line in found.values()):  # not all float32
         found = record.rungs(operator)
     if found:
         ulps = {method: line["ulps"] for method, line in found.items()}
@@ -155,7 +155,7 @@ def _draw(
 
 
 def _table(lines: Sequence[dict[str, Any]], kind: str) -> Table:
-    """What fits into a terminal; --json has it all."""
+    """The columns that fit into a terminal; --json prints all."""
     from ..accuracy.page import cells
 
     title = "every float32" if kind == "hash" else "evenly spread inputs"
@@ -163,7 +163,7 @@ def _table(lines: Sequence[dict[str, Any]], kind: str) -> Table:
     table = Table(
         *(name.rpartition(" ")[2] for name in columns),
         "bound",
-        title=f"errors on {title}, beside the absolute term",
+        title=f"errors on {title}, after subtracting the absolute term",
         box=box.SIMPLE_HEAD,
         padding=(0, 0, 0, 1),
     )
@@ -174,7 +174,7 @@ def _table(lines: Sequence[dict[str, Any]], kind: str) -> Table:
 
 
 def _failures(line: dict[str, Any], kind: str) -> list[str]:
-    """What is worse than proven, or other than recorded."""
+    """Results worse than the proven bound or different from the record, as messages."""
     from ..accuracy import record
 
     name = f"{line['operator']} on {line['method']}"
@@ -188,7 +188,7 @@ def _failures(line: dict[str, Any], kind: str) -> list[str]:
 
 
 def _facts(target: "tvm.target.Target") -> dict[str, Any]:
-    """What the record is of."""
+    """What the record depends on: CPU, target, versions."""
     from .bench import machine
 
     facts = machine(target)

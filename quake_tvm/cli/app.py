@@ -1,7 +1,7 @@
 """The shell: ``quake-tvm compile | run | plan | tune | bench | accuracy | …``; see its ``--help``.
 
-Parses, prints and draws progress; the work is done elsewhere. What the user can put right ends in
-one line on standard error and exit status 2; so does Ctrl-C, with 130.
+This module parses, prints and draws progress; the work is done elsewhere. Errors that the user can
+correct end in one line on standard error and exit status 2. Ctrl-C ends likewise, with status 130.
 """
 
 import io
@@ -46,12 +46,12 @@ from .shell import (
 )
 from .tune import tune
 
-# Click's, of which newer Typers have a copy of their own.
+# Click's class; newer Typers have their own copy of it.
 _UsageError: Any = typer.BadParameter.__base__
 
 
 class _Interrupted(Exception):
-    """Ctrl-C, which Click would report in its own way and with status 1."""
+    """Ctrl-C, which Click would report in another way and with status 1."""
 
 
 class _Commands(typer.core.TyperGroup):
@@ -85,9 +85,9 @@ def _before(
     if quiet:
         warnings.simplefilter("ignore")
     command = context.invoked_subcommand
-    if command == "doctor":  # which tells what is wrong by itself
+    if command == "doctor":  # doctor reports what is wrong itself
         return
-    from .. import tvm_version  # refuses a missing or broken TVM
+    from .. import tvm_version  # raises if TVM is missing or broken
 
     if tvm_version.RELAY and command in ("compile", "plan", "run", "runtime", "tune"):
         raise QuakeError(
@@ -111,7 +111,7 @@ def compile(
     records: Records = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compile an ONNX model and report what became of every nonlinearity."""
+    """Compile an ONNX model and report how each nonlinearity was lowered."""
     from .. import compiler
     from ..boards import runner
     from ..machines.targets import target as resolve
@@ -120,7 +120,7 @@ def compile(
     on = resolve(target)
     if out is not None:
         check_writable(out, but=model)
-        toolchain.linker(on)  # refuses what cannot be linked, before minutes of compiling
+        toolchain.linker(on)  # raises early if there is no linker, before minutes of compiling
     machine = toolchain.triple(on)
     cross = out if machine.system == "linux" and not machine.is_host else None
     commands = runner.commands(cross, on, target) if cross is not None else []
@@ -160,9 +160,9 @@ def compile(
 
 
 def _write_runner(library: Path, commands: list[str]) -> tuple[Path, bool]:
-    """The program beside a library for another machine, and whether it is new.
+    """Write the runner of a library for another machine: its path, and whether it was written.
 
-    One that has been changed stays.
+    A runner that was changed by hand is kept.
     """
     from ..boards import runner
 
@@ -176,7 +176,7 @@ def _write_runner(library: Path, commands: list[str]) -> tuple[Path, bool]:
 
 @app.command()
 def runtime(target: Target = "native") -> None:
-    """Print the folder with TVM's runtime libraries for a target, downloaded at the first time."""
+    """Print the folder with TVM's runtime libraries for a target; downloads them once."""
     from ..emulation.runtime import libraries
     from ..machines.targets import target as resolve
 
@@ -195,7 +195,7 @@ app.command()(accuracy)
 
 @app.command()
 def targets(as_json: AsJson = False) -> None:
-    """List the targets that have a name; TVM's own, as a JSON dictionary, do as well."""
+    """List the named targets. A target of TVM's, as a JSON dictionary, works too."""
     from ..machines.targets import config, describe, features, lanes, target, vectors
     from ..machines.targets import targets as names
 
@@ -247,7 +247,7 @@ def doctor(as_json: AsJson = False) -> None:
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    """A warning in a line, without the place in Python that it is from."""
+    """Print a warning in one line, without its place in Python."""
     errors.print(f"warning: {message}", markup=False, soft_wrap=True)
 
 
@@ -256,7 +256,7 @@ def main() -> None:
     warnings.showwarning = _show_warning
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal of ASCII cannot show all of it
+            stream.reconfigure(errors="replace")  # an ASCII terminal cannot show every character
     try:
         sys.exit(app(prog_name="quake-tvm", standalone_mode=False))
     except (_Interrupted, KeyboardInterrupt):
@@ -274,7 +274,7 @@ def main() -> None:
 
 def _refuse_usage(error: Any) -> NoReturn:
     message = error.format_message().strip().rstrip(".")
-    if not message:  # no command at all, and help has been printed
+    if not message:  # there was no command, and the help has been printed
         sys.exit(error.exit_code)
     command = error.ctx.command_path if error.ctx is not None else "quake-tvm"
     refuse(f"{message}; see {command} --help")

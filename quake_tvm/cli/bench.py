@@ -59,7 +59,8 @@ def bench(
     records: Records = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the medians: .png, .svg, ...")] = None,
     static: Annotated[
-        bool, typer.Option("--static", help="Count instead, for a target that is not this machine.")
+        bool,
+        typer.Option("--static", help="Count instructions instead, for another machine's target."),
     ] = False,
     rpc: Rpc = None,
     tracker: Tracker = None,
@@ -67,12 +68,13 @@ def bench(
     timeout: Timeout = TIMEOUT,
     as_json: AsJson = False,
 ) -> None:
-    """Time kernels or models beside TVM's own pipelines and other runtimes, in one run.
+    """Time kernels or models, and compare with TVM's own pipelines and other runtimes in one run.
 
-    On a board (--rpc or --tracker) beside TVM's pipelines only. An emulated board's times say
-    nothing about a real one's: count instead, with --static.
+    On a board (--rpc or --tracker) compare with TVM's pipelines only. The times of an emulated
+    board do not predict those of a real one: count instructions instead, with --static.
     """
-    # TVM reads these when it starts its threads; where they run is left to the system, as for all.
+    # TVM reads these when it starts its threads. The threads are not pinned, like those of all
+    # contenders.
     os.environ.update(TVM_NUM_THREADS=str(threads), TVM_BIND_THREADS="0")
     from ..bench import cases, peers, show
     from ..bench.compare import compare
@@ -81,7 +83,7 @@ def bench(
 
     methods = list(dict.fromkeys(method or [DEFAULT_METHOD]))
     for name in methods:
-        Options.parse(name)  # refuses an unknown one
+        Options.parse(name)  # raises for an unknown method
     if RELAY and records:
         raise QuakeError(f"--records needs the TVM that has Relax: {RELAX_INSTALL}")
     if static:
@@ -98,7 +100,7 @@ def bench(
         require_matplotlib(plot)
     todo = cases.models(models or [], parse_shapes(shape))
     for case in todo:
-        peers.check(case)  # refuses what TVM lacks, before anything is measured
+        peers.check(case)  # raises for what TVM lacks, before anything is measured
     if kernel or not models:
         todo += cases.kernels(kernel)
     with board(rpc, tracker, key, timeout) as remote:
@@ -138,7 +140,7 @@ def bench(
 def _each(
     todo: "Sequence[Case]", work: "Callable[[Case, Callable[[str], None]], Any]"
 ) -> list[Any]:
-    """The result of each case, with a bar that says what is being done."""
+    """The result of each case, with a progress bar that shows the current step."""
     results = []
     columns = TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn()
     with progress(*columns) as bar:
@@ -156,7 +158,7 @@ def _count(
     records: list[str] | None,
     as_json: bool,
 ) -> None:
-    """``--static``."""
+    """Handle ``--static``: count and print."""
     from ..machines.targets import target
     from ..tvm_version import RELAX_INSTALL, RELAY
 
@@ -184,7 +186,7 @@ def _count(
 
 
 def _resolve(name: str, here: bool) -> "tvm.target.Target":
-    """The target; raises QuakeError if it must run here and does not."""
+    """The target; raises QuakeError if the target must run here and cannot."""
     from ..machines.targets import runs_here, target
 
     resolved = target(name)
@@ -220,7 +222,7 @@ def _text(versions: dict[str, str]) -> str:
 
 
 def _versions() -> dict[str, str]:
-    """Of the packages that are installed."""
+    """The versions of the installed packages."""
     versions = {package: _version(package) for package in PACKAGES}
     return {package: version for package, version in versions.items() if version}
 

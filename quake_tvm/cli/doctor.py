@@ -1,17 +1,17 @@
-"""Is this installation able to compile and right? What ``quake-tvm doctor`` checks."""
+"""The checks of ``quake-tvm doctor``: can this installation compile, and are its results right?"""
 
 import platform
 import shlex
 from dataclasses import dataclass
 from importlib import metadata
 
-# A target for each of the other machines that compilers differ for.
+# One target for each kind of machine that needs another compiler.
 FOREIGN = ("aarch64", "armv7", "android-arm64", "riscv64", "apple-m1")
 
 
 @dataclass(frozen=True)
 class Check:
-    """One finding: ``ok`` None is for information only."""
+    """One finding. ``ok`` is None if the finding is for information only."""
 
     name: str
     ok: bool | None
@@ -26,7 +26,7 @@ def _version(package: str) -> str:
 
 
 def examine() -> list[Check]:
-    """Versions, the CPU as LLVM sees it, compilers, and one kernel measured against its bound."""
+    """Check versions, the CPU as LLVM sees it, compilers, and one kernel against its bound."""
     checks = [Check("python", None, f"{platform.python_version()} on {platform.platform()}")]
     relay = _version("hhb-tvm") != "not installed"
     tvm = ["hhb-tvm"] if relay else ["apache-tvm", "apache-tvm-ffi"]
@@ -45,7 +45,7 @@ def examine() -> list[Check]:
 
 
 def _examine_compiler(name: str) -> Check:
-    """The compiler that links for a target; only this machine's own has to be there."""
+    """Check the compiler for a target. Only this machine's own compiler is required."""
     from ..errors import QuakeError
     from ..machines.targets import target
     from ..support.toolchain import compiler

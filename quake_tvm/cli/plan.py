@@ -36,7 +36,7 @@ def plan(
             "--inputs", "-i", help="Calibration inputs by name, .npz: of one call, or stacked."
         ),
     ],
-    budget: Annotated[float, typer.Option(help="What the metric may come to.")] = 1e-3,
+    budget: Annotated[float, typer.Option(help="The largest allowed value of the metric.")] = 1e-3,
     metric: Annotated[
         str,
         typer.Option(help="absolute, relative, cosine, kl, top1, or a function: module:function."),
@@ -50,9 +50,9 @@ def plan(
     records: Records = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find a rung for each site that keeps a model's own error within a budget.
+    """Find a rung for each site that keeps a model's error within a budget.
 
-    `compile --plan` uses it. TVM_NUM_THREADS sets the threads that it is timed with.
+    `compile --plan` uses the plan. TVM_NUM_THREADS sets the number of threads for timing.
     """
     from .. import compiler
     from ..planning import planner

@@ -1,4 +1,4 @@
-"""``quake-tvm run`` in the shell: a model once, here or on a board. Loads TVM when it is called."""
+"""``quake-tvm run`` in the shell: run a model here or on a board. Loads TVM when it is called."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -44,7 +44,7 @@ def run(
         typer.Option("--input", "-i", help="NAME=FILE.npy; repeatable. Random where missing."),
     ] = None,
     out: Annotated[Path | None, typer.Option("--output", "-o", help="Outputs as .npz.")] = None,
-    seed: Annotated[int, typer.Option(help="For inputs made up at random.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of random inputs.")] = 0,
     repeat: Annotated[int, typer.Option(help="Timed repetitions.")] = 5,
     method: Method = None,
     target: Target = "native",
@@ -56,10 +56,10 @@ def run(
     timeout: Timeout = TIMEOUT,
     as_json: AsJson = False,
 ) -> None:
-    """Run a model once, time it, and say what came out.
+    """Run a model once, time it, and print its outputs' shapes and ranges.
 
-    On a board (--rpc or --tracker), an ONNX file is compiled for the target here, and what comes
-    out there is compared with what comes out here.
+    On a board (--rpc or --tracker), an ONNX file is compiled for the board's target here, and the
+    board's outputs are compared with those of this machine.
     """
     if target != "native" and not (rpc or tracker):
         raise QuakeError("--target is for a board: give --rpc or --tracker")
@@ -119,7 +119,10 @@ def run(
 
 
 def differences(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> dict[str, float]:
-    """The largest of any element, absolute and relative: 0 for the same bits, infinity for NaN."""
+    """The largest difference of any element, absolute and relative.
+
+    Equal values and NaN against NaN count as 0, NaN against a number as infinity.
+    """
     worst = {"absolute": 0.0, "relative": 0.0}
     for a, b in zip(found, expected, strict=True):
         a, b = (array.astype(np.float64) for array in (a, b))
@@ -134,7 +137,7 @@ def differences(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> 
 
 
 def _is_source(model: Path) -> bool:
-    """Whether it is compiled first."""
+    """Whether the file must be compiled first."""
     return model.suffix == ".onnx"
 
 
@@ -144,7 +147,7 @@ def _load(
     options: dict[str, Any],
     remote: "Remote | None",
 ) -> Any:
-    """The model, ready to run on the board or else here."""
+    """The model, ready to run on the board or here."""
     from .. import compiler
     from ..runtime.model import load
 

@@ -1,4 +1,4 @@
-"""What the commands share: how options are spelled, consoles, progress, JSON.
+"""Shared by the commands: common options, consoles, progress, JSON.
 
 Knows no command and loads no TVM.
 """
@@ -51,12 +51,13 @@ PlanPath = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Rpc = Annotated[
     str | None,
-    typer.Option(metavar="HOST:PORT", help="On the board whose TVM RPC server listens there."),
+    typer.Option(metavar="HOST:PORT", help="Use the board whose TVM RPC server listens there."),
 ]
 Tracker = Annotated[
-    str | None, typer.Option(metavar="HOST:PORT", help="On a board that this TVM RPC tracker has.")
+    str | None,
+    typer.Option(metavar="HOST:PORT", help="Use a board that this TVM RPC tracker lists."),
 ]
-Key = Annotated[str | None, typer.Option(help="What the tracker calls the board.")]
+Key = Annotated[str | None, typer.Option(help="The key under which the tracker lists the board.")]
 Timeout = Annotated[
     float, typer.Option(help="Seconds that the board has for each step: load, run, time.")
 ]
@@ -64,7 +65,7 @@ TIMEOUT = 60.0
 
 
 def refuse(message: str) -> NoReturn:
-    """End the process as for all that the user can put right: a line, and status 2."""
+    """End the process with an error that the user can correct: one line, and status 2."""
     errors.print(f"error: {' '.join(message.splitlines())}", markup=False, soft_wrap=True)
     sys.exit(2)
 
@@ -76,7 +77,7 @@ class _ConsoleHandler(logging.Handler):
 
 
 def log_to_console(level: int) -> None:
-    """Print what the library logs from this level on to standard error, a line each."""
+    """Print the library's log messages from this level on to standard error, one line each."""
     logger = logging.getLogger("quake_tvm")
     logger.handlers, logger.propagate = [_ConsoleHandler()], False
     logger.setLevel(level)
@@ -84,14 +85,14 @@ def log_to_console(level: int) -> None:
 
 @contextmanager
 def busy(what: str) -> Iterator[None]:
-    """A spinner with the time that has passed, on a terminal."""
+    """Show a spinner with the elapsed time, on a terminal."""
     with progress(SpinnerColumn(), TextColumn(what, markup=False), TimeElapsedColumn()) as task:
         task.add_task(what, total=None)
         yield
 
 
 def progress(*columns: ProgressColumn) -> Progress:
-    """What shows how far a command is, on a terminal: a file would get an empty line."""
+    """A progress display on standard error; disabled if standard error is no terminal."""
     return Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal)
 
 
@@ -99,7 +100,17 @@ def progress(*columns: ProgressColumn) -> Progress:
 def board(
     rpc: str | None, tracker: str | None, key: str | None, timeout: float
 ) -> "Iterator[Remote | None]":
-    """A connection to the board that the options name, if they name any."""
+    """A connection to the board that the options name, or None if they name none.
+
+    Parameters
+    ----------
+    rpc : str or None
+        ``"host:port"`` of the board.
+    tracker, key : str or None
+        ``"host:port"`` of a tracker, and the key of its boards.
+    timeout : float
+        Seconds for each step.
+    """
     if rpc is tracker is key is None:
         yield None
         return
@@ -110,7 +121,7 @@ def board(
 
 
 def parse_shapes(items: list[str] | None) -> dict[str, list[int]]:
-    """What ``--shape`` says: input name to shape."""
+    """The values of ``--shape``: input name to shape."""
     shapes = {}
     for item in items or []:
         name, separator, numbers = item.rpartition("=")
@@ -127,7 +138,7 @@ def parse_shapes(items: list[str] | None) -> dict[str, list[int]]:
 
 
 def parse_records(items: list[str] | None) -> list[str] | Literal[False] | None:
-    """What ``--records`` says, as ``compile`` takes it."""
+    """The values of ``--records``, in the form that ``compile`` takes."""
     if items and "none" in items:
         if len(items) > 1:
             raise QuakeError("--records none goes with no folder")
@@ -136,5 +147,5 @@ def parse_records(items: list[str] | None) -> list[str] | Literal[False] | None:
 
 
 def print_json(value: Any) -> None:
-    """One JSON value on standard output, and nothing else."""
+    """Print one JSON value on standard output."""
     sys.stdout.write(json.dumps(value, indent=2) + "\n")

@@ -1,4 +1,4 @@
-"""Where ``quake-tvm`` begins: it minds Ctrl-C before anything else is loaded."""
+"""The entry point of ``quake-tvm``: it handles Ctrl-C before anything else is loaded."""
 
 import signal
 
@@ -15,7 +15,7 @@ def main() -> None:
         shell()
     except KeyboardInterrupt:
         leave()
-    finally:  # all is done: an interrupt would only change the status
+    finally:  # the work is done: an interrupt would only change the exit status
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

@@ -32,7 +32,7 @@ from .shell import (
 if TYPE_CHECKING:
     from ..tuning.state import State
 
-# Lines of the live view that are no tasks.
+# The number of lines in the live view that are not tasks.
 AROUND = 11
 
 
@@ -60,19 +60,20 @@ def tune(
     key: Key = None,
     timeout: Timeout = TIMEOUT,
     static: Annotated[
-        bool, typer.Option("--static", help="Count instead, for a target nobody has at hand.")
+        bool, typer.Option("--static", help="Count instructions instead, for an absent machine.")
     ] = False,
     cost_model: Annotated[str, typer.Option(help="xgboost or random.")] = "xgboost",
     resume: Annotated[
-        bool, typer.Option("--resume", help="Take over what is measured already.")
+        bool, typer.Option("--resume", help="Use the trials of earlier sessions.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="Of all that is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of all random choices.")] = 0,
     plot: Annotated[Path | None, typer.Option(help="Draw the curve: .png, .svg, ...")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Search for schedules faster than the rules' own, and keep them as records.
+    """Search for schedules faster than the rules' defaults, and store them as records.
 
-    `compile --records` uses them. Ctrl-C ends it; what is measured is kept, and --resume goes on.
+    `compile --records` uses them. Ctrl-C ends the search; measured trials are kept, and --resume
+    goes on.
     """
     from ..tuning import show
     from ..tuning.state import INTERRUPTED
@@ -119,7 +120,7 @@ def tune(
 
 
 class _View:
-    """What the terminal shows while it runs, its seconds counted on between two changes."""
+    """The terminal's display during tuning. Its seconds advance between two updates."""
 
     def __init__(self, trials: int | None, minutes: float | None) -> None:
         self._trials, self._minutes = trials, minutes

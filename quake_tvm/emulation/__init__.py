@@ -1,1 +1,1 @@
-"""Other machines' code on this one: run by QEMU's user mode for results and counts, never timed."""
+"""Run other machines' code in QEMU's user mode, for results and counts but not for times."""

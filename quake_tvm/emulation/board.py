@@ -1,6 +1,6 @@
-"""An emulated board: TVM's RPC server as a program of the target's, on this machine's loopback.
+"""An emulated board: TVM's RPC server as a program for the target, on this machine's loopback.
 
-It is what a board on a desk is to a client, but for its speed. Knows no model.
+To a client it behaves like a real board, except for its speed. Knows no model.
 """
 
 import hashlib
@@ -19,23 +19,23 @@ from ..support.toolchain import compiler
 from . import machine, runtime
 
 SOURCE = Path(__file__).with_name("board.cc")
-# Seconds that a board has to come up, and to come to its end by itself.
+# Seconds that a board has to start, and to end by itself.
 START, STOP = 30.0, 2.0
 
 
 class Board:
-    """An emulated board, running until it is closed, this process ends, or a ``with`` block.
+    """An emulated board. It runs until it is closed, this process ends, or its ``with`` block ends.
 
-    Serves one client at a time while others wait, and survives whatever becomes of a session.
+    It serves one client at a time, while others wait. A session that fails does not end it.
 
     Parameters
     ----------
     target : tvm.target.Target
         Its CPU is emulated.
     tracker : (str, int), optional
-        Host and port of a tracker that the board offers itself to.
+        Host and port of a tracker that the board registers with.
     key : str
-        Under this name.
+        The key under which it registers.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class Board:
     Raises
     ------
     QuakeError
-        Without an emulator, a cross-compiler or TVM's runtime for the target, or such a tracker.
+        If there is no emulator, cross-compiler or TVM runtime for the target, or no such tracker.
     """
 
     def __init__(
@@ -59,12 +59,12 @@ class Board:
         if tracker is not None:
             host, port = tracker
             command += [socket.gethostbyname(host), str(port), key]
-        # The board removes it, too: it may outlive this process by a moment.
+        # The board removes the folder too: it may outlive this process by a moment.
         self._folder = tempfile.TemporaryDirectory(prefix="board-")
         self._log = tempfile.TemporaryFile()  # noqa: SIM115, closed with the rest
         self.process = subprocess.Popen(
             command,
-            stdin=subprocess.PIPE,  # ends with this process, and the board with it
+            stdin=subprocess.PIPE,  # closes when this process ends, which ends the board
             stdout=subprocess.PIPE,
             stderr=self._log,
             cwd=self._folder.name,
@@ -98,11 +98,11 @@ class Board:
 
 
 def _program(target: tvm.target.Target) -> Path:
-    """The server, compiled once for each compiler and version of it, of the runtime and of TVM."""
+    """The server's program, compiled once for each version of the compiler, the runtime and TVM."""
     libraries = runtime.libraries(target)
     command = [*compiler(target), "-std=c++17", "-O1", str(SOURCE)]
     command += [f"-I{path}" for path in tvm_ffi.libinfo.include_paths()]
-    # no-as-needed: the extra library is there for the functions that it registers.
+    # no-as-needed keeps the extra library, which is linked for the functions that it registers.
     command += [f"-L{libraries}", f"-Wl,-rpath,{libraries},--no-as-needed"]
     command += ["-ltvm_runtime_extra", "-ltvm_runtime", "-ltvm_ffi"]
 

@@ -1,7 +1,7 @@
 """The cost of a kernel's call on another processor: counted and modelled, not timed.
 
-Its instructions are counted in QEMU (:mod:`count`), those of the functions it calls among them;
-:mod:`mca` says how many cycles they take. Parallel loops are one thread's. Knows no build.
+The instructions are counted in QEMU (:mod:`count`), including those of the functions that the
+kernel calls. :mod:`mca` models their cycles. Parallel loops run on one thread. Knows no build.
 """
 
 from collections.abc import Sequence
@@ -17,14 +17,14 @@ from . import count, mca
 
 @dataclass(frozen=True)
 class Cost:
-    """One call of a kernel.
+    """The cost of one call of a kernel.
 
     Attributes
     ----------
     instructions : int
-        Executed.
+        The number of executed instructions.
     cycles : float or None
-        By llvm-mca; None where it has no model.
+        Modelled by llvm-mca; None if it has no model.
     """
 
     instructions: int
@@ -40,14 +40,23 @@ def cost(
     *,
     sample: int = count.SAMPLE,
 ) -> Cost:
-    """The cost of a kernel, called as by :func:`kernel.run`.
+    """The cost of a kernel that is called as by :func:`kernel.run`.
 
-    Cycles are modelled for a sample of so many instructions, which is what takes the time.
+    Parameters
+    ----------
+    library, name, arrays, results, target
+        As for :func:`kernel.run`.
+    sample : int
+        The number of instructions whose cycles are modelled, which takes most of the time.
+
+    Returns
+    -------
+    Cost
 
     Raises
     ------
     QuakeError
-        For a tool that is missing, and what :func:`count.execution` and :func:`mca.cycles` raise.
+        For a missing tool, and as :func:`count.execution` and :func:`mca.cycles`.
     """
     executed = count.execution(library, name, arrays, results, target, sample=sample)
     if mca.model(target) is None:
@@ -62,7 +71,7 @@ def tools(target: tvm.target.Target) -> dict[str, str | None]:
     Raises
     ------
     QuakeError
-        For a tool that is missing.
+        For a missing tool.
     """
     model = mca.model(target)
     return {

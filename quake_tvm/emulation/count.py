@@ -1,7 +1,8 @@
-"""How many instructions a kernel executes on its target, and which: counted in QEMU by a plugin.
+"""Count the instructions that a kernel executes on its target, with a QEMU plugin.
 
-The plugin (``count.c``) sees the whole program, so a kernel is run once and twice, and the rest
-taken off. What it calls is counted with it. Knows no processor's speed.
+The plugin (``count.c``) counts the whole program. So the program is run with one and with two calls
+of the kernel, and the difference is taken. Functions that the kernel calls are included. Knows no
+processor's speed.
 """
 
 import functools
@@ -25,19 +26,21 @@ from ..support import cache, toolchain
 from . import kernel, machine
 
 SOURCE = Path(__file__).with_name("count.c")
-# Instructions that are kept of a kernel if nothing else is said, and how many follow on each other.
+# The default number of a kernel's instructions in the sample, and the length of a window of
+# consecutive ones.
 SAMPLE, WINDOW = 100_000, 1_000
 
 
 @dataclass(frozen=True)
 class Execution:
-    """What one call of a kernel executes.
+    """The instructions that one call of a kernel executes.
 
     Attributes
     ----------
     instructions : int
     sample : list of str
-        They in their order, each as its bytes in hexadecimal; of many, evenly scattered windows.
+        Instructions in their order, each as its bytes in hexadecimal. If there are many, these are
+        evenly spread windows.
     """
 
     instructions: int
@@ -53,12 +56,23 @@ def execution(
     *,
     sample: int = SAMPLE,
 ) -> Execution:
-    """Run a kernel of a library as :func:`kernel.run` does, and count; keep about so many.
+    """Run a kernel of a library as :func:`kernel.run` does, and count its instructions.
+
+    Parameters
+    ----------
+    library, name, arrays, results, target
+        As for :func:`kernel.run`.
+    sample : int
+        The approximate number of instructions in the sample.
+
+    Returns
+    -------
+    Execution
 
     Raises
     ------
     QuakeError
-        Without QEMU, without a C compiler, or where QEMU takes no plugin.
+        If QEMU or a C compiler is missing, or QEMU supports no plugins.
     """
     emulator = [] if machine.command(target) else _own_emulator()
     plugin = _plugin(version(target))
@@ -74,7 +88,7 @@ def execution(
     once, twice = (int(run(repeat)[-1]) for repeat in (1, 2))
     call = twice - once
     rest = once - call
-    # Somewhere in the middle of many calls lies the length of one.
+    # With enough calls, a window of one call's length from ``rest`` on lies within the calls.
     enough = math.ceil(rest / call) + 1
     period = max(call * WINDOW // sample, WINDOW)
     kept = run(enough, first=rest, last=rest + call, period=period, window=WINDOW)
@@ -82,7 +96,7 @@ def execution(
 
 
 def version(target: tvm.target.Target) -> str:
-    """QEMU's for the target. Raises QuakeError where there is none."""
+    """The version of QEMU for the target. Raises QuakeError if it is missing."""
     program = (machine.command(target) or _own_emulator())[0]
     said = subprocess.run([program, "--version"], capture_output=True, text=True).stdout
     found = re.search(r"version ([\d.]+)", said)
@@ -90,7 +104,7 @@ def version(target: tvm.target.Target) -> str:
 
 
 def _own_emulator() -> list[str]:
-    """The emulator of this machine's own programs, which run without one otherwise."""
+    """The emulator for this machine's own programs, which otherwise run without one."""
     program = f"qemu-{platform.machine()}"
     if shutil.which(program) is None:
         raise QuakeError(f"no {program}: install Debian's qemu-user or its like")
@@ -99,7 +113,7 @@ def _own_emulator() -> list[str]:
 
 @functools.cache
 def _plugin(qemu: str) -> Path:
-    """The plugin compiled for this machine and a version of QEMU."""
+    """The plugin, compiled for this machine and a version of QEMU."""
     interface = 1 if int(qemu.partition(".")[0]) < 9 else 2
     host = tvm.target.Target({"kind": "llvm"})
     options = ["-O2", "-shared", "-fPIC", f"-DPLUGIN_VERSION={interface}"]

@@ -1,6 +1,6 @@
-"""Compiled kernels run on the machine they are for, emulated if it is another: no TVM there.
+"""Run compiled kernels on their target, in an emulator if it is another machine, without TVM there.
 
-A small C program (``driver.c``) loads a library of kernels and calls them with arrays from a pipe.
+A small C program (``driver.c``) loads a library of kernels and calls them with arrays from a file.
 It needs no TVM runtime, so 32-bit ARM works too. Knows no operator and no model.
 """
 
@@ -23,9 +23,9 @@ from ..tvm_version import tir
 from . import machine
 
 SOURCE = Path(__file__).with_name("driver.c")
-# Seconds: far beyond any kernel, for what hangs.
+# Seconds after which a kernel is considered to hang: far more than any needs.
 TIMEOUT = 300
-# DLPack's codes of what numpy calls a kind.
+# numpy's kinds of dtypes to DLPack's type codes.
 CODES = {"i": 0, "u": 1, "f": 2}
 
 
@@ -36,13 +36,13 @@ class Call:
     Attributes
     ----------
     name : str
-        The kernel's, in its library.
+        The kernel's name in its library.
     arrays : sequence of np.ndarray
-        Its inputs.
+        The inputs.
     results : sequence of (shape, dtype)
-        Its outputs, which follow the inputs as parameters.
+        The outputs, which follow the inputs as parameters.
     repeat : int
-        How often it is called; the results are the last call's.
+        The number of calls; the results are those of the last.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Call:
     repeat: int = 1
 
     def packed(self) -> bytes:
-        """The call as the driver reads it."""
+        """The call in the format that the driver reads."""
         parts = [f"{self.name} {self.repeat} {len(self.arrays) + len(self.results)}\n".encode()]
         for array in map(np.asarray, self.arrays):
             parts += [_line("I", array.shape, array.dtype), array.tobytes()]
@@ -67,12 +67,12 @@ def _line(direction: str, shape: Sequence[int], dtype: np.dtype) -> bytes:
 def export(
     functions: "Mapping[str, tir.PrimFunc]", target: tvm.target.Target, library: Path
 ) -> Path:
-    """Compile kernels, scheduled ones as they are, to one shared library for a target.
+    """Compile kernels to one shared library for a target. Scheduled kernels are not changed.
 
     Parameters
     ----------
     functions : mapping
-        PrimFuncs by the names that :func:`run` calls them by.
+        PrimFuncs by the names that :func:`run` uses.
     target : tvm.target.Target
     library : Path
         The file to write, ``.so``.
@@ -85,7 +85,7 @@ def export(
     Raises
     ------
     QuakeError
-        Where there is no compiler that links for the target.
+        If there is no compiler that links for the target.
     """
     link = toolchain.linker(target)
     named = {name: f.with_attr("global_symbol", name) for name, f in functions.items()}
@@ -104,7 +104,7 @@ def run(
     repeat: int = 1,
     wrap: Sequence[str] = (),
 ) -> list[np.ndarray]:
-    """Run one kernel of a library on its target, under QEMU if that is another machine.
+    """Run one kernel of a library on its target, in QEMU if that is another machine.
 
     Parameters
     ----------
@@ -113,9 +113,9 @@ def run(
     name, arrays, results, repeat
         As in :class:`Call`.
     target : tvm.target.Target
-        What the library was compiled for; its ``mcpu`` chooses the emulated processor.
+        The target of the library; its ``mcpu`` selects the emulated processor.
     wrap : sequence of str
-        More options of QEMU's.
+        Additional options of QEMU.
 
     Returns
     -------
@@ -133,7 +133,13 @@ def run(
 def run_all(
     library: Path, calls: Sequence[Call], target: tvm.target.Target, *, wrap: Sequence[str] = ()
 ) -> list[list[np.ndarray]]:
-    """Run several kernels as :func:`run` does, one after the other in one process."""
+    """Run several kernels as :func:`run` does, one after another in one process.
+
+    Returns
+    -------
+    list of list of np.ndarray
+        The results of each call.
+    """
     command = [*machine.command(target), *wrap, str(_driver(target)), str(library.resolve())]
     data = _output(command, b"".join(call.packed() for call in calls))
     found: list[list[np.ndarray]] = []
@@ -150,7 +156,7 @@ def run_all(
 
 def _output(command: list[str], data: bytes) -> bytes:
     try:
-        # From a file and not a pipe: a program reads that with the same instructions every time.
+        # From a file instead of a pipe: reading a file executes the same instructions every time.
         with tempfile.TemporaryFile() as file:
             file.write(data)
             file.seek(0)
@@ -168,7 +174,7 @@ def _output(command: list[str], data: bytes) -> bytes:
 
 
 def _driver(target: tvm.target.Target) -> Path:
-    """The driver compiled for a target, once for each compiler and version of it."""
+    """The driver, compiled once for each target, compiler and version."""
     info = tvm_ffi.libinfo
     includes = sorted({info.find_include_path(), info.find_dlpack_include_path()})
     command = [*toolchain.compiler(target, "c"), "-O2", "-rdynamic", str(SOURCE)]

@@ -1,4 +1,4 @@
-"""The emulator for a target, and the system libraries its programs start with.
+"""The emulator for a target, and the system libraries that its programs need.
 
 Knows triples and QEMU, nothing of what is run.
 """
@@ -17,17 +17,17 @@ from ..support.toolchain import triple
 
 @dataclass(frozen=True)
 class Machine:
-    """What emulates an architecture.
+    """The emulator of an architecture.
 
     Attributes
     ----------
     emulator : str
     loader : str
-        The program loader of its C library, by which its system libraries are known.
+        The program loader of the C library, by which the system libraries are found.
     package : str
-        The Debian package that brings those.
+        The Debian package with the system libraries.
     plain : str
-        The CPU with nothing beyond what every target here has, to show what asks for more.
+        A CPU with only the features that all targets have, so that code that needs more fails.
     """
 
     emulator: str
@@ -45,22 +45,24 @@ MACHINES = {
 
 
 def command(target: tvm.target.Target) -> list[str]:
-    """What to put before a program of the target's so that it runs here.
+    """The command prefix that runs a program of the target on this machine.
 
     Parameters
     ----------
     target : tvm.target.Target
-        Its ``mcpu`` is emulated where QEMU has a model of it, and else any instruction taken.
+        Its ``mcpu`` is emulated if QEMU has a model of it. Otherwise a CPU with all features, or a
+        plain one if the target asks for none.
 
     Returns
     -------
     list of str
-        Nothing for this machine's own programs.
+        Empty for this machine's own programs.
 
     Raises
     ------
     QuakeError
-        Without an emulator or the target's system libraries; says what to install.
+        If there is no emulator, or the target's system libraries are missing. The message says what
+        to install.
     """
     wanted = triple(target)
     if wanted.is_host:
@@ -88,8 +90,8 @@ def _models(emulator: str) -> frozenset[str]:
 
 
 def _root(machine: Machine) -> Path:
-    """The folder that has the loader in its ``lib``, as cross-compilers' packages bring it."""
-    for pattern in ("*/lib", "*/sys-root/lib", "*/libc/lib"):  # Debian, Fedora, Arm's own
+    """The folder whose ``lib`` has the loader, as packages of cross-compilers install it."""
+    for pattern in ("*/lib", "*/sys-root/lib", "*/libc/lib"):  # Debian, Fedora, Arm's toolchain
         for found in sorted(Path("/usr").glob(f"{pattern}/{machine.loader}")):
             return found.parent.parent
     raise QuakeError(f"no {machine.loader}: install Debian's {machine.package} or its like")

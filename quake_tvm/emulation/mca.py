@@ -1,7 +1,7 @@
 """Cycles of a sequence of instructions by ``llvm-mca``, LLVM's model of a processor's pipeline.
 
-The model knows what executes how long and where; it takes every branch for foreseen and every load
-for a hit in the first-level cache. Knows processors, no kernel.
+The model knows the latency and the execution units of instructions. It assumes that every branch is
+predicted and every load hits the first-level cache. Knows processors, no kernel.
 """
 
 import functools
@@ -17,12 +17,12 @@ import tvm
 
 from ..errors import QuakeError
 
-# Older ones lack models, and count every call as a hundred cycles.
+# Older versions of LLVM lack models, and count every call as a hundred cycles.
 OLDEST = 19
-# The share of instructions that must be known: some models lack the atomic ones, and of an x86
-# instruction that lies on two pages QEMU shows the first half.
+# The share of instructions that must be known. Some models lack the atomic instructions, and QEMU
+# shows only the first half of an x86 instruction that crosses a page.
 KNOWN = 0.99
-# LLVM has no model of these of its own, and takes that of the far narrower Cortex-A57.
+# LLVM has no model of these CPUs. For the Cortex ones it uses that of the much narrower Cortex-A57.
 _STAND_INS = {
     **dict.fromkeys(("cortex-a75", "cortex-a76", "cortex-a77", "cortex-a78"), "neoverse-n1"),
     "cortex-x1": "neoverse-n1",
@@ -30,12 +30,12 @@ _STAND_INS = {
     "x86-64-v3": "haswell",
     "x86-64-v4": "skylake-avx512",
 }
-# Where the target names no processor.
+# For targets without a processor.
 _PLAIN = {"aarch64": "cortex-a53", "x86_64": "x86-64"}
 
 
 def model(target: tvm.target.Target) -> str | None:
-    """The processor whose model stands for the target; None for one without, as 32-bit ARM."""
+    """The processor whose model is used for the target; None for 32-bit ARM, which has none."""
     architecture = _triple(target).partition("-")[0]
     if architecture not in _PLAIN:
         return None
@@ -44,31 +44,35 @@ def model(target: tvm.target.Target) -> str | None:
 
 
 def version() -> str:
-    """LLVM's, of the tools in use. Raises QuakeError where there are none."""
+    """The version of LLVM's tools. Raises QuakeError if they are missing."""
     return _llvm()[1]
 
 
 def cycles(instructions: Sequence[str], target: tvm.target.Target) -> float:
-    """The cycles of instructions executed one after the other.
+    """The cycles of instructions that are executed one after another.
 
     Parameters
     ----------
     instructions : sequence of str
         Each as its bytes in hexadecimal.
     target : tvm.target.Target
-        Has a :func:`model`.
+        Must have a :func:`model`.
+
+    Returns
+    -------
+    float
 
     Raises
     ------
     QuakeError
-        Without llvm-mca, or where it knows the processor or its instructions not.
+        If llvm-mca is missing, or does not know the processor or its instructions.
     """
     text = disassemble(set(instructions), target)
     options = [f"-mtriple={_triple(target)}", f"-mcpu={model(target)}", "-json", "-iterations=1"]
     options += ["-call-latency=0", "-skip-unsupported-instructions=lack-sched"]
     options += ["-instruction-info=false", "-resource-pressure=false"]
     done = _run("llvm-mca", target, options, "\n".join(text[w] for w in instructions if w in text))
-    # Of a processor that it does not know it only warns.
+    # llvm-mca only warns about an unknown processor.
     wrong = re.search(r"'[^']*' is not a recognized processor|(?<=error: ).*", done.stderr)
     if wrong or done.returncode:
         raise QuakeError(
@@ -83,7 +87,7 @@ def cycles(instructions: Sequence[str], target: tvm.target.Target) -> float:
 
 
 def disassemble(words: Iterable[str], target: tvm.target.Target) -> Mapping[str, str]:
-    """The assembly of instructions that are given as bytes in hexadecimal: of those it knows."""
+    """The assembly of instructions given as bytes in hexadecimal. Unknown ones are left out."""
     words = sorted(words)
     atoms = [f"[{' '.join(f'0x{b:02x}' for b in bytes.fromhex(word))}]" for word in words]
     done = _run("llvm-mc", target, ["-disassemble", f"-triple={_triple(target)}"], "\n".join(atoms))
@@ -98,7 +102,7 @@ def _run(
 ) -> subprocess.CompletedProcess[str]:
     command = [f"{tool}{_llvm()[0]}", *options]
     if _triple(target).startswith("aarch64"):
-        command.append("-mattr=+all")  # what glibc looks for at run time as well
+        command.append("-mattr=+all")  # also for instructions that glibc selects at run time
     return subprocess.run(command, input=text, capture_output=True, text=True)
 
 
@@ -108,7 +112,7 @@ def _triple(target: tvm.target.Target) -> str:
 
 @functools.cache
 def _llvm() -> tuple[str, str]:
-    """What stands behind the names of the newest LLVM's tools, and that LLVM's version."""
+    """The suffix of the names of the newest LLVM's tools, and that LLVM's version."""
     folders = map(Path, os.get_exec_path())
     names = {path.name for folder in folders for path in folder.glob("llvm-mca*")}
     suffixes = {name.removeprefix("llvm-mca") for name in names}

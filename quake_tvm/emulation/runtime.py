@@ -1,6 +1,6 @@
-"""TVM's runtime for another architecture, taken out of the wheels on PyPI.
+"""TVM's runtime for another architecture, from the wheels on PyPI.
 
-Of the versions that are installed here, so that both ends of a connection are of one kind.
+The versions are those installed here, so that both ends of a connection match.
 """
 
 import subprocess
@@ -21,27 +21,27 @@ WHEELS = {
     "apache-tvm": ("tvm/lib/libtvm_runtime.so", "tvm/lib/libtvm_runtime_extra.so"),
     "apache-tvm-ffi": ("tvm_ffi/lib/libtvm_ffi.so",),
 }
-# Of Linux.
+# Architectures of Linux that PyPI has wheels for.
 ARCHITECTURES = ("aarch64", "x86_64")
 
 
 def libraries(target: tvm.target.Target) -> Path:
-    """A folder with the libraries that a program which runs compiled models is linked with.
+    """A folder with the libraries that a program needs to run compiled models.
 
     Parameters
     ----------
     target : tvm.target.Target
-        Only its architecture counts.
+        Only its architecture and system matter.
 
     Returns
     -------
     Path
-        In the user's cache: downloaded once.
+        In the user's cache; downloaded once.
 
     Raises
     ------
     QuakeError
-        Where PyPI has no such wheels, has others than it had, or cannot be reached.
+        If PyPI has no such wheels, their content has changed, or PyPI cannot be reached.
     """
     machine = triple(target)
     wanted = machine.architecture
@@ -65,7 +65,7 @@ def libraries(target: tvm.target.Target) -> Path:
 
 
 def _download(package: str, version: str, architecture: str, folder: Path) -> Path:
-    """A wheel of the content that is known, and no other."""
+    """Download a wheel with a known hash."""
     known = SHA256.get((package, version))
     if known is None:
         others = ", ".join(v for name, v in sorted(SHA256) if name == package)

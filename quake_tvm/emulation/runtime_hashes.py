@@ -1,7 +1,8 @@
-"""The wheels that :mod:`runtime` takes libraries from, by their content.
+"""Hashes of the wheels that :mod:`runtime` takes libraries from.
 
-Of each release, for every architecture and Python that it has a wheel for: what PyPI served when
-the release was tried here. ``pip install --dry-run --report`` tells those of another release.
+For each release they cover every architecture and Python version with a wheel, as PyPI served them
+when the release was tested here. ``pip install --dry-run --report`` prints those of another
+release.
 """
 
 SHA256: dict[tuple[str, str], tuple[str, ...]] = {

@@ -1,8 +1,8 @@
-"""Along one axis: which elements make each element of a resized tensor, and with what weights.
+"""Source elements and weights of the elements of a resized tensor, along one axis.
 
-The formulas are the ONNX standard's for Resize, in the arithmetic (float32) and with the choices
-of ONNX Runtime where the standard leaves one: lengths are whole numbers, also where the scale does
-not divide. Arrays in, arrays out: knows neither graphs nor TVM.
+The formulas are those of Resize in the ONNX standard, in float32. Where the standard leaves a
+choice, they follow ONNX Runtime: lengths are whole numbers, also where the scale does not divide.
+Arrays in, arrays out: knows neither graphs nor TVM.
 """
 
 from dataclasses import dataclass, replace
@@ -11,9 +11,9 @@ from fractions import Fraction
 import numpy as np
 
 F = np.float32
-# So near to a half a coordinate is one, as in ONNX Runtime.
+# A coordinate this close to a half counts as a half, as in ONNX Runtime.
 HALF = F(1e-6)
-# How many different rows a periodic table may have.
+# The largest period of a periodic table, and its largest step.
 LONGEST_PERIOD = 64
 
 
@@ -30,7 +30,8 @@ class Axis:
     scale : numpy.float32
         The ratio; ``resized / length`` only if it was not given.
     roi : tuple of float
-        Start and end of the region, in parts of the length; for ``tf_crop_and_resize``.
+        Start and end of the region of interest, as fractions of the length; for
+        ``tf_crop_and_resize``.
     """
 
     length: int
@@ -41,11 +42,12 @@ class Axis:
 
 @dataclass(frozen=True)
 class Method:
-    """What the attributes of Resize say of every axis."""
+    """The attributes of Resize that apply to every axis."""
 
     mode: str  # nearest, linear, cubic
     coordinates: str  # half_pixel, asymmetric, ...
-    rounding: str = "round_prefer_floor"  # for nearest; simple is that before opset 11
+    # for mode nearest; "simple" is the rounding before opset 11
+    rounding: str = "round_prefer_floor"
     cubic_coeff_a: float = -0.75
     exclude_outside: bool = False
     antialias: bool = False
@@ -62,7 +64,7 @@ class Table:
     weights : numpy.ndarray or None
         (resized, taps), float32; None if elements are copied.
     outside : numpy.ndarray
-        (resized,), bool: which elements the extrapolation value takes.
+        (resized,), bool: the elements that get the extrapolation value.
     """
 
     indices: np.ndarray
@@ -71,7 +73,7 @@ class Table:
 
 
 def coordinates(axis: Axis, mode: str) -> np.ndarray:
-    """Where the elements of the resized axis lie on the axis before; (resized,), float32."""
+    """Positions of the resized axis's elements on the original axis; (resized,), float32."""
     o = np.arange(axis.resized, dtype=F)
     half, length, resized = F(0.5), F(axis.length), F(axis.resized)
     if axis.scale == 1:
@@ -92,11 +94,11 @@ def coordinates(axis: Axis, mode: str) -> np.ndarray:
         return start * (length - 1) + o * (end - start) * (length - 1) / (resized - 1)
     if mode == "align_corners" and axis.resized > 1:
         return o * (length - 1) / (resized - 1)
-    return np.zeros(axis.resized, F)  # one element, of pytorch_half_pixel or align_corners
+    return np.zeros(axis.resized, F)  # one element, with pytorch_half_pixel or align_corners
 
 
 def table(axis: Axis, method: Method) -> Table:
-    """The elements and weights of a resized axis."""
+    """The source elements and weights of a resized axis."""
     x = coordinates(axis, method.coordinates)
     last = axis.length - 1
     outside = (x < 0) | (x > last) if method.coordinates == "tf_crop_and_resize" else x != x
@@ -111,8 +113,8 @@ def table(axis: Axis, method: Method) -> Table:
 class Periodic:
     """A table for any length; the resized axis has ``length * period // step`` elements.
 
-    Element ``o`` reads from ``o // period * step + indices[o % period]``; from the first or last
-    element where that lies outside.
+    Element ``o`` reads element ``o // period * step + indices[o % period]``, clamped to the first
+    and the last element.
     """
 
     period: int
@@ -122,10 +124,10 @@ class Periodic:
 
 
 def periodic(scale: np.float32, method: Method) -> Periodic | None:
-    """The table for a length that is not known, if the scale is a simple fraction."""
+    """The table for an unknown length; None if the scale or the method allows none."""
     ratio = Fraction(float(scale))
     period, step = ratio.numerator, ratio.denominator
-    # They differ where one element is left, or where the scale does not divide.
+    # These modes equal half_pixel, except where one element is left or the scale does not divide.
     alike = {"pytorch_half_pixel": ratio >= 2, "half_pixel_symmetric": step == 1}
     if alike.get(method.coordinates):
         method = replace(method, coordinates="half_pixel")
@@ -141,7 +143,7 @@ def periodic(scale: np.float32, method: Method) -> Periodic | None:
 
 
 def nearest(x: np.ndarray, rounding: str, downsampled: bool) -> np.ndarray:
-    """The elements nearest to coordinates."""
+    """The index of the element nearest to each coordinate."""
     if rounding == "simple":
         return np.ceil(x) if downsampled else np.trunc(x)
     if rounding in ("floor", "ceil"):
@@ -155,7 +157,7 @@ def nearest(x: np.ndarray, rounding: str, downsampled: bool) -> np.ndarray:
 def _plain(
     x: np.ndarray, downsampled: bool, last: int | None, method: Method
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Without antialiasing; indices may lie outside of the axis."""
+    """Indices and weights without antialiasing. Indices may lie outside of the axis."""
     if method.mode == "nearest":
         return nearest(x, method.rounding, downsampled)[:, None].astype(np.int64), None
     floor = np.floor(x)
@@ -173,14 +175,14 @@ def _plain(
 
 
 def _cubic(x: np.ndarray, a: float) -> np.ndarray:
-    """Keys' kernel (https://doi.org/10.1109/TASSP.1981.1163711) at distances ``x``."""
+    """The kernel of Keys (https://doi.org/10.1109/TASSP.1981.1163711) at distances ``x``."""
     near = ((a + 2) * x - (a + 3)) * x * x + 1
     far = ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
     return np.where(x <= 1, near, np.where(x < 2, far, 0))
 
 
 def _antialiased(x: np.ndarray, axis: Axis, method: Method) -> tuple[np.ndarray, np.ndarray]:
-    """The kernel is stretched over all elements that a resized one covers."""
+    """Indices and weights of a kernel stretched over all elements that a resized element covers."""
     radius = 2 if method.mode == "cubic" else 1
     stretch = max(1.0, 1 / float(axis.scale))
     support = radius * stretch
@@ -201,7 +203,7 @@ def _antialiased(x: np.ndarray, axis: Axis, method: Method) -> tuple[np.ndarray,
 
 
 def _without_zeros(indices: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Zero weights share the heaviest one: an infinity beside what is summed must not matter."""
+    """Replace taps of weight 0 by half of the heaviest tap: 0 times an infinity would be NaN."""
     used = (weights != 0).any(0)
     indices, weights = indices[:, used], weights[:, used]
     rows = np.arange(len(weights))

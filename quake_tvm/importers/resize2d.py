@@ -1,32 +1,32 @@
-"""Where TVM's resize2d reads the elements that the standard wants, with the same weights.
+"""Tests whether TVM's resize2d reads the elements that the standard defines, with the same weights.
 
-Its formulas are those of ``tvm.topi.image.resize``: the ratio from the lengths, in float32. Knows
-no graph.
+TVM's formulas are those of ``tvm.topi.image.resize``: the ratio follows from the lengths, in
+float32. Knows no graph.
 """
 
 import numpy as np
 
 from .resampling import Axis, Method, coordinates, nearest
 
-# A region of interest is not among them: there ONNX Runtime has choices of its own.
+# tf_crop_and_resize is not among them: there ONNX Runtime differs from TVM.
 _COORDINATES = {"half_pixel", "asymmetric", "align_corners"} | {
     "pytorch_half_pixel", "tf_half_pixel_for_nn"
 }  # fmt: skip
 
 
 def knows(method: Method) -> bool:
-    """Whether TVM has the method at all."""
+    """Whether TVM implements the method."""
     known = method.coordinates in _COORDINATES
     return known and not method.antialias and not method.exclude_outside
 
 
 def agrees_for_all_lengths(scale: np.float32 | None, resized: int | None, method: Method) -> bool:
-    """Whether TVM resizes an axis of a dynamic length rightly.
+    """Whether TVM resizes an axis of a dynamic length as the standard defines.
 
     Parameters
     ----------
     scale : numpy.float32 or None
-        The ratio, 1 for an axis that is kept; None if the size is given.
+        The ratio, 1 for an axis that is not resized; None if the size is given.
     resized : int or None
         The size if it is given.
     method : Method
@@ -36,13 +36,14 @@ def agrees_for_all_lengths(scale: np.float32 | None, resized: int | None, method
     whole = scale is not None and scale >= 2 and scale % 1 == 0
     if method.mode != "nearest":
         return whole or (scale is None and resized != 1)
-    # With a power of two TVM's float32 is exact, and the elements repeat with the scale.
+    # If the scale is a power of two, TVM's float32 is exact, and the pattern repeats with the
+    # scale.
     exact = whole and np.log2(scale) % 1 == 0
     return bool(exact and agrees(Axis(8, int(8 * scale), scale), method))
 
 
 def agrees(axis: Axis, method: Method) -> bool:
-    """Whether TVM, which takes the ratio from the lengths, finds the same, rounding included."""
+    """Whether TVM reads the same elements; it takes the ratio from the lengths and rounds."""
     if not knows(method):
         return False
     if axis.length == 0 or (axis.resized == 1 and method.coordinates == "align_corners"):
@@ -65,7 +66,8 @@ def agrees(axis: Axis, method: Method) -> bool:
     floors = method.rounding in ("floor", "simple")
     whole = axis.resized % axis.length == 0
     if whole and floors and method.coordinates == "asymmetric" and axis.resized < 1e4:
-        return np.array_equal(o // (axis.resized // axis.length), wanted)  # integers, in TVM too
+        # TVM computes this case in integers too
+        return np.array_equal(o // (axis.resized // axis.length), wanted)
     error = 4e-7 * (1 + np.abs(theirs))
     shift, rounded = {
         "floor": (1e-5, np.floor),

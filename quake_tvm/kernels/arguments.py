@@ -10,20 +10,20 @@ Description = tuple[Sequence[int], str]
 
 
 def example(shape: Sequence[int], dtype: str, generator: np.random.Generator) -> np.ndarray:
-    """Normal floats, and zeros where an index may be meant."""
+    """Normally distributed floats; zeros for other dtypes, whose elements may be indices."""
     if np.issubdtype(np.dtype(dtype), np.floating):
         return generator.standard_normal(shape, np.float32).astype(dtype)
     return np.zeros(shape, dtype)
 
 
 def examples(descriptions: Iterable[Description]) -> list[np.ndarray]:
-    """An array for each description, the same ones every time."""
+    """One array per description, the same arrays every time."""
     generator = np.random.default_rng(0)
     return [example(shape, dtype, generator) for shape, dtype in descriptions]
 
 
 def digest(arrays: Iterable[np.ndarray]) -> str:
-    """What tells arrays apart that differ in a bit."""
+    """A hash of the arrays' bits, to compare results bit by bit."""
     found = hashlib.sha256()
     for array in arrays:
         found.update(np.ascontiguousarray(array))

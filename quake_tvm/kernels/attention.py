@@ -1,10 +1,11 @@
 """softmax(q k^T) v as one kernel that never writes the matrix of scores.
 
-A few rows of scores at a time: enough to fill the register tile of a product, so few that they
-stay in the first-level cache while softmax and the second product use them. Rows that fit are whole
-when softmax sees them, and every sum has the order of the separate kernels. Longer ones come in
-blocks of keys with a running maximum: what has been summed so far is rescaled whenever it rises, by
-an exponential of the highest rung, so that the blocks do not add to the error.
+The kernel computes a few rows of scores at a time: enough to fill the register tile of a product,
+and so few that they stay in the first-level cache while softmax and the second product use them.
+Rows of up to ``MOST_KEYS`` keys are complete when softmax reads them, and every sum has the order
+of the separate kernels. Longer rows are processed in blocks of keys with a running maximum.
+Whenever the maximum rises, the sums so far are rescaled, by an exponential of the highest rung, so
+that the blocks do not add to the error.
 
 Source of the idea: FlashAttention (arXiv 2205.14135), for caches instead of shared memory.
 """
@@ -24,38 +25,38 @@ from .compute import logits, softmax_row
 from .register_tile import SQUARE, Tile, over_tiles, transpose, vector_at
 from .rows import Expr, Row, Stmt
 
-# Keys of a block: the scores of eight rows leave room in the first-level cache. The same whatever
-# the tile, so that no target sums in an order of its own.
+# The most keys of a block: the scores of eight rows leave room in the first-level cache. The number
+# does not depend on the tile, so that all targets sum in the same order.
 MOST_KEYS = 1 << 10
 HIGHEST = LADDER["quake5"]
 
 
 @dataclass(frozen=True)
 class Operand:
-    """Where an element of (batch, head, position, feature) stands in a tensor.
+    """The position of an element (batch, head, position, feature) in a tensor.
 
     Attributes
     ----------
     axes : tuple of int
-        Axis k of the four is axis ``axes[k]`` of the tensor.
+        Axis k of these four is axis ``axes[k]`` of the tensor.
     """
 
     axes: tuple[int, ...] = (0, 1, 2, 3)
 
     def at(self, *place: Expr) -> tuple[Expr, ...]:
-        """The tensor's indices."""
+        """The tensor's indices of an element (batch, head, position, feature)."""
         index: list[Expr] = [None] * len(place)
         for axis, value in zip(self.axes, place, strict=True):
             index[axis] = value
         return tuple(index)
 
     def sizes(self, shape: Sequence[int | Expr]) -> list[int]:
-        """The four extents of a tensor of this shape."""
+        """The four extents (batch, head, position, feature) of a tensor of this shape."""
         return [int(shape[axis]) for axis in self.axes]
 
 
 def operands(axes: Sequence[int]) -> tuple[Operand, ...]:
-    """q, k, v and the output from their axes one after the other."""
+    """The operands q, k, v and output from a flat list of 16 axes."""
     return tuple(Operand(tuple(axes[k : k + 4])) for k in range(0, 16, 4))
 
 
@@ -78,7 +79,7 @@ class _Operation:
     out: tir.Buffer
 
     def keys_first(self, b: Expr, h: Expr, transposed: tir.Buffer) -> Stmt:
-        """A head's k as (feature, key)."""
+        """Write k of one head, transposed to (feature, key)."""
         of_k = self.operands[1]
 
         def square(j: Expr, d: Expr) -> Stmt:
@@ -101,7 +102,7 @@ class _Operation:
         transposed: tir.Buffer,
         scores: tir.Buffer,
     ) -> Stmt:
-        """The first product for a block of rows and ``keys`` keys from ``start`` on."""
+        """The first product for a block of rows, and for ``keys`` keys starting at ``start``."""
         b, h, i = place
         tile = self.tiles[0]
         return over_tiles(
@@ -124,7 +125,7 @@ class _Operation:
         store: Callable[[int, Expr, Expr], Stmt],
         before: Callable[[int, Expr], Expr] = lambda r, e: constant(0),
     ) -> Stmt:
-        """The second product for a block of rows, ``before`` what it adds to."""
+        """The second product for a block of rows. ``before`` gives the sums' initial values."""
         b, h, _ = place
         tile = self.tiles[1]
         return over_tiles(
@@ -142,18 +143,18 @@ class _Operation:
     def logits(
         self, place: tuple[Expr, Expr, Expr], r: int, start: Expr | int, scores: tir.Buffer
     ) -> Callable[[Expr], Expr]:
-        """One row's scores, scaled and masked."""
+        """The scaled and masked scores of row ``r`` of the block."""
         b, h, i = place
         return logits([scores, *self.masks], self.scale, (r,), (b, h, i + r), start)
 
     def write(self, place: tuple[Expr, Expr, Expr], r: int, e: Expr, value: Expr) -> Stmt:
-        """An element of the result."""
+        """Store one element of the result."""
         b, h, i = place
         return tir.BufferStore(self.out, value, list(self.operands[3].at(b, h, i + r, e)))
 
 
 def _whole_rows(op: _Operation, place: tuple, transposed: tir.Buffer, scores: tir.Buffer) -> Stmt:
-    """A block of rows that fit."""
+    """A block of rows whose scores fit into the first-level cache."""
     softmaxes = [
         softmax_row(
             Row(op.keys, rows.LANES),
@@ -172,7 +173,10 @@ def _whole_rows(op: _Operation, place: tuple, transposed: tir.Buffer, scores: ti
 
 
 def block_sizes(keys: int) -> tuple[int, int]:
-    """Keys a block, and of the last, which may have fewer, but enough for a tile."""
+    """The number of keys of a block, and of the last block.
+
+    The last block may have fewer keys, but enough for a tile.
+    """
     if whole_rows_fit(keys):
         return keys, keys
     blocks = -(-keys // MOST_KEYS)
@@ -181,7 +185,7 @@ def block_sizes(keys: int) -> tuple[int, int]:
 
 
 def _long_rows(op: _Operation, place: tuple, transposed: tir.Buffer, scores: tir.Buffer) -> Stmt:
-    """A block of rows a block of keys after the other, with a running maximum."""
+    """A block of rows, processed in blocks of keys with a running maximum."""
     height = op.tiles[0].rows
     top, total, factor = (rows.local(height) for _ in range(3))
     result = tir.decl_buffer((height, op.width), "float32", "result")
@@ -231,11 +235,11 @@ def _running_row(
     state: tuple[tir.Buffer, tir.Buffer, tir.Buffer],
     scores: tir.Buffer,
 ) -> list[Stmt]:
-    """Exponentials of one row's block in place of its scores; maximum, sum and factor follow."""
+    """Replace one row's block of scores by exponentials; update maximum, sum and factor."""
     top, total, factor = state
     steps, highest = rows.maximum(row, value)
     keep_risen, risen = rows.store_scalar(tir.max(top[r], highest))
-    # Where all is masked so far there is no maximum to subtract.
+    # If all elements so far are masked, the maximum is -inf and must not be subtracted.
     keep, above = rows.store_scalar(tir.Select(risen == constant(-math.inf), constant(0), risen))
     last, lanes = rows.local(row.lanes), rows.local(row.lanes)
 
@@ -282,22 +286,28 @@ def attention(
     ieee: bool = True,
     scale: float = 1.0,
 ) -> te.Tensor:
-    """softmax(scale * q k^T + mask) v, everything static and float32.
+    """softmax(scale * q k^T + mask) v; all shapes static, all dtypes float32.
 
     Parameters
     ----------
     q, k, v : te.Tensor
-        (batch, head, position, feature) in the order their operands say, features of k and v
-        innermost.
+        (batch, head, position, feature), in the axis order of their operands. The features of k and
+        v are the innermost axis.
     mask : te.Tensor, optional
         Broadcast to (batch, head, row, key).
     operands : four Operand
-        Of q, k, v and the output.
+        The axes of q, k, v and the output.
     tiles : two Tile
-        Of the two products, with the same rows. The width of v must be a multiple of the second's
-        columns where rows of scores are long (:func:`whole_rows_fit`).
+        The register tiles of the two products, with equal rows. If rows of scores are long
+        (:func:`whole_rows_fit` is false), the width of v must be a multiple of the second tile's
+        columns.
     method, ieee, scale
-        As for softmax.
+        As for :func:`compute.softmax`.
+
+    Returns
+    -------
+    te.Tensor
+        float32, in the axis order of the fourth operand.
     """
     of_q, of_k, of_v, of_out = operands
     batch, heads, length, depth = of_q.sizes(q.shape)
@@ -339,5 +349,5 @@ def attention(
 
 
 def whole_rows_fit(keys: int) -> bool:
-    """Whether a block of rows of scores stays in the first-level cache."""
+    """Whether a block of complete rows of scores fits into the first-level cache."""
     return keys <= MOST_KEYS

@@ -1,7 +1,8 @@
 """The operators as tensor computations (``te``), ready to become PrimFuncs.
 
 Element-wise operators are one block. Operators over rows (softmax, log_softmax, logsumexp) are
-written out in :mod:`rows`, which sums in a tree of fixed shape. Knows no target and no graph.
+generated as statements with :mod:`rows`, which sums in a tree of fixed shape. Knows no target and
+no graph.
 """
 
 import math
@@ -27,14 +28,27 @@ def elementwise(
     ieee: bool = True,
     **parameters: float,
 ) -> te.Tensor:
-    """An element-wise operator of the registry over a float32 tensor of any shape."""
+    """An element-wise operator of the registry over a float32 tensor of any shape.
+
+    Parameters
+    ----------
+    x : te.Tensor
+    operator : str
+        A name of the registry.
+    method : str
+        A rung.
+    ieee : bool
+        Whether NaN and infinities must come out right.
+    **parameters
+        Values of the formula's parameters, instead of their defaults.
+    """
     row = OPERATORS[operator]
     values = {**row.parameters, **parameters}
     return te.compute(
         x.shape,
         lambda *i: row.expression(x(*i), LADDER[method], ieee, **values),
         name=f"quake_{operator}",
-        tag="elemwise",  # by which Relay's schedules know what they may inline
+        tag="elemwise",  # Relay's schedules inline blocks with this tag
     )
 
 
@@ -49,12 +63,21 @@ def logits(
 
     Parameters
     ----------
-    buffers
-        x, and the mask if there is one, which broadcasts from the right as numpy does.
-    at, place
-        The row's indices in x, and those that the mask is broadcast to, the same by default.
-    start
-        Where in the mask's row x begins.
+    buffers : list of Buffer
+        x, and the mask if there is one. The mask broadcasts from the right as in numpy.
+    scale : float
+        Applied only if there is a mask; without one the caller folds it into exp.
+    at : tuple of PrimExpr
+        The row's indices in x.
+    place : tuple of PrimExpr, optional
+        The row's indices in the shape that the mask is broadcast to; ``at`` by default.
+    start : int or PrimExpr
+        The position of x's first element in the mask's row.
+
+    Returns
+    -------
+    callable
+        Position in the row to element.
     """
     x, *masks = buffers
     if not masks:
@@ -83,10 +106,24 @@ def softmax(
     scale: float = 1.0,
     **plan: int,
 ) -> te.Tensor:
-    """softmax(scale*x + mask) along the last axis; without a mask, scale > 0 folds into exp.
+    """softmax(scale*x + mask) along the last axis.
 
-    A row that holds +inf, or a NaN, or only -inf, is NaN, as in PyTorch. ``plan`` is how
-    :func:`rows.kernel` walks the rows, here and below.
+    A row that holds +inf, or a NaN, or only -inf, gives NaN, as in PyTorch.
+
+    Parameters
+    ----------
+    x : te.Tensor
+        float32.
+    mask : te.Tensor, optional
+        float32, broadcast to the shape of x as in numpy.
+    method : str
+        A rung.
+    ieee : bool
+        Whether NaN and infinities must come out right.
+    scale : float
+        Without a mask it must be positive, and is folded into exp.
+    **plan
+        Options of :func:`rows.kernel`.
     """
     fold = scale if mask is None else 1.0
 
@@ -105,12 +142,17 @@ def softmax(
 def over_rows(
     inputs: list[te.Tensor], shape: list[Expr], program: RowProgram, name: str, **plan: int
 ) -> te.Tensor:
-    """A tensor from a program for each row of the first input.
+    """A float32 tensor, computed by a program for each row of the first input.
 
     Parameters
     ----------
+    inputs : list of te.Tensor
+    shape : list of PrimExpr
+        The output's shape.
     program : callable
-        (row, its indices, inputs, output) to statements.
+        (row, its indices, input buffers, output buffer) to statements.
+    name : str
+        The name of the block.
     **plan
         Options of :func:`rows.kernel`.
     """
@@ -133,9 +175,20 @@ def softmax_row(
     out: tir.Buffer,
     at: tuple[Expr, ...],
 ) -> list[Stmt]:
-    """One row; its exponentials wait for their sum in registers, those of a long row in the output.
+    """softmax of one row.
 
-    The last chunk's always wait apart: it overlaps the one before, and must not be scaled twice.
+    The exponentials wait for their sum in registers, those of a long row in the output. The
+    exponentials of the last chunk always wait in registers: this chunk overlaps the chunk before
+    it, and an element must not be scaled twice.
+
+    Parameters
+    ----------
+    r : Row
+    value, exp : callable
+        The element at an index, and the exponential of a difference from the maximum.
+    out : Buffer
+    at : tuple of PrimExpr
+        The row's indices in ``out``.
     """
     steps, top = rows.maximum(r, value)
     in_registers = r.short
@@ -185,10 +238,11 @@ def softmax_row(
 
 
 def log_softmax(x: te.Tensor, *, method: str, ieee: bool = True, **plan: int) -> te.Tensor:
-    """x - max - log(sum(exp(x - max))) along the last axis; only the exp is approximate.
+    """x - max - log(sum(exp(x - max))) along the last axis. Only the exp is approximate.
 
-    The sum is at least 1, as it is in exact arithmetic: no result is above 0 on any rung, and a row
-    of one number gives 0.
+    The sum is clamped to at least 1, its smallest value in exact arithmetic. So no result is above
+    0 on any rung, and a row of one number gives 0. The parameters have the same meaning as for
+    :func:`softmax`.
     """
 
     def program(
@@ -210,7 +264,7 @@ def log_softmax(x: te.Tensor, *, method: str, ieee: bool = True, **plan: int) ->
 
 
 def finite(t: Expr) -> Expr:
-    """t, or 0 if it is infinite: what may be subtracted from infinities."""
+    """t, or 0 if t is infinite: a value that may be subtracted from infinities."""
     at_infinity = tir.any(t == constant(math.inf), t == constant(-math.inf))
     return tir.Select(at_infinity, constant(0), t)
 
@@ -218,7 +272,17 @@ def finite(t: Expr) -> Expr:
 def logsumexp(
     x: te.Tensor, *, method: str, ieee: bool = True, keepdims: bool = False, **plan: int
 ) -> te.Tensor:
-    """log(sum(exp(x))) along the last axis; -inf for a row of -inf, +inf where there is one."""
+    """log(sum(exp(x))) along the last axis: -inf for a row of -inf, +inf for a row with a +inf.
+
+    Parameters
+    ----------
+    x : te.Tensor
+        float32.
+    method, ieee, **plan
+        As for :func:`softmax`.
+    keepdims : bool
+        Whether the result keeps the last axis, with extent 1.
+    """
     *outer, length = x.shape
 
     def program(

@@ -1,8 +1,9 @@
-"""The operator ``quake_tvm.index``: an index tensor, held to the extents that it points into.
+"""The operator ``quake_tvm.index``: an index tensor, checked against the extents that it indexes.
 
 Its value is the indices as a gather or a scatter reads them: counted from the front, and within the
-extents. An index outside ends the run with an error, so that no data makes a program leave its
-memory. Constant indices are held to constant extents at once. Knows no operator that uses indices.
+extents. An index outside ends the run with an error, so that no data makes a program access memory
+outside its tensors. Constant indices are checked against constant extents at compile time. Knows no
+operator that uses indices.
 """
 
 from collections.abc import Sequence
@@ -17,17 +18,17 @@ from ..errors import QuakeError
 from ..tvm_version import make_attrs, register_op
 
 NAME = "quake_tvm.index"
-# Of a PrimFunc: every index that it reads has been through this operator.
+# Attribute of a PrimFunc: every index that the function reads has passed this operator.
 CHECKED = "quake.indices_checked"
 Size = int | tirx.Expr
 
 
 class Places(Enum):
-    """What an index stands for, and which ones there are along an axis of n elements."""
+    """Which indices are allowed along an axis of n elements, and what they mean."""
 
     FRONT = "front"  # 0 to n - 1
     ENDS = "ends"  # -n to n - 1, negative ones counted from the back
-    NEAREST = "nearest"  # any, as the nearest element
+    NEAREST = "nearest"  # any; clamped to the nearest element
     AROUND = "around"  # any, modulo n
 
 
@@ -39,26 +40,34 @@ def checked(
     within: Sequence[tuple[Size, Size]] = (),
     problem: str = "",
 ) -> relax.Expr:
-    """The indices, held to the extents.
+    """The indices, checked against the extents.
 
     Parameters
     ----------
     index : Expr
         A tensor of integers of known shape.
     extents : sequence of int or Expr
-        Of the axis that all indices point into; or one for each number in the last dimension.
+        One extent, of the axis that all indices refer to; or one for each number in the last
+        dimension.
     places : Places
+        Which indices are allowed.
     user : str
-        The operator, for the error.
+        The operator's name, for the error message.
     within : sequence of pairs of int or Expr
-        Sizes that must not exceed others for the operator to stay in its memory.
+        In each pair the first size must not exceed the second, so that the operator stays inside
+        its memory.
     problem : str, optional
-        What is wrong if the check fails, where the tensor holds no index in the user's sense.
+        The error message, if the tensor holds no index in the user's sense.
+
+    Returns
+    -------
+    Expr
+        A call of ``quake_tvm.index``, or a constant if all is known at compile time.
 
     Raises
     ------
     QuakeError
-        For a constant index outside of constant extents, and constant sizes that do not fit.
+        For a constant index outside of constant extents, and for constant sizes that do not fit.
     """
     open_ = []
     for small, large in within:
@@ -79,18 +88,18 @@ def checked(
 
 
 def _number(size: Size) -> int | None:
-    """A size that is known."""
+    """The size as an int, or None if it is unknown at compile time."""
     return int(size) if isinstance(size, int | tirx.IntImm) else None
 
 
 def from_source(check: relax.Call, source: str) -> relax.Call:
-    """The same check, which says in an error where its indices are from."""
+    """The same check, with ``source`` in its error message as the origin of the indices."""
     attributes = {name: str(check.attrs[name]) for name in ("places", "user", "problem")}
     return relax.Call(check.op, check.args, make_attrs(**attributes, source=source))
 
 
 def _range(extents: Sequence[Any], places: Places) -> str:
-    """The indices that are allowed, for people."""
+    """The allowed indices, as text for people."""
     low = "-{0}" if places is Places.ENDS else "0"
     return " x ".join(f"[{low}, {{0}})".format(getattr(n, "value", n)) for n in extents)
 
@@ -113,7 +122,7 @@ def _constant(index: np.ndarray, sizes: list[int], places: Places, user: str) ->
 
 
 def _dtype(dtype: str) -> str:
-    """The dtype of checked indices: any other may be too narrow for a place."""
+    """The dtype of checked indices: int32 stays, every other dtype becomes int64."""
     return "int32" if dtype == "int32" else "int64"
 
 
@@ -154,9 +163,10 @@ def _kernel(
     places: Places,
     message: str,
 ) -> te.Tensor:
-    """The checked indices.
+    """The checked indices as a tensor expression.
 
-    The loop only notes whether an index was outside, so that it vectorizes; the error comes behind.
+    The loop only records whether an index is outside, so that it vectorizes. The error is raised
+    after the loop.
     """
     dtype = _dtype(str(index.dtype))
     limits = [tirx.Cast(dtype, tirx.convert(n)) for n in extents]

@@ -1,7 +1,7 @@
 """A generated kernel stores its name and options, so that it can be regenerated with other options.
 
-No schedule can change the loops of such a kernel: they are statements. Its tensors are the
-parameters of its PrimFunc. Knows no target and no graph.
+The loops of such a kernel are statements, so no schedule can change them. The kernel's tensors are
+the parameters of its PrimFunc. Knows no target and no graph.
 """
 
 import json
@@ -16,12 +16,12 @@ from . import compute, norms
 from .attention import attention, operands
 from .register_tile import Tile
 
-# The attribute of a PrimFunc.
+# The attribute of a PrimFunc that holds the name and the options as JSON.
 WRITTEN_OUT = "quake.written_out"
 
 
 def _attention(*tensors: te.Tensor, axes: list[int], tiles: list[int], **options: Any) -> te.Tensor:
-    """:func:`attention.attention`, the axes of its operands and both tiles as plain numbers."""
+    """:func:`attention.attention`, with the operands' axes and both tiles as plain numbers."""
     both = Tile(*tiles[:3]), Tile(*tiles[3:])
     return attention(*tensors, operands=operands(axes), tiles=both, **options)
 
@@ -38,43 +38,43 @@ KERNELS: dict[str, Callable[..., te.Tensor]] = {
 
 @dataclass(frozen=True)
 class KernelSpec:
-    """One kernel; called with its tensors, it is written.
+    """One kernel. Calling it with tensors generates the kernel.
 
     Attributes
     ----------
     name : str
         One of ``KERNELS``.
     options : dict
-        Its keyword arguments, as JSON has them.
+        The keyword arguments, JSON values only.
     """
 
     name: str
     options: dict[str, Any]
 
     def __call__(self, *tensors: te.Tensor) -> te.Tensor:
-        """The result as a tensor."""
+        """The kernel's result as a tensor."""
         return KERNELS[self.name](*tensors, **self.options)
 
     @property
     def attributes(self) -> dict[str, str]:
-        """What its PrimFunc is to carry."""
+        """The attributes that the kernel's PrimFunc must carry."""
         return {WRITTEN_OUT: json.dumps({"name": self.name, "options": self.options})}
 
     @staticmethod
     def of(function: tir.PrimFunc) -> "KernelSpec | None":
-        """The kernel that a PrimFunc is, if it says so."""
+        """The specification stored in a PrimFunc, or None if it has none."""
         text = function.attrs.get(WRITTEN_OUT) if function.attrs else None
         return None if text is None else KernelSpec(**json.loads(str(text)))
 
     def rebuild(self, function: tir.PrimFunc, **options: Any) -> tir.PrimFunc:
-        """The function written with other options; the rest of it stays.
+        """Generate the kernel again with other options. Name, attributes and parameters stay.
 
         Parameters
         ----------
         function : PrimFunc
-            One that this kernel is of, its result the last parameter.
+            A function generated from this specification. Its result is the last parameter.
         **options
-            Those that change.
+            The options that change.
         """
         kernel = KernelSpec(self.name, self.options | options)
         inputs = [

@@ -1,8 +1,8 @@
-"""layer_norm and rms_norm along the last axis, written out as :mod:`rows` does it.
+"""layer_norm and rms_norm along the last axis, generated as statements with :mod:`rows`.
 
-Both passes over a row are sums in a tree of fixed shape; the variance is the mean square of what is
-left after the mean is taken off, which loses nothing to cancellation. Exact but for rounding: no
-approximation takes part.
+Both passes over a row are sums in a tree of fixed shape. The variance is the mean square of the
+differences from the mean, which has no cancellation. The results are exact up to rounding: nothing
+is approximated.
 """
 
 from tvm import te
@@ -22,12 +22,15 @@ def layer_norm(
     epsilon: float,
     **plan: int,
 ) -> te.Tensor:
-    """(x - mean)/sqrt(variance + epsilon) * gamma + beta, all float32, weights of a row's length.
+    """(x - mean)/sqrt(variance + epsilon) * gamma + beta, along the last axis.
 
     Parameters
     ----------
+    x : te.Tensor
+        float32.
     gamma, beta : te.Tensor, optional
-        Both or neither.
+        float32, of a row's length. Both or neither.
+    epsilon : float
     **plan
         Options of :func:`rows.kernel`.
     """
@@ -55,7 +58,18 @@ def layer_norm(
 
 
 def rms_norm(x: te.Tensor, gamma: te.Tensor, *, epsilon: float, **plan: int) -> te.Tensor:
-    """x/sqrt(mean(x^2) + epsilon) * gamma; float32, gamma of a row's length."""
+    """x/sqrt(mean(x^2) + epsilon) * gamma along the last axis.
+
+    Parameters
+    ----------
+    x : te.Tensor
+        float32.
+    gamma : te.Tensor
+        float32, of a row's length.
+    epsilon : float
+    **plan
+        Options of :func:`rows.kernel`.
+    """
 
     def program(
         r: Row, at: tuple[Expr, ...], inputs: list[tir.Buffer], out: tir.Buffer

@@ -1,7 +1,6 @@
-"""Whole numbers in the order of floats, so that sorting them orders NaN, too.
+"""Integers in the order of floats, so that sorting them orders NaN too.
 
-TVM sorts by ``<``, which is false for NaN: a row that holds one comes out in no order. Knows no
-importer.
+TVM sorts by ``<``, which is false for NaN, so a row with a NaN is not sorted. Knows no importer.
 """
 
 from typing import Any
@@ -13,7 +12,7 @@ from ..errors import QuakeError
 
 
 def order_keys(builder: relax.BlockBuilder, x: relax.Expr, nan_last: bool = True) -> relax.Expr:
-    """Numbers that compare as a tensor's values do, with -0 equal to 0.
+    """Integers that compare as a tensor's values do, with -0 equal to 0.
 
     Parameters
     ----------
@@ -21,12 +20,12 @@ def order_keys(builder: relax.BlockBuilder, x: relax.Expr, nan_last: bool = True
     x : Expr
         A tensor of any dtype and of known shape.
     nan_last : bool
-        Whether NaN is above all other values, or below them.
+        Whether NaN is above all other values; otherwise it is below them.
 
     Returns
     -------
     Expr
-        int32, or int64 for float64, int64 and uint32; of the same shape.
+        int32; int64 for float64, int64 and uint32. The shape of ``x``.
 
     Raises
     ------
@@ -62,7 +61,22 @@ def order_keys(builder: relax.BlockBuilder, x: relax.Expr, nan_last: bool = True
 def top(
     builder: relax.BlockBuilder, x: relax.Expr, k: int, axis: int, largest: bool
 ) -> list[relax.Expr]:
-    """The k largest or smallest elements along an axis, in order, and their places."""
+    """The k largest or smallest elements along an axis, in order, and their indices.
+
+    Parameters
+    ----------
+    builder : BlockBuilder
+    x : Expr
+        A tensor of any dtype but uint64, of known shape.
+    k, axis : int
+    largest : bool
+        Whether the largest elements are wanted; otherwise the smallest.
+
+    Returns
+    -------
+    list of Expr
+        The elements, and their int64 indices along the axis.
+    """
     keys = order_keys(builder, x)
     places = relax.op.topk(keys, k, axis, ret_type="indices", largest=largest, dtype="int64")
     places = builder.emit(places)

@@ -1,4 +1,4 @@
-"""Products in registers and transposes by shuffles, written out. Knows no operator."""
+"""Matrix products in registers and transposes by shuffles, as statements. Knows no operator."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from ..tvm_version import alloc, tir
 from . import rows
 from .rows import Expr, Stmt
 
-SQUARE = 16  # what :func:`transpose` turns round
+SQUARE = 16  # rows and columns of the square that :func:`transpose` transposes
 
 
 @dataclass(frozen=True)
 class Tile:
-    """Rows by vectors of lanes in registers."""
+    """A register tile: ``rows`` times ``vectors`` vectors of ``lanes`` elements."""
 
     rows: int
     vectors: int
@@ -31,7 +31,17 @@ class Tile:
         store: Callable[[int, Expr, Expr], Stmt],
         start: Callable[[int, Expr], Expr] = lambda r, j: constant(0),
     ) -> Stmt:
-        """``store(r, j, start(r, j) + sum over k of a(r, k) * b(k, j))`` for all of the tile."""
+        """``store(r, j, start(r, j) + sum over k of a(r, k) * b(k, j))`` for all r and j.
+
+        Parameters
+        ----------
+        depth : int
+            The number of k.
+        a, b : callable
+            The elements of the two factors.
+        store, start : callable
+            The statement that stores a result, and the initial value of a sum.
+        """
         sums = [rows.local(self.columns) for _ in range(self.rows)]
 
         def each(body: Callable[[int, Expr], Stmt]) -> Stmt:
@@ -55,20 +65,29 @@ class Tile:
 
 
 def over_tiles(count: int, size: int, body: Callable[[Expr], Stmt]) -> Stmt:
-    """A body for the start of every tile; the last overlaps the one before."""
+    """Run ``body`` for the start of every tile. The last tile overlaps the tile before it.
+
+    Parameters
+    ----------
+    count, size : int
+        The elements to cover, at least one tile, and the elements of a tile.
+    body : callable
+        The start of a tile to its statement.
+    """
     return rows.loop(-(-count // size), lambda t: body(tir.min(t * size, count - size)), most=1)
 
 
 def vector_at(start: Expr | int) -> Expr:
-    """The indices of SQUARE neighbours."""
+    """The indices of SQUARE neighbouring elements."""
     start = start if isinstance(start, Expr) else tir.const(start, "int64")
     return tir.Ramp(start, tir.const(1, "int64"), SQUARE)
 
 
 def transpose(load: Callable[[int], Expr], store: Callable[[int, Expr], Stmt]) -> Stmt:
-    """A square of vectors: ``store(c, column c)`` from ``load(r)``, in log2(SQUARE) steps.
+    """Transpose a square of vectors: ``store(c, column c)`` from ``load(r)``.
 
-    Each step swaps the off-diagonal quarters of squares half the size of those before.
+    Each of the log2(SQUARE) steps swaps the off-diagonal quarters of squares half the size of those
+    before.
     """
     lines = [rows.local(SQUARE) for _ in range(SQUARE)]
     steps: list[Stmt] = [alloc(line) for line in lines]
@@ -81,7 +100,8 @@ def transpose(load: Callable[[int], Expr], store: Callable[[int, Expr], Stmt]) -
         for r in range(SQUARE):
             upper, lower = (tir.BufferLoad(lines[n], [lane]) for n in (r & ~size, r | size))
             own = 0 if r & size == 0 else size
-            # Lanes of the upper line count from 0, those of the lower from SQUARE.
+            # The shuffle numbers the lanes of the upper line from 0, those of the lower line from
+            # SQUARE.
             pick = [(n & ~size) + own + (SQUARE if n & size else 0) for n in range(SQUARE)]
             shuffled = tir.Shuffle([upper, lower], [tir.const(n, "int64") for n in pick])
             steps.append(tir.BufferStore(swapped[r], shuffled, [lane]))

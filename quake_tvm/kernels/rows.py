@@ -1,11 +1,11 @@
-"""Loops along rows, written out: what softmax, its relatives and the norms are made of.
+"""Loops along rows, as statements: the parts of softmax, its relatives and the norms.
 
-A row is walked in chunks of sixteen floats, whatever the target: element i belongs to virtual lane
-i mod 16 of an accumulator, and at the end the lanes are halved to one. Where the row's length is no
-multiple of sixteen, one more chunk ends with the row and counts only what the chunks before it have
-not seen. So every load and store is a whole vector, nothing is padded, and the bits depend neither
-on the vector width nor on the threads. Shorter rows have chunks of the largest power of two that
-fits.
+A row is processed in chunks of sixteen floats, on every target. Element i belongs to virtual lane i
+mod 16 of an accumulator. At the end the lanes are halved until one is left. If the row's length is
+no multiple of sixteen, one more chunk ends at the end of the row and counts only the elements that
+no chunk before it contains. So every load and store is a whole vector, nothing is padded, and the
+bits depend neither on the vector width nor on the number of threads. Shorter rows have chunks of
+the largest power of two that fits.
 
 These are statements, not tensor expressions: a schedule cannot say "read the last chunk again".
 Knows no target, no graph and no approximation; the caller brings the formulas.
@@ -18,13 +18,13 @@ from ..numerics.exp_bits import constant, let
 from ..tvm_version import Expr, Stmt, alloc, dtype_of, fma, nest, tir
 
 LANES = 16
-# Accumulators of a maximum, whose order means nothing, and of the norms' sums.
+# The number of accumulators of a maximum, where the order does not matter, and of the norms' sums.
 WIDE = 4
-# Loops of up to this many steps are written out; a row of so many chunks stays in registers.
+# Loops of up to this many steps are unrolled; a row of so many chunks stays in registers.
 SHORT = 16
-# Two rows of this length, or four of half of it, are computed side by side.
+# Two rows of this length, or four of half of it, are computed at once, interleaved.
 SIDE_BY_SIDE = 128
-# Below this many elements a kernel is over before a second thread has woken up.
+# Below this many elements a kernel ends before a second thread has started.
 PARALLEL_ELEMENTS = 16384
 
 Value = Callable[[Expr], Expr]
@@ -40,12 +40,12 @@ def sequence(*statements: Stmt) -> Stmt:
 
 
 def local(size: int, dtype: str = "float32") -> tir.Buffer:
-    """Numbers on the stack, which the compiler keeps in registers; :func:`alloc` makes them."""
+    """A buffer on the stack, which the compiler keeps in registers; :func:`alloc` allocates it."""
     return tir.decl_buffer((size,), dtype, "on_stack", scope="global")
 
 
 def fixed(value: int | Expr) -> int | None:
-    """The value of a constant, None if it is known only at run time."""
+    """The value of a constant, or None if it is known only at run time."""
     return int(value) if isinstance(value, int | tir.IntImm) else None
 
 
@@ -55,7 +55,18 @@ def loop(
     kind: int = tir.ForKind.SERIAL,
     most: int = SHORT,
 ) -> Stmt:
-    """``for i in range(count)``, written out if it is serial and has at most so many steps."""
+    """``for i in range(count)``, unrolled if it is serial and has at most ``most`` steps.
+
+    Parameters
+    ----------
+    count : int or PrimExpr
+    body : callable
+        Loop variable to statement.
+    kind : int
+        A ``tir.ForKind``.
+    most : int
+        The most steps of a serial loop that is unrolled. A loop of one step never stays a loop.
+    """
     dtype = dtype_of(count) if isinstance(count, Expr) else "int64"
     known = fixed(count)
     if (kind == tir.ForKind.SERIAL and known is not None and 0 < known <= most) or known == 1:
@@ -72,23 +83,24 @@ def kernel(
     beside: int | None = None,
     parallel: bool | None = None,
 ) -> Stmt:
-    """A program for every row, on all cores if there is enough to do.
+    """Run a program for every row, on all cores if there are enough elements.
 
-    Short rows are computed a few side by side, statement by statement, because each by itself is a
-    chain of waiting: for its maximum, its sum, its quotient. Where their number is no multiple of
-    that, the last few overlap those before.
+    A few short rows are computed at once, with their statements interleaved, because one row alone
+    is a chain of latencies: of its maximum, its sum, its quotient. If the number of rows is no
+    multiple of ``beside``, the last rows overlap those before.
 
     Parameters
     ----------
     outer, length
-        The shape: rows, and floats a row.
+        The shape: the extents of the rows' indices, and the floats of a row.
     program : callable
-        (Row, indices of the row) to its statements, which depend on no other row and on nothing
-        that they write.
+        (Row, indices of the row) to the row's statements. The statements depend on no other row and
+        on nothing that they write.
     beside : int, optional
-        Rows side by side, of which there are as many; by default :func:`side_by_side`.
+        How many rows are computed at once; the kernel must have as many. By default
+        :func:`side_by_side`.
     parallel : bool, optional
-        On all cores; by default from so many elements on that it pays.
+        Whether to use all cores; by default if the shape is dynamic or has ``PARALLEL_ELEMENTS``.
     """
     count: int | Expr = 1
     for n in outer:
@@ -124,14 +136,14 @@ def side_by_side(count: int | None, length: int | None) -> int:
 
 
 def _interleaved(programs: list[list[Stmt]]) -> Stmt:
-    """The programs' statements in turn; all have the same number."""
+    """The programs' statements, interleaved. All programs have the same number of statements."""
     flat = [sequence(*program) for program in programs]
     steps = [s.seq if isinstance(s, tir.SeqStmt) else [s] for s in flat]
     return sequence(*(s for together in zip(*steps, strict=True) for s in together))
 
 
 def _by_length(length: int | Expr, body: Callable[["Row"], Stmt]) -> Stmt:
-    """The body for rows of this length; where only the run knows it, for every size of a chunk."""
+    """The body for rows of this length; for a dynamic length one branch per chunk size."""
     n = fixed(length)
     if n is not None:
         return body(Row(length, min(LANES, 1 << max(n.bit_length() - 1, 0))))
@@ -143,7 +155,7 @@ def _by_length(length: int | Expr, body: Callable[["Row"], Stmt]) -> Stmt:
 
 
 class Row:
-    """A row of some length in chunks of ``lanes``: builds the loops along it."""
+    """A row in chunks of ``lanes`` elements. Its methods build the loops along it."""
 
     def __init__(self, length: int | Expr, lanes: int) -> None:
         self.length, self.lanes = length, lanes
@@ -151,26 +163,26 @@ class Row:
         self.short = fixed(self.chunks) is not None and 0 < fixed(self.chunks) <= SHORT
 
     def vector(self, body: Callable[[Expr], Stmt], width: int | None = None) -> Stmt:
-        """All lanes at once."""
+        """A vectorized loop over all lanes, or over ``width`` of them."""
         return loop(width or self.lanes, body, tir.ForKind.VECTORIZED)
 
     def tail(self, body: Callable[[Expr, Expr], Stmt]) -> list[Stmt]:
-        """``body(element, lane)`` over the chunk that ends with the row, if one is left over."""
+        """``body(element, lane)`` over the chunk that ends with the row, if there is a rest."""
         if fixed(self.rest) == 0 or self.lanes == 1:
             return []
         chunk = self.vector(lambda lane: body(self.length - self.lanes + lane, lane))
         return [chunk if fixed(self.rest) else tir.IfThenElse(self.rest > 0, chunk, None)]
 
     def new_in_tail(self, lane: Expr) -> Expr:
-        """Whether the tail's lane holds an element that no chunk before it held."""
+        """Whether this lane of the tail holds an element that no chunk before it contains."""
         return lane >= self.lanes - self.rest
 
     def whole(self, body: Callable[[Expr], Stmt]) -> Stmt:
-        """A body over the elements of all chunks but the tail."""
+        """Run ``body`` for the elements of all chunks except the tail."""
         return loop(self.chunks, lambda c: self.vector(lambda lane: body(c * self.lanes + lane)))
 
     def each(self, body: Callable[[Expr], Stmt]) -> Stmt:
-        """A body over all elements, some of which the tail visits again."""
+        """Run ``body`` for all elements. The tail visits some of them a second time."""
         return sequence(self.whole(body), *self.tail(lambda i, _: body(i)))
 
     def reduce(
@@ -193,16 +205,16 @@ class Row:
         combine : callable
             Two accumulators to one.
         start : Expr
-            An empty accumulator.
+            The initial value of an accumulator.
         neutral : Expr, optional
-            An element that changes nothing; None where seeing one twice does no harm.
+            An element that does not change an accumulator; None if elements may be counted twice.
         wide : int
-            Accumulators side by side.
+            The number of accumulators per lane.
 
         Returns
         -------
         list of Stmt, Expr
-            What computes it, and the result.
+            The statements that compute the result, and the result.
         """
         lanes = self.lanes
         into = local(lanes * wide)
@@ -243,7 +255,7 @@ class Row:
     def halve(
         self, wide: tir.Buffer, width: int, combine: Callable[[Expr, Expr], Expr]
     ) -> tuple[list[Stmt], Expr]:
-        """Combine an accumulator's halves until one value is left."""
+        """Combine the halves of an accumulator of ``width`` elements until one value is left."""
         steps = []
         while width > 1:
             width //= 2
@@ -267,17 +279,17 @@ class Row:
 
 
 def maximum(r: Row, value: Value) -> tuple[list[Stmt], Expr]:
-    """The largest element; anything for a row with a NaN."""
+    """The largest element. Undefined for a row with a NaN."""
     return r.reduce(value, tir.max, tir.max, constant(-math.inf))
 
 
 def total(r: Row, value: Value, wide: int = 1) -> tuple[list[Stmt], Expr]:
-    """The sum."""
+    """The sum of the elements, with ``wide`` accumulators per lane."""
     return r.reduce(value, lambda a, x: a + x, lambda a, b: a + b, constant(0), constant(0), wide)
 
 
 def squares(r: Row, value: Value) -> tuple[list[Stmt], Expr]:
-    """The sum of squares, each square added unrounded."""
+    """The sum of squares. Each square is added without rounding the product first."""
 
     def step(a: Expr, x: Expr) -> Expr:
         return let(x, lambda x: fma(x, x, a))
@@ -286,6 +298,6 @@ def squares(r: Row, value: Value) -> tuple[list[Stmt], Expr]:
 
 
 def store_scalar(value: Expr) -> tuple[list[Stmt], Expr]:
-    """A number a row, computed once."""
+    """Compute one number per row once: the statements that store it, and the stored value."""
     where = local(1)
     return [alloc(where), tir.BufferStore(where, value, [0])], where[0]

@@ -1,12 +1,12 @@
-"""Names for long values, as memory that LLVM may keep in registers.
+"""Store long values of ``Let`` in buffers, which LLVM may keep in registers.
 
-TVM's code generator tells its analyzer what every ``Let`` stands for, and the analyzer writes the
-value out wherever the name is used, in the value of the next name too: each nonlinearity that feeds
-another multiplies the work. So where a value would be long when written out, the names of
-its statement become buffers of their own, which LLVM's first passes can turn into registers.
+TVM's code generator tells its analyzer the value of every ``Let``. The analyzer substitutes the
+value wherever the variable is used, also in the value of the next ``Let``. So each nonlinearity
+that feeds another multiplies the work. If a value would be long after substitution, the variables
+of its statement become buffers, which LLVM's first passes can turn into registers.
 
-Stands in front of TVM's code generator, as :mod:`quake_tvm.numerics.single_rounding` does. Where no
-value is long, which is everywhere but in chains of nonlinearities, nothing changes. Knows no
+The pass runs in front of TVM's code generator, as :mod:`quake_tvm.numerics.single_rounding` does.
+If no value is long, nothing changes; only chains of nonlinearities have long values. Knows no
 operator and no schedule.
 """
 
@@ -28,16 +28,18 @@ from ..tvm_version import (
     updated,
 )
 
-# Names in a value and itself, each counted with those in its own. No operator has as many.
+# The longest value allowed: 1, plus for each variable in it the length of that variable's value. No
+# single operator is as long.
 LONGEST = 4096
 
 
 class _Lengths:
-    """How long the values of the names in an expression are when written out.
+    """The lengths that the values of an expression's ``Let`` variables have after substitution.
 
     Attributes
     ----------
     longest : int
+        The largest of them.
     """
 
     def __init__(self, expr: Expr) -> None:
@@ -60,13 +62,14 @@ class _Lengths:
 
 
 class _Kept:
-    """An expression whose names are buffers.
+    """An expression whose ``Let`` variables are replaced by buffers.
 
     Attributes
     ----------
     before : list of Stmt
-        What is to be done before.
+        The statements that fill the buffers.
     value : Expr
+        The rewritten expression.
     """
 
     def __init__(self, expr: Expr) -> None:
@@ -77,13 +80,13 @@ class _Kept:
 
     def _let(self, node: tir.Let, rewrite: Again) -> Expr:
         value = rewrite(node.value)
-        # Vectors of truth values have bits in LLVM and bytes in memory.
+        # Vectors of booleans are bits in LLVM and bytes in memory, so they are not stored.
         boolean = dtype_of(value).startswith("bool")
         self._values[node.var] = value if boolean else self._stored(value)
         return rewrite(node.body)
 
     def _stored(self, value: Expr) -> Expr:
-        """A load of the value from a buffer of its own."""
+        """A load of the value from a new buffer."""
         element, _, several = dtype_of(value).partition("x")
         lanes = int(several or 1)
         buffer = tir.decl_buffer((lanes,), element, "kept", scope="local")
@@ -98,7 +101,7 @@ class _Kept:
         return self._values.get(var, var)
 
     def _call(self, call: Call, rewrite: Again) -> Expr | None:
-        """What is computed under a condition only is stored under it only."""
+        """A value that is computed under a condition is stored under the same condition."""
         if not isinstance(call.op, tvm.ir.Op) or call.op.name != IF_THEN_ELSE:
             return None
         condition = rewrite(call.args[0])
@@ -118,13 +121,13 @@ def _store(node: tir.BufferStore) -> Stmt:
 
 
 def shortened(function: tir.PrimFunc) -> tir.PrimFunc:
-    """The function with the names of long values in buffers; itself if it has none."""
+    """The function with long ``Let`` values in buffers; the same function if there are none."""
     body = map_stores(function.body, _store)
     return function if body.same_as(function.body) else function.with_body(body)
 
 
 def shorten(mod: tvm.IRModule, _: tvm.target.Target) -> tvm.IRModule:
-    """The module with its functions so; itself if there is nothing to do."""
+    """The module with every PrimFunc :func:`shortened`; the same module if nothing changes."""
     functions = {}
     for name, function in mod.functions.items():
         if isinstance(function, tir.PrimFunc):

@@ -1,6 +1,6 @@
 """The operator ``quake_tvm.held``: a tensor that nothing uses before checks have passed.
 
-The checks are of sizes that must fit each other when the model runs; what does not fit ends the run
+The checks compare sizes that must fit each other at run time. Sizes that do not fit end the run
 with an error. Where sizes are known to fit there is no check. Knows no operator that needs one.
 """
 
@@ -15,27 +15,27 @@ from ..tvm_version import make_attrs, register_op
 from .index_check import Places, Size, checked
 
 HELD = "quake_tvm.held"
-# A size, and the most that it may be.
+# A size, and its upper limit.
 Pair = tuple[Size, Size]
 
 
 def equal(a: Size, b: Size) -> list[Pair]:
-    """The pairs that say that two sizes are one."""
+    """Two pairs that together say that two sizes are equal."""
     return [(a, b), (b, a)]
 
 
 @dataclass(frozen=True)
 class Need:
-    """What an operator needs of sizes.
+    """A condition on sizes that an operator needs.
 
     Attributes
     ----------
     within : list of pairs of int or Expr
-        The first size of each must not exceed the second one.
+        The first size of each pair must not exceed the second.
     user : str
-        The operator, for the error.
+        The operator's name, for the error message.
     problem : str
-        What is wrong if one does.
+        The error message if the condition does not hold.
     """
 
     within: list[Pair]
@@ -43,12 +43,12 @@ class Need:
     problem: str
 
     def unproven(self) -> "Need":
-        """The part that is not known to hold.
+        """The part of the condition that is not known to hold at compile time.
 
         Raises
         ------
         QuakeError
-            If some of it never does.
+            If some of it never holds.
         """
         analyzer, found = tvm.sym.Analyzer(), []
         for small, large in self.within:
@@ -61,7 +61,15 @@ class Need:
 
 
 def held(builder: relax.BlockBuilder, tensor: relax.Expr, needs: Sequence[Need]) -> relax.Expr:
-    """The tensor after checks of what is not known to hold; the tensor itself if there is nothing.
+    """The tensor after run-time checks of all needs that are not proven.
+
+    If all needs are proven, the result is the tensor itself.
+
+    Parameters
+    ----------
+    builder : BlockBuilder
+    tensor : Expr
+    needs : sequence of Need
 
     Raises
     ------
@@ -82,12 +90,20 @@ def held(builder: relax.BlockBuilder, tensor: relax.Expr, needs: Sequence[Need])
 def after(
     builder: relax.BlockBuilder, tensor: relax.Expr, checks: Sequence[relax.Expr]
 ) -> relax.Expr:
-    """The tensor once these checks have passed."""
+    """The tensor, made to depend on these checks."""
     return builder.emit(relax.Call(tvm.ir.Op.get(HELD), [tensor, *checks], make_attrs()))
 
 
 def padded(length: Size, before: int, after: int, mode: str) -> list[Pair]:
-    """What an axis must have for pads to be filled from it; negative pads take elements away."""
+    """Conditions on an axis that is padded from its own elements; negative pads remove some.
+
+    Parameters
+    ----------
+    length : int or Expr
+    before, after : int
+    mode : str
+        ``constant``, ``reflect``, ``wrap``, ``circular``; any other mode repeats the border.
+    """
     if not before and not after:
         return []
     kept = length + min(before, 0) + min(after, 0)

@@ -1,13 +1,13 @@
 """softmax, log_softmax and logsumexp as plain tensor expressions, for tuners to schedule.
 
-The formulas and special values of :mod:`compute`, in stages: the row's maximum, its exponentials,
-their sum, the result. A row whose length is no multiple of sixteen is padded with -inf, whose
-exponential adds nothing: a reduction that is cut off in the middle of a vector is not vectorized.
+The formulas and special values are those of :mod:`compute`, in stages: the row's maximum, its
+exponentials, their sum, the result. A row whose length is no multiple of sixteen is padded with
+-inf, whose exponential adds nothing. The reason: a reduction that ends in the middle of a vector is
+not vectorized.
 
-Whoever schedules these decides the order of summation. So the error is within ``quake_tvm.bound``
-plus 2^-24 for each element of a row: of a probability relative, of a logarithm absolute.
-
-Lengths are known: tuners take no others. Knows no target, no schedule and no graph.
+The schedule decides the order of summation. So the error is within ``quake_tvm.bound`` plus 2^-24
+for each element of a row: relative for a probability, absolute for a logarithm. Lengths are known:
+tuners take no others. Knows no target, no schedule and no graph.
 """
 
 import math
@@ -22,12 +22,12 @@ from ..tvm_version import Expr, tir
 from .compute import finite, logits
 from .rows import LANES
 
-# The stage that is cut off in the middle of a vector.
+# The name of the padding stage.
 PADDED = "quake_padded"
 
 
 def _padded(shape: list[Expr], value: Callable[..., Expr]) -> te.Tensor | Callable[..., Expr]:
-    """value(*row, i), and -inf from the row's end to the next multiple of a vector."""
+    """value(*row, i), and -inf from the row's end to the next multiple of sixteen."""
     *outer, length = shape
     if length == _whole(length):
         return value
@@ -45,7 +45,7 @@ def _whole(length: Expr) -> int:
 def _reduced(
     shape: list[Expr], value: Callable[..., Expr], step: Callable[..., Expr], name: str
 ) -> te.Tensor:
-    """``step`` over each row of a value padded from this shape."""
+    """Reduce each row of a value that is padded from this shape, with ``step``."""
     *outer, length = shape
     i = te.reduce_axis((0, _whole(length)), name="i")
     return te.compute(outer, lambda *at: step(value(*at, i), axis=i), name=name)
@@ -54,11 +54,11 @@ def _reduced(
 def _exponentials(
     shape: list[Expr], exponent: Callable[..., Expr], exp: Callable[[Expr], Expr]
 ) -> tuple[te.Tensor, te.Tensor]:
-    """The exponentials of each padded row, and their sum."""
+    """The exponentials of each padded row, and their sums."""
     *outer, length = shape
 
     def element(*at: Expr) -> Expr:
-        # AutoScheduler inlines, and so computes twice, whatever has no choice in it.
+        # AutoScheduler inlines, and so computes twice, a stage without a Select.
         return exp(tir.Select(tir.const(True, "bool"), exponent(*at), constant(0)))
 
     e = te.compute([*outer, _whole(length)], element, name="quake_exponentials")
@@ -73,7 +73,7 @@ def softmax(
     ieee: bool = True,
     scale: float = 1.0,
 ) -> te.Tensor:
-    """:func:`compute.softmax`."""
+    """:func:`compute.softmax` as a tensor expression."""
     inputs = [x] if mask is None else [x, mask]
     fold = scale if mask is None else 1.0
     value = _padded(x.shape, lambda *at: logits(inputs, scale, at[:-1])(at[-1]))
@@ -89,7 +89,7 @@ def softmax(
 
 
 def log_softmax(x: te.Tensor, *, method: str, ieee: bool = True) -> te.Tensor:
-    """:func:`compute.log_softmax`."""
+    """:func:`compute.log_softmax` as a tensor expression."""
     value = _padded(x.shape, x)
     top = _reduced(x.shape, value, te.max, "quake_maximum")
     _, total = _exponentials(
@@ -99,7 +99,7 @@ def log_softmax(x: te.Tensor, *, method: str, ieee: bool = True) -> te.Tensor:
     )
 
     def at_least_1(*at: Expr) -> Expr:
-        """The sum; TVM's maximum of a row of -inf is finite, so that its sum is 0, and stays so."""
+        """The sum, at least 1. A sum of 0 stays 0: TVM's maximum of a row of -inf is finite."""
         one = tir.max(constant(1), total(*at))
         return tir.Select(total(*at) > constant(0), one, total(*at))
 
@@ -110,7 +110,7 @@ def log_softmax(x: te.Tensor, *, method: str, ieee: bool = True) -> te.Tensor:
 
 
 def logsumexp(x: te.Tensor, *, method: str, ieee: bool = True, keepdims: bool = False) -> te.Tensor:
-    """:func:`compute.logsumexp`."""
+    """:func:`compute.logsumexp` as a tensor expression."""
     value = _padded(x.shape, x)
     top = _reduced(x.shape, value, te.max, "quake_maximum")
     center = te.compute(top.shape, lambda *at: finite(top(*at)), name="quake_center")

@@ -1,4 +1,4 @@
-"""Targets: by name, by what each can do, and this machine in LLVM's words.
+"""Targets: their names, the features of each, and this machine as LLVM describes it.
 
 Knows no model and no operator.
 """

@@ -1,10 +1,10 @@
-"""Describe this machine to LLVM, also where LLVM does not know its CPU.
+"""Describe this machine to LLVM, even if LLVM does not know its CPU.
 
-LLVM names the CPU that it runs on. A CPU newer than LLVM it calls ``generic``, which stands for the
-least that the architecture has; and the name of a known one promises what a hypervisor may have
-masked. So the name, or that of a known relative, is corrected by the features that the machine
-reports: none that it has is missing, and none that it lacks is left. Knows instruction sets, no
-operator and no schedule.
+LLVM names the CPU that it runs on. A CPU newer than LLVM is called ``generic``, which has only the
+architecture's base features. The name of a known CPU may include features that a hypervisor masks.
+So the features of the named CPU, or of a known relative, are corrected by the features that the
+machine reports: missing ones are added, and ones that the machine lacks are removed. Knows
+instruction sets, no operator and no schedule.
 """
 
 import logging
@@ -23,10 +23,11 @@ from ..tvm_version import llvm_knows, native_triple
 
 logger = logging.getLogger(__name__)
 
-# Names by which LLVM says that it does not know the CPU.
+# LLVM's names for a CPU that it does not know.
 _UNKNOWN = ("", "generic", "x86-64", "i686", "generic-rv64", "generic-rv32")
-# Known CPUs by architecture and vendor, each with all that those after it have. The first that has
-# nothing which the machine lacks is its nearest relative; the last has what every machine has.
+# Known CPUs by architecture and vendor. Each has all features of the CPUs after it. The first CPU
+# without a feature that the machine lacks is the nearest relative. The last has only features that
+# every machine has.
 _LEVELS = ("x86-64-v4", "x86-64-v3", "x86-64-v2", "x86-64")
 _RELATIVES = {
     ("x86_64", "amd"): ("znver5", "znver4", "znver3", "znver2", "znver1", *_LEVELS),
@@ -45,14 +46,14 @@ _RELATIVES = {
     # Every Mac with an ARM CPU has at least this one; the system lists no features.
     ("aarch64", "apple"): ("apple-m1",),
 }
-# What LLVM takes up unasked in arithmetic, by its own names: what else a CPU has, as protection
-# keys or AMX, stands in no kernel.
+# Features, by LLVM's names, that LLVM uses in arithmetic without being asked. Others, as protection
+# keys or AMX, do not matter to kernels.
 _X86_ARITHMETIC = {
     *("adx", "bmi", "bmi2", "ccmp", "cf", "cmov", "egpr", "f16c", "gfni", "lzcnt", "mmx", "movbe"),
     *("ndd", "nf", "popcnt", "ppx", "push2pop2", "sahf", "tbm", "xop", "zu"),
 }
 _X86_VECTORS = ("avx", "fma", "sse", "ssse")
-# Linux's names for the same on 64-bit ARM, to LLVM's.
+# Linux's names of such features on 64-bit ARM, and LLVM's names.
 _ARM_ARITHMETIC = {
     "fp": "fp-armv8",
     "asimd": "neon",
@@ -79,19 +80,19 @@ _CPUINFO = Path("/proc/cpuinfo")
 
 @dataclass(frozen=True)
 class Machine:
-    """What a machine and LLVM say of its CPU.
+    """A machine's CPU, as the machine and LLVM describe it.
 
     Attributes
     ----------
     architecture : str
         ``"x86_64"``, ``"aarch64"``.
     cpu : str
-        LLVM's name for it.
+        LLVM's name of the CPU.
     vendor : str
-        ``"amd"``, ``"intel"``, ``"apple"``; empty where it is unknown or of no interest.
+        ``"amd"``, ``"intel"``, ``"apple"``; empty if it is unknown or does not matter.
     has, lacks : frozenset of str
-        Features, by LLVM's names, of those that matter to arithmetic. Both are empty where the
-        machine lists none.
+        The features that matter to arithmetic, by LLVM's names. Both are empty if the machine lists
+        no features.
     """
 
     architecture: str
@@ -103,14 +104,14 @@ class Machine:
 
 @dataclass(frozen=True)
 class Words:
-    """What TVM's target takes for a machine.
+    """A machine as options of TVM's target.
 
     Attributes
     ----------
     config : dict
-        ``mcpu`` and, where the CPU's name does not say it all, ``mattr``.
+        ``mcpu`` and, if the CPU's name is not enough, ``mattr``.
     note : str
-        What was corrected, in a sentence; empty if LLVM knows the CPU as it is.
+        A sentence about the corrections; empty if there are none.
     """
 
     config: dict[str, Any]
@@ -118,7 +119,7 @@ class Words:
 
 
 def examine() -> Machine:
-    """Ask this machine, through LLVM and the system."""
+    """The CPU of this machine, as LLVM and the operating system report it."""
     cpu = str(tvm.target.codegen.llvm_get_system_cpu())
     architecture = Triple.parse(f"{platform.machine().lower()}-linux").architecture
     if architecture == "x86_64":
@@ -133,7 +134,7 @@ def examine() -> Machine:
 
 
 def _x86_features() -> tuple[frozenset[str], frozenset[str]]:
-    """What CPUID says, and the operating system lets programs use."""
+    """The features that CPUID reports and the operating system enables, and the others."""
     ask = tvm.get_global_func("tvm.codegen.llvm.GetHostCPUFeatures", allow_missing=True)
     reported = {str(name): bool(there) for name, there in (ask().items() if ask else ())}
     known = {f for f in reported if f in _X86_ARITHMETIC or f.startswith(_X86_VECTORS)}
@@ -142,7 +143,7 @@ def _x86_features() -> tuple[frozenset[str], frozenset[str]]:
 
 
 def arm_features(cpuinfo: str) -> tuple[frozenset[str], frozenset[str]]:
-    """What Linux says that all cores of a 64-bit ARM have, and what it does not.
+    """The features that all cores of a 64-bit ARM machine have, and those that they lack.
 
     Parameters
     ----------
@@ -152,7 +153,7 @@ def arm_features(cpuinfo: str) -> tuple[frozenset[str], frozenset[str]]:
     Returns
     -------
     has, lacks : frozenset of str
-        By LLVM's names; both empty if nothing is listed.
+        By LLVM's names; both empty if no features are listed.
     """
     lines = [line.partition(":") for line in cpuinfo.splitlines()]
     listed = [set(words.split()) for name, _, words in lines if name.strip() == "Features"]
@@ -164,7 +165,7 @@ def arm_features(cpuinfo: str) -> tuple[frozenset[str], frozenset[str]]:
 
 
 def features(target: "dict[str, object] | tvm.target.Target") -> frozenset[str]:
-    """All that LLVM takes for granted in a target, or in what makes one."""
+    """All features that LLVM assumes for a target, or for a target's configuration."""
     if isinstance(target, dict):
         target = tvm.target.Target({"kind": "llvm", **target})
     return frozenset(map(str, tvm.target.codegen.llvm_get_cpu_features(target)))
@@ -172,7 +173,7 @@ def features(target: "dict[str, object] | tvm.target.Target") -> frozenset[str]:
 
 @cache
 def words(machine: Machine, mtriple: str | None) -> Words:
-    """A machine in LLVM's words. Logs, once, what is not as LLVM has it.
+    """A machine as target options. Logs a difference between LLVM's view and the machine once.
 
     Parameters
     ----------
@@ -192,7 +193,7 @@ def words(machine: Machine, mtriple: str | None) -> Words:
     claimed = features(named)
 
     def brings(feature: str) -> frozenset[str]:
-        """What LLVM believes with one feature more: also all that it is built on."""
+        """The features that LLVM adds together with one feature, including those it depends on."""
         return features({**named, "mattr": [f"+{feature}"]}) - claimed
 
     more = [f"+{f}" for f in sorted(machine.has - claimed) if not brings(f) & machine.lacks]
@@ -218,7 +219,7 @@ def _note(machine: Machine, known: bool, cpu: str, more: list[str], less: list[s
     llvm = f"TVM's LLVM {tvm.target.codegen.llvm_version_major()}"
     corrections = " ".join(more + less)
     if known:
-        masked = f"this machine is not all that {llvm} takes a {cpu} for: {corrections}"
+        masked = f"this machine differs from what {llvm} assumes of {cpu}: {corrections}"
         return masked if corrections else ""
     if not machine.has and machine.vendor != "apple":
         return (
@@ -229,7 +230,7 @@ def _note(machine: Machine, known: bool, cpu: str, more: list[str], less: list[s
 
 
 def native() -> Words:
-    """This machine in LLVM's words."""
+    """This machine as target options."""
     triple = native_triple()
     found = words(examine(), triple)
     return Words({**({"mtriple": triple} if triple else {}), **found.config}, found.note)

@@ -1,7 +1,7 @@
 """The named targets, one row each. Knows LLVM's names for machines; nothing here asks LLVM.
 
-Boards with cores of two kinds are named to LLVM by the larger: both kinds have the same
-instructions. Vector registers and other abilities follow from the CPU (``targets``).
+A board with two kinds of cores is given to LLVM by its larger cores: both kinds have the same
+instructions. Vector registers and other features follow from the CPU (``targets``).
 """
 
 from collections.abc import Mapping
@@ -10,16 +10,19 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Row:
-    """A target by name: what people should know of it, and LLVM's words for it.
+    """A named target: a description for people, and LLVM's options.
 
     Attributes
     ----------
+    description : str
+    mtriple, mcpu : str
+        In LLVM's words.
     cores : int or None
-        None where it is not known: then as many as this machine has.
+        None if it is unknown: then the number of cores of this machine is used.
     more : mapping
-        What else TVM's target takes.
+        Further options of TVM's target.
     relay : bool
-        Whether Relay's TVM compiles for it.
+        Whether Relay's TVM can compile for it.
     """
 
     description: str
@@ -49,8 +52,8 @@ def _x86(description: str, mcpu: str) -> Row:
     return Row(description, "x86_64-linux-gnu", mcpu)
 
 
-# Without vectors: TVM 0.27 makes them of no fixed length and breaks kernels over rows. Relay's, a
-# vendor's build, compiles for that vendor's vectors only.
+# Without vectors: TVM 0.27 uses scalable vectors here, which breaks kernels over rows. Relay's TVM,
+# a vendor's build, only compiles for that vendor's vectors.
 _RISCV = {"mabi": "lp64d", "mattr": ["+m", "+a", "+f", "+d", "+c"]}
 _WASM = {"mattr": ["+simd128"]}
 
@@ -77,7 +80,7 @@ TARGETS = {
     "raspberry-pi-4": _arm("Raspberry Pi 4B, 400: 4x Cortex-A72", "cortex-a72", 4),
     "raspberry-pi-5": _arm("Raspberry Pi 5, 500: 4x Cortex-A76", "cortex-a76", 4),
     "jetson-nano": _arm("Jetson Nano: 4x Cortex-A57", "cortex-a57", 4),
-    # LLVM 17 has no name for the A78AE, an A78 that can run in lockstep.
+    # LLVM 17 does not know the A78AE, an A78 that can run in lockstep.
     "jetson-orin-nano": _arm("Jetson Orin Nano: 6x Cortex-A78AE", "cortex-a78", 6),
     "jetson-orin": _arm("Jetson AGX Orin: 12x Cortex-A78AE", "cortex-a78", 12),
     "rock-5b": _arm("ROCK 5B: 4x Cortex-A76, 4x A55", "cortex-a76", 8),
@@ -90,7 +93,7 @@ TARGETS = {
     "android-cortex-a55": _android("Phones of little cores only: 8x Cortex-A55", "cortex-a55", 8),
     "android-cortex-a78": _android("Phones with Cortex-A78 (Dimensity 1200)", "cortex-a78", 8),
     "android-cortex-x1": _android("Phones with Cortex-X1 (Snapdragon 888)", "cortex-x1", 8),
-    # Computers. TVM takes Apple's own spelling, arm64, for ARM of 32 bits.
+    # Computers. TVM takes Apple's spelling of the architecture, arm64, for 32-bit ARM.
     "apple-m1": Row("Apple M1: 4 fast cores, 4 small ones", "aarch64-apple-macos", "apple-m1", 8),
     "skylake-server": _x86("Intel Xeon Skylake-SP (2017)", "skylake-avx512"),
     "cascade-lake": _x86("Intel Xeon Cascade Lake (2019)", "cascadelake"),

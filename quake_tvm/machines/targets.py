@@ -1,4 +1,4 @@
-"""Targets by name, and what each can do. ``native`` is this machine.
+"""Targets by name, and the features of each. ``native`` is this machine.
 
 Knows instruction sets, no operator and no schedule; the names are in :mod:`table`.
 """
@@ -19,10 +19,10 @@ from ..tvm_version import RELAX_INSTALL, RELAY, llvm_knows
 from . import native
 from .table import TARGETS, Row
 
-# What kernels are compiled to.
+# The supported kinds of targets.
 _KINDS = ("llvm", "c") if RELAY else ("llvm",)
 _MOST_CORES = 1 << 16
-# Vector units by LLVM's name, widest first: what people call them, float32 in a register.
+# Vector units by LLVM's feature name, widest first: common name, float32 values in a register.
 _VECTORS = {
     "avx512f": ("AVX-512", 16),
     "avx2": ("AVX2", 8),
@@ -31,7 +31,7 @@ _VECTORS = {
     "neon": ("NEON", 4),
     "simd128": ("SIMD128", 4),
 }
-# What else is worth knowing of a CPU, by LLVM's names for it.
+# Other features worth reporting, and LLVM's names for them.
 _FEATURES = {
     "fma": INSTRUCTIONS,
     "fp16": ("fullfp16", "avx512fp16"),
@@ -43,12 +43,12 @@ _FEATURES = {
 
 
 def targets() -> list[str]:
-    """The names that :func:`target` takes, except those that this TVM cannot compile for."""
+    """The names that :func:`target` accepts, except those that this TVM cannot compile for."""
     return ["native", *(name for name, row in TARGETS.items() if _compiles(row))]
 
 
 def register(name: str, row: Row) -> None:
-    """Add a target of one's own by a name. Raises QuakeError if the name is taken."""
+    """Add a target under a new name. Raises QuakeError if the name is taken."""
     if name in ("native", *TARGETS):
         raise QuakeError(f"there is a target {name!r} already")
     TARGETS[name] = row
@@ -59,12 +59,12 @@ def _compiles(row: Row) -> bool:
 
 
 def describe(name: str) -> str:
-    """What a named target is, in a few words."""
+    """A short description of a named target."""
     return "this machine" if name == "native" else TARGETS[name].description
 
 
 def config(name: str) -> dict[str, Any]:
-    """A named target as the dictionary TVM takes. Raises QuakeError for a name that is none."""
+    """A named target as TVM's dictionary. Raises QuakeError for an unknown name."""
     if name == "native":
         own = native.native().config
     elif name in TARGETS:
@@ -86,17 +86,17 @@ def target(name: "str | dict | tvm.target.Target" = "native") -> tvm.target.Targ
     Parameters
     ----------
     name : str, dict or tvm.target.Target
-        One of :func:`targets`, or any target TVM itself takes, as a dictionary or its JSON.
+        A name of :func:`targets`, or any CPU target of TVM, as a dictionary or its JSON.
 
     Returns
     -------
     tvm.target.Target
-        With ``num-cores`` set if it has a name.
+        With ``num-cores`` set if it was given by name.
 
     Raises
     ------
     QuakeError
-        For a name that does not exist, for what is no CPU, and for what TVM or its LLVM refuses.
+        For an unknown name, for a target that is no CPU, and for what TVM or its LLVM refuses.
     """
     try:
         if isinstance(name, str):
@@ -118,7 +118,7 @@ def target(name: "str | dict | tvm.target.Target" = "native") -> tvm.target.Targ
 
 
 def _check_words(config: dict) -> None:
-    """Refuse what TVM would look for, or LLVM warn of, on standard error."""
+    """Refuse kinds and CPUs that TVM would search for, or LLVM warn about, on standard error."""
     for part in (config, config.get("host")):
         kind = part.get("kind") if isinstance(part, dict) else part
         if isinstance(kind, str):
@@ -144,7 +144,7 @@ def _check_kind(kind: str) -> None:
         raise QuakeError(f"targets are CPUs, of kind {' or '.join(_KINDS)}: not {kind!r}")
 
 
-# LLVM only warns of what it does not know, and compiles for another machine.
+# LLVM only warns about an unknown CPU or feature, and compiles for another machine.
 
 
 def _llvm() -> str:
@@ -177,30 +177,30 @@ def _unit(target: tvm.target.Target) -> tuple[str, int]:
 
 
 def lanes(target: tvm.target.Target) -> int:
-    """float32 values in the target's vector registers; four where nothing wider is known.
+    """float32 values in the target's vector registers; four if the vector unit is unknown.
 
-    Four on SVE, too, however wide its registers: vectors here have a fixed length, for which LLVM
-    takes NEON.
+    On SVE it is four too, however wide the registers are: vectors here have a fixed length, and
+    LLVM uses NEON for them.
     """
     return _unit(target)[1]
 
 
 def cores(target: tvm.target.Target) -> int:
-    """The target's cores; as many as this machine has where it does not say."""
+    """The target's number of cores; this machine's number if the target has none."""
     return int(target.attrs.get("num-cores") or os.cpu_count() or 1)
 
 
 def runs_here(target: tvm.target.Target) -> bool:
-    """Whether this machine runs a target's code, as far as it lists what it lacks."""
+    """Whether this machine can run a target's code, as far as it reports its missing features."""
     return triple(target).is_host and not native.features(target) & native.examine().lacks
 
 
 def vectors(target: tvm.target.Target) -> str:
-    """The vector unit that kernels are compiled for: ``"AVX2"``, ``"NEON"``."""
+    """The name of the vector unit that kernels are compiled for: ``"AVX2"``, ``"NEON"``."""
     return _unit(target)[0]
 
 
 def features(target: tvm.target.Target) -> list[str]:
-    """What else the CPU has: ``fma``, ``fp16``, ``bf16``, ``dotprod``, ``i8mm``, ``sve``."""
+    """Other features of the CPU: ``fma``, ``fp16``, ``bf16``, ``dotprod``, ``i8mm``, ``sve``."""
     has = tvm.target.codegen.target_has_features
     return [name for name, any_of in _FEATURES.items() if any(has(f, target) for f in any_of)]

@@ -1,8 +1,9 @@
-"""Derive every polynomial of :mod:`quake_tvm.numerics.ladder`.
+"""Derivation of every polynomial of :mod:`quake_tvm.numerics.ladder`.
 
-``python -m quake_tvm.numerics.derivation`` computes them anew with the Remez exchange (float64,
-numpy and the standard library only) and prints the table that stands in ``ladder.py``; a test
-compares the two. Knows no TVM and no operator: it fits functions on intervals.
+``python -m quake_tvm.numerics.derivation`` computes the polynomials with the Remez exchange
+(float64, numpy and the standard library only) and prints the tables of ``ladder.py``. A test
+compares the printed tables with ``ladder.py``. Knows no TVM and no operator: it fits functions on
+intervals.
 """
 
 import math
@@ -15,7 +16,7 @@ from quake_tvm.numerics.ladder import ERF_SWITCH, ERFCX_CENTER, EXPM1_SWITCH, ME
 
 Function = Callable[[np.ndarray], np.ndarray]
 
-# GELU's tail is fitted relatively down to this value, absolutely below it.
+# GELU's tail is fitted with relative error down to this value and with absolute error below it.
 ERFCX_FLOOR = 1e-3
 
 
@@ -26,13 +27,15 @@ def remez(target: Function, weight: Function, low: float, high: float, degree: i
     ----------
     target, weight : functions of a float64 array
         The polynomial p minimises ``max |weight * (p - target)|`` over [low, high].
+    low, high : float
+        The ends of the interval.
     degree : int
         Degree of p, at least 0.
 
     Returns
     -------
     numpy.ndarray
-        ``degree + 1`` coefficients, lowest power first.
+        ``degree + 1`` float64 coefficients, lowest power first.
 
     Source: E. Remez, *Sur le calcul effectif des polynomes d'approximation de Tchebychef*, 1934.
     """
@@ -42,7 +45,7 @@ def remez(target: Function, weight: Function, low: float, high: float, degree: i
     goal, scale = target(grid), weight(grid)
     basis = chebyshev.chebvander(t, degree)
     count = degree + 2
-    # Chebyshev's own extrema are the classical first reference.
+    # The extrema of the Chebyshev polynomial are the usual first reference.
     nodes = -np.cos(np.pi * np.arange(count) / (count - 1))
     reference = np.searchsorted(t, nodes).clip(0, points - 1)
     sign = (-1.0) ** np.arange(count)
@@ -64,7 +67,7 @@ def remez(target: Function, weight: Function, low: float, high: float, degree: i
 
 
 def _alternation(error: np.ndarray, count: int) -> np.ndarray:
-    """The places of ``count`` extrema of ``error`` with alternating signs, the largest kept."""
+    """Indices of the ``count`` largest extrema of ``error`` that alternate in sign."""
     runs = np.split(np.arange(len(error)), np.flatnonzero(np.diff(np.sign(error))) + 1)
     extrema = [run[np.argmax(np.abs(error[run]))] for run in runs]
     while len(extrema) > count:
@@ -74,7 +77,7 @@ def _alternation(error: np.ndarray, count: int) -> np.ndarray:
         smallest = int(np.argmin(np.abs(error[extrema])))
         if smallest in (0, len(extrema) - 1):
             extrema.pop(smallest)
-        else:  # its two neighbours have one sign: keep the larger of them
+        else:  # the two neighbours have the same sign: keep the larger one
             left, right = abs(error[extrema[smallest - 1]]), abs(error[extrema[smallest + 1]])
             drop = smallest - 1 if left < right else smallest + 1
             for place in sorted((smallest, drop), reverse=True):
@@ -89,11 +92,11 @@ def _series(x: np.ndarray, closed: Function, terms: list[float]) -> np.ndarray:
 
 
 def exp2(method: str) -> np.ndarray:
-    """2^f on [0, 1]: p(0) = 1 and p(1) = 2 exactly, so that the pieces join.
+    """2^f on [0, 1], with p(0) = 1 and p(1) = 2 up to scaling, so that the pieces join.
 
-    quake1 is 1 + f and quake2 is 1 + 2f/3 + f^2/3 (its slope joins as well), each scaled to
-    balance the error about zero, as in QuAKE (arXiv 2412.00408). quake3 and up are the minimax
-    1 + f + f(1-f)q(f), unscaled: they are exact at every power of two.
+    quake1 is 1 + f. quake2 is 1 + 2f/3 + f^2/3, whose slope is continuous too. Both are scaled to
+    balance the error about zero, as in QuAKE (arXiv 2412.00408). quake3 and up are the minimax 1 +
+    f + f(1-f)q(f). They are not scaled, so they are exact at every power of two.
     """
     degree = METHODS.index(method) + 1
     if degree <= 2:
@@ -102,7 +105,8 @@ def exp2(method: str) -> np.ndarray:
         ratio = polynomial.polyval(f, p) / 2.0**f
         return p * 2 / (ratio.max() + ratio.min())
     log2 = math.log(2)
-    # q has removable poles at both ends; f(1-f) is symmetric, so step inside by a hair.
+    # q has removable poles at both ends. The points are clipped to just inside the interval; f(1-f)
+    # is symmetric.
     inside = lambda f: f.clip(1e-7, 1 - 1e-7)  # noqa: E731
     q = remez(
         lambda f: (2.0 ** inside(f) - 1 - inside(f)) / (inside(f) * (1 - inside(f))),
@@ -115,13 +119,16 @@ def exp2(method: str) -> np.ndarray:
 
 
 def expm1(degree: int) -> np.ndarray:
-    """(e^x - 1)/x on [EXPM1_SWITCH, 0], relative."""
+    """(e^x - 1)/x on [EXPM1_SWITCH, 0], fitted with relative error."""
     f = lambda x: _series(x, lambda x: np.expm1(x) / x, [1, 1 / 2, 1 / 6, 1 / 24])  # noqa: E731
     return remez(f, lambda x: 1 / f(x), EXPM1_SWITCH, 0.0, degree)
 
 
 def log1p(degree: int) -> np.ndarray:
-    """log(1 + u)/u on [0, 1], relative, with p(0) = 1 so that softplus keeps exp's own tail."""
+    """log(1 + u)/u on [0, 1], fitted with relative error.
+
+    p(0) = 1, so that softplus has the same relative error as exp where exp is small.
+    """
     f = lambda u: _series(u, lambda u: np.log1p(u) / u, [1, -1 / 2, 1 / 3, -1 / 4])  # noqa: E731
     g = lambda u: _series(u, lambda u: (np.log1p(u) / u - 1) / u, [-1 / 2, 1 / 3, -1 / 4])  # noqa: E731
     q = remez(g, lambda u: np.maximum(u, 1e-6) / f(u), 0.0, 1.0, degree - 1)
@@ -139,14 +146,15 @@ def _odd(name: str, switch: float, slope: float, degree: int) -> np.ndarray:
 
 
 def tanh(degree: int) -> np.ndarray:
-    """tanh(x)/x as a polynomial in x^2 on [0, TANH_SWITCH^2], relative."""
+    """tanh(x)/x as a polynomial in x^2 on [0, TANH_SWITCH^2], fitted with relative error."""
     return _odd("tanh", TANH_SWITCH, 1.0, degree)
 
 
 def tanh_whole(degree: int) -> np.ndarray:
-    """tanh(x)/x as a polynomial in x^2, relative, up to where it makes tanh 1; ``degree`` even.
+    """tanh(x)/x as a polynomial in x^2, fitted with relative error up to the x where p(x^2) x = 1.
 
-    Times x it exceeds 1 from there on, so cut off at 1 it has the same error everywhere.
+    ``degree`` must be even. Beyond that x the product p(x^2) x exceeds 1. Clamped to 1, the product
+    has the same largest error everywhere.
     """
     low, high = 1.0, 6.0
     for _ in range(50):
@@ -157,12 +165,12 @@ def tanh_whole(degree: int) -> np.ndarray:
 
 
 def erf(degree: int) -> np.ndarray:
-    """erf(x)/x as a polynomial in x^2 on [0, ERF_SWITCH^2], relative."""
+    """erf(x)/x as a polynomial in x^2 on [0, ERF_SWITCH^2], fitted with relative error."""
     return _odd("erf", ERF_SWITCH, 2 / math.sqrt(math.pi), degree)
 
 
 def _erfcx(u: float) -> float:
-    """exp(u^2) erfc(u) for u >= 0: the product where erfc is exact, Laplace's fraction beyond."""
+    """exp(u^2) erfc(u) for u >= 0: the product for u < 4, Laplace's continued fraction beyond."""
     if u < 4:
         return math.exp(u * u) * math.erfc(u)
     tail = u
@@ -174,7 +182,7 @@ def _erfcx(u: float) -> float:
 def erfcx(degree: int) -> np.ndarray:
     """exp(u^2) erfc(u) in powers of u - ERFCX_CENTER on [0, 2 ERFCX_CENTER].
 
-    The error is weighed as GELU feels it: relative where |x| Phi(-|x|) exceeds ERFCX_FLOOR and
+    The error is weighted by its effect on GELU: relative where |x| Phi(-|x|) exceeds ERFCX_FLOOR,
     absolute below.
     """
 
@@ -190,12 +198,12 @@ def erfcx(degree: int) -> np.ndarray:
 
 
 def log(degree: int) -> np.ndarray:
-    """log(1 + r)/r on [sqrt(1/2) - 1, sqrt(2) - 1], relative."""
+    """log(1 + r)/r on [sqrt(1/2) - 1, sqrt(2) - 1], fitted with relative error."""
     f = lambda r: _series(r, lambda r: np.log1p(r) / r, [1, -1 / 2, 1 / 3, -1 / 4, 1 / 5])  # noqa: E731
     return remez(f, lambda r: 1 / f(r), math.sqrt(0.5) - 1, math.sqrt(2) - 1, degree)
 
 
-# Degrees by rung: the least whose own error is small against the rung's exp.
+# Degrees by rung: the smallest degree whose own error is small against the error of the rung's exp.
 EXPM1_DEGREES = (2, 3, 4, 5, 6)
 LOG1P_DEGREES = (3, 4, 6, 7, 9)
 TANH_WHOLE_DEGREES = (2, 6)
@@ -206,7 +214,7 @@ LOG_DEGREE = 9
 
 
 def tables() -> dict[str, dict[str, np.ndarray]]:
-    """Every polynomial by function and rung, as float32, lowest power first."""
+    """All polynomials by function and rung, as float32 coefficients, lowest power first."""
     rows = {"exp2": {method: exp2(method) for method in METHODS}}
     for fit, degrees in (
         (expm1, EXPM1_DEGREES),

@@ -1,12 +1,13 @@
-"""exp by its bits, and the few functions the operators need beside it, as float32 TIR expressions.
+"""exp by bit manipulation, and the helper functions of the operators, as float32 TIR expressions.
 
-Two rules hold here and in :mod:`formulas`. Every product that is added to something is a
-written ``fma``, so that no compiler decides about contraction and the bits are the same on every
-target. And every ``max`` or ``min`` has its constant first: TVM lowers it to a compare
-that yields the *second* operand when either is NaN, so NaN passes through clamps for nothing.
+Two rules hold here and in :mod:`formulas`. First: every product that is added to something is an
+explicit ``fma``. Then no compiler decides about contraction, and the bits are the same on every
+target. Second: every ``max`` or ``min`` has its constant as the first operand. TVM lowers ``max``
+and ``min`` to a compare that yields the *second* operand when either is NaN, so NaN passes through
+clamps at no cost.
 
-``ieee=False`` drops what only NaN and infinities need; finite inputs, however large, stay right
-and keep their bits.
+``ieee=False`` drops the instructions that only NaN and infinities need. Results for finite inputs
+keep their bits, however large the inputs are.
 """
 
 import math
@@ -15,28 +16,29 @@ from collections.abc import Callable, Sequence
 from ..tvm_version import Expr, fma, tir
 from .ladder import EXPM1_SWITCH, LOG, Rung, affine_exp2
 
-# float32 addition of 1.5*2^23 rounds to an integer, which then stands in the low mantissa bits;
-# the 127 more is the exponent's bias.
+# Adding 1.5*2^23 in float32 rounds to an integer, which then stands in the low mantissa bits. The
+# additional 127 is the exponent's bias.
 ROUND = 1.5 * 2.0**23 + 127
-# Subtracted before rounding, so that the rounding is a floor. The hair less than a half sends
-# exact integers upwards, to fraction 0, for every |z| < 128.
+# Subtracted before rounding, so that the rounding becomes a floor. The value is slightly less than
+# a half: exact integers then round upwards, to fraction 0, for every |z| < 128.
 HALF = 0.5 - 2.0**-17
-# float32 addition of this leaves 15 bits of fraction, the exponent with its bias above them, and
-# above that, in bit 23, a one. Shifted by 8 bits that is the sign.
+# Adding this in float32 leaves 15 bits of fraction, above them the biased exponent, and above that,
+# in bit 23, a one. Shifted left by 8 bits, this one becomes the sign bit.
 FRACTION = 256.0 + 127
 FRACTION_BITS = 15
-# exp2 is 0 (by flushing) between these two, and infinite (by overflow) from 128 to 129.
+# Clamps of z: 2^z is flushed to 0 at the first and overflows to infinity at the second (any value
+# from 128 to 129 does).
 Z_ZERO, Z_INFINITE = -126.75, 128.5
 # The first float32 whose exp rounds to infinity.
 EXP_OVERFLOW = 88.72283935546875
-# Where the caller promises arguments up to 0, anything above this is a NaN.
+# Where the caller guarantees arguments of at most 0, any argument not below this is a NaN.
 PAST_ZERO = 200.0
-# The bits of 9/8, quake1's weight at zero.
+# The bits of 9/8, the value of quake1's softmax_exp at zero.
 AT_ZERO = 0x3F900000
-# What the other rungs' weights are multiplied by, for nothing. The weight at zero times its rounded
-# reciprocal is then exactly 1, and its float32 neighbours lie where the results that come out equal
-# near a row's maximum are less than an ulp apart: found by trying, held by
-# tests/accuracy/test_row_sweep.py.
+# Factors of softmax_exp on the other rungs. They cost no instruction. With these factors,
+# softmax_exp at zero times its rounded reciprocal is exactly 1, and equal results near a row's
+# maximum come from exact values that are less than an ulp apart. The factors were found by trying;
+# tests/accuracy/test_row_sweep.py checks them.
 FACTOR = {2: 35 / 64, 3: 1.5, 4: 101 / 64, 5: 23 / 16}
 
 
@@ -46,8 +48,8 @@ def constant(value: float) -> Expr:
 
 
 def let(value: Expr, body: Callable[[Expr], Expr]) -> Expr:
-    """Name ``value`` once and use it as often as ``body`` likes."""
-    if isinstance(value, tir.Var):  # Relay's TVM fails over a name for a name
+    """Bind ``value`` to a name once; ``body`` may use the name any number of times."""
+    if isinstance(value, tir.Var):  # Relay's TVM fails on a Let whose value is a variable
         return body(value)
     name = tir.Var("t", "float32")
     return tir.Let(name, value, body(name))
@@ -64,7 +66,7 @@ def from_bits(i: Expr) -> Expr:
 
 
 def horner(x: Expr, coefficients: Sequence[float]) -> Expr:
-    """Polynomial with the given coefficients, lowest power first, one fma a degree."""
+    """Polynomial with the given coefficients, lowest power first; one fma per degree."""
     result = constant(coefficients[-1])
     for c in reversed(coefficients[:-1]):
         result = fma(result, x, constant(c))
@@ -72,21 +74,22 @@ def horner(x: Expr, coefficients: Sequence[float]) -> Expr:
 
 
 def magnitude(x: Expr) -> Expr:
-    """|x|, by its sign bit."""
+    """|x|, by clearing the sign bit."""
     return from_bits(bits(x) & tir.const(0x7FFFFFFF, "int32"))
 
 
 def with_sign_of(x: Expr, value: Expr) -> Expr:
-    """``value``, which must not be negative, with the sign bit of x."""
+    """``value``, which must not be negative, with the sign bit of ``x``."""
     sign = bits(x) & tir.const(-0x80000000, "int32")
     return from_bits(bits(value) | sign)
 
 
 def reciprocal(d: Expr) -> Expr:
-    """1/d for positive normal d below 2^125: bit trick, then a cubic and a quadratic Newton step.
+    """1/d for positive normal d below 2^125: bit manipulation and two Newton steps.
 
-    The seed is within 5.1 %, the steps leave 1.8e-8 before rounding, on the low side: 1/d is
-    never passed by more than rounding, so a quotient that must not exceed 1 does not.
+    The initial value, from the bits, is within 5.1 %. The cubic and the quadratic step leave a
+    relative error of 1.8e-8 before rounding, always below 1/d. So the result exceeds 1/d by
+    rounding at most, and a quotient that must not exceed 1 does not.
     """
 
     def refine(d: Expr) -> Expr:
@@ -109,17 +112,23 @@ def exp(
     low: float = -math.inf,
     high: float = math.inf,
 ) -> Expr:
-    """exp(scale*x + shift); the results below the smallest normal float32 flush to zero.
+    """exp(scale*x + shift). Results below the smallest normal float32 are flushed to zero.
 
     Parameters
     ----------
+    x : PrimExpr
+        float32.
+    rung : Rung
+    ieee : bool
+        Whether NaN and infinities must come out right.
     scale, shift : float
-        The affine input, folded into the constants (quake1) or into one of them (``scale``).
+        The affine input, folded into the constants (quake1), or ``scale`` into one of them.
     low, high : float
-        The caller's promise about the range of scale*x + shift (except NaN). Clamps that it makes
-        needless are not emitted.
+        The range of scale*x + shift (except NaN) that the caller guarantees. Clamps that this range
+        makes needless are not emitted.
 
-    Source: QuAKE (arXiv 2412.00408), eq. for quake1; the rest is :mod:`ladder`'s ladder.
+    Source: QuAKE (arXiv 2412.00408), equation for quake1; the polynomials are those of
+    :mod:`ladder`.
     """
     if rung.degree == 1:
         return _exp_bits(x, rung, ieee, scale, shift, low, high)
@@ -173,7 +182,8 @@ def _exp_bits(
             if overflows:
                 y = tir.min(constant(255 * unit), y)
             return from_bits(tir.Cast("int32", y))
-        # The bits of a NaN or of a value past the range mean nothing: choose before them.
+        # The cast of a NaN or of a value out of range is meaningless, so the select compares the
+        # input.
         edge = (EXP_OVERFLOW if overflows else PAST_ZERO) - shift
         edge = constant(edge / scale)
         inside = x < edge if scale > 0 else x > edge
@@ -187,10 +197,10 @@ def _exp_bits(
 
 
 def _exp_fraction(x: Expr, rung: Rung, scale: float, low: float, high: float) -> Expr:
-    """quake2: floor and fraction of z both come from the bits of z + FRACTION.
+    """quake2: floor and fraction of z are both read from the bits of z + FRACTION.
 
-    z rounded to 2^-15 costs a relative 1.1e-5 of error, little beside the rung's own, and saves an
-    instruction. The power of two comes with a minus, and so does the polynomial.
+    Rounding z to 2^-15 costs a relative error of 1.1e-5, which is small against the rung's error,
+    and saves an instruction. The power of two comes out negative, so the polynomial is negated too.
     """
     log2e = math.log2(math.e)
     t = fma(x, constant(scale * log2e), constant(FRACTION))
@@ -208,18 +218,23 @@ def _exp_fraction(x: Expr, rung: Rung, scale: float, low: float, high: float) ->
 
 
 def softmax_exp(t: Expr, rung: Rung, ieee: bool = True, scale: float = 1.0) -> Expr:
-    """C exp(scale*t) for scale*t <= 0: what softmax divides by its sum, so that no C matters.
+    """C exp(scale*t) for scale*t <= 0. softmax divides by the sum, so the constant C cancels.
 
-    :func:`exp` has steps of 1e-5 on the two lowest rungs, and an ulp's step down where polynomials
-    meet on the next two. This one never falls, and is as fine as float32 near zero, where a row's
-    largest elements are: see docs/row_operators.md.
+    :func:`exp` has steps of 1e-5 on the two lowest rungs. On the next two rungs it falls by an ulp
+    where polynomial pieces meet. This form never falls as t rises, and is as fine as float32 near
+    zero, where the largest elements of a row are: see docs/row_operators.md.
 
-    With n the integer nearest to z = scale*t*log2(e), exact since fma rounds once, the argument
-    z - n + 1/2 of the rung's polynomial is in [0, 1]. There all terms rise, and so does what they
-    round to.
+    Let n be the integer nearest to z = scale*t*log2(e); z - n is exact, since fma rounds once. The
+    argument z - n + 1/2 of the rung's polynomial is in [0, 1]. There all terms are increasing, and
+    so are their rounded values.
 
     Parameters
     ----------
+    t : PrimExpr
+        float32.
+    rung : Rung
+    ieee : bool
+        Whether NaN must come out right.
     scale : float
         Positive; folded into a constant.
     """
@@ -246,7 +261,7 @@ def softmax_exp(t: Expr, rung: Rung, ieee: bool = True, scale: float = 1.0) -> E
 
 
 def _weight_bits(t: Expr, ieee: bool, scale: float) -> Expr:
-    """quake1: the bits are summed as integers; 9/8 at zero is about the middle of the errors."""
+    """softmax_exp on quake1: the bits are added as integers. 9/8 roughly centres the errors."""
     unit = 2.0**23
 
     def build(t: Expr) -> Expr:
@@ -263,7 +278,7 @@ def exp2(x: Expr, rung: Rung, ieee: bool = True) -> Expr:
 
 
 def expm1_negative(x: Expr, rung: Rung, ieee: bool) -> Expr:
-    """exp(x) - 1 for x <= 0, relative to its own size near zero too; anything for x > 0."""
+    """exp(x) - 1 for x <= 0, with a small relative error near zero too. Undefined for x > 0."""
 
     def build(x: Expr) -> Expr:
         far = exp(x, rung, ieee, high=0) - constant(1)
@@ -273,9 +288,9 @@ def expm1_negative(x: Expr, rung: Rung, ieee: bool) -> Expr:
 
 
 def log(x: Expr) -> Expr:
-    """Natural logarithm to 1.5 ulp for every rung: one a row, so its cost does not count.
+    """Natural logarithm within 1.5 ulp, on every rung: one logarithm per row is cheap.
 
-    Right for 0 (-inf), inf, NaN and positive normals; anything for negatives.
+    Right for 0 (-inf), inf, NaN and positive normal numbers. Undefined for negative numbers.
     """
 
     def build(x: Expr) -> Expr:

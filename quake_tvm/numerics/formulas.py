@@ -1,8 +1,11 @@
-"""The operators on any rung of the ladder, as float32 TIR expressions.
+"""The element-wise operators on any rung, as float32 TIR expressions.
 
-Each function maps one expression to one expression and walks no module. The formulas are chosen
-for accuracy near zero and in the tails: everything is built on exp of a non-positive argument, and
-where a difference would lose digits a polynomial of its own takes over.
+Each function maps one expression to one expression and walks no module. Its parameters are the
+float32 input, the rung, whether NaN and infinities must come out right (``ieee``), and the
+formula's own parameters.
+
+The formulas are chosen for accuracy near zero and in the tails. They are built on exp of a
+non-positive argument. Where a difference would lose digits, a separate polynomial is used.
 """
 
 import math
@@ -39,10 +42,10 @@ __all__ = [
     "tanh",
 ]
 
-# exp(-u^2/2) has flushed to zero here, and x*sigmoid(x) long before -UNIT_REACH.
+# exp(-u^2/2) is flushed to zero from GELU_REACH on; x*sigmoid(x) long before -UNIT_REACH.
 GELU_REACH = 13.2557
 UNIT_REACH = 200.0
-# 1 - exp(-u^2) erfcx(u) is 1 here on every rung, at the end of where erfcx was fitted.
+# 1 - exp(-u^2) erfcx(u) is 1 here on every rung. erfcx was fitted up to this value.
 ERF_REACH = 2 * ERFCX_CENTER
 
 
@@ -63,7 +66,7 @@ def sigmoid(x: Expr, rung: Rung, ieee: bool = True, scale: float = 1.0) -> Expr:
 def _gated(
     x: Expr, gate: Callable[[Expr], Expr], rung: Rung, ieee: bool, scale: float = 1.0
 ) -> Expr:
-    """x * sigmoid(scale*gate(x)); at x = -inf the gate is 0 and x must not be infinite."""
+    """x * sigmoid(scale*gate(x)). x is clamped to be finite, since at -inf the sigmoid is 0."""
 
     def build(x: Expr) -> Expr:
         factor = tir.max(constant(-UNIT_REACH / scale), x) if ieee else x
@@ -73,7 +76,7 @@ def _gated(
 
 
 def silu(x: Expr, rung: Rung, ieee: bool = True, beta: float = 1.0) -> Expr:
-    """x * sigmoid(beta*x), beta > 0: SiLU, Swish, and GELU's quick form with beta = 1.702."""
+    """x * sigmoid(beta*x), beta > 0: SiLU, Swish, and with beta = 1.702 the quick form of GELU."""
     return _gated(x, lambda x: x, rung, ieee, beta)
 
 
@@ -95,7 +98,7 @@ def _erfcx(u: Expr, rung: Rung, unit: float, factor: float) -> Expr:
 
 def gelu(x: Expr, rung: Rung, ieee: bool = True) -> Expr:
     """x Phi(x) as max(x, 0) - |x| Phi(-|x|), with Phi(-u) = exp(-u^2/2) erfcx(u/sqrt(2))/2."""
-    # quake1's bits reach zero a little later than the other rungs' flush.
+    # quake1 reaches zero at a slightly larger u than the other rungs.
     reach = GELU_REACH if rung.degree > 1 else math.ceil(GELU_REACH)
 
     def tail(x: Expr, u: Expr) -> Expr:
@@ -121,7 +124,7 @@ def erf(x: Expr, rung: Rung, ieee: bool = True) -> Expr:
 def tanh(x: Expr, rung: Rung, ieee: bool = True) -> Expr:
     """tanh(x): odd polynomial near zero, (1 - e)/(1 + e) with e = exp(-2|x|) beyond.
 
-    On the two lowest rungs the polynomial goes all the way, cut off at 1 where it exceeds it.
+    On the two lowest rungs one odd polynomial serves everywhere, clamped to [-1, 1].
     """
 
     def whole(x: Expr) -> Expr:
@@ -150,9 +153,9 @@ def softplus(x: Expr, rung: Rung, ieee: bool = True, beta: float = 1.0) -> Expr:
 
 
 def mish(x: Expr, rung: Rung, ieee: bool = True) -> Expr:
-    """x tanh(softplus(x)), rational in e = exp(-|x|): x n/(n + m) without overflow.
+    """x tanh(softplus(x)), rational in e = exp(-|x|): x n/(n + m), which cannot overflow.
 
-    For x >= 0, n = 1 + 2e and m = 2e^2; for x < 0, n = e(e + 2) and m = 2.
+    For x >= 0, n = 1 + 2e and m = 2e^2. For x < 0, n = e(e + 2) and m = 2.
     """
 
     def build(x: Expr, e: Expr) -> Expr:

@@ -1,23 +1,21 @@
-"""The ladder: polynomials for 2^f, and for what the other functions need beside exp.
+"""The ladder: polynomials for 2^f on each rung, and for the other functions of the formulas.
 
 With z = x*log2(e), exp(x) = 2^floor(z) * 2^f with f in [0, 1). The integer part goes into the
-exponent bits, the fraction through a polynomial, and the rungs are named by its degree:
+exponent bits, the fraction through a polynomial. A rung is named by the polynomial's degree:
 
-=======  ===========================================  ==========  ============
-rung     2^f                                          error       at x
-=======  ===========================================  ==========  ============
-quake1   1 + f, the float's own bits (QuAKE)          2.99e-2     81.1285019
-quake2   1 + 2f/3 + f^2/3, its slope joins (QuAKE2)   2.66e-3     86.7523270
-quake3   minimax cubic with p(0) = 1, p(1) = 2        1.05e-4     88.3522186
-quake4   minimax quartic with p(0) = 1, p(1) = 2      4.58e-6     88.0759201
-quake5   minimax quintic with p(0) = 1, p(1) = 2      1.96e-7     -1.55836535
-=======  ===========================================  ==========  ============
+=======  ===========================================  ==========  ============ rung     2^f
+error       at x =======  ===========================================  ==========  ============
+quake1   1 + f, the float's own bits (QuAKE)          2.99e-2     81.1285019 quake2   1 + 2f/3 +
+f^2/3, its slope joins (QuAKE2)   2.66e-3     86.7523270 quake3   minimax cubic with p(0) = 1, p(1)
+= 2        1.05e-4     88.3522186 quake4   minimax quartic with p(0) = 1, p(1) = 2      4.58e-6
+88.0759201 quake5   minimax quintic with p(0) = 1, p(1) = 2      1.96e-7     -1.55836535 =======
+===========================================  ==========  ============
 
-The error is exp's largest relative one over all float32, as compiled, with the input that shows
-it; every operator's stands in ``bounds.json``, which the tests read. QuAKE is arXiv 2412.00408.
-quake2 is a reconstruction: it has the continuity and the 0.34 % the paper states for QuAKE2. The
-first two are scaled to balance their error about zero. quake3 and up are exact at every power of
-two.
+The error is the largest relative error of the compiled exp over all float32, with the input where
+it occurs. ``bounds.json`` has these numbers for every operator; the tests read it. QuAKE is arXiv
+2412.00408. quake2 is a reconstruction: it has the continuity and the 0.34 % that the paper states
+for QuAKE2. The first two are scaled to balance their error about zero. quake3 and up are exact at
+every power of two.
 
 ``python -m quake_tvm.numerics.derivation`` derives every number below. Knows numpy only.
 """
@@ -30,15 +28,15 @@ import numpy as np
 LOG2E = math.log2(math.e)
 METHODS = ("quake1", "quake2", "quake3", "quake4", "quake5")
 
-# Below TANH_SWITCH (ERF_SWITCH) the odd polynomial of tanh (erf) serves, above it the form built
-# on exp: from there on the error exp passes on, delta/sinh(2x) (delta*erfc(x)/erf(x)), is below
-# exp's own. On the two lowest rungs one odd polynomial serves tanh everywhere. Likewise expm1:
-# below |EXPM1_SWITCH| its polynomial, beyond it exp(x) - 1.
+# For |x| below TANH_SWITCH (ERF_SWITCH) tanh (erf) uses its odd polynomial, above it the form built
+# on exp. Above the switch the error passed on from exp, delta/sinh(2x) (delta*erfc(x)/erf(x)), is
+# below exp's own error delta. On the two lowest rungs tanh uses one odd polynomial everywhere.
+# expm1 uses its polynomial for |x| below |EXPM1_SWITCH| and exp(x) - 1 beyond.
 TANH_SWITCH = 0.45
 ERF_SWITCH = 0.5
 EXPM1_SWITCH = -0.9
-# erfcx is fitted on [0, 2*ERFCX_CENTER] in powers of u - ERFCX_CENTER, which keeps Horner's rule
-# free of cancellation.
+# erfcx is fitted on [0, 2*ERFCX_CENTER] in powers of u - ERFCX_CENTER, so that Horner's rule has no
+# cancellation.
 ERFCX_CENTER = 2.25
 
 EXP2 = {
@@ -210,8 +208,8 @@ class Rung:
     name : str
         The method's name, one of ``METHODS``.
     exp2, expm1, log1p, tanh, erf, erfcx : tuple of float
-        float32 coefficients, lowest power first; see :mod:`quake_tvm.numerics.derivation` for what
-        each approximates, where, and how its error is weighed.
+        float32 coefficients, lowest power first. :mod:`quake_tvm.numerics.derivation` says for each
+        the function, the interval and the weight of the error.
     """
 
     name: str
@@ -229,7 +227,7 @@ class Rung:
 
     @property
     def tanh_whole(self) -> bool:
-        """Whether ``tanh`` serves until it reaches 1; else up to TANH_SWITCH."""
+        """Whether ``tanh`` is used until it reaches 1; otherwise it is used up to TANH_SWITCH."""
         return self.degree <= 2
 
 
@@ -240,17 +238,17 @@ LADDER = {
 
 
 def affine_exp2(scale: float, shift: float = 0.0) -> tuple[float, float, float]:
-    """Fold exp(scale*x + shift) = 2^(a*x + b) into two constants.
+    """Fold exp(scale*x + shift) = 2^(a*x + b) into constants.
 
     Parameters
     ----------
     scale, shift : float
-        The affine input's factor and summand.
+        The factor and the summand of the affine input.
 
     Returns
     -------
     a, a_low, b : float
-        float32 values: ``a + a_low`` is scale*log2(e) to twice float32's precision, ``b`` is
+        float32 values: ``a + a_low`` is scale*log2(e) to twice the precision of float32, ``b`` is
         shift*log2(e) rounded once.
     """
     exact = scale * LOG2E

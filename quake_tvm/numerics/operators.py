@@ -1,17 +1,16 @@
-"""The registry: one row an operator. Tests, bounds, accuracy tables and passes follow from it.
+"""The registry of operators, one row per operator. Tests, bounds, tables and passes use it.
 
-To add an operator, add its formula to :mod:`formulas`, its float64 form to :mod:`reference` and
-one row here, then let ``quake-tvm accuracy --exhaustive --update NAME`` prove its bounds. Walks no
-module.
+To add an operator, add its formula to :mod:`formulas`, its float64 form to :mod:`reference` and one
+row here. Then ``quake-tvm accuracy --exhaustive --update NAME`` proves its bounds. Walks no module.
 
-Error contract: with y the exact value of the operator at a float32 input and q the lowered
-operator's result, ``|q - y| <= relative*|y| + absolute``. ``bounds.json`` holds the two numbers by
-operator and rung with the input that comes closest to them.
+Error contract: let y be the exact value of the operator at a float32 input and q the result of the
+lowered operator. Then ``|q - y| <= relative*|y| + absolute``. ``bounds.json`` holds the two numbers
+by operator and rung, with the input that comes closest to the bound.
 
-Of finite inputs no result is NaN. A result is 0 only where y is, or where |y| is below the smallest
-normal float32, 2^-126, times |x| where the operator multiplies by x: exponentials below it are
-flushed. A program that divides by such a result, or takes its logarithm, has an infinity or NaN
-where float32's subnormals would have given a number. log_softmax is never above 0.
+No finite input gives NaN. A result is 0 only where y is 0, or where |y| is below the smallest
+normal float32, 2^-126 (times |x| where the operator multiplies by x), because smaller exponentials
+are flushed. A program that divides by such a result, or takes its logarithm, gets an infinity or
+NaN where a subnormal float32 would have given a number. log_softmax is never above 0.
 """
 
 import json
@@ -41,20 +40,20 @@ class Operator:
     Attributes
     ----------
     name : str
-        As ``only=``, ``skip=``, reports and :func:`bound` spell it.
+        The name in ``only=``, ``skip=``, reports and :func:`bound`.
     formula : str
-        For people.
+        The formula as text, for people.
     expression, reference : callable
-        float32 TIR on a rung, and the exact formula; None for operators over rows.
+        The float32 TIR on a rung, and the exact formula. None for operators over rows.
     parameters : mapping
         The formula's parameters and their defaults.
     special : mapping
-        The value at NaN and at the infinities; empty for operators over rows.
+        The values at NaN and at the infinities. Empty for operators over rows.
     rising : bool
-        Whether the exact function is monotone, so that a rung's monotonicity is a question.
+        Whether the exact function is monotone. Only then is monotonicity recorded for a rung.
     exponential : bool
-        Whether models write it with an exponential. Otherwise every chain of element-wise
-        operators may be it, and is compared.
+        Whether models write the operator with an exponential. If not, every chain of element-wise
+        operators is compared with it.
     """
 
     name: str
@@ -68,7 +67,7 @@ class Operator:
 
     @property
     def elementwise(self) -> bool:
-        """Whether one output element depends on one input element."""
+        """Whether an output element depends on one input element only."""
         return self.expression is not None
 
 
@@ -135,14 +134,14 @@ class Bound:
     ----------
     operator, method : str
     relative, absolute : float
-        The two numbers of the contract.
+        The two numbers of the error contract.
     witness : float or None
         The float32 input that comes closest to the bound (None for operators over rows).
     monotone : bool or None
-        Whether a larger input never gives a smaller result, over all float32, or among the
-        elements of a row (None: not a question for this operator).
+        Whether a larger input never gives a smaller result: over all float32, or for operators over
+        rows among the elements of a row. None for operators that are not monotone themselves.
     probability : float or None
-        Of softmax: the largest ``|q - y|`` of any probability.
+        softmax only: the largest ``|q - y|`` of any probability.
     """
 
     operator: str
@@ -155,7 +154,7 @@ class Bound:
 
     @property
     def error(self) -> float:
-        """The number ``max_error=`` is held against: relative, or absolute where that leads."""
+        """The number that ``max_error=`` is compared with: the larger of relative and absolute."""
         return max(self.relative, self.absolute)
 
 
@@ -165,7 +164,7 @@ def _table() -> dict[str, dict[str, dict[str, Any]]]:
 
 
 def register(row: Operator, bounds: Mapping[str, Mapping[str, Any]]) -> None:
-    """Add an element-wise operator of one's own, before anything is compiled.
+    """Add a user-defined element-wise operator. Must be called before anything is compiled.
 
     Parameters
     ----------
@@ -191,7 +190,7 @@ def register(row: Operator, bounds: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def operator(name: str) -> Operator:
-    """The registry's row. Raises QuakeError for a name it does not have."""
+    """The registry's row for a name. Raises QuakeError for an unknown name."""
     if name not in OPERATORS:
         raise QuakeError(f"unknown operator {name!r}; choose from: {', '.join(OPERATORS)}")
     return OPERATORS[name]
@@ -214,7 +213,7 @@ def bound(name: str, method: str = "quake2") -> Bound:
     Raises
     ------
     QuakeError
-        For an operator or method that does not exist, and an operator that is not proven yet.
+        For an unknown operator or method, and for an operator that is not proven yet.
     """
     given.choice(name, "operator", OPERATORS)
     given.choice(method, "method", METHODS)
@@ -227,7 +226,7 @@ def bound(name: str, method: str = "quake2") -> Bound:
 
 
 def update_bounds(rows: list[Bound]) -> None:
-    """Keep measured bounds as the proven ones (a developer's tool: writes into the package)."""
+    """Write measured bounds to ``bounds.json`` as proven (for developers: changes the package)."""
     path = Path(str(resources.files("quake_tvm.numerics").joinpath(BOUNDS)))
     table = json.loads(path.read_text())
     for row in rows:
@@ -240,5 +239,5 @@ def update_bounds(rows: list[Bound]) -> None:
 
 
 def within(name: str, max_error: float) -> list[str]:
-    """The rungs whose :attr:`Bound.error` is within ``max_error``, the lowest first."""
+    """The rungs whose :attr:`Bound.error` is at most ``max_error``, the lowest first."""
     return [m for m in METHODS if bound(name, m).error <= max_error]

@@ -1,10 +1,10 @@
-"""The operators in exact mathematics: what every approximation is measured against.
+"""The exact formulas of the operators: every approximation is compared with these.
 
-Each formula is written once over a namespace ``m`` of elementary functions, right to a few float64
-ulp everywhere, tails included. ``NUMPY`` runs it on arrays (tests, the recogniser's comparison);
-``LIBM`` makes float64 TIR that calls libm, so that a sweep over 2^32 inputs runs compiled;
-:func:`multiprecision` runs it on one number to 128 bits, where float64 cannot tell. Knows nothing
-of the approximations.
+Each formula is written once over a namespace ``m`` of elementary functions. The results are right
+to a few float64 ulp everywhere, tails included. ``NUMPY`` evaluates a formula on arrays (tests, the
+recogniser's comparison). ``LIBM`` builds float64 TIR that calls libm, so that a sweep over 2^32
+inputs runs compiled. :func:`multiprecision` evaluates it for one number with 128 bits, where
+float64 is not precise enough. Knows nothing of the approximations.
 """
 
 import math
@@ -47,12 +47,12 @@ LIBM = SimpleNamespace(
 
 @cache
 def multiprecision() -> Any:
-    """The namespace of mpmath's functions, with 128 bits.
+    """The namespace of mpmath's functions, with a precision of 128 bits.
 
     Raises
     ------
     QuakeError
-        Without mpmath.
+        If mpmath is not installed.
     """
     try:
         import mpmath

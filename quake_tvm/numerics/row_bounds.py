@@ -1,7 +1,7 @@
 """Bounds of the operators over rows, derived from the errors of the exponentials that they sum.
 
-The statements are those of docs/row_operators.md, by number. ``row_errors.json`` holds what
-:mod:`quake_tvm.accuracy.row_sweep` found for every float32 t <= 0, rounded up in the third digit.
+The statement numbers are those of docs/row_operators.md. ``row_errors.json`` holds the errors that
+:mod:`quake_tvm.accuracy.row_sweep` found over every float32 t <= 0, rounded up to three digits.
 Knows no kernel.
 """
 
@@ -15,7 +15,7 @@ from typing import TypedDict
 import numpy as np
 
 ERRORS = "row_errors.json"
-# The row length that the registry's bounds speak of.
+# The row length that the registry's bounds assume.
 ROW = 1024
 LANES = 16
 UNIT = 2.0**-24
@@ -23,12 +23,12 @@ UNIT = 2.0**-24
 
 @dataclass(frozen=True)
 class Interval:
-    """Relative errors that exponentials may have.
+    """The range of the relative errors of exponentials.
 
     Attributes
     ----------
     low, high : float
-        The smallest, not above 0, and the largest, not below.
+        The smallest error, at most 0, and the largest, at least 0.
     """
 
     low: float
@@ -36,7 +36,7 @@ class Interval:
 
     @property
     def ratio(self) -> float:
-        """The largest factor between two exponentials' errors."""
+        """The largest ratio between the error factors of two exponentials."""
         return (1 + self.high) / (1 + self.low)
 
 
@@ -46,40 +46,40 @@ def _table() -> dict[str, dict]:
 
 
 def reload() -> None:
-    """Read what was found anew."""
+    """Read ``row_errors.json`` again at the next call."""
     _table.cache_clear()
 
 
 def kept(method: str) -> dict:
-    """What was found for a rung, as it is kept."""
+    """The stored errors of a rung, as in ``row_errors.json``."""
     return _table()[method]
 
 
 def weight(method: str) -> Interval:
-    """Errors of softmax's weights for t in [-17, 0], against the weight at 0."""
+    """Relative errors of ``softmax_exp`` for t in [-17, 0], against its value at 0."""
     return Interval(*kept(method)["weight"])
 
 
 def exp(method: str) -> Interval:
-    """Errors of exp for t in [-17, 0]."""
+    """Relative errors of exp for t in [-17, 0]."""
     return Interval(*kept(method)["exp"])
 
 
 def monotone(method: str) -> bool:
-    """Whether a weight never falls as t <= 0 rises."""
+    """Whether ``softmax_exp`` never falls as t <= 0 rises."""
     return kept(method)["monotone"]
 
 
 def tie(method: str) -> float:
-    """How far apart, in ulp, exact probabilities near the largest may be that come out equal.
+    """How far apart, in ulp, exact probabilities near the maximum with equal results may be.
 
-    An ulp of the result, which is by its error larger or smaller than the exact one (statement 9).
+    The ulp is that of the result, which differs from the exact value by its error (statement 9).
     """
     return kept(method)["tie"] * weight(method).ratio
 
 
 def rounding(length: int = ROW) -> float:
-    """What float32 adds to a probability's relative error (statement 6)."""
+    """The part of a probability's relative error that comes from float32 rounding (statement 6)."""
     return (-(-length // LANES) + 5 + 2 * math.log(length)) * UNIT
 
 
@@ -112,9 +112,9 @@ def divergence(method: str) -> float:
 
 
 def attention(method: str, keys: int = ROW) -> float:
-    """The largest error of attention's output in units of max |v| (statement 8).
+    """The largest error of attention's output, in units of max |v| (statement 8).
 
-    For exact scores; scores that are off by up to eta each add at most eta.
+    For exact scores. Scores with an error of up to eta add at most eta.
     """
     return 2 * total_variation(method) + math.expm1(rounding(keys)) + keys * UNIT
 
@@ -125,7 +125,7 @@ class _Contract(TypedDict):
 
 
 class RowBound(_Contract, total=False):
-    """The numbers of the error contract, and what more is promised."""
+    """The numbers of the error contract, and for softmax two further guarantees."""
 
     monotone: bool
     probability: float
@@ -141,11 +141,13 @@ def bound(name: str, method: str, length: int = ROW) -> RowBound:
     method : str
         A rung.
     length : int
+        The largest number of elements of a row.
 
     Returns
     -------
     dict
-        ``relative`` and ``absolute``; of softmax also ``probability`` and ``monotone``.
+        ``relative`` and ``absolute``; for softmax also ``probability`` and ``monotone``, for
+        log_softmax also ``monotone``.
     """
     if name == "softmax":
         grown = math.exp(rounding(length))

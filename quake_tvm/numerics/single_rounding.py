@@ -1,17 +1,19 @@
-"""Fused products that are rounded once on every target: to the last bit, in float64 if need be.
+"""Fused multiply-adds that round once on every target, emulated in float64 where necessary.
 
-TVM's ``fma`` permits LLVM to round twice. LLVM does so on 32-bit ARM, where its own fma is put in,
-and on CPUs without the instruction. There an fma would call the C library's ``fmaf``, element by
-element, so it is written out. A product of two float32 is exact in float64, a sum is not, and to
-round it a second time, to float32, would sometimes be wrong. So the sum is rounded to odd: if it is
-not exact, its last bit is set. With 53 bits against 24 the second rounding is then that of the
-exact sum, for results of every size, infinities and NaNs included.
+TVM's ``fma`` permits LLVM to round twice. LLVM does so on 32-bit ARM, where this module emits
+LLVM's own fma intrinsic, and on CPUs without the instruction. There the intrinsic would call the C
+library's ``fmaf`` for each element, so the operation is emitted as LLVM IR. A product of two
+float32 is exact in float64. The sum is not, and rounding it a second time, to float32, would
+sometimes be wrong. So the sum is rounded to odd: if it is not exact, its last bit is set. With 53
+bits against 24 the second rounding then equals the rounding of the exact sum, for results of every
+size, infinities and NaNs included.
 
 Source: S. Boldo and G. Melquiond, "Emulation of a FMA and correctly rounded sums: proved algorithms
 using rounding to odd", IEEE Transactions on Computers 57(4), 2008; the sum's error is Knuth's.
 
-Stands in front of TVM's code generator, so that it serves every way to build. As an expression of
-TVM's it would be simplified, (x + y) - x to y. Knows instruction sets, no operator and no schedule.
+The pass runs in front of TVM's code generator, so that it applies to every way to build. As a TIR
+expression TVM would simplify the emulation: (x + y) - x to y. Knows instruction sets, no operator
+and no schedule.
 """
 
 import tvm
@@ -29,9 +31,9 @@ from ..tvm_version import (
     updated,
 )
 
-# Features by LLVM's names, any of which means that there is an instruction.
+# LLVM feature names. Each of them means that the CPU has an fma instruction.
 INSTRUCTIONS = ("fma", "fma4", "vfp4", "fp-armv8", "f")
-# LLVM inlines it. Of an infinite sum the error is a NaN, for which ``one`` is false.
+# LLVM inlines this function. The error of an infinite sum is NaN, for which ``fcmp one`` is false.
 _SOURCE = """
 define {float} @{name}({float} %a, {float} %b, {float} %c) {{
   %x = fpext {float} %a to {double}
@@ -60,7 +62,7 @@ define {float} @{name}({float} %a, {float} %b, {float} %c) {{
 
 
 def has_instruction(target: tvm.target.Target) -> bool:
-    """Whether the target rounds a product and a sum once by itself."""
+    """Whether the target has an instruction that rounds a product and a sum once."""
     has = tvm.target.codegen.target_has_features
     return any(has(feature, target) for feature in INSTRUCTIONS)
 
@@ -70,7 +72,7 @@ def _name(lanes: int) -> str:
 
 
 def _source(lanes: int) -> str:
-    """The function for vectors of so many numbers, in LLVM's words."""
+    """The LLVM IR of the emulation for vectors of ``lanes`` numbers."""
 
     def of(element: str) -> str:
         return element if lanes == 1 else f"<{lanes} x {element}>"
@@ -91,9 +93,10 @@ def _source(lanes: int) -> str:
 
 
 def _is_certain(target: tvm.target.Target) -> bool:
-    """Whether LLVM makes one instruction of TVM's ``fma`` without more words.
+    """Whether LLVM makes one instruction of TVM's ``fma`` without the intrinsic.
 
-    For 32-bit ARM it thinks two faster than one. Under a host in C TVM leaves its own operator.
+    For 32-bit ARM LLVM considers two instructions faster than one. With a host in C, TVM does not
+    lower its own operator.
     """
     under_c = target.host is not None and target.host.kind.name == "c"
     arm32 = tvm.target.codegen.target_has_features("vfp4", target)
@@ -101,7 +104,7 @@ def _is_certain(target: tvm.target.Target) -> bool:
 
 
 def round_once(mod: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule:
-    """A module ready for LLVM, its fused products rounded once on the target."""
+    """Make all fused multiply-adds of a lowered module round once on the target."""
     if _is_certain(target):
         return mod
     fused, used = has_instruction(target), set()
@@ -122,7 +125,7 @@ def round_once(mod: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule:
         for name, function in mod.functions.items()
         if isinstance(function, tir.PrimFunc)
     }
-    if used:  # linked to the whole module, whichever function brings it
+    if used:  # the import applies to the whole module, whichever function has it
         first = next(iter(functions))
         source = "".join(map(_source, sorted(used)))
         functions[first] = functions[first].with_body(import_llvm(source, functions[first].body))

@@ -1,1 +1,1 @@
-"""A rung for every site of a model, so that its own error stays within a budget."""
+"""Choose a rung for every site of a model, so that the model's error stays within a budget."""

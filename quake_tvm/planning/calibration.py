@@ -1,4 +1,4 @@
-"""The error of a model with some of its calls on other rungs, on the calibration inputs.
+"""Measure the error of a model with some kernel calls on other rungs, on calibration inputs.
 
 Knows a probe and a metric, no site.
 """
@@ -16,17 +16,18 @@ from .probe import Probe
 
 
 class Calibration:
-    """A model's errors by its metric.
+    """Measures errors of a model with its metric.
 
     Parameters
     ----------
     exact : Model
+        The model compiled with ``exact``.
     probe : Probe
         The same model on every rung.
     inputs : sequence of what ``Model.run`` takes
     metric : callable
     tick : callable
-        Called with how many choices have been measured, after each of them.
+        Called after each measurement with the number of measurements so far.
     """
 
     def __init__(
@@ -43,11 +44,11 @@ class Calibration:
         self._base = self._outputs({})
 
     def error(self, rungs: Mapping[int, str]) -> float:
-        """Of the model with these calls on these rungs, to the exact one. NaN is infinite."""
+        """The error against the exact model, with these calls on these rungs; infinite for NaN."""
         return self._measured(self._exact, self._outputs(rungs))
 
     def added(self, rungs: Mapping[int, str]) -> float:
-        """What these calls change by themselves: the error to the highest rung everywhere."""
+        """The error that these calls alone add: the error against the highest rung everywhere."""
         return self._measured(self._base, self._outputs(rungs))
 
     def _outputs(self, rungs: Mapping[int, str]) -> list[list[np.ndarray]]:

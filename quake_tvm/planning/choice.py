@@ -1,6 +1,6 @@
-"""The cheapest choice of rungs whose error, as measured, stays within an aim.
+"""Choose the cheapest rungs whose measured error stays within a limit.
 
-Sites in one kernel are a group and share a rung. Knows calls and rungs, no model and no plan.
+Sites in one kernel form a group and share a rung. Knows calls and rungs, no model and no plan.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,9 +12,9 @@ from .calibration import Calibration
 from .probe import BASE
 from .search import RungCost, cheapest, without_small_gains
 
-# Choices to measure at most, in search of what errors really add up to.
+# The most choices to measure, to find out how errors add up.
 ATTEMPTS = 8
-# Calls of kernels that share a rung.
+# The kernel calls of a group, which share a rung.
 Calls = tuple[int, ...]
 
 
@@ -26,9 +26,10 @@ class Chosen:
     ----------
     methods : list of str
     predicted, measured : float
-        The groups' own errors together, beside that of the highest rung; the choice's.
+        The error predicted as the sum of the groups' errors and of the highest rung's error, and
+        the measured error of the choice.
     seconds : float
-        What its kernels take more than on the highest rung.
+        The time of its kernels minus their time on the highest rung.
     """
 
     methods: list[str]
@@ -44,7 +45,7 @@ def choose(
     error: float,
     aim: float,
 ) -> Chosen:
-    """The cheapest choice that is found, all on the highest rung if there is no other.
+    """The cheapest choice found; the highest rung for all groups if there is no other.
 
     Parameters
     ----------
@@ -52,14 +53,21 @@ def choose(
     groups : sequence of tuples of calls
     times : mapping of call to rung to seconds
     error : float
-        Of the highest rung for all.
+        The error with the highest rung for all groups.
     aim : float
-        What the error may come to.
+        The largest error allowed.
+
+    Returns
+    -------
+    Chosen
 
     Notes
     -----
-    Errors of sites are independent, and add up to less than their sum: the allowance is raised as
-    long as what is chosen keeps within the aim, lowered where it does not, and halved in between.
+    The errors of sites are independent, so together they are smaller than their sum. The allowance
+    for
+    the sum is therefore varied: it is doubled while the measured error of the choice is within the
+    aim,
+    and then bisected between allowances that were too small and too large.
     """
     offers = [_offers(calibration, calls, times) for calls in groups]
     fastest = sum(min(o.time for o in group) - group[-1].time for group in offers)
@@ -93,7 +101,17 @@ def choose(
 def one_rung(
     groups: Sequence[Calls], times: Mapping[int, Mapping[str, float]], method: str, error: float
 ) -> Chosen:
-    """The same rung for all, whose error is known."""
+    """The choice of the same rung for all groups.
+
+    Parameters
+    ----------
+    groups, times
+        As for :func:`choose`.
+    method : str
+        The rung.
+    error : float
+        The measured error with this rung for all groups.
+    """
     gains = (times[call][method] - times[call][BASE] for calls in groups for call in calls)
     return Chosen([method] * len(groups), error, error, sum(gains))
 

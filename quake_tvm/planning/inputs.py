@@ -1,4 +1,4 @@
-"""Calibration inputs from files: one call's or many calls' arrays by the names of the inputs.
+"""Read calibration inputs from files, each with the arrays of one call or of many calls.
 
 Knows numpy only.
 """
@@ -19,14 +19,19 @@ def read(paths: Sequence[Path], inputs: Sequence[Input]) -> list[dict[str, np.nd
     Parameters
     ----------
     paths : sequence of Path
-        ``.npz`` files. An array with one axis more than the model's input has its calls along the
-        first.
+        ``.npz`` files. If an array has one axis more than the model's input, the first axis counts
+        the calls.
     inputs : sequence of Input
+        The model's inputs.
+
+    Returns
+    -------
+    list of dict of name to array
 
     Raises
     ------
     QuakeError
-        For a file that cannot be read, or does not hold what the model takes.
+        For a file that cannot be read, or whose arrays do not fit the model's inputs.
     """
     return [call for path in paths for call in _calls(path, inputs)]
 

@@ -1,7 +1,7 @@
-"""Metrics of a model's error, which a budget can be given in.
+"""Metrics of a model's error, in which a budget is given.
 
-Each takes the outputs for some inputs as they should be, and as they are: a list of arrays for each
-input. 0 is perfect. Knows numpy only.
+Each metric takes the exact and the found outputs: for each input a list of arrays. 0 means no
+error. Knows numpy only.
 """
 
 import importlib
@@ -19,11 +19,10 @@ Metric = Callable[[Sequence[Outputs], Sequence[Outputs]], float]
 def _pairs(
     expected: Sequence[Outputs], found: Sequence[Outputs], first: int = 1
 ) -> Iterator[tuple]:
-    """Each floating-point output of each input, exact and approximate, as float64.
+    """The floating-point outputs of each input, exact and approximate, as float64.
 
-    The inputs are counted from ``first`` on, for the error.
-
-    Raises QuakeError for an input without a finite one: nothing would be measured.
+    ``first`` is the number of the first input, for the error message. Raises QuakeError for an
+    input without a finite output, because nothing could be measured.
     """
     for number, (a, b) in enumerate(zip(expected, found, strict=True), first):
         measured = False
@@ -40,14 +39,14 @@ def _pairs(
 
 
 def _compared(expected: Sequence[Outputs], found: Sequence[Outputs]) -> Iterator[tuple]:
-    """The pairs, with 0 for what is NaN, or the same infinity, in both."""
+    """The pairs, with 0 where both are NaN or the same infinity."""
     for x, y in _pairs(expected, found):
         same = ~np.isfinite(x) & ((x == y) | (np.isnan(x) & np.isnan(y)))
         yield np.where(same, 0, x), np.where(same, 0, y)
 
 
 def _largest(errors: Iterator[float]) -> float:
-    """The largest; NaN is infinite."""
+    """The largest of the errors. NaN counts as infinite."""
     return max((math.inf if math.isnan(e) else float(e) for e in errors), default=0.0)
 
 
@@ -57,12 +56,12 @@ def _apart(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def absolute(expected: Sequence[Outputs], found: Sequence[Outputs]) -> float:
-    """The largest difference of any element."""
+    """The largest absolute difference of any element."""
     return _largest(_apart(x, y) for x, y in _compared(expected, found))
 
 
 def relative(expected: Sequence[Outputs], found: Sequence[Outputs]) -> float:
-    """The largest difference in an output, over the largest element of that output."""
+    """The largest difference in an output, divided by the largest element of that output."""
     tiny = np.finfo(np.float64).tiny
     return _largest(
         _apart(x, y) / max(np.abs(x[np.isfinite(x)]).max(initial=0), tiny)
@@ -71,7 +70,7 @@ def relative(expected: Sequence[Outputs], found: Sequence[Outputs]) -> float:
 
 
 def cosine(expected: Sequence[Outputs], found: Sequence[Outputs]) -> float:
-    """1 less the smallest cosine of any row, whose elements are all but the first axis's."""
+    """1 minus the smallest cosine of any row. A row has the elements of all axes but the first."""
     return _largest(_turned(x, y) for x, y in _compared(expected, found))
 
 
@@ -81,12 +80,12 @@ def _turned(x: np.ndarray, y: np.ndarray) -> float:
     sizes = np.linalg.norm(x, axis=1), np.linalg.norm(y, axis=1)
     with np.errstate(invalid="ignore"):
         units = (v / np.maximum(n, 1e-300)[:, None] for v, n in zip((x, y), sizes, strict=True))
-        # Of unit vectors: free of the cancellation in 1 - cos.
+        # |u - v|^2 / 2 of unit vectors equals 1 - cos without its cancellation.
         return (np.sum(np.square(np.subtract(*units)), axis=1) / 2).max()
 
 
 def _rows(expected: Sequence[Outputs], found: Sequence[Outputs]) -> tuple[np.ndarray, np.ndarray]:
-    """The rows of each input's first output, except those with NaN in the exact one."""
+    """The rows of each input's first output, without rows that have NaN in the exact output."""
     outputs = enumerate(zip(expected, found, strict=True), 1)
     first = [next(_pairs([a], [b], number)) for number, (a, b) in outputs]
     x, y = (np.concatenate([p[k].reshape(-1, p[k].shape[-1]) for p in first]) for k in (0, 1))
@@ -97,9 +96,9 @@ def _rows(expected: Sequence[Outputs], found: Sequence[Outputs]) -> tuple[np.nda
 
 
 def kl(expected: Sequence[Outputs], found: Sequence[Outputs]) -> float:
-    """Mean Kullback-Leibler divergence, in nats, of the first output's rows.
+    """Mean Kullback-Leibler divergence, in nats, of the rows of the first output.
 
-    These are logits, or probabilities where they are positive and sum to 1.
+    Rows are logits, or probabilities if they are not negative and sum to 1.
     """
     x, y = _rows(expected, found)
     if np.all(x >= 0) and np.allclose(x.sum(axis=1), 1, atol=1e-3):
@@ -107,12 +106,13 @@ def kl(expected: Sequence[Outputs], found: Sequence[Outputs]) -> float:
     x, y = (p - p.max(axis=1, keepdims=True) for p in (x, y))
     x, y = (p - np.log(np.exp(p).sum(axis=1, keepdims=True)) for p in (x, y))
     with np.errstate(invalid="ignore"):
-        terms = np.where(x == -np.inf, 0, np.exp(x) * (x - y))  # what is impossible tells nothing
+        # elements of probability 0 contribute nothing
+        terms = np.where(x == -np.inf, 0, np.exp(x) * (x - y))
     return float(np.mean(np.sum(terms, axis=1)))
 
 
 def top1(expected: Sequence[Outputs], found: Sequence[Outputs]) -> float:
-    """The share of the first output's rows whose largest element is another."""
+    """The share of rows of the first output whose largest element is at another index."""
     x, y = _rows(expected, found)
     return float(np.mean((x.argmax(axis=1) != y.argmax(axis=1)) | np.isnan(y).any(axis=1)))
 
@@ -126,12 +126,16 @@ def named(metric: str | Metric) -> tuple[str, Metric]:
     Parameters
     ----------
     metric : str or callable
-        One of ``METRICS``, ``"module:function"``, or a function of one's own.
+        A name in ``METRICS``, ``"module:function"``, or a function.
+
+    Returns
+    -------
+    str, callable
 
     Raises
     ------
     QuakeError
-        For a name that stands for none.
+        For an unknown name.
     """
     if callable(metric):
         return getattr(metric, "__qualname__", type(metric).__name__), metric

@@ -1,6 +1,7 @@
-"""Find the kernel calls that a model's numbered sites end up in.
+"""Find the kernel calls that contain a model's numbered sites.
 
-The model is lowered with every site's number kept, up to its kernels; nothing is built.
+The model is lowered with each site's number kept as an annotation, until it consists of kernels.
+Nothing is built.
 """
 
 from dataclasses import dataclass
@@ -15,20 +16,20 @@ from ..passes.relax.pipeline import Pipeline
 from ..passes.relax.view_reshapes import ViewReshapes
 from ..tvm_version import tir
 
-# Stands for all exponentials that are found only inside kernels.
+# The number that stands for all exponentials that appear only inside kernels.
 INSIDE = 0
 
 
 @dataclass(frozen=True)
 class Placement:
-    """The sites of a model, and its kernels' calls in the order of execution.
+    """The sites of a model, and its kernel calls in the order of execution.
 
     Attributes
     ----------
     sites : dict of number to (operator, shape)
-        Those that can be lowered.
+        The sites that can be lowered.
     calls : list of frozenset of int
-        For each call of a kernel the sites in it.
+        For each kernel call the numbers of the sites in it.
     """
 
     sites: dict[int, tuple[str, str]]
@@ -38,7 +39,7 @@ class Placement:
 def placement(
     mod: tvm.IRModule, target: tvm.target.Target, method: str, special_values: str = "ieee"
 ) -> Placement:
-    """Where the sites of a model are.
+    """The kernel calls of each site of a model.
 
     Parameters
     ----------
@@ -46,7 +47,7 @@ def placement(
         As imported.
     target : tvm.target.Target
     method : str
-        A rung, on which all of them can be.
+        A rung that all sites can be lowered to.
     special_values : str
     """
     lowered, calls = _kernels(mod, target, Options.parse(method, special_values=special_values))
@@ -65,9 +66,9 @@ def placement(
 def _kernels(
     mod: tvm.IRModule, target: tvm.target.Target, options: Options
 ) -> tuple[tvm.IRModule, list[tir.PrimFunc]]:
-    """The lowered model, and its kernels call by call."""
+    """The lowered model, and the kernel of each call."""
     passes = Pipeline(target, options)
     with target:
         lowered = passes.upto("lower")(mod)
-        fused = ViewReshapes()(passes.between("fuse", "fuse")(lowered))  # views are no kernels
+        fused = ViewReshapes()(passes.between("fuse", "fuse")(lowered))  # views are not kernels
     return lowered, [fused[call.args[0]] for call in kernel_calls(fused["main"])]

@@ -1,7 +1,7 @@
-"""``quake_tvm.plan``: a rung for every site of a model, so that its own error stays in a budget.
+"""``quake_tvm.plan``: choose a rung for every site, so that a model's error stays within a budget.
 
-Puts together what the other modules know: where the sites are, what each adds to the error and what
-it costs, which choice is the cheapest; and times the model that comes of it.
+It combines the other modules: where the sites are, what error each adds and what time it takes, and
+which choice is the cheapest. Then it times the planned model.
 """
 
 import math
@@ -33,10 +33,11 @@ from .placement import INSIDE, Placement, placement
 from .probe import BASE, Probe
 
 ROUNDS = 15
-# One rung for all sites is the plan if a mixture is not faster by more than this.
+# If a mixture of rungs is not faster than one rung for all sites by more than this share, the one
+# rung becomes the plan.
 SIMPLER = 0.01
 
-# What is being done, how much of it, of how much.
+# Called with the current step, how much of it is done, and its total.
 Progress = Callable[[str, int, int], None]
 
 
@@ -60,39 +61,44 @@ def plan(
     calibration_inputs : sequence of what ``Model.run`` takes
         Typical inputs, the more the better.
     budget : float
-        What the metric may come to.
+        The largest allowed value of the metric.
     metric : str or callable
-        How far the outputs are from those of the exact model: ``"absolute"`` or ``"relative"``, the
-        largest difference of any element, by itself or over its output's largest element;
-        ``"cosine"``, 1 less the smallest cosine of any row; ``"kl"``, the mean divergence of the
-        first output's rows in nats; ``"top1"``, the share of these whose largest element is
-        another. Or a function of two lists, exact and found, of the outputs for each input; or its
-        name, ``"module:function"``.
+        The difference from the outputs of the exact model. ``"absolute"``: the largest difference
+        of any element. ``"relative"``: the same, divided by the largest element of its output.
+        ``"cosine"``: 1 minus the smallest cosine of any row. ``"kl"``: the mean divergence, in
+        nats, of the rows of the first output. ``"top1"``: the share of these rows whose largest
+        element is at another index. Or a function of two lists, exact and found, with the outputs
+        for each input; or the function's name, ``"module:function"``.
     target : str, dict or tvm.target.Target
-        Must run on this machine. The errors are the same on any other.
+        Must run on this machine. The errors are the same on any other target.
     special_values, shapes, records
         As for :func:`quake_tvm.compile`.
     progress : callable
-        Called with what is being done, how much of it is done, and of how much.
+        Called with the current step, how much of it is done, and its total.
 
     Returns
     -------
     Plan
-        For ``compile(..., plan=...)``. It tells what every rung for the whole model does, too.
+        For ``compile(..., plan=...)``. It also lists the error and time of every rung for the whole
+        model.
 
     Raises
     ------
     QuakeError
-        For whatever the user can put right, a model without sites included.
+        For everything that the user can correct, including a model without sites.
 
     Notes
     -----
-    Each site is put on each rung by itself, all others on the highest, and the metric taken. Were
-    these errors to add up, the best choice would be a knapsack's; how far they do is found by
-    measuring choices, to stay within ``HEADROOM`` of the budget. A rung that gains less than 2 % of
-    its kernel's time over a more accurate one is not worth its error. Where one rung for all sites
-    is as fast as the choice, that is the plan; where not even the highest is good enough, every
-    site stays exact.
+    Each site is measured on each rung, with all other sites on the highest rung. If these errors
+    added
+    up, the best choice would be the solution of a knapsack problem. How far they add up is found by
+    measuring choices, which must stay within ``HEADROOM`` of the budget. A rung must gain at least
+    2 %
+    of its kernel's time over a more accurate rung to be chosen. If one rung for all sites is as
+    fast as
+    the choice, it becomes the plan. If not even the highest rung is accurate enough, every site
+    stays
+    exact.
     """
     name, measure = named(metric)
     if not 0 <= given.number(budget, "budget") < math.inf:
@@ -173,7 +179,7 @@ def plan(
 
 
 def _check_numbers(inputs: Sequence[Inputs]) -> None:
-    """Refuse NaN, which hides what it reaches from the metric. Infinities may be masks."""
+    """Refuse inputs with NaN, which hides errors from the metric. Infinities may be masks."""
     for number, call in enumerate(inputs, 1):
         arrays = call.values() if isinstance(call, Mapping) else call
         for array in arrays if isinstance(call, Mapping | list | tuple) else [call]:
@@ -182,16 +188,16 @@ def _check_numbers(inputs: Sequence[Inputs]) -> None:
 
 
 def _predicted(model: float, kernels: float, choice: Chosen) -> float:
-    """Milliseconds of a choice, from those of the model and of its kernels on the highest rung.
+    """Milliseconds of a choice, from the times of the model and of its kernels on the highest rung.
 
-    On a busy machine the kernels alone may seem to take longer than the whole model, which was
-    timed at another moment: what they gain is taken as a share then.
+    On a busy machine the kernels alone may seem slower than the whole model, which was timed at
+    another moment. Then the kernels' gain is scaled down by that ratio.
     """
     return model + 1e3 * choice.seconds * min(1.0, model / kernels)
 
 
 def _groups(where: Placement) -> list[Calls]:
-    """The calls of each site, and of those that share a kernel with it."""
+    """Groups of calls: a site's calls, with the calls of all sites that share a kernel with it."""
     groups: list[tuple[set[int], list[int]]] = []
     for call, sites in enumerate(where.calls):
         if not sites:
@@ -205,7 +211,7 @@ def _groups(where: Placement) -> list[Calls]:
 
 
 def _rungs(where: Placement, groups: Sequence[Calls], methods: Sequence[str]) -> dict[int, str]:
-    """Each site's rung, by its number."""
+    """Each site's rung, by site number."""
     return {
         number: method
         for calls, method in zip(groups, methods, strict=True)
@@ -215,7 +221,7 @@ def _rungs(where: Placement, groups: Sequence[Calls], methods: Sequence[str]) ->
 
 
 def _race(models: Mapping[str, Model], inputs: Inputs) -> dict[str, float]:
-    """Milliseconds a call of each model, medians over turns."""
+    """Milliseconds per call of each model, as medians of interleaved rounds."""
 
     def timer(model: Model) -> Timer:
         return Timer(lambda number: model.benchmark(inputs, number=number, repeat=1)[0])

@@ -1,9 +1,9 @@
-"""A model whose kernels can each be run on another rung, without building it anew.
+"""A model whose kernels can each be run on another rung, without building the model again.
 
-On all rungs a model makes the same calls of kernels that take the same tensors; only what the
-kernels compute differs. So the model on the highest rung is run, and where a call is to be on
-another, that rung's kernel is called instead. These are the kernels of the finished model, so its
-outputs are those of a model built with such rungs, bit for bit. Knows no site and no metric.
+A model makes the same kernel calls with the same tensors on all rungs; only the kernels' formulas
+differ. So the model on the highest rung is run, and for a call on another rung that rung's kernel
+is called instead. These are the kernels of compiled models, so the outputs are bit for bit those of
+a model built with these rungs. Knows no site and no metric.
 """
 
 import statistics
@@ -20,14 +20,14 @@ from ..numerics.ladder import METHODS
 from ..runtime.description import Inputs
 from ..runtime.model import Model
 
-# The rung that others are swapped into.
+# The rung of the model in which kernels are replaced.
 BASE = METHODS[-1]
 # TVM's VMInstrumentReturnKind.
 _RUN, _SKIP = 0, 1
-# Timings of each kernel on each rung, in turns, and the least time of one.
+# Interleaved timings of each kernel on each rung, and the shortest time of one in milliseconds.
 ROUNDS, MILLISECONDS = 9, 3
 
-# A call's number, the kernel's name, the kernel, its arguments: whether to skip it.
+# (number of the call, the kernel's name, the kernel, its arguments) to whether to skip the call.
 Visit = Callable[[int, str, tvm_ffi.Function, Sequence[Any]], int]
 
 
@@ -38,17 +38,17 @@ class Probe:
     ----------
     models : mapping of rung to Model
     inputs : what ``Model.run`` takes
-        Some that the model can be run with.
+        Valid inputs of the model.
 
     Attributes
     ----------
     calls : int
-        Calls of kernels in a run.
+        The number of kernel calls in a run.
 
     Raises
     ------
     QuakeError
-        If its rungs differ in more than what their kernels compute.
+        If the kernels' names or order differ between rungs.
     """
 
     def __init__(self, models: Mapping[str, Model], inputs: Inputs) -> None:
@@ -65,7 +65,7 @@ class Probe:
         self.calls = len(self._names)
 
     def outputs(self, rungs: Mapping[int, str], inputs: Inputs) -> list[np.ndarray]:
-        """The outputs with these calls on these rungs, and the others on the highest."""
+        """The outputs with these calls on these rungs, and all others on the highest rung."""
         swapped = {call: self._kernels[rung][call] for call, rung in rungs.items()}
 
         def swap(call: int, name: str, _: tvm_ffi.Function, args: Sequence[Any]) -> int:
@@ -77,7 +77,7 @@ class Probe:
         return _run(self._base, inputs, swap)
 
     def times(self, calls: Sequence[int]) -> dict[int, dict[str, float]]:
-        """Seconds of these calls on every rung, medians; equal kernels are timed once."""
+        """Median seconds of these calls on every rung. Equal kernels are timed once."""
         first = {self._names[call]: call for call in sorted(calls, reverse=True)}
         found: dict[str, dict[str, float]] = {}
 
@@ -104,7 +104,7 @@ class Probe:
 
 
 def _run(model: Model, inputs: Inputs, visit: Visit) -> list[np.ndarray]:
-    """The outputs of a run that shows each of its calls of kernels before making it."""
+    """The outputs of a run that passes each kernel call to ``visit`` first."""
     calls = count()
 
     def see(function: tvm_ffi.Function, name: str, before: bool, _: Any, *args: Any) -> int:
@@ -116,7 +116,7 @@ def _run(model: Model, inputs: Inputs, visit: Visit) -> list[np.ndarray]:
 
 
 def _calls(model: Model, inputs: Inputs) -> list[tuple[str, tvm_ffi.Function]]:
-    """The kernels' names and functions as a run calls them."""
+    """The names and functions of the kernels, in the order of their calls."""
     found: list[tuple[str, tvm_ffi.Function]] = []
 
     def note(_: int, name: str, function: tvm_ffi.Function, args: Sequence[Any]) -> int:

@@ -1,4 +1,4 @@
-"""Choose a rung for each site: the least time within an allowance, if errors add up.
+"""Choose a rung for each site: the least time within an allowance, assuming that errors add up.
 
 Knows numbers only: no model, no rung by name.
 """
@@ -6,27 +6,32 @@ Knows numbers only: no model, no rung by name.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# An allowance is spent in so many equal parts; errors are rounded up to them.
+# The allowance is divided into so many equal parts; errors are rounded up to whole parts.
 PARTS = 2000
 
 
 @dataclass(frozen=True)
 class RungCost:
-    """What a site can have: the error it adds, and the time it takes."""
+    """A rung for a site: the error that it adds, and the time that it takes."""
 
     error: float
     time: float
 
 
 def without_small_gains(offers: Sequence[RungCost], worth: float) -> list[RungCost]:
-    """The offers, where one that hardly gains over a more accurate one gains nothing.
+    """The offers, with small gains in time over a more accurate offer removed.
 
     Parameters
     ----------
     offers : sequence of RungCost
         The least accurate first.
     worth : float
-        The share of its time that a gain has to be.
+        The smallest gain that counts, as a share of the time.
+
+    Returns
+    -------
+    list of RungCost
+        The same errors. The time is that of the best more accurate offer, if the gain is smaller.
     """
     kept: list[RungCost] = []
     best = None
@@ -38,25 +43,26 @@ def without_small_gains(offers: Sequence[RungCost], worth: float) -> list[RungCo
 
 
 def cheapest(sites: Sequence[Sequence[RungCost]], allowance: float) -> list[int] | None:
-    """For each site which of its offers: the least time in all, then the least error.
+    """The index of an offer for each site: the least total time, then the least error.
 
     Parameters
     ----------
     sites : sequence of sequences of RungCost
     allowance : float
-        What their errors may add up to.
+        The largest sum of errors.
 
     Returns
     -------
     list of int or None
-        None if there is no such choice.
+        None if no choice fits.
 
     Notes
     -----
-    The multiple-choice knapsack by dynamic programming over ``PARTS`` parts of the allowance.
+    The multiple-choice knapsack problem, by dynamic programming over ``PARTS`` parts of the
+    allowance.
     """
     part = allowance / PARTS
-    # Parts spent to (time, error, choices), each better than all that spend less.
+    # Parts spent to (time, error, choices). Each state is better than all states with fewer parts.
     states: dict[int, tuple[float, float, tuple[int, ...]]] = {0: (0.0, 0.0, ())}
     for offers in sites:
         reached: dict[int, tuple[float, float, tuple[int, ...]]] = {}

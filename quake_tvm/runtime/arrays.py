@@ -1,4 +1,4 @@
-"""Arrays into the virtual machine and its tensors out, copied only where they must be.
+"""Arrays into the virtual machine and tensors out of it, copied only where necessary.
 
 Knows numpy's and the runtime's memory, no model.
 """
@@ -9,16 +9,16 @@ import numpy as np
 import tvm
 import tvm_ffi
 
-# Compiled kernels load whole vectors from where their arguments begin. The runtime's own tensors,
-# hence a model's outputs, begin on such an address; numpy's arrays mostly do not.
+# Compiled kernels load whole vectors from the addresses of their arguments. The runtime's own
+# tensors, and so a model's outputs, have this alignment in bytes; numpy's arrays mostly do not.
 ALIGNMENT = 64
 
 
 class InputBuffer:
-    """The way in for one input.
+    """Converts the arrays of one input to tensors.
 
-    Contiguous, aligned, writable arrays go in as they are. Others are copied into a buffer that is
-    kept for the next call.
+    Contiguous, aligned, writable arrays are passed without a copy. Others are copied into a buffer
+    that is kept for the next call.
     """
 
     def __init__(self, dtype: str) -> None:
@@ -27,8 +27,8 @@ class InputBuffer:
         self._view: np.ndarray = np.empty(0)
 
     def tensor(self, array: np.ndarray) -> tvm.runtime.Tensor:
-        """The array, of this buffer's dtype, as the machine takes it."""
-        if self.dtype.kind == "V":  # bfloat16 and its kin: numpy does not hand them over
+        """The array, which must have this buffer's dtype, as a tensor for the virtual machine."""
+        if self.dtype.kind == "V":  # bfloat16 and similar dtypes, for which numpy has no dlpack
             return tvm.runtime.tensor(np.ascontiguousarray(array).reshape(array.shape))
         flags = array.flags
         if flags.c_contiguous and flags.writeable and array.size:  # numpy's empty strides differ
@@ -43,7 +43,7 @@ class InputBuffer:
 
 
 def arrays(result: Any) -> list[np.ndarray]:
-    """The tensors of a possibly nested result, as views that keep their memory alive."""
+    """The tensors of a possibly nested result, as array views that keep the memory alive."""
     if isinstance(result, tvm.runtime.Tensor):
         try:
             return [np.from_dlpack(result)]

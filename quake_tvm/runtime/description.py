@@ -1,6 +1,6 @@
-"""The description that a compiled model carries, and checks of its arguments against it.
+"""The description that a compiled model carries, and checks of call arguments against it.
 
-Travels inside the library as text. Knows no runtime: the model may be here or on a board.
+The description is text inside the library. Knows no runtime: the model may be here or on a board.
 """
 
 import json
@@ -16,24 +16,25 @@ from .model_input import Input
 
 # The virtual machine's function that returns the model's description.
 DESCRIPTION = "quake_description"
-# The attribute of an imported function: what must be true of its sizes, as Python of their names.
+# The attribute of an imported function: conditions on its symbolic sizes, as Python expressions.
 CONDITIONS = "quake_conditions"
 Inputs = Mapping[str, np.ndarray] | Sequence[np.ndarray] | np.ndarray
 
 
 class Described:
-    """A model by its description.
+    """A model as its description gives it.
 
     Attributes
     ----------
     description : str
+        The description as JSON.
     inputs : list of Input
     report : Report
-        What became of every nonlinearity and kernel.
+        How every nonlinearity was lowered and every kernel scheduled.
     options : dict
-        The target and the options it was compiled with.
+        The target and the compile options.
     sizes_depend_on_data : bool
-        Whether there are tensors whose sizes are not known from those of the inputs.
+        Whether there are tensors whose sizes do not follow from the sizes of the inputs.
     """
 
     def __init__(self, description: str) -> None:
@@ -47,7 +48,7 @@ class Described:
         self._conditions: list[str] = raw.get("conditions", [])
 
     def _ordered(self, inputs: tuple[Inputs, ...]) -> list[np.ndarray]:
-        """The arrays that a call gives, by name or by position. Raises QuakeError for others."""
+        """A call's arrays, given by name or by position, in order. Raises QuakeError for others."""
         given: Sequence[object]
         if len(inputs) == 1 and isinstance(inputs[0], Mapping):
             given = self._by_name(inputs[0])
@@ -90,14 +91,14 @@ class Described:
 def _array(spec: Input, value: object) -> np.ndarray:
     try:
         return np.asarray(value)
-    except Exception:  # of lists that are no array, and objects that cannot say what they are
+    except Exception:  # numpy raises many types of error for ragged lists and for foreign objects
         raise QuakeError(
             f"input {spec.name!r} must be an array of {spec.dtype}, got a {type(value).__name__}"
         ) from None
 
 
 def _check_shape(spec: Input, shape: tuple[int, ...], sizes: dict[str, int]) -> None:
-    """Raise unless the shape fits; ``sizes`` collects what it says of symbolic dimensions."""
+    """Raise unless the shape fits; ``sizes`` collects the values of symbolic dimensions."""
     fits = len(shape) == len(spec.shape) and all(
         n == (wanted if isinstance(wanted, int) else sizes.setdefault(wanted, n))
         for n, wanted in zip(shape, spec.shape, strict=False)
@@ -122,7 +123,7 @@ def _holds(code: CodeType, sizes: Mapping[str, int]) -> bool:
 
 
 def check_conditions(conditions: Sequence[str], sizes: Mapping[str, int]) -> None:
-    """Raise unless the sizes that are known are among those for which the model was exported."""
+    """Raise QuakeError unless the known sizes satisfy the conditions of the model's export."""
     for condition in conditions:
         code = _code(condition)
         if all(name in sizes for name in code.co_names) and not _holds(code, sizes):

@@ -1,10 +1,11 @@
-"""TVM's worker threads in a forked child: given up, so that it does not wait for what is not there.
+"""Remove TVM's worker threads from a forked child, where they do not exist.
 
 Each thread that runs kernels in parallel has a pool of workers in its thread-local memory. After a
-fork that memory is in the child, the workers are not: TVM would wait for them for ever, at the next
-kernel or at the process's end. TVM has no call that leaves them alone, so the pool is looked up in
-the thread-local memory of TVM's runtime, by what must be true of it, and its lists are emptied.
-Where it is not found, nothing is changed. Knows how TVM 0.27 lays out its pool, no model.
+fork the child has a copy of that memory but not the worker threads. TVM would wait for them for
+ever, at the next kernel or at the end of the process. TVM has no call that drops the pool without
+waiting. So the pool is searched in the thread-local memory of TVM's runtime, by conditions on its
+fields, and its lists are emptied. If it is not found, nothing is changed. Knows how TVM 0.27 lays
+out its pool, no model.
 """
 
 import ctypes
@@ -53,7 +54,7 @@ class _Pool(ctypes.Structure):
     ]
 
     def is_one(self) -> bool:
-        """Whether this memory can be a pool with workers and nothing else."""
+        """Whether this memory can be a pool with workers."""
         return (
             0 < self.workers_used <= self.workers
             and self.queues_begin != 0
@@ -64,18 +65,18 @@ class _Pool(ctypes.Structure):
 
 
 def give_up() -> bool:
-    """Empty this thread's pool, whose workers do not exist; whether there is one."""
+    """Empty this thread's pool, whose workers do not exist. Returns whether a pool was found."""
     found = _pools()
     if len(found) != 1:
         return False
     (pool,) = found
-    # Left to leak: to free them is to wait for the workers.
+    # The objects leak: freeing them would wait for the workers.
     pool.queues_begin = pool.queues_end = pool.queues_capacity = pool.threads = 0
     return True
 
 
 def _pools() -> list[_Pool]:
-    """What can be a pool in this thread's memory of TVM's runtime."""
+    """All places in this thread's memory of TVM's runtime that can be a pool."""
     start, size = _memory()
     step = ctypes.alignment(_Pool)
     places = range(start, start + size - ctypes.sizeof(_Pool) + 1, step) if start else ()
@@ -83,7 +84,7 @@ def _pools() -> list[_Pool]:
 
 
 def _memory() -> tuple[int, int]:
-    """Where this thread's memory of TVM's runtime is, and its size; zeros if it has none yet."""
+    """Address and size of this thread's memory of TVM's runtime; zeros if there is none yet."""
     found = (0, 0)
 
     def see(loaded: "ctypes._Pointer[_Loaded]", _size: int, _data: int) -> int:

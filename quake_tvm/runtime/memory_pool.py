@@ -1,8 +1,8 @@
-"""How much memory the virtual machine's pool keeps for shapes that it has seen.
+"""Limit the memory that the virtual machine's pool keeps for input shapes of earlier runs.
 
-The pool keeps what a run has freed, by its exact size, and gives nothing back by itself: with every
-new shape it would grow. It is emptied when it has served ``SHAPES`` shapes, so that it never holds
-more than that many times what the largest run takes. Knows a model's description only.
+The pool keeps freed memory by its exact size and returns nothing by itself, so it would grow with
+every new shape. It is emptied after ``SHAPES`` different shapes. So it never holds more than
+``SHAPES`` times the memory of the largest run. Knows a model's description only.
 """
 
 from collections.abc import Callable, Hashable, Sequence
@@ -13,20 +13,19 @@ import tvm_ffi
 from .description import Described
 
 SHAPES = 8
-# The runtime's function that gives back what is in the pool and not in use.
+# The runtime's function that frees the pool's unused memory.
 EMPTY = "vm.builtin.memory_manager.clear"
 
 
 class MemoryPool:
-    """Empties the runtime's pool in time.
+    """Empties the runtime's pool after ``SHAPES`` different input shapes.
 
     Parameters
     ----------
     empty : callable
-        Gives back what is in the pool and not in use: the runtime's
-        ``vm.builtin.memory_manager.clear``.
+        Frees the pool's unused memory: the runtime's ``vm.builtin.memory_manager.clear``.
     every_run : bool
-        Whether the sizes inside a model depend on data, so that every run is a new shape.
+        Whether the sizes inside a model depend on data, so that every run counts as a new shape.
     """
 
     def __init__(self, empty: Callable[[], object], every_run: bool = False) -> None:
@@ -35,14 +34,14 @@ class MemoryPool:
 
     @staticmethod
     def of(model: Described) -> "MemoryPool | None":
-        """That of a model on this machine; None for one whose sizes are all fixed."""
+        """The pool of a model on this machine; None for a model whose sizes are all static."""
         dynamic = any(isinstance(n, str) for i in model.inputs for n in i.shape)
         if not dynamic and not model.sizes_depend_on_data:
             return None
         return MemoryPool(tvm_ffi.get_global_func(EMPTY), model.sizes_depend_on_data)
 
     def serve(self, arrays: Sequence[np.ndarray]) -> None:
-        """Make room for a run with these inputs."""
+        """Empty the pool if a run with these inputs would need it. To be called before the run."""
         shapes: Hashable = object() if self._every_run else tuple(a.shape for a in arrays)
         if shapes in self._served:
             return

@@ -1,4 +1,4 @@
-"""The compiled model: run, time, export, load, and say what it is made of.
+"""The compiled model: run, time, export, load, and describe it.
 
 Knows the runtime and no pass: what the compiler found out travels inside the library as a
 description.
@@ -29,26 +29,27 @@ from .virtual_machines import Machines
 from .worker_threads import this_thread
 
 Instrument = Callable[..., int]
-# LLVM ends the process where it cannot write; the least that a library and its parts take.
+# LLVM ends the process if it cannot write. This is the least space, in bytes, that a library and
+# its object files need.
 _ROOM = 4 << 20
-# What a kernel finds wrong with the data, and what the runtime has no memory for.
+# Errors of a kernel's data checks, and of the runtime when it has no memory.
 _REFUSALS = (IndexError, tvm.error.InternalError)
 
 
 class Model(Described):
     """A compiled model, with the attributes of :class:`Described`.
 
-    Pickles as the library that :meth:`export` writes, for this CPU and others like it. Copies share
-    the code and the weights.
+    A model pickles as the library that :meth:`export` writes, for this CPU and similar ones. Copies
+    share the code and the weights.
     """
 
-    folder: tempfile.TemporaryDirectory | None = None  # of a library that came out of a pickle
+    folder: tempfile.TemporaryDirectory | None = None  # holds the library of an unpickled model
 
     def __init__(
         self, executable: Any, description: str, source: tuple[Path, bytes] | None = None
     ) -> None:
         super().__init__(description)
-        self._source = source  # the library that it was loaded from, and its digest
+        self._source = source  # the library that the model was loaded from, and its digest
         self._owned: list[bool] = json.loads(description)["owned"]
         self._all_owned = all(self._owned)
         self._executable = executable
@@ -56,7 +57,7 @@ class Model(Described):
         self._machines = self._new_machines()
 
     def run(self, *inputs: Inputs) -> list[np.ndarray]:
-        """Run once.
+        """Run the model once.
 
         Parameters
         ----------
@@ -65,25 +66,27 @@ class Model(Described):
         Returns
         -------
         list of numpy.ndarray
-            The outputs in the model's order, the caller's to keep and to change (with NumPy before
-            2.1 only to read).
+            The outputs in the model's order. The caller may keep and change them (with NumPy before
+            2.1 only read them).
 
         Raises
         ------
         QuakeError
-            For a missing or unknown name, a wrong shape or a wrong dtype, for an index in the data
-            that is outside of what it points into, and for sizes computed from the data that are
-            negative or more than there is memory for.
+            For a missing or unknown name, a wrong shape or a wrong dtype; for an index in the data
+            that is out of range; and for sizes computed from the data that are negative or need
+            more memory than there is.
 
         Notes
         -----
-        Contiguous, writable inputs on a 64-byte address, as outputs are, are not copied.
+        Contiguous, writable inputs on a 64-byte address are not copied. Outputs have such
+        addresses.
 
-        Any number of threads may call at once. As many calls run as there are cores, the others
-        wait; all share the weights. A call that finds the model idle uses TVM's worker threads:
-        ``TVM_NUM_THREADS``, or else half of the processors on x86, all on others, and no more than
-        the process may run on. Calls beside it run on one core each. Workers are pinned to cores
-        only with ``TVM_BIND_THREADS=1``. A forked child may call, too, and has workers of its own.
+        Any number of threads may call at once. As many calls run as there are cores; the others
+        wait. All calls share the weights. A call that finds the model idle uses TVM's worker
+        threads: ``TVM_NUM_THREADS``, or else half of the processors on x86 and all on other CPUs,
+        and no more than the process may run on. Calls that run at the same time use one core each.
+        Workers are pinned to cores only with ``TVM_BIND_THREADS=1``. A forked child may call too,
+        and has its own workers.
         """
         ordered = self._served(inputs)
         machines = self._machines
@@ -96,7 +99,7 @@ class Model(Described):
                 *[buffer.tensor(a) for buffer, a in zip(machine.buffers, ordered, strict=True)]
             )
             outputs = arrays(result)
-            if not self._all_owned:  # before another call writes where they point to
+            if not self._all_owned:  # before another call overwrites their memory
                 outputs = [
                     array if owned else array.copy()
                     for array, owned in zip(outputs, self._owned, strict=True)
@@ -112,10 +115,19 @@ class Model(Described):
     def benchmark(self, *inputs: Inputs, number: int = 10, repeat: int = 5) -> list[float]:
         """Time calls inside the runtime, without Python between them.
 
+        Parameters
+        ----------
+        inputs
+            As for :meth:`run`.
+        number : int
+            Calls per repeat.
+        repeat : int
+            How many figures are returned.
+
         Returns
         -------
         list of float
-            Seconds a call, one figure a repeat, each the mean over ``number`` calls.
+            Seconds per call, one figure per repeat: the mean over ``number`` calls.
 
         Raises
         ------
@@ -134,20 +146,21 @@ class Model(Described):
                 raise _refusal(error) from error
 
     def export(self, path: str | Path) -> Path:
-        """Write a shared library for the target, all or nothing; :func:`load` reads it.
+        """Write a shared library for the target, whole or not at all. :func:`load` reads it.
 
         Raises
         ------
         QuakeError
-            If the path cannot be written, no linker for the target is found, or the file that the
-            model was loaded from is gone or another.
+            If the path cannot be written, if no linker for the target is found, or if the file that
+            the model was loaded from is missing or changed.
         """
         path = given.path(path, "the library")
         with whole_file(path, mode=0o777, room=_ROOM) as file:
             if self._source is not None:
                 _copy(*self._source, file)
                 return path
-            # TVM takes the kind of file from its name, and links only libraries.
+            # TVM takes the file type from the name's suffix, and links only for suffixes of
+            # libraries.
             library = file.with_name("library.so")
             link = linker(tvm.target.Target(json.loads(self.options["target"])))
             try:
@@ -183,22 +196,23 @@ class Model(Described):
 
     @property
     def kernels(self) -> tvm.runtime.Module:
-        """The kernels by name, of a model that was compiled here."""
+        """The compiled kernels by name. Only for a model that was compiled in this process."""
         return self._executable.mod.imports[0]
 
     def instrumented(self, instrument: Instrument) -> "Model":
-        """The model, with the runtime calling ``instrument`` around everything that it calls.
+        """A copy of the model whose runtime calls ``instrument`` around every function call.
 
-        With the function, its name, whether it is before, the result after it, and the arguments;
-        1 for an answer before it skips the call. This model itself stays as it is: an instrument
-        costs more than small kernels take.
+        The arguments of ``instrument`` are the function, its name, whether this is before the call,
+        the result (after the call), and the function's arguments. If it returns 1 before a call,
+        the call is skipped. This model itself is not changed: an instrument takes longer than small
+        kernels.
         """
         copy = self.__copy__()
         copy._machines = self._new_machines(instrument)
         return copy
 
     def _served(self, inputs: tuple[Inputs, ...]) -> list[np.ndarray]:
-        """The inputs in order, with room made in the runtime's pool for a run with them."""
+        """The inputs in order. Empties the runtime's memory pool if the run needs it."""
         ordered = self._ordered(inputs)
         if self._pool is not None:
             self._pool.serve(ordered)
@@ -217,7 +231,7 @@ def _refusal(error: Exception) -> QuakeError:
 
 
 def _copy(library: Path, digest: bytes, to: Path) -> None:
-    """Copy a library. Raises QuakeError if it is not there any more, or is not the same."""
+    """Copy a library. Raises QuakeError if the library is missing or has another digest."""
     try:
         source = library.open("rb")
     except (FileNotFoundError, NotADirectoryError):
@@ -235,13 +249,13 @@ def _copy(library: Path, digest: bytes, to: Path) -> None:
 
 
 def load(path: str | Path) -> Model:
-    """Load what :meth:`Model.export` wrote.
+    """Load a library that :meth:`Model.export` wrote.
 
     Raises
     ------
     QuakeError
-        If there is no such file, if it is not a compiled model of this library, or is not as
-        :meth:`Model.export` wrote it.
+        If there is no such file, if it is not a compiled model of this library, or if it changed
+        since :meth:`Model.export` wrote it.
     """
     path = given.path(path, "the library")
     if path.is_dir():

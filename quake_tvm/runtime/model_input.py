@@ -1,11 +1,11 @@
-"""What a model takes. Knows no TVM."""
+"""The inputs of a model. Knows no TVM."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Input:
-    """A model input: symbolic dimensions by name."""
+    """A model input. Symbolic dimensions are given by name."""
 
     name: str
     shape: tuple[int | str, ...]

@@ -12,18 +12,18 @@ if TYPE_CHECKING:
 
 
 def packed(model: "Model") -> bytes:
-    """The model's library. Raises QuakeError where it cannot be linked."""
+    """The bytes of the model's library. Raises QuakeError if the library cannot be linked."""
     with tempfile.TemporaryDirectory() as folder:
         return model.export(Path(folder) / "model.so").read_bytes()
 
 
 def unpacked(library: bytes) -> "Model":
-    """The model of a library's bytes. Raises QuakeError if it is not for this CPU."""
+    """The model from its library's bytes. Raises QuakeError if the library is not for this CPU."""
     from .model import load
 
     folder = tempfile.TemporaryDirectory(prefix="model-")
     path = Path(folder.name, "model.so")
     path.write_bytes(library)
     model = load(path)
-    model.folder = folder  # goes with it
+    model.folder = folder  # the folder is deleted with the model
     return model

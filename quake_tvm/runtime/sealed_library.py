@@ -1,7 +1,7 @@
-"""A library with a digest behind it, so that a damaged one is refused before its code is mapped.
+"""A library with a digest appended, so that a damaged file is refused before its code is mapped.
 
-Behind the library stand ``SEAL`` and the SHA-256 of all before it; loaders of libraries do not look
-there. The runtime dies of a library that is cut off or changed. Knows no model.
+The file ends with ``SEAL`` and the SHA-256 of everything before it; library loaders ignore both.
+Without this check, a truncated or changed library crashes the runtime. Knows no model.
 """
 
 import hashlib
@@ -15,19 +15,19 @@ _CHUNK = 1 << 20
 
 
 def seal(path: Path) -> None:
-    """Write the digest behind a library."""
+    """Append the digest to a library."""
     digest = _digest(path, path.stat().st_size)
     with path.open("ab") as file:
         file.write(SEAL + digest)
 
 
 def check_seal(path: Path) -> bytes:
-    """The digest of a library that is whole and as it was when it was sealed.
+    """The digest of a library, after a check that the library did not change since it was sealed.
 
     Raises
     ------
     QuakeError
-        For a library that is cut off or changed, one without a digest, and one that cannot be read.
+        If the library is truncated or changed, has no digest, or cannot be read.
     """
     try:
         size = path.stat().st_size
@@ -49,7 +49,7 @@ def check_seal(path: Path) -> bytes:
 
 
 def _digest(path: Path, size: int) -> bytes:
-    """The SHA-256 of the first bytes of a file."""
+    """The SHA-256 of the first ``size`` bytes of a file."""
     total = hashlib.sha256()
     with path.open("rb") as file:
         while size > 0 and (chunk := file.read(min(size, _CHUNK))):

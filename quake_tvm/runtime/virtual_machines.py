@@ -1,10 +1,11 @@
 """The virtual machines of one model, so that it serves many threads at once.
 
-TVM's machine runs one call at a time. A call takes one and puts it back; another is made when none
-is left, up to the number of cores, and then calls wait. The constants belong to the executable: no
-machine copies them. The first machine's calls use TVM's worker threads, those of the others do not,
-since they run while the cores are in use. A call that takes less time than Python's threads take to
-change over keeps Python's lock: calls in turn are faster then. Knows the runtime, no model.
+A TVM virtual machine runs one call at a time. A call takes a machine and puts it back. If none is
+left, another is made, up to the number of cores; beyond that, calls wait. The constants belong to
+the executable: no machine copies them. Calls of the first machine use TVM's worker threads. Calls
+of the others do not, since they run while the cores are in use. A call that takes less time than a
+switch between Python threads keeps Python's lock: then it is faster to run calls one after another.
+Knows the runtime, no model.
 """
 
 import os
@@ -22,24 +23,25 @@ from tvm import relax
 from .arrays import InputBuffer
 from .worker_threads import alone, cores, prepare, this_thread
 
-# Seconds that a fork waits for calls in other threads, and a call for a machine at a time.
+# Seconds that a fork waits for calls in other threads, and that a call waits for a machine before
+# it looks again.
 PATIENCE = 0.2
-# Nanoseconds of a call below which calls in turn are faster; of so many timed calls all but the
-# slowest quarter must be so short.
+# A call shorter than SHORT nanoseconds keeps Python's lock. The first TIMED calls are timed; all
+# but the slowest quarter must be shorter.
 SHORT, TIMED = 50_000, 16
 
 
 class Machine:
-    """A virtual machine with the buffers of one call.
+    """A virtual machine with the input buffers of one call.
 
     Attributes
     ----------
     vm : tvm.relax.VirtualMachine
     main : callable
-        The model.
+        The model's main function.
     buffers : list of InputBuffer
     home : list of Machine
-        Where it is put back.
+        The list that the machine is put back to.
     """
 
     __slots__ = ("__weakref__", "buffers", "home", "main", "vm")
@@ -52,37 +54,38 @@ class Machine:
 
 
 class Machines:
-    """The machines of an executable, made when they are wanted.
+    """The virtual machines of an executable, made when they are needed.
 
     Parameters
     ----------
     executable
     dtypes : sequence of str
-        The inputs'.
+        The dtypes of the inputs.
     steady : bool
-        Whether all calls do the same work, as with static shapes.
+        Whether all calls do the same amount of work, as with static shapes.
     instrument : callable, optional
-        What :meth:`quake_tvm.Model.instrumented` takes.
+        As for :meth:`quake_tvm.Model.instrumented`.
     """
 
     def __init__(
         self, executable: Any, dtypes: Sequence[str], steady: bool, instrument: Any = None
     ) -> None:
         self._executable, self._dtypes, self._instrument = executable, dtypes, instrument
-        self._functions: list[tvm_ffi.Function] = []  # of all machines
-        self._times: list[int] | None = [] if steady else None  # None where nobody asks
-        # Lists, whose pop and append no other thread comes between.
+        self._functions: list[tvm_ffi.Function] = []  # the main functions of all machines
+        self._times: list[int] | None = [] if steady else None  # None if calls are not timed
+        # The pop and append of a list are atomic between threads.
         self.first: list[Machine] = []
         self._others: list[Machine] = []
         self._held: list[Machine] = []
-        # Those that exist: a machine of a call that an interrupt has ended goes by itself.
+        # All existing machines. The set is weak: the machine of an interrupted call is
+        # garbage-collected.
         self._alive: weakref.WeakSet[Machine] = weakref.WeakSet()
         self.waiting = 0
         self._returned = threading.Condition()
         _all.add(self)
 
     def take(self) -> Machine:
-        """A machine for one call of this thread, to be :meth:`put` back."""
+        """A machine for one call of this thread. The caller must :meth:`put` it back."""
         if not this_thread.ready:
             prepare()
         try:
@@ -91,20 +94,20 @@ class Machines:
             return self._another()
 
     def put(self, machine: Machine) -> None:
-        """Give back what :meth:`take` gave."""
+        """Put back a machine that :meth:`take` returned."""
         machine.home.append(machine)
         if self.waiting:
             self.wake()
 
     def wake(self) -> None:
-        """Tell a thread that waits of a machine that is back."""
+        """Wake one waiting thread, after a machine was put back."""
         with self._returned:
             self._returned.notify()
 
     def hold(self, until: float) -> None:
-        """Give out no machine, and wait for those that are out, but not beyond ``until``.
+        """Before a fork: give out no machine, and wait until ``until`` for the machines in use.
 
-        A call in the middle may hold a lock of TVM's, which would stay locked in a forked child.
+        A running call may hold a lock of TVM's, which would stay locked in a forked child.
         """
         self._returned.acquire()
         while True:
@@ -116,13 +119,13 @@ class Machines:
             time.sleep(0.0005)
 
     def release(self) -> None:
-        """Give out machines again."""
+        """Give out machines again, after :meth:`hold`."""
         self.first.extend(self._held)
         self._held.clear()
         self._returned.release()
 
     def in_child(self) -> None:
-        """Forget, in a forked child, what threads had that are not in it."""
+        """In a forked child: drop the machines of threads that do not exist in it."""
         self.first.extend(self._held)
         self._held.clear()
         self._alive = weakref.WeakSet([*self.first, *self._others])
@@ -148,7 +151,8 @@ class Machines:
                             return home.pop()
                     if len(self._alive) < cores():
                         return self._make()
-                    self._returned.wait(PATIENCE)  # then look for what went by itself
+                    # then check whether a machine was garbage-collected
+                    self._returned.wait(PATIENCE)
             finally:
                 self.waiting -= 1
 

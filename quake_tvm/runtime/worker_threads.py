@@ -1,9 +1,9 @@
-"""How many of TVM's worker threads a call uses, and on which cores.
+"""The number of TVM's worker threads that a call uses, and their cores.
 
-TVM gives every thread that runs kernels in parallel workers of its own, pins them to the machine's
-first cores and lets the caller run on these only, whatever cores the process was given. Here
-nothing is pinned unless the user asks for it, and without a number of the user's own no thread has
-more workers than it has cores. A forked child has no workers: its calls make new ones. Knows TVM's
+TVM gives every thread that runs kernels in parallel workers of its own. It pins the workers to the
+machine's first cores and restricts the caller to these cores, whatever cores the process may use.
+Here nothing is pinned unless the user asks for it. If the user sets no number, no thread has more
+workers than it has cores. A forked child has no workers: its calls make new ones. Knows TVM's
 runtime, no model.
 """
 
@@ -17,7 +17,7 @@ from tvm.base import _LOADED_LIBS
 
 from . import forked_workers
 
-# TVM asks for these when it makes workers. The user's own value stands.
+# TVM reads these variables when it makes workers. A value set by the user is respected.
 _COUNTS = ("TVM_NUM_THREADS", "OMP_NUM_THREADS")
 _PINS = "TVM_BIND_THREADS"
 _runtime = ctypes.PyDLL(_LOADED_LIBS["tvm_runtime"]._name)
@@ -31,10 +31,10 @@ _UNLIMITED = 0
 
 
 class _Thread(threading.local):
-    """What is known of the thread that asks."""
+    """The state of the calling thread."""
 
-    ready = False  # whether :func:`prepare` need not be called
-    forked = False  # whether its workers were another process's
+    ready = False  # whether :func:`prepare` was called
+    forked = False  # whether its workers belong to the parent process
     limit = _UNLIMITED
 
 
@@ -42,7 +42,7 @@ this_thread = _Thread()
 
 
 def prepare() -> None:
-    """Make this thread ready to run kernels. Whoever does so asks ``this_thread.ready`` before."""
+    """Make this thread ready to run kernels. Callers check ``this_thread.ready`` first."""
     if this_thread.forked:
         _limit(_UNLIMITED)
         _renew()
@@ -56,7 +56,7 @@ def prepare() -> None:
 
 
 def alone(call: Callable[..., Any]) -> Callable[..., Any]:
-    """The call without workers, so that others have the cores."""
+    """The call, run without worker threads, so that other calls have the cores."""
 
     def limited(*arguments: Any) -> Any:
         _limit(1)
@@ -69,7 +69,7 @@ def alone(call: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def cores() -> int:
-    """How many cores this thread may run on."""
+    """The number of cores this thread may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -77,7 +77,7 @@ def _in_child() -> None:
     this_thread.ready = False
     if forked_workers.give_up():
         this_thread.forked = True
-        _limit(1)  # for who runs kernels without asking
+        _limit(1)  # for code that runs kernels without calling :func:`prepare`
 
 
 os.environ.setdefault(_PINS, "0")

@@ -1,4 +1,4 @@
-"""What any part may use: files, processes, checks of what a caller gives.
+"""Helpers for all parts: files, processes, checks of arguments.
 
 Knows no part of this library but its exception.
 """

@@ -1,4 +1,4 @@
-"""Arrays from NumPy's files. What a file says of itself is not trusted. Knows numpy only."""
+"""Read arrays from NumPy's files, without trusting the sizes in their headers. Knows numpy only."""
 
 import zipfile
 from pathlib import Path
@@ -16,14 +16,14 @@ def read_npy(path: str | Path) -> np.ndarray:
     Raises
     ------
     QuakeError
-        For a file that is missing, something else, or shorter than it says.
+        If the file is missing, is no ``.npy`` file, or is shorter than its header says.
     """
     start = _start(path)
     if not start.startswith(_NPY):
         what = "empty" if not start else "a .npz file" if start.startswith(_ZIP) else "no .npy file"
         raise QuakeError(f"cannot read {path} as .npy: it is {what}; numpy.save writes one")
     try:
-        # A map first: memory for a header's huge shape is never asked for.
+        # Map the file first, so that a huge shape in the header does not allocate memory.
         return np.array(np.load(path, mmap_mode="r", allow_pickle=False))
     except Exception as error:
         raise QuakeError(f"cannot read {path} as .npy: {_reason(error)}") from None
@@ -35,7 +35,7 @@ def read_npz(path: str | Path) -> dict[str, np.ndarray]:
     Raises
     ------
     QuakeError
-        For a file that is missing, something else, or whose arrays are not what they say.
+        If the file is missing, is no ``.npz`` file, or has arrays that do not match their headers.
     """
     if not _start(path).startswith(_ZIP):
         raise QuakeError(f"cannot read {path} as .npz: numpy.savez writes such a file")
@@ -60,7 +60,7 @@ def _start(path: str | Path) -> bytes:
 
 
 def _check_sizes(path: str | Path) -> None:
-    """Refuse members whose header asks for more than they hold."""
+    """Refuse archive members whose header declares more bytes than they hold."""
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
             with archive.open(member) as file:
@@ -78,6 +78,6 @@ def _check_sizes(path: str | Path) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """A line: NumPy's own is sometimes several, or none."""
+    """The error in one line: NumPy's message may have several lines, or none."""
     text = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
     return text.splitlines()[0][:160]

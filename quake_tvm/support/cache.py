@@ -1,4 +1,4 @@
-"""What is made or fetched once and kept in the user's cache folder. Knows files only."""
+"""The user's cache folder, for results that are made or fetched once. Knows files only."""
 
 import os
 import tempfile
@@ -9,25 +9,29 @@ from ..errors import QuakeError
 
 
 def folder() -> Path:
-    """Where it is kept."""
+    """The cache folder."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "quake_tvm"
 
 
 def keep(name: str, make: Callable[[Path], None]) -> Path:
-    """An entry of the cache, made where it is missing: whole or not at all.
+    """An entry of the cache. A missing entry is made, whole or not at all.
 
     Parameters
     ----------
     name : str
-        Has everything in it that the content depends on.
+        Must contain everything that the content depends on.
     make : callable
         Writes a file or a folder at the path that it is given.
+
+    Returns
+    -------
+    Path
 
     Raises
     ------
     QuakeError
-        If the cache cannot be written, and what ``make`` raises.
+        If the cache cannot be written; also what ``make`` raises.
     """
     path = folder() / name
     if path.exists():
@@ -40,7 +44,7 @@ def keep(name: str, make: Callable[[Path], None]) -> Path:
             try:
                 os.replace(made, path)
             except OSError:
-                if not path.exists():  # else another process has been first
+                if not path.exists():  # otherwise another process made it first
                     raise
     except OSError as error:
         raise QuakeError(f"cannot write {path}: {error.strerror or error}") from None

@@ -1,8 +1,8 @@
-"""One thread at a time in TVM's compiler.
+"""A lock that lets one thread at a time use TVM's compiler.
 
-TVM's importers, builders and operator libraries keep what they are at in places that all threads
-share, and refuse a valid model when another thread is there, too. A forked child has a lock of its
-own. Knows nothing else.
+TVM's importers, builders and operator libraries keep their state in places that all threads share.
+They refuse a valid model if another thread uses them at the same time. A forked child gets a new
+lock. Knows nothing else.
 """
 
 import os
@@ -15,7 +15,7 @@ _lock = threading.RLock()
 
 @contextmanager
 def compiling() -> Iterator[None]:
-    """Have the compiler to oneself; again in the same thread is harmless."""
+    """Hold the compiler's lock. The lock is reentrant."""
     with _lock:
         yield
 

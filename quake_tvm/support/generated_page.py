@@ -12,12 +12,12 @@ from .whole_file import whole_file
 
 
 def write_section(page: Path, name: str, text: str) -> None:
-    """Put ``text`` between the marks of a section, all or nothing.
+    """Replace the text between the two marks of a section. The page is written whole or not at all.
 
     Parameters
     ----------
     page : path
-        Has both of the section's marks, each on a line of its own.
+        Has both marks of the section, each on a line of its own.
     name : str
     text : str
         Markdown.
@@ -25,7 +25,7 @@ def write_section(page: Path, name: str, text: str) -> None:
     Raises
     ------
     QuakeError
-        If there is no such page, it lacks the marks, or it cannot be written.
+        If the page is missing, lacks the marks, or cannot be written.
     """
     marks = rf"(<!-- {re.escape(name)}: [^\n]* -->\n)(.*?)(<!-- end of {re.escape(name)} -->)"
     try:

@@ -1,4 +1,4 @@
-"""What a caller gives, checked for its type before it is used. Knows no option by name."""
+"""Checks of the types and values of arguments before they are used. Knows no option by name."""
 
 import math
 import operator
@@ -9,18 +9,18 @@ from typing import Any
 
 from ..errors import QuakeError
 
-# More would pass what TVM counts bytes with, also where another size is 0.
+# More would overflow TVM's byte counts, even if another size is 0.
 _MOST_ELEMENTS = 2**48
 _DAY = 24 * 3600.0
 
 
 def path(value: Any, what: str) -> Path:
-    """A path that the system can look up; whether there is a file is another matter.
+    """A path that the operating system accepts. The file need not exist.
 
     Raises
     ------
     QuakeError
-        For another type, and names that no file can have.
+        For another type, and for names that no file can have.
     """
     if not isinstance(value, str | os.PathLike):
         raise QuakeError(f"{what} must be a path, not {value!r:.60}")
@@ -38,7 +38,7 @@ def path(value: Any, what: str) -> Path:
 
 
 def number(value: Any, what: str) -> float:
-    """A number that is not NaN, nor a truth value.
+    """A number, except NaN and booleans.
 
     Raises
     ------
@@ -55,7 +55,14 @@ def number(value: Any, what: str) -> float:
 
 
 def count(value: Any, what: str, most: int = 2**31 - 1, least: int = 1) -> int:
-    """A whole number, from 1 on if nothing else is said.
+    """A whole number from ``least`` to ``most``.
+
+    Parameters
+    ----------
+    value
+    what : str
+        The argument's name in error messages.
+    most, least : int
 
     Raises
     ------
@@ -72,7 +79,7 @@ def count(value: Any, what: str, most: int = 2**31 - 1, least: int = 1) -> int:
 
 
 def shape(value: Any, what: str) -> list[int]:
-    """A shape of a tensor that there can be.
+    """The shape of a tensor.
 
     Raises
     ------
@@ -93,7 +100,7 @@ def shape(value: Any, what: str) -> list[int]:
 
 
 def seconds(value: Any, what: str) -> float:
-    """A time to wait for: positive, and no longer than anything waits.
+    """A time-out in seconds: positive, and at most a day.
 
     Raises
     ------
@@ -106,7 +113,14 @@ def seconds(value: Any, what: str) -> float:
 
 
 def choice(value: Any, what: str, choices: Collection[str]) -> str:
-    """One of some words.
+    """One of the given words.
+
+    Parameters
+    ----------
+    value
+    what : str
+        What the words are, for error messages.
+    choices : collection of str
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Ctrl-C: one line and status 130 in the shell, KeyboardInterrupt wherever else it comes.
+"""Ctrl-C: one line and status 130 in the shell; a KeyboardInterrupt elsewhere.
 
 Imports nothing of this library: an interrupt may come while that loads.
 """
@@ -17,7 +17,7 @@ STATUS = 128 + signal.SIGINT
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:
-    """Raise KeyboardInterrupt, except inside an import: some modules in C++ end it by abort()."""
+    """Raise KeyboardInterrupt; inside an import, where C++ modules may abort(), end the process."""
     at = frame
     while at is not None:
         if at.f_code.co_filename.startswith("<frozen importlib"):
@@ -28,20 +28,20 @@ def interrupt(number: int, frame: FrameType | None) -> None:
 
 def leave() -> NoReturn:
     """End this process after an interrupt."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # what is left to do is short
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the remaining work is short
     print("interrupted", file=sys.stderr)
     atexit._run_exitfuncs()  # temporary files
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    # Python would end by the signal itself where the interrupt has come through an exec().
+    # Python would end by the signal itself if the interrupt came through an exec().
     os._exit(STATUS)
 
 
 @contextmanager
 def interrupts_come_through() -> Iterator[None]:
-    """Raise KeyboardInterrupt for an interrupt that has come out of TVM as a RuntimeError.
+    """Raise KeyboardInterrupt for an interrupt that TVM turned into a RuntimeError.
 
-    TVM calls back into Python, and takes what is raised there for an error of its own.
+    TVM calls back into Python, and treats an exception raised there as an error of its own.
     """
     handler = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(handler):
@@ -52,7 +52,7 @@ def interrupts_come_through() -> Iterator[None]:
     def note(*arguments: Any) -> None:
         nonlocal came
         came = True
-        # What was found is kept, also where the shell would end inside an import.
+        # Raise instead of ending the process inside an import, so that results so far are kept.
         (signal.default_int_handler if handler is interrupt else handler)(*arguments)
 
     signal.signal(signal.SIGINT, note)

@@ -1,4 +1,4 @@
-"""Whether a picture could be drawn, asked before anything is measured for it."""
+"""Check that a plot can be drawn, before anything is measured for it."""
 
 from pathlib import Path
 
@@ -6,12 +6,12 @@ from ..errors import QuakeError
 
 
 def require_matplotlib(path: Path) -> None:
-    """Refuse what matplotlib could not draw.
+    """Refuse a plot that matplotlib cannot draw.
 
     Raises
     ------
     QuakeError
-        Without matplotlib, or for a file name it has no format for.
+        If matplotlib is missing, or does not support the file's format.
     """
     try:
         from matplotlib.figure import Figure

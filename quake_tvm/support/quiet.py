@@ -1,7 +1,7 @@
 """Keep TVM's internal messages off standard error.
 
-Its executables print a warning for each constant when they are written or read after a run, and
-have no switch for that. Standard error is the whole process's, so what others print meanwhile is
+TVM's executables print a warning for each constant when they are saved or loaded after a run, and
+have no option to turn this off. Standard error belongs to the whole process, so all other output is
 passed on. Knows these notes only.
 """
 
@@ -19,13 +19,13 @@ _lock = threading.Lock()
 
 @contextmanager
 def without_notes() -> Iterator[None]:
-    """Print everything but TVM's notes when the ``with`` block is left; one thread at a time."""
+    """Print everything but TVM's notes at the end of the ``with`` block. One thread at a time."""
     with _lock, tempfile.TemporaryFile() as caught:
         if sys.stderr is not None:
             sys.stderr.flush()
         try:
             own = os.dup(_STANDARD_ERROR)
-        except OSError:  # it is closed
+        except OSError:  # standard error is closed
             yield
             return
         os.dup2(caught.fileno(), _STANDARD_ERROR)
@@ -41,7 +41,7 @@ def without_notes() -> Iterator[None]:
 
 def _in_child() -> None:
     global _lock
-    _lock = threading.Lock()  # whose holder may be in the parent alone
+    _lock = threading.Lock()  # the lock's holder may not exist in the child
 
 
 if hasattr(os, "register_at_fork"):

@@ -1,8 +1,8 @@
-"""Temporary folders. Those that a killed process has left go when the next one is made.
+"""Temporary folders. Making one removes folders that killed processes left behind.
 
-Each has a file that its process keeps locked, and that is free when the process is no more. In a
-folder that others write to, their files are not trusted: only this user's are looked at. Knows no
-content.
+Each folder has a file that its process keeps locked; the lock is free when the process has ended.
+In a shared folder other users' files are not trusted: only this user's folders are examined. Knows
+no content.
 """
 
 import fcntl
@@ -15,7 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 
 PREFIX, LOCK = "quake_tvm-", "lock"
-# Seconds after which a folder without a lock has none because its process was killed before.
+# Seconds after which a folder without a lock file counts as abandoned: its process was killed
+# before making one.
 _UNLOCKED = 3600.0
 
 
@@ -25,7 +26,7 @@ class Scratch(tempfile.TemporaryDirectory):
     Parameters
     ----------
     folder : Path, optional
-        Where to make it: by default where the system has such folders.
+        The parent folder; by default the system's folder for temporary files.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -34,10 +35,10 @@ class Scratch(tempfile.TemporaryDirectory):
         new = Path(self.name, "new")
         self._lock = new.open("wb")
         fcntl.flock(self._lock, fcntl.LOCK_EX)
-        new.rename(new.with_name(LOCK))  # only now do others look at it
+        new.rename(new.with_name(LOCK))  # other processes examine the folder only from now on
 
     def cleanup(self) -> None:
-        """Remove it; again is harmless."""
+        """Remove the folder. Calling it again has no effect."""
         super().cleanup()
         self._lock.close()
 
@@ -53,9 +54,10 @@ def _remove_abandoned(parent: Path) -> None:
 
 
 def _is_abandoned(folder: Path, age: float) -> bool:
-    """Whether nobody holds the folder's lock, or there is none and should be one by now.
+    """Whether no process holds the folder's lock, or an old folder has no lock file.
 
-    The lock is opened as a file and nothing else: to open a pipe would be to wait for its writer.
+    The lock file is opened without blocking and only if it is a regular file: opening a pipe would
+    wait for its writer.
     """
     try:
         descriptor = os.open(folder / LOCK, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)

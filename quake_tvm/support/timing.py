@@ -1,7 +1,7 @@
 """Interleaved timing: calibrated rounds, medians and their spread. Knows clocks only.
 
-Every contender has its turn in every round, each round beginning with another one, so that
-whatever else the machine does falls on all alike; ratios are taken within a round.
+Every contender is timed once in every round, and each round begins with another contender. So
+disturbances by other programs affect all contenders alike. Ratios are computed within a round.
 """
 
 import time
@@ -12,12 +12,12 @@ import numpy as np
 
 # Seconds that a contender's calls should last in a round.
 TURN = 0.01
-# Seconds of turns after which a slow contender leaves, and the rounds it takes part in at least.
+# A slow contender stops after BUDGET seconds in total, but takes part in at least FEWEST rounds.
 BUDGET, FEWEST = 1.0, 3
-# A turn has no more calls than that, however short they are.
+# The most calls in a turn, however short they are.
 MOST_CALLS = 1 << 16
 
-# Given a number of calls, seconds a call.
+# Number of calls to seconds per call.
 Clock = Callable[[int], float]
 
 
@@ -30,7 +30,7 @@ class Timer:
     clock : callable
         Times the work.
     overhead : callable, optional
-        Times a call with next to no work in it: measured in the same turn and taken off.
+        Times a call with almost no work. Measured in the same turn and subtracted.
     """
 
     clock: Clock
@@ -51,7 +51,7 @@ class Spread:
 
     @staticmethod
     def of(values: Sequence[float]) -> "Spread | None":
-        """None for an empty sample."""
+        """The spread of a sample; None for an empty sample."""
         if not values:
             return None
         low, median, high = np.percentile(values, (25, 50, 75))
@@ -59,7 +59,7 @@ class Spread:
 
 
 def calibrate(clock: Clock) -> tuple[int, float]:
-    """How many calls fill a turn, and how many seconds they take together."""
+    """The number of calls that fill a turn, and their total time in seconds."""
     number = 1
     seconds = clock(number)
     while number * seconds < TURN / 4 and number < MOST_CALLS:
@@ -79,14 +79,14 @@ def interleave(
     ----------
     timers : mapping of name to Timer
     rounds : int
-        A contender whose turns would outlast the budget takes part in the first of them only.
+        A slow contender, whose turns would exceed the budget, takes part in fewer rounds.
     rest : float
-        Seconds before each turn, in which the threads of the one before stop spinning.
+        Seconds of pause before each turn, in which the previous contender's threads stop spinning.
 
     Returns
     -------
     dict of name to list of float
-        Seconds a call, one figure for each round.
+        Seconds per call, one figure for each round.
     """
     plans = {}
     for name, timer in timers.items():
@@ -103,12 +103,12 @@ def interleave(
                 continue
             time.sleep(rest)
             if number > 1:
-                timers[name](1)  # back into the caches
+                timers[name](1)  # bring its data back into the caches
             seconds[name].append(timers[name](number))
     return seconds
 
 
 def ratio(seconds: Sequence[float], base: Sequence[float]) -> Spread | None:
-    """Time over the base's time, round by round; None where the base's is lost in noise."""
+    """Time divided by the base's time, per round; None if the base's time is lost in noise."""
     pairs = zip(seconds, base, strict=False)  # a slow contender has fewer rounds
     return Spread.of([a / b for a, b in pairs if b > 0])

@@ -1,7 +1,7 @@
 """The C and C++ compiler for a target: the host's own, or a cross-compiler found on this machine.
 
-Tried in this order: the host's compiler for the host's own triple, Android's NDK, Debian's cross
-compilers, clang on a Mac for Apple's triples, and zig for most of the others. Knows triples, no CPU
+They are tried in this order: the host's compiler for the host's own triple, Android's NDK, Debian's
+cross compilers, clang on a Mac for Apple's triples, and zig for most others. Knows triples, no CPU
 and no model.
 """
 
@@ -24,13 +24,13 @@ from ..errors import QuakeError
 Language = Literal["c", "c++"]
 _ARCHITECTURES = {"arm64": "aarch64", "amd64": "x86_64"}
 _HOST_SYSTEM = {"darwin": "macos", "win32": "windows"}.get(sys.platform, "linux")
-# Android's API level where the triple has none: 7.0, which has every 64-bit ARM phone since 2016.
+# Android's API level if the triple has none: 7.0, which every 64-bit ARM phone since 2016 has.
 _ANDROID_API = "24"
 
 
 @dataclass(frozen=True)
 class Triple:
-    """What LLVM's triple says, in one spelling: ``arm64-apple-macos11`` is aarch64, macos, ''."""
+    """An LLVM triple's parts, in one spelling: ``arm64-apple-macos11`` is aarch64, macos, ''."""
 
     architecture: str
     system: str
@@ -38,7 +38,7 @@ class Triple:
 
     @staticmethod
     def parse(text: str) -> "Triple":
-        """Read a triple with or without a vendor."""
+        """Parse a triple with or without a vendor."""
         architecture, *parts = text.split("-")
         if architecture.startswith(("armv", "thumbv")):
             architecture = "arm"
@@ -52,7 +52,7 @@ class Triple:
 
     @property
     def is_host(self) -> bool:
-        """Whether this machine runs such code itself."""
+        """Whether this machine can run code of this triple."""
         own = platform.machine().lower()
         same = self.architecture == _ARCHITECTURES.get(own, own) and self.system == _HOST_SYSTEM
         return same and not self.abi.startswith(("musl", "android"))
@@ -62,7 +62,7 @@ class Triple:
 
 
 def triple(target: tvm.target.Target) -> Triple:
-    """The target's triple; the host's where it has none."""
+    """The target's triple; the host's if the target has none."""
     text = target.attrs.get("mtriple") or tvm.target.codegen.llvm_get_system_triple()
     return Triple.parse(str(text))
 
@@ -78,12 +78,12 @@ def compiler(target: tvm.target.Target, language: Language = "c++") -> list[str]
     Returns
     -------
     list of str
-        To be followed by the compiler's arguments.
+        The command, without the compiler's arguments.
 
     Raises
     ------
     QuakeError
-        If there is none, naming what to install.
+        If there is no compiler. The message names what to install.
     """
     machine = triple(target)
     for find in (_host, _ndk, _debian, _apple, _zig):
@@ -94,18 +94,18 @@ def compiler(target: tvm.target.Target, language: Language = "c++") -> list[str]
 
 
 def linker(target: tvm.target.Target) -> Callable[..., None]:
-    """What TVM's ``export_library`` takes as ``fcompile``: objects in, a shared library out.
+    """The ``fcompile`` argument of TVM's ``export_library``: links objects to a shared library.
 
     Raises
     ------
     QuakeError
-        Without a compiler, or for a machine where TVM loads no libraries.
+        If there is no compiler, or for a machine where TVM loads no libraries.
     """
     machine = triple(target)
     if machine.system in ("wasi", "none"):
         raise QuakeError(f"TVM loads no libraries on {machine}: export for another target")
     command = compiler(target, "c")
-    # What a library leaves open, TVM's runtime has: Apple's linker wants to be told.
+    # TVM's runtime defines the library's undefined symbols; Apple's linker must be told.
     undefined = ["-undefined", "dynamic_lookup"] if machine.system == "macos" else []
 
     def link(output: str, objects: list[str], options: list[str] | None = None) -> None:
@@ -156,7 +156,7 @@ def _apple(machine: Triple, language: Language) -> list[str]:
 
 
 def _zig(machine: Triple, language: Language) -> list[str]:
-    # It brings every system's library but Android's.
+    # zig has the libraries of every system except Android.
     if machine.abi.startswith("android") or machine.system in ("ios", "none"):
         return []
     front = "c++" if language == "c++" else "cc"
@@ -167,7 +167,7 @@ def _zig(machine: Triple, language: Language) -> list[str]:
 
 
 def _first(names: "list[str] | tuple[str, ...]", arguments: "list[str] | None" = None) -> list[str]:
-    """The first of the programs that is there, with its arguments."""
+    """The first of the programs that is installed, with its arguments."""
     return next(([name, *(arguments or [])] for name in names if shutil.which(name)), [])
 
 

@@ -13,28 +13,30 @@ from .scratch import Scratch
 
 @contextmanager
 def whole_file(path: Path, mode: int = 0o666, room: int = 0) -> Iterator[Path]:
-    """A file to write that takes the place of ``path`` when all went well, and else goes.
+    """A temporary file to write. It replaces ``path`` on success and is removed otherwise.
 
     Parameters
     ----------
     path : Path
-        A file or nothing yet. Of a link the target is written.
+        A file that may exist. If it is a link, the link's target is replaced.
     mode : int
-        Its permissions, less those that the process's umask takes.
+        The file's permissions before the process's umask is applied.
     room : int
-        Bytes that must be free, where what writes it ends the process when there are none.
+        Bytes that must be free; for writers that end the process when the disk is full.
 
     Raises
     ------
     QuakeError
-        If it cannot be written, there is too little room, or it is a folder, a device or a pipe.
+        If the path cannot be written, if there is too little room, or if it is a folder, a device
+        or a pipe.
     """
     check_writable(path)
     place = path.resolve()
     try:
         if shutil.disk_usage(place.parent).free < room:
             raise QuakeError(f"cannot write {path}: No space left on device")
-        with Scratch(place.parent) as folder:  # beside it: files move within a file system only
+        # in the same folder: a file can be moved within one file system only
+        with Scratch(place.parent) as folder:
             temporary = Path(folder) / place.name
             temporary.touch()
             yield temporary
@@ -45,25 +47,25 @@ def whole_file(path: Path, mode: int = 0o666, room: int = 0) -> Iterator[Path]:
 
 
 def check_writable(path: Path, but: Path | None = None) -> None:
-    """Refuse a path at which no file can be put, before the work for it is done.
+    """Refuse a path that no file can be written to, before the work for it is done.
 
     Parameters
     ----------
     path : Path
     but : Path, optional
-        A file that is read, and may not be replaced.
+        A file that is read and must not be replaced.
 
     Raises
     ------
     QuakeError
-        For a folder, a device, a pipe, a folder that is missing or cannot be written, and the file
-        that is read.
+        For a folder, a device or a pipe; for a parent folder that is missing or cannot be written;
+        and for the file that is read.
     """
     try:
         found = path.stat().st_mode if path.exists() else None
         folder = path.resolve().parent
         there = folder.is_dir()
-    except (OSError, ValueError, RuntimeError) as error:  # a name too long, a circle of links
+    except (OSError, ValueError, RuntimeError) as error:  # a name that is too long, a loop of links
         reason = getattr(error, "strerror", None) or "no such path"
         raise QuakeError(f"cannot write {path}: {reason}") from None
     if found is not None and not stat.S_ISREG(found):
@@ -78,7 +80,7 @@ def check_writable(path: Path, but: Path | None = None) -> None:
 
 
 def _umask() -> int:
-    """The process's; to ask is to set it."""
+    """The process's umask, which can only be read by setting it."""
     mask = os.umask(0o077)
     os.umask(mask)
     return mask

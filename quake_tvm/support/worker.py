@@ -1,8 +1,8 @@
-"""A process for work that may hang, crash or eat memory: killed at its deadline.
+"""A process for work that may hang, crash or use too much memory. It is killed at its deadline.
 
-A :class:`Worker` is this end of it, a module whose last line calls :func:`serve` the other. The
-process, and whatever it has started, ends with the one that has started it, even if that is killed.
-Knows no work.
+A :class:`Worker` is the caller's end. The worker's end is a module whose last line calls
+:func:`serve`. The worker process, and every process it started, ends with the caller's process,
+even if that is killed. Knows no work.
 """
 
 import fcntl
@@ -21,35 +21,35 @@ from typing import Any
 
 from .scratch import Scratch
 
-# Seconds in which a worker that is done is expected to end by itself.
+# Seconds that a worker has to end by itself after it is closed.
 FAREWELL = 2.0
 
 
 class WorkerError(Exception):
-    """Why there is no result, in a line."""
+    """The reason why there is no result, in one line."""
 
 
 class Failed(WorkerError):
-    """The work went wrong; the worker goes on."""
+    """The method raised an error. The worker continues."""
 
 
 class TimedOut(WorkerError):
-    """No answer in time: the worker is no more."""
+    """There was no answer in time. The worker was killed."""
 
 
 class Died(WorkerError):
-    """The worker ended in the middle; no reason is given if it did so by itself."""
+    """The worker ended during a request. The message is empty if it ended without an error."""
 
 
 class Worker:
-    """A process that answers one request after the other.
+    """A process that answers one request after another.
 
     Parameters
     ----------
     module : str
-        What it runs.
+        The module that the process runs.
     **environment : str
-        Added to this process's.
+        Variables added to this process's environment.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class Worker:
     """
 
     def __init__(self, module: str, **environment: str) -> None:
-        # Its own temporary files go with it, however it ends.
+        # The worker's temporary files are removed with it, however it ends.
         self._folder = Scratch()
         self._errors = Path(self._folder.name, "errors")
         self._pipe, theirs = Pipe()
@@ -66,34 +66,35 @@ class Worker:
                 [sys.executable, "-m", module, str(theirs.fileno())],
                 env={**os.environ, "TMPDIR": self._folder.name, **environment},
                 pass_fds=[theirs.fileno()],
-                stdin=subprocess.PIPE,  # ends with this process, and the worker with it
+                stdin=subprocess.PIPE,  # closes when this process ends, which ends the worker
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
-                start_new_session=True,  # so that what it starts can be ended with it
+                # so that the processes that it starts can be killed with it
+                start_new_session=True,
             )
 
     @property
     def closed(self) -> bool:
-        """Whether there is no worker any more."""
+        """Whether the worker has been closed."""
         return self._pipe.closed
 
     def ask(self, seconds: float, method: str, *arguments: object) -> Any:
-        """What a method of the worker's gives.
+        """The result of a method of the worker's session.
 
         Parameters
         ----------
         seconds : float
-            Until it is killed.
+            The worker is killed if there is no answer within this time.
         method : str
         *arguments
-            Pickled, as the result.
+            Pickled; so is the result.
 
         Raises
         ------
         Failed
             If the method raises.
         TimedOut, Died
-            If there is no answer; the worker is closed.
+            If there is no answer. The worker is then closed.
         """
         if self.closed:
             raise Died("ended before")
@@ -113,18 +114,18 @@ class Worker:
         return answer
 
     def kill(self) -> None:
-        """End it and what it has started, at once; what waits for its answer is told."""
+        """Kill the worker and the processes it started, at once. A waiting ``ask`` raises Died."""
         if not self.closed:
             self._kill()
 
     def close(self) -> None:
-        """Let it end by itself, or else kill it; again is harmless."""
+        """Let the worker end by itself, or kill it after a while. May be called again."""
         if self.closed:
             return
         self._pipe.close()
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(FAREWELL)
-        self._kill()  # what it has started may be left
+        self._kill()  # processes that it started may still run
         self.process.wait()
         if self.process.stdin is not None:
             self.process.stdin.close()
@@ -143,19 +144,19 @@ class Worker:
 
 
 def reason(error: Exception) -> str:
-    """TVM's last line says what went wrong, after the condition that it has checked."""
+    """The cause in an error of TVM: its last line, after the condition that was checked."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1].rpartition(" is false: ")[2] if lines else type(error).__name__
 
 
 def serve(session: object, explain: Callable[[Exception], str] = reason) -> None:
-    """Be the other end: answer with the session's methods until this one closes.
+    """Run the worker's end: answer requests with the session's methods until the caller closes.
 
     Parameters
     ----------
     session : object
     explain : callable
-        What to say of an exception.
+        Exception to the message that the caller gets.
     """
     _end_with_parent()
     pipe = Connection(int(sys.argv[1]))
@@ -172,17 +173,17 @@ def serve(session: object, explain: Callable[[Exception], str] = reason) -> None
 
 
 def limit_memory() -> None:
-    """Let this process and what it starts have half of the machine's memory each, and no more."""
+    """Limit this process, and each process it starts, to half of the machine's memory."""
     half = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     resource.setrlimit(resource.RLIMIT_DATA, (half, half))
 
 
 def _end_with_parent() -> None:
-    """Have the kernel end this group of processes when nobody holds its standard input any more.
+    """Let the kernel end this process group when the caller no longer holds its standard input.
 
-    It does so with SIGIO, whatever they are at, compiled code that never returns included.
+    The kernel sends SIGIO, which also ends compiled code that never returns.
     """
     fcntl.fcntl(0, fcntl.F_SETOWN, -os.getpgrp())
     fcntl.fcntl(0, fcntl.F_SETFL, fcntl.fcntl(0, fcntl.F_GETFL) | os.O_ASYNC)
-    if select.select([0], [], [], 0)[0]:  # it has been too late for a signal
+    if select.select([0], [], [], 0)[0]:  # the input was closed before the signal was set up
         sys.exit()

@@ -1,4 +1,4 @@
-"""Workers at the same work, each on one item at a time. Knows no work."""
+"""Workers that run the same module, each on one item at a time. Knows no work."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -12,14 +12,14 @@ Result = TypeVar("Result")
 
 
 class Pool:
-    """Workers that are started where they are needed, and again in the place of those lost.
+    """Workers that are started when needed, and replaced when lost.
 
     Parameters
     ----------
     module : str
-        What they run.
+        The module that they run.
     count : int
-        How many there are at most.
+        The most workers.
     """
 
     def __init__(self, module: str, count: int) -> None:
@@ -29,7 +29,14 @@ class Pool:
     def each(
         self, work: Callable[[Worker, Item], Result], items: Sequence[Item]
     ) -> Iterator[tuple[int, Result | WorkerError]]:
-        """Each item's place and what came of it, as they are known."""
+        """Yield each item's index and result, or error, in the order in which they finish.
+
+        Parameters
+        ----------
+        work : callable
+            (worker, item) to result.
+        items : sequence
+        """
 
         def attempt(item: Item) -> Result | WorkerError:
             try:
@@ -53,6 +60,6 @@ class Pool:
             executor.shutdown(cancel_futures=True)
 
     def close(self) -> None:
-        """End the workers; again is harmless."""
+        """End the workers. Calling it again has no effect."""
         while not self._idle.empty():
             self._idle.get().close()

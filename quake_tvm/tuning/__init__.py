@@ -1,1 +1,1 @@
-"""Tuning: what a model spends its time in, candidates for it, measured, and the best as records."""
+"""Tuning: find where a model spends its time, measure candidates there, and record the best."""

@@ -1,4 +1,4 @@
-"""Kernels compiled here and timed on boards by their own clocks, on as many as a tracker offers."""
+"""Compile kernels here and time them on all boards that a tracker lists, by their clocks."""
 
 import threading
 import time
@@ -17,31 +17,31 @@ from .board_thread import PAUSE, SESSION, BoardThread, Job
 from .compilation import Compiler, Library
 from .runner import Timing
 
-# Seconds between two looks for new boards.
+# Seconds between two queries for new boards.
 PERIOD = 2.0
-# How often the time-out no board may be at work before all are given up: by then those that hung in
-# a kernel have ended its session.
+# After so many time-outs in which no board works, all boards are given up. By then a board that
+# hung in a kernel has ended its session.
 PATIENCE = SESSION + 1
 
 
 class BoardRunner:
-    """A :class:`Runner` on boards that come and go.
+    """A :class:`Runner` on boards that may come and go.
 
     Parameters
     ----------
     target : tvm.target.Target
-        What the boards run.
+        The target of the boards.
     tracker : (str, int)
-        Host and port.
+        Host and port of the tracker.
     key : str
-        That the boards are listed under.
+        The key under which the tracker lists the boards.
     timeout : float
         Seconds for each step on a board: connecting, uploading and running once, timing.
 
     Raises
     ------
     QuakeError
-        Without a linker for the target, such a tracker, or a board that it has under the key.
+        If there is no linker for the target, no such tracker, or no board under the key.
     """
 
     measured, unit = "board", "s"
@@ -72,16 +72,16 @@ class BoardRunner:
 
     @property
     def batch(self) -> int:
-        """Enough to keep every board and the compilers at work."""
+        """Enough kernels to keep every board and the compilers busy."""
         return max(16, 4 * len(self._threads))
 
     def measure(self, kernels: Sequence[tir.PrimFunc]) -> Iterator[tuple[int, Timing]]:
-        """On all boards at once, while others are compiled; as in :class:`Runner`."""
+        """Measure on all boards at once, while others are compiled; as in :class:`Runner`."""
         with Scratch() as folder:
             yield from self._timings(self._compiler.compile(kernels, folder))
 
     def compare(self, kernels: Sequence[tir.PrimFunc], rounds: int) -> list[list[float]]:
-        """In turns on one board; as in :class:`Runner`."""
+        """Measure in turns on one board; as in :class:`Runner`."""
         with Scratch() as folder:
             libraries = dict(self._compiler.compile(kernels, folder))
             sound = {n for n, timing in self._timings(libraries.items()) if not timing.error}
@@ -92,7 +92,7 @@ class BoardRunner:
             return self._turns(chosen, rounds)
 
     def close(self) -> None:
-        """End all threads and processes; again is harmless."""
+        """End all threads and processes. Calling it again has no effect."""
         self._compiler.close()
         self._closing.set()
         self._scout.kill()
@@ -103,7 +103,7 @@ class BoardRunner:
             thread.join()
 
     def _turns(self, libraries: Sequence[Library | None], rounds: int) -> list[list[float]]:
-        """On the next board that is free and lasts."""
+        """Time the libraries in turns on the next free board, or on another one if it fails."""
         session = int(self._timeout * (SESSION + len(libraries))) + rounds * len(libraries)
         until = time.monotonic() + self._patience
         while True:
@@ -131,7 +131,7 @@ class BoardRunner:
                 else:
                     self._jobs.put(Job(n, library, done))
                     waiting += 1
-                while not done.empty():  # what is known is not to wait for the compiler
+                while not done.empty():  # results are yielded without waiting for the compiler
                     yield done.get()
                     waiting -= 1
             for _ in range(waiting):
@@ -142,18 +142,18 @@ class BoardRunner:
                     self._jobs.get_nowait()
 
     def _next(self, done: "SimpleQueue[tuple[int, Timing]]") -> tuple[int, Timing]:
-        """The next result, for as long as boards are at work."""
+        """The next result. Raises QuakeError if no board works for too long."""
         heard = time.monotonic()
         while time.monotonic() - heard < self._patience:
             with suppress(Empty):
                 return done.get(timeout=PERIOD)
             if any(thread.measuring for thread in self._threads):
                 heard = time.monotonic()
-        what = f"none of the {self._name} is free and well for {self._patience:g} s"
+        what = f"none of the {self._name} is free and works for {self._patience:g} s"
         raise QuakeError(f"{what}: start one")
 
     def _employ(self, count: int) -> None:
-        """A thread for each board."""
+        """Start threads until there is one for each board."""
         while len(self._threads) < count:
             self._threads.append(BoardThread(self._where, self._jobs, self._timeout))
 

@@ -1,6 +1,7 @@
-"""A thread that measures kernels, each on the board that a tracker has free next.
+"""A thread that measures kernels, each on the next free board of a tracker.
 
-Boards may hang or die: their kernels go back to the others. Knows no batch and no compiler.
+Boards may hang or die. Then their kernels are measured on other boards. Knows no batch and no
+compiler.
 """
 
 import threading
@@ -12,17 +13,17 @@ from . import stopwatch
 from .compilation import Library
 from .runner import Timing
 
-# A kernel with which so many boards are lost, one after the other, is what they are lost by.
+# If so many boards in a row are lost with a kernel, the kernel is the cause.
 STRIKES = 3
-# Seconds until a board is asked for again.
+# Seconds until a board is requested again.
 PAUSE = 1.0
-# How often the time-out a session lasts at most: then the board ends it, if only it can.
+# The length of a session in time-outs: then the board ends it, if it still can.
 SESSION = 3
 
 
 @dataclass
 class Job:
-    """A kernel to be measured, and where its place and its timing go to."""
+    """A kernel to measure, its index, and the queue for its result."""
 
     place: int
     library: Library
@@ -31,21 +32,21 @@ class Job:
 
 
 class BoardThread(threading.Thread):
-    """Works off jobs until it is to stop.
+    """Measures jobs until it is stopped.
 
     Parameters
     ----------
     where : (str, int, str)
         Host and port of the tracker, and the boards' key.
     jobs : Queue of Job or None
-        None for a thread to look whether it is to stop.
+        None wakes a thread, which then checks whether it was stopped.
     timeout : float
         Seconds for each step.
 
     Attributes
     ----------
     measuring : bool
-        Whether it has a board.
+        Whether the thread has a board at the moment.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class BoardThread(threading.Thread):
         self.start()
 
     def run(self) -> None:
-        """Take one job after the other."""
+        """Process one job after another."""
         while not self._stopping.is_set():
             job = self._jobs.get()
             if job is not None and not self._attempt(job):
@@ -67,13 +68,13 @@ class BoardThread(threading.Thread):
         self._worker.close()
 
     def stop(self) -> None:
-        """Give up what it is at."""
+        """Stop the thread. Its current job is given up."""
         self._stopping.set()
         self._worker.kill()
         self._jobs.put(None)
 
     def _attempt(self, job: Job) -> bool:
-        """Whether the job is done with."""
+        """Measure a job. Returns False if the job must be tried again."""
         if self._worker.closed:
             self._worker = stopwatch.session()
         if self._stopping.is_set():

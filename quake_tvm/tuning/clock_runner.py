@@ -1,4 +1,4 @@
-"""Time kernels on this machine, in sequence and while nothing compiles."""
+"""Time kernels on this machine, one after another and while nothing compiles."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -14,15 +14,16 @@ from . import stopwatch
 from .compilation import Compiler, Library
 from .runner import Timing
 
-# Seconds for a step that takes none to speak of, on a machine that is busy with other things: what
-# is not done by then never ends.
+# Seconds for a step that normally takes almost no time. The limit is generous for a busy machine; a
+# step that exceeds it hangs.
 DEADLINE = 60.0
 
 
 class ClockRunner:
-    """A :class:`Runner`. A kernel that hangs, crashes or eats memory spoils its own timing only.
+    """A :class:`Runner` for this machine.
 
-    Kernels run on as many threads as ``TVM_NUM_THREADS`` says, or else as the target has cores.
+    A kernel that hangs, crashes or uses too much memory spoils only its own timing. Kernels run on
+    ``TVM_NUM_THREADS`` threads, or else on as many as the target has cores.
 
     Parameters
     ----------
@@ -31,11 +32,11 @@ class ClockRunner:
     Raises
     ------
     QuakeError
-        If this machine does not run the target's code, or has no linker.
+        If this machine cannot run the target's code, or has no linker.
     """
 
     measured, unit = "clock", "s"
-    # Enough to keep all cores compiling, and few enough to learn something in between.
+    # Enough to keep all cores compiling, and few enough for the cost model to learn in between.
     batch = 16
 
     def __init__(self, target: tvm.target.Target) -> None:
@@ -51,13 +52,13 @@ class ClockRunner:
         self._worker: Worker | None = None
 
     def measure(self, kernels: Sequence[tir.PrimFunc]) -> Iterator[tuple[int, Timing]]:
-        """Compile all, then time one after the other; as in :class:`Runner`."""
+        """Compile all kernels, then time one after another; as in :class:`Runner`."""
         with Scratch() as folder:
             for n, library in list(self._compiler.compile(kernels, folder)):
                 yield n, self._timing(library)
 
     def compare(self, kernels: Sequence[tir.PrimFunc], rounds: int) -> list[list[float]]:
-        """In turns in one process; as in :class:`Runner`."""
+        """Measure in turns in one process; as in :class:`Runner`."""
         with Scratch() as folder:
             libraries = dict(self._compiler.compile(kernels, folder))
             sound = {
@@ -68,11 +69,11 @@ class ClockRunner:
             chosen = [sound.get(n) for n in range(len(kernels))]
             try:
                 return stopwatch.turns(self._ready(), chosen, rounds, DEADLINE)
-            except WorkerError:  # of one that went well by itself
+            except WorkerError:  # a kernel failed that worked when it was measured alone
                 return [[] for _ in kernels]
 
     def close(self) -> None:
-        """End all workers; again is harmless."""
+        """End all workers. Calling it again has no effect."""
         self._compiler.close()
         if self._worker is not None:
             self._worker.close()

@@ -1,4 +1,4 @@
-"""Kernels compiled on all cores of this machine, each to a library of its own. Knows no runner."""
+"""Compile kernels on all cores of this machine, each to its own library. Knows no runner."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,8 @@ from .signature import Signature, signature
 
 # The kernel's name in its library.
 NAME = "kernel"
-# Seconds for one kernel: the largest take three, and who unrolls all loops is not to be waited for.
+# Seconds for one kernel. The largest take three; a candidate that unrolls all loops may take much
+# longer and is dropped.
 DEADLINE = 30.0
 
 
@@ -29,12 +30,12 @@ class Library:
 
 
 class Compiler:
-    """Compiles for a target.
+    """Compiles kernels for a target.
 
     Raises
     ------
     QuakeError
-        If nothing here links for the target.
+        If there is no linker for the target.
     """
 
     def __init__(self, target: tvm.target.Target) -> None:
@@ -45,7 +46,7 @@ class Compiler:
     def compile(
         self, kernels: Sequence[tir.PrimFunc], folder: str
     ) -> Iterator[tuple[int, Library | str]]:
-        """Each kernel's place and its library in the folder, or what is wrong with it."""
+        """Yield each kernel's index and its library in the folder, or an error message."""
 
         def work(worker: Worker, item: tuple[int, tir.PrimFunc]) -> Library | str:
             n, kernel = item
@@ -62,5 +63,5 @@ class Compiler:
             yield n, f"cannot be compiled: {result}" if isinstance(result, WorkerError) else result
 
     def close(self) -> None:
-        """End the workers; again is harmless."""
+        """End the workers. Calling it again has no effect."""
         self._pool.close()

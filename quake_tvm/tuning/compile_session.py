@@ -1,4 +1,4 @@
-"""Kernels to libraries, in a worker's process (:mod:`compilation` is the other end)."""
+"""Compiles kernels to libraries, in a worker process (:mod:`compilation` is the other end)."""
 
 from pathlib import Path
 
@@ -10,10 +10,10 @@ from ..support import worker
 
 
 class CompileSession:
-    """Compiles one kernel after the other."""
+    """Compiles one kernel after another."""
 
     def compile(self, function: str, target: str, library: str, name: str) -> None:
-        """Write a library with a kernel that comes as TVM's JSON."""
+        """Write a library with one kernel, which is given as TVM's JSON."""
         functions = {name: tvm.ir.load_json(function)}
         kernel.export(functions, resolve(target), Path(library))
 

@@ -1,7 +1,7 @@
-"""Confirm that a candidate is better than what it replaces, by two runs side by side.
+"""Confirm that a candidate is better than the current best, by two interleaved comparisons.
 
-A single timing is off by a few hundredths, and the best of many is the luckiest. What is counted
-and not timed comes out the same again, so once is enough. Knows a runner, no search.
+A single timing has an error of a few percent, and the best of many candidates is partly luck.
+Counted costs are exact, so one comparison is enough. Knows a runner, no search.
 """
 
 import statistics
@@ -11,22 +11,23 @@ from dataclasses import dataclass, replace
 from ..schedules.space import Candidate
 from .runner import Runner
 
-# How much less a candidate must cost, over so many rounds.
+# The largest ratio at which a candidate counts as better, and the rounds of a comparison.
 BETTER, ROUNDS = 0.99, 15
 
 
 @dataclass(frozen=True)
 class Improvement:
-    """A candidate that has won, as the comparison says that went worse for it.
+    """A candidate that won both comparisons, with the figures of the less favourable one.
 
     Attributes
     ----------
     candidate : Candidate
-        Without threads as the rule has them: for other sizes the rule knows better.
+        Without the number of threads if it equals the rule's default: for other sizes the rule
+        chooses better.
     gain, ratio : float
-        What it costs over what it replaces, and over the rule's own.
+        Its cost divided by the cost of what it replaces, and by the cost of the rule's default.
     rule : float
-        What the rule's own has cost beside it.
+        The cost of the rule's default in the same comparison.
     """
 
     candidate: Candidate
@@ -38,16 +39,20 @@ class Improvement:
 def confirm(
     runner: Runner, own: Candidate, best: Candidate | None, challengers: Sequence[Candidate]
 ) -> Improvement | None:
-    """The best of the challengers, if it is better than what is best so far.
+    """The best of the challengers if it is better than the current best, otherwise None.
 
     Parameters
     ----------
     runner : Runner
     own : Candidate
-        The rule's.
+        The rule's default.
     best : Candidate or None
-        None if that is the rule's, too.
+        The current best; None if it is the rule's default.
     challengers : sequence of Candidate
+
+    Returns
+    -------
+    Improvement or None
     """
     before = [own] if best is None else [own, best]
     timed = runner.compare([c.function for c in (*before, *challengers)], ROUNDS)
@@ -65,7 +70,7 @@ def confirm(
         return None
     if len(figures[won]) == 1:  # counted
         return first
-    # Loaded anew and the other way round: where in memory things come to lie counts.
+    # Load the kernels again in reverse order: their places in memory affect the time.
     turn = [challenger, *reversed(before)]
     timed = runner.compare([c.function for c in turn], ROUNDS)[::-1]
     if not all(timed):
@@ -75,7 +80,7 @@ def confirm(
 
 
 def _carried(candidate: Candidate, own: Candidate) -> Candidate:
-    """The candidate as a record is to have it."""
+    """The candidate in the form in which it is recorded."""
     numbers = {
         name: number
         for name, number in candidate.numbers.items()

@@ -1,6 +1,7 @@
-"""MetaSchedule's cost models: what a candidate may cost, learnt from what others did.
+"""MetaSchedule's cost models, which predict a candidate's cost from measured candidates.
 
-XGBoost's needs the package; ``random`` needs none, and guesses. Knows no rule and no clock.
+XGBoost's model needs its package. ``random`` needs none and only guesses. Knows no rule and no
+clock.
 """
 
 from collections.abc import Sequence
@@ -15,17 +16,17 @@ from ..support import given
 from ..tvm_version import tir
 
 NAMES = ("xgboost", "random")
-# Tried with the first release and the last: make test-xgboost.
+# Major versions of XGBoost. The first and the last are tested: make test-xgboost.
 OLDEST, NEWEST = 2, 3
 INSTALL = f"pip install 'xgboost>={OLDEST},<{NEWEST + 1}'"
-# Measured candidates, of all kernels together, from which on it predicts.
+# The number of measured candidates, of all kernels, from which on the model predicts.
 ENOUGH = 12
-# What a candidate that failed has cost, for MetaSchedule.
+# The cost of a failed candidate, for MetaSchedule.
 FAILED = 1e10
 
 
 def check(name: str) -> None:
-    """Refuse, with a QuakeError, a model that does not exist or whose package is missing."""
+    """Raise QuakeError for an unknown model, or one whose package is missing or unsupported."""
     given.choice(name, "cost model", NAMES)
     if name == "random":
         return
@@ -42,7 +43,7 @@ def check(name: str) -> None:
 
 
 class CostModel:
-    """One for all kernels of a session.
+    """One cost model for all kernels of a session.
 
     Parameters
     ----------
@@ -58,7 +59,7 @@ class CostModel:
             self.model = ms.cost_model.XGBModel(num_warmup_samples=ENOUGH, num_tuning_cores=1)
 
     def predict(self, context: ms.TuneContext, functions: Sequence[tir.PrimFunc]) -> np.ndarray:
-        """A score for each scheduled function of a kernel, the higher the faster."""
+        """A score for each scheduled function of a kernel. Higher scores mean faster functions."""
         return np.asarray(self.model.predict(context, [_candidate(f) for f in functions]))
 
     def learn(
@@ -67,7 +68,16 @@ class CostModel:
         functions: Sequence[tir.PrimFunc],
         costs: Sequence[float | None],
     ) -> None:
-        """What they have cost; None for one that failed."""
+        """Train with measured costs; None for a candidate that failed.
+
+        Parameters
+        ----------
+        context : TuneContext
+            The kernel's context.
+        functions : sequence of PrimFunc
+            The scheduled candidates.
+        costs : sequence of float or None
+        """
         results = [ms.runner.RunnerResult([FAILED if c is None else c], None) for c in costs]
         self.model.update(context, [_candidate(f) for f in functions], results)
 

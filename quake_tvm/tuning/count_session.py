@@ -1,4 +1,4 @@
-"""Compiled kernels run and counted in QEMU, in a worker's process."""
+"""Runs compiled kernels in QEMU and counts instructions, in a worker process."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from ..support import worker
 
 
 class CountSession:
-    """Counts one kernel after the other."""
+    """Counts one kernel after another."""
 
     def cost(
         self,
@@ -21,7 +21,17 @@ class CountSession:
         target: str,
         sample: int,
     ) -> tuple[float, str]:
-        """A kernel's cycles, or instructions where they are not known, and its outputs' digest."""
+        """A kernel's cycles, or instructions if there is no cycle model, and its outputs' digest.
+
+        Parameters
+        ----------
+        library, name : str
+            The library's path, and the kernel's name in it.
+        inputs, outputs : list of (shape, dtype)
+        target : str
+        sample : int
+            The number of instructions whose cycles are modelled.
+        """
         arrays, resolved = examples(inputs), resolve(target)
         call = Path(library), name, arrays, outputs, resolved
         written = kernel.run(*call)

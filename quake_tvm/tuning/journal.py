@@ -1,6 +1,6 @@
-"""Every trial of a session in a file, so that one that was cut short can go on where it was.
+"""A file with every trial of a session, so that an interrupted session can be resumed.
 
-A trial is one candidate of one kernel and what came of it, a line of JSON. Knows no search.
+A trial is one candidate of one kernel with its timing, as one line of JSON. Knows no search.
 """
 
 import json
@@ -13,7 +13,7 @@ from ..schedules.records.files import append_line, read_lines
 from .runner import Timing
 
 SCHEMA = 1
-# Not with the ending of records.
+# The suffix must differ from that of records.
 NAME = "trials.journal"
 
 
@@ -24,19 +24,20 @@ class Trial:
     Attributes
     ----------
     session : str
-        The tune that measured it.
+        The name of the session that measured it.
     context : str
-        What a timing depends on besides the code: runner, target, threads, TVM.
+        Everything else a timing depends on: runner, target, threads, TVM.
     kernel : str
-        The unscheduled PrimFunc's hash.
+        The hash of the unscheduled PrimFunc.
     name : str
-        The kernel's, for people.
+        The kernel's name, for people.
     candidate : str
-        The scheduled PrimFunc's hash.
+        The hash of the scheduled PrimFunc.
     choices : dict
-        For people: the numbers that make it.
+        The tunable parameters, for people.
     at : float
         Seconds since the session began.
+    timing : Timing
     """
 
     session: str
@@ -55,14 +56,14 @@ class Journal:
     Parameters
     ----------
     folder : Path
-        A target's.
+        The folder of a target.
     """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / NAME
 
     def check(self) -> None:
-        """Raise QuakeError now, before anything is measured, if it cannot be written later."""
+        """Raise QuakeError if the file cannot be written, before anything is measured."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.open("ab").close()
@@ -70,17 +71,17 @@ class Journal:
             raise QuakeError(f"cannot write {self.path}: {error.strerror or error}") from None
 
     def add(self, trial: Trial) -> None:
-        """Write a trial; it is on the disk when this returns.
+        """Append a trial. It is on the disk when this returns.
 
         Raises
         ------
         QuakeError
-            If it cannot be written.
+            If the file cannot be written.
         """
         append_line(self.path, json.dumps({"schema": SCHEMA, **asdict(trial)}))
 
     def trials(self) -> list[Trial]:
-        """All that can be read, in their order; what cannot is passed over with a warning."""
+        """All readable trials in their order. Unreadable lines are skipped with a warning."""
         return read_lines(self.path, _parse) if self.path.is_file() else []
 
 

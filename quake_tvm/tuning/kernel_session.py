@@ -1,4 +1,4 @@
-"""Compiled kernels run and timed, in a worker's process: on this machine, or on a board.
+"""Runs and times compiled kernels, in a worker process: on this machine or on a board.
 
 Knows TVM's runtime only: the compiler is not loaded.
 """
@@ -12,12 +12,12 @@ from ..boards.session import BoardSession, explain
 from ..kernels.arguments import Description, digest, examples
 from ..support import worker
 
-# TVM's own function that flushes all arrays but the first.
+# TVM's function that flushes all arrays except the first from the caches.
 FLUSH = "cache_flush_cpu_non_first_arg"
 
 
 class Kernel(NamedTuple):
-    """A kernel where it runs, and what it is called with."""
+    """A loaded kernel and its arguments."""
 
     module: runtime.Module
     name: str
@@ -25,10 +25,11 @@ class Kernel(NamedTuple):
     cold: bool
 
     def time(self, repeat: int, milliseconds: int) -> list[float]:
-        """Seconds of a call: a figure for each repeat, which takes so long or one call.
+        """Seconds per call, one figure per repeat.
 
-        Warm; but where :class:`Signature` says cold, all but the first array is flushed from the
-        caches before each call, and a repeat's figure is the median of its calls.
+        A repeat lasts ``milliseconds``, or one call if that is longer. The caches are warm, unless
+        :class:`Signature` says cold. Then all arrays except the first are flushed from the caches
+        before each call, and a repeat's figure is the median of its calls.
         """
         if not self.cold:
             return self._timed(1, repeat, min_repeat_ms=milliseconds)
@@ -45,7 +46,7 @@ class Kernel(NamedTuple):
 
 
 class KernelSession(BoardSession):
-    """Kernels, by number, in this process or, once it is connected to a board, there."""
+    """Kernels by number, in this process or, after connecting, on a board."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,16 +60,24 @@ class KernelSession(BoardSession):
         outputs: list[Description],
         cold: bool,
     ) -> tuple[int, float, str]:
-        """Load a kernel's library and run the kernel.
+        """Load a kernel's library and run the kernel once.
+
+        Parameters
+        ----------
+        path, name : str
+            The library's path, and the kernel's name in it.
+        inputs, outputs : list of (shape, dtype)
+        cold : bool
+            As in :class:`Signature`.
 
         Returns
         -------
         int
-            Its number.
+            The kernel's number.
         float
-            Seconds of a call.
+            Seconds per call.
         str
-            The digest of what it has written.
+            The digest of its outputs.
         """
         number = len(self._kernels)
         if self._session is None:
@@ -83,11 +92,11 @@ class KernelSession(BoardSession):
         return number, seconds, found
 
     def time(self, number: int, repeat: int, milliseconds: int) -> list[float]:
-        """As :meth:`Kernel.time`."""
+        """As :meth:`Kernel.time`, for a kernel by its number."""
         return self._kernels[number].time(repeat, milliseconds)
 
     def leave(self) -> None:
-        """Unload the kernels, and leave the board, if there is one, to the next client."""
+        """Unload the kernels, and release the board if there is one."""
         self._kernels.clear()
         self._session = None
 

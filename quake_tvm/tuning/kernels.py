@@ -1,7 +1,7 @@
-"""A model's kernels before they are scheduled, and how often each runs.
+"""A model's kernels before scheduling, and how often each runs.
 
-Kernels that differ only in what is fused around them have one :class:`Key`, and are one task:
-a record serves them all. Knows no candidate and no clock.
+Kernels that differ only in what is fused around them have the same :class:`Key` and form one task:
+one record serves them all. Knows no candidate and no clock.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from ..tvm_version import tir
 
 @dataclass(frozen=True)
 class Site:
-    """A lowered nonlinearity in a kernel, as the report and the records name it."""
+    """A lowered nonlinearity in a kernel, named as in reports and records."""
 
     operator: str
     shape: str
@@ -34,16 +34,16 @@ class Site:
 
 @dataclass(frozen=True)
 class Kernel:
-    """One unscheduled PrimFunc with constant shapes.
+    """One unscheduled PrimFunc with static shapes.
 
     Attributes
     ----------
     name : str
     function : PrimFunc
     calls : int
-        In one run of each model.
+        The number of calls in one run of each model.
     hash : str
-        The same for equal code.
+        Equal for equal code.
     sites : tuple of Site
         The nonlinearities in it.
     """
@@ -57,12 +57,12 @@ class Kernel:
 
 @dataclass
 class Task:
-    """The kernels of one key.
+    """The kernels with one key.
 
     Attributes
     ----------
     key : Key or None
-        None for kernels with nothing to choose, which only count.
+        None for kernels without tunable parameters, which only add to the total time.
     kernels : list of Kernel
     """
 
@@ -71,7 +71,7 @@ class Task:
 
 
 def tasks(mods: Sequence[tvm.IRModule], target: tvm.target.Target, options: Options) -> list[Task]:
-    """The tasks of some models together, in the order of their first use.
+    """The tasks of several models together, in the order of their first use.
 
     Parameters
     ----------
@@ -79,6 +79,10 @@ def tasks(mods: Sequence[tvm.IRModule], target: tvm.target.Target, options: Opti
         As imported.
     target : tvm.target.Target
     options : Options
+
+    Returns
+    -------
+    list of Task
     """
     distinct: dict[str, Kernel] = {}
     for mod in mods:
@@ -95,7 +99,15 @@ def tasks(mods: Sequence[tvm.IRModule], target: tvm.target.Target, options: Opti
 
 
 def kernels(mod: tvm.IRModule, target: tvm.target.Target, options: Options) -> list[Kernel]:
-    """All kernels of a model that have static shapes."""
+    """All kernels of a model with static shapes.
+
+    Parameters
+    ----------
+    mod : IRModule
+        As imported.
+    target : tvm.target.Target
+    options : Options
+    """
     passes = Pipeline(target, options)
     with target:
         lowered = passes.upto("lower")(mod)
@@ -117,7 +129,7 @@ def kernels(mod: tvm.IRModule, target: tvm.target.Target, options: Options) -> l
 
 
 def _sites(lowered: tvm.IRModule) -> dict[int, list[Site]]:
-    """The sites of each number; those inside a PrimFunc share one, and have its result's shape."""
+    """The sites of each number. Those inside a PrimFunc share one and get its result's shape."""
     found: dict[int, list[Site]] = {}
     for _, function in lowered.functions_items():
         for mark in sites_of(function) if isinstance(function, tir.PrimFunc) else ():

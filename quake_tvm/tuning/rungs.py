@@ -1,6 +1,6 @@
-"""What every allowed rung costs at each site, so that ``max_error`` can be met at the best price.
+"""Measure what every allowed rung costs at each site, so that ``max_error`` picks the best rung.
 
-Outside the first-level cache all rungs cost the same: then the most accurate one is free. Knows
+Outside of the first-level cache all rungs cost the same, and the most accurate one is free. Knows
 kernels and a runner, no search.
 """
 
@@ -33,10 +33,11 @@ def of_works(
     options: Options,
     runner: Runner,
 ) -> Iterator[tuple[Work, Costs]]:
-    """Each of the works with sites, and what these cost on the allowed rungs.
+    """Yield each task that has sites, with the cost of every allowed rung at its sites.
 
-    A kernel is the same on all rungs but for its formulas: it is timed with the same numbers, or
-    with the rule's own where MetaSchedule's trace is best, which fits one rung's formulas only.
+    A kernel differs between rungs only in its formulas. So it is timed with the best tunable
+    parameters on all rungs, or with the rule's defaults if the best is a trace of MetaSchedule,
+    which fits the formulas of one rung only.
 
     Parameters
     ----------
@@ -61,7 +62,7 @@ def of_works(
 def _ladder(
     mods: Iterable[tvm.IRModule], target: tvm.target.Target, options: Options
 ) -> dict[str, dict[str, tir.PrimFunc]]:
-    """By its hash each kernel with sites, on every rung that all of them may have."""
+    """Each kernel with sites, by its hash, on every rung that all of its sites allow."""
     found: dict[str, dict[str, tir.PrimFunc]] = {}
     for mod in mods:
         reference = [k for k in kernels(mod, target, options) if k.sites]
@@ -86,7 +87,7 @@ def _costs(
     found, numbers = list(by_rung.values()), {}
     if work.choice is not None and work.choice.trace is None:
         numbers = work.choice.numbers
-        # The numbers are for weights packed as the best has them.
+        # The parameters assume that the weights are packed in the layout of the best candidate.
         found = [repacked(f, work.choice.layout) if panel_width(f) else f for f in found]
     scheduled = [schedule(function, target, lambda _: Choice(numbers)) for function in found]
     timed = runner.compare(scheduled, ROUNDS) if scheduled else []

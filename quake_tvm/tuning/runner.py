@@ -1,4 +1,4 @@
-"""What measures candidates: the interface that the search knows, and what it gets back."""
+"""The interface of runners, which measure candidates, and their results."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,17 +9,18 @@ from ..tvm_version import tir
 
 @dataclass(frozen=True)
 class Timing:
-    """What came of one scheduled kernel.
+    """The result of measuring one scheduled kernel.
 
     Attributes
     ----------
     cost : float or None
-        A call's, in the runner's ``unit``, the median of several; None if it failed.
+        The cost of a call in the runner's ``unit``, as a median of several; None if the kernel
+        failed.
     error : str
-        Why, in a line.
+        The reason for a failure, in one line.
     digest : str
-        Of its outputs for inputs that follow from the parameters' shapes and dtypes alone, so that
-        two schedules of a kernel can be told apart by what they compute; empty if it failed.
+        A hash of the outputs, to check that two schedules of a kernel compute the same. The inputs
+        depend only on the parameters' shapes and dtypes. Empty if the kernel failed.
     """
 
     cost: float | None
@@ -33,11 +34,11 @@ class Runner(Protocol):
     Attributes
     ----------
     measured : {"clock", "board", "static"}
-        How, as records say it.
+        How the runner measures, in the word that records use.
     unit : {"s", "cycles", "instructions"}
-        What costs are in.
+        The unit of costs.
     sees_threads : bool
-        Whether costs show what threads gain.
+        Whether costs reflect the number of threads.
     """
 
     measured: str
@@ -46,27 +47,27 @@ class Runner(Protocol):
 
     @property
     def batch(self) -> int:
-        """How many kernels are worth handing over together."""
+        """How many kernels should be passed to :meth:`measure` together."""
         ...
 
     def measure(self, kernels: Sequence[tir.PrimFunc]) -> Iterator[tuple[int, Timing]]:
-        """Each kernel's place in the sequence and its timing, in any order, as they are known.
+        """Yield each kernel's index and its timing, in the order in which they finish.
 
-        Kernels are scheduled PrimFuncs with constant shapes. What is wrong with one of them is said
-        in its timing.
+        Kernels are scheduled PrimFuncs with static shapes. If a kernel fails, its timing has the
+        error.
 
         Raises
         ------
         QuakeError
-            If nothing can be measured any more: no board is left, a tool is missing.
+            If nothing can be measured any more: no board is left, or a tool is missing.
         """
         ...
 
     def compare(self, kernels: Sequence[tir.PrimFunc], rounds: int) -> list[list[float]]:
-        """A call's cost of each kernel in every round, taken in turns on one and the same machine.
+        """The cost of a call of each kernel in every round, interleaved on one machine.
 
-        An empty list for a kernel that fails, and for all if one fails only in its turn; one
-        figure each where they are counted, not timed.
+        The list of a kernel that fails is empty. If a kernel fails only during the rounds, all
+        lists may be empty. Runners that count return one figure per kernel.
 
         Raises
         ------
@@ -76,5 +77,5 @@ class Runner(Protocol):
         ...
 
     def close(self) -> None:
-        """End whatever was started; again is harmless."""
+        """Release all resources. Calling it again has no effect."""
         ...

@@ -1,7 +1,8 @@
-"""Which candidates of one kernel to measure next: this library's rules' and MetaSchedule's own.
+"""Choose the candidates of one kernel to measure next: from the rules and from MetaSchedule.
 
-The rules' are known beforehand, and the cost model ranks them; MetaSchedule's evolve. Each batch is
-of the one or the other, MetaSchedule's only as long as they are not far behind. Knows no clock.
+The rules' candidates are known beforehand and are ranked by the cost model. MetaSchedule's
+candidates evolve. Each batch has candidates of one kind. MetaSchedule gets batches only while its
+candidates are nearly as good as the best. Knows no clock.
 """
 
 import math
@@ -17,10 +18,10 @@ from .cost_model import CostModel
 from .kernels import Kernel
 from .sketches import Sketches, context_of
 
-# Of a batch of the rules' candidates this part is drawn, whatever the model says.
+# This share of a batch of the rules' candidates is drawn at random.
 DRAWN = 0.25
-# MetaSchedule's have their turn after so many batches of the rules', and lose it for good when
-# their best costs so much more than the best.
+# Every EVERY-th batch is MetaSchedule's. MetaSchedule is dropped for good if its best costs more
+# than FAR times the best.
 EVERY, FAR = 3, 1.2
 
 
@@ -33,18 +34,18 @@ class Search:
     target : tvm.target.Target
     model : CostModel
     batch : int
-        Candidates to propose together.
+        The number of candidates to propose together.
     most : int
-        Of the rules' candidates at most so many.
+        The most candidates of the rules.
     seed : int
     sees_threads : bool
-        Whether costs show what threads gain. If not, threads are left to the rule, and
-        MetaSchedule's candidates, which decide about them, out.
+        Whether costs reflect the number of threads. If not, the rule decides about threads, and
+        MetaSchedule's candidates, which decide about threads too, are left out.
 
     Attributes
     ----------
     own : Candidate
-        The rule's own choice.
+        The rule's default.
     """
 
     def __init__(
@@ -74,15 +75,15 @@ class Search:
 
     @property
     def left(self) -> int:
-        """The rules' candidates that are not measured yet."""
+        """The number of the rules' candidates that are not measured yet."""
         return len(self._left)
 
     def recall(self, known: Callable[[Candidate], bool]) -> list[Candidate]:
-        """Those of the rules' candidates that are known from an earlier session, as a batch."""
+        """A batch of the rules' candidates that an earlier session measured."""
         return self._take({n for n, c in enumerate(self._left) if known(c)})
 
     def propose(self) -> list[Candidate]:
-        """The next batch, none if there is nothing left to try."""
+        """The next batch; empty if nothing is left to try."""
         self._turn += 1
         if self._sketches is not None and (self._turn % EVERY == 0 or not self._left):
             found = self._sketches.propose()
@@ -101,13 +102,13 @@ class Search:
         return self._take(chosen)
 
     def _take(self, chosen: set[int]) -> list[Candidate]:
-        """What is left at these places, which is left no longer."""
+        """Remove and return the remaining candidates at these indices."""
         batch = [c for n, c in enumerate(self._left) if n in chosen]
         self._left = [c for n, c in enumerate(self._left) if n not in chosen]
         return batch
 
     def learn(self, batch: list[Candidate], costs: list[float | None]) -> None:
-        """What a batch, or the part of it that was measured, has cost; None for what failed."""
+        """Learn the costs of a batch, or of its measured part; None for a candidate that failed."""
         for candidate, cost in zip(batch, costs, strict=True):
             if cost is not None:
                 sketch = candidate.trace is not None

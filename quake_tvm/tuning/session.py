@@ -1,7 +1,7 @@
-"""A tuning session: the tasks in turn, the most promising first, until time or ideas run out.
+"""A tuning session: tasks in order of promise, until the budget or the candidates run out.
 
-Every trial goes into the journal as soon as it is known, every improvement into the records once it
-has been confirmed side by side with what it replaces. So a session may end at any moment.
+Every trial is written to the journal at once. An improvement is written to the records after an
+interleaved comparison with what it replaces has confirmed it. So a session may end at any moment.
 """
 
 import time
@@ -27,11 +27,13 @@ from .runner import Runner, Timing
 from .search import Search
 from .state import INTERRUPTED, State, Work
 
-# The best of a batch that come near: a single timing is off by as much.
+# So many of a batch's best candidates are confirmed, if their cost is below NEAR times the best: a
+# single timing has an error of that size.
 CHALLENGERS, NEAR = 2, 1.03
-# Trials of a task without an improvement after which it is finished, and its candidates at most.
+# A task is finished after PATIENCE trials without an improvement, and has at most CANDIDATES
+# candidates of the rules.
 PATIENCE, CANDIDATES = 48, 192
-# Each trial without an improvement makes the next one so much less promising: sixteen, by 0.6.
+# Each trial without an improvement multiplies a task's promise by this: sixteen trials by 0.6.
 FADING = 0.6 ** (1 / 16)
 
 Progress = Callable[[State], None]
@@ -39,14 +41,14 @@ Progress = Callable[[State], None]
 
 @dataclass(frozen=True)
 class Budget:
-    """What a session may use.
+    """The limits of a session.
 
     Attributes
     ----------
     trials : int or None
-        Candidates measured, of all tasks together.
+        The number of candidates to measure, over all tasks.
     seconds : float or None
-        A batch that has begun before is brought to its end.
+        The time. A batch that began within it is completed.
     """
 
     trials: int | None = None
@@ -54,7 +56,7 @@ class Budget:
 
 
 class Session:
-    """One tune.
+    """One tuning session.
 
     Parameters
     ----------
@@ -63,15 +65,15 @@ class Session:
     model : CostModel
     journal : Journal
     save : callable
-        (Work, cost, the rule's cost) to a record on the disk.
+        Writes (Work, cost, the rule's cost) as a record.
     budget : Budget
     known : sequence of Trial
-        What need not be measured again.
+        Trials that need not be measured again.
     context : str
         As in :class:`Trial`.
     seed : int
     progress : callable
-        Called whenever the state has changed.
+        Called with the state after every change.
     """
 
     def __init__(
@@ -96,16 +98,16 @@ class Session:
         self._name = time.strftime("%Y-%m-%dT%H:%M:%S")
         self._began = time.monotonic()
         self._searches: dict[int, Search] = {}
-        # Of what a kernel computes, by the layout of its inputs.
+        # Digests of a kernel's correct outputs, by the layout of its weights.
         self._digests: dict[tuple[str, int], str] = {}
 
     def run(self, tasks: Sequence[Task], wanted: Callable[[Task], bool]) -> State:
-        """Tune the tasks that are wanted; an interrupt ends it in order.
+        """Tune the tasks that are wanted. An interrupt ends the session regularly.
 
         Raises
         ------
         QuakeError
-            Where nothing can be measured any more, or nothing written.
+            If nothing can be measured or written any more.
         """
         state = self.state
         try:
@@ -126,7 +128,7 @@ class Session:
         return state
 
     def _measure_rules(self, tasks: Sequence[Task], wanted: Callable[[Task], bool]) -> None:
-        """What every kernel costs untuned: it says where the time goes."""
+        """Measure every kernel with the rules' defaults, to find out where the time goes."""
         kernels = [kernel for task in tasks for kernel in task.kernels]
         pairs = [(k, f) for k in kernels if (f := schedule(k.function, self._target)) is not None]
         costs: dict[str, float] = {}
@@ -162,7 +164,7 @@ class Session:
         self.state.works = sorted(works, key=lambda work: -work.spent)
 
     def _step(self, work: Work) -> None:
-        """One batch of one task."""
+        """Measure one batch of one task."""
         state = self.state
         state.current = work
         search = self._searches.get(id(work))
@@ -215,7 +217,7 @@ class Session:
     def _timings(
         self, pairs: Sequence[tuple[Kernel, tir.PrimFunc]], choices: Sequence[dict[str, int]]
     ) -> Iterator[tuple[int, Timing]]:
-        """Each function's place and timing; those known already are not measured again."""
+        """Yield each function's index and timing. Known functions are not measured again."""
         places: dict[tuple[str, str], list[int]] = {}
         for n, (kernel, function) in enumerate(pairs):
             places.setdefault((kernel.hash, fingerprint(function)), []).append(n)
@@ -242,14 +244,14 @@ class Session:
             yield from ((n, timing) for n in places[code])
 
     def _checked(self, work: Work, candidate: Candidate, timing: Timing) -> float | None:
-        """The cost of a candidate, None for one that fails or computes something else.
+        """The cost of a candidate; None if it fails or computes something else.
 
-        Of inputs in another layout that is: than the first one that goes well.
+        The first valid result for each layout of the weights is the reference.
         """
         if timing.cost is None:
             return None
         if candidate.layout and (candidate.key.get("columns") or 0) % candidate.layout:
-            # Panels overlap, and made-up weights differ where they do: the last to write wins.
+            # Panels overlap, and random weights differ there, so results cannot be compared.
             return timing.cost
         expected = self._digests.setdefault((work.kernel.hash, candidate.layout), timing.digest)
         return timing.cost if timing.digest == expected else None
@@ -261,7 +263,7 @@ class Session:
         measured: Sequence[Candidate],
         costs: Sequence[float | None],
     ) -> None:
-        """Hold the batch's best against what it may replace, and save what is better."""
+        """Compare the batch's best with what it would replace, and save it if it is better."""
         ranked = sorted((cost, n) for n, cost in enumerate(costs) if cost is not None)
         near = [measured[n] for cost, n in ranked if cost < NEAR * work.best][:CHALLENGERS]
         if not near:
@@ -270,7 +272,7 @@ class Session:
         found = confirm(self._runner, search.own, work.choice, near)
         if found is None:
             return
-        # Never worse than what it has beaten, whatever the rule took in these rounds.
+        # The ratio never rises, even if the rule's default was faster in these rounds.
         ratio = min(found.ratio, work.ratio * found.gain)
         work.best, work.choice = work.rule * ratio, found.candidate
         work.stale = 0
@@ -279,7 +281,7 @@ class Session:
         state.curve.append((state.trials, time.monotonic() - self._began, state.ratio))
 
     def _keep_rule(self, work: Work) -> None:
-        """Where nothing was better, a record says so: the rule needs no neighbour's numbers."""
+        """Record that nothing beat the rule's default, so that no neighbouring record applies."""
         if work.choice is None and work.trials:
             self._save(work, work.rule, work.rule)
 
@@ -289,12 +291,12 @@ class Session:
         return late or (trials is not None and self.state.trials >= trials)
 
     def show(self, doing: str) -> None:
-        """Say what is being done."""
+        """Report the current step."""
         self.state.doing = doing
         self.state.seconds = time.monotonic() - self._began
         self._progress(self.state)
 
 
 def _promise(work: Work) -> float:
-    """What there may be to gain: the time a task takes, the less likely the longer nothing came."""
+    """The possible gain of a task: its time, reduced by trials without an improvement."""
     return work.spent * work.ratio * FADING**work.stale

@@ -1,10 +1,10 @@
-"""Makes the records that the library comes with: ``make records``, or for some targets only
+"""Make the records that the library ships with: ``make records``, or for some targets only
 
     python -m quake_tvm.tuning.shipped x86-64-v4 raspberry-pi-4 --minutes 20
 
-The kernels of the benchmark and the layers of :mod:`typical`, each by itself: by the clock
-where this machine runs the target's code, else by counting. Trials stay in a working folder, from
-which a second run goes on; of the records the best of each kernel is kept.
+It tunes the kernels of the benchmark and the layers of :mod:`typical`, each separately: by the
+clock if this machine runs the target's code, otherwise by counting. The trials stay in a working
+folder, so that a second run resumes. The best record of each kernel is kept.
 """
 
 import argparse
@@ -25,13 +25,13 @@ from . import typical
 from .tune import tune
 
 TARGETS = ("x86-64-v3", "x86-64-v4", "raspberry-pi-3", "raspberry-pi-4", "raspberry-pi-5")
-# Larger ones wait for memory, whatever is chosen.
+# The time of kernels with more elements is limited by memory, whatever the parameters.
 LARGEST = 1 << 20
 WORK = Path("build/records")
 
 
 def groups(counted: bool) -> dict[str, list[tvm.IRModule]]:
-    """What is tuned together, by name; where instructions are counted, small kernels only."""
+    """The models to tune, grouped by name. If instructions are counted, small kernels only."""
     small = cases.small()
     if not counted:
         small += [case for case in cases.kernels() if (case.elements or 0) <= LARGEST]
@@ -40,7 +40,7 @@ def groups(counted: bool) -> dict[str, list[tvm.IRModule]]:
 
 
 def best(records: Iterable[Record]) -> list[Record]:
-    """Of each kernel the record that is furthest ahead of its rule, by shape."""
+    """The record of each kernel with the best ratio to its rule's default, ordered by shape."""
     found: dict[tuple[Key, str], Record] = {}
     for record in records:
         kernel = record.key, record.trace.kernel if record.trace is not None else ""
@@ -50,7 +50,7 @@ def best(records: Iterable[Record]) -> list[Record]:
 
 
 def ship(work: Path, machine: Machine) -> int:
-    """Write a machine's best records into the library; their number."""
+    """Write a machine's best records into the library. Returns their number."""
     count = 0
     (SHIPPED / machine.folder).mkdir(parents=True, exist_ok=True)
     for path in sorted((work / machine.folder).glob(f"*{ENDING}")):
@@ -62,11 +62,11 @@ def ship(work: Path, machine: Machine) -> int:
 
 
 def main() -> None:
-    """Tune for each target, and keep the best."""
+    """Tune for each target, and keep the best records."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("targets", nargs="*", default=TARGETS)
-    parser.add_argument("--only", nargs="+", help="of it all these groups")
-    parser.add_argument("--minutes", type=float, default=5, help="for each of these")
+    parser.add_argument("--only", nargs="+", help="only these groups")
+    parser.add_argument("--minutes", type=float, default=5, help="for each group")
     parser.add_argument("--work", type=Path, default=WORK, help="folder of trials and all records")
     arguments = parser.parse_args()
     for name in arguments.targets:

@@ -1,4 +1,4 @@
-"""Show a tuning session: a view while it runs, a table at its end, its curve as a picture.
+"""Show a tuning session: a live view, a table at the end, and its curve as a picture.
 
 Knows the state, not how it comes about.
 """
@@ -16,20 +16,21 @@ from ..support.whole_file import whole_file
 from .state import State, Work
 
 WIDTH = 140
-# Tasks with a bar in the picture.
+# The most tasks with a bar in the picture.
 BARS = 12
 _SCALES = (("s", 1.0), ("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9))
 
 
 def cost(value: float, unit: str) -> str:
-    """A cost for people."""
+    """A cost as text."""
     if unit != "s":
         return f"{value:,.0f}"
     name, scale = next(((n, s) for n, s in _SCALES if value >= s), _SCALES[-1])
     return f"{value / scale:.3g} {name}"
 
 
-# What the tables say of a task, figures to the right; those of a task that was not tried are empty.
+# Columns of the tables: whether right-aligned, and the text. Some are empty for a task without
+# trials.
 _COLUMNS: dict[str, tuple[bool, Callable[[State, Work], str]]] = {
     "share": (True, lambda state, work: f"{work.spent / state.untuned:.1%}"),
     "task": (False, lambda state, work: work.name),
@@ -41,12 +42,12 @@ _COLUMNS: dict[str, tuple[bool, Callable[[State, Work], str]]] = {
     "choice": (False, lambda state, work: choice(work)),
     "state": (False, lambda state, work: "now" if work is state.current else work.finished),
 }
-# Those that fit into a terminal.
+# The columns that fit into a terminal.
 _NARROW = "share", "task", "untuned", "tuned", "ratio", "trials", "state"
 
 
 def table(state: State, columns: Sequence[str] = tuple(_COLUMNS), most: int | None = None) -> Table:
-    """The tasks, those with the largest share first and ``most`` of them at most."""
+    """The tasks as a table, the largest share first, at most ``most`` of them."""
     found = Table()
     for name in columns:
         right, _ = _COLUMNS[name]
@@ -63,7 +64,7 @@ def table(state: State, columns: Sequence[str] = tuple(_COLUMNS), most: int | No
 
 
 def choice(work: Work) -> str:
-    """What was chosen, for people."""
+    """The best tunable parameters of a task, as text."""
     if not work.trials:
         return ""
     if work.choice is None:
@@ -74,7 +75,7 @@ def choice(work: Work) -> str:
 
 
 def summary(state: State) -> str:
-    """What it came to, in a line."""
+    """The session's result in one line."""
     if not state.works:
         return f"{state.stopped} before every kernel was measured once"
     failed = f", {state.failed} failed" if state.failed else ""
@@ -90,7 +91,7 @@ def _records(state: State) -> str:
 
 
 def text(state: State) -> str:
-    """The table and the line."""
+    """The table and the summary."""
     console = Console(width=WIDTH, record=True, file=io.StringIO())
     if state.works:
         console.print(table(state))
@@ -99,17 +100,17 @@ def text(state: State) -> str:
 
 
 def live(state: State, seconds: float, left: Sequence[str], most: int) -> RenderableType:
-    """The view while it runs.
+    """The live view.
 
     Parameters
     ----------
     state : State
     seconds : float
-        Since the beginning.
+        Since the session began.
     left : sequence of str
-        Of the budget: ``"12 trials"``.
+        The remaining budget: ``"12 trials"``.
     most : int
-        Tasks to show.
+        The most tasks to show.
     """
     lines: list[RenderableType] = [Text(state.doing, "bold")]
     work = state.current
@@ -130,12 +131,12 @@ def live(state: State, seconds: float, left: Sequence[str], most: int) -> Render
 
 
 def plot(state: State, path: Path) -> None:
-    """The tuning curve: all kernels together against trials, and each task's ratio.
+    """Draw the tuning curve, all kernels together against trials, and each task's ratio.
 
     Raises
     ------
     QuakeError
-        Without matplotlib, or for a file that cannot be written.
+        If matplotlib is missing, or the file cannot be written.
     """
     require_matplotlib(path)
     from matplotlib.figure import Figure

@@ -1,4 +1,4 @@
-"""The parameters and results of a kernel, read from its code."""
+"""The parameters and outputs of a kernel, read from its PrimFunc."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from ..kernels.arguments import Description
 from ..schedules import RULE
 from ..tvm_version import tir
 
-# Rules of kernels that read weights.
+# The rules that schedule kernels with weights.
 WITH_WEIGHTS = ("matmul", "depthwise")
 
 
@@ -21,10 +21,10 @@ class Signature:
     ----------
     inputs : list of (shape, dtype)
     outputs : list of (shape, dtype)
-        They follow the inputs as parameters: the last ones that the kernel writes to.
+        They follow the inputs: the last parameters, which the kernel writes.
     cold : bool
-        Whether a model's other layers have pushed all but the first input out of the caches by the
-        time it runs: it has weights of its own.
+        Whether all inputs except the first are out of the caches when the kernel runs in a model,
+        because other layers ran in between: the kernel has weights.
     """
 
     inputs: list[Description]
@@ -38,7 +38,7 @@ def signature(function: tir.PrimFunc) -> Signature:
     Raises
     ------
     QuakeError
-        If a shape is known only when it runs, or no result comes last.
+        If a shape is dynamic, or the kernel does not write its last parameter.
     """
     written: list[tir.Buffer] = []
     tvm_ffi.structural_walk(

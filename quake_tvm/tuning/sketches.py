@@ -1,6 +1,6 @@
-"""MetaSchedule's own design space, searched by its own evolution, beside the rules of this library.
+"""Candidates from MetaSchedule's design space, found by its evolutionary search.
 
-Of its rules those are left out that sum an element up in another order. Knows no rule of ours.
+MetaSchedule's rules that change the order of summation are left out. Knows no rule of ours.
 """
 
 import sys
@@ -18,12 +18,12 @@ from ..schedules.space import Candidate
 from ..tvm_version import tir
 from .cost_model import FAILED, CostModel
 
-# Traces that evolve, and how many generations between two batches: a second's work.
+# The size of a population, and the generations between two batches: about a second.
 POPULATION, GENERATIONS = 64, 3
 
 
 def space_generator() -> ms.SpaceGenerator:
-    """Tiles, vectors, threads and unrolling."""
+    """MetaSchedule's design space: tiling, vectorization, threads and unrolling."""
     rule, postproc, mutator = ms.schedule_rule, ms.postproc, ms.mutator
     return ms.space_generator.PostOrderApply(
         sch_rules=[
@@ -75,7 +75,19 @@ def search_strategy() -> ms.SearchStrategy:
 
 
 def context_of(function: tir.PrimFunc, target: tvm.target.Target, seed: int) -> ms.TuneContext:
-    """MetaSchedule's word for an unscheduled kernel on a target."""
+    """MetaSchedule's tuning context of an unscheduled kernel.
+
+    Parameters
+    ----------
+    function : PrimFunc
+    target : tvm.target.Target
+    seed : int
+
+    Returns
+    -------
+    TuneContext
+        With :func:`space_generator` and :func:`search_strategy`.
+    """
     with _without_intrinsics():
         return ms.TuneContext(
             tvm.IRModule({"main": function.with_attr("global_symbol", "main")}),
@@ -89,9 +101,9 @@ def context_of(function: tir.PrimFunc, target: tvm.target.Target, seed: int) -> 
 
 @contextmanager
 def _without_intrinsics() -> Iterator[None]:
-    """A context imports the tensor intrinsics of all machines, which takes half a minute.
+    """Keep a new context from importing the tensor intrinsics of all machines: half a minute.
 
-    No design space here asks for one.
+    No design space here uses one.
     """
     name = "tvm.s_tir.tensor_intrin"
     if name in sys.modules:
@@ -110,16 +122,16 @@ class Sketches:
     Parameters
     ----------
     function : PrimFunc
-        The kernel, its products fenced.
+        The kernel, with its products fenced.
     context : TuneContext
-        Of the same.
+        The context of the same function.
     own : Candidate
-        The rule's own, for what a candidate is beside its code.
+        The rule's default, whose key and other attributes each candidate gets.
     model : CostModel
     trials : int
-        At most so many.
+        The most candidates.
     batch : int
-        And at most so many together.
+        The most candidates of one batch.
     """
 
     def __init__(
@@ -138,7 +150,7 @@ class Sketches:
         context.pre_tuning(trials, batch, None, self._database, model.model)
 
     def propose(self) -> list[Candidate]:
-        """The next batch; none when the space is exhausted."""
+        """The next batch; empty if the design space is exhausted."""
         proposed = []
         for each in self._context.generate_measure_candidates() or []:
             if not sums_in_order(each.sch):
@@ -156,7 +168,7 @@ class Sketches:
         return proposed
 
     def learn(self, batch: Sequence[Candidate], costs: Sequence[float | None]) -> None:
-        """What a batch of these candidates has cost, None for those that failed."""
+        """Pass the costs of a batch to MetaSchedule; None for a candidate that failed."""
         asked = [self._asked.pop(id(candidate)) for candidate in batch]
         results = [[FAILED if cost is None else cost] for cost in costs]
         for each, seconds in zip(asked, results, strict=True):

@@ -1,4 +1,4 @@
-"""The progress of a tuning session, for the view and for the result."""
+"""The state of a tuning session, for the live view and as the result."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -6,32 +6,33 @@ from pathlib import Path
 from ..schedules.space import Candidate
 from .kernels import Kernel, Task
 
-# Why a session ended, by Ctrl-C.
+# The value of ``State.stopped`` after Ctrl-C.
 INTERRUPTED = "interrupted"
 
 
 @dataclass
 class Work:
-    """One task and how far it has come.
+    """One task and its progress.
 
     Attributes
     ----------
     task : Task
     kernel : Kernel
-        The one of its kernels that takes the most time: the candidates are measured for it.
+        The task's kernel with the most time. The candidates are measured for it.
     spent : float
-        What all calls of all its kernels cost together, untuned.
+        The cost of all calls of all kernels of the task, with the rule's defaults.
     rule, best : float
-        What a call of ``kernel`` costs with the rule's own choice, and with the best one so far.
+        The cost of a call of ``kernel`` with the rule's default, and with the best candidate so
+        far.
     choice : Candidate or None
-        The best one so far, None if it is the rule's own.
+        The best candidate so far; None if it is the rule's default.
     trials : int
     stale : int
-        Trials since ``best`` has last improved.
+        Trials since the last improvement.
     left : int
-        Candidates of the rule's that are still to be tried.
+        The number of the rules' candidates that are not tried yet.
     finished : str
-        Why nothing more is tried; empty while it goes on.
+        Why the task is finished; empty if it is not.
     """
 
     task: Task
@@ -47,47 +48,48 @@ class Work:
 
     @property
     def name(self) -> str:
-        """The task for people."""
+        """The task's name as text."""
         return str(self.task.key) if self.task.key else self.kernel.name
 
     @property
     def calls(self) -> int:
-        """Of all its kernels, in one run of each model."""
+        """The number of calls of all its kernels in one run of each model."""
         return sum(kernel.calls for kernel in self.task.kernels)
 
     @property
     def ratio(self) -> float:
-        """Tuned over untuned."""
+        """Cost after tuning divided by cost before."""
         return self.best / self.rule
 
     @property
     def saved(self) -> float:
-        """What tuning saves of ``spent``."""
+        """The part of ``spent`` that tuning saves."""
         return self.spent * (1 - self.ratio)
 
 
 @dataclass
 class State:
-    """All tasks of a session.
+    """The state of all tasks of a session.
 
     Attributes
     ----------
     unit : {"s", "cycles", "instructions"}
-        Of all costs.
+        The unit of all costs.
     works : list of Work
-        Those with the largest share of the models' time first.
+        The tasks, those with the largest share of the models' time first.
     current : Work or None
     doing : str
+        The current step.
     trials : int
-        Measured, here or by the session that this one resumes.
+        The number of trials, including those of a resumed session.
     failed : int
-        Of them.
+        The number of failed trials.
     seconds : float
-        Since the beginning.
+        Since the session began.
     curve : list of (trials, seconds, ratio)
-        The models' kernels together, tuned over untuned, whenever it changed.
+        One point per improvement; the ratio is that of all kernels together.
     records : int
-        Saved.
+        The number of records written.
     stopped : str
         Why the session ended.
     """
@@ -105,12 +107,12 @@ class State:
 
     @property
     def untuned(self) -> float:
-        """All kernels together with the rules' own choices."""
+        """The cost of all kernels with the rules' defaults."""
         return sum(work.spent for work in self.works)
 
     @property
     def ratio(self) -> float:
-        """All kernels together, tuned over untuned."""
+        """The cost of all kernels after tuning divided by the cost before."""
         untuned = self.untuned
         return 1 - sum(work.saved for work in self.works) / untuned if untuned else 1.0
 
@@ -120,12 +122,12 @@ class State:
         return text(self)
 
     def plot(self, path: str | Path) -> None:
-        """Draw the tuning curve and each task's ratio, as the file's ending says.
+        """Draw the tuning curve and each task's ratio, in the format of the file's suffix.
 
         Raises
         ------
         QuakeError
-            Without matplotlib, or for a file that cannot be written.
+            If matplotlib is missing, or the file cannot be written.
         """
         from .show import plot
 

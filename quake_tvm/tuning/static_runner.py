@@ -1,4 +1,4 @@
-"""Count kernels in QEMU instead of timing them, for a machine that is not there."""
+"""Count a kernel's instructions in QEMU instead of timing it, for an absent machine."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -14,19 +14,19 @@ from ..tvm_version import tir
 from .compilation import NAME, Compiler, Library
 from .runner import Timing
 
-# Seconds for one kernel, which is run four times: some billion instructions, a hundred times what
-# the largest layer of a small model takes.
+# Seconds for one kernel, which is run four times: enough for some billion instructions, a hundred
+# times as many as the largest layer of a small model executes.
 DEADLINE = 60.0
-# Instructions whose cycles are modelled of a candidate: within some hundredths in a second. What is
-# compared gets as many as elsewhere.
+# The instructions of a candidate whose cycles are modelled: this takes a second and has an error of
+# a few percent. Comparisons use the default sample.
 SAMPLE = 20_000
 
 
 class StaticRunner:
-    """A :class:`Runner` that counts: the same figure every time, on whatever machine.
+    """A :class:`Runner` that counts. The figures are the same every time, on any host.
 
-    Costs are cycles by llvm-mca, where branches are foreseen and loads hit the first-level cache,
-    or executed instructions where it has no model. What runs in parallel elsewhere is one thread's.
+    Costs are cycles by llvm-mca, whose model has no branch mispredictions and no cache misses, or
+    executed instructions if llvm-mca has no model. Parallel loops are counted on one thread.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class StaticRunner:
     Raises
     ------
     QuakeError
-        For an emulator, a cross-compiler or an llvm-mca that is missing.
+        If an emulator, a cross-compiler or llvm-mca is missing.
     """
 
     measured = "static"
@@ -49,17 +49,17 @@ class StaticRunner:
         self._pool = Pool("quake_tvm.tuning.count_session", os.cpu_count() or 1)
 
     def measure(self, kernels: Sequence[tir.PrimFunc]) -> Iterator[tuple[int, Timing]]:
-        """Count, several at once; as in :class:`Runner`."""
+        """Count several kernels at once; as in :class:`Runner`."""
         return self._counted(kernels, SAMPLE)
 
     def compare(self, kernels: Sequence[tir.PrimFunc], rounds: int) -> list[list[float]]:
-        """One figure each, however many rounds; as in :class:`Runner`."""
+        """One figure per kernel, whatever the rounds; as in :class:`Runner`."""
         found = dict(self._counted(kernels, count.SAMPLE))
         costs = (found[n].cost for n in range(len(kernels)))
         return [[] if cost is None else [cost] for cost in costs]
 
     def close(self) -> None:
-        """End all workers; again is harmless."""
+        """End all workers. Calling it again has no effect."""
         self._compiler.close()
         self._pool.close()
 

@@ -1,4 +1,4 @@
-"""How long a kernel is timed, and how long it may take, here and on boards alike."""
+"""How long a kernel is timed, and its deadlines; the same here and on boards."""
 
 import statistics
 from collections.abc import Sequence
@@ -7,33 +7,37 @@ from ..support.worker import Worker
 from .compilation import NAME, Library
 from .runner import Timing
 
-# The median of so many figures of so many milliseconds each.
+# A timing is the median of so many repeats of so many milliseconds each.
 REPEATS, MILLISECONDS = 5, 8
-# Seconds after which a slow kernel is timed no further.
+# Seconds after which a slow kernel gets no further repeats.
 ENOUGH = 1.0
 
 
 def session(**environment: str) -> Worker:
-    """A worker that runs kernels, here until it is connected to a board."""
-    # With the runtime alone TVM loads twice as fast.
+    """A worker that runs kernels, on this machine until it is connected to a board."""
+    # TVM loads twice as fast without its compiler.
     return Worker("quake_tvm.tuning.kernel_session", TVM_USE_RUNTIME_LIB="1", **environment)
 
 
 def timing(worker: Worker, library: Library, seconds: float) -> Timing:
-    """Load a kernel, time it and unload it, and leave its board.
+    """Load a kernel, time it, unload it, and release the board.
 
     Parameters
     ----------
     worker : Worker
-        A :func:`session`.
+        As :func:`session` returns it.
     library : Library
     seconds : float
-        For each step, beside what the kernel is to take by itself.
+        The time limit of each step, in addition to the expected time of the kernel.
+
+    Returns
+    -------
+    Timing
 
     Raises
     ------
     WorkerError
-        If the kernel fails, or the worker or its board.
+        If the kernel, the worker or the board fails.
     """
     try:
         number, call, digest = _load(worker, library, seconds)
@@ -48,9 +52,25 @@ def timing(worker: Worker, library: Library, seconds: float) -> Timing:
 def turns(
     worker: Worker, libraries: Sequence[Library | None], rounds: int, seconds: float
 ) -> list[list[float]]:
-    """Load all kernels, time each once in every round, and leave; none for None.
+    """Load all kernels, time each once in every round, and release the board.
 
-    Parameters and errors are those of :func:`timing`.
+    Parameters
+    ----------
+    worker, seconds
+        As for :func:`timing`.
+    libraries : sequence of Library or None
+        None gets an empty list.
+    rounds : int
+
+    Returns
+    -------
+    list of list of float
+        Seconds per call, for each library one figure per round.
+
+    Raises
+    ------
+    WorkerError
+        As :func:`timing`.
     """
     loaded = {n: _load(worker, library, seconds) for n, library in enumerate(libraries) if library}
     figures: list[list[float]] = [[] for _ in libraries]
@@ -68,6 +88,6 @@ def _load(worker: Worker, library: Library, seconds: float) -> tuple[int, float,
 
 
 def _time(worker: Worker, number: int, call: float, repeat: int, seconds: float) -> list[float]:
-    # A warm call, and repeats whose calls are increased in number until they take their time.
+    # A call to warm up, and repeats whose number of calls grows until they last long enough.
     needs = (3 + repeat) * max(call, 2 * MILLISECONDS / 1000)
     return worker.ask(seconds + needs, "time", number, repeat, MILLISECONDS)

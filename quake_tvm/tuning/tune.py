@@ -1,6 +1,6 @@
-"""``quake_tvm.tune``: a model, or several, tuned for a target, and what is found kept as records.
+"""``quake_tvm.tune``: tune one or more models for a target, and write the results as records.
 
-Puts together what the other modules know: tasks, runner, cost model, session, records.
+It combines the other modules: tasks, runner, cost model, session, records.
 """
 
 import math
@@ -35,7 +35,7 @@ from .session import Budget, Session
 from .state import INTERRUPTED, State, Work
 from .static_runner import StaticRunner
 
-# What ``ops`` may say for every kernel that is nothing but these.
+# The value of ``ops`` for all kernels that consist of nonlinearities only.
 NONLINEARITIES = "nonlinearities"
 _THESE = {*OPERATORS, "attention"}
 
@@ -63,51 +63,51 @@ def tune(
     seed: int = 0,
     progress: Callable[[State], None] = lambda _: None,
 ) -> State:
-    """Search for schedules that are faster than the rules' own, and keep them as records.
+    """Search for schedules that are faster than the rules' defaults, and write them as records.
 
     Parameters
     ----------
     model : what :func:`quake_tvm.compile` takes, or a list of such
-        Kernels that several have in common are tuned once.
+        Kernels that several models share are tuned once.
     target : str, dict or tvm.target.Target
     trials : int, optional
-        Candidates to measure, of all kernels together.
+        The number of candidates to measure, over all kernels.
     minutes : float, optional
-        Time to use. Without either, until nothing improves.
+        The time to use. Without either, tuning ends when nothing improves.
     records : path
-        The folder to keep records and trials in; :func:`quake_tvm.compile` takes it as
-        ``records``.
+        The folder for records and trials; :func:`quake_tvm.compile` takes it as ``records``.
     method, max_error, only, skip, special_values, shapes
-        As for :func:`quake_tvm.compile`. With ``max_error`` the records say what each rung
-        within it costs, and ``compile`` takes the most accurate one that costs at most 2 % more
-        than the cheapest.
+        As for :func:`quake_tvm.compile`. With ``max_error`` the records list the cost of each rung
+        within it, and ``compile`` takes the most accurate rung that costs at most 2 % more than the
+        cheapest.
     ops : iterable of str, optional
         Tune only kernels of these operators (``"softmax"``, ``"matmul"``, ...), or
-        ``"nonlinearities"`` for all that are nothing else.
+        ``"nonlinearities"`` for all kernels that consist of nonlinearities only.
     tracker, key : (host, port) or "host:port", and str, optional
-        Measure on the boards that a TVM RPC tracker has under this key.
+        Measure on the boards that a TVM RPC tracker lists under this key.
     timeout : float
         Seconds that a board has for each step of a trial: connecting, loading, timing.
     static : bool
-        Measure nothing: count cycles or instructions, for a target nobody has at hand. Such
+        Count cycles or instructions instead of measuring, for a target that is not available. Such
         records are marked.
     cost_model : {"xgboost", "random"}
     resume : bool
-        Take over what earlier sessions have measured.
+        Use the trials that earlier sessions measured.
     seed : int
     progress : callable
-        Called with the state whenever it has changed.
+        Called with the state after every change.
 
     Returns
     -------
     State
-        The tasks, what became of them, and why it ended. An interrupt (Ctrl-C) ends it in order.
+        The tasks, their results, and why the session ended. An interrupt (Ctrl-C) ends it
+        regularly.
 
     Raises
     ------
     QuakeError
-        For whatever the user can put right: options, a missing package or tool, a folder that
-        cannot be written, boards that are all gone. What has been measured until then is kept.
+        For everything that the user can correct: options, a missing package or tool, a folder that
+        cannot be written, no board left. Everything measured until then is kept.
     """
     options = Options.parse(method, max_error, only, skip, special_values)
     on = resolve(target)
@@ -134,7 +134,7 @@ def tune(
 
         def save(work: Work, cost: float, rule: float, costs: rungs.Costs | None = None) -> None:
             key = work.task.key
-            if key is None:  # nothing to choose, and nothing to keep
+            if key is None:  # no tunable parameters, so no record
                 return
             trace = work.choice.trace if work.choice is not None else None
             numbers = work.choice.numbers if work.choice is not None else {}
@@ -179,7 +179,7 @@ def tune(
 
 
 def _import(models: Sequence[Any], shapes: Mapping[str, Sequence[int]]) -> list[tvm.IRModule]:
-    """The models, each with those of the shapes that it has inputs for."""
+    """The models as Relax modules, each with the shapes that it has inputs for."""
     if len(models) == 1:
         return [import_model(models[0], shapes)]
     read = [onnx_file.read(m) if isinstance(m, str | Path) else m for m in models]
@@ -218,7 +218,7 @@ def _runner(
 
 
 def _filter(ops: Iterable[str] | None, found: Sequence[Task]) -> Callable[[Task], bool]:
-    """Whether a task is one of those that ``ops`` names."""
+    """A function that tells whether ``ops`` includes a task."""
     if ops is None:
         return lambda _: True
     names = {ops} if isinstance(ops, str) else set(ops)
@@ -242,7 +242,7 @@ def _parts(task: Task) -> set[str]:
 
 
 def _context(runner: Runner, target: tvm.target.Target) -> str:
-    """What a trial's figure depends on besides the code."""
+    """Everything that a trial's figure depends on, except the code."""
     parts = [runner.measured, str(target), f"TVM {tvm.__version__}"]
     if runner.measured == "clock":
         parts.append(f"{os.environ.get('TVM_NUM_THREADS', 'all')} threads")

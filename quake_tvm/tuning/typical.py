@@ -1,7 +1,7 @@
-"""Layers that many models are made of, with random weights: what the shipped records are tuned on.
+"""Typical layers of models, with random weights, on which the shipped records are tuned.
 
-One encoder layer of each transformer, since all of its layers are alike, and the convolutional
-networks whole. Knows shapes only: no target, no schedule.
+There is one encoder layer of each transformer, since all of its layers are alike, and the
+convolutional networks as a whole. Knows shapes only: no target, no schedule.
 """
 
 import math
@@ -64,13 +64,13 @@ PIXELS, STEM, HEAD, CLASSES = 224, 32, 1280, 1000
 
 
 def models() -> dict[str, tvm.IRModule]:
-    """All of them by name."""
+    """All layers and networks by name."""
     networks = {"mobilenet-v2": mobilenet_v2(), "efficientnet-b0": efficientnet_b0()}
     return {name: encoder(each) for name, each in ENCODERS.items()} | networks
 
 
 class _Weights:
-    """Random constants, each call another one."""
+    """Random constants, different ones for each call."""
 
     def __init__(self) -> None:
         self._generator = np.random.default_rng(0)
@@ -132,7 +132,7 @@ def encoder(layer: Encoder) -> tvm.IRModule:
 
 
 def mobilenet_v2() -> tvm.IRModule:
-    """Over (1, 3, 224, 224), with ReLU6."""
+    """MobileNetV2 over (1, 3, 224, 224), with ReLU6."""
 
     def relu6(b: Block, x: relax.Expr) -> relax.Expr:
         return b.emit(relax.op.clip(x, 0, 6))
@@ -141,7 +141,7 @@ def mobilenet_v2() -> tvm.IRModule:
 
 
 def efficientnet_b0() -> tvm.IRModule:
-    """Over (1, 3, 224, 224), with SiLU and a sigmoid gate in every block."""
+    """EfficientNet-B0 over (1, 3, 224, 224), with SiLU and a sigmoid gate in every block."""
 
     def silu(b: Block, x: relax.Expr) -> relax.Expr:
         return b.emit(relax.op.nn.silu(x))

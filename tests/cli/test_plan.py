@@ -31,7 +31,7 @@ def test_plan_and_compile(model, tmp_path):  # noqa: F811
     done = quake("compile", model, *SHAPE, "--plan", out, "-m", "quake2")
     assert done.returncode == 2
     assert done.stderr.strip() == (
-        "error: a plan says all: leave out method=, max_error=, only= and skip="
+        "error: a plan sets every rung: leave out method=, max_error=, only= and skip="
     )
 
 

@@ -1,1 +1,1 @@
-"""From an ONNX model to a Relax module: TVM's importer, mended or refused operator by operator."""
+"""Convert an ONNX model to a Relax module: TVM's importer, corrected operator by operator."""

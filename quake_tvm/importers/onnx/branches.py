@@ -1,7 +1,7 @@
-"""The branch that an If with a constant condition takes, in its place.
+"""Replace an If with a constant condition by the branch that it takes.
 
-Exporters write If where a rank or an extent decides; once the inputs' shapes are known so is the
-branch. Knows no TVM.
+Exporters write If where the model depends on a rank or an extent. Once the inputs' shapes are
+known, the condition is a constant. Knows no TVM.
 """
 
 import onnx
@@ -9,7 +9,7 @@ from onnx import helper, numpy_helper
 
 
 def take_known(model: onnx.ModelProto) -> bool:
-    """Put, in place, the nodes of the branch where a condition is a constant; whether any was."""
+    """Replace, in place, every If with a constant condition by its branch; whether any was."""
     conditions = {c.name: c for c in model.graph.initializer}
     nodes, taken = [], False
     for node in model.graph.node:
@@ -30,7 +30,7 @@ def take_known(model: onnx.ModelProto) -> bool:
 def _inlined(
     branch: onnx.GraphProto, node: onnx.NodeProto, graph: onnx.GraphProto
 ) -> list[onnx.NodeProto]:
-    """The branch's nodes under names of their own; its constants go to the graph."""
+    """The branch's nodes with unique value names. The branch's constants are added to the graph."""
     inner = [c.name for c in branch.initializer]
     inner += [name for n in branch.node for name in n.output if name]
     names = {name: f"{node.output[0]}/{name}" for name in inner}
@@ -47,7 +47,7 @@ def _inlined(
 
 
 def _renamed(node: onnx.NodeProto, names: dict[str, str]) -> onnx.NodeProto:
-    """A copy of a node with other names of values, in the graphs inside it too."""
+    """A copy of a node with its values renamed, in subgraphs too."""
     copy = onnx.NodeProto()
     copy.CopyFrom(node)
     for field in (copy.input, copy.output):

@@ -1,8 +1,8 @@
-"""Refuses ONNX nodes that ask for what would be ignored.
+"""Refuse ONNX nodes that use a feature which the import would ignore.
 
-That is an operator that :mod:`operators` does not list, an attribute that it does not list,
-unless its value is the default, an input or a used output that it does not list, and a form of an
-opset that it does not know. Knows no TVM.
+A node is refused if its operator is not listed in :mod:`operators`; if it has an attribute, an
+input or a used output that is not listed (an attribute with its default value is allowed); or if it
+has a form of an unknown opset. Knows no TVM.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from .operators import MICROSOFT, STANDARD, versions
 
 
 def check(model: onnx.ModelProto) -> None:
-    """Refuse what would be ignored.
+    """Refuse nodes of which something would be ignored.
 
     Raises
     ------
@@ -55,14 +55,14 @@ def check(model: onnx.ModelProto) -> None:
 
 
 def name(node: onnx.NodeProto) -> str:
-    """The operator with its domain, if that is not the standard's."""
+    """The operator's name, with its domain unless it is the standard's."""
     return f"{node.domain}.{node.op_type}" if node.domain else node.op_type
 
 
 def schema(
     model: onnx.ModelProto | onnx.FunctionProto, node: onnx.NodeProto
 ) -> onnx.defs.OpSchema | None:
-    """The node's form in the standard, as of the model's or function's opset."""
+    """The node's schema, in the opset of the model or function; None if there is none."""
     version = next((o.version for o in model.opset_import if o.domain == node.domain), 0)
     try:
         return onnx.defs.get_schema(node.op_type, version, node.domain)
@@ -81,7 +81,7 @@ def _nodes_of_branches(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
 
 
 def _graph_outputs(graph: onnx.GraphProto) -> set[str]:
-    """The outputs of the graph and of those inside it."""
+    """The outputs of the graph and of its subgraphs."""
     inner = (a.g for node in all_nodes(graph) for a in node.attribute if a.HasField("g"))
     return {o.name for g in (graph, *inner) for o in g.output}
 

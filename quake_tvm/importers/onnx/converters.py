@@ -1,4 +1,4 @@
-"""Which ONNX operators have a converter of this library, for what TVM's importer gets wrong."""
+"""The ONNX operators that have a converter here because TVM's importer gets them wrong."""
 
 from . import convolution, einsum, gathers, images, pooling
 from .filled import constant_of_shape

@@ -1,4 +1,4 @@
-"""ONNX's convolutions: Conv is checked, ConvTranspose gets the output_shape that is asked for."""
+"""ONNX's convolutions: Conv is checked, ConvTranspose is converted with its output_shape."""
 
 from tvm import relax, topi
 
@@ -12,7 +12,7 @@ def conv(builder: relax.BlockBuilder, node: Node) -> None:
     Raises
     ------
     QuakeError
-        For a kernel_shape that is not the weights', and negative pads.
+        For a kernel_shape that differs from the weights' shape, and for negative pads.
     """
     _check_kernel(node)
     windows = windows_of(node, node.shape(1)[2:], check_only=True)
@@ -24,12 +24,12 @@ def conv(builder: relax.BlockBuilder, node: Node) -> None:
 
 
 def conv_transpose(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
-    """Convert ConvTranspose with an output_shape; TVM's importer ignores it.
+    """Convert ConvTranspose with an output_shape, which TVM's importer ignores.
 
     Raises
     ------
     QuakeError
-        For an output_shape of dynamic dimensions, and negative pads.
+        For an output_shape of dynamic dimensions, and for negative pads.
     """
     _check_kernel(node)
     kernel = node.shape(1)[2:]

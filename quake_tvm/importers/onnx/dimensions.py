@@ -1,7 +1,7 @@
-"""The dimensions of a model's inputs and outputs, as the importer understands them. Knows no TVM.
+"""The dimensions of a model's inputs and outputs, in the form the importer needs. Knows no TVM.
 
-Old exporters write -1 for a dimension that is open, and those of IR version 3 and before wrote 0.
-The importer takes a dimension's name for a sum or product of others' names where it looks like one.
+Old exporters write -1 for an open dimension, and those of IR version 3 and before wrote 0. The
+importer reads a dimension's name as a sum or product of other names if it has that form.
 """
 
 import re
@@ -15,7 +15,7 @@ _TWO = re.compile(r"\s*(\w+)\s*(?:[-+*]|//?)\s*(\w+)\s*")
 
 
 def open_dimensions(model: onnx.ModelProto) -> None:
-    """Clear, in place, the numbers that stand for "any"."""
+    """Clear, in place, the sizes that mean "any"."""
     least = 1 if model.ir_version <= _ZERO_IS_OPEN else 0
     constants = {c.name for c in model.graph.initializer}
     for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
@@ -25,10 +25,10 @@ def open_dimensions(model: onnx.ModelProto) -> None:
 
 
 def name_dimensions(inputs: list[onnx.ValueInfoProto]) -> None:
-    """Give, in place, each open dimension a name that means nothing else.
+    """Give, in place, each open dimension a unique name that is an identifier.
 
-    A name of two others' names, or of one and a number, as ``past + new``, stays if these are
-    dimensions. Anything else that is no identifier becomes one.
+    A name that is an operation on two names, or on a name and a number, as ``past + new``, is kept
+    if these names are dimensions. Any other name that is no identifier is replaced by one.
     """
     dims = [
         (value.name, axis, dim)
@@ -49,7 +49,7 @@ def name_dimensions(inputs: list[onnx.ValueInfoProto]) -> None:
 
 
 def _computed(text: str, plain: set[str]) -> bool:
-    """Whether it is one operation on two dimensions, or on one and a number."""
+    """Whether the text is one operation on two dimensions, or on a dimension and a number."""
     two = _TWO.fullmatch(text)
     return (
         two is not None
@@ -59,7 +59,7 @@ def _computed(text: str, plain: set[str]) -> bool:
 
 
 def _unused(text: str, plain: set[str]) -> str:
-    """An identifier like the text that no dimension has; it is then taken."""
+    """An identifier similar to the text that no dimension has. It is added to ``plain``."""
     stem = re.sub(r"\W", "_", text, flags=re.ASCII)
     stem = name = stem if _NAME.match(stem) else f"d_{stem}"
     count = 0

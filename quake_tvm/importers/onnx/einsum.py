@@ -1,6 +1,6 @@
-"""ONNX's Einsum: a letter is one extent, whatever the dimensions that it stands for are called.
+"""ONNX's Einsum: check that all dimensions of one letter have the same extent.
 
-TVM takes the extent from one operand, and would read past the end of another that is shorter.
+TVM takes the extent from one operand, and would read past the end of a shorter operand.
 """
 
 import tvm
@@ -15,7 +15,7 @@ def einsum(builder: relax.BlockBuilder, node: Node) -> None:
     Raises
     ------
     QuakeError
-        If a letter stands for dimensions that may differ.
+        If the dimensions of a letter may differ.
     """
     terms = node.attributes["equation"].replace(" ", "").partition("->")[0].split(",")
     analyzer, extents = tvm.sym.Analyzer(), {}

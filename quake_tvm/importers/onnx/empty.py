@@ -1,7 +1,7 @@
-"""Tensors without elements become constants, where that is known from the shapes.
+"""Replace tensors that are known to have no elements by constants.
 
-TVM's importer and kernels refuse many operators on them: an empty slice, a part of a split of no
-length, a reduction over nothing. Knows no TVM.
+TVM's importer and kernels refuse many operators on such tensors: an empty slice, a part of a split
+with length 0, a reduction over no elements. Knows no TVM.
 """
 
 import math
@@ -10,7 +10,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper, shape_inference
 
-# A reduction over no element, as ONNX Runtime has it: the standard does not define the mean.
+# The value of a reduction over no elements, as in ONNX Runtime: the standard does not define the
+# mean.
 OVER_NOTHING = {
     **dict.fromkeys(("ReduceL1", "ReduceL2", "ReduceMean", "ReduceSum", "ReduceSumSquare"), 0.0),
     **dict.fromkeys(("ReduceLogSum", "ReduceLogSumExp", "ReduceMax"), -math.inf),
@@ -20,7 +21,7 @@ OVER_NOTHING = {
 
 
 def without_empty(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model, changed in place, without the nodes that give no element."""
+    """The model, changed in place, without the nodes whose outputs have no elements."""
     try:
         inferred = shape_inference.infer_shapes(model, data_prop=True)
     except Exception:  # a wrong annotation in the file: the importer decides
@@ -38,7 +39,7 @@ def without_empty(model: onnx.ModelProto) -> onnx.ModelProto:
                 empty[node.output[0]] = total
         given = [name for name in node.output if name in empty]
         left = [name for name in node.output if name and name not in given]
-        unsure = node.op_type == "Reshape" and node.input[0] not in empty  # it may not fit
+        unsure = node.op_type == "Reshape" and node.input[0] not in empty  # its shapes may not fit
         if not given or unsure or (left and node.op_type != "Split"):
             nodes.append(node)
             continue
@@ -54,7 +55,7 @@ def without_empty(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _filled(value: onnx.ValueInfoProto | None, fill: float | None = None) -> np.ndarray | None:
-    """A tensor of this type and shape, if they are known; without a fill, only an empty one."""
+    """A tensor of a known type and shape, else None. Without ``fill``, only an empty one."""
     ty = value.type.tensor_type if value is not None else onnx.TypeProto.Tensor()
     shape = [d.dim_value if d.HasField("dim_value") else None for d in ty.shape.dim]
     if not ty.elem_type or not ty.HasField("shape") or None in shape:
@@ -78,7 +79,7 @@ def _split(
     values: dict[str, onnx.ValueInfoProto],
     by_input: bool,
 ) -> list[onnx.NodeProto]:
-    """The split into those of its parts that have elements."""
+    """The split into the parts that have elements."""
     axis = next((a.i for a in node.attribute if a.name == "axis"), 0)
     sizes = [values[name].type.tensor_type.shape.dim[axis].dim_value for name in left]
     if len(left) == 1:

@@ -1,8 +1,8 @@
-"""Tensors that an ONNX file keeps in other files.
+"""Tensors that an ONNX file stores in other files.
 
-These may be symbolic links, as in the caches of model hubs, whose folders of links lead to folders
-of content. What a file names is not trusted: it stays in the model's folder, or the link's target
-lies in the folder of the model's own content. Knows no TVM.
+These files may be symbolic links, as in the caches of model hubs, where folders of links point to
+folders of content. The locations in a model are not trusted: a location must lie in the model's
+folder, or the link's target in the folder of the model's own target. Knows no TVM.
 """
 
 import os
@@ -17,18 +17,19 @@ from .tensors import size_in_bytes, tensors
 
 
 def load_external(model: onnx.ModelProto, path: Path) -> None:
-    """Read, in place, what the model's tensors have in other files.
+    """Read, in place, the tensors' data from other files.
 
     Parameters
     ----------
+    model : onnx.ModelProto
     path : Path
         The model's file, which may be a link.
 
     Raises
     ------
     QuakeError
-        For a place outside of the model's folder, a file that is missing or none, and too few
-        bytes.
+        For a location outside of the model's folder, for a missing file or one that is no regular
+        file, and for too few bytes.
     """
     for tensor in tensors(model):
         if tensor.data_location == TensorProto.EXTERNAL:
@@ -67,7 +68,7 @@ def _data(tensor: onnx.TensorProto, path: Path) -> bytes:
 
 
 def _file(tensor: onnx.TensorProto, location: str, path: Path) -> Path:
-    """The file of a location, if the model may name it."""
+    """The file of a location. Raises QuakeError if it is outside of the model's folder."""
     place = PurePosixPath(location)
     outside = not location or "\0" in location or place.is_absolute() or ".." in place.parts
     file = path.parent / location if not outside else path

@@ -1,4 +1,4 @@
-"""An ONNX model from its file, with the shapes that it is wanted for. Knows no TVM."""
+"""Read an ONNX model from its file and set its input shapes. Knows no TVM."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ Shapes = Mapping[str, Sequence[int]]
 
 
 def read(path: str | Path) -> onnx.ModelProto:
-    """Read an ONNX file. Raises QuakeError if there is none or it is something else."""
+    """Read an ONNX file. Raises QuakeError if the file is missing or not a valid model."""
     path = given.path(path, "the model")
     if path.is_dir():
         raise QuakeError(f"no such file: {path} is a folder, give the .onnx file in it")
@@ -34,12 +34,12 @@ def read(path: str | Path) -> onnx.ModelProto:
 
 
 def sound(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model itself, if there is something to compute and to compute with.
+    """The model itself, after checks that it has nodes, outputs and consistent tensors.
 
     Raises
     ------
     QuakeError
-        Without nodes or outputs, and for tensors that are not what they say.
+        Without nodes or outputs, and for tensors whose data do not match their type and shape.
     """
     if not model.graph.node:
         raise QuakeError("its graph has no nodes")
@@ -50,9 +50,9 @@ def sound(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _skeleton(model: onnx.ModelProto) -> onnx.ModelProto:
-    """What ONNX's checker is to see: no data, which may pass its 2 GB, and a type everywhere.
+    """A copy for ONNX's checker: without tensor data, which may exceed its limit of 2 GB.
 
-    An output without a type or a shape, which the checker refuses, has none to be wrong.
+    The checker refuses outputs without a type or a shape, so the copy gets them.
     """
     copy = onnx.ModelProto()
     for field in ("ir_version", "opset_import", "functions", "model_version"):
@@ -80,18 +80,18 @@ def _copy_field(source: Any, target: Any, field: str) -> None:
 
 
 def inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
-    """What the caller gives: the graph's inputs that are no constants."""
+    """The inputs that the caller gives: the graph's inputs that are not constants."""
     constants = {c.name for c in model.graph.initializer}
     return [i for i in model.graph.input if i.name not in constants]
 
 
 def is_dynamic(value: onnx.ValueInfoProto) -> bool:
-    """Whether any of its dimensions is open."""
+    """Whether any dimension of the value is open."""
     return any(not d.HasField("dim_value") for d in value.type.tensor_type.shape.dim)
 
 
 def _with_default_domain(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy in which the standard's domain has one of its two names."""
+    """A copy in which the standard's domain is always called ""."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     _rename_default_domain(copy)
@@ -105,7 +105,7 @@ def _rename_default_domain(model: onnx.ModelProto) -> None:
 
 
 def with_shapes(model: onnx.ModelProto, shapes: Shapes) -> onnx.ModelProto:
-    """A copy with the shapes given, and a name for each dimension left open.
+    """A copy with the given shapes, and with a name for each open dimension.
 
     Raises
     ------
@@ -127,7 +127,7 @@ def with_shapes(model: onnx.ModelProto, shapes: Shapes) -> onnx.ModelProto:
             if dim.dim_param in sizes:
                 dim.dim_value = sizes[dim.dim_param]
     name_dimensions(list(own.values()))
-    if shapes:  # what was inferred for the old shapes no longer holds
+    if shapes:  # shapes inferred for the old input shapes are invalid
         del model.graph.value_info[:]
         for output in model.graph.output:
             if output.type.HasField("tensor_type"):
@@ -136,12 +136,12 @@ def with_shapes(model: onnx.ModelProto, shapes: Shapes) -> onnx.ModelProto:
 
 
 def _fix_shape(value: onnx.ValueInfoProto, given: list[int], sizes: dict[str, int]) -> None:
-    """Give an input its shape; ``sizes`` collects what that says of named dimensions."""
+    """Give an input its shape; ``sizes`` collects the sizes of named dimensions."""
     ty = value.type.tensor_type
     if not ty.HasField("shape"):
         ty.shape.dim.extend(onnx.TensorShapeProto.Dimension() for _ in given)
     dims = ty.shape.dim
-    # A 0 may stand for "any" in files newer than those that `open_dimensions` opens.
+    # A 0 may mean "any" also in files newer than those that `open_dimensions` handles.
     fixed = [
         (d.dim_value or None) if d.HasField("dim_value") else sizes.get(d.dim_param) for d in dims
     ]

@@ -1,4 +1,4 @@
-"""ONNX's ConstantOfShape of a shape that data decide, which TVM's importer cannot convert."""
+"""ONNX's ConstantOfShape with a shape computed from data, which TVM's importer cannot convert."""
 
 import numpy as np
 import tvm
@@ -9,7 +9,7 @@ from .importer import Node
 
 
 def constant_of_shape(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
-    """Convert ConstantOfShape; known shapes are left to TVM's importer.
+    """Convert ConstantOfShape. Known shapes are left to TVM's importer.
 
     Raises
     ------

@@ -1,7 +1,8 @@
 """Evaluate the parts of an ONNX model that compute shapes, and other small constants.
 
-Exporters write dynamic shapes as subgraphs of Shape, Gather, Concat and the like. Once the inputs'
-shapes are known these are constants, and TVM's importer needs them as such. Knows nothing of TVM.
+Exporters write dynamic shapes as subgraphs of Shape, Gather, Concat and similar nodes. Once the
+inputs' shapes are known, the results are constants, and TVM's importer needs them as constants.
+Knows nothing of TVM.
 """
 
 import math
@@ -14,18 +15,18 @@ from onnx.reference import ReferenceEvaluator
 
 from .branches import take_known
 
-# A folded constant larger than this would cost more to store than to compute.
+# A constant of more elements than this would cost more to store than to compute.
 MAX_FOLDED = 65536
-# Dropout is random when it trains.
+# Dropout is random in training.
 _RANDOM = {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike"} | {
     "Multinomial", "Bernoulli", "Dropout"
 }  # fmt: skip
-# What ONNX's evaluation computes otherwise than the standard says.
+# Operators that ONNX's reference evaluator computes differently from the standard.
 UNRELIABLE = {"BatchNormalization", "LRN", "LpPool", "RoiAlign"}
 
 
 def fold_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Evaluate what depends on static shapes and small constants only, as often as it helps."""
+    """Evaluate nodes of static shapes and small constants only, until nothing changes."""
     while True:
         try:
             inferred = shape_inference.infer_shapes(model, data_prop=True)
@@ -81,7 +82,7 @@ def _names_used(node: onnx.NodeProto) -> set[str]:
 
 
 def _without_like(node: onnx.NodeProto, types: Mapping[str, int]) -> onnx.NodeProto:
-    """CastLike, which needs its second input's type only, as Cast."""
+    """CastLike as Cast, if the type of its second input is known."""
     if node.op_type != "CastLike" or not types.get(node.input[1]):
         return node
     return helper.make_node("Cast", node.input[:1], node.output, to=types[node.input[1]])
@@ -93,7 +94,7 @@ def _evaluate(
     shapes: Mapping[str, list[int | None]],
     opsets: Sequence[onnx.OperatorSetIdProto],
 ) -> dict[str, np.ndarray] | None:
-    """The node's outputs if they are constants worth keeping."""
+    """The node's outputs if they are small constants, else None."""
     if node.op_type == "Shape" and None not in shapes.get(node.input[0], [None]):
         options = {a.name: a.i for a in node.attribute}
         shape = np.array(shapes[node.input[0]], dtype=np.int64)
@@ -129,12 +130,12 @@ def _evaluate(
 
 
 def _size(value: onnx.ValueInfoProto) -> int:
-    """Elements of a tensor, as far as its extents are known."""
+    """The number of elements of a tensor, with unknown extents counted as 0."""
     return math.prod(d.dim_value for d in value.type.tensor_type.shape.dim)
 
 
 def all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    """The graph's nodes, those of branches and loop bodies included."""
+    """The graph's nodes, including those of branches and loop bodies."""
     for node in graph.node:
         yield node
         for attribute in node.attribute:
@@ -142,7 +143,7 @@ def all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
 
 
 def element_types(model: onnx.ModelProto) -> dict[str, int]:
-    """The element types that are known."""
+    """The element types that are known, by value name."""
     graph = model.graph
     values = (*graph.value_info, *graph.input)
     types = {v.name: v.type.tensor_type.elem_type for v in values}

@@ -1,7 +1,7 @@
-"""ONNX functions, in place of the nodes that call them.
+"""Replace calls of ONNX functions by the functions' nodes.
 
-A model has its own functions, and the standard defines some operators by others. Of these, the ones
-are expanded that TVM's importer lacks or gets wrong, and no rewriting is for.
+A model may define functions, and the standard defines some operators as functions of others. Of the
+latter, those are expanded that TVM's importer lacks or gets wrong and that have no rewrite here.
 """
 
 import onnx
@@ -13,19 +13,19 @@ from . import rewrites
 from .check import schema
 from .fold import all_nodes, element_types
 
-# The importer takes it for ONNX Runtime's.
+# The importer confuses it with ONNX Runtime's operator.
 _WRONG = {"Attention"}
-# The importer gives these float32 constants, whatever the input's type.
+# The importer uses float32 constants for these, whatever the input's type.
 _FLOAT32_ONLY = {"Elu", "HardSwish", "Selu"}
 
 
 def inline(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model without calls of its own functions.
+    """The model with calls of its own functions inlined.
 
     Raises
     ------
     QuakeError
-        If a function means another form of an operator than the model's opset does.
+        If an operator has another form in a function's opset than in the model's opset.
     """
     if not model.functions:
         return model
@@ -41,7 +41,7 @@ def inline(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def expand(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model, the one given is changed too, without calls of the standard's functions."""
+    """The model with calls of the standard's functions expanded. The given model is changed too."""
     expanded: set[tuple[str, str]] = set()
     while True:
         names = _with_function(model)
@@ -57,7 +57,7 @@ def expand(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _spell_out_defaults(model: onnx.ModelProto, names: set[tuple[str, str]]) -> None:
-    """Give the nodes, in place, the attributes they leave to the standard: the inliner does not."""
+    """Set, in place, the default attributes that nodes leave out: the inliner does not."""
     for node in all_nodes(model.graph):
         form = schema(model, node) if (node.domain, node.op_type) in names else None
         given = {attribute.name for attribute in node.attribute}
@@ -67,7 +67,7 @@ def _spell_out_defaults(model: onnx.ModelProto, names: set[tuple[str, str]]) -> 
 
 
 def _annotate(model: onnx.ModelProto) -> None:
-    """Say, in place, what the inliner asks for: types of constants, and of inputs left out."""
+    """Add, in place, the types that the inliner needs: of constants and of omitted inputs."""
     known = {v.name for v in (*model.graph.input, *model.graph.value_info)}
     model.graph.value_info.extend(
         helper.make_tensor_value_info(c.name, c.data_type, c.dims)
@@ -78,7 +78,7 @@ def _annotate(model: onnx.ModelProto) -> None:
 
 
 def _with_function(model: onnx.ModelProto) -> set[tuple[str, str]]:
-    """Operators that the importer lacks, or gets wrong, and the standard defines by others."""
+    """Operators that the importer lacks or gets wrong, and the standard defines by others."""
     lacking = {n.op_type for n in all_nodes(model.graph)} - onnx_frontend._get_convert_map().keys()
     lacking = (lacking | _WRONG) - rewrites.STANDARD.keys()
     if any(node.op_type in _FLOAT32_ONLY for node in model.graph.node):

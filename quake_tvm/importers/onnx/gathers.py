@@ -1,7 +1,7 @@
-"""ONNX's operators on indices, which count from either end of an axis.
+"""ONNX's operators with indices, which may be negative and then count from the end of an axis.
 
-Negative indices go to ``quake_tvm.index`` as they are, which counts them from the back and refuses
-those outside; TVM's importer would add extents that it computes while the model runs.
+Negative indices are passed to ``quake_tvm.index``, which counts them from the end and refuses
+indices out of range. TVM's importer would add extents computed at run time.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from .importer import Node
 
 
 def gather(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
-    """Convert Gather; shapes and constants are left to TVM's importer."""
+    """Convert Gather. Shapes and constants are left to TVM's importer."""
     data, index = node.inputs
     if not isinstance(data.ty, relax.TensorType) or not isinstance(index.ty, relax.TensorType):
         return None

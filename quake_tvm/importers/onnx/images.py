@@ -1,7 +1,7 @@
-"""ONNX's operators on images other than Resize, pooling and convolution.
+"""ONNX's operators on images except Resize, pooling and convolution.
 
-Pad, GridSample and the like are checked here and left to TVM where it is right; what TVM would
-get wrong, or read past its end, is written anew or refused.
+Operators that TVM converts correctly are only checked here. An operator that TVM would get wrong,
+or for which it would read past the end of a tensor, is converted here or refused.
 """
 
 import numpy as np
@@ -18,8 +18,8 @@ def pad(builder: relax.BlockBuilder, node: Node) -> None:
     Raises
     ------
     QuakeError
-        For pads or a value that are computed while the model runs, and pads of a mode that the
-        tensor is too small for.
+        For pads or a value that are computed at run time, and for a tensor that is too small for
+        pads of the mode.
     """
     mode = node.attributes.get("mode", "constant")
     shape = node.shape()
@@ -46,7 +46,7 @@ def affine_grid(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
     Raises
     ------
     QuakeError
-        For a size that is computed while the model runs.
+        For a size that is computed at run time.
     """
     size = [int(n) for n in node.constant(1)]
     spatial = size[2:]
@@ -65,7 +65,7 @@ def affine_grid(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
 
 
 def max_roi_pool(builder: relax.BlockBuilder, node: Node) -> None:
-    """Check MaxRoiPool, which TVM's importer converts: it reads the picture that a region names."""
+    """Check MaxRoiPool, which TVM's importer converts; at run time check its image indices."""
     node.require(builder, equal(node.shape(1)[1], 5), "a region is not five numbers")
     pictures = relax.op.strided_slice(node.inputs[1], [1], [0], [1])
     pictures = builder.emit(relax.op.astype(pictures, "int64"))
@@ -74,12 +74,12 @@ def max_roi_pool(builder: relax.BlockBuilder, node: Node) -> None:
 
 
 def roi_align(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
-    """Convert RoiAlign of mode avg; regions may hold anything.
+    """Convert RoiAlign of mode avg. The regions may hold any numbers.
 
     Raises
     ------
     QuakeError
-        For mode max, of which runtimes have different ideas.
+        For mode max, which runtimes compute differently.
     """
     given = node.attributes
     if given.get("mode", "avg") != "avg":
@@ -98,14 +98,14 @@ def roi_align(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
     rois = builder.emit(relax.op.multiply(node.inputs[1], number(given.get("spatial_scale", 1.0))))
     if half:
         rois = builder.emit(relax.op.subtract(rois, number(0.5)))
-    # A NaN as a coordinate would be an undefined index, a huge region an endless loop.
+    # A NaN coordinate would make an undefined index, and a huge region a nearly endless loop.
     rois = builder.emit(relax.op.where(relax.op.isnan(rois), number(0.0), rois))
     rois = builder.emit(relax.op.clip(rois, -32768, 32768))
     start, end = (
         builder.emit(relax.op.strided_slice(rois, [1], [a], [b])) for a, b in ((0, 2), (2, 4))
     )
-    # Without a number of samples TVM loops over as many as the region needs: not over none, which
-    # would leave the result undefined.
+    # Without a number of samples, TVM loops over as many as the region needs. For an empty region
+    # that is none, and the result would be undefined.
     adaptive = half and given.get("sampling_ratio", 0) <= 0
     empty = builder.emit(relax.op.less_equal(end, start))
     if adaptive:
@@ -132,12 +132,12 @@ def roi_align(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
 
 
 def non_max_suppression(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
-    """Convert NonMaxSuppression; no boxes are kept unless their number is given.
+    """Convert NonMaxSuppression. Without a maximum number of boxes, no boxes are selected.
 
     Raises
     ------
     QuakeError
-        For thresholds that are computed while the model runs, and dynamic shapes.
+        For thresholds that are computed at run time, and for dynamic shapes.
     """
     boxes, scores = node.inputs[:2]
     if not all(isinstance(n, int) for n in (*node.shape(0), *node.shape(1))):
@@ -147,7 +147,7 @@ def non_max_suppression(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
     most = 0 if most is None else min(int(most.reshape(())), count)
     if most <= 0 or 0 in (*node.shape(0), *node.shape(1)):
         return relax.const(np.zeros((0, 3), np.int64), "int64")
-    # TVM takes scores below 0 for boxes that are out, and suppresses at the threshold itself.
+    # TVM drops boxes with scores below 0, and suppresses boxes at the threshold itself.
     order = builder.emit(relax.op.argsort(scores, axis=2, descending=True, dtype="int32"))
     rank = builder.emit(relax.op.argsort(order, axis=2, descending=False, dtype="int32"))
     rank = builder.emit(relax.op.astype(rank, "float32"))
@@ -177,8 +177,8 @@ def non_max_suppression(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
             output_format="onnx",
         )
     )
-    # TVM's operator says the most boxes there may be, its kernel how many there are: what follows
-    # must be made for these.
+    # The type of TVM's operator has the largest possible number of boxes, its kernel's result the
+    # actual number. Later operators must be built for the actual number.
     call = builder.lookup_binding(found)
     kernel = call.op.get_attr("FLegalize")(builder, call)
     return relax.TupleGetItem(builder.emit(kernel), 0)

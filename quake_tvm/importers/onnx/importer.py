@@ -1,7 +1,7 @@
 """TVM's ONNX importer, with converters of this library for operators that it gets wrong.
 
-A converter sees one node with its inputs as Relax expressions, their types known. It gives the
-node's value, or None where TVM's own converter is right. Knows no operator by name.
+A converter gets one node with its inputs as typed Relax expressions. It returns the node's value,
+or None if TVM's own converter is right. Knows no operator by name.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ from ...kernels.size_check import Need, Pair, held
 
 @dataclass(frozen=True)
 class Node:
-    """An ONNX node on its way into Relax."""
+    """An ONNX node during its conversion to Relax."""
 
     operator: str
     inputs: list[relax.Expr | None]
@@ -29,16 +29,16 @@ class Node:
     outputs: int = 1
 
     def input(self, index: int) -> relax.Expr | None:
-        """An optional input; None if it was left out."""
+        """An optional input; None if the node leaves it out."""
         return self.inputs[index] if index < len(self.inputs) else None
 
     def constant(self, index: int) -> np.ndarray | None:
-        """The value of an optional input, None if it was left out.
+        """The value of an optional input; None if the node leaves it out.
 
         Raises
         ------
         QuakeError
-            If the input is computed while the model runs.
+            If the input is computed at run time.
         """
         value = self.input(index)
         if value is None:
@@ -50,12 +50,12 @@ class Node:
         raise self.refuse(f"input {index} must be a constant")
 
     def shape(self, index: int = 0) -> list[int | tvm.ir.Expr]:
-        """An input's extents; what is not an int is dynamic.
+        """An input's extents. Dynamic extents are expressions instead of ints.
 
         Raises
         ------
         QuakeError
-            If not even the rank is known.
+            If the rank is unknown.
         """
         ty = self.inputs[index].ty
         if ty.shape is None:
@@ -67,7 +67,7 @@ class Node:
         return str(self.inputs[index].ty.dtype)
 
     def require(self, builder: relax.BlockBuilder, within: list[Pair], problem: str) -> None:
-        """Hold the first input until no first size of these pairs exceeds the second one.
+        """Make the first input depend on a check: in no pair may the first size exceed the second.
 
         Raises
         ------
@@ -77,7 +77,7 @@ class Node:
         self.inputs[0] = held(builder, self.inputs[0], [Need(within, self.operator, problem)])
 
     def refuse(self, reason: str) -> QuakeError:
-        """The error for what cannot be honoured."""
+        """The error for a node that cannot be converted."""
         return QuakeError(f"cannot import {self.operator}: {reason}")
 
 
@@ -105,19 +105,19 @@ class Importer(ONNXGraphImporter):
         Raises
         ------
         QuakeError
-            For what a converter refuses; TVM's converters raise what they like.
+            From a converter of this library. TVM's converters may raise any error.
         """
         opset = next((o.version for o in model.opset_import if o.domain == ""), 1)
         for value in model.graph.input:
             for dim in value.type.tensor_type.shape.dim:
                 if dim.HasField("dim_value") and dim.dim_value == 0:
-                    dim.dim_param = "0"  # TVM's importer takes a value of 0 for none
+                    dim.dim_param = "0"  # TVM's importer reads a size of 0 as an open dimension
         try:
             return self.from_onnx(model.graph, opset)
         except BaseException as error:
-            with suppress(tvm.error.InternalError):  # there is none any more
+            with suppress(tvm.error.InternalError):  # raised when no block is open
                 while True:
-                    self.bb._end_block()  # of one that is left open TVM complains
+                    self.bb._end_block()  # TVM complains about a block that is left open
             if isinstance(error, _Failed):
                 raise error.error from None
             raise
@@ -146,7 +146,7 @@ class Importer(ONNXGraphImporter):
 
 
 class _Failed(BaseException):
-    """A converter's error on its way past TVM, which prints every Exception on standard output."""
+    """Carries a converter's error past TVM, which prints every Exception on standard output."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(error)

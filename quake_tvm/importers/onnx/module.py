@@ -1,8 +1,9 @@
-"""From an ONNX model to a Relax module that TVM can compile.
+"""Convert an ONNX model to a Relax module that TVM can compile.
 
-In this order: fixes the inputs' shapes, inlines functions, refuses what would be ignored, rewrites
-what TVM's importer gets wrong, folds the subgraphs that compute shapes and takes the branches that
-are known, rewrites tensors without elements, imports. Knows nothing of nonlinearities.
+The steps, in this order: set the inputs' shapes, inline functions, refuse features that would be
+ignored, rewrite operators that TVM's importer gets wrong, fold the subgraphs that compute shapes
+and take the branches that are known, replace tensors without elements, import. Knows nothing of
+nonlinearities.
 """
 
 import onnx
@@ -27,13 +28,19 @@ def to_relax(model: onnx.ModelProto, shapes: Shapes | None = None) -> tvm.IRModu
     ----------
     model : onnx.ModelProto
     shapes : mapping of input name to shape, optional
-        Static shapes for inputs whose dimensions are symbolic in the model. Dimensions left
-        symbolic stay so in the module.
+        Static shapes for inputs whose dimensions are symbolic in the model. Other symbolic
+        dimensions stay symbolic in the module.
+
+    Returns
+    -------
+    tvm.IRModule
+        With a function ``main``.
 
     Raises
     ------
     QuakeError
-        For a shape that does not fit, or what TVM cannot import rightly: docs/onnx_operators.md.
+        For a shape that does not fit, and for what TVM cannot import correctly:
+        docs/onnx_operators.md.
     """
     model = with_shapes(model, shapes or {})
     dynamic = [i.name for i in inputs(model) if is_dynamic(i)]
@@ -57,7 +64,7 @@ def _convert(model: onnx.ModelProto) -> tvm.IRModule:
     model = functions.inline(model)
     check(model)
     model = functions.expand(model)
-    check(model)  # what the functions are made of
+    check(model)  # the nodes of the expanded functions
     model = fold_shapes(rewrites.rewrite(model))
     check_types(model)
     model = without_empty(model)
@@ -72,7 +79,7 @@ def _convert(model: onnx.ModelProto) -> tvm.IRModule:
 
 
 def _check_branches(main: relax.Function) -> None:
-    """Refuse to compute with what is of one shape or another, by a condition: TVM cannot."""
+    """Refuse operators on a result of If whose branches have different shapes: TVM cannot do it."""
     bindings = [b for block in main.body.blocks for b in block.bindings]
     either = {
         b.var: b.value

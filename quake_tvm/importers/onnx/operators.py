@@ -1,8 +1,8 @@
-"""What of each ONNX operator is honoured; :mod:`check` refuses the rest.
+"""The attributes, inputs and outputs of each ONNX operator that are honoured.
 
-``STANDARD`` names, for each operator, the attributes, optional inputs and outputs after the first
-that are honoured; ``MICROSOFT`` does so for the operators of ONNX Runtime's domain, which have no
-schema. Knows no model and no TVM.
+:mod:`check` refuses all others. ``STANDARD`` names, for each operator, the attributes, the optional
+inputs and the outputs after the first. ``MICROSOFT`` does the same for the operators of ONNX
+Runtime's domain, which have no schema. Knows no model and no TVM.
 """
 
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from functools import cache
 
 import onnx
 
-# The newest opset whose changes were read.
+# The newest opset whose changes are taken into account.
 OPSET = 28
-# The oldest: a form that no opset from this one on has is refused.
+# The oldest opset: forms that had been replaced before it are refused.
 OLDEST = 7
 
 _UNARY = (
@@ -36,7 +36,7 @@ STANDARD: dict[str, frozenset[str]] = {
         **dict.fromkeys(_UNARY.split(), ""),
         **dict.fromkeys(_BINARY.split(), ""),
         **dict.fromkeys(_REDUCTIONS.split(), "axes keepdims noop_with_empty_axes"),
-        "ReduceLogSum": "axes keepdims",  # ONNX Runtime is at odds with the standard
+        "ReduceLogSum": "axes keepdims",  # ONNX Runtime differs from the standard
         "AffineGrid": "align_corners",
         "ArgMax": "axis keepdims select_last_index",
         "ArgMin": "axis keepdims select_last_index",
@@ -146,12 +146,12 @@ STANDARD: dict[str, frozenset[str]] = {
 
 @dataclass(frozen=True)
 class Contributed:
-    """What is honoured of an operator of ONNX Runtime's domain."""
+    """What is honoured of an operator in ONNX Runtime's domain."""
 
     inputs: frozenset[int]
     outputs: frozenset[int] = frozenset({0})
     attributes: frozenset[str] = frozenset()
-    # What a node may say because it changes nothing.
+    # Attribute values that a node may have because they change nothing.
     defaults: tuple[tuple[str, object], ...] = ()
 
 
@@ -191,10 +191,10 @@ def _history() -> dict[str, list[onnx.defs.OpSchema]]:
 
 @cache
 def forms(operator: str) -> tuple[onnx.defs.OpSchema, ...]:
-    """The operator's forms, oldest first, in the opsets that are supported."""
+    """The operator's schemas in the supported opsets, oldest first."""
     history = _history().get(operator, [])
     ends = [form.since_version for form in history[1:]] + [OPSET + 1]
-    if history and history[-1].deprecated:  # by its last form the operator ends
+    if history and history[-1].deprecated:  # the last schema only marks the operator as removed
         history, ends = history[:-1], ends[:-1]
     return tuple(
         form
@@ -205,12 +205,12 @@ def forms(operator: str) -> tuple[onnx.defs.OpSchema, ...]:
 
 @cache
 def versions(operator: str) -> frozenset[int]:
-    """Since which opsets its forms are that are supported."""
+    """The opsets in which the operator's supported schemas begin."""
     return frozenset(form.since_version for form in forms(operator))
 
 
 def honours(operator: str, form: onnx.defs.OpSchema) -> dict[str, bool]:
-    """Whether each attribute, optional input and further output of a form is honoured."""
+    """Whether each attribute, optional input and further output of a schema is honoured."""
     optional = onnx.defs.OpSchema.FormalParameterOption.Optional
     names = [*form.attributes]
     names += [i.name for i in form.inputs if i.option == optional]

@@ -1,4 +1,4 @@
-"""ONNX's TopK, with NaN above all numbers, as ONNX Runtime, PyTorch and NumPy have it."""
+"""ONNX's TopK with NaN above all numbers, as in ONNX Runtime, PyTorch and NumPy."""
 
 from tvm import relax
 
@@ -7,12 +7,12 @@ from .importer import Node
 
 
 def top_k(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
-    """Convert TopK: values and their places.
+    """Convert TopK: values and their indices.
 
     Raises
     ------
     QuakeError
-        For a number that is computed while the model runs, an axis that there is not, and uint64.
+        For a number that is computed at run time, an axis out of range, and uint64.
     """
     x, shape = node.inputs[0], node.shape()
     axis = node.attributes.get("axis", -1)

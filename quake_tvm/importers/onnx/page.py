@@ -14,7 +14,7 @@ PAGE = Path(__file__).parents[3] / "docs" / "onnx_operators.md"
 
 
 def standard() -> str:
-    """One row an operator: its forms' opsets, what is honoured, what is refused."""
+    """One row per operator: the opsets of its forms, what is honoured, what is refused."""
     rows = ["| operator | forms of opsets | honoured | refused |", "|---|---|---|---|"]
     for operator in sorted(STANDARD):
         known: dict[str, bool] = {}
@@ -26,7 +26,7 @@ def standard() -> str:
 
 
 def microsoft() -> str:
-    """One row an operator: its inputs, attributes and outputs that are honoured."""
+    """One row per operator: its inputs, attributes and outputs that are honoured."""
     rows = ["| operator | inputs | attributes | outputs |", "|---|---|---|---|"]
     for operator, honoured in sorted(MICROSOFT.items()):
         inputs, outputs = (
@@ -39,7 +39,7 @@ def microsoft() -> str:
 
 
 def missing() -> str:
-    """The operators of the standard that are refused whatever they are asked for."""
+    """The operators of the standard that are always refused."""
     names = {
         s.name
         for s in onnx.defs.get_all_schemas_with_history()

@@ -1,6 +1,6 @@
-"""ONNX's pooling: what auto_pad and ceil_mode say, as plain pads.
+"""ONNX's pooling, with auto_pad and ceil_mode turned into plain pads.
 
-TVM's pooling with plain pads is right; its importer's arithmetic before it is not always.
+TVM's pooling with plain pads is right. The arithmetic of its importer is not always right.
 """
 
 from math import prod
@@ -20,7 +20,7 @@ def max_pool(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
     Raises
     ------
     QuakeError
-        For pads that need dimensions to be known.
+        For pads that cannot be computed because dimensions are dynamic.
     """
     windows = windows_of(node, node.attributes["kernel_shape"])
     if _ceils_alike(node, windows):
@@ -29,12 +29,12 @@ def max_pool(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
 
 
 def average_pool(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
-    """Convert AveragePool: elements that ceil_mode adds are never counted.
+    """Convert AveragePool. Elements that ceil_mode adds never count.
 
     Raises
     ------
     QuakeError
-        For pads that need dimensions to be known.
+        For pads that cannot be computed because dimensions are dynamic.
     """
     windows = windows_of(node, node.attributes["kernel_shape"])
     include = bool(node.attributes.get("count_include_pad", 0))
@@ -59,7 +59,7 @@ def lp_pool(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
     Raises
     ------
     QuakeError
-        For pads that need dimensions to be known.
+        For pads that cannot be computed because dimensions are dynamic.
     """
     windows = windows_of(node, node.attributes["kernel_shape"])
     p = node.attributes.get("p", 2)
@@ -79,24 +79,24 @@ def global_lp_pool(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
 
 
 def global_average_pool(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
-    """Convert GlobalAveragePool; without spatial axes there is nothing to do."""
+    """Convert GlobalAveragePool. Without spatial axes the result is the input."""
     axes = list(range(2, len(node.shape())))
     return relax.op.mean(node.inputs[0], axes, keepdims=True) if axes else node.inputs[0]
 
 
 def global_max_pool(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
-    """Convert GlobalMaxPool; without spatial axes there is nothing to do."""
+    """Convert GlobalMaxPool. Without spatial axes the result is the input."""
     axes = list(range(2, len(node.shape())))
     return relax.op.max(node.inputs[0], axes, keepdims=True) if axes else node.inputs[0]
 
 
 def max_unpool(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
-    """Convert MaxUnpool of an inferred shape; an index outside of it ends the run.
+    """Convert MaxUnpool to its inferred shape. An index out of range ends the run.
 
     Raises
     ------
     QuakeError
-        For a given output_shape that is not the inferred one, and for dynamic shapes.
+        For an output_shape that is not the inferred one, and for dynamic shapes.
     """
     shape = node.shape()
     windows = windows_of(node, node.attributes["kernel_shape"])
@@ -119,9 +119,9 @@ def max_unpool(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
 
 
 def _ceils_alike(node: Node, windows: list[Window]) -> bool:
-    """Whether TVM rounds up as the standard does, of dimensions that are not all known.
+    """Whether dimensions are dynamic and TVM's ceil_mode equals the standard's.
 
-    It does where no window can lie in the pads alone.
+    The two are equal if no window can lie in the pads alone.
     """
     dynamic = any(w.length is None for w in windows)
     ceils = node.attributes.get("ceil_mode", 0) and dynamic
@@ -129,7 +129,7 @@ def _ceils_alike(node: Node, windows: list[Window]) -> bool:
 
 
 def _rounded_up(node: Node, windows: list[Window]) -> list[Window]:
-    """With ceil_mode, pads that give one more element; not one that lies in the pads alone."""
+    """The windows, padded for the element of ceil_mode unless it lies in the pads alone."""
     check_fit(node, windows)
     if not node.attributes.get("ceil_mode", 0):
         return windows
@@ -150,7 +150,7 @@ def _rounded_up(node: Node, windows: list[Window]) -> list[Window]:
 
 
 def _counted(window: Window, rounded: Window, include_pads: bool) -> np.ndarray:
-    """Elements that count in each mean along one axis."""
+    """The number of elements that each mean counts, along one axis."""
     w = rounded
     elements = (w.length + w.before + w.after - w.reach) // w.stride + 1
     places = np.arange(elements)[:, None] * w.stride - w.before
@@ -179,7 +179,7 @@ def _pool(
 
 
 def _power(builder: relax.BlockBuilder, x: relax.Expr, p: float, dtype: str) -> relax.Expr:
-    """The absolute values to the p-th power."""
+    """The p-th power of the absolute values."""
     size = builder.emit(relax.op.abs(x))
     if p not in (1, 2, 3):
         return builder.emit(relax.op.power(size, relax.const(p, dtype)))

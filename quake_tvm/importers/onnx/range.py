@@ -1,6 +1,6 @@
-"""ONNX's Range of numbers that data decide: a step of 0, and too many elements, end the run.
+"""ONNX's Range with bounds computed at run time. A step of 0 or too many elements ends the run.
 
-TVM divides by the step whatever it is, and the difference of two integers may pass 64 bits.
+TVM divides by the step even if it is 0, and the difference of two integers may exceed 64 bits.
 """
 
 from typing import Any
@@ -11,12 +11,12 @@ from tvm import relax, te, tirx
 from ...kernels.index_check import Places, checked
 from .importer import Node
 
-# Elements of a tensor: far more than there is memory for.
+# The most elements of a result: far more than fit into memory.
 _MOST = 2**40
 
 
 def range_(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
-    """Convert Range; constants are left to TVM's importer.
+    """Convert Range. Constants are left to TVM's importer.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def range_(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
 
 
 def _tensor(builder: relax.BlockBuilder, value: Any) -> relax.Expr:
-    """A scalar; the importer keeps extents as sizes."""
+    """A bound as a scalar tensor; the importer keeps extents as sizes."""
     if isinstance(getattr(value, "ty", None), relax.TensorType):
         return value
     size = builder.emit(relax.op.shape_to_tensor(relax.ShapeExpr([value])))
@@ -59,7 +59,7 @@ def _tensor(builder: relax.BlockBuilder, value: Any) -> relax.Expr:
 
 
 def _whole(start: tirx.Expr, limit: tirx.Expr, step: tirx.Expr) -> tirx.Expr:
-    """How many integers; -1 for a step of 0, and no more than one too many."""
+    """The number of integers: -1 for a step of 0, and at most ``_MOST`` + 1."""
     start, limit, step = (tirx.Cast("int64", value) for value in (start, limit, step))
     up, one = step > 0, tirx.const(1, "uint64")
     first, last = tirx.Select(up, start, limit), tirx.Select(up, limit, start)
@@ -72,12 +72,12 @@ def _whole(start: tirx.Expr, limit: tirx.Expr, step: tirx.Expr) -> tirx.Expr:
 
 
 def _ordered(value: tirx.Expr) -> tirx.Expr:
-    """Unsigned in the order of the signed ones, whose differences may pass 64 bits."""
+    """An unsigned number in the order of the signed ones, so that differences do not overflow."""
     return tirx.Cast("uint64", tirx.bitwise_xor(value, tirx.min_value("int64")))
 
 
 def _real(start: tirx.Expr, limit: tirx.Expr, step: tirx.Expr) -> tirx.Expr:
-    """How many floats; -1 for a step of 0, for too many, and where NaN is in it."""
+    """The number of floats: -1 for a step of 0, for too many, and if a bound is NaN."""
     way = tirx.Cast("float64", limit - start)
     number = tirx.ceil(way / tirx.Cast("float64", step))
     fits = tirx.all(step != tirx.const(0, str(step.ty.dtype)), number <= float(_MOST))

@@ -1,6 +1,6 @@
-"""ONNX's Reshape of dynamic extents, which must have as many elements before and after.
+"""ONNX's Reshape with dynamic extents: the number of elements must not change.
 
-TVM divides for an extent of -1, by what may be 0 and without a look at the rest.
+For an extent of -1, TVM divides by a number that may be 0, and ignores the remainder.
 """
 
 from math import prod
@@ -16,7 +16,7 @@ _PROBLEM = "the tensor does not have as many elements as the shape wants"
 
 
 def reshape(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
-    """Convert Reshape; static extents, shapes as data and computed ones are left to TVM.
+    """Convert Reshape. Static extents, shapes as data and computed shapes are left to TVM.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def reshape(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
         shape[unknown[0]], within = _quotient(prod(given), others)
     else:
         within = equal(prod(given), prod(shape))
-    if 0 in [n for n in shape if isinstance(n, int)]:  # to TVM a 0 is a copy
+    if 0 in [n for n in shape if isinstance(n, int)]:  # TVM reads a 0 as "copy the extent"
         none = builder.emit(relax.op.zeros(relax.ShapeExpr(shape), node.dtype()))
         return held(builder, none, [Need(within, node.operator, _PROBLEM)])
     node.require(builder, within, _PROBLEM)
@@ -55,7 +55,7 @@ def reshape(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
 
 
 def _numbers(wanted: relax.Expr) -> list[Size] | None:
-    """The shape that is asked for, None if data decide."""
+    """The target shape as it is given; None if it is computed at run time."""
     if isinstance(wanted, tvm.ir.GenericConst):
         return [int(n) for n in wanted.value.numpy()]
     if isinstance(wanted, relax.ShapeExpr):
@@ -64,7 +64,7 @@ def _numbers(wanted: relax.Expr) -> list[Size] | None:
 
 
 def _quotient(total: Size, others: Size) -> tuple[Size, list[Pair]]:
-    """The extent of a -1, and what must hold for it."""
+    """The extent for a -1, and the conditions under which it is right."""
     analyzer = tvm.sym.Analyzer()
     total, others = (tirx.const(1, "int64") * n for n in (total, others))
     least = tirx.max(others, tirx.const(1, "int64"))

@@ -1,7 +1,7 @@
-"""ONNX's Resize and Upsample: along any axes, in every mode, as the standard's versions differ.
+"""ONNX's Resize and Upsample: along any axes, in every mode, in every version of the standard.
 
-Each axis is resized by itself, from a table of elements and weights. What TVM's resize2d computes
-from the same elements is left to it: it keeps the channels where convolutions want them.
+Each axis is resized separately, from a table of source elements and weights. Where TVM's resize2d
+computes the same from the same elements, it is used: it supports the layout of convolutions.
 """
 
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ from ..resampling import Axis, Method, Periodic, Table, periodic, table
 from ..resize2d import agrees, agrees_for_all_lengths, knows
 from .importer import Node
 
-# TVM tells the pattern of a kernel by it: what follows element by element may be fused into it,
-# what comes before may not, for it would be computed once a tap.
+# The kernel's pattern for TVM's fusion. Later element-wise operators may be fused into the kernel;
+# earlier ones may not, because they would be computed once per tap.
 _TAKES_EPILOGUES = {"op_pattern": 4}
 _COORDINATES = {"half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel"} | {
     "tf_half_pixel_for_nn", "half_pixel_symmetric", "tf_crop_and_resize"
@@ -29,7 +29,7 @@ Extent = int | tvm.ir.Expr
 
 @dataclass(frozen=True)
 class Dynamic:
-    """An axis whose length is known when the model runs.
+    """An axis whose length is known only at run time.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class Dynamic:
     scale : numpy.float32 or None
         The ratio; None if it follows from the lengths.
     table : Periodic or None
-        Elements and weights, if the ratio gives them.
+        Source elements and weights, if the ratio alone determines them.
     """
 
     resized: Extent
@@ -55,7 +55,7 @@ def resize(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
     Raises
     ------
     QuakeError
-        For what the standard does not define, and for sizes that need dimensions to be known.
+        For what the standard does not define, and for a resize that needs dynamic dimensions.
     """
     method = _method(node)
     axes = _axes(node, method)
@@ -116,7 +116,7 @@ def _method(node: Node) -> Method:
 
 
 def _axes(node: Node, method: Method) -> Axes:
-    """What is resized, by dimension."""
+    """The resized axes, by dimension."""
     shape = node.shape()
     chosen = [a % len(shape) for a in node.attributes.get("axes", range(len(shape)))]
     scales, sizes = _ratios(node)
@@ -148,19 +148,19 @@ def _axes(node: Node, method: Method) -> Axes:
             axes[dimension] = Dynamic(resized, scale, rows)
     static = [a for a in axes.values() if isinstance(a, Axis)]
     if len(static) == len(axes) and all(a.length == a.resized for a in static):
-        return {}  # as ONNX Runtime: whatever the scale, the tensor is the same
+        return {}  # as in ONNX Runtime: the tensor stays the same whatever the scale
     return {d: a for d, a in axes.items() if isinstance(a, Dynamic) or not _kept(a, method)}
 
 
 def _kept(axis: Axis, method: Method) -> bool:
-    """Whether nothing happens to it; antialiasing goes by the lengths, as in ONNX Runtime."""
+    """Whether the axis stays as it is. Antialiasing compares the lengths, as in ONNX Runtime."""
     return axis.scale == 1 or (method.antialias and axis.length == axis.resized)
 
 
 def _scales(
     node: Node, lengths: list[Extent], sizes: np.ndarray, policy: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Scales and sizes after the aspect ratio's policy; NaN for a dynamic length."""
+    """Scales and sizes after the aspect ratio policy. The scale of a dynamic length is NaN."""
     scales = np.full(len(sizes), np.nan, np.float32)
     for k, (length, size) in enumerate(zip(lengths, sizes, strict=True)):
         if isinstance(length, int):
@@ -178,12 +178,12 @@ def _scales(
 
 
 def _of_opset_10(node: Node) -> bool:
-    """Whether it is Upsample, or Resize of opset 10, which has the same two inputs."""
+    """Whether the node is Upsample, or Resize of opset 10, which has the same two inputs."""
     return node.operator == "Upsample" or len(node.inputs) == 2
 
 
 def _ratios(node: Node) -> tuple[np.ndarray, np.ndarray | None]:
-    """Scales, or sizes; the others are not given."""
+    """The scales and the sizes. One of the two is None."""
     if "scales" in node.attributes:  # Upsample of opset 7
         return np.array(node.attributes["scales"], np.float32), None
     if _of_opset_10(node):
@@ -197,7 +197,7 @@ def _ratios(node: Node) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def _region(node: Node, method: Method, count: int) -> list[tuple[float, float]]:
-    """Start and end of the region of interest of each axis."""
+    """Start and end of the region of interest, for each axis."""
     roi = None
     if method.coordinates == "tf_crop_and_resize":
         roi = node.constant(1)
@@ -215,7 +215,7 @@ def _resample(
     resized: Extent,
     rows: Table | Periodic,
 ) -> relax.Expr:
-    """One axis resized: a kernel that gathers, or sums what it gathers."""
+    """Resize one axis: a kernel that gathers, or sums what it gathers."""
     repeats = isinstance(rows, Periodic)
     arguments = [x, relax.const(rows.indices.astype(np.int32))]
     if rows.weights is not None:
@@ -254,7 +254,7 @@ def _resample(
 
 
 def _tvm_agrees(node: Node, axes: Axes, method: Method) -> bool:
-    """Whether TVM's resize2d gives the same."""
+    """Whether TVM's resize2d gives the same result."""
     shape = node.shape()
     if len(shape) != 4 or not set(axes) <= {2, 3} or not knows(method):
         return False

@@ -1,8 +1,8 @@
-"""ONNX's Slice where TVM has no length for it, or a wrong one.
+"""ONNX's Slice in the cases where TVM computes no length or a wrong one.
 
-That is where an axis of known length keeps no element, and where an axis of unknown length is
-sliced backwards, from a place counted from one end to one counted from the other, or to nothing.
-All other slices are TVM's.
+These are: an axis of known length of which no element is kept; and an axis of unknown length that
+is sliced backwards, or to nothing, or with start and end counted from different ends. TVM converts
+all other slices.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from ...kernels.index_check import Places, checked
 from ...kernels.size_check import after
 from .importer import Node
 
-# No axis is longer.
+# The longest axis.
 _FAR = 2**31 - 1
 
 
@@ -32,14 +32,14 @@ def _smaller(a: Extent, b: Extent) -> Extent:
 
 @dataclass(frozen=True)
 class _Range:
-    """What is kept of an axis. Backwards, ONNX starts no earlier than at the first element."""
+    """The part of an axis that is kept. Backwards, ONNX starts at the first element or later."""
 
     start: int
     end: int
     step: int
 
     def is_plain(self, extent: Extent) -> bool:
-        """Whether TVM has the length, for every extent that the axis may have."""
+        """Whether TVM computes the length right, for every extent that the axis may have."""
         if isinstance(extent, int):
             return self.step > 0 or self.start >= -extent
         whole_side = self.start in (0, -_FAR) or self.end == _FAR
@@ -47,12 +47,12 @@ class _Range:
         return self.step > 0 and (whole_side or (from_one_end and self.start < self.end))
 
     def first(self, extent: Extent) -> Extent:
-        """The first place that is kept."""
+        """The index of the first element that is kept."""
         last = extent if self.step > 0 else extent - 1
         return _smaller(self._counted(self.start, extent, 0), last)
 
     def length(self, extent: Extent) -> Extent:
-        """How many elements are kept."""
+        """The number of elements that are kept."""
         last, before = (extent, 0) if self.step > 0 else (extent - 1, -1)
         end = _smaller(self._counted(self.end, extent, before), last)
         reach = (end - self.first(extent)) * (1 if self.step > 0 else -1)
@@ -65,7 +65,7 @@ class _Range:
 
 
 def slice_(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
-    """Convert Slice with constant places where TVM cannot."""
+    """Convert Slice with constant bounds where TVM cannot."""
     ranges = _ranges(node)
     if ranges is None:
         _check_axes(builder, node)
@@ -93,7 +93,7 @@ def slice_(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
 
 
 def _check_axes(builder: relax.BlockBuilder, node: Node) -> None:
-    """Hold axes to those that there are, each once; TVM counts those outside from either end."""
+    """Check at run time that axes are in range and not repeated; TVM wraps axes out of range."""
     axes = node.input(3)
     if axes is None or not isinstance(axes.ty, relax.TensorType):
         return
@@ -120,7 +120,7 @@ def _place(range_: _Range | None, extent: tvm.ir.Expr, at: tirx.Var) -> tvm.ir.E
 
 
 def _ranges(node: Node) -> list[_Range | None] | None:
-    """What is kept of each axis, None of the whole; None if that is computed by the model."""
+    """The kept part of each axis, None for a whole axis; None instead if computed at run time."""
     constants = (tvm.ir.GenericConst, relax.ShapeExpr, type(None))
     if (
         not all(isinstance(i, constants) for i in node.inputs[1:])

@@ -1,4 +1,4 @@
-"""ONNX's Split: its lengths must add up to the axis's, which TVM does not look at."""
+"""ONNX's Split: check that the lengths add up to the axis's extent, which TVM does not check."""
 
 from tvm import relax
 
@@ -13,7 +13,7 @@ def split(builder: relax.BlockBuilder, node: Node) -> None:
     Raises
     ------
     QuakeError
-        For lengths that are computed while the model runs, and those that never fit.
+        For lengths that are computed at run time, and for lengths that never fit.
     """
     shape = node.shape()
     axis = node.attributes.get("axis", 0)
@@ -30,7 +30,7 @@ def split(builder: relax.BlockBuilder, node: Node) -> None:
     elif EQUAL_PARTS in node.attributes:
         within = equal(extent % parts, 0)
         problem = f"the axis does not divide into {parts} equal parts"
-    else:  # the last part is smaller, or none is left for it
+    else:  # the last part may be smaller, or empty
         within = [((extent + parts - 1) // parts * (parts - 1), extent)]
         problem = f"the axis has too few elements for {parts} parts"
     node.require(builder, within, problem)

@@ -1,7 +1,7 @@
 """Check the tensors stored in an ONNX file against their declared types and shapes.
 
-A file may say one thing of a tensor and hold another. NumPy and TVM would raise errors that name no
-tensor, or read what is not there. Knows no TVM.
+A file may declare one shape and store other data. NumPy and TVM would raise errors that name no
+tensor, or read past the end of the data. Knows no TVM.
 """
 
 import math
@@ -13,14 +13,14 @@ from onnx import TensorProto, helper
 from ...errors import QuakeError
 from .fold import all_nodes
 
-# Types that are packed: elements a byte.
+# Packed types, with the number of elements per byte.
 _PACKED = {
     getattr(TensorProto, name): count
     for name, count in {"INT4": 2, "UINT4": 2, "FLOAT4E2M1": 2, "INT2": 4, "UINT2": 4}.items()
     if hasattr(TensorProto, name)
 }
 _COMPLEX = {TensorProto.COMPLEX64, TensorProto.COMPLEX128}
-# What an importer can turn into a constant.
+# Types that the importer can turn into constants.
 _HELD = {
     *(TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16),
     *(TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64),
@@ -32,7 +32,7 @@ _DATA = (*_DATA, "uint64_data")
 
 
 def tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """All tensors of a model: initializers, and those in nodes of graphs and functions."""
+    """All tensors of a model: initializers, and tensors in nodes of graphs and functions."""
     yield from _of_graph(model.graph)
     for function in model.functions:
         for node in function.node:
@@ -40,7 +40,7 @@ def tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
 
 
 def check_tensors(model: onnx.ModelProto) -> None:
-    """Refuse tensors that hold other data than they say.
+    """Refuse tensors whose data do not match their declared type and shape.
 
     Raises
     ------
@@ -56,12 +56,14 @@ def check_tensors(model: onnx.ModelProto) -> None:
 
 
 def check_types(model: onnx.ModelProto) -> None:
-    """Refuse constants of types that TVM cannot hold; drop, in place, those that nothing reads.
+    """Refuse constants of types that TVM does not support, if an operator reads them.
+
+    Constants of such types that nothing reads are removed in place.
 
     Raises
     ------
     QuakeError
-        With the operator that reads one, the tensor's name and its type.
+        With the operator that reads the constant, the tensor's name and its type.
     """
     odd = {c.name: c for c in model.graph.initializer if c.data_type not in _HELD}
     if not odd:
@@ -78,12 +80,12 @@ def check_types(model: onnx.ModelProto) -> None:
 
 
 def size_in_bytes(tensor: onnx.TensorProto) -> int:
-    """Bytes of the raw data that a tensor should have.
+    """The size in bytes that a tensor's raw data should have.
 
     Raises
     ------
     QuakeError
-        For a type that does not exist, one without raw data, and negative extents.
+        For an unknown type, for strings, and for negative extents.
     """
     count = _count(tensor)
     if tensor.data_type == TensorProto.STRING:
@@ -110,7 +112,7 @@ def _of_node(node: onnx.NodeProto) -> Iterator[onnx.TensorProto]:
 
 
 def _count(tensor: onnx.TensorProto) -> int:
-    """The elements that its extents make."""
+    """The number of elements that the extents declare."""
     try:
         helper.tensor_dtype_to_np_dtype(tensor.data_type)
     except (KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""The windows of ONNX's pooling and convolutions, with auto_pad as plain pads."""
+"""The windows of ONNX's pooling and convolutions, with auto_pad turned into plain pads."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from .importer import Node
 
 @dataclass(frozen=True)
 class Window:
-    """A window along one spatial axis; ``length`` is None where it is dynamic."""
+    """A window along one spatial axis. ``length`` is None if it is dynamic."""
 
     length: int | None
     kernel: int
@@ -18,12 +18,28 @@ class Window:
 
     @property
     def reach(self) -> int:
-        """Elements from its first to its last, both included."""
+        """The number of elements from the window's first element to its last, both included."""
         return (self.kernel - 1) * self.dilation + 1
 
 
 def windows_of(node: Node, kernel: list[int], check_only: bool = False) -> list[Window]:
-    """The windows, auto_pad as plain pads unless the caller only checks."""
+    """The windows of a node, one per spatial axis.
+
+    Parameters
+    ----------
+    node : Node
+        With the attributes of pooling or convolution; the first input is the tensor.
+    kernel : list of int
+        The window's extents.
+    check_only : bool
+        Whether auto_pad may stay unresolved, because the caller does not use the pads.
+
+    Raises
+    ------
+    QuakeError
+        For a kernel of another rank, for negative pads, and for an auto_pad that cannot be
+        resolved.
+    """
     shape = node.shape()[2:]
     rank = len(kernel)
     if len(shape) != rank:
@@ -48,16 +64,16 @@ def windows_of(node: Node, kernel: list[int], check_only: bool = False) -> list[
 
 
 def check_fit(node: Node, windows: list[Window]) -> None:
-    """A window that does not fit once has no output; some runtimes give one all the same."""
+    """Refuse a window that does not fit once: it has no output, but some runtimes return one."""
     for w in windows:
         if w.length is not None and 0 < w.length < w.reach - w.before - w.after:
             raise node.refuse(f"a window of {w.reach} in {w.length} elements and their pads")
 
 
 def check_strides(node: Node, window: Window) -> None:
-    """With auto_pad strides beyond the window may make negative pads, which not all drop.
+    """Refuse auto_pad with strides that make negative pads, which runtimes treat differently.
 
-    One element less is at the end: there it makes no difference.
+    A single negative pad is allowed: it is at the end, where it makes no difference.
     """
     w = window
     if w.stride > w.reach + 1 and (w.length is None or _same_pads(w) < -1):
@@ -65,13 +81,13 @@ def check_strides(node: Node, window: Window) -> None:
 
 
 def _same_pads(window: Window) -> int:
-    """Pads at both ends for as many elements as strides fit into the length."""
+    """The pads at both ends together that give ceil(length / stride) elements."""
     elements = -(-window.length // window.stride)
     return (elements - 1) * window.stride + window.reach - window.length
 
 
 def _same(node: Node, window: Window, lower: bool) -> Window:
-    """SAME_LOWER and SAME_UPPER as pads: as many elements after as strides fit into the length."""
+    """SAME_LOWER or SAME_UPPER as pads that give ceil(length / stride) elements."""
     if window.dilation != 1:
         raise node.refuse("auto_pad with dilations, on which runtimes differ; write pads")
     check_strides(node, window)

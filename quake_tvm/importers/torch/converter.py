@@ -1,8 +1,8 @@
-"""How one node of an exported program becomes Relax, and the table of operators that can.
+"""The conversion of one node of an exported program to Relax, and the table of converters.
 
-A converter is a function named by the ATen operators that it implements. Its parameters after the
-first are arguments of the operator, by ATen's names: those that it does not have must be at their
-default, so that no argument is ignored. Knows no operator.
+A converter is a function registered for the ATen operators that it implements. Its parameters after
+the first are arguments of the operator, with ATen's names. An argument that is not among the
+parameters must have its default value, so that no argument is ignored. Knows no operator.
 """
 
 import inspect
@@ -23,7 +23,7 @@ from .sizes import Sizes
 
 Convert = Callable[..., Any]
 CONVERTERS: dict[str, tuple[Convert, tuple[str, ...]]] = {}
-# Where a tensor lies changes no value; it must be the memory of this machine, without gaps.
+# Arguments about a tensor's placement change no value. The tensor must be dense and on the CPU.
 _PLACE = {
     "device": lambda device: device is None or torch.device(device).type == "cpu",
     "layout": lambda layout: layout in (None, torch.strided),
@@ -38,7 +38,7 @@ HALF = ("float16", "bfloat16")
 
 
 def converts(*operators: str) -> Callable[[Convert], Convert]:
-    """Enter a function in the table under ATen operators, "add.Tensor" for ``aten.add.Tensor``."""
+    """Register a function for ATen operators; "add.Tensor" stands for ``aten.add.Tensor``."""
 
     def enter(function: Convert) -> Convert:
         names = tuple(inspect.signature(function).parameters)[1:]
@@ -50,7 +50,7 @@ def converts(*operators: str) -> Callable[[Convert], Convert]:
 
 
 def dtype_name(dtype: torch.dtype) -> str:
-    """TVM's name of a dtype. Raises QuakeError for complex and quantized ones."""
+    """TVM's name of a dtype. Raises QuakeError for complex and quantized dtypes."""
     name = str(dtype).removeprefix("torch.")
     try:
         if name.startswith("complex"):
@@ -61,12 +61,12 @@ def dtype_name(dtype: torch.dtype) -> str:
 
 
 def dims(x: relax.Expr) -> list[Any]:
-    """The sizes of a tensor: ints, and expressions where they are dynamic."""
+    """The sizes of a tensor: ints, or expressions where they are dynamic."""
     return [int(n) if isinstance(n, tirx.IntImm) else n for n in x.ty.shape]
 
 
 def same_size(a: Any, b: Any) -> bool:
-    """Whether two sizes are the same for all values of their variables."""
+    """Whether two sizes are equal for all values of their variables."""
     if isinstance(a, int) and isinstance(b, int):
         return a == b
     return tvm.sym.Analyzer().can_prove_equal(a, b)
@@ -81,27 +81,28 @@ def is_float(dtype: str) -> bool:
 
 
 def axis_of(axis: int, rank: int) -> int:
-    """An axis counted from the front."""
+    """A non-negative axis from one that may be negative."""
     return axis + max(rank, 1) if axis < 0 else axis
 
 
 @dataclass(frozen=True)
 class Missing:
-    """An output of an operator that is not computed."""
+    """A value of the program that is not computed, and its name for errors."""
 
     reason: str
 
 
 class Context:
-    """What a converter works with: its node's result, and the module that is being built.
+    """What a converter works with: the node's stated result, and the module that is being built.
 
     Attributes
     ----------
     builder : BlockBuilder
     dtype, shape
-        Of the node's result, as torch states them; None and () for several results.
+        The dtype and shape of the node's result, as torch states them; None and () for several
+        results.
     fakes : dict of str to torch's fake tensors and scalars
-        The arguments of the node, as torch sees them.
+        The node's arguments as torch represents them.
     """
 
     def __init__(self, builder: relax.BlockBuilder, sizes: Sizes, node: fx.Node) -> None:
@@ -122,12 +123,32 @@ class Context:
         *inputs: Any,
         attributes: Mapping[str, Any] | None = None,
     ) -> relax.Var:
-        """A kernel of its own, from TE; its function has the attributes."""
+        """Emit a kernel from a tensor expression.
+
+        Parameters
+        ----------
+        name : str
+            The kernel's name.
+        compute : callable
+            The tensor expression of the inputs.
+        *inputs
+            Tensors and sizes.
+        attributes : mapping, optional
+            Attributes of the kernel's PrimFunc.
+        """
         given = {"primfunc_name_hint": name, "primfunc_attrs": attributes}
         return self.builder.emit_te(compute, *inputs, **given)
 
     def hold(self, x: relax.Expr, within: Sequence[Pair], problem: str) -> relax.Expr:
-        """A tensor that nothing uses while a first size of these pairs exceeds the second one."""
+        """The tensor, made to depend on a check: in no pair may the first size exceed the second.
+
+        Parameters
+        ----------
+        x : Expr
+        within : sequence of pairs
+        problem : str
+            The error message if the check fails.
+        """
         analyzer = tvm.sym.Analyzer()
         zero = tirx.const(0, "int64")
         unsure = [(a, b) for a, b in within if not analyzer.can_prove(zero + a <= b)]
@@ -135,7 +156,7 @@ class Context:
 
     @property
     def user(self) -> str:
-        """The operator as people know it, for errors while the program runs."""
+        """The operator's name for run-time errors, as users know it."""
         return "torch." + str(self.node.target).split(".")[1]
 
     def refuse(self, what: str) -> QuakeError:
@@ -156,26 +177,34 @@ class Context:
     def cast(self, x: relax.Expr, dtype: str) -> relax.Expr:
         if dtype_of(x) == dtype:
             return x
-        if dtype == "bool":  # in words that are true of NaN too
+        if dtype == "bool":  # by comparisons that are right for NaN too
             zero = self.emit(relax.op.equal(x, relax.const(0, dtype_of(x))))
             zero = self.emit(relax.op.astype(zero, "int8"))
             return self.emit(relax.op.equal(zero, relax.const(0, "int8")))
         return self.emit(relax.op.astype(x, dtype))
 
     def common_dtype(self, *names: str, kind: Any = DEFAULT) -> str:
-        """The dtype in which torch combines the arguments, but for the wider one of halves."""
+        """The dtype in which torch combines the arguments, before halves are widened."""
         fakes = [self.fakes[name] for name in names]
         return dtype_name(elementwise_dtypes(*fakes, type_promotion_kind=kind)[1])
 
     def full(self, shape: list[Any], value: bool | int | float, dtype: str) -> relax.Expr:
-        """A tensor of one value. TVM's own operator fails at infinity and NaN."""
+        """A tensor of one value. TVM's own operator fails for infinity and NaN.
+
+        Parameters
+        ----------
+        shape : list
+            ints, or expressions where sizes are dynamic.
+        value : bool, int or float
+        dtype : str
+        """
         constant = relax.const(value, dtype)
         if isinstance(value, float) and not math.isfinite(value):
             return self.emit(relax.op.broadcast_to(constant, relax.ShapeExpr(shape)))
         return self.emit(relax.op.full(relax.ShapeExpr(shape), constant, dtype))
 
     def widened(self, x: relax.Expr) -> relax.Expr:
-        """Halves as float32, in which torch accumulates them."""
+        """Half-precision values as float32, in which torch accumulates them."""
         return self.cast(x, "float32") if dtype_of(x) in HALF else x
 
     def narrowed(self, x: relax.Expr) -> relax.Expr:
@@ -184,12 +213,12 @@ class Context:
 
 
 def arguments(context: Context, values: Callable[[Any], Any]) -> dict[str, Any]:
-    """The converter's arguments from a node's: given, or the operator's defaults.
+    """The converter's arguments from a node: the node's values, or the operator's defaults.
 
     Raises
     ------
     QuakeError
-        For an argument that the converter does not have and that is not at its default.
+        For an argument that the converter does not take and that differs from its default.
     """
     node = context.node
     _, wanted = CONVERTERS[str(node.target)]

@@ -1,4 +1,4 @@
-"""Operators that make tensors from no tensor, or from a tensor's shape alone."""
+"""Operators that create tensors without an input tensor, or from a tensor's shape only."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def constant(tensor: torch.Tensor) -> relax.Expr:
         tensor = tensor.to_dense()
     tensor = tensor.contiguous()
     if tensor.dtype == torch.bfloat16:
-        import ml_dtypes  # what numpy lacks; comes with onnx
+        import ml_dtypes  # bfloat16 for numpy; installed with onnx
 
         array = tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
     else:
@@ -48,7 +48,7 @@ def _fill(c: Context, self: Any, value: Any) -> relax.Expr:
     return _filled(c, value)
 
 
-# What is in them is nobody's business: export writes over it before it reads.
+# The contents of empty tensors do not matter: exported programs write before they read.
 @converts("empty.memory_format")
 def _empty(c: Context, size: Any, dtype: Any) -> relax.Expr:
     return _filled(c, 0)

@@ -1,4 +1,4 @@
-"""Operators that work element by element, in the dtypes that torch computes them in."""
+"""Element-wise operators, in the dtypes in which torch computes them."""
 
 import math
 from collections.abc import Callable
@@ -16,7 +16,7 @@ def _plain(function: Callable) -> Callable:
 
 
 def _unary(operator: str, build: Callable, in_half: bool = False) -> None:
-    """An operator on floats; in float32 for halves, except where a half is as good."""
+    """Register an operator on floats. Halves are computed in float32 unless ``in_half`` is set."""
 
     @converts(operator)
     def convert(c: Context, self: relax.Expr) -> relax.Expr:
@@ -29,9 +29,10 @@ def _scaled(function: Callable, factor: float) -> Callable:
 
 
 def _log1p(c: Context, x: relax.Expr) -> relax.Expr:
-    """log(1 + x), to the last bits for small x (Kahan's correction).
+    """log(1 + x), accurate for small x (Kahan's correction).
 
-    Not after an exponential: the softplus family is recognised by its plain form.
+    After an exponential it is plain log(1 + x), the form by which the softplus family is
+    recognised.
     """
     one = relax.const(1, dtype_of(x))
     u = c.emit(op.add(x, one))
@@ -48,7 +49,7 @@ def _log1p(c: Context, x: relax.Expr) -> relax.Expr:
 
 
 def _expm1(c: Context, x: relax.Expr) -> relax.Expr:
-    """exp(x) - 1 = tanh(x / 2) (exp(x) + 1), which cancels nothing."""
+    """exp(x) - 1 = tanh(x / 2) (exp(x) + 1), which has no cancellation."""
     half = op.multiply(x, relax.const(0.5, dtype_of(x)))
     above = op.add(op.exp(x), relax.const(1, dtype_of(x)))
     return c.emit(op.multiply(op.tanh(half), above))
@@ -167,7 +168,7 @@ def _isinf(c: Context, self: relax.Expr) -> relax.Expr:
     return c.emit(op.equal(op.abs(self), relax.const(math.inf, dtype_of(self))))
 
 
-# Two operands.
+# Operators with two operands.
 
 
 def _operands(c: Context, this: Any, other: Any, kind: Any = DEFAULT) -> tuple[Any, Any]:
@@ -216,7 +217,7 @@ def _mul(c: Context, self: Any, other: Any) -> relax.Expr:
 
 
 def _times_zero(c: Context, x: relax.Expr) -> relax.Expr:
-    """0 x. Of infinity and NaN TVM makes 0."""
+    """0 * x. TVM simplifies it to 0, also for infinity and NaN."""
     finite = op.less(op.abs(x), relax.const(math.inf, c.dtype))
     return c.emit(op.where(finite, relax.const(0, c.dtype), relax.const(math.nan, c.dtype)))
 
@@ -234,7 +235,7 @@ def _bitwise_not(c: Context, self: relax.Expr) -> relax.Expr:
 
 
 def _not(c: Context, x: relax.Expr) -> relax.Expr:
-    """Not in words of comparisons: of `not a < b` TVM makes `b <= a`, which is wrong for NaN."""
+    """Not, as a comparison: TVM turns `not a < b` into `b <= a`, which is wrong for NaN."""
     return c.emit(op.equal(op.astype(x, "int8"), relax.const(0, "int8")))
 
 
@@ -245,7 +246,7 @@ def _comparison(name: str, function: Callable) -> None:
         if dtype_of(x) == "bool":
             x, y = c.emit(op.astype(x, "int8")), c.emit(op.astype(y, "int8"))
         if function is op.not_equal and is_float(dtype_of(x)):
-            return _not(c, c.emit(op.equal(x, y)))  # TVM's has a NaN differ from nothing
+            return _not(c, c.emit(op.equal(x, y)))  # TVM's not_equal is false for NaN
         return c.emit(function(x, y))
 
 
@@ -291,7 +292,7 @@ def _div(c: Context, self: Any, other: Any) -> relax.Expr:
     x, y = _operands(c, self, other, TO_FLOAT)
     if _is_zero(other):
         return _over_zero(c, x, other)
-    if isinstance(self, int | float) and self == 0:  # TVM makes 0 of 0 / 0
+    if isinstance(self, int | float) and self == 0:  # TVM simplifies 0 / x to 0
         undefined = op.logical_or(op.isnan(y), op.equal(y, relax.const(0, c.dtype)))
         return c.emit(op.where(undefined, relax.const(math.nan, c.dtype), x))
     return c.emit(op.divide(x, y))
@@ -302,7 +303,7 @@ def _is_zero(number: Any) -> bool:
 
 
 def _over_zero(c: Context, x: relax.Expr, zero: float) -> relax.Expr:
-    """x / 0, at which TVM stops."""
+    """x / 0 for a constant zero, which TVM refuses."""
     infinity = math.copysign(math.inf, zero)
     above, below, nought = (relax.const(v, c.dtype) for v in (infinity, -infinity, 0))
     negative = op.where(op.less(x, nought), below, relax.const(math.nan, c.dtype))
@@ -329,14 +330,14 @@ def _fmod(x: relax.Expr, y: relax.Expr) -> relax.Expr:
 
 
 def _opposite(x: relax.Expr, y: relax.Expr, dtype: str) -> relax.Expr:
-    """Where x is not zero and the signs of x and y differ."""
+    """True where x is not zero and x and y have different signs."""
     zero = relax.const(0, dtype)
     differ = op.logical_xor(op.less(x, zero), op.less(y, zero))
     return op.logical_and(op.not_equal(x, zero), differ)
 
 
 def _floor_division(c: Context, x: relax.Expr, y: relax.Expr) -> relax.Expr:
-    """Python's: the quotient of what a multiple of y leaves, so that no rounding passes a whole."""
+    """Python's floor division, from the remainder, so that rounding does not pass an integer."""
     zero, half, one = (relax.const(v, c.dtype) for v in (0, 0.5, 1))
     rest = c.emit(_fmod(x, y))
     quotient = c.emit(op.divide(op.subtract(x, rest), y))
@@ -350,7 +351,7 @@ def _floor_division(c: Context, x: relax.Expr, y: relax.Expr) -> relax.Expr:
 
 
 def _no_rest(c: Context) -> relax.Expr:
-    """What is left by 0."""
+    """The remainder of a division by 0."""
     if not is_float(c.dtype):
         raise c.refuse("of whole numbers by 0")
     return c.full(c.shape, math.nan, c.dtype)

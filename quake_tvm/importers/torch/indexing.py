@@ -1,7 +1,7 @@
-"""Operators that read and write at places that are data.
+"""Operators that read and write at indices that are data.
 
-An index outside its dimension ends the run, as in torch. Only indexing with brackets counts
-negative ones from the back.
+An index out of range ends the run, as in torch. Only indexing with brackets counts negative indices
+from the end.
 """
 
 import math
@@ -19,7 +19,7 @@ _ONE = relax.const(1, "int64")
 
 
 def _held(c: Context, index: relax.Expr, size: Any, places: Places) -> relax.Expr:
-    """An index tensor, counted from the front; one outside of the dimension ends the run."""
+    """A checked index tensor, counted from the front. An index out of range ends the run."""
     if size == 0 and 0 not in dims(index):
         raise c.refuse("along a dimension without elements")
     return c.emit(checked(index, [size], places, c.user))
@@ -54,7 +54,7 @@ def _taken(c: Context, x: relax.Expr, axis: int, index: relax.Expr) -> relax.Exp
 
 
 def _broadcast(tensor: te.Tensor, at: list[Any]) -> Any:
-    """The element that a tensor, broadcast to more dimensions, has at a place."""
+    """The element at a position of a tensor that is broadcast to more dimensions."""
     shape = tensor.shape
     at = at[len(at) - len(shape) :]
     return tensor(*[0 if int_is(n, 1) else k for k, n in zip(at, shape, strict=True)])
@@ -111,7 +111,7 @@ def _scatter(c: Context, self: Any, dim: int, index: Any, src: Any) -> relax.Exp
     return _scattered(c, self, dim, index, src, "add" if added else "update")
 
 
-# How TVM calls the ways to combine that torch has, and what each leaves as it is.
+# TVM's name for each reduction of torch, and the reduction's neutral element.
 _COMBINE = {
     "add": ("add", 0),
     "sum": ("add", 0),
@@ -167,7 +167,7 @@ def _combined(
 def _averaged(
     c: Context, x: relax.Expr, dim: int, index: relax.Expr, source: relax.Expr, include_self: bool
 ) -> relax.Expr:
-    """The sum at each place by the count; of whole numbers rounded down."""
+    """The mean at each position; for integers rounded down."""
     if c.dtype == "bool" or c.dtype in HALF:
         raise c.refuse(f"with reduce='mean' of {c.dtype}")
     ones = c.full(dims(index), 1, c.dtype)
@@ -197,7 +197,7 @@ def _scattered(
     axis = axis_of(dim, len(shape))
     if [n for k, n in enumerate(counts) if k != axis] != [
         n for k, n in enumerate(shape) if k != axis
-    ]:  # TVM counts the places in such an index as if it were as wide as the tensor
+    ]:  # TVM assumes that the index is as wide as the tensor
         raise c.refuse("with an index that is smaller than the tensor")
     if dims(source) != counts:
         axes = list(range(len(counts)))
@@ -213,7 +213,7 @@ def _scattered(
 def _written(
     c: Context, write: Callable[..., relax.Expr], x: relax.Expr, new: relax.Expr, how: str
 ) -> relax.Expr:
-    """A write into a tensor. Truth values add up to "or", which TVM has for no scatter of them."""
+    """A write into a tensor. Adding booleans means "or", which no TVM scatter supports."""
     if how != "add" or c.dtype != "bool":
         return c.emit(write(x, new, how))
     x, new = (c.emit(op.astype(value, "int8")) for value in (x, new))
@@ -246,7 +246,7 @@ def _index_add(
 def _put_along(
     c: Context, x: relax.Expr, dim: int, index: relax.Expr, source: relax.Expr, accumulate: bool
 ) -> relax.Expr:
-    """What the indices of a vector point at along one dimension."""
+    """Write at the indices of a vector along one dimension."""
     x, axis, index = _line(c, x, dim, index)
     shape = dims(x)
     wanted = [*shape[:axis], *dims(index), *shape[axis + 1 :]]
@@ -260,7 +260,7 @@ def _put_along(
 def _put_flat(
     c: Context, self: relax.Expr, index: relax.Expr, source: relax.Expr, accumulate: bool
 ) -> relax.Expr:
-    """Into the tensor as one row."""
+    """Write into the flattened tensor."""
     flat, index, source = (c.emit(op.reshape(t, [-1])) for t in (self, index, source))
     put = _put(c, flat, [index], source, accumulate, Places.ENDS)
     return c.emit(op.reshape(put, c.shape))
@@ -270,7 +270,7 @@ def _put_flat(
 def _masked_scatter(
     c: Context, self: relax.Expr, mask: relax.Expr, source: relax.Expr
 ) -> relax.Expr:
-    """Elements of the source in their order, where the mask is true."""
+    """Elements of the source, in order, at the positions where the mask is true."""
     shape = relax.ShapeExpr(c.shape)
     if not all(isinstance(n, int) for n in [*c.shape, *dims(source)]):
         raise c.refuse("with dynamic sizes")
@@ -280,7 +280,7 @@ def _masked_scatter(
     truths = c.emit(op.astype(c.emit(op.reshape(mask, [-1])), "int64"))
     count = c.emit(op.cumsum(truths, 0, "int64"))
     place = c.emit(op.subtract(c.emit(op.maximum(count, _ONE)), _ONE))
-    place = c.emit(op.multiply(place, truths))  # of what is not written any will do
+    place = c.emit(op.multiply(place, truths))  # any valid index does where nothing is written
     flat = c.emit(op.reshape(source, [-1]))
     taken = c.emit(op.take(flat, _held(c, place, dims(flat)[0], Places.FRONT), 0))
     return c.emit(op.where(mask, c.emit(op.reshape(taken, shape)), self))
@@ -297,7 +297,7 @@ def _index_fill(c: Context, self: Any, dim: int, index: Any, value: Any) -> rela
 def _line(
     c: Context, x: relax.Expr, dim: int, index: relax.Expr
 ) -> tuple[relax.Expr, int, relax.Expr]:
-    """A tensor and its indices with a dimension at least, and the dimension from the front."""
+    """Tensor and indices with at least one dimension, and the dimension made non-negative."""
     x, index = (t if dims(t) else c.emit(op.reshape(t, [1])) for t in (x, index))
     return x, axis_of(dim, len(dims(x))), index
 
@@ -324,7 +324,7 @@ def _put(
     if not all(isinstance(n, int) for n in shape) or 0 in shape:
         raise c.refuse("with dynamic sizes or without elements")
     axes = [k for k, index in enumerate(indices) if index is not None]
-    # The indexed dimensions first, one place after another; the others behind as they are.
+    # The indexed dimensions come first, flattened to one; the other dimensions follow unchanged.
     others = [k for k in range(len(shape)) if k not in axes]
     counts = _common([dims(indices[k]) for k in axes])
     if not all(isinstance(n, int) for n in counts):
@@ -366,7 +366,7 @@ def _put(
 
 
 def _common(shapes: list[list[Any]]) -> list[Any]:
-    """The shape that shapes broadcast to."""
+    """The shape that the shapes broadcast to."""
     rank = max(map(len, shapes))
     padded = [[1] * (rank - len(shape)) + shape for shape in shapes]
     return [next((n for n in sizes if n != 1), 1) for sizes in zip(*padded, strict=True)]

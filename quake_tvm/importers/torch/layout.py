@@ -1,4 +1,4 @@
-"""Operators that only move elements: views, slices, joins."""
+"""Operators that only move elements: views, slices, concatenations."""
 
 from functools import reduce
 from typing import Any
@@ -15,7 +15,7 @@ _OUTSIDE = "the dimension has too few elements"
 def _reshaped(c: Context, x: relax.Expr, shape: list[Any]) -> relax.Expr:
     if _equal(dims(x), shape):
         return x
-    if 0 in shape:  # relax.reshape reads a zero as "as before"
+    if 0 in shape:  # relax.reshape reads a 0 as "copy the extent"
         return c.emit(op.full(shape, relax.const(0, c.dtype), c.dtype))
     return c.emit(op.reshape(x, shape))
 
@@ -76,7 +76,7 @@ def _select(c: Context, self: relax.Expr, dim: int, index: Any) -> relax.Expr:
     within = [(0, index), (index + 1, shape[axis])]
     x = c.hold(self, within, "there is no such element")
 
-    # The kernel has symbols of its own: sizes reach it as arguments.
+    # The kernel has its own symbolic variables, so sizes are passed as arguments.
     def select(x: te.Tensor, index: Any, shape: list[Any]) -> te.Tensor:
         return te.compute(shape, lambda *i: x(*i[:axis], index, *i[axis:]), name="select")
 
@@ -95,7 +95,7 @@ def _slice(c: Context, self: relax.Expr, dim: int, start: Any, end: Any, step: A
 
 
 def _cut(c: Context, x: relax.Expr, axis: int, begin: Any, length: Any, step: int) -> relax.Expr:
-    """Every so many elements of a dimension from one on."""
+    """``length`` elements of a dimension from ``begin`` on, at intervals of ``step``."""
     shape = dims(x)
     if _known(begin, length, shape[axis]):
         stop = begin + (length - 1) * step + 1 if length else begin
@@ -118,7 +118,7 @@ def _known(*values: Any) -> bool:
 
 
 def _bound(c: Context, bound: Any, size: Any) -> Any:
-    """Where a slice starts, in [0, size], as Python counts."""
+    """The start of a slice as an index in [0, size], by Python's rules."""
     if bound is None:
         return 0
     if _known(bound, size):
@@ -160,7 +160,7 @@ def _slice_scatter(
 
 @converts("cat.default")
 def _cat(c: Context, tensors: list[relax.Expr], dim: int) -> relax.Expr:
-    # An empty vector joins anything.
+    # torch allows an empty vector among tensors of any shape.
     parts = [c.cast(x, c.dtype) for x in tensors if dims(x) != [0]]
     if not parts:
         return c.emit(op.full(c.shape, relax.const(0, c.dtype), c.dtype))

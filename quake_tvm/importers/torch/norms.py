@@ -1,4 +1,4 @@
-"""Normalizations."""
+"""Normalization layers."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ op = relax.op
 
 
 def _affine(x: relax.Expr, shape: list[int], weight: Any, bias: Any) -> tuple[Any, Any]:
-    """Scale and offset, ones and zeros where there are none."""
+    """Scale and offset; ones and zeros if they are missing."""
     dtype = dtype_of(x)
     return (
         relax.const(np.ones(shape), dtype) if weight is None else weight,
@@ -20,7 +20,7 @@ def _affine(x: relax.Expr, shape: list[int], weight: Any, bias: Any) -> tuple[An
 
 
 def _alone(c: Context, result: relax.Expr) -> list[Any]:
-    """A result without the statistics, which only training reads."""
+    """The result, with placeholders for the statistics, which only training reads."""
     return [result, *[Missing(f"the statistics of {c.node.target}")] * 2]
 
 

@@ -1,4 +1,4 @@
-"""Pads: a constant around a tensor, or elements of its own, in one kernel over all dimensions."""
+"""Padding with a constant or with a tensor's own elements, in one kernel over all dimensions."""
 
 from collections.abc import Callable, Mapping
 from functools import reduce
@@ -31,7 +31,7 @@ def _pad_constant(c: Context, self: relax.Expr, pad: list[Any], value: Any) -> r
     return c.kernel("pad", pad_, self, list(c.shape))
 
 
-# Not decomposed: its parts would read and write what the pads are too wide for.
+# Not decomposed: its parts would access elements out of range where pads are too wide.
 @converts("pad.default")
 def _pad(c: Context, self: relax.Expr, pad: list[Any], mode: str, value: Any) -> relax.Expr:
     before, after = _widths(c, pad)
@@ -56,7 +56,7 @@ def _pad(c: Context, self: relax.Expr, pad: list[Any], mode: str, value: Any) ->
 
 
 def _widths(c: Context, pad: list[Any]) -> tuple[list[int], list[int]]:
-    """The pads before and after each dimension; torch gives the last dimension's first."""
+    """The pads before and after each dimension. torch lists the last dimension first."""
     if not all(isinstance(n, int) for n in pad):
         raise c.refuse("with dynamic sizes")
     rank = len(c.shape)
@@ -76,7 +76,7 @@ def _replicated(k: Any, n: Any, before: int, after: int) -> Any:
 
 
 def _circled(k: Any, n: Any, before: int, after: int) -> Any:
-    """Around what negative pads leave."""
+    """The index of circular padding, within the elements that negative pads leave."""
     kept = n + min(before, 0) + min(after, 0)
     return tirx.truncmod(k - max(before, 0) + kept, kept) - min(before, 0)
 

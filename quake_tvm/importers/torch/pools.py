@@ -1,4 +1,4 @@
-"""Pools."""
+"""Pooling."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ op = relax.op
 
 
 def _all(value: Any, rank: int, otherwise: Any = None) -> list[int]:
-    """One number for each spatial dimension."""
+    """One number for each spatial dimension, ``otherwise`` if the value is empty."""
     if not value and value != 0:
         return list(otherwise)
     value = [value] if isinstance(value, int) else list(value)
@@ -18,12 +18,12 @@ def _all(value: Any, rank: int, otherwise: Any = None) -> list[int]:
 
 
 def _spatial(c: Context) -> int:
-    """How many dimensions a pool runs over: the digit before the d in its name."""
+    """The number of pooled dimensions: the digit before the d in the operator's name."""
     return next(int(letter) for letter in str(c.node.target) if letter.isdigit())
 
 
 def _batched(c: Context, x: relax.Expr, rank: int, function: Any) -> relax.Expr:
-    """A pool of pictures, or of a single one."""
+    """Pool a batch of images, or a single image."""
     if 0 in [*dims(x), *c.shape]:
         raise c.refuse("of no elements")
     single = len(dims(x)) == rank + 1

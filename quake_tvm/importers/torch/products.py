@@ -1,4 +1,4 @@
-"""Matrix products and convolutions. Halves are accumulated in float32, as torch does."""
+"""Matrix products and convolutions. Halves are accumulated in float32, as in torch."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def _bmm(c: Context, self: relax.Expr, mat2: relax.Expr) -> relax.Expr:
 
 
 def _product(c: Context, x: relax.Expr, y: relax.Expr) -> relax.Expr:
-    """The product in the dtype in which it is accumulated."""
+    """The product, in the dtype in which it is accumulated."""
     if dtype_of(x) == "bool":
         raise c.refuse("of bool")
     dtype = _accumulator(dtype_of(x))

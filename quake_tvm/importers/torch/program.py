@@ -1,4 +1,4 @@
-"""The walk over an exported program: inputs, operators, outputs.
+"""The conversion of an exported program: its inputs, operators and outputs.
 
 Knows no operator but those that compute sizes.
 """
@@ -36,8 +36,8 @@ from .sizes import Sizes
 
 logger = logging.getLogger(__name__)
 
-# Decompositions that torch does not run by itself, and some that it does but that one kernel here
-# does better, or whose parts take other indices than the operator.
+# _DECOMPOSED: torch does not decompose these by itself. _KEPT: torch decomposes these, but one
+# kernel here does better, or the parts accept other indices than the operator.
 _DECOMPOSED = ("grid_sampler_2d.default",)
 _RESIZES = (
     *(f"upsample_nearest{k}d" for k in (1, 2, 3)),
@@ -50,7 +50,7 @@ _KEPT = (
     *(f"{name}.default" for name in ("index_add", "index_copy", "one_hot", "pad")),
     *("index_fill.int_Scalar", "index_fill.int_Tensor"),
 )
-# Assertions about metadata, which export has checked.
+# Assertions about metadata, which the export already checked.
 _ASSERTIONS = {"aten._assert_tensor_metadata.default"}
 
 
@@ -66,18 +66,18 @@ def to_relax(program: torch.export.ExportedProgram) -> tvm.IRModule:
     -------
     tvm.IRModule
         With a function ``main`` of the program's tensor inputs in their order. It returns the
-        program's outputs, flattened in their order: numbers as tensors without dimensions, None
-        not at all.
+        program's outputs, flattened, in their order. Numbers are returned as tensors without
+        dimensions; None is left out.
 
     Raises
     ------
     QuakeError
-        For an operator or an argument of one that cannot be compiled, for a program that changes
-        its buffers, and for sizes that depend on data.
+        For an operator or an argument that cannot be compiled, for a program that changes its
+        buffers, and for sizes that depend on data.
 
     Notes
     -----
-    A write into an input is not carried back to the caller.
+    If the program writes into an input, the caller's array does not change.
     """
     shape_env = _shape_env(program)
     program = _decomposed(program)
@@ -86,7 +86,7 @@ def to_relax(program: torch.export.ExportedProgram) -> tvm.IRModule:
 
 
 def _shape_env(program: torch.export.ExportedProgram) -> Any:
-    """What export took for granted of the sizes, None where all are fixed."""
+    """The constraints on sizes that the export assumed; None if all sizes are fixed."""
     for node in program.graph.find_nodes(op="placeholder"):
         for size in getattr(node.meta.get("val"), "shape", ()):
             if isinstance(size, torch.SymInt):
@@ -142,7 +142,7 @@ class _Import:
                 with self.builder.dataflow():
                     output = self.builder.emit_output(self._body(nodes))
             except BaseException:
-                self.builder._end_block()  # a builder with an open block complains
+                self.builder._end_block()  # the builder complains about a block that is left open
                 raise
             self.builder.emit_func_output(output)
         return self.builder.get()
@@ -158,7 +158,7 @@ class _Import:
         raise QuakeError("the program has no output")
 
     def _limits(self) -> Mapping[str, Any]:
-        """The ranges of the dimensions, under TVM's names."""
+        """The ranges of the dimensions, as function attributes with TVM's names."""
         lower, upper = {}, {}
         for symbol, limits in self.program.range_constraints.items():
             if str(symbol) in self.sizes.variables:
@@ -170,10 +170,11 @@ class _Import:
         return {name: bounds for name, bounds in named.items() if bounds}
 
     def _conditions(self) -> list[str]:
-        """What must be true of the sizes for the program to hold, as Python of their names."""
+        """Conditions on sizes under which the program is valid, as Python of their names."""
         found = []
         for symbol, limits in self.program.range_constraints.items():
-            if limits.lower > 2:  # from 2 on is what torch says of every size, and does not check
+            # torch states a lower limit of 2 for every size and does not check it
+            if limits.lower > 2:
                 found.append(symbol >= limits.lower)
             if limits.upper.is_Integer:
                 found.append(symbol <= limits.upper)
@@ -219,7 +220,7 @@ class _Import:
         return found
 
     def _value(self, raw: Any) -> Any:
-        """A node's argument with the values of the nodes in it."""
+        """A node's argument, with nodes replaced by their values."""
 
         def value(node: fx.Node) -> Any:
             found = self.values[node]

@@ -1,4 +1,4 @@
-"""Operators that combine the elements of rows: sums, extremes, orders."""
+"""Operators that combine the elements of rows: sums, extremes, sorting."""
 
 import math
 from typing import Any
@@ -12,7 +12,7 @@ op = relax.op
 
 
 def _axes(x: relax.Expr, dim: Any) -> list[int]:
-    """The axes to reduce; none named are all."""
+    """The axes to reduce; all axes if none is named."""
     rank = len(dims(x))
     if dim is None or dim == []:
         return list(range(rank))
@@ -27,7 +27,7 @@ def _count(c: Context, x: relax.Expr, axes: list[int]) -> int:
 
 
 def _reduced(c: Context, function: Any, x: relax.Expr, dim: Any, keepdim: bool) -> relax.Expr:
-    """A reduction of a tensor that has rows; scalars are their own."""
+    """A reduction over axes. The reduction of a scalar is the scalar."""
     if not dims(x):
         return x
     return c.emit(function(x, _axes(x, dim), keepdims=keepdim))
@@ -38,7 +38,7 @@ def _empty(c: Context, x: relax.Expr) -> bool:
 
 
 def _filled(c: Context, value: Any) -> relax.Expr:
-    """What a reduction of no elements gives."""
+    """The result of a reduction over no elements."""
     return c.full(c.shape, value, c.dtype)
 
 
@@ -109,7 +109,7 @@ def _var(c: Context, self: relax.Expr, dim: Any, correction: Any, keepdim: bool)
     variance = c.emit(op.variance(x, axes, keepdims=keepdim))
     if degrees:
         return c.narrowed(c.emit(op.multiply(variance, relax.const(count / degrees, dtype_of(x)))))
-    # Nothing over nothing, or something over nothing.
+    # With 0 degrees of freedom: 0/0 is NaN, anything else is infinite.
     infinite, undefined = (relax.const(v, dtype_of(x)) for v in (math.inf, math.nan))
     some = op.greater(variance, relax.const(0, dtype_of(x)))
     return c.narrowed(c.emit(op.where(some, infinite, undefined)))
@@ -165,7 +165,7 @@ def _places(c: Context, largest: bool, x: relax.Expr, dim: Any, keepdim: bool) -
         return relax.const(0, "int64")
     if 0 in dims(x):
         raise c.refuse("of no elements")
-    x = order_keys(c.builder, x, nan_last=largest)  # an extreme is NaN where there is one
+    x = order_keys(c.builder, x, nan_last=largest)  # if there is a NaN, it is the extreme
     if dim is None:
         x = c.emit(op.reshape(x, [-1]))
     axis = 0 if dim is None else axis_of(dim, rank)

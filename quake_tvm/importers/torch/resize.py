@@ -1,7 +1,7 @@
-"""Resizing of pictures: nearest, linear, cubic, with and without antialias.
+"""Resizing of images: nearest, linear, cubic, with and without antialiasing.
 
-Along each spatial dimension an output element is a weighted sum of a few input elements. Places and
-weights follow from the sizes alone: they are computed here, in torch's arithmetic, and become
+Along each spatial dimension an output element is a weighted sum of a few input elements. Indices
+and weights follow from the sizes alone. They are computed here, in torch's arithmetic, and become
 constants of one kernel for all modes.
 """
 
@@ -14,14 +14,14 @@ from tvm import relax, te, tirx
 
 from .converter import HALF, Context, converts, dims, dtype_of
 
-# For each output element along a dimension: the input elements and their weights.
+# Input indices and weights of each output element along a dimension, both (out, taps).
 Taps = tuple[np.ndarray, np.ndarray]
-# In place of an input element where an output element has fewer than others.
+# The index of a missing tap, where an output element has fewer taps than others.
 _NONE = -1
 
 
 def _scale(size: int, out: int, factor: float | None, aligned: bool) -> np.float32:
-    """Input elements for each output element, in float32 as torch has it."""
+    """Input elements per output element, in float32 as in torch."""
     if aligned:
         return np.float32((size - 1) / (out - 1)) if out > 1 else np.float32(0)
     return np.float32(1 / factor) if factor else np.float32(size / out)
@@ -33,9 +33,9 @@ def _centres(scale: np.float32, out: int, aligned: bool) -> np.ndarray:
 
 
 def nearest(size: int, out: int, factor: float | None, exact: bool = False) -> Taps:
-    """Each output element is the input element at its beginning, or with ``exact`` its middle.
+    """Each output element is the input element at its start, or with ``exact`` at its centre.
 
-    Of a size that stays or doubles, torch takes no notice of a factor.
+    torch ignores the factor if the size stays the same or doubles.
     """
     if not exact and out in (size, 2 * size):
         return np.arange(out)[:, None] * size // out, np.ones((out, 1), np.float32)
@@ -46,7 +46,11 @@ def nearest(size: int, out: int, factor: float | None, exact: bool = False) -> T
 
 
 def linear(size: int, out: int, factor: float | None, aligned: bool) -> Taps:
-    """Two neighbours, by their distances; of a size that stays, torch takes an element twice."""
+    """Two neighbours weighted by distance. If the size stays, the weights are 1 and 0.
+
+    ``factor`` and ``aligned`` are torch's scale_factor and align_corners, here and in
+    :func:`cubic`.
+    """
     if out == size:
         return np.repeat(np.arange(out)[:, None], 2, 1), np.float32([[1, 0]] * out)
     at = np.maximum(_centres(_scale(size, out, factor, aligned), out, aligned), 0)
@@ -57,7 +61,7 @@ def linear(size: int, out: int, factor: float | None, aligned: bool) -> Taps:
 
 
 def cubic(size: int, out: int, factor: float | None, aligned: bool) -> Taps:
-    """Four neighbours, by the cubic kernel with a = -0.75 (Keys, 1981)."""
+    """Four neighbours, weighted by the cubic kernel with a = -0.75 (Keys, 1981)."""
     at = _centres(_scale(size, out, factor, aligned), out, aligned)
     first = np.floor(at).astype(np.int64)
     share = (at - first).astype(np.float64)
@@ -74,9 +78,20 @@ def _keys(x: np.ndarray, a: float) -> np.ndarray:
 
 
 def antialiased(kernel: Callable, support: float, size: int, out: int, scale: np.float32) -> Taps:
-    """All input elements under the kernel, which is stretched where the picture shrinks.
+    """All input elements under the kernel, which is stretched where the image shrinks.
 
-    A size that stays is not resized, whatever the factor.
+    If the size stays the same, elements are copied, whatever the factor.
+
+    Parameters
+    ----------
+    kernel : callable
+        Distance to weight.
+    support : float
+        The kernel is 0 from this distance on.
+    size, out : int
+        Input and output elements.
+    scale : numpy.float32
+        Input elements per output element.
     """
     if out == size:
         return np.arange(out)[:, None], np.ones((out, 1), np.float32)
@@ -122,7 +137,7 @@ def _resized(c: Context, x: relax.Expr, taps: list[Taps]) -> relax.Expr:
             term = x(*outer, *read).astype(dtype)
             for w, k, a in zip(tables[1::2], inner, axes, strict=True):
                 term = term * w(k, a.var)
-            if missing:  # a weight of 0 does not do: 0 times infinity is NaN
+            if missing:  # a weight of 0 is not enough: 0 times infinity is NaN
                 there = tirx.all(*(place >= 0 for place in at))
                 term = tirx.Select(there, term, tirx.const(0, dtype))
             return term
@@ -137,7 +152,7 @@ def _resized(c: Context, x: relax.Expr, taps: list[Taps]) -> relax.Expr:
 
 
 def _sizes(c: Context, x: relax.Expr, factors: Any) -> list[tuple[int, int, float | None]]:
-    """Input size, output size and the factor that was asked for, of each spatial dimension."""
+    """Input size, output size and requested factor of each spatial dimension."""
     rank = len(c.shape) - 2
     before, after = dims(x)[2:], c.shape[2:]
     if not all(isinstance(n, int) and n for n in [*before, *after]):

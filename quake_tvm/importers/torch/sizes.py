@@ -1,7 +1,7 @@
 """The sizes of an exported program as sizes of a Relax module.
 
-torch.export states the shape of every value in terms of the symbols of the inputs' dimensions. This
-file turns these formulas into TVM's. Knows no operator.
+torch.export states the shape of every value as formulas of symbols, one symbol per dynamic
+dimension of an input. This module converts these formulas to TVM's expressions. Knows no operator.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,7 +17,7 @@ from ...errors import QuakeError
 
 
 class Sizes:
-    """The variables of a module, one for each symbol that an input's dimension is.
+    """The variables of a module, one for each symbol that is an input's dimension.
 
     Attributes
     ----------
@@ -28,7 +28,7 @@ class Sizes:
         self.variables: dict[str, tirx.Var] = {}
 
     def of_input(self, name: str, shape: Iterable[int | torch.SymInt]) -> list[Any]:
-        """The sizes of an input, whose plain symbols become variables.
+        """The sizes of an input. Symbols become variables.
 
         Raises
         ------
@@ -51,17 +51,17 @@ class Sizes:
         return found
 
     def of(self, size: int | torch.SymInt) -> Any:
-        """A size as an int, or as TVM's expression of the variables.
+        """A size as an int, or as a TVM expression of the variables.
 
         Raises
         ------
         QuakeError
-            For a size that depends on data, and for formulas that TVM does not have.
+            For a size that depends on data, and for formulas that TVM does not support.
         """
         return self._convert(_formula(size))
 
     def shape(self, shape: Iterable[int | torch.SymInt]) -> list[Any]:
-        """Each size of a shape by :meth:`of`."""
+        """Every size of a shape, converted by :meth:`of`."""
         return [self.of(size) for size in shape]
 
     def _convert(self, formula: sympy.Expr) -> Any:

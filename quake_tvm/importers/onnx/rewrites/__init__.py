@@ -1,9 +1,10 @@
-"""ONNX graphs in the forms that TVM's importer gets right.
+"""Rewrite ONNX graphs into forms that TVM's importer converts correctly.
 
-One rewriting a module: ``REWRITINGS`` says for which operators. A rewriting gets a node and the
-:class:`graph.Graph` around it, and emits what takes the node's place. ``rewrite`` applies them
-everywhere, in branches too, and raises the model's opset to ``OPSET``, in which they write: so the
-importer meets one form of each operator. Knows no TVM.
+There is one rewrite per module; ``STANDARD`` and ``MICROSOFT`` map operators to rewrites. A rewrite
+gets a node and the :class:`graph.Graph` around it, and emits the nodes that replace the node.
+``rewrite`` applies the rewrites everywhere, in branches too, and raises the model's opset to
+``OPSET``, the opset of the emitted nodes. So the importer meets one form of each operator. Knows no
+TVM.
 """
 
 from collections.abc import Callable
@@ -83,12 +84,12 @@ _DOMAINS = {"": STANDARD, "com.microsoft": MICROSOFT}
 
 
 def rewrite(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model, changed in place.
+    """Rewrite the model in place, and return it.
 
     Raises
     ------
     QuakeError
-        For a node that a rewriting refuses.
+        For a node that a rewrite refuses.
     """
     around = Graph(model)
     rewritten = []
@@ -97,7 +98,8 @@ def rewrite(model: onnx.ModelProto) -> onnx.ModelProto:
         for node in graph.node:
             _DOMAINS[node.domain].get(node.op_type, _keep)(_without_unused(node, around), around)
         rewritten.append((graph, around.nodes))
-    for graph, nodes in reversed(rewritten):  # the branches first: their nodes are copied
+    # branches first, because their nodes are copied into the outer graph
+    for graph, nodes in reversed(rewritten):
         del graph.node[:]
         graph.node.extend(nodes)
     for imported in model.opset_import:
@@ -111,7 +113,7 @@ def _keep(node: onnx.NodeProto, graph: Graph) -> None:
 
 
 def _without_unused(node: onnx.NodeProto, graph: Graph) -> onnx.NodeProto:
-    """The node, changed in place: optional outputs that nothing reads are not asked for."""
+    """The node, changed in place, without trailing optional outputs that nothing reads."""
     optional = graph.optional_outputs(node)
     while len(node.output) > 1 and len(node.output) - 1 in optional:
         if node.output[-1] in graph.used:

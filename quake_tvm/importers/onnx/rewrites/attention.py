@@ -1,6 +1,7 @@
-"""com.microsoft.Attention: products, masks and a softmax in its place.
+"""com.microsoft.Attention, replaced by products, masks and a softmax.
 
-TVM's importer has the unmasked form of static shapes, and refuses even what a node says by default.
+TVM's importer supports only the unmasked form with static shapes, and refuses some attributes even
+at their default values.
 """
 
 import math
@@ -13,19 +14,19 @@ from ....errors import QuakeError
 from .graph import Graph, attributes
 
 _READ = ("num_heads", "qkv_hidden_sizes")
-# What ONNX Runtime adds to a score that a mask leaves out, unless the node says otherwise.
+# What ONNX Runtime adds to masked scores, unless the node says otherwise.
 _LEFT_OUT = -10000.0
-# What it has for the scores after a position, with `unidirectional`.
+# What ONNX Runtime adds to the scores of later positions, with `unidirectional`.
 _LOWEST = float(np.finfo(np.float32).min)
 
 
 def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
-    """Emit the node with the attributes that the importer reads, or what it is made of.
+    """Emit the node with the attributes that the importer reads, or the nodes that compute it.
 
     Raises
     ------
     QuakeError
-        For weights or masks of another shape than the operator has.
+        For weights or masks of an unsupported shape.
     """
     given = attributes(node)
     inputs = [*node.input, *[""] * (6 - len(node.input))]
@@ -64,7 +65,7 @@ def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
 
 
 def _sizes(graph: Graph, weights: str, given: dict) -> list[int]:
-    """Columns of queries, keys and values."""
+    """The numbers of columns of queries, keys and values."""
     shape = graph.shape(weights)
     if shape is None or len(shape) != 2 or None in shape:
         raise QuakeError(f"com.microsoft.Attention: the shape of its weights {weights!r} is open")
@@ -80,7 +81,7 @@ def _sizes(graph: Graph, weights: str, given: dict) -> list[int]:
 
 
 def _heads(graph: Graph, inputs: list[str], sizes: list[int], heads: int) -> list[str]:
-    """Queries, keys (transposed) and values, head by head."""
+    """Queries, keys (transposed) and values, split into heads."""
     x, weights, bias = inputs
     all_of_them = graph.emit("MatMul", [x, weights])
     if bias:
@@ -99,7 +100,7 @@ def _heads(graph: Graph, inputs: list[str], sizes: list[int], heads: int) -> lis
 def _mask(
     graph: Graph, mask: str, x: str, batch: int | None, length: int | None, left_out: float
 ) -> str:
-    """What is added to the scores: lengths, starts and lengths, or one number a score or key."""
+    """The term that a mask adds to the scores: from lengths, starts and lengths, or mask values."""
     shape = graph.shape(mask)
     rank = None if shape is None else len(shape)
     if rank not in (1, 2, 3):
@@ -116,7 +117,7 @@ def _mask(
 def _by_length(
     graph: Graph, mask: str, x: str, batch: int | None, length: int | None, left_out: float
 ) -> str:
-    """Keys before the row's length are seen, and from its start on if there are starts."""
+    """The term of a mask of lengths: keys before the length, from the start on if given."""
     count = graph.shape(mask)[0]
     starts = count is not None and batch is not None and count == 2 * batch and batch > 0
     if not starts and None not in (count, batch) and count != batch:
@@ -134,14 +135,14 @@ def _by_length(
 
 
 def _after(graph: Graph, x: str, length: int | None) -> str:
-    """The lowest number for keys after the query."""
+    """The term that masks the keys after the query."""
     keys = _places(graph, x, length, TensorProto.INT64)
     queries = graph.emit("Unsqueeze", [keys, _axes(graph, 1)])
     return _terms(graph, graph.emit("LessOrEqual", [keys, queries]), x, _LOWEST)
 
 
 def _places(graph: Graph, x: str, length: int | None, dtype: int) -> str:
-    """0, 1, 2, … for each of the keys."""
+    """0, 1, 2, … for the keys."""
     if length is not None:
         return graph.constant(np.arange(length), dtype, "places")
     count = graph.emit("Squeeze", [graph.emit("Shape", [x], start=1, end=2)])

@@ -1,4 +1,4 @@
-"""BitShift by a negative number or by all bits, whose result TVM leaves to the CPU."""
+"""BitShift by a negative number or by at least all bits, which TVM leaves undefined."""
 
 import numpy as np
 import onnx
@@ -9,7 +9,7 @@ from .graph import Graph, attributes
 
 
 def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
-    """Emit a shift by a number of bits that there is, and what a greater one leaves."""
+    """Emit a shift by a valid number of bits, and a Where with the result for all other numbers."""
     (x, by), (y,) = node.input, node.output
     dtype = graph.dtype(x)
     if dtype == TensorProto.FLOAT:  # unknown

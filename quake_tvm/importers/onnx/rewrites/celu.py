@@ -1,4 +1,4 @@
-"""Celu of a scalar: the standard's function body would make it a vector."""
+"""Celu of a scalar, which the standard's function body would turn into a vector."""
 
 import onnx
 from onnx import TensorProto
@@ -7,12 +7,12 @@ from .graph import Graph, attributes
 
 
 def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
-    """Emit alpha * Elu(x / alpha), or for other types than float32 what that is made of."""
+    """Emit alpha * Elu(x / alpha); for other types than float32 the nodes that compute Elu."""
     (x,) = node.input
     dtype, output = graph.dtype(x), node.output[0]
     alpha = graph.constant(attributes(node).get("alpha", 1.0), dtype, "alpha")
     scaled = graph.emit("Div", [x, alpha])
-    if dtype == TensorProto.FLOAT:  # the importer's Elu has constants of float32
+    if dtype == TensorProto.FLOAT:  # the importer's Elu has float32 constants
         graph.emit("Mul", [alpha, graph.emit("Elu", [scaled], alpha=1.0)], output)
         return
     one, zero = (graph.constant(n, dtype, "number") for n in (1, 0))

@@ -1,4 +1,4 @@
-"""Constant in the one form that the importer reads."""
+"""Constant in the one form that the importer supports."""
 
 import onnx
 from onnx import TensorProto

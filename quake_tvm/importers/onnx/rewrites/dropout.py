@@ -1,4 +1,4 @@
-"""Dropout as a model that does not train has it: its input, and a mask that drops nothing."""
+"""Dropout in inference: the input, and a mask that drops nothing."""
 
 import onnx
 from onnx import TensorProto
@@ -13,7 +13,7 @@ def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
     Raises
     ------
     QuakeError
-        If it trains, or may, or for a mask that the standard does not define.
+        If the node may train, and for a mask that the standard does not define.
     """
     training = node.input[2] if len(node.input) > 2 else ""
     if training:

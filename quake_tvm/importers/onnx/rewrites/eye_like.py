@@ -1,4 +1,4 @@
-"""EyeLike of another type than its input's."""
+"""EyeLike with a type other than its input's."""
 
 import onnx
 
@@ -6,7 +6,7 @@ from .graph import Graph, attributes
 
 
 def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
-    """Emit it of the input's type, and a cast."""
+    """Emit EyeLike of the input's type, and a Cast."""
     given = attributes(node)
     (x,), (y,) = node.input, node.output
     dtype = given.pop("dtype", graph.dtype(x))

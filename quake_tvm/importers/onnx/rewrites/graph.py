@@ -1,4 +1,4 @@
-"""A graph while its nodes are replaced: what is known of its values, and the nodes to put.
+"""A graph whose nodes are being replaced: facts about its values, and the new nodes.
 
 Knows no operator and no TVM.
 """
@@ -10,17 +10,17 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
-# Shapes are computed from constants of no more elements.
+# Constants of more elements are hidden from shape inference.
 _SMALL = 1024
 
 
 class Graph:
-    """A model's values, and the nodes that take the place of those read so far.
+    """A model's values, and the nodes that replace the nodes read so far.
 
     Parameters
     ----------
     model : onnx.ModelProto
-        Stays as it is while this lives.
+        Must not change while this object is used.
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
@@ -54,14 +54,14 @@ class Graph:
 
     @cached_property
     def used(self) -> set[str]:
-        """The values that something reads."""
+        """The values that a node or a graph output reads."""
         inner = list(graphs(self._model.graph))
         return {i for g in inner for n in g.node for i in n.input} | {
             o.name for g in inner for o in g.output
         }
 
     def optional_outputs(self, node: onnx.NodeProto) -> set[int]:
-        """The positions of the outputs that a node of the standard's need not have."""
+        """The positions of the optional outputs of a standard operator's node."""
         if node.domain or len(node.output) < 2:
             return set()
         formal = onnx.defs.get_schema(node.op_type, self.opset).outputs
@@ -69,17 +69,17 @@ class Graph:
         return {k for k, o in enumerate(formal) if o.option == optional}
 
     def constant_value(self, name: str) -> np.ndarray | None:
-        """The value, if it is a constant."""
+        """The value of a constant; None if the name is no constant."""
         constant = self._constants.get(name)
         return None if constant is None else numpy_helper.to_array(constant)
 
     def rank(self, name: str) -> int | None:
-        """The number of dimensions, if it is known."""
+        """The number of dimensions, or None if it is unknown."""
         shape = self.shape(name)
         return None if shape is None else len(shape)
 
     def shape(self, name: str) -> list[int | None] | None:
-        """The extents that are known, if the rank is."""
+        """The extents, with None for unknown ones; None if the rank is unknown."""
         if name in self._constants:
             return list(self._constants[name].dims)
         known = self._types.get(name)
@@ -88,14 +88,14 @@ class Graph:
         return [d.dim_value if d.HasField("dim_value") else None for d in known.shape.dim]
 
     def dtype(self, name: str) -> int:
-        """The element type; float32 if it is not known: TVM refuses operands that differ."""
+        """The element type; float32 if it is unknown: TVM refuses operands of different types."""
         if name in self._constants:
             return self._constants[name].data_type
         known = self._types.get(name)
         return known.elem_type if known is not None and known.elem_type else TensorProto.FLOAT
 
     def fresh(self, stem: str) -> str:
-        """A name that no value has."""
+        """A new name that no value has."""
         name, k = stem, 0
         while name in self._names:
             k += 1
@@ -104,7 +104,16 @@ class Graph:
         return name
 
     def constant(self, value: np.ndarray | float | list, dtype: int, stem: str) -> str:
-        """Emit a constant of an ONNX element type; returns its name."""
+        """Emit a Constant node and return its output's name.
+
+        Parameters
+        ----------
+        value : array, number or list
+        dtype : int
+            An ONNX element type.
+        stem : str
+            The beginning of the name.
+        """
         array = np.asarray(value).astype(helper.tensor_dtype_to_np_dtype(dtype))
         output = self.fresh(stem)
         tensor = numpy_helper.from_array(array, output)
@@ -114,18 +123,29 @@ class Graph:
     def emit(
         self, operator: str, inputs: Iterable[str], output: str = "", **attributes: object
     ) -> str:
-        """Emit a node of the standard's with one output; returns the output's name."""
+        """Emit a node with one output and return the output's name.
+
+        Parameters
+        ----------
+        operator : str
+            An operator of the standard.
+        inputs : iterable of str
+        output : str
+            The output's name; a new name if it is empty.
+        **attributes
+            The node's attributes.
+        """
         output = output or self.fresh(operator.lower())
         self.nodes.append(helper.make_node(operator, list(inputs), [output], **attributes))
         return output
 
     def keep(self, node: onnx.NodeProto) -> None:
-        """Emit a node."""
+        """Emit a node as it is."""
         self.nodes.append(node)
 
 
 def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with large constants as inputs: inference would copy them several times."""
+    """The model with large constants as inputs: shape inference would copy them several times."""
     graph = onnx.GraphProto(name=model.graph.name)
     for field in ("node", "input", "output", "value_info"):
         getattr(graph, field).extend(getattr(model.graph, field))
@@ -143,13 +163,13 @@ def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def attributes(node: onnx.NodeProto) -> dict[str, object]:
-    """A node's attributes by name; text as str."""
+    """A node's attributes by name, with text as str."""
     values = {a.name: helper.get_attribute_value(a) for a in node.attribute}
     return {k: v.decode() if isinstance(v, bytes) else v for k, v in values.items()}
 
 
 def graphs(graph: onnx.GraphProto) -> Iterable[onnx.GraphProto]:
-    """The graph and those in its nodes."""
+    """The graph and all its subgraphs."""
     yield graph
     for node in graph.node:
         for attribute in node.attribute:

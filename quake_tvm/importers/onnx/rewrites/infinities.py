@@ -1,4 +1,4 @@
-"""IsInf that detects one sign."""
+"""IsInf that detects only one sign, or none."""
 
 import onnx
 

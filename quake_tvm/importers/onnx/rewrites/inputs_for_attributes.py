@@ -1,4 +1,4 @@
-"""Attributes of old opsets that are inputs since, as constants."""
+"""Attributes of old opsets that later became inputs, emitted as constant inputs."""
 
 from dataclasses import dataclass
 
@@ -8,13 +8,13 @@ from onnx import TensorProto, helper
 
 from .graph import Graph, attributes
 
-# The type of a value that is of the first input's.
+# Stands for the first input's element type.
 DATA = TensorProto.UNDEFINED
 
 
 @dataclass(frozen=True)
 class Moved:
-    """Since which opset the attributes are inputs, in order, and of which element types."""
+    """The opset since which attributes are inputs, and these inputs in order with element types."""
 
     opset: int
     inputs: tuple[tuple[str, int], ...]
@@ -41,7 +41,7 @@ MOVED = {
 }  # fmt: skip
 
 
-# Of a Split from before opset 18, which makes no smaller last part.
+# Attribute of a Split from before opset 18, whose parts must be equal.
 EQUAL_PARTS = "equal_parts"
 
 

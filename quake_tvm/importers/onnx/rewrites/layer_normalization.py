@@ -1,4 +1,4 @@
-"""LayerNormalization's second and third output, and weights that broadcast."""
+"""LayerNormalization with its second and third output, and with weights that broadcast."""
 
 import numpy as np
 import onnx
@@ -9,12 +9,12 @@ from .graph import Graph, attributes
 
 
 def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
-    """Emit the node with its first output, and what the others are.
+    """Emit the node with its first output, and nodes that compute the other outputs.
 
     Raises
     ------
     QuakeError
-        If it is not known which axes make a row.
+        If the axes that make a row are unknown.
     """
     x, scale, *bias = node.input
     given = attributes(node)
@@ -35,7 +35,7 @@ def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
 
 
 def _of_a_row(graph: Graph, weights: str, x: str, axis: int, row: list[int | None]) -> str:
-    """The weights with a row's extents, of which they may lack some."""
+    """The weights, expanded to a row's extents."""
     shape = graph.shape(weights)
     if shape is None or shape == row or (len(shape) == len(row) and None in row):
         return weights
@@ -45,7 +45,18 @@ def _of_a_row(graph: Graph, weights: str, x: str, axis: int, row: list[int | Non
 def statistics(
     graph: Graph, x: str, axis: int, epsilon: float, mean: str = "", inverse: str = ""
 ) -> None:
-    """Emit the mean of the rows from an axis (negative) on, and 1/sqrt(variance + epsilon)."""
+    """Emit the mean of each row and 1/sqrt(variance + epsilon), if they are used.
+
+    Parameters
+    ----------
+    graph : Graph
+    x : str
+    axis : int
+        Negative: a row has the dimensions from this axis on.
+    epsilon : float
+    mean, inverse : str
+        The names of the two outputs; empty if unused.
+    """
     if not {mean, inverse} & graph.used:
         return
     if graph.dtype(x) != TensorProto.FLOAT:

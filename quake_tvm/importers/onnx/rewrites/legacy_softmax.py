@@ -1,4 +1,4 @@
-"""Softmax, LogSoftmax and Hardmax before opset 13: all dimensions from the axis on are one row."""
+"""Softmax, LogSoftmax and Hardmax before opset 13: a row has all dimensions from the axis on."""
 
 import onnx
 
@@ -6,7 +6,7 @@ from .graph import Graph, attributes
 
 
 def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
-    """Emit it along one axis, between two reshapes if the row has several."""
+    """Emit the operator along one axis, between two reshapes if a row has several dimensions."""
     if graph.opset >= 13:
         graph.keep(node)
         return

@@ -1,4 +1,4 @@
-"""LRN of an even size, of other types than float32, or of other ranks than 3 and 4."""
+"""LRN of an even size, of types other than float32, or of ranks other than 3 and 4."""
 
 import numpy as np
 import onnx
@@ -8,7 +8,7 @@ from .graph import Graph, attributes
 
 
 def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
-    """Emit the sum over neighbouring channels as a sum of slices."""
+    """Emit LRN with the sum over neighbouring channels as a sum of slices."""
     given = attributes(node)
     size = given["size"]
     (x,), (y,) = node.input, node.output

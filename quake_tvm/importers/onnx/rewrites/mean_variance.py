@@ -1,7 +1,7 @@
 """MeanVarianceNormalization with the variance as a mean of squares, which is never negative.
 
-The importer and the standard's function subtract the square of the mean, so that rounding can make
-NaN of a row of equal elements.
+The importer and the standard's function subtract the square of the mean. Then rounding can make NaN
+from a row of equal elements.
 """
 
 import onnx
@@ -11,7 +11,7 @@ from .graph import Graph, attributes
 
 
 def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
-    """Emit (x - mean) / (deviation + 1e-9)."""
+    """Emit (x - mean) / (standard deviation + 1e-9)."""
     (x,) = node.input
     given = attributes(node).get("axes", [0, 2, 3])
     axes = graph.constant(list(given), TensorProto.INT64, "axes")

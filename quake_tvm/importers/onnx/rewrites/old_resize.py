@@ -1,4 +1,4 @@
-"""Resize of opset 10, which is Upsample by another name: in later opsets it would be another."""
+"""Resize of opset 10, which equals Upsample. Later opsets define Resize differently."""
 
 import onnx
 from onnx import helper
@@ -7,7 +7,7 @@ from .graph import Graph, attributes
 
 
 def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
-    """Emit Upsample, or a later Resize as it is."""
+    """Emit Upsample, or a later Resize unchanged."""
     if graph.opset < 11:
         node = helper.make_node("Upsample", node.input, node.output, node.name, **attributes(node))
     graph.keep(node)

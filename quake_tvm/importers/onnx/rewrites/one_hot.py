@@ -1,4 +1,4 @@
-"""OneHot of any two values: TVM's are of the widest type."""
+"""OneHot with any two values; TVM's operator returns the widest type."""
 
 import onnx
 from onnx import TensorProto
@@ -8,12 +8,12 @@ from .graph import Graph, attributes
 
 
 def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
-    """Emit truth values, and which value each stands for.
+    """Emit OneHot of 0 and 1, and a Where between the two values.
 
     Raises
     ------
     QuakeError
-        If the axis is counted from the last, and there is no telling from which.
+        If the axis is counted from the last and the rank is unknown.
     """
     indices, depth, values = node.input
     axis = attributes(node).get("axis", -1)

@@ -1,4 +1,4 @@
-"""Pow of integers, and of two element types: TVM's is of floats of one type."""
+"""Pow of integers, and of two element types; TVM's power takes floats of one type."""
 
 import numpy as np
 import onnx
@@ -10,7 +10,7 @@ _FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorP
 
 
 def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
-    """Emit the node with a constant of its base's type, or in float64, as ONNX Runtime does it."""
+    """Emit Pow with a constant of the base's type, or in float64, as ONNX Runtime computes it."""
     (x, exponent), (y,) = node.input, node.output
     base, dtype = graph.dtype(x), graph.dtype(exponent)
     if base in _FLOATS and base == dtype:

@@ -1,4 +1,4 @@
-"""Reductions over no axes, and of element types for which TVM's is another or none."""
+"""Reductions over no axes, and of element types that TVM reduces differently or not at all."""
 
 import onnx
 from onnx import TensorProto, helper
@@ -8,24 +8,24 @@ from . import inputs_for_attributes
 from .graph import Graph, attributes
 
 _INTEGERS = ("INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64")
-# In which type to compute. A mean of integers is cut, as ONNX Runtime's is.
+# The type in which to compute. The mean of integers is truncated, as in ONNX Runtime.
 _THROUGH = {
     "ReduceMean": {TensorProto.DataType.Value(t): TensorProto.DOUBLE for t in _INTEGERS},
     "ReduceMax": {TensorProto.BOOL: TensorProto.UINT8},
     "ReduceMin": {TensorProto.BOOL: TensorProto.UINT8},
 }
-# What is left of a reduction over no axes, if not its input.
+# The element-wise operator that replaces a reduction over no axes; otherwise it is Identity.
 _ELEMENTWISE = {"ReduceL1": "Abs", "ReduceL2": "Abs", "ReduceSumSquare": "Mul"}
 OPERATORS = [name for name in inputs_for_attributes.MOVED if name.startswith("Reduce")]
 
 
 def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
-    """Emit the node between casts, or what is left of it, if need be.
+    """Emit the node, between casts if necessary, or the operator that replaces it without axes.
 
     Raises
     ------
     QuakeError
-        If it is not known whether there are axes.
+        If it is unknown whether there are axes.
     """
     x, *axes = node.input
     (y,) = node.output

@@ -1,4 +1,4 @@
-"""PRelu of a scalar, which TVM's operator lacks an axis for."""
+"""PRelu of a scalar, which has no axis for TVM's operator."""
 
 import onnx
 from onnx import TensorProto
@@ -7,7 +7,7 @@ from .graph import Graph
 
 
 def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
-    """Emit it of one element."""
+    """Emit PRelu of a vector of one element."""
     x, slope = node.input
     if graph.rank(x) != 0:
         graph.keep(node)

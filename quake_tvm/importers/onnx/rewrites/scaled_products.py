@@ -1,6 +1,6 @@
-"""Gemm with alpha behind the product, and without what beta = 0 leaves out.
+"""Gemm with alpha applied to the product, and without C if beta = 0.
 
-The importer scales an operand, which may overflow first, and makes NaN of 0 * NaN.
+The importer scales an operand, which may overflow, and computes 0 * NaN, which is NaN.
 """
 
 import onnx

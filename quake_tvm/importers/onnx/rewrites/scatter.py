@@ -1,4 +1,4 @@
-"""Scatter, which is named ScatterElements since opset 11."""
+"""Scatter, which is called ScatterElements since opset 11."""
 
 import onnx
 from onnx import helper

@@ -1,4 +1,4 @@
-"""com.microsoft.SkipLayerNormalization: additions and a LayerNormalization."""
+"""com.microsoft.SkipLayerNormalization as additions and a LayerNormalization."""
 
 import onnx
 
@@ -7,7 +7,7 @@ from .layer_normalization import statistics
 
 
 def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
-    """Emit the standard's nodes."""
+    """Emit nodes of the standard."""
     x, skip, gamma, beta, bias = [*node.input, "", ""][:5]
     output, mean, inverse, total = [*node.output, "", "", ""][:4]
     epsilon = attributes(node).get("epsilon", 1e-12)

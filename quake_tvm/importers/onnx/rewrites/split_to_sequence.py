@@ -1,4 +1,4 @@
-"""SplitToSequence in chunks of one size, of which the importer makes equal ones."""
+"""SplitToSequence in chunks of one size; the importer makes equal chunks instead."""
 
 import onnx
 from onnx import TensorProto, helper
@@ -7,7 +7,7 @@ from .graph import Graph, attributes
 
 
 def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
-    """Emit the node with the size of each chunk, where it is known."""
+    """Emit the node with the size of each chunk, if it is known."""
     split = node.input[1] if len(node.input) > 1 else ""
     chunk, shape = graph.constant_value(split), graph.shape(node.input[0])
     axis = attributes(node).get("axis", 0)

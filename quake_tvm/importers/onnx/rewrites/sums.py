@@ -1,4 +1,4 @@
-"""Sum as additions: the importer would stack its operands in memory first."""
+"""Sum as additions; the importer would copy all operands into one tensor first."""
 
 import onnx
 
@@ -6,7 +6,7 @@ from .graph import Graph
 
 
 def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
-    """Emit an addition for each operand but the first."""
+    """Emit an addition for each operand except the first."""
     total, *rest = node.input
     if not rest:
         graph.emit("Identity", [total], node.output[0])

@@ -1,4 +1,4 @@
-"""ThresholdedRelu as a choice: the importer multiplies by 0, and makes NaN of -inf."""
+"""ThresholdedRelu as a Where; the importer multiplies by 0, which makes NaN of -inf."""
 
 import onnx
 

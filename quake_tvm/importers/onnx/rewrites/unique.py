@@ -1,4 +1,4 @@
-"""Unique over all elements: they are one row first, since TVM counts on one."""
+"""Unique over all elements, flattened first, since TVM expects one dimension."""
 
 import onnx
 from onnx import TensorProto, helper
@@ -7,7 +7,7 @@ from .graph import Graph, attributes
 
 
 def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
-    """Emit the node, of a row if it has no axis."""
+    """Emit the node, with a flattened input if it has no axis."""
     given = attributes(node)
     if "axis" not in given:
         row = graph.constant([-1], TensorProto.INT64, "row")
