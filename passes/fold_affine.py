@@ -7,6 +7,8 @@ twice.
 
 from dataclasses import replace
 
+from quake_tvm.numerics.operators import OPERATORS
+
 from .dialect import attributes_of, operator_of
 from .graph import Expr, Graph, Site
 
@@ -73,7 +75,8 @@ def find(graph: Graph, exact: frozenset[Expr] = frozenset()) -> list[Site]:
 def _fold(graph: Graph, root: Expr, exact: frozenset[Expr]) -> Site | None:
     call = graph.values[root]
     operator = operator_of(call)
-    if operator not in ("softmax", "exp", "sigmoid"):
+    absorbs = OPERATORS[operator].absorbs if operator else frozenset()
+    if not absorbs:
         return None
     attributes = attributes_of(call)
     region, args = {root}, list(call.args)
@@ -84,7 +87,7 @@ def _fold(graph: Graph, root: Expr, exact: frozenset[Expr]) -> Site | None:
         inside = expr in graph.values and expr not in exact
         return inside and graph.only_used_by(expr, region)
 
-    along_rows = operator == "softmax" and attributes.axis == len(graph.shape(root)) - 1
+    along_rows = "mask" in absorbs and attributes.axis == len(graph.shape(root)) - 1
     if along_rows and len(args) == 1 and scale == 1.0 and private(args[0]):
         parts = _mask(graph, args[0])
         if parts is not None and graph.scalar(parts[1]) is None:
@@ -99,12 +102,12 @@ def _fold(graph: Graph, root: Expr, exact: frozenset[Expr]) -> Site | None:
             break
         if not abs(shift + scale * summand) <= _LARGEST_SHIFT:  # nor NaN
             break
-        if operator != "exp" and (summand != 0 or factor < 0):
+        if "shift" not in absorbs and (summand != 0 or factor < 0):
             break
         region.add(args[0])
         args[0], shift, scale = x, shift + scale * summand, scale * factor
     if len(region) == 1:
         return None
-    folded = {"scale": scale} | ({"shift": shift} if operator == "exp" else {})
+    folded = {"scale": scale} | ({"shift": shift} if "shift" in absorbs else {})
     attributes = replace(attributes, numbers={**numbers, **folded})
     return Site(root, operator, tuple(args), "", frozenset(region), attributes.to_attrs())

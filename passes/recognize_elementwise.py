@@ -131,7 +131,7 @@ def _candidates(chain: Chain) -> list[tuple[Operator, dict[str, float]]]:
     magnitudes = [abs(c) for c in numbers(chain) if c]
     values = list(dict.fromkeys(v for c in magnitudes for v in (c, 1 / c)))
     for row in rows:
-        if len(row.parameters) == 1 and row.name != "gelu_quick":
+        if len(row.parameters) == 1 and row.any_parameter:
             found += [(row, {key: v}) for key in row.parameters for v in values]
     return found
 

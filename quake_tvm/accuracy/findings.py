@@ -125,11 +125,10 @@ def absolute_term(operator: str, method: str) -> float:
     the error is up to 128 times that, for |x| < 128. The relative error of GELU's tail holds only
     down to 2^-10 of its size, so its absolute term is 2^-10 of the rung's error of exp.
     """
-    if operator in ("gelu", "gelu_tanh"):
-        return bound("exp", method).relative * 2.0**-10
-    if operator in ("silu", "gelu_quick", "mish"):
-        return SMALLEST_NORMAL * 128
-    return SMALLEST_NORMAL
+    row = OPERATORS[operator]
+    if row.tail:
+        return bound("exp", method).relative * row.tail
+    return SMALLEST_NORMAL * row.largest_factor
 
 
 def round_up(value: float) -> float:

@@ -15,7 +15,7 @@ NaN where a subnormal float32 would have given a number. log_softmax is never ab
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib import resources
@@ -54,6 +54,17 @@ class Operator:
     exponential : bool
         Whether models write the operator with an exponential. If not, every chain of element-wise
         operators is compared with it.
+    any_parameter : bool
+        Whether a chain with any value of the parameter is the operator. If not, only one with the
+        default is.
+    absorbs : set of str
+        Steps on the operand that the operator's kernel computes itself: ``"scale"``, ``"shift"``,
+        ``"mask"``.
+    largest_factor : float
+        What multiplies a result that is flushed to zero, at the most.
+    tail : float
+        The absolute term of the bound, in units of the relative error of exp on the same rung. 0 if
+        the absolute term is what is flushed.
     """
 
     name: str
@@ -64,6 +75,10 @@ class Operator:
     special: Mapping[float, float] = field(default_factory=dict)
     rising: bool = True
     exponential: bool = True
+    any_parameter: bool = True
+    absorbs: Set[str] = frozenset()
+    largest_factor: float = 1.0
+    tail: float = 0.0
 
     @property
     def elementwise(self) -> bool:
@@ -76,40 +91,49 @@ def _unary(
     formula: str,
     low: float,
     high: float,
-    parameters: Mapping[str, float] | None = None,
-    rising: bool = True,
-    exponential: bool = True,
+    function: str = "",
+    **fields: Any,
 ) -> Operator:
+    """A row whose formulas are called ``function``, by default as the operator."""
     return Operator(
         name,
         formula,
-        getattr(formulas, name if name != "gelu_quick" else "silu"),
-        getattr(reference, name if name != "gelu_quick" else "silu"),
-        parameters or {},
-        {-INF: low, INF: high, NAN: NAN},
-        rising,
-        exponential,
+        getattr(formulas, function or name),
+        getattr(reference, function or name),
+        special={-INF: low, INF: high, NAN: NAN},
+        **fields,
     )
+
+
+# For |x| < 128, beyond which no factor of x is flushed.
+_TIMES_X: dict[str, Any] = {"rising": False, "largest_factor": 128.0}
+# The relative error of a GELU's tail is exp's down to this part of its size.
+_GELU: dict[str, Any] = {"rising": False, "tail": 2.0**-10}
 
 
 OPERATORS = {
     row.name: row
     for row in (
-        _unary("exp", "e^x", 0.0, INF),
+        _unary("exp", "e^x", 0.0, INF, absorbs={"scale", "shift"}),
         _unary("exp2", "2^x", 0.0, INF),
-        _unary("sigmoid", "1/(1 + e^-x)", 0.0, 1.0),
+        _unary("sigmoid", "1/(1 + e^-x)", 0.0, 1.0, absorbs={"scale"}),
         _unary("tanh", "tanh x", -1.0, 1.0),
         _unary("erf", "erf x", -1.0, 1.0),
-        _unary("silu", "x sigmoid(beta x)", 0.0, INF, parameters={"beta": 1.0}, rising=False),
-        _unary("gelu", "x/2 (1 + erf(x/sqrt 2))", 0.0, INF, rising=False),
+        _unary("silu", "x sigmoid(beta x)", 0.0, INF, parameters={"beta": 1.0}, **_TIMES_X),
+        _unary("gelu", "x/2 (1 + erf(x/sqrt 2))", 0.0, INF, **_GELU),
+        _unary("gelu_tanh", "x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))", 0.0, INF, **_GELU),
         _unary(
-            "gelu_tanh", "x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))", 0.0, INF, rising=False
-        ),
-        _unary(
-            "gelu_quick", "x sigmoid(1.702 x)", 0.0, INF, parameters={"beta": 1.702}, rising=False
+            "gelu_quick",
+            "x sigmoid(1.702 x)",
+            0.0,
+            INF,
+            function="silu",
+            parameters={"beta": 1.702},
+            any_parameter=False,
+            **_TIMES_X,
         ),
         _unary("softplus", "log(1 + e^(beta x))/beta", 0.0, INF, parameters={"beta": 1.0}),
-        _unary("mish", "x tanh(log(1 + e^x))", 0.0, INF, rising=False),
+        _unary("mish", "x tanh(log(1 + e^x))", 0.0, INF, **_TIMES_X),
         _unary("elu", "x > 0 ? x : alpha (e^x - 1)", -1.0, INF, parameters={"alpha": 1.0}),
         _unary(
             "selu",
@@ -119,7 +143,9 @@ OPERATORS = {
             parameters={"alpha": 1.6732632423543772, "gamma": 1.0507009873554805},
         ),
         _unary("celu", "x > 0 ? x : alpha (e^(x/alpha) - 1)", -1.0, INF, parameters={"alpha": 1.0}),
-        Operator("softmax", "e^(scale x + mask) / sum e^(scale x + mask)"),
+        Operator(
+            "softmax", "e^(scale x + mask) / sum e^(scale x + mask)", absorbs={"scale", "mask"}
+        ),
         Operator("log_softmax", "x - log(sum e^x)"),
         Operator("logsumexp", "log(sum e^x)"),
     )
