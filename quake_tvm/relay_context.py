@@ -25,8 +25,8 @@ from .passes.relay.turn_convolutions import TurnConvolutions
 from .report import ExactSite, LoweredSite, Report
 from .site_plan import Plan
 
-# Our pass runs before the first of these. If the user disables that pass, it runs before the
-# second, which is the next pass of every level.
+# Our pass runs before the first of these passes. If the user disables that pass, it runs before the
+# second, the next pass of every level. Fusion is limited after the third.
 _BEFORE, _OTHERWISE, _FUSED = "SimplifyInference", "SimplifyExpr", "FuseOps"
 
 

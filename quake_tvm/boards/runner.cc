@@ -1,9 +1,9 @@
-// Runs a model that quake_tvm has exported, on TVM's runtime only: no Python, no compiler.
+// Runs a model that quake_tvm exported, with TVM's runtime only: no Python, no compiler.
 //
 //     model_runner MODEL.so [INPUT=FILE] [DIMENSION=NUMBER]
 //
-// FILE holds the input's raw bytes (numpy's `array.tofile`); inputs without one are zeros, and
-// dimensions that the model leaves open are 1.
+// FILE has the input's raw bytes (numpy's `array.tofile`). Inputs without a file are zeros; dynamic
+// dimensions without a number are 1.
 #include <tvm/ffi/container/tensor.h>
 #include <tvm/ffi/extra/json.h>
 #include <tvm/ffi/extra/module.h>

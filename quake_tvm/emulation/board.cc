@@ -1,11 +1,11 @@
 // TVM's RPC server without Python: one session at a time, each in a process and a folder of its own.
 //
-//     board                               lets everyone in
-//     board TRACKER_ADDRESS PORT KEY      has a tracker give it away under a key
+//     board                               accepts every client
+//     board TRACKER_ADDRESS PORT KEY      registers with a tracker under a key
 //
-// Prints the loopback port that it listens on. Ends with its standard input, which whoever has
-// started it keeps open; then, and when it is killed, its session ends with it. Sessions have their
-// folders in the current one.
+// Prints the loopback port that it listens on. Ends when its standard input is closed, which the
+// process that started it keeps open. Its session ends with it, also if it is killed. Sessions have
+// their folders in the current folder.
 #include <arpa/inet.h>
 #include <poll.h>
 #include <signal.h>
@@ -33,8 +33,8 @@ namespace fs = std::filesystem;
 
 constexpr int32_t kMagic = 0xff271, kMismatch = kMagic + 2, kTrackerMagic = 0x2f271;
 enum Question { kPut = 3, kUpdateInfo = 5, kPendingKeys = 7 };  // to a tracker, in its JSON
-constexpr int kHandshake = 10;  // seconds that a client has for its part
-constexpr int kPeriod = 1000;   // milliseconds between two looks at the tracker's list
+constexpr int kHandshake = 10;  // seconds that a client has for the handshake
+constexpr int kPeriod = 1000;   // milliseconds between two queries of the tracker
 
 void Send(int socket, const void* data, size_t size) {
   if (send(socket, data, size, MSG_NOSIGNAL) != static_cast<ssize_t>(size))
@@ -69,7 +69,7 @@ sockaddr_in Address(const char* host, int port) {
   return address;
 }
 
-// A board's place in a tracker's list, which gives it away with a password for one session.
+// A board's entry at a tracker, which hands it out with a password for one session.
 class Listing {
  public:
   Listing(const char* host, int tracker, std::string key, int port) : key_(key), port_(port) {
@@ -98,7 +98,7 @@ class Listing {
     unclaimed_ = 0;
   }
 
-  // To be called once a period without a session: a client may have got the board and not come.
+  // Call once per period without a session: a client may have requested the board and not come.
   void Check() {
     bool listed = Ask(kPendingKeys, "").find(password_) != std::string::npos;
     unclaimed_ = listed ? 0 : unclaimed_ + 1;
@@ -118,11 +118,11 @@ class Listing {
 
 struct Session {
   pid_t process;
-  int alive;  // reads the end of file when the process is over, however it went
+  int alive;  // reads end of file when the process has ended, in any way
   std::string folder;
 };
 
-// The part of the session's process.
+// Runs in the session's process.
 void Serve(int client, const std::string& password) {
   alarm(kHandshake);
   int32_t magic;
@@ -184,7 +184,7 @@ void Run(int argc, char** argv) {
   sockaddr_in address = Address("127.0.0.1", 0);
   socklen_t size = sizeof address;
   auto* generic = reinterpret_cast<sockaddr*>(&address);
-  // Leaves the port free as soon as this process is gone, even with clients that are not.
+  // Frees the port as soon as this process ends, even if clients are still connected.
   setsockopt(listening, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
   if (bind(listening, generic, size) || listen(listening, 8) ||
       getsockname(listening, generic, &size))
@@ -211,7 +211,7 @@ void Run(int argc, char** argv) {
   }
   if (session) End(*session);
   std::error_code ignored;
-  fs::remove(fs::current_path(), ignored);  // a folder made for this board is empty by now
+  fs::remove(fs::current_path(), ignored);  // a folder made for this board is empty now
 }
 
 int main(int argc, char** argv) {

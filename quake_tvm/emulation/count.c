@@ -1,11 +1,11 @@
-/* A QEMU plugin that counts executed instructions and writes out what they are.
+/* A QEMU plugin that counts executed instructions and writes a sample of them.
  *
- * -plugin count.so,out=PATH[,first=N,last=N,period=N,window=N]: of the instructions from the first to
- * the last, `window` of every `period` are written, a line for each translation block with its
- * instructions in hexadecimal; then a line with the number of all that were executed. Whole blocks
- * only: a block belongs to where its first instruction stands.
+ * -plugin count.so,out=PATH[,first=N,last=N,period=N,window=N]: of the instructions from the first
+ * to the last, `window` of every `period` are written, one line per translation block with its
+ * instructions in hexadecimal. The last line is the number of all executed instructions. Blocks are
+ * written whole: the position of a block is that of its first instruction.
  *
- * Debian ships no header with QEMU; what is used of its interface is declared here.
+ * Debian's QEMU has no header for plugins, so the functions that are used are declared here.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -33,7 +33,7 @@ struct translated {
 static uint64_t executed, first, last, period = 1, window = 1;
 static FILE *file;
 
-/* Windows stand anywhere in their periods, or these might keep step with a loop. */
+/* Each window has a pseudo-random place in its period, so that windows do not match a loop. */
 static int is_sampled(uint64_t place) {
   uint64_t start = place / period * 2654435761u % (period - window + 1);
   return place % period - start < window;

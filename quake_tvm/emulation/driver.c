@@ -1,12 +1,12 @@
-/* Runs functions of a compiled kernel library on the machine that it is for, where no TVM is.
+/* Runs functions of a compiled kernel library on its target machine, without TVM.
  *
  *     driver LIBRARY < calls > results
  *
  * A call is a line "NAME REPEAT COUNT" and COUNT arguments in the order of the function's
- * parameters: each a line "I|O CODE BITS NDIM EXTENT...", behind which an input's bytes follow.
- * Results are the outputs' bytes, one after the other. The few functions that TVM's compiled code
- * calls back are here; what runs in parallel elsewhere is one task. Exit status 1, and a line on
- * stderr, for whatever goes wrong.
+ * parameters: each a line "I|O CODE BITS NDIM EXTENT...", followed by the bytes of an input.
+ * The results are the outputs' bytes, one after another. The few runtime functions that TVM's
+ * compiled code calls are defined here; parallel loops run as one task. For every error the exit
+ * status is 1, with a line on stderr.
  */
 #include <dlfcn.h>
 #include <stdint.h>
@@ -37,8 +37,8 @@ static void* aligned(size_t size) {
   return memory;
 }
 
-/* What compiled code calls: directly, or through a variable of its own of the same name behind two
- * underscores, which the runtime fills in when it loads a library. */
+/* The functions that compiled code calls: directly, or through a variable in the library with the
+ * same name after two underscores, which the runtime sets when it loads the library. */
 
 void TVMFFIErrorSetRaisedFromCStrParts(const char* kind, const char** parts, int32_t count) {
   fprintf(stderr, "%s: ", kind);
@@ -107,7 +107,7 @@ static void read_argument(Argument* a) {
     if (scanf("%lld", &extent) != 1 || extent < 0) fail("bad shape of", "an argument");
     a->shape[k] = extent;
   }
-  getchar(); /* the line's end */
+  getchar(); /* the line break */
   a->size = bits / 8;
   for (int k = axes - 1; k >= 0; --k) {
     a->strides[k] = a->size * 8 / bits;
@@ -116,7 +116,7 @@ static void read_argument(Argument* a) {
   }
   a->tensor = (DLTensor){aligned(a->size), {kDLCPU, 0},  axes, {code, bits, 1},
                          a->shape,         a->strides, 0};
-  /* A result that is left unwritten shows: floats are NaN. */
+  /* A result that the kernel does not write is noticed: its floats are NaN. */
   memset(a->tensor.data, 0xFF, a->size);
   if (a->direction == 'I' && fread(a->tensor.data, 1, a->size, stdin) != a->size)
     fail("too few bytes for", "an argument");

@@ -26,8 +26,8 @@ from .worker_threads import alone, cores, prepare, this_thread
 # Seconds that a fork waits for calls in other threads, and that a call waits for a machine before
 # it looks again.
 PATIENCE = 0.2
-# A call shorter than SHORT nanoseconds keeps Python's lock. The first TIMED calls are timed; all
-# but the slowest quarter must be shorter.
+# A call shorter than SHORT nanoseconds keeps Python's lock. TIMED calls of machines other than the
+# first are timed; all but the slowest quarter must be shorter.
 SHORT, TIMED = 50_000, 16
 
 

@@ -102,7 +102,7 @@ class Session:
         self._digests: dict[tuple[str, int], str] = {}
 
     def run(self, tasks: Sequence[Task], wanted: Callable[[Task], bool]) -> State:
-        """Tune the tasks that are wanted. An interrupt ends the session regularly.
+        """Tune the tasks that are wanted. An interrupt ends the session, whose results are kept.
 
         Raises
         ------

@@ -101,7 +101,7 @@ def tune(
     -------
     State
         The tasks, their results, and why the session ended. An interrupt (Ctrl-C) ends it
-        regularly.
+        early, with its results kept.
 
     Raises
     ------
