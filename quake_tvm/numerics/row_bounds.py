@@ -7,12 +7,16 @@ Knows no kernel.
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import TypedDict
 
 import numpy as np
+
+from ..support.whole_file import whole_file
 
 ERRORS = "row_errors.json"
 # The row length that the registry's bounds assume.
@@ -45,8 +49,11 @@ def _table() -> dict[str, dict]:
     return json.loads(resources.files("quake_tvm.numerics").joinpath(ERRORS).read_text())
 
 
-def reload() -> None:
-    """Read ``row_errors.json`` again at the next call."""
+def update(errors: Mapping[str, Mapping]) -> None:
+    """Store new errors by rung (a developer's tool: writes into the package)."""
+    path = Path(str(resources.files("quake_tvm.numerics").joinpath(ERRORS)))
+    with whole_file(path) as file:
+        file.write_text(json.dumps(errors, indent=1) + "\n")
     _table.cache_clear()
 
 

@@ -97,7 +97,7 @@ class Session:
         self._context, self._seed, self._progress = context, seed, progress
         self._name = time.strftime("%Y-%m-%dT%H:%M:%S")
         self._began = time.monotonic()
-        self._searches: dict[int, Search] = {}
+        self._searches: dict[str, Search] = {}  # by the kernel's hash
         # Digests of a kernel's correct outputs, by the layout of its weights.
         self._digests: dict[tuple[str, int], str] = {}
 
@@ -167,7 +167,7 @@ class Session:
         """Measure one batch of one task."""
         state = self.state
         state.current = work
-        search = self._searches.get(id(work))
+        search = self._searches.get(work.kernel.hash)
         if search is None:
             self.show(f"candidates for {work.name}")
             search = Search(
@@ -179,7 +179,7 @@ class Session:
                 self._seed,
                 self._runner.sees_threads,
             )
-            self._searches[id(work)] = search
+            self._searches[work.kernel.hash] = search
             batch = search.recall(partial(self._is_known, work.kernel))
         else:
             batch = []

@@ -6,8 +6,9 @@ MetaSchedule's rules that change the order of summation are left out. Knows no r
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass
 from types import ModuleType
+from typing import Any
 
 import tvm
 from tvm.s_tir import meta_schedule as ms
@@ -116,6 +117,13 @@ def _without_intrinsics() -> Iterator[None]:
         del sys.modules[name]
 
 
+@dataclass(frozen=True)
+class Sketch(Candidate):
+    """A candidate with MetaSchedule's own name for it, by which MetaSchedule is told its cost."""
+
+    asked: Any = None
+
+
 class Sketches:
     """MetaSchedule's candidates for one kernel.
 
@@ -146,10 +154,9 @@ class Sketches:
         self._function, self._context, self._own = function, context, own
         self._database = ms.database.MemoryDatabase()
         self._workload = self._database.commit_workload(context.mod)
-        self._asked: dict[int, ms.MeasureCandidate] = {}
         context.pre_tuning(trials, batch, None, self._database, model.model)
 
-    def propose(self) -> list[Candidate]:
+    def propose(self) -> list[Sketch]:
         """The next batch; empty if the design space is exhausted."""
         proposed = []
         for each in self._context.generate_measure_candidates() or []:
@@ -157,19 +164,21 @@ class Sketches:
                 continue
             done = finished(each.sch.mod["main"], self._context.target)
             done = done.with_attr(RULE, self._own.function.attrs[RULE])
-            candidate = replace(
-                self._own,
-                numbers={},
-                trace=trace_of(self._function, each.sch),
-                function=done.with_attr("tirx.is_scheduled", True),
+            proposed.append(
+                Sketch(
+                    self._own.key,
+                    {},
+                    done.with_attr("tirx.is_scheduled", True),
+                    self._own.layout,
+                    trace_of(self._function, each.sch),
+                    each,
+                )
             )
-            self._asked[id(candidate)] = each
-            proposed.append(candidate)
         return proposed
 
-    def learn(self, batch: Sequence[Candidate], costs: Sequence[float | None]) -> None:
+    def learn(self, batch: Sequence[Sketch], costs: Sequence[float | None]) -> None:
         """Pass the costs of a batch to MetaSchedule; None for a candidate that failed."""
-        asked = [self._asked.pop(id(candidate)) for candidate in batch]
+        asked = [candidate.asked for candidate in batch]
         results = [[FAILED if cost is None else cost] for cost in costs]
         for each, seconds in zip(asked, results, strict=True):
             self._database.commit_tuning_record(
