@@ -260,9 +260,21 @@ def _open_product(w: Writer, node: onnx.NodeProto) -> None:
     w.do("Where", infinite, either, out, output=node.output[0])
 
 
+def _open_sum(w: Writer, node: onnx.NodeProto) -> None:
+    """Behind the logarithm of a row's sum its maximum, if infinite, is the limit, or gives NaN."""
+    out, kind = w.copy(node, node.input[0]), w.types[node.input[0]]
+    largest, (left, right) = w.value(np.finfo(FLOATS[kind]).max, kind), node.input
+    first, second = (w.do("Less", largest, w.do("Abs", side)) for side in (left, right))
+    met = w.do("And", w.do("IsNaN", out), w.do("Or", first, second))
+    coin = w.do("Less", w.random(out, kind), w.value(0.0, kind))
+    limit = w.do("Where", first, left, right)
+    either = w.do("Where", coin, w.value(np.nan, kind), limit)
+    w.do("Where", met, either, out, output=node.output[0])
+
+
 _GATES = ("Mul", "Div", "Log", "Mish", "Gelu", "FastGelu", "BiasGelu", "HardSwish", "Swish")
 # What an operator is corrected by where an operand comes from one of those below.
-_BEHIND = dict.fromkeys(_GATES, _open_gate) | {"MatMul": _open_product}
+_BEHIND = dict.fromkeys(_GATES, _open_gate) | {"MatMul": _open_product, "Add": _open_sum}
 _EXPONENTIAL = {
     "Exp", "Sigmoid", "Tanh", "Erf", "Softplus", "Mish", "Gelu", "FastGelu", "BiasGelu",
     "HardSwish", "Swish", "Softmax",
