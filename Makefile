@@ -23,15 +23,17 @@ relax-importers := tests/importers
 relax-passes := $(filter-out $(relax-models:%=%/) %__pycache__/ tests/golden_% tests/importers/ tests/relay/,$(wildcard tests/*/))
 RELAX := relax-models relax-passes relax-importers
 # Without emulated machines, real models, programs of the shell, tuners and fuzzers.
-FAST := tests/kernels tests/machines tests/numerics tests/passes tests/planning tests/runtime \
-  tests/schedules tests/support tests/importers/onnx $(addprefix tests/test_,compiler.py \
-  extending.py forms.py layers.py options.py packaging.py public.py reports.py tvm_version.py)
-FAST_RELAY := fold_affine.py fusion.py lower_kernels.py operators.py quake.py recognize_elementwise.py \
-  recognize_rows.py
+fast-passes := tests/passes tests/importers/onnx tests/planning
+fast-schedules := tests/kernels tests/machines tests/numerics tests/runtime tests/schedules tests/support \
+  $(addprefix tests/test_,compiler.py extending.py forms.py layers.py options.py packaging.py public.py \
+  reports.py tvm_version.py)
+fast-relay := $(filter-out %test_models.py,$(BOTH)) $(addprefix tests/relay/test_,fold_affine.py fusion.py \
+  lower_kernels.py operators.py quake.py recognize_elementwise.py recognize_rows.py)
+FAST := fast-passes fast-schedules fast-relay
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast test-relax test-xgboost test-relay cross-tools lint format records prove tasks
-.PHONY: plans fuzz fuzz-torch fuzz-files sweep clean $(RELAX)
+.PHONY: plans fuzz fuzz-torch fuzz-files sweep clean $(RELAX) $(FAST)
 
 help:  ## list the goals
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
@@ -50,8 +52,13 @@ test-relax: $(RELAX)  ## run the tests of Relax, on TVM 0.27
 endif
 
 test-fast: $(READY) $(RELAY_READY)  ## the first case of every test that is quick, for both TVMs: minutes
-	$(BIN)/python -m pytest --first-case $(FAST)
-	$(RELAY)/python -m pytest --first-case $(filter-out %test_models.py,$(BOTH)) $(addprefix tests/relay/test_,$(FAST_RELAY))
+	@$(MAKE) --keep-going --jobs=2 --output-sync $(FAST)
+
+fast-passes fast-schedules: $(READY)
+	@$(BIN)/python -m pytest --first-case $($@)
+
+fast-relay: $(RELAY_READY)
+	@$(RELAY)/python -m pytest --first-case $($@)
 
 $(RELAX): $(READY) cross-tools
 	$(BIN)/python -m pytest $($@)
