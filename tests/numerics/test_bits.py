@@ -49,7 +49,7 @@ TINY = 2.0**-112
 
 
 def spread() -> np.ndarray:
-    """The special inputs, and a sample of all bit patterns. The number of inputs is odd."""
+    """The special inputs, and a sample of all bit patterns. Their number is no multiple of 16."""
     return np.concatenate([special_inputs(), *bit_patterns(1 << 15)])
 
 
