@@ -14,7 +14,7 @@ from tests.schedules.tunable import KERNELS, WRITTEN_OUT, repacked_weights, unsc
 
 pytestmark = pytest.mark.usefixtures("threads_are_a_choice")
 ALL = [*KERNELS, *WRITTEN_OUT]
-# The number of random candidates, in addition to those that differ from the rule's in one number.
+# The number of random candidates, in addition to those that differ in one number.
 SOME = 8
 
 

@@ -327,7 +327,7 @@ def test_dynamic_nodes(case):
         np.testing.assert_allclose(given, wanted, rtol=2e-5, atol=2e-5)
 
 
-# What TVM keeps
+# Options that TVM ignores
 
 
 @pytest.mark.parametrize(
