@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-# Relay's downloaded schedules would make every build depend on the net.
+# Without this, every build would depend on downloading Relay's schedules.
 os.environ["TOPHUB_LOCATION"] = "NONE"
 
 
@@ -40,7 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def nothing_shipped(tmp_path_factory):
-    """What ships with the library is not what the tests are about."""
+    """The tests run without the records that ship with the library."""
     from quake_tvm.tvm_version import RELAY
 
     if RELAY:
@@ -73,7 +73,7 @@ class _Refusal(logging.Handler):
 
 @pytest.fixture(autouse=True)
 def every_rule_can_do_what_it_takes():
-    """Users get the next rule, and a line of log."""
+    """A rule that fails is an error in tests. For users it is logged and the next rule is tried."""
     log, handler = logging.getLogger("quake_tvm.schedules"), _Refusal(logging.WARNING)
     log.addHandler(handler)
     yield
@@ -82,7 +82,7 @@ def every_rule_can_do_what_it_takes():
 
 @pytest.fixture(scope="session")
 def pi():
-    """The target of an emulated board; skips where a tool for one is missing, or its wheels."""
+    """The target of an emulated board. Skips if a tool or a wheel for it is missing."""
     from quake_tvm.emulation import runtime
     from quake_tvm.errors import QuakeError
     from tests.emulation.machines import emulated
@@ -97,7 +97,7 @@ def pi():
 
 @pytest.fixture(scope="session")
 def board(pi):
-    """An emulated board, the same for all tests that leave it running."""
+    """An emulated board, shared by all tests that do not stop it."""
     from quake_tvm.emulation.board import Board
 
     with Board(pi) as board:
@@ -106,7 +106,7 @@ def board(pi):
 
 @pytest.fixture(scope="module")
 def threads_are_a_choice():
-    """However small a kernel is."""
+    """Threads are a choice for every kernel, however small it is."""
     from quake_tvm.schedules import analysis
 
     with pytest.MonkeyPatch.context() as patch:

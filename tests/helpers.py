@@ -17,12 +17,12 @@ def c(value: float, dtype: str = "float32") -> relax.Expr:
 
 
 def once(expr: relax.Expr) -> relax.Var:
-    """A variable for what a formula uses more than once, as every exporter has it."""
+    """A variable for an expression that a formula uses several times, as exporters make it."""
     return expr if isinstance(expr, relax.Var) else relax.BlockBuilder.current().emit(expr)
 
 
 def module(formula: Formula, *shapes: tuple, dtype: str = "float32") -> tvm.IRModule:
-    """``main`` computes the formula of tensors with these shapes; one of (2, 3) by default."""
+    """A module whose ``main`` computes the formula of tensors with these shapes; default (2, 3)."""
     builder = relax.BlockBuilder()
     params = [
         relax.Var(f"x{i}", relax.TensorType(shape, dtype))
@@ -43,6 +43,6 @@ def function(formula: Formula, *shapes: tuple, dtype: str = "float32") -> relax.
 
 
 def run(mod: tvm.IRModule, *arrays: np.ndarray) -> np.ndarray:
-    """What ``main`` gives, compiled with TVM's own schedules: none."""
+    """The result of ``main``, compiled with TVM's default schedules."""
     machine = relax.VirtualMachine(tvm.compile(mod, target()), tvm.cpu())
     return machine["main"](*map(tvm.runtime.tensor, arrays)).numpy()

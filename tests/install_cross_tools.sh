@@ -1,7 +1,7 @@
 #!/bin/sh
-# The cross compilers, QEMU and llvm-mca that tests of foreign targets run with. Installs what is
-# missing where it can (Debian and its kin, as root or with sudo that asks nothing); tests skip
-# where it cannot.
+# Installs the cross compilers, QEMU and llvm-mca that tests of foreign targets need, if they are
+# missing. This works on Debian and its derivatives, as root or with sudo without a password. If a
+# tool cannot be installed, its tests are skipped.
 set -eu
 
 missing=
@@ -22,7 +22,7 @@ fi
 echo "installing$missing"
 $sudo apt-get update -qq || true
 for package in $missing; do
-    # a release without this one has a newer one, or an older, under the plain name
+    # a release without this version has another version under the name without a number
     apt-cache show "$package" >/dev/null 2>&1 || package=${package%-19}
     $sudo apt-get install -qq --yes --no-install-recommends "$package" >/dev/null ||
         echo "some tests will be skipped: could not install $package" >&2

@@ -1,7 +1,7 @@
-"""``python -m tests.layers``: the folders of this library by floors, and who imports whom upwards.
+"""``python -m tests.layers``: the folders of this library by floors, and imports that go upwards.
 
-A module may import from its own folder and from lower floors. Types that are imported for a type
-checker alone do not count; imports inside functions do. Knows the folders, no module by name.
+A module may import from its own folder and from lower floors. Imports only for type checkers do not
+count; imports inside functions do. Knows the folders, no module by name.
 """
 
 import ast
@@ -15,7 +15,7 @@ FOLDERS = {
     "passes": "quake_tvm.passes",
     "schedules": "quake_tvm.schedules",
 }
-# From the ground up.
+# From the lowest floor to the highest.
 FLOORS = [
     {"errors"},
     {"support"},
@@ -49,7 +49,7 @@ def modules() -> dict[str, Path]:
 
 
 def room(module: str) -> str:
-    """The folder that a module is in, or the name of a file beside the folders."""
+    """The folder of a module, or the name of a file directly in ``quake_tvm``."""
     return module.partition(".")[2].partition(".")[0] or "__init__"
 
 
@@ -91,7 +91,7 @@ def upward(every: dict[str, Path]) -> list[tuple[str, str]]:
 
 
 def circles(every: dict[str, Path]) -> list[list[str]]:
-    """Folders that import each other, directly or by way of others."""
+    """Folders that import each other, directly or through other folders."""
     uses: dict[str, set[str]] = {}
     for module in every:
         others = {room(other) for other in imports(module, every)}

@@ -1,4 +1,4 @@
-"""Small ONNX models as exporters write them, for the tests of both TVMs."""
+"""Small ONNX models in the forms that exporters write, for the tests of both TVMs."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ Shape = Sequence[int | str]
 
 
 def node(operator: str, inputs: str, output: str, **attributes: object) -> onnx.NodeProto:
-    """A node; names of several inputs are parted by spaces."""
+    """A node. Spaces separate the names of several inputs."""
     return helper.make_node(operator, inputs.split(" "), [output], **attributes)
 
 
@@ -38,7 +38,7 @@ def model(
 
 
 def random(*shape: int) -> np.ndarray:
-    """Weights."""
+    """Random weights."""
     values = np.random.default_rng(sum(shape)).normal(0, 0.3, shape)
     return values.astype(np.float32)
 
@@ -67,7 +67,7 @@ def attention() -> onnx.ModelProto:
 
 
 def gelu_layers() -> onnx.ModelProto:
-    """Two layers with GELU in five nodes between, and a logarithmic softmax at the end."""
+    """Two layers with GELU in five nodes between them, and a log_softmax at the end."""
     nodes = [
         node("MatMul", "x w1", "product"),
         node("Add", "product b1", "h"),
@@ -87,7 +87,7 @@ def gelu_layers() -> onnx.ModelProto:
 
 
 def convolutions() -> onnx.ModelProto:
-    """Convolutions with a different nonlinearity behind each, pooled to a softmax."""
+    """Convolutions followed by different nonlinearities, a pooling and a softmax."""
     nodes = [
         node("Conv", "x w0", "c0", kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
         node("Sigmoid", "c0", "gate"),

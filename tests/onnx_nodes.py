@@ -16,7 +16,7 @@ onnxruntime.set_default_logger_severity(4)
 
 @dataclass(frozen=True)
 class Case:
-    """A node of one output: inputs that vary, then constants (None where left out)."""
+    """A node of one output. Inputs come first, then constants (None if omitted)."""
 
     operator: str
     opset: int
@@ -31,7 +31,7 @@ class Case:
 
 
 def model(cases: Sequence[Case]) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
-    """One model of all nodes, which are of one opset, and its inputs."""
+    """One model of all nodes, which have the same opset, and its inputs."""
     nodes, inputs, constants, feeds = [], [], [], {}
     for k, case in enumerate(cases):
         names = []
@@ -52,14 +52,14 @@ def model(cases: Sequence[Case]) -> tuple[onnx.ModelProto, dict[str, np.ndarray]
     known = onnx.shape_inference.infer_shapes(made, data_prop=True).graph.output
     del made.graph.output[:]
     for value in known:
-        if not value.type.tensor_type.elem_type:  # onnx infers nothing of some forms
+        if not value.type.tensor_type.elem_type:  # onnx infers no type for some forms
             value.type.tensor_type.elem_type = TensorProto.FLOAT
         made.graph.output.append(value)
     return made, feeds
 
 
 def reference(made: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
-    """What ONNX Runtime gives, node by node."""
+    """The results of ONNX Runtime, node by node."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -70,10 +70,10 @@ def reference(made: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> list[np.nd
 
 
 def known_to_onnxruntime(case: Case) -> bool:
-    """Whether ONNX Runtime takes the node at all."""
+    """Whether ONNX Runtime accepts the node."""
     try:
         reference(*model([case]))
-    except Exception:  # its errors have no common class of their own
+    except Exception:  # ONNX Runtime's errors have no common base class
         return False
     return True
 

@@ -1,4 +1,4 @@
-"""Processes and ports that tests start, and whether they are gone."""
+"""Processes and ports that tests start, and checks that they are gone."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def running(process: int) -> bool:
-    """Whether it is there, and not only its exit status."""
+    """Whether the process still runs. A zombie does not count."""
     try:
         status = Path(f"/proc/{process}/stat").read_text()
     except OSError:
@@ -21,21 +21,21 @@ def running(process: int) -> bool:
 
 
 def children(process: int) -> list[int]:
-    """Of all its threads."""
+    """The children of all threads of the process."""
     tasks = Path(f"/proc/{process}/task").glob("*/children")
     return [int(child) for task in tasks for child in task.read_text().split()]
 
 
 def freeze(process: int) -> None:
-    """Stop it where it is, and its children."""
+    """Stop the process and its children with a signal."""
     for each in [process, *children(process)]:
         os.kill(each, signal.SIGSTOP)
 
 
 def is_free(port: int) -> bool:
-    """Whether nothing listens on this port of the loopback."""
+    """Whether no process listens on this port of the loopback interface."""
     with socket.socket() as probe:
-        # Without this, connections that have ended count for two minutes.
+        # Without this option, closed connections block the port for two minutes.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
@@ -45,7 +45,7 @@ def is_free(port: int) -> bool:
 
 
 def soon(condition: Callable[[], bool]) -> bool:
-    """Whether the condition comes true within half a minute."""
+    """Whether the condition becomes true within half a minute."""
     deadline = time.monotonic() + 30
     while not condition():
         if time.monotonic() > deadline:
@@ -56,9 +56,9 @@ def soon(condition: Callable[[], bool]) -> bool:
 
 @contextmanager
 def tvm_service(module: str, *arguments: str) -> Iterator[int]:
-    """One of TVM's own programs (``rpc_server``, ``rpc_tracker``) on the loopback; its port."""
+    """A program of TVM (``rpc_server``, ``rpc_tracker``) on the loopback interface; its port."""
     command = [sys.executable, "-m", f"tvm.exec.{module}", "--host=127.0.0.1", *arguments]
-    # It has a process do the work that outlives it: a group to be ended together.
+    # It starts a process that outlives it, so both are ended as a process group.
     process = subprocess.Popen(
         [*command, "--port=20000", "--port-end=30000"],
         stderr=subprocess.PIPE,

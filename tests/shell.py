@@ -1,7 +1,7 @@
-"""The commands of the shell, each in a process that is forked from one which has loaded them.
+"""The shell's commands, each in a process that is forked from one that has loaded them.
 
-Loading takes seconds, and most commands of the tests less. How a command begins and is interrupted
-is for tests that start it as users do.
+Loading takes seconds, and most commands of the tests take less. Tests of the start or the
+interruption of a command start it as users do.
 """
 
 import importlib
@@ -28,12 +28,13 @@ LOADED = [
 
 
 def quake(*arguments: object, cwd: Path | None = None, **environment: str) -> Any:
-    """``quake-tvm`` with these arguments, its status and what it printed.
+    """``quake-tvm`` with these arguments: its status and output.
 
     Parameters
     ----------
     environment : str
-        On top of this process's. What Python reads when it starts takes a process from the start.
+        Added to this process's environment. Variables that Python reads at its start need a new
+        process.
     """
     command = [str(argument) for argument in arguments]
     every = {**os.environ, **environment}
@@ -60,7 +61,7 @@ def _server() -> subprocess.Popen:
 
 
 def servers() -> set[int]:
-    """The process that has loaded the commands, which stays to the end; none before the first."""
+    """The server process that has loaded the commands. Empty before the first command."""
     return {_server().pid} if _server.cache_info().currsize else set()
 
 

@@ -1,4 +1,4 @@
-"""``quake_tvm.compile``, the compiled model, its report, and what it says to bad input."""
+"""``quake_tvm.compile``, the compiled model, its report, and its errors for bad input."""
 
 import numpy as np
 import onnx
@@ -12,7 +12,7 @@ from tests.helpers import module
 
 
 def mlp(length="n"):
-    """x -> softmax(gelu(x w)) with a symbolic batch, GELU as exporters write it."""
+    """x -> softmax(gelu(x w)) with a symbolic batch. GELU has the form that exporters write."""
     w = np.random.default_rng(0).normal(size=(8, 16)).astype(np.float32)
     nodes = [
         helper.make_node("MatMul", ["x", "w"], ["h"]),

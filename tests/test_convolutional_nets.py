@@ -1,4 +1,4 @@
-"""A net of every kind of convolution, its batch and its image known or not, beside ONNX Runtime."""
+"""A net of all kinds of convolutions, of static and dynamic batch and image, and ONNX Runtime."""
 
 import numpy as np
 import onnxruntime
@@ -57,7 +57,7 @@ def test_like_onnx_runtime(shape, sizes):
             np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=2e-5)
     kernels = compiled.report.kernels
     assert {name for name, rule in kernels.items() if rule == "none"} <= {"check_index"}
-    assert kernels["max_pool2d"] == "pooling"  # with its channels last
+    assert kernels["max_pool2d"] == "pooling"  # it has channels last
 
 
 def test_batch_norm_and_gate_are_fused_into_the_convolution():

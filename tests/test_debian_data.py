@@ -1,4 +1,4 @@
-"""Packages come from apt, checked, or not at all, in one line."""
+"""Packages are downloaded with apt and checked. Any failure is a one-line error."""
 
 import hashlib
 import os
@@ -22,7 +22,7 @@ mkdir "$3" && cp "$2" "$3/data"
 
 @pytest.fixture
 def tools(tmp_path, monkeypatch):
-    """A folder with an apt-get and a dpkg of our own, and an empty cache."""
+    """A folder with a made-up apt-get and dpkg, and an empty cache."""
     folder = tmp_path / "bin"
     folder.mkdir()
     for name, text in {"apt-get": APT, "dpkg": DPKG}.items():

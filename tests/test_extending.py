@@ -1,4 +1,4 @@
-"""A user's own operator, target and schedule rule, without a change to the library."""
+"""A user adds an operator, a target and a schedule rule without a change to the library."""
 
 import logging
 
@@ -23,7 +23,7 @@ NAN, INF = float("nan"), float("inf")
 
 
 def gate(x, rung, ieee=True):
-    """x relu6(x + 3)/6, the same on every rung. Constants first: then NaN passes."""
+    """x relu6(x + 3)/6, the same on every rung. Constants come first, so that NaN passes."""
     open_ = tir.max(constant(0), tir.min(constant(6), x + constant(3)))
     return x * (open_ * constant(1 / 6))
 
@@ -140,7 +140,7 @@ def test_a_rule_that_tvm_refuses_is_logged(caplog):
     x = te.placeholder((4, 16), name="x")
     function = te.create_prim_func([x, topi.exp(x)])
     log = logging.getLogger("quake_tvm.schedules")
-    handlers, log.handlers = log.handlers, []  # those of the tests, which raise
+    handlers, log.handlers = log.handlers, []  # the handlers of the tests, which raise
     try:
         done = schedule(function, quake_tvm.target("native"), rules=(Rule("wrong", wrong), *RULES))
     finally:

@@ -1,4 +1,4 @@
-"""The three forms of the contract give one result, on any number of threads."""
+"""The three ways to compile give the same result, on any number of threads."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ SEED = 5
 
 @I.ir_module
 class Block:
-    """A transformer block's ingredients: attention scores with a mask, softmax, GELU, norm."""
+    """Parts of a transformer block: attention scores with a mask, softmax, GELU, norm."""
 
     @R.function
     def main(
@@ -80,7 +80,7 @@ def test_three_forms_one_result(options):
     )
     (all_in_one,) = quake_tvm.compile(Block, native, **options).run(*inputs())
     np.testing.assert_array_equal(as_pipeline, all_in_one)
-    # TVM sums its own layer_norm in another order, and quake2 has steps.
+    # TVM sums its own layer_norm in another order, and quake2's results change in steps.
     step = 2.0**-FRACTION_BITS if options.get("method") == "quake2" else 0.0
     np.testing.assert_allclose(as_pass, as_pipeline, rtol=2e-5, atol=2e-6 + step)
 

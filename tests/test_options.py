@@ -1,4 +1,4 @@
-"""What the user may ask of the pass, on either TVM."""
+"""The user's options of the pass, on both TVMs."""
 
 import pytest
 

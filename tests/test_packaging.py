@@ -1,4 +1,4 @@
-"""The wheel has every folder of the library, and what is in them that is no Python."""
+"""The wheel contains every folder of the library, with the files that are not Python."""
 
 import sys
 from fnmatch import fnmatch
@@ -16,7 +16,7 @@ SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setupto
 
 
 def folders():
-    """Every package, and its folder."""
+    """Every package and its folder."""
     every = layers.modules()
     return {name: path.parent for name, path in every.items() if path.name == "__init__.py"}
 

@@ -1,4 +1,4 @@
-"""The code of the README and of the pages in docs/: Python runs, commands of the shell parse."""
+"""The code in the README and in docs/: Python programs run, and shell commands parse."""
 
 import re
 import shlex
@@ -17,7 +17,7 @@ from quake_tvm.machines import table
 from tests.helpers import module
 
 ROOT = Path(__file__).parents[1]
-# docs/relay.md has Relay's programs: tests/relay/test_pages.py.
+# tests/relay/test_pages.py runs the programs of docs/relay.md.
 PAGES = [ROOT / "README.md", *(p for p in (ROOT / "docs").glob("*.md") if p.name != "relay.md")]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
@@ -28,7 +28,7 @@ def blocks(page: Path, language: str) -> list[str]:
 
 @pytest.fixture
 def targets_as_before():
-    """What a page registers is gone behind it."""
+    """Unregisters the targets that a page registered."""
     before = set(table.TARGETS)
     yield
     for name in set(table.TARGETS) - before:
@@ -37,7 +37,7 @@ def targets_as_before():
 
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=lambda p: p.name)
 def test_programs(page, tmp_path, monkeypatch, targets_as_before):
-    """In turn, in one namespace, where ``model.onnx`` takes x of 128 columns."""
+    """The programs run in order, in one namespace. ``model.onnx`` takes x of 128 columns."""
     from tvm import relax
 
     monkeypatch.chdir(tmp_path)

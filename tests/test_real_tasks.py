@@ -1,4 +1,4 @@
-"""The command: what it writes, and what it says where it cannot."""
+"""The command: its output files, and its errors."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from tasks import lee, report
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """An empty page and folder for results, away from the repository's."""
+    """An empty page and folder for results, outside of the repository."""
     monkeypatch.setenv(real_tasks.THREADS, "1")
     page = tmp_path / "accuracy.md"
     page.write_text("<!-- tasks: written by `make tasks` -->\n<!-- end of tasks -->\n")

@@ -1,4 +1,4 @@
-"""Records in ``compile``, the pipeline and the shell: other schedules, the same bits, a report."""
+"""Records in ``compile``, the pipeline and the shell: other schedules, same bits, a report."""
 
 import json
 import warnings
@@ -26,12 +26,12 @@ from tests.test_compiler import mlp
 
 SHAPES = {"x": (40, 8)}
 X = np.random.default_rng(1).normal(size=SHAPES["x"]).astype(np.float32)
-# What the rule does not choose for a product of this size.
+# Numbers that the rule does not choose for a product of this size.
 NUMBERS = {"rows": 3, "vectors": 1}
 
 
 def keys(mod, on="native"):
-    """What the rules ask for while a module is compiled."""
+    """The keys that the rules look up while a module is compiled."""
     asked = []
 
     def decide(key: Key) -> Choice:
@@ -57,7 +57,7 @@ def compiled(records=False, **options):
 
 
 def scheduled(records, on="native"):
-    """Every kernel as text."""
+    """Every scheduled kernel as text."""
     on = target(on)
     with on:
         passes = Pipeline.of(on, records, method="quake2")
@@ -166,7 +166,7 @@ def test_the_rung_within_max_error_may_be_on_record(tmp_path):
         assert ("rung on record" in gelu.record) == (expected == "quake4")
     (site,) = (s for s in compiled(tmp_path, method="quake2").report.sites if s.operator == "gelu")
     assert site.method == "quake2"
-    # quake5 costs as much here, but nothing else than the bounds may allow a lower rung.
+    # quake1 is the fastest on record, but its bound exceeds max_error.
     plant(tmp_path / "lower", record("native", rungs={"gelu 40x16": {"quake1": 1e-9}}))
     report = compiled(tmp_path / "lower", max_error=1e-3).report
     assert {site.method for site in report.sites if site.operator == "gelu"} == {"quake3"}

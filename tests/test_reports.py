@@ -1,6 +1,6 @@
-"""One ONNX model, one report: the same sites, rungs and bounds on Relax and on Relay.
+"""One ONNX model gives one report: the same sites, rungs and bounds on Relax and on Relay.
 
-``python -m pytest tests/test_reports.py --update-golden`` writes ``golden_reports`` anew.
+``python -m pytest tests/test_reports.py --update-golden`` rewrites ``golden_reports``.
 """
 
 import json
@@ -25,7 +25,7 @@ OPTIONS = {
 
 
 def report(model: onnx.ModelProto, **options) -> Report:
-    """What becomes of a model's nonlinearities in the layout that the model gives them."""
+    """The report of a model's nonlinearities, in the model's own layout."""
     if not RELAY:
         from quake_tvm.importers.onnx.module import to_relax
         from quake_tvm.passes.relax.report import report
@@ -40,7 +40,7 @@ def report(model: onnx.ModelProto, **options) -> Report:
 
 
 def table(found: Report) -> dict[str, list]:
-    """What both TVMs must agree on."""
+    """The parts of a report that must be the same on both TVMs."""
     lowered = [[s.operator, s.shape, s.method, s.relative, s.absolute] for s in found.sites]
     exact = [[s.operator, s.shape, s.dtype, s.reason] for s in found.exact]
     return {"lowered": sorted(lowered), "exact": sorted(exact)}

@@ -1,6 +1,6 @@
-"""The C and C++ programs under the address and undefined-behaviour sanitizers, on bad input too.
+"""The C and C++ programs run under the address and undefined-behaviour sanitizers, with bad input.
 
-They have one thread each. TVM's libraries and the compiled kernels are as they are.
+Each program has one thread. TVM's libraries and the compiled kernels are not instrumented.
 """
 
 import os
@@ -25,7 +25,7 @@ LIBRARIES = [
     str(Path(tvm.__file__).parent / "lib"),
     str(Path(tvm_ffi.libinfo.find_libtvm_ffi()).parent),
 ]
-# TVM keeps what it allocates until the process ends.
+# TVM frees some of its memory only when the process ends.
 ENVIRONMENT = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0", "TVM_NUM_THREADS": "1"}
 GARBAGE = [b"", b"x", bytes(4), struct.pack("<i", 0xFF271), struct.pack("<ii", 0xFF271, -5)]
 GARBAGE += [struct.pack("<ii", 0xFF271, 1 << 30), struct.pack("<ii", 0xFF271, 3) + b"abc"]
@@ -59,7 +59,7 @@ def is_clean(stderr: str) -> bool:
 
 
 def run(command: list, data: bytes = b"") -> tuple[int, str, str]:
-    """Exit status and output of a program that no sanitizer stops."""
+    """Exit status and output of a program. The test fails if a sanitizer stops it."""
     done = subprocess.run(command, input=data, capture_output=True, env=ENVIRONMENT, timeout=120)
     out, err = (text.decode(errors="replace") for text in (done.stdout, done.stderr))
     assert is_clean(err), err[-2000:]

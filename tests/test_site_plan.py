@@ -1,4 +1,4 @@
-"""Plans as files, and what they say of a site."""
+"""Plans as files, and the rung that a plan gives a site."""
 
 import dataclasses
 

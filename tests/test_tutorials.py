@@ -1,4 +1,4 @@
-"""The tutorials run whole; of the demo, what needs no download."""
+"""The tutorials run without an error. Of the demo only the parts without a download run."""
 
 import hashlib
 import re
@@ -18,7 +18,7 @@ import tune_model
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    """An empty cache, and a pip that cannot reach any index."""
+    """An empty cache, and a pip without any index."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
@@ -59,7 +59,7 @@ def test_cross_compile(pi, encoder, capsys):
     assert float(apart[1]) < 1e-5
     cosines = [float(n) for n in re.findall(r"^ *(-?\d\.\d{3})  \w", printed, re.MULTILINE)]
     assert len(cosines) == cross_compile.SENTENCES
-    assert min(cosines[:3]) > cosines[3]  # of the first, its paraphrases, and another
+    assert min(cosines[:3]) > cosines[3]  # the first three are paraphrases
 
 
 def test_cross_compile_for_no_board(pi, encoder, capsys):

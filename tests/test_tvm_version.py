@@ -1,4 +1,4 @@
-"""Meeting the wrong TVM: one line that says what to install."""
+"""A wrong TVM gives a one-line error that says what to install."""
 
 from importlib import metadata, util
 

@@ -1,8 +1,8 @@
 """QuAKE inside ``tvm.compile``, in three ways that give the same bits.
 
-A small module with a GELU and a softmax in it is compiled, first step by step, then with one
-option to ``tvm.compile``, then with one call. The result is held against numpy in double precision,
-and its error against the bound that is proven for the softmax.
+A small module with a GELU and a softmax is compiled, first step by step, then with one option of
+``tvm.compile``, then with one call. The result is compared with numpy in double precision, and its
+error with the bound that is proven for the softmax.
 """
 
 import math
@@ -18,8 +18,7 @@ import quake_tvm
 METHOD = "quake3"
 
 
-# A dense layer with a GELU, and a softmax over what comes out: the module any TVM frontend could
-# have given us.
+# A dense layer with a GELU, followed by a softmax. Any TVM frontend could have made this module.
 @I.ir_module
 class Classifier:
     """softmax(gelu(x @ weight + bias)) over the last axis."""
@@ -40,7 +39,7 @@ class Classifier:
 
 
 def expected(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    """The module's mathematics in double precision."""
+    """The module's result in double precision."""
     shifted = x.astype(np.float64) @ weight.astype(np.float64) + bias
     activated = shifted / 2 * (1 + np.vectorize(math.erf)(shifted / math.sqrt(2)))
     powers = np.exp(activated - activated.max(axis=-1, keepdims=True))
@@ -54,27 +53,27 @@ def run(executable: relax.VMExecutable, *arrays: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
-    """Compile in three ways, compare, and print what happened."""
+    """Compile in three ways, compare, and print the results."""
     rng = np.random.default_rng(2)
     x, weight, bias = (
         rng.standard_normal(shape, dtype=np.float32) / 4 for shape in ((128, 64), (64, 256), 256)
     )
     target = quake_tvm.target("native")
 
-    # 1. The pass alone, for those who have a pipeline of their own. It takes a module and gives a
-    #    module in which the nonlinearities have become calls of PrimFuncs; TVM's other passes, and
-    #    its fusion, follow as always. Here they are those of quake_tvm.pipeline, which finds
-    #    nothing left to lower, because running the pass twice changes nothing more.
+    # 1. The pass alone, for users with a pipeline of their own. It takes a module and returns a
+    #    module in which the nonlinearities are calls of PrimFuncs. TVM's other passes and its
+    #    fusion follow as usual. Here quake_tvm.pipeline runs them. It finds nothing left to
+    #    lower, because running the pass twice changes nothing more.
     lowered = quake_tvm.QuAKE(method=METHOD)(Classifier)
     rest = quake_tvm.pipeline(target, method=METHOD)
     by_pass = run(tvm.compile(lowered, target, relax_pipeline=rest), x, weight, bias)
 
     # 2. The pipeline: the pass, TVM's legalization and fusion, and this library's schedules, as
-    #    one argument to TVM's own compile.
+    #    one argument of TVM's own compile.
     pipeline = quake_tvm.pipeline(target, method=METHOD)
     by_pipeline = run(tvm.compile(Classifier, target, relax_pipeline=pipeline), x, weight, bias)
 
-    # 3. All in one: the same, with a model object that runs, measures, exports and reports.
+    # 3. One call: the same, with a model object that runs, measures, exports and reports.
     model = quake_tvm.compile(Classifier, target, method=METHOD)
     (by_compile,) = model.run(x, weight, bias)
 
@@ -82,12 +81,12 @@ def main() -> None:
     assert np.array_equal(by_pass, by_compile)
     print("The three ways agree bit for bit.\n")
 
-    # The report lists each nonlinearity with its bound, and the kernel it was fused into.
+    # The report lists each nonlinearity with its bound and the kernel that contains it.
     print(model.report)
 
-    # What is proven is the error of each operator, |found - exact| <= relative*|exact| + absolute.
-    # Here the softmax also inherits an error of its input: a probability is off by as much,
-    # relatively, as two of its exponents are off in absolute terms. So we add twice the largest
+    # The proven error is that of each operator, |found - exact| <= relative*|exact| + absolute.
+    # Here the softmax also inherits the error of its input: the relative error of a probability
+    # is at most the sum of the absolute errors of two exponents. So we add twice the largest
     # error that the GELU's bound allows on these inputs.
     truth = expected(x, weight, bias)
     gelu, softmax = (quake_tvm.bound(name, METHOD) for name in ("gelu", "softmax"))

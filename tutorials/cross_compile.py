@@ -1,22 +1,22 @@
 """A sentence encoder compiled here for a Raspberry Pi 4 and run there, or on an emulated one.
 
-paraphrase-MiniLM-L3-v2, a transformer with a softmax and a GELU in each of its three layers, is
-compiled for the board's CPU, sent to the board over TVM's RPC, run and timed there, and its
-embeddings are held against those of the same model compiled for this machine.
+paraphrase-MiniLM-L3-v2 is a transformer with a softmax and a GELU in each of its three layers. It
+is compiled for the board's CPU, sent to the board over TVM's RPC, run and timed there. Its
+embeddings are compared with those of the same model compiled for this machine.
 
-Without options the board is an emulated one: TVM's RPC server as an aarch64 program, in QEMU. What
-it computes is what the board computes; how long it takes says nothing of the board. On Debian and
-Ubuntu it takes ``apt install qemu-user g++-aarch64-linux-gnu``.
+Without options the board is an emulated one: TVM's RPC server as an aarch64 program, in QEMU. Its
+results are those of a real board, its times are not. On Debian and Ubuntu it needs
+``apt install qemu-user g++-aarch64-linux-gnu``.
 
-For a real board, with 64-bit Raspberry Pi OS on it, install TVM's runtime there (PyPI has wheels
-for it), start its server, and give this script the address::
+For a real board with 64-bit Raspberry Pi OS, install TVM's runtime there (PyPI has wheels for it),
+start its server, and give this script the address::
 
     pip install 'apache-tvm==0.27.*' 'apache-tvm-ffi>=0.1.14.post0,<0.1.15' cloudpickle psutil
     python -m tvm.exec.rpc_server --host 0.0.0.0 --port 9090
 
     python tutorials/cross_compile.py --rpc raspberrypi.local:9090
 
-Whoever reaches that port can run any code on the board: open it in your own network only.
+Whoever reaches that port can run any code on the board: open it in a private network only.
 """
 
 import argparse
@@ -35,13 +35,13 @@ from quake_tvm.emulation.board import Board
 
 TARGET = "raspberry-pi-4"
 METHOD = "quake3"
-# The beginnings of some sentences, for the emulator's sake.
+# Only a few tokens of a few sentences, since the emulator is slow.
 TOKENS, SENTENCES = 16, 4
 
 
 @contextmanager
 def board_at(address: str | None) -> Iterator[str]:
-    """The address of a board: the given one, or that of an emulated one."""
+    """The address of a board: the given one, or that of a new emulated one."""
     if address is not None:
         yield address
         return
@@ -50,7 +50,7 @@ def board_at(address: str | None) -> Iterator[str]:
 
 
 def embeddings(outputs: list[list[np.ndarray]]) -> np.ndarray:
-    """A row of length 1 for each sentence; the model's last output is one's embedding."""
+    """A row of length 1 for each sentence. The model's last output is a sentence's embedding."""
     rows = np.concatenate([output[-1] for output in outputs]).astype(np.float64)
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
@@ -65,11 +65,11 @@ def run(address: str | None, timeout: float) -> None:
     ]
     shapes = {name: array.shape for name, array in feeds[0].items()}
 
-    # 1. For the board: its instructions, its vectors, linked by a cross-compiler.
+    # 1. Compile for the board: with its instructions and vectors, linked by a cross compiler.
     model = quake_tvm.compile(path, TARGET, METHOD, shapes=shapes)
     print(model.report)
 
-    # 2. On the board. Nothing waits longer than the time-out, whatever the board does.
+    # 2. Run on the board. No step waits longer than the time-out, whatever the board does.
     with TemporaryDirectory() as folder, board_at(address) as place:
         library = model.export(Path(folder) / "encoder.so")
         print(f"\n{library.stat().st_size / 1e6:.0f} MB for the board at {place}")
@@ -80,7 +80,7 @@ def run(address: str | None, timeout: float) -> None:
     whose = "emulated" if address is None else "by the board's clock"
     print(f"{seconds * 1e3:.1f} ms a sentence of {TOKENS} tokens, {whose}")
 
-    # 3. Against this machine: the nonlinearities have the same bits, and so may all of it.
+    # 3. Compare with this machine: the nonlinearities give the same bits, and all of it may.
     here = quake_tvm.compile(path, "native", METHOD, shapes=shapes)
     there, expected = embeddings(outputs), embeddings([here.run(feed) for feed in feeds])
     print(f"largest difference to this machine: {np.abs(there - expected).max():.2g}")
@@ -89,7 +89,7 @@ def run(address: str | None, timeout: float) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse, run; the exit status."""
+    """Parse the arguments and run; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rpc", metavar="HOST:PORT", help="of a real board's RPC server")
     parser.add_argument("--timeout", type=float, default=300.0, help="seconds for each step there")

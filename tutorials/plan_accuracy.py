@@ -1,10 +1,10 @@
-"""A sentence encoder whose rungs are planned site by site, to an error that you choose.
+"""Plan the rungs of a sentence encoder site by site, for an error that you choose.
 
-paraphrase-MiniLM-L3-v2 has three softmaxes and three GELUs. What each of them may cost in accuracy
-is measured on a dozen sentences: every site on every rung, all others exact to a few ulp. A plan
-takes the fastest choice whose error on the model's own outputs keeps the budget, and says what a
-single rung for all would do instead. Then it is held against the exact model on sentences that
-it has not seen.
+paraphrase-MiniLM-L3-v2 has three softmaxes and three GELUs. The planner measures the error of each
+site on each rung on a dozen sentences, with all other sites exact to a few ulp. A plan is the
+fastest choice of rungs that keeps the error of the model's own outputs within the budget. It also
+states what a single rung for all sites would give. Then the plan is compared with the exact model
+on other sentences.
 
     python tutorials/plan_accuracy.py --budget 1e-3
     python tutorials/plan_accuracy.py --metric cosine --budget 1e-6
@@ -30,13 +30,13 @@ CALIBRATION, SENTENCES = 12, 60
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Plan, then compile with the plan and try it on other sentences."""
+    """Plan, compile with the plan, and test it on other sentences."""
     encoder = model_data.sentence_encoder()
     sentences, _ = sentence_encoder.read_sentences(SENTENCES)
     feeds = sentence_encoder.tokenize(sentences)
     shapes = {name: array.shape for name, array in feeds[0].items()}
 
-    # 1. Plan on some inputs, the more typical and the more of them the better.
+    # 1. Plan on some inputs. More inputs, and more typical ones, make a better plan.
     plan = quake_tvm.plan(
         encoder,
         feeds[:CALIBRATION],
@@ -49,16 +49,16 @@ def run(arguments: argparse.Namespace) -> None:
     for row in plan.uniform:
         print(f"{row.method}: {plan.metric} error {row.error:.2g}, {row.milliseconds:.2f} ms")
 
-    # 2. A plan is a small file, to read and to change.
+    # 2. A plan is a small file that you can read and change.
     plan.save(arguments.output)
     for site in plan.sites:
         print(f"site {site.number}: {site.operator} {site.shape} on {site.method}")
 
-    # 3. Compile with it. The report shows what was promised.
+    # 3. Compile with the plan. The report shows the planned error.
     planned = quake_tvm.compile(encoder, plan=arguments.output, shapes=shapes)
     print(planned.report.plan)
 
-    # 4. Does it hold for sentences it was not made on?
+    # 4. Does the plan hold for sentences that it was not made on?
     exact = quake_tvm.compile(encoder, method="exact", shapes=shapes)
     unseen = feeds[CALIBRATION:]
     expected, found = ([model.run(x) for x in unseen] for model in (exact, planned))
@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse, run; the exit status."""
+    """Parse the arguments and run; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--budget", type=float, default=1e-3)
     parser.add_argument("--metric", default="relative", help="absolute, relative, cosine, kl, top1")

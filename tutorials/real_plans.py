@@ -1,9 +1,9 @@
-"""Plans of real models to budgets, held against inputs they have not seen (``make plans``).
+"""Plans of real models for error budgets, tested on unseen inputs (``make plans``).
 
-MiniLM-L6 and MiniLM-L3 classify news, Magika files. Each is planned to an error of 1e-3 of its
-outputs and to 0.1 % of its answers, on some inputs; the plans then meet others. Results go to
-``docs/accuracy/plans.json`` and to the section of ``docs/accuracy.md``, beside what there is of the
-others.
+MiniLM-L6 and MiniLM-L3 classify news, Magika files. Each model is planned for an error of 1e-3 of
+its outputs and for 0.1 % changed answers, on some inputs. The plans are then tested on others.
+Results are written to ``docs/accuracy/plans.json`` and to the section of ``docs/accuracy.md``.
+Results of other models are kept.
 
     python tutorials/real_plans.py             # all: twenty minutes
     python tutorials/real_plans.py magika      # this one only
@@ -21,7 +21,7 @@ CASES, PLANS = ("minilm_l6", "minilm_l3", "magika"), "plans.json"
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse, run; the exit status."""
+    """Parse the arguments and run; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of: {', '.join(CASES)}")
     chosen = parser.parse_args(argv).cases

@@ -1,9 +1,9 @@
-"""What the rungs cost on real tasks with labelled data (``make tasks``).
+"""The effect of the rungs on real tasks with labelled data (``make tasks``).
 
-Reuters-R8 and Lee's document similarity by MiniLM-L6, Tux Paint's stamps by DINOv2, file types by
-Magika, handwritten digits by small networks trained on the spot. Results go to
-``docs/accuracy/tasks.json`` and to the section of ``docs/accuracy.md``, each task's as soon as it
-is done, beside what there is of the others.
+Reuters-R8 and Lee's document similarity with MiniLM-L6, Tux Paint's stamps with DINOv2, file types
+with Magika, handwritten digits with small networks that are trained here. Results are written to
+``docs/accuracy/tasks.json`` and to the section of ``docs/accuracy.md`` as soon as a task is done.
+Results of other tasks are kept.
 
     python tutorials/real_tasks.py                 # all: half an hour
     python tutorials/real_tasks.py lee reuters     # these only
@@ -26,7 +26,7 @@ TASKS = ("lee", "reuters", "stamps", "file_types", "digits")
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("tasks", nargs="*", metavar="TASK", help=f"of: {', '.join(TASKS)}")
     parser.add_argument(
@@ -44,7 +44,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 
 def evaluate(names: list[str]) -> None:
-    """Tasks one after the other, what is found written after each; those without data skipped."""
+    """Run the tasks in turn and write each one's results. Tasks without data are skipped."""
     from quake_tvm.support.generated_page import write_section
     from tasks import report
 
@@ -64,7 +64,7 @@ def evaluate(names: list[str]) -> None:
 
 
 def draw_latency() -> None:
-    """Measure, keep, draw."""
+    """Measure the latencies, store them, and draw the picture."""
     from quake_tvm.errors import QuakeError
     from quake_tvm.support.generated_page import write_section
     from tasks import latency, report
@@ -81,9 +81,9 @@ def draw_latency() -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse, run; the exit status."""
+    """Parse the arguments and run; returns the exit status."""
     arguments = parse(argv)
-    # Read when TVM starts its threads. Results are the same on any number, times on one by default.
+    # TVM reads this when it starts its threads. Results do not depend on it, times do.
     os.environ.setdefault(THREADS, "1" if arguments.latency else str(os.cpu_count()))
     try:
         from quake_tvm.errors import QuakeError

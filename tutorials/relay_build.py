@@ -1,14 +1,14 @@
 """QuAKE inside ``relay.build``: the pass, the context, three executors, and a board.
 
-A small network with a SiLU, a GELU and a softmax is built for this machine in each of the ways
-that Relay knows, held against its exact build, and cross-compiled for a Raspberry Pi. At the end
-the time of two nonlinearities is measured beside TVM's own. Needs the TVM that has Relay
-(``make test-relay`` sets it up; the README says which TVM gives which road).
+A small network with a SiLU, a GELU and a softmax is built for this machine in each way that Relay
+has, compared with its exact build, and cross-compiled for a Raspberry Pi. At the end two
+nonlinearities are timed in turn with TVM's own. This script needs the TVM that has Relay
+(``make test-relay`` sets it up; docs/relay.md describes both TVMs).
 """
 
 import os
 
-os.environ.setdefault("TOPHUB_LOCATION", "NONE")  # no download of other people's schedules
+os.environ.setdefault("TOPHUB_LOCATION", "NONE")  # do not download schedules
 
 import numpy as np
 import tvm
@@ -22,7 +22,7 @@ IMAGE = (1, 3, 32, 32)
 
 
 def network() -> tvm.IRModule:
-    """softmax(dense(gelu(dense(silu(conv2d(x)))))): as any of TVM's frontends could write it."""
+    """softmax(dense(gelu(dense(silu(conv2d(x)))))), in a form that TVM's frontends write."""
     rng = np.random.default_rng(0)
 
     def weights(*shape: int) -> relay.Constant:
@@ -36,7 +36,7 @@ def network() -> tvm.IRModule:
     activated = convolved * relay.sigmoid(convolved)  # SiLU
     hidden = relay.nn.dense(relay.nn.batch_flatten(activated), weights(128, 16 * 16 * 16))
     half, one, root = (relay.const(v, "float32") for v in (0.5, 1.0, 2**0.5))
-    gelu = hidden * half * (one + relay.erf(hidden / root))  # as ONNX exporters write GELU
+    gelu = hidden * half * (one + relay.erf(hidden / root))  # GELU as ONNX exporters write it
     logits = relay.nn.dense(gelu, weights(10, 128))
     return tvm.IRModule.from_expr(relay.Function([x], relay.nn.softmax(logits)))
 
@@ -50,51 +50,52 @@ def run(lib: object, x: np.ndarray) -> np.ndarray:
 
 
 def build(mod: tvm.IRModule, target: tvm.target.Target, **context: object) -> object:
-    """``relay.build`` in TVM's own context."""
+    """``relay.build`` in TVM's own PassContext."""
     with tvm.transform.PassContext(**context):
         return relay.build(mod, target)
 
 
 def main() -> None:
-    """Build in every way, compare, cross-compile, and print what happened."""
+    """Build in every way, compare, cross-compile, and print the results."""
     mod, target = network(), quake_tvm.target("native")
     x = np.random.default_rng(1).standard_normal(IMAGE, dtype=np.float32)
     exact = run(build(mod, target, opt_level=3), x)
 
-    # 1. The pass alone: module in, module out. Each nonlinearity has become one operator, which
-    #    TVM's other passes fuse, lay out and schedule as they do its own. Tuners take this module.
+    # 1. The pass alone: module in, module out. Each nonlinearity becomes one operator, which TVM's
+    #    other passes fuse, lay out and schedule like TVM's own. Tuners take this module.
     lowered = quake_tvm.QuAKE(method=METHOD)(mod)
     print("\n".join(line for line in str(lowered).splitlines() if "quake." in line), "\n")
     by_pass = run(build(lowered, target, opt_level=3), x)
 
-    # 2. The pass inside relay.build, with everything that TVM's own PassContext takes, and a report
-    #    on each nonlinearity: what it was, its rung, its proven bound, and its kernel.
+    # 2. The pass inside relay.build. The context takes all options of TVM's own PassContext, and
+    #    reports on each nonlinearity: its form, its rung, its proven bound, and its kernel.
     with quake_tvm.PassContext(opt_level=3, method=METHOD) as context:
         lib = relay.build(mod, target)
     print(context.report, "\n")
     by_context = run(lib, x)
 
-    # 3. Relay's other executors, the same way.
+    # 3. Relay's other executors, in the same way.
     with quake_tvm.PassContext(opt_level=3, method=METHOD):
         machine = relay.create_executor("vm", mod, tvm.cpu(), target).evaluate()
     by_vm = machine(x).numpy()
 
-    # What is proven is the error of each operator; to first order, errors of a network's sites add.
+    # The proven error is that of each operator. To first order, the errors of a network's sites
+    # add.
     bounds = [quake_tvm.bound(name, METHOD).relative for name in ("softmax", "gelu", "silu")]
     for name, found in {"pass": by_pass, "context": by_context, "vm": by_vm}.items():
         error = np.max(np.abs(found - exact) / exact)
         print(f"{name:8}largest relative difference to the exact build {error:.2g}")
         assert error <= sum(bounds)
 
-    # 4. A board: the same call with the board's target. Linking needs a cross compiler
-    #    (lib.export_library("net.so", fcompile=...)); the assembly shows what will run.
+    #    (lib.export_library("net.so", fcompile=...)); here the assembly shows the instructions.
+    #    (lib.export_library("net.so", fcompile=...)); here the assembly is printed.
     with quake_tvm.PassContext(opt_level=3, method=METHOD):
         board = relay.build(mod, quake_tvm.target("raspberry-pi-4"))
     assembly = board.get_lib().get_source("asm")
     print(f"\nRaspberry Pi 4: {assembly.count('fmla')} fused multiply-adds on vectors,", end=" ")
     print("no call to expf" if "expf" not in assembly else "calls expf")
 
-    # 5. What it saves: two nonlinearities in a row, in one run with TVM's exact and fast ones.
+    # 5. The saving: two nonlinearities in a row, timed in one run with TVM's exact and fast ones.
     x = relay.var("x", shape=(64, 1024))
     two = tvm.IRModule.from_expr(relay.Function([x], relay.nn.softmax(relay.sigmoid(x))))
     libraries = {
@@ -107,7 +108,7 @@ def main() -> None:
         k: graph_executor.GraphModule(v["default"](tvm.cpu())) for k, v in libraries.items()
     }
     seconds: dict[str, list[float]] = {name: [] for name in machines}
-    for _ in range(7):  # in turn, so that whatever else this machine does falls on all alike
+    for _ in range(7):  # in turn, so that other load on this machine affects all alike
         for name, machine in machines.items():
             seconds[name] += machine.benchmark(tvm.cpu(), number=20, repeat=1).results
     base = np.median(seconds["quake2"])

@@ -1,10 +1,10 @@
-"""A pretrained sentence encoder on every rung, held against ONNX Runtime (``make demo``).
+"""A pretrained sentence encoder on every rung, compared with ONNX Runtime (``make demo``).
 
 The model is paraphrase-MiniLM-L3-v2, a three-layer transformer of 17 million parameters with a
-softmax and a GELU in each layer. Sixty English sentences go through it, one at a time, padded to
-128 tokens. For each method the table says what was lowered, which error is proven for it, how long
-a sentence takes, and what becomes of the result: the largest difference to ONNX Runtime in any
-output, and whether the sentences still lie in the same order of similarity to one another.
+softmax and a GELU in each layer. Its inputs are sixty English sentences, one at a time, padded to
+128 tokens. For each method the table gives the number of lowered sites, their proven error, the
+time of a sentence, the largest difference from ONNX Runtime in any output, and whether the order of
+the sentences by similarity is unchanged.
 """
 
 import argparse
@@ -56,7 +56,7 @@ order     pairs that lie in the same order of similarity to a third sentence."""
 
 @dataclass
 class Row:
-    """One line of the table; None where a figure has no meaning."""
+    """One line of the table. None if a figure has no meaning."""
 
     method: str
     lowered: int | None = None
@@ -72,14 +72,14 @@ class Row:
 
 
 def read_sentences(limit: int) -> tuple[list[str], np.ndarray]:
-    """The sentences, and for each the number of its group of paraphrases."""
+    """The sentences, and the number of the paraphrase group of each."""
     groups = SENTENCES.read_text(encoding="utf-8").split("\n\n")[1:]
     rows = [(text, n) for n, group in enumerate(groups) for text in group.strip().splitlines()]
     return [text for text, _ in rows[:limit]], np.array([n for _, n in rows[:limit]])
 
 
 def tokenize(sentences: list[str]) -> list[Feeds]:
-    """One batch of one for each sentence, padded to TOKENS, with its attention mask."""
+    """A batch of one for each sentence, padded to TOKENS, with its attention mask."""
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(model_data.tokenizer()))
@@ -95,7 +95,7 @@ def tokenize(sentences: list[str]) -> list[Feeds]:
 
 
 def similarities(outputs: list[list[np.ndarray]]) -> np.ndarray:
-    """Cosines between sentences (the model's last output embeds one), -1 from each to itself."""
+    """Cosines between sentences, -1 on the diagonal. The model's last output is an embedding."""
     embeddings = np.concatenate([output[-1] for output in outputs]).astype(np.float64)
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
     cosines = embeddings @ embeddings.T
@@ -104,7 +104,7 @@ def similarities(outputs: list[list[np.ndarray]]) -> np.ndarray:
 
 
 def order_kept(reference: np.ndarray, found: np.ndarray) -> float:
-    """Of all (sentence, pair of others), the share where both agree which other is nearer."""
+    """The share of (sentence, pair of others) for which both agree on the nearer of the pair."""
     count = len(reference)
     first, second = np.triu_indices(count, 1)
     agree = np.sign(reference[:, first] - reference[:, second]) == np.sign(
@@ -117,13 +117,13 @@ def order_kept(reference: np.ndarray, found: np.ndarray) -> float:
 def measure(
     timers: dict[str, Callable[[int], float]], rounds: int, number: int
 ) -> dict[str, np.ndarray]:
-    """Seconds a call for each timer and round; a round takes every timer once, in rotation."""
+    """Seconds a call for each timer and round. A round runs every timer once, in rotation."""
     names = list(timers)
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for n in range(rounds):
         start = n % len(names)
         for name in names[start:] + names[:start]:
-            timers[name](1)  # the threads of the one before come to rest
+            timers[name](1)  # the threads of the previous contender go to sleep
             seconds[name].append(timers[name](number))
     return {name: np.array(values) for name, values in seconds.items()}
 
@@ -142,7 +142,7 @@ def timer_of(run: Callable[[Feeds], object], feeds: Feeds) -> Callable[[int], fl
 
 @contextmanager
 def without_warning(text: str) -> Iterator[None]:
-    """Drop the lines with ``text`` from what C++ writes to standard error."""
+    """Remove the lines with ``text`` from what C++ writes to standard error."""
     sys.stderr.flush()
     saved = os.dup(2)
     with tempfile.TemporaryFile() as captured:
@@ -158,7 +158,7 @@ def without_warning(text: str) -> Iterator[None]:
 
 
 def machine(threads: int, target: str) -> dict[str, str]:
-    """What the figures depend on."""
+    """The facts about the machine that the figures depend on."""
     cpu = platform.processor() or platform.machine()
     if Path("/proc/cpuinfo").exists():
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -182,7 +182,7 @@ def compare(arguments: argparse.Namespace, console: Console) -> tuple[list[Row],
     facts : dict
         The machine.
     grouped : int
-        For how many sentences ONNX Runtime's nearest is one of the same group.
+        The number of sentences whose nearest sentence in ONNX Runtime is in the same group.
     """
     import onnxruntime
 
@@ -244,7 +244,7 @@ def compare(arguments: argparse.Namespace, console: Console) -> tuple[list[Row],
 
 
 def draw(rows: list[Row], sentences: int) -> Table:
-    """The rows as a table for people."""
+    """The rows as a table for the terminal."""
     title = f"paraphrase-MiniLM-L3-v2, {sentences} sentences, each padded to {TOKENS} tokens"
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), title_justify="left")
     table.add_column("method")
@@ -268,7 +268,7 @@ def draw(rows: list[Row], sentences: int) -> Table:
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
 
     def positive(text: str) -> int:
         if not text.isdecimal() or int(text) < 1:
@@ -288,7 +288,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the comparison, print it; the exit status."""
+    """Run the comparison and print it; returns the exit status."""
     arguments = parse(argv)
     os.environ["TVM_NUM_THREADS"] = str(arguments.threads)  # read when TVM starts its threads
     console = Console(highlight=False)
@@ -323,7 +323,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def fail(message: str) -> int:
-    """One line on standard error, and the exit status for what the user can put right."""
+    """Print one line on standard error; returns the exit status for a mistake of the user."""
     print(f"error: {message}", file=sys.stderr)
     return 2
 

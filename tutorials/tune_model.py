@@ -1,14 +1,14 @@
-"""A sentence encoder tuned on this machine, and what its records are good for afterwards.
+"""A sentence encoder tuned on this machine, and the use of its records.
 
-paraphrase-MiniLM-L3-v2 is tuned for some minutes: the kernels that take the most time first, each
-candidate compiled, measured, and written down at once. The best become records, small lines of JSON
-in a folder. Compiling with this folder needs no tuning any more, and serves other lengths than the
-one that was tuned, too. Interrupt it whenever you like (Ctrl-C): what was measured is kept, and
-``--resume`` goes on from there.
+paraphrase-MiniLM-L3-v2 is tuned for some minutes. The kernels that take the most time come first.
+Each candidate is compiled, measured, and written to disk at once. The best candidates become
+records, lines of JSON in a folder. Compiling with this folder needs no more tuning, and the records
+also serve other lengths. You can interrupt the tune at any time (Ctrl-C): measurements are kept,
+and ``--resume`` continues.
 
     python tutorials/tune_model.py --minutes 10 --plot curve.png
 
-The same in the shell, where it has a live view::
+The same in the shell, with a live view::
 
     quake-tvm tune encoder.onnx --minutes 10 --records records \\
         --shape input_ids=1,128 --shape attention_mask=1,128
@@ -31,13 +31,13 @@ ROUNDS = 15
 
 
 def inputs(tokens: int) -> sentence_encoder.Feeds:
-    """Some words and no padding."""
+    """Input of random words without padding."""
     words = np.random.default_rng(0).integers(1000, 30000, (1, tokens))
     return {"input_ids": words, "attention_mask": np.ones((1, tokens), np.int64)}
 
 
 def compare(tokens: int, records: Path) -> float:
-    """Tuned over untuned latency: the median of ratios taken side by side."""
+    """Tuned over untuned latency: the median of ratios of interleaved measurements."""
     feeds = inputs(tokens)
     shapes = {name: array.shape for name, array in feeds.items()}
     path = model_data.sentence_encoder()
@@ -55,13 +55,13 @@ def compare(tokens: int, records: Path) -> float:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Tune, then compile with what was found."""
+    """Tune, then compile with the records."""
     feeds = inputs(arguments.tokens)
 
     def progress(state: object) -> None:
         print(f"\r\x1b[K{state.trials:5} trials  {state.ratio:.3f}  {state.doing}", end="")
 
-    # 1. Tune. With a budget or without: then it ends when nothing improves any more.
+    # 1. Tune. Without a budget the tune ends when nothing improves any more.
     state = quake_tvm.tune(
         model_data.sentence_encoder(),
         trials=arguments.trials,
@@ -75,16 +75,16 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.plot is not None:
         state.plot(arguments.plot)
 
-    # 2. Compile with the records: no tuning, the same bits, and the latency that was found. The
-    #    report says where each kernel's schedule is from.
+    # 2. Compile with the records: no tuning, the same bits, and the tuned latency. The report
+    #    shows the source of each kernel's schedule.
     compare(arguments.tokens, arguments.records)
 
-    # 3. A length that was never tuned takes the nearest record.
+    # 3. A length that was never tuned uses the nearest record.
     compare(arguments.tokens + arguments.tokens // 2, arguments.records)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse, run; the exit status."""
+    """Parse the arguments and run; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--minutes", type=float, default=2.0, help="to tune for")
     parser.add_argument("--trials", type=int, help="candidates to measure at most")

@@ -1,4 +1,4 @@
-"""Every float32 input is looked at, by processes that leave nothing behind."""
+"""The exhaustive run covers every float32 input, and its worker processes leave nothing behind."""
 
 import os
 import sys
@@ -27,7 +27,7 @@ def test_every_float32(operator):
 
 @pytest.fixture
 def few(monkeypatch):
-    """The magnitudes end early, and parts are small."""
+    """Only a few magnitudes, in small parts."""
     monkeypatch.setattr(exhaustive, "MAGNITUDES", 6 * BLOCK)
     monkeypatch.setattr(exhaustive, "PART", 2 * BLOCK)
     before = set(children(os.getpid()))

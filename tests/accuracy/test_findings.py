@@ -1,4 +1,4 @@
-"""Findings of parts add up to those of the whole, and prove a bound."""
+"""Findings of parts add up to the findings of the whole range, and prove a bound."""
 
 import json
 

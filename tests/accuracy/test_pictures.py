@@ -1,4 +1,4 @@
-"""Pictures: small, the same for the same errors, and of the compiled kernels."""
+"""Pictures are small, identical for identical errors, and show the compiled kernels."""
 
 import re
 import sys

@@ -1,4 +1,4 @@
-"""What is recorded: true at its witnesses, what the bounds say, and kept whole."""
+"""Recorded errors are true at their witnesses, agree with the bounds, and are written whole."""
 
 import json
 import shutil
@@ -59,7 +59,7 @@ def test_the_page_has_the_record():
 
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
-    """A repository of its own, and the bounds that are written."""
+    """A temporary page and record, and the list of bounds that are written."""
     page = tmp_path / record.PAGE.name
     shutil.copy(record.PAGE, page)
     monkeypatch.setattr(record, "PAGE", page)

@@ -1,4 +1,4 @@
-"""softmax's weights: never falling, no larger than the maximum's, fine beside it."""
+"""softmax's weights never fall, never exceed the maximum's weight, and are fine near it."""
 
 import math
 
@@ -13,7 +13,7 @@ from quake_tvm.numerics import row_bounds
 from quake_tvm.numerics.ladder import METHODS
 
 ON = target()
-# Attention's usual ones, and one larger than 1.
+# The usual scales of attention, and one larger than 1.
 SCALES = [1.0, 0.125, 64**-0.25, 32**-0.5, 96**-0.5, 3.7]
 
 
@@ -47,7 +47,7 @@ def test_every_t():
 @pytest.mark.parametrize("method", METHODS)
 def test_equal_results_were_at_most_adjacent(method, found):
     assert kept(found[method])["tie"] == row_bounds.kept(method)["tie"]
-    # quake1's bits are what they are: one of them is worth 2 log(2) units.
+    # One bit of quake1's result corresponds to 2 log(2) units.
     assert row_bounds.tie(method) < (1 if method != "quake1" else 1.5)
 
 
@@ -55,7 +55,7 @@ def test_equal_results_were_at_most_adjacent(method, found):
 @pytest.mark.parametrize("method", METHODS)
 def test_neighbours_keep_their_order(method, scale):
     weight = kernel(method, ON, scale)
-    # Runs of neighbours all over, and where one power of two ends and the next begins.
+    # Runs of neighbours over the whole range, and around each power of two.
     starts = np.arange(FIRST, FIRST + (0x42C00000 & 0x7FFFFFFF), 1 << 16, dtype=np.uint32)
     powers = np.arange(0, 127, 0.5, dtype=np.float64) * math.log(2) / scale
     seams = (-powers).astype(np.float32).view(np.uint32)[1:] - 128
@@ -71,7 +71,7 @@ def test_special_values(method):
     weight = kernel(method, ON)
     w = weight(np.float32([0, -0.0, -np.inf, -3.4e38, np.nan]))
     assert w[0] == w[1] > 0
-    assert w[0] * (np.float32(1) / w[0]) == 1  # a row's only element has probability 1
+    assert w[0] * (np.float32(1) / w[0]) == 1  # the only element of a row has probability 1
     np.testing.assert_array_equal(w[2:], np.float32([0, 0, np.nan]))
 
 

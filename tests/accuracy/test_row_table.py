@@ -1,4 +1,4 @@
-"""The page's section about rows, and that the derivation's numbers are those that were found."""
+"""The page's section on rows, and that the derivation uses the numbers that were measured."""
 
 from pathlib import Path
 

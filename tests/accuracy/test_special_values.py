@@ -1,4 +1,4 @@
-"""The page of special values: two columns are the library's, and differences are explained."""
+"""The page of special values shows the library's results, and explains all differences."""
 
 from functools import cache
 
@@ -10,7 +10,7 @@ from quake_tvm.accuracy.special_cases import CASES
 
 
 def written() -> dict[str, list[str]]:
-    """The page's rows: cells by the case's name."""
+    """The page's rows: the cells of each case by its name."""
     names = {case.name for case in CASES}
     cells = [line[2:-2].split(" | ") for line in special_values.PAGE.read_text().splitlines()]
     return {name: [c.strip() for c in rest] for name, *rest in cells if name in names}

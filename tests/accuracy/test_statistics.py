@@ -1,4 +1,4 @@
-"""The compiled pass finds what numpy finds, one thing at a time."""
+"""The compiled statistics pass agrees with numpy, one statistic at a time."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def statistics():
 
 @pytest.fixture
 def data():
-    """Results around exact values of all sizes, which are all finite."""
+    """Results near exact values of all magnitudes. All exact values are finite."""
     generator = np.random.default_rng(0)
     y = np.sort(generator.normal(0, 1, COUNT) * 2.0 ** generator.integers(-120, 120, COUNT))
     q = np.float32(y * (1 + generator.normal(0, 1e-5, COUNT)))

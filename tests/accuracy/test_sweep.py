@@ -1,4 +1,4 @@
-"""Sweeps: kernels are what is recorded, and nothing that can be wrong goes unseen."""
+"""Sweeps: kernels give what is recorded, and every kind of error is detected."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def test_kernels_are_what_is_recorded(operator):
         assert wrong(found.counts) == 0, method
         assert found.monotone in (promised.monotone, True, None), method
         for name, measure in found.measures.items():
-            if name != "fall":  # those of a stratum are between inputs that are no neighbours
+            if name != "fall":  # in a stratum, "fall" compares inputs that are not neighbours
                 assert measure.largest <= whole[name]["max"], (method, name)
         assert digest == whole["stratum"], method
 
@@ -71,7 +71,7 @@ def test_blocks_know_what_comes_before():
 
 
 def faulty(monkeypatch, operator, fault, magnitudes):
-    """What is found where a kernel's results pass through a fault."""
+    """The findings for a kernel whose results are changed by a fault."""
 
     def built(*arguments):
         run = kernel(*arguments)

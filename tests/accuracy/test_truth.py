@@ -1,4 +1,4 @@
-"""What is right: libm within its margin of mpmath, and the right float32 where it cannot tell."""
+"""Exact values: libm agrees with mpmath within its margin; where it cannot decide, mpmath does."""
 
 import functools
 
@@ -15,8 +15,8 @@ from quake_tvm.numerics.ladder import METHODS
 from quake_tvm.numerics.operators import OPERATORS, bound
 from tests.numerics.test_bits import ELEMENTWISE
 
-# sigmoid is 1/2 + x/4 - x^3/48 here: a hair below midway between two float32, and float64 has no
-# room for the hair.
+# sigmoid is 1/2 + x/4 - x^3/48 here: slightly below the middle between two float32 values.
+# float64 is too coarse to show the difference.
 TIE = 3 * 2.0**-23
 
 
@@ -51,7 +51,7 @@ def test_libm_keeps_the_margin(operator, x):
 def test_what_libm_cannot_tell_is_settled():
     x = np.float32([TIE, -1.0, 0.3])
     y = truth("sigmoid", target(), settle=True)(x)
-    assert libm("sigmoid")(x)[0] == 0.5 + TIE / 4  # on the boundary: to even, which is wrong
+    assert libm("sigmoid")(x)[0] == 0.5 + TIE / 4  # float64 rounds the tie to even, which is wrong
     assert np.float32(0.5 + TIE / 4) == np.float32(0.5 + 2.0**-23)
     assert np.float32(y[0]) == np.float32(0.5 + 2.0**-24)
     np.testing.assert_array_equal(y[1:], libm("sigmoid")(x)[1:])

@@ -1,4 +1,4 @@
-"""The program that measures compile times: what it writes, on a chain or two."""
+"""The program that measures compile times: its output for one or two chains."""
 
 from itertools import pairwise
 from xml.etree import ElementTree

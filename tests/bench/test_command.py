@@ -1,4 +1,4 @@
-"""``quake-tvm bench``: how it measures, whom, and what it says; no figure is held to anything."""
+"""``quake-tvm bench``: how it measures, which contenders, and its output. No time is asserted."""
 
 import json
 import sys
@@ -21,7 +21,7 @@ OURS = {"quake2", "exact", "TVM default", "FastMath", "FastMath scheduled"}
 
 
 class Clock:
-    """Deterministic: takes ``seconds`` a call and logs its name with the calls asked for."""
+    """A deterministic clock: a call takes ``seconds``, and is logged by name and count."""
 
     def __init__(self, name, seconds, log):
         self.name, self.seconds, self.log = name, seconds, log
@@ -75,7 +75,7 @@ def test_overhead_is_taken_off():
 def test_spread_and_ratio():
     assert timing.Spread.of([4, 1, 2, 3, 5]) == timing.Spread(3, 2, 4)
     assert timing.Spread.of([]) is None
-    # round by round, over those that both were in and that noise left anything of
+    # round by round, for rounds that both have and in which noise left a positive time
     assert timing.ratio([2, 9], [1, 3, 7]) == timing.Spread(2.5, 2.25, 2.75)
     assert timing.ratio([2, 9], [-1, 3]).median == 3
     assert timing.ratio([1], [0]) is None
@@ -92,7 +92,7 @@ def test_kernels_have_their_sizes_and_a_tiny_sister_where_calls_count():
 
 @pytest.fixture
 def small(monkeypatch):
-    """Kernels of a few elements."""
+    """Makes the kernels that are measured a few elements large."""
     monkeypatch.setattr(cases, "SIZES", (33,))
     monkeypatch.setattr(cases, "ROWS", ((3, 5),))
     monkeypatch.setattr(cases, "PRODUCT", (4, 8, 16))
@@ -104,7 +104,7 @@ def test_everyone_computes_the_same_kernel(small, name):
     job = peers.job(case, target(), 1)
     exact = job.exact.run(job.feeds)
     for peer, build in peers.PEERS.items():
-        if peer == "PyTorch compiled":  # seconds each
+        if peer == "PyTorch compiled":  # seconds for each
             continue
         try:
             found = build(job).run()
@@ -250,7 +250,7 @@ def test_what_the_user_got_wrong(model, tmp_path, monkeypatch, arguments, says):
     if "--plot" in arguments:
         pytest.importorskip("matplotlib")
     for name in ("TVM_NUM_THREADS", "TVM_BIND_THREADS"):
-        monkeypatch.setenv(name, "1")  # so that what bench sets is undone
+        monkeypatch.setenv(name, "1")  # so that monkeypatch restores what bench sets
     monkeypatch.chdir(tmp_path)
     found = CliRunner().invoke(app, ["bench", *arguments.format(model=model).split()])
     assert isinstance(found.exception, QuakeError)

@@ -1,4 +1,4 @@
-"""``quake-tvm bench --static``: kernels by build, their calls and totals, and what it says."""
+"""``quake-tvm bench --static``: each build's kernels, their calls and totals, and the output."""
 
 import json
 import shutil
@@ -22,7 +22,7 @@ NAME = "cortex-a72"
 
 @pytest.fixture
 def fake(monkeypatch):
-    """Nothing is compiled or run: a kernel's instructions are those of its results."""
+    """Nothing is compiled or run: a kernel's instructions are derived from its results."""
     log = []
 
     def execution(library, name, arrays, results, on, sample):
@@ -72,7 +72,7 @@ def test_a_model_is_the_sum_of_its_kernels_and_their_calls(fake):
     for build, kernels in found.builds.items():
         assert sum(k.calls for k in kernels) == 3
         assert found.total(build) == static.Cost(3 * 320, 2.0 * 3 * 320)
-    # What is the same in two builds is counted once.
+    # A kernel that two builds share is counted once.
     assert [name for name, _ in fake].count("matmul") == 1
 
 
@@ -93,7 +93,7 @@ def test_no_model_no_cycles(fake):
 
 
 def made_up(**builds):
-    """A model's result from kernels by build: (name, calls, instructions, cycles)."""
+    """A made-up result of a model, from kernels by build: (name, calls, instructions, cycles)."""
     return static.Result(
         cases.Case("net.onnx", "1x8", mlp()),
         {
@@ -152,7 +152,7 @@ def test_in_the_shell():
 )
 def test_what_the_user_got_wrong(monkeypatch, arguments, says):
     for name in ("TVM_NUM_THREADS", "TVM_BIND_THREADS"):
-        monkeypatch.setenv(name, "1")  # so that what bench sets is undone
+        monkeypatch.setenv(name, "1")  # so that monkeypatch restores what bench sets
     found = CliRunner().invoke(app, ["bench", "--static", *arguments.split()])
     assert isinstance(found.exception, QuakeError)
     assert says in str(found.exception)

@@ -1,4 +1,4 @@
-"""Models on a board over RPC, an emulated one: the host's bits, and an error for every fault."""
+"""Models on an emulated board over RPC: the bits of the host, and an error for every fault."""
 
 import json
 import os
@@ -28,12 +28,12 @@ from tests.test_compiler import mlp
 METHOD = "quake2"
 FORMULAS = {"softmax": relax.op.nn.softmax, "gelu": relax.op.nn.gelu, "sigmoid": relax.op.sigmoid}
 X = np.random.default_rng(0).normal(0, 4, (5, 37)).astype(np.float32)
-# Calls that take longer than any test.
+# Enough calls to take longer than any test.
 ENDLESS = 1 << 30
 
 
 def compiled(target):
-    """A model with an output for each operator."""
+    """A model with one output for each operator."""
     net = module(lambda x: tuple(f(x) for f in FORMULAS.values()), X.shape)
     return quake_tvm.compile(net, target, METHOD)
 
@@ -60,7 +60,7 @@ def remote(pi):
 
 @pytest.fixture
 def fault(pi, model):
-    """A board of its own with the model on it, and the process of the session."""
+    """A separate board with the model on it, and the process of the session."""
     with Board(pi) as board, quake_tvm.connect(address(board)) as remote:
         loaded = remote.load(model)
         (session,) = children(board.process.pid)
@@ -215,7 +215,7 @@ def test_a_run_without_end(fault):
     with pytest.raises(QuakeError, match=r"no answer from the board at .* in 1 s, timing"):
         loaded.benchmark(X, number=ENDLESS, repeat=1)
     assert not running(remote._worker.process.pid)
-    os.kill(session, signal.SIGKILL)  # it counts on, as a board's would
+    os.kill(session, signal.SIGKILL)  # the server keeps running, as a real board's would
     quake_tvm.connect(address(board)).close()
 
 
@@ -264,7 +264,7 @@ def test_a_tracker_gives_away_each_board_once(pi, tracker, model, expected):
     client = {"tracker": f"127.0.0.1:{tracker}", "key": "pi"}
     with Board(pi, there, "pi") as one, Board(pi, there, "pi") as other:
         boards = [one.process.pid, other.process.pid]
-        for _ in range(2):  # and again when they are free
+        for _ in range(2):  # twice: also when they are free
             with quake_tvm.connect(**client) as first, quake_tvm.connect(**client) as second:
                 assert all(len(children(board)) == 1 for board in boards)
                 for remote in (first, second):

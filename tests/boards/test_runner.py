@@ -1,4 +1,4 @@
-"""The runner: the printed commands build it, and it gives what the model gives, anywhere."""
+"""The C++ runner: the printed commands build it, and it gives the model's outputs anywhere."""
 
 import shutil
 import subprocess
@@ -23,13 +23,13 @@ BOUND = quake_tvm.bound("softmax", "quake3").relative
 
 
 def installed(folder: Path) -> None:
-    """This machine's runtime, from where TVM is installed."""
+    """Link this machine's runtime from TVM's installation."""
     for package, name in ((tvm, "libtvm_runtime.so"), (tvm_ffi, "libtvm_ffi.so")):
         (folder / name).symlink_to(Path(package.__file__).parent / "lib" / name)
 
 
 def build(on: tvm.target.Target, folder: Path) -> None:
-    """Run the command that builds the runner, in a folder with the runtime in it."""
+    """Run the command that builds the runner, in a folder that has the runtime."""
     commands = runner.commands(Path("model.so"), on, "some-target")
     (folder / "model_runner.cc").write_text(runner.runner(commands))
     _, compile, *_ = commands
@@ -62,7 +62,7 @@ def gathers() -> onnx.ModelProto:
 
 @pytest.fixture(scope="module", params=["native", "cortex-a72"])
 def deployed(request, tmp_path_factory):
-    """A target, and a folder with all that its board needs."""
+    """A target, and a folder with all files that its board needs."""
     folder = tmp_path_factory.mktemp("board")
     if request.param == "native":
         if shutil.which("g++") is None:
@@ -108,7 +108,7 @@ def test_a_wrong_index_and_half_a_library_end_in_one_line(deployed):
 
 @pytest.mark.sweep
 def test_no_index_makes_a_program_leave_its_memory(tmp_path):
-    """By valgrind's count, operator by operator; its CPU has no AVX-512."""
+    """Valgrind checks every operator. Its CPU has no AVX-512."""
     if shutil.which("valgrind") is None or shutil.which("g++") is None:
         pytest.skip("no valgrind or no g++")
     installed(tmp_path)

@@ -1,4 +1,4 @@
-"""The shell: exit statuses, one-line errors, JSON, files whole or not at all."""
+"""The shell: exit statuses, one-line errors, JSON, files written whole or not at all."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""``quake-tvm plan``, and ``compile`` with what it wrote."""
+"""``quake-tvm plan``, and ``compile`` with the plan that it wrote."""
 
 import json
 
@@ -40,7 +40,7 @@ def test_tables_and_a_metric_in_the_user_s_folder(model, tmp_path):  # noqa: F81
     np.savez(inputs, x=np.ones((4, 8), np.float32))
     (tmp_path / "mine.py").write_text("def error(expected, found):\n    return 0.0\n")
     command = "plan", model, "-i", inputs, *SHAPE, "--metric", "mine:error"
-    done = quake(*command, cwd=tmp_path, PYTHONSAFEPATH="1")  # as an installed command has it
+    done = quake(*command, cwd=tmp_path, PYTHONSAFEPATH="1")  # as in an installed command
     assert done.returncode == 0, done.stderr
     assert "softmax" in done.stdout
     assert "plan, measured" in done.stdout

@@ -1,4 +1,4 @@
-"""What is wrong on the command line: one line, status 2. In this process, since each is quick."""
+"""Errors on the command line are one line, with status 2. These quick cases run in-process."""
 
 import sys
 
@@ -22,7 +22,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def refusal(folder, monkeypatch, capfd):
-    """The line that a command ends in."""
+    """The error line that a command ends with."""
     monkeypatch.chdir(folder)
 
     def run(*arguments):

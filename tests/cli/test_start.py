@@ -1,4 +1,4 @@
-"""Ctrl-C: one line and status 130 in the shell, KeyboardInterrupt in Python, and nothing left."""
+"""Ctrl-C: one line and status 130 in the shell, KeyboardInterrupt in Python, nothing left over."""
 
 import os
 import signal
@@ -48,7 +48,7 @@ def interrupted(command: str, seconds: float, folder: Path, scratch: Path) -> No
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # Whoever has started the tests may ignore it.
+        # The process that started the tests may ignore SIGINT.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     time.sleep(seconds)
@@ -60,7 +60,7 @@ def interrupted(command: str, seconds: float, folder: Path, scratch: Path) -> No
     assert process.returncode == 130, errors
     assert len(errors.splitlines()) == 1, errors
     assert not list(scratch.iterdir())
-    if command != "tune":  # whose records are worth keeping
+    if command != "tune":  # a tune saves its records
         assert sorted(folder.iterdir()) == before
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)
@@ -75,12 +75,12 @@ def test_in_the_shell(command, seconds, folder, tmp_path):
 @pytest.mark.parametrize("seconds", [0.2, 0.5, 1, 1.5, 2, 2.5, 3, 4, 6, 9])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_in_the_shell_at_ten_moments(command, seconds, folder, tmp_path):
-    """Those at which the command is done on this machine are skipped."""
+    """Moments at which this machine has already finished the command are skipped."""
     interrupted(command, seconds, folder, tmp_path)
 
 
 def test_inside_an_import(tmp_path):
-    """Where an exception would end in the C++ of the module that is being loaded."""
+    """There an exception would be lost in the C++ of the module that is being loaded."""
     (tmp_path / "loading.py").write_text(
         "import os, signal\n"
         "try:\n    os.kill(os.getpid(), signal.SIGINT)\n"
@@ -132,7 +132,7 @@ def test_inside_a_pass_of_the_compiler(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         tvm.transform.Sequential([quake_tvm.QuAKE()])(mod)
     monkeypatch.undo()
-    quake_tvm.compile(mod)  # the compiler is free again
+    quake_tvm.compile(mod)  # the compiler's lock is free again
 
 
 def test_inside_the_virtual_machine():

@@ -1,4 +1,4 @@
-"""``quake-tvm tune``: what it prints, what it keeps when it is interrupted or killed."""
+"""``quake-tvm tune``: its output, and what it keeps when it is interrupted or killed."""
 
 import json
 import random
@@ -25,7 +25,7 @@ SMALL = "--shape", "x=4,8", "--ops", "matmul", "--cost-model", "random"
 ENDLESS = "--trials", "100000"
 KILLS = 10
 
-# Says of each line, once it is on the disk, that it is there.
+# Reports each line once it is on the disk.
 REPORTING = """
 import sys
 from pathlib import Path
@@ -44,7 +44,7 @@ app.main()
 
 
 def start(report, *arguments):
-    """A tune that reports what it has saved, in a session of its own."""
+    """A tune, in a process session of its own, that reports each line it has saved."""
     return subprocess.Popen(
         [sys.executable, "-c", REPORTING, str(report), "tune", *map(str, arguments)],
         stdout=subprocess.PIPE,
@@ -66,7 +66,7 @@ def saved(folder):
 
 def journal(folder):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what was cut off in the middle is passed over
+        warnings.simplefilter("ignore")  # a line that was cut off is skipped with a warning
         return Journal(folder / Machine.of(target()).folder).trials()
 
 
@@ -132,7 +132,7 @@ def test_interrupt(model, tmp_path):  # noqa: F811
 
 
 def killed(arguments, more, seconds):
-    """Start it, and kill it so many seconds after so many more lines, or its end."""
+    """Start the tune and kill it ``seconds`` after ``more`` new lines, or wait for its end."""
     report = arguments[0]
     enough = len(lines(report)) + more
     with start(*arguments, *ENDLESS) as process:
@@ -144,7 +144,7 @@ def killed(arguments, more, seconds):
 
 
 def test_kills(model, tmp_path):  # noqa: F811
-    """At any moment, and resumed each time: what was saved is there, and nothing twice."""
+    """Killed at any moment and resumed each time: saved lines are kept, and nothing is repeated."""
     report, folder = tmp_path / "report", tmp_path / "records"
     arguments = report, model, *SMALL, "-r", folder, "--resume", "--json"
     for _ in range(KILLS):

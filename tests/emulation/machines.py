@@ -1,4 +1,4 @@
-"""The processors that tests emulate, and a way to run kernels on one: one library, one process."""
+"""The processors that tests emulate, and a function to run kernels on one, as one library."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ MACHINES = {
 
 
 def emulated(name: str) -> tvm.target.Target:
-    """A machine's target, or a named one; the test is skipped where a tool for it is missing."""
+    """The target of a machine, or of a named target. Skips if a tool for it is missing."""
     found = target(MACHINES.get(name, name))
     try:
         toolchain.compiler(found, "c")
@@ -53,7 +53,7 @@ def function(operator: str, method: str, shape: Sequence[int | Expr]) -> tir.Pri
 
 
 def call(operator: str, name: str, x: np.ndarray) -> kernel.Call:
-    """The call of such a function."""
+    """The call of such a function for ``x``."""
     shape = x.shape[:-1] if operator == "logsumexp" else x.shape
     return kernel.Call(name, [x], [(shape, "float32")])
 
@@ -61,7 +61,7 @@ def call(operator: str, name: str, x: np.ndarray) -> kernel.Call:
 def run(
     functions: Mapping[str, tir.PrimFunc], calls: Sequence[kernel.Call], on: tvm.target.Target
 ) -> list[np.ndarray]:
-    """The first result of every call of the functions, which are scheduled for the machine."""
+    """The first result of every call. The functions are scheduled for the machine."""
     scheduled = {name: schedule(each, on) for name, each in functions.items()}
     with tempfile.TemporaryDirectory() as folder:
         library = kernel.export(scheduled, on, Path(folder, "kernels.so"))

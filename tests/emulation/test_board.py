@@ -1,4 +1,4 @@
-"""Emulated boards: start, serve one client after the other, and leave nothing behind."""
+"""Emulated boards start, serve one client after another, and leave nothing behind."""
 
 import os
 import signal
@@ -18,20 +18,20 @@ from tests.processes import children, is_free, running, soon
 
 @pytest.fixture
 def own(pi):
-    """A board for one test, which may do to it what it likes."""
+    """A separate board that a test may stop or break."""
     with Board(pi) as board:
         yield board
 
 
 def greet(board, key="client:", magic=base.RPC_MAGIC):
-    """A connection on which the board has been spoken to."""
+    """A connection to the board after the handshake was sent."""
     connection = socket.create_connection(("127.0.0.1", board.port), timeout=30)
     connection.sendall(struct.pack("<ii", magic, len(key)) + key.encode())
     return connection
 
 
 def answer(connection):
-    """The board's first word, None if it has none."""
+    """The first word of the board's answer, None if there is none."""
     try:
         word = connection.recv(4, socket.MSG_WAITALL)
     except ConnectionResetError:

@@ -1,7 +1,7 @@
 """Element-wise operators on emulated machines: the recorded results, or within their bounds.
 
-ARMv7's NEON takes subnormal numbers for zeros, which gives other results. What flushing them costs
-is in the bounds' absolute term; flushing inputs as well costs as much again.
+ARMv7's NEON treats subnormal numbers as zero, which gives other results. The bounds' absolute term
+includes the error of flushing results. Flushing inputs as well adds the same error again.
 """
 
 import numpy as np
@@ -42,7 +42,7 @@ def test_bounds_on_armv7(operator):
     for method in METHODS:
         q, promised = results(ARMV7)[f"{operator} {method} spread"], bound(operator, method)
         limits = Limits(promised.absolute + SMALLEST_NORMAL)
-        known = ~np.isinf(X)  # where libm's formula can be NaN
+        known = ~np.isinf(X)  # libm's formula can be NaN for an infinity
         before = np.concatenate([q[:1], q[known]])
         maxima, _, counts, _ = statistics(target())(y[known], before, limits)
         assert maxima["relative"] <= promised.relative, method

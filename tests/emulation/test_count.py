@@ -1,4 +1,4 @@
-"""Executed instructions: what a kernel's loop says, whole or as a sample."""
+"""Counted instructions agree with a kernel's loop, counted fully or as a sample."""
 
 import re
 
@@ -20,7 +20,7 @@ TARGETS = ("cortex-a72", "x86-64-v3")
 
 
 def counted(name):
-    """A target; the test is skipped where its programs cannot be counted."""
+    """A target. Skips if its programs cannot be counted."""
     found = emulated(name)
     try:
         count.version(found)
@@ -42,7 +42,7 @@ def executed(size, on, folder):
 
 
 def loop(assembly):
-    """The instructions of the one loop that works in vectors."""
+    """The instructions of the one vector loop."""
     lines = [line.partition("\t#")[0].strip() for line in assembly.splitlines()]
     places = {line.removesuffix(":"): n for n, line in enumerate(lines) if line.endswith(":")}
     for n, line in enumerate(lines):
@@ -55,7 +55,7 @@ def loop(assembly):
 
 
 def stored(body):
-    """The elements that a loop's body stores, into memory that is not the stack."""
+    """The number of elements that a loop's body stores, not counting stores to the stack."""
     pairs = sum(bool(re.match(r"stp\s+q\d+, q\d+, \[x", line)) for line in body)
     vectors = sum(bool(re.match(r"vmov[au]ps\s+%ymm\d+, [^%]*\(%r(?!sp)", line)) for line in body)
     return 8 * pairs + 8 * vectors
@@ -74,7 +74,7 @@ def test_as_many_as_the_loop_has(name, tmp_path):
 @pytest.mark.parametrize("name", TARGETS)
 def test_all_of_a_small_kernel_are_kept(name, tmp_path):
     found = executed(SIZE, counted(name), tmp_path)
-    # Whole blocks only, so one may reach beyond the end.
+    # The sample has whole blocks only, so the last one may exceed the end.
     assert found.instructions <= len(found.sample) < 1.05 * found.instructions
 
 
@@ -84,7 +84,7 @@ def test_a_sample_of_a_large_one_is_like_the_whole(tmp_path):
     found = executed(64 * SIZE, on, tmp_path)
     assert len(found.sample) < found.instructions / 4
     assert abs(len(found.sample) / count.SAMPLE - 1) < 0.1
-    # Each instruction of the loop as often as any other.
+    # Each instruction of the loop occurs as often as any other.
     in_loop = sorted(map(found.sample.count, set(found.sample)))[-len(set(body)) // 2 :]
     assert in_loop[0] > 0.9 * len(found.sample) / len(body)
 

@@ -1,4 +1,4 @@
-"""llvm-mca: instructions become text, text becomes cycles; tools that are missing or too old."""
+"""llvm-mca: instructions to text, text to cycles, and errors for missing or old tools."""
 
 import pytest
 

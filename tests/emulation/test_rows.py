@@ -1,7 +1,7 @@
-"""Kernels over rows give on every machine the bits they give here, and are within their bounds.
+"""Kernels over rows give the same bits on every machine as here, and are within their bounds.
 
-Rows of any length, known to the compiler or to the run alone; the norms and attention among them.
-Attention over more keys than fit comes in blocks whose size is a machine's own: not the same bits.
+Rows of any length, static or dynamic, with the norms and attention. Attention over more keys than
+fit is computed in blocks. Their size depends on the machine, so its bits are not compared.
 """
 
 import functools
@@ -28,21 +28,21 @@ from tests.numerics.test_bits import flushed, sha
 
 OVER_ROWS = [name for name, row in OPERATORS.items() if not row.elementwise]
 LENGTHS = [1, 5, 37, 128, 197, 1024]
-# The rungs that have a form of their own; test_bits has all of them, at two lengths.
+# The rungs that have a form of their own. test_bits has all rungs, at two lengths.
 FIXED = ["quake1", "quake2"]
-# The other machines differ in the order of instructions only; test_bits has all of them.
+# The other machines differ only in the order of instructions. test_bits has all machines.
 TRIED = ["cortex-a72", "neoverse-v1", ARMV7]
-# With other vectors and tiles than the widest, which are this machine's where it has them.
+# This target has smaller vectors and other tiles than this machine, if this machine has AVX-512.
 X86 = "x86-64-v3"
 # Attention: heads, rows, keys, features of q and k, features of v.
 SHORT, LONG = (2, 17, 49, 19, 33), (1, 9, MOST_KEYS * 2 + 5, 16, 48)
 SCALE = 0.25
-# So many of the rows below are not finite.
+# The number of the rows below that are not finite.
 SPECIAL = 4
 
 
 def rows(length: int) -> np.ndarray:
-    """Rows of a trained model's kind, some with special values, and large and tiny ones."""
+    """Rows like those of a trained model, some with special values, some large or tiny."""
     x = np.random.default_rng(length).normal(0, 4, (11, length)).astype(np.float32)
     x[0, -1], x[1, 0], x[2], x[3, length // 2] = np.nan, np.inf, -np.inf, -np.inf
     x[SPECIAL, 0], x[SPECIAL + 1, -1], x[SPECIAL + 2] = 3e38, -3e38, x[SPECIAL + 2] * 1e-39
@@ -50,7 +50,7 @@ def rows(length: int) -> np.ndarray:
 
 
 def operators(calls: dict, functions: dict) -> None:
-    """softmax and its kin at every length, compiled for it and for any."""
+    """softmax, log_softmax and logsumexp at every length, compiled for that length and for any."""
     for operator in OVER_ROWS:
         for method in METHODS:
             general = f"{operator}_{method}"
@@ -79,7 +79,7 @@ def weighted(calls: dict, functions: dict) -> None:
 
 
 def operands(heads: int, length: int, keys: int, depth: int, width: int) -> list[np.ndarray]:
-    """q, k, v, and a mask that leaves nothing of one row."""
+    """q, k, v, and a mask that masks all keys of one row."""
     rng = np.random.default_rng(keys)
     shapes = [(length, depth), (keys, depth), (keys, width)]
     mask = np.where(rng.random((length, keys)) < 0.2, -np.inf, 0).astype(np.float32)
@@ -88,7 +88,7 @@ def operands(heads: int, length: int, keys: int, depth: int, width: int) -> list
 
 
 def attentions(calls: dict, functions: dict, on) -> None:
-    """Attention, masked: short rows, and such as come in blocks of keys."""
+    """Attention with a mask: short rows, and rows that are computed in blocks of keys."""
     for sizes, method in {SHORT: "quake2", LONG: "quake5"}.items():
         heads, length, keys, _, width = sizes
         arrays = operands(*sizes)
@@ -104,7 +104,7 @@ def attentions(calls: dict, functions: dict, on) -> None:
 
 @functools.cache
 def results(name: str) -> dict[tuple, np.ndarray]:
-    """Every result on a machine, by operator, rung, length and whether that was known."""
+    """Every result on a machine, by operator, rung, length and whether the length was static."""
     on, calls, functions = machines.emulated(name), {}, {}
     operators(calls, functions)
     weighted(calls, functions)
@@ -114,7 +114,7 @@ def results(name: str) -> dict[tuple, np.ndarray]:
 
 
 def same(a: np.ndarray, b: np.ndarray, x: np.ndarray, name: str) -> bool:
-    """Whether two results for x have the same bits, as far as the machine promises."""
+    """Whether two results for x have the same bits, where the machine promises that."""
     if name == ARMV7:
         a, b = flushed(x, a), flushed(x, b)
     return sha(a) == sha(b)

@@ -1,4 +1,4 @@
-"""TVM's runtime for boards, out of wheels that the tests make themselves."""
+"""TVM's runtime for boards, unpacked from wheels that the tests make themselves."""
 
 import hashlib
 import zipfile
@@ -15,7 +15,7 @@ from tests.emulation.machines import ARMV7, MACHINES
 
 @pytest.fixture
 def index(tmp_path, monkeypatch):
-    """A folder that is all pip has, and an empty cache."""
+    """A folder that is pip's only index, and an empty cache."""
     (tmp_path / "index").mkdir()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
@@ -25,7 +25,7 @@ def index(tmp_path, monkeypatch):
 
 
 def make_wheel(index, package, monkeypatch):
-    """A wheel whose content is known."""
+    """A wheel with known content."""
     version, name = metadata.version(package), package.replace("-", "_")
     path = index / f"{name}-{version}-py3-none-manylinux_2_28_aarch64.whl"
     about = f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n"

@@ -1,8 +1,8 @@
 """A pretrained transformer, compiled here for a board and run on an emulated one.
 
-Its products are summed in the order of k and fused on every machine, and nothing else in it rounds
-in an order of the machine's own: so the whole model gives the bits it gives here. Only with
-``exact`` is it libm's turn, and each machine has its own.
+On every machine its products sum in the order of k and are fused, and no other sum in it depends on
+the machine. So the whole model gives the same bits as here. The exception is ``exact``, which calls
+libm: each machine has its own libm.
 """
 
 import numpy as np

@@ -1,6 +1,6 @@
 """``python -m tests.fuzz --seconds 120``: random graphs against ONNX Runtime.
 
-Prints what became of them; ends with status 1 if any value was wrong, or anything crashed.
+Prints the results. Ends with status 1 if any value was wrong, or anything crashed.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""A graph compiled, run and held against the judge: the verdict.
+"""Compile and run a graph, and compare its outputs with the judge: the verdict.
 
 Several graphs may be compiled as one model, for speed.
 """
@@ -24,14 +24,14 @@ from .judge import Judge
 RIGHT, REFUSED, WRONG, TRACEBACK, CRASH, UNJUDGED = (
     "right", "refused", "wrong", "traceback", "crash", "unjudged",
 )  # fmt: skip
-# What is a failure.
+# The kinds of verdict that are failures.
 FAILURES = (WRONG, TRACEBACK, CRASH)
 FEW, MANY = 6, 60
 
 
 @dataclass
 class Verdict:
-    """What became of a graph on one rung."""
+    """The result of a graph on one rung."""
 
     seed: int
     method: str
@@ -40,7 +40,7 @@ class Verdict:
 
     @property
     def reason(self) -> str:
-        """The detail without what is this graph's only."""
+        """The detail without the parts that are specific to this graph."""
         text = re.sub(r"'[^']*'|\b[a-z]?\d+_\w+|\bg\d+\w*", "…", self.detail)
         return re.sub(r"[-\d.]+(e[+-]?\d+)?", "#", text)
 
@@ -58,7 +58,7 @@ def check(cases: Sequence[Case], methods: Sequence[str]) -> list[Verdict]:
         for method in methods:
             found = _check(pack, method)
             verdicts += found
-            # What is refused on one rung is refused on all, but for rare cases.
+            # With rare exceptions, a graph that is refused on one rung is refused on all.
             gone = {v.seed: v for v in found if v.kind in (REFUSED, TRACEBACK)}
             if gone and method == methods[0]:
                 verdicts += [replace(v, method=m) for v in gone.values() for m in methods[1:]]
@@ -67,11 +67,11 @@ def check(cases: Sequence[Case], methods: Sequence[str]) -> list[Verdict]:
 
 
 def _prepared(case: Case) -> tuple[Case, Judge] | Verdict:
-    """With its judge, if it has one and can be imported; both are cheap."""
+    """The case with its judge, if it can be judged and imported. Both are cheap to find out."""
     try:
         judge = Judge(case.model)
         judge.outputs(case.feeds[0], "exact", 1)
-    except Exception as error:  # not ours to answer for
+    except Exception as error:  # not a fault of this library
         return Verdict(case.seed, "", UNJUDGED, _line(error))
     try:
         import_model(case.model)
@@ -81,7 +81,7 @@ def _prepared(case: Case) -> tuple[Case, Judge] | Verdict:
 
 
 def _packs(judged: list[tuple[Case, Judge]]) -> list[list[tuple[Case, Judge]]]:
-    """Static graphs together, dynamic ones each by itself: they are refused more often."""
+    """Packs of static graphs. Dynamic graphs are refused more often, so each is alone."""
     static = [pair for pair in judged if not pair[0].dynamic]
     dynamic = [[pair] for pair in judged if pair[0].dynamic]
     return [static, *dynamic] if static else dynamic
@@ -127,7 +127,7 @@ def _compared(
     case: Case, judge: Judge, method: str, feeds: dict[str, np.ndarray], got: list[np.ndarray]
 ) -> Verdict:
     wrong = ""
-    for runs in (FEW, MANY):  # most are right at the first look
+    for runs in (FEW, MANY):  # most outputs pass after a few runs
         seen = judge.outputs(feeds, method, runs)
         differences = [
             (name.name, difference(g, [s[k] for s in seen]))
@@ -157,7 +157,7 @@ def _line(error: Exception) -> str:
 
 
 def united(models: Sequence[onnx.ModelProto]) -> onnx.ModelProto:
-    """One model of graphs without a name in common, of one opset."""
+    """One model of several graphs. Their names differ, and their opset is the same."""
     if len(models) == 1:
         return models[0]
     graph = helper.make_graph(
@@ -172,7 +172,7 @@ def united(models: Sequence[onnx.ModelProto]) -> onnx.ModelProto:
 
 
 def to_line(verdict: Verdict) -> str:
-    """For a pipe."""
+    """The verdict as a line for a pipe."""
     return json.dumps([verdict.seed, verdict.method, verdict.kind, verdict.detail])
 
 

@@ -1,4 +1,4 @@
-"""One output against those that a judge saw."""
+"""Compare one output with the outputs that a judge saw."""
 
 from collections.abc import Sequence
 
@@ -6,9 +6,9 @@ import numpy as np
 
 from .judge import MARGIN
 
-# Below this a float32 may be flushed or rounded away, and a gate multiply it by 100.
+# A smaller float32 may be flushed or rounded to zero, and a gate may multiply it by 100.
 TINY = 2e-36
-# What is not worth a second look, in spacings of the type at the value.
+# A difference that is not examined further, in spacings of the type at the value.
 SPACINGS = 16
 
 
@@ -19,7 +19,7 @@ def difference(got: np.ndarray, seen: Sequence[np.ndarray]) -> str:
     ----------
     got : numpy.ndarray
     seen : sequence of numpy.ndarray
-        The judge's: without noise, then with it.
+        The judge's outputs: first without noise, then with it.
     """
     want = np.asarray(seen[0])
     if got.dtype != want.dtype:

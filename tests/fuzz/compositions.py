@@ -1,4 +1,4 @@
-"""Groups of nodes as exporters and hands write them: gates, norms, softmaxes, attention, guards."""
+"""Groups of nodes as exporters or people write them: gates, norms, softmaxes, attention, guards."""
 
 import numpy as np
 
@@ -91,7 +91,7 @@ def norm(g: Graph, name: str) -> None:
 
 @makes("softmax", "logsumexp", weight=0.8)
 def softmax(g: Graph, name: str) -> None:
-    """A softmax or a log-sum-exp in several nodes, with or without the maximum taken off."""
+    """A softmax or a log-sum-exp in several nodes, with or without subtracting the maximum."""
     x = g.operand(rank=(1, 4), where=lambda v: v.size)
     axis = g.integer(-g.values[x].ndim, -1) if g.chance(0.4) else -1
     safe = g.chance(0.6)
@@ -140,7 +140,7 @@ def attention(g: Graph, name: str) -> None:
         masked = g.pick([-1e9, -10000.0, -np.inf, -3e38])
         mask = np.where(g.random.random(shape) < 0.3, masked, 0).astype(np.float32)
         if masked == -np.inf and not g.special:
-            mask[..., 0] = 0  # no row without a finite score
+            mask[..., 0] = 0  # every row has a finite score
         m = g.constant(mask) if g.chance(0.4) else g.input(np.float32, shape, mask)
         scores = g.one("Add", *([scores, m] if g.chance(0.7) else [m, scores]), keep=False)
     elif way < 0.65:

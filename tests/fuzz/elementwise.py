@@ -104,7 +104,7 @@ def cast(g: Graph, op: str) -> None:
     value = g.values[x]
     to = g.pick([np.float32, np.float64, np.float16, np.int32, np.int64, np.bool_, np.uint8])
     if value.dtype in FLOATS and np.dtype(to).kind in "iu":
-        top = 100 if to == np.uint8 else 2**30  # out of range is undefined
+        top = 100 if to == np.uint8 else 2**30  # a conversion out of range is undefined
         if not (np.isfinite(value).all() and np.abs(value).max(initial=0) < top):
             raise Skip
         if to == np.uint8 and value.min(initial=0) < 0:

@@ -1,8 +1,8 @@
-"""Where ONNX Runtime is off the standard, or the standard leaves open what a result is.
+"""Where ONNX Runtime differs from the standard, or the standard leaves a result open.
 
-``corrected`` changes a graph, node by node, into one on which ONNX Runtime gives what the standard
-says. Where that is more than one value, the result becomes random: a judge sees that it varies and
-does not compare it. Each correction says its reason.
+``corrected`` changes a graph, node by node, so that ONNX Runtime gives what the standard says. If
+the standard allows several values, the result becomes random: a judge sees that it varies and does
+not compare it. The docstring of each correction gives the reason.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from .writer import FLOATS, Writer, opset_of, types_of
 
 
 def corrected(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy that ONNX Runtime computes as the standard says."""
+    """A copy on which ONNX Runtime computes what the standard says."""
     graph, types = model.graph, types_of(model)
     writer = Writer(opset_of(model), types, "corrected")
     behind_exponential: set[str] = set()
@@ -47,7 +47,7 @@ def _low(w: Writer, x: str, kind: int) -> str:
 
 
 def _sigmoid(w: Writer, node: onnx.NodeProto) -> None:
-    """ONNX Runtime holds the operand to ±18: exp(min(x, 0)) / (1 + exp(-|x|)) has the tails."""
+    """ONNX Runtime clamps the operand to ±18; exp(min(x, 0)) / (1 + exp(-|x|)) has exact tails."""
     x, kind = node.input[0], w.types[node.input[0]]
     low = w.do("Sub", x, w.do("Relu", x))
     low = w.do("Where", _low(w, x, kind), x, low)  # -inf - 0, but not inf - inf
@@ -57,7 +57,7 @@ def _sigmoid(w: Writer, node: onnx.NodeProto) -> None:
 
 
 def _tanh(w: Writer, node: onnx.NodeProto) -> None:
-    """ONNX Runtime is off by 6e-5 of the result near 0, where x - x^3/3 has nothing to lose."""
+    """ONNX Runtime has a relative error of 6e-5 near 0. There x - x^3/3 is accurate."""
     x, kind = node.input[0], w.types[node.input[0]]
     square = w.do("Mul", x, x)
     third = w.do("Mul", w.do("Mul", square, x), w.value(1 / 3, kind))
@@ -67,7 +67,7 @@ def _tanh(w: Writer, node: onnx.NodeProto) -> None:
 
 
 def _pool_maximum(w: Writer, node: onnx.NodeProto) -> None:
-    """ONNX Runtime passes over NaN in some places, and its pooling begins at -3.4e38, not -inf."""
+    """ONNX Runtime ignores NaN in some places, and its pooling starts at -3.4e38, not -inf."""
     x, kind = node.input[0], w.types[node.input[0]]
     nan = w.do("IsNaN", x)
     clean = w.do("Where", nan, w.value(0.0, kind), x)
@@ -78,18 +78,18 @@ def _pool_maximum(w: Writer, node: onnx.NodeProto) -> None:
     if "Pool" in node.op_type:
         finite = w.copy(node, w.do("Where", _low(w, clean, kind), zero, one))
         none = w.do("Less", finite, w.value(0.5, kind))
-        if node.op_type == "MaxRoiPool":  # a region without elements has 0
+        if node.op_type == "MaxRoiPool":  # the result of a region without elements is 0
             some = w.copy(node, w.do("Where", nan, one, one))
             none = w.do("And", none, w.do("Less", w.value(0.5, kind), some))
         value = w.do("Where", none, w.value(-np.inf, kind), value)
-    size = w.do("Abs", any_nan)  # infinite over no element at all
+    size = w.do("Abs", any_nan)  # infinite over no elements
     found = w.do("Less", w.value(0.5, kind), size)
     found = w.do("And", found, w.do("Less", size, w.value(1.5, kind)))
     w.do("Where", found, w.value(np.nan, kind), value, output=node.output[0])
 
 
 def _logsumexp(w: Writer, node: onnx.NodeProto) -> None:
-    """ONNX Runtime's maximum passes over NaN in some places: the sum is inf where there is inf."""
+    """ONNX Runtime's maximum ignores NaN in some places. The sum is inf if an element is inf."""
     x, kind = node.input[0], w.types[node.input[0]]
     marked = w.do("Where", w.do("IsNaN", x), w.value(1000.0, kind), w.value(0.0, kind))
     any_nan = w.do("Less", w.value(500.0, kind), w.copy(node, marked))
@@ -97,7 +97,7 @@ def _logsumexp(w: Writer, node: onnx.NodeProto) -> None:
 
 
 def _local_response(w: Writer, node: onnx.NodeProto) -> None:
-    """ONNX Runtime takes from a running sum what leaves the window: NaN stays, inf becomes NaN."""
+    """ONNX Runtime subtracts from a running sum: NaN stays in it, and inf becomes NaN."""
     x, kind = node.input[0], w.types[node.input[0]]
     given = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
     size = given["size"]
@@ -116,24 +116,24 @@ def _local_response(w: Writer, node: onnx.NodeProto) -> None:
 
 
 def _unordered(w: Writer, node: onnx.NodeProto) -> None:
-    """NaN has no place in an order, and no integer."""
+    """NaN has no place in an order and no integer value."""
     x, kind = node.input[0], w.types[node.input[0]]
     whole = node.op_type in ("Cast", "QuantizeLinear", "DynamicQuantizeLinear")
-    size = 1e4 if whole else float(np.finfo(FLOATS[kind]).max)  # before or behind all others
+    size = 1e4 if whole else float(np.finfo(FLOATS[kind]).max)  # before or after all others
     u = w.do("Mul", w.random(x, kind), w.value(size, kind))
     odd = w.do("IsNaN", x)
     if whole:
-        # Neither infinities nor other numbers that no integer holds.
+        # Infinities and other numbers that no integer type can hold.
         far = w.do("Less", w.value(3e4, kind), w.do("Abs", x))
         odd = w.do("Or", odd, far) if node.op_type != "QuantizeLinear" else odd
-    if node.op_type == "DynamicQuantizeLinear":  # ONNX Runtime passes over NaN, here it stays
+    if node.op_type == "DynamicQuantizeLinear":  # ONNX Runtime ignores NaN, this library does not
         infinite = w.do("Less", w.random(w.value([0.0], kind), kind), w.value(0.0, kind))
         u = w.do("Where", infinite, w.value(np.inf, kind), u)
     w.copy(node, w.do("Where", odd, u, x), output=node.output[0])
 
 
 def _first_of_all(w: Writer, node: onnx.NodeProto) -> None:
-    """As with an order; NaN is before or behind infinities, too."""
+    """As for :func:`_unordered`. NaN also comes before or after infinities."""
     x, kind = node.input[0], w.types[node.input[0]]
     largest = float(np.finfo(FLOATS[kind]).max)
     nan = w.do("IsNaN", x)
@@ -145,7 +145,7 @@ def _first_of_all(w: Writer, node: onnx.NodeProto) -> None:
 
 
 def _cast(w: Writer, node: onnx.NodeProto) -> None:
-    """As with an order, if the result is integers."""
+    """As for :func:`_unordered`, if the result is integers."""
     to = next(a.i for a in node.attribute if a.name == "to")
     if to in FLOATS or to == TensorProto.BOOL:
         w.nodes.append(node)
@@ -154,9 +154,9 @@ def _cast(w: Writer, node: onnx.NodeProto) -> None:
 
 
 def _sampled(w: Writer, node: onnx.NodeProto) -> None:
-    """A neighbour of weight 0 makes NaN of NaN and infinities, or is not read.
+    """A neighbour of weight 0 turns NaN and infinities into NaN, or is not read.
 
-    Sums of a mean may overflow, or be divided before they do.
+    The sum of a mean may overflow, or its terms may be divided first.
     """
     x, kind = node.input[0], w.types[node.input[0]]
     times = w.do("Mul", x, w.value(64.0, kind))
@@ -178,13 +178,13 @@ def _squarable(w: Writer, x: str) -> str:
 
 
 def _instances(w: Writer, node: onnx.NodeProto) -> None:
-    """ONNX Runtime adds up x * scale and -mean * scale, which are large where the variance is 0."""
+    """ONNX Runtime adds x * scale and -mean * scale, which are large if the variance is 0."""
     x = _squarable(w, node.input[0])
     w.copy(node, w.do("Sub", x, w.do("GlobalAveragePool", x)), output=node.output[0])
 
 
 def _mean_variance(w: Writer, node: onnx.NodeProto) -> None:
-    """ONNX Runtime divides by the deviation, 0 or not; the standard adds 1e-9 to it."""
+    """ONNX Runtime divides by the deviation even if it is 0; the standard adds 1e-9 to it."""
     x, kind = _squarable(w, node.input[0]), w.types[node.input[0]]
     given = [a.ints for a in node.attribute if a.name == "axes"]
     axes = list(given[0]) if given else [0, 2, 3]
@@ -201,7 +201,7 @@ def _mean_variance(w: Writer, node: onnx.NodeProto) -> None:
 
 
 def _celu(w: Writer, node: onnx.NodeProto) -> None:
-    """The standard's function overflows where x / alpha does, ONNX Runtime's kernel does not."""
+    """The standard's function overflows where x / alpha does; ONNX Runtime's kernel does not."""
     x, kind = node.input[0], w.types[node.input[0]]
     size, largest = w.do("Abs", x), float(np.finfo(FLOATS[kind]).max)
     far = w.do("Less", w.value(largest * 1e-2, kind), size)
@@ -210,7 +210,7 @@ def _celu(w: Writer, node: onnx.NodeProto) -> None:
 
 
 def _instead(w: Writer, x: str, odd: str, kind: int) -> str:
-    """x with random numbers or NaN where it is odd; in some runs without any NaN."""
+    """x with random numbers or NaN where ``odd`` holds. Some runs have no NaN."""
     zero = w.value(0.0, kind)
     run = w.do("Less", w.random(w.value([0.0], kind), kind), zero)
     coin = w.do("And", w.do("Less", w.random(x, kind), zero), run)
@@ -219,7 +219,7 @@ def _instead(w: Writer, x: str, odd: str, kind: int) -> str:
 
 
 def _clip(w: Writer, node: onnx.NodeProto) -> None:
-    """ONNX Runtime makes of a bound that is left out the largest finite number."""
+    """For a missing bound ONNX Runtime uses the largest finite number."""
     kind = w.types[node.input[0]]
     if w.opset < 11:
         w.nodes.append(node)
@@ -232,9 +232,9 @@ def _clip(w: Writer, node: onnx.NodeProto) -> None:
 
 
 def _open_gate(w: Writer, node: onnx.NodeProto) -> None:
-    """Where a gate meets infinity, 0 * inf is NaN and the limit of the operator is 0.
+    """Where a gate meets infinity, 0 * inf is NaN, but the limit of the operator is 0.
 
-    Where a step overflows, as in a softmax without its maximum, the operator need not.
+    If a single step overflows, as in a softmax without its maximum, the operator may not overflow.
     """
     out = w.copy(node, node.input[0])
     kind = w.types[node.input[0]]
@@ -252,7 +252,7 @@ def _open_gate(w: Writer, node: onnx.NodeProto) -> None:
 
 
 def _open_product(w: Writer, node: onnx.NodeProto) -> None:
-    """A probability too small for a normal number may be 0, and 0 * inf is NaN."""
+    """A probability below the smallest normal number may be 0, and 0 * inf is NaN."""
     out, kind = w.copy(node, node.input[0]), w.types[node.input[0]]
     infinite = w.do("Less", w.value(np.finfo(FLOATS[kind]).max, kind), w.do("Abs", out))
     coin = w.do("Less", w.random(out, kind), w.value(0.0, kind))
@@ -273,7 +273,7 @@ def _open_sum(w: Writer, node: onnx.NodeProto) -> None:
 
 
 _GATES = ("Mul", "Div", "Log", "Mish", "Gelu", "FastGelu", "BiasGelu", "HardSwish", "Swish")
-# What an operator is corrected by where an operand comes from one of those below.
+# The correction of an operator whose operand comes from one of the operators below.
 _BEHIND = dict.fromkeys(_GATES, _open_gate) | {"MatMul": _open_product, "Add": _open_sum}
 _EXPONENTIAL = {
     "Exp", "Sigmoid", "Tanh", "Erf", "Softplus", "Mish", "Gelu", "FastGelu", "BiasGelu",

@@ -136,14 +136,14 @@ def _branches() -> onnx.ModelProto:
 
 @cache
 def models() -> dict[str, onnx.ModelProto]:
-    """The models by name; not to be changed."""
+    """The models by name. Callers must not change them."""
     makers = (_mlp, _convolution, _dynamic, _movement, _branches)
     return {make.__name__.removeprefix("_"): make() for make in makers}
 
 
 @cache
 def others() -> dict[str, bytes]:
-    """Other files by what their names end in."""
+    """Other files by their suffix."""
     x = _normal(2, 8)
     npy, npz = io.BytesIO(), io.BytesIO()
     np.save(npy, x)

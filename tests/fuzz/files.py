@@ -1,7 +1,7 @@
-"""``python -m tests.fuzz.files --seconds 120``: mutated files into what reads them.
+"""``python -m tests.fuzz.files --seconds 120``: mutated files, given to the code that reads them.
 
 Each must end, within the deadline, in success or in a QuakeError of one line. Ends with status 1 if
-one crashed, hung, or raised anything else, and keeps that file.
+a file crashed or hung its reader, or caused another exception, and keeps that file.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from .forked import in_children
 from .mutations import mutate, mutated_bytes
 
 DEADLINE = 60.0
-# So that a file that asks for all memory is refused, not the machine.
+# A limit of memory, so that a file that requests all memory is refused.
 _MEMORY = 12 << 30
 _MODELS = 0.8
 
@@ -55,7 +55,7 @@ def case(seed: int) -> Case:
 
 
 def _use(path: Path) -> Model | None:
-    """Give the file to what reads it."""
+    """Read the file with the code for its type."""
     if path.suffix == ".onnx":
         return quake_tvm.compile(path)
     if path.suffix == ".toml":
@@ -71,7 +71,7 @@ def _use(path: Path) -> Model | None:
 
 
 def _outcome(given: Case) -> Iterator[str]:
-    """What a child says of a case: a line."""
+    """What a child process reports of a case: a line."""
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / given.name
@@ -88,7 +88,7 @@ def _outcome(given: Case) -> Iterator[str]:
 
 
 def run(seeds: Iterable[int], jobs: int = 1) -> Iterator[tuple[Case, str]]:
-    """Each seed's case and what became of it: ``taken``, ``refused``, or why that is a fault."""
+    """Each seed's case and its result: ``taken``, ``refused``, or the reason why it is a fault."""
     for ended in in_children(_outcome, map(case, seeds), jobs, DEADLINE):
         yield ended.item, ended.death or (ended.lines or ["nothing said"])[-1]
 

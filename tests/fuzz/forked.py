@@ -1,7 +1,6 @@
-"""Runs a function in a forked child, so that what kills or stops it is one more result.
+"""Runs a function in a forked child, so that a crash or a hang is one more result.
 
-The parent has imported what is slow to import, and has run no kernel: TVM's threads do not survive
-a fork.
+The parent has imported the slow modules and has run no kernel: TVM's threads do not survive a fork.
 """
 
 import os
@@ -14,13 +13,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-# Longer than any of these graphs may take, on a busy machine.
+# Longer than any of these graphs takes, even on a busy machine.
 DEADLINE = 120.0
 
 
 @dataclass
 class Ended:
-    """What a child left: lines of text, and how it died if it did."""
+    """The output of a child: lines of text, and how it died if it did."""
 
     item: Any
     lines: list[str]
@@ -42,12 +41,12 @@ def in_children(
     jobs: int = 1,
     deadline: float = DEADLINE,
 ) -> Iterator[Ended]:
-    """``work(item)`` for each item, each in a child of its own, ``jobs`` at a time.
+    """Run ``work(item)`` for each item in a child of its own, ``jobs`` at a time.
 
     Parameters
     ----------
     work : callable
-        Yields the lines that the child is to hand back.
+        Yields the lines that the child returns.
     deadline : float
         Seconds after which a child is killed.
     """
@@ -75,7 +74,7 @@ def in_children(
                     yield _ended(child)
             for child in running:
                 if time.monotonic() > child.deadline:
-                    os.kill(child.pid, signal.SIGKILL)  # its pipe closes, which ends it above
+                    os.kill(child.pid, signal.SIGKILL)  # its pipe closes, the loop above ends it
                     child.deadline = float("inf")
                     child.text += b"\nTIMEOUT\n"
     finally:

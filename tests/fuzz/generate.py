@@ -1,4 +1,4 @@
-"""From a seed to a graph: which nodes, what is an output, what is dynamic."""
+"""From a seed to a graph: its nodes, its outputs, and its dynamic dimensions."""
 
 from dataclasses import dataclass, field
 
@@ -6,22 +6,22 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-# These enter their makers in the table.
+# Importing these modules adds their makers to the table.
 from . import compositions, elementwise, images, movement, others, products, rows  # noqa: F401
 from .graph import Graph, Skip, as_model, session, value_info
 from .makers import MAKERS
 
 OPSETS = [9, 11, 13, 13, 17, 17, 18, 20, 21, 22, 23]
-# What likes to stand behind the kernels that schedules are made for.
+# Operators that often follow the kernels that schedule rules are made for.
 TAILS = ["Slice", "Slice", "Pad", "Concat", "Add", "Mul", "Transpose", "Cast", "Reshape", "silu"]
 
 
 @dataclass
 class Case:
-    """A model and what to run it on.
+    """A model and the inputs to run it on.
 
-    ``feeds`` are of the shapes that the graph was made with, first, and of other ones if the model
-    has dynamic dimensions.
+    The first entry of ``feeds`` has the shapes that the graph was made with. If the model has
+    dynamic dimensions, another entry has other shapes.
     """
 
     seed: int
@@ -30,23 +30,23 @@ class Case:
 
     @property
     def dynamic(self) -> bool:
-        """Whether a dimension of an input is open."""
+        """Whether an input has a dynamic dimension."""
         shapes = (i.type.tensor_type.shape for i in self.model.graph.input)
         return any(d.dim_param for shape in shapes for d in shape.dim)
 
     @property
     def operators(self) -> set[str]:
-        """Those of the graph, Microsoft's with their domain."""
+        """The operators of the graph, Microsoft's with their domain."""
         return {f"{n.domain}.{n.op_type}".lstrip(".") for n in self.model.graph.node}
 
 
 def opset_of(seed: int) -> int:
-    """The same for eight seeds in a row, which can so be one model."""
+    """The opset of a seed. Eight seeds in a row have the same, so their graphs can be one model."""
     return OPSETS[(seed // 8) % len(OPSETS)]
 
 
 def generate(seed: int) -> Case:
-    """The graph of this seed."""
+    """The graph of a seed."""
     random = np.random.default_rng(seed)
     graph = Graph(random, opset_of(seed), f"g{seed}_", special=random.random() < 0.15)
     names = list(MAKERS)
@@ -131,7 +131,7 @@ def needed(nodes: list[onnx.NodeProto], outputs: list[str]) -> list[onnx.NodePro
 
 
 def _other_sizes(graph: Graph, case: Case, sizes: dict[str, int]) -> dict[str, np.ndarray] | None:
-    """Inputs with other dynamic extents, if ONNX Runtime takes them."""
+    """Inputs with other dynamic extents, if ONNX Runtime accepts them."""
     other = {name: size + graph.integer(1, 4) for name, size in sizes.items()}
     feeds = {}
     for info in case.model.graph.input:
@@ -139,7 +139,7 @@ def _other_sizes(graph: Graph, case: Case, sizes: dict[str, int]) -> dict[str, n
         value = case.feeds[0][info.name]
         if list(value.shape) == shape:
             feeds[info.name] = value
-        elif value.dtype.kind in "iu":  # perhaps indices
+        elif value.dtype.kind in "iu":  # these may be indices
             feeds[info.name] = (
                 np.resize(value, shape) if value.size else np.zeros(shape, value.dtype)
             )

@@ -14,7 +14,7 @@ from onnx import helper, numpy_helper
 
 SIZES = [1, 1, 2, 2, 3, 4, 5, 7, 8, 9, 13, 15, 16, 17, 31, 33]
 MAX_ELEMENTS = 12_000
-# What special graphs have among their inputs.
+# Special values that some graphs have in their inputs.
 SPECIAL = [np.nan, np.inf, -np.inf, -0.0, 0.0, 1e-40, -1e-42, 3e38, -3e38, 90.0, -90.0, -700.0]
 FLOATS = (np.float16, np.float32, np.float64)
 Where = Callable[[np.ndarray], bool]
@@ -25,7 +25,7 @@ class Skip(Exception):
 
 
 def session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
-    """ONNX Runtime on one thread, without any change to the graph."""
+    """ONNX Runtime on one thread, with graph optimizations switched off."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
@@ -36,7 +36,7 @@ def session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
 
 
 def value_info(name: str, value: np.ndarray) -> onnx.ValueInfoProto:
-    """The type of a tensor that has this value."""
+    """The type information of a tensor with this value."""
     return helper.make_tensor_value_info(
         name, helper.np_dtype_to_tensor_dtype(value.dtype), value.shape
     )
@@ -50,9 +50,9 @@ class Graph:
     random : numpy.random.Generator
     opset : int
     prefix : str
-        Of all names, so that several graphs can be one model.
+        A prefix of all names, so that several graphs can be one model.
     special : bool
-        Whether inputs have NaN, infinities and the like among their elements.
+        Whether inputs contain NaN, infinities and similar values.
     """
 
     def __init__(
@@ -63,32 +63,32 @@ class Graph:
         self.constants: dict[str, np.ndarray] = {}
         self.inputs: dict[str, np.ndarray] = {}
         self.values: dict[str, np.ndarray] = {}
-        # Tensors that later nodes may take, the oldest first.
+        # Tensors that later nodes may use, the oldest first.
         self.pool: list[str] = []
 
     # Random choices.
 
     def chance(self, probability: float) -> bool:
-        """True as often as that."""
+        """True with this probability."""
         return self.random.random() < probability
 
     def pick(self, items: Sequence) -> object:
-        """One of them."""
+        """A random item."""
         return items[int(self.random.integers(len(items)))]
 
     def integer(self, low: int, high: int) -> int:
-        """Between the two, both included."""
+        """A random integer from low to high, both included."""
         return int(self.random.integers(low, high + 1))
 
     def shape(self, rank: int, limit: int = 2048) -> tuple[int, ...]:
-        """Odd, tiny and sometimes empty extents."""
+        """A random shape with odd, tiny and sometimes empty extents."""
         while True:
             sizes = [0 if self.chance(0.01) else self.pick(SIZES) for _ in range(rank)]
             if np.prod(sizes) <= limit:
                 return tuple(sizes)
 
     def array(self, dtype: type, shape: Sequence[int], scale: float = 1.0) -> np.ndarray:
-        """Values of an input."""
+        """Random values for an input."""
         dtype = np.dtype(dtype)
         if dtype.kind == "b":
             return self.random.random(shape) < 0.5
@@ -105,7 +105,7 @@ class Graph:
     # Tensors.
 
     def name(self, kind: str) -> str:
-        """One that is not taken."""
+        """A new, unique name."""
         return f"{self.prefix}{kind}{len(self.values)}"
 
     def constant(self, value: object, dtype: type | None = None) -> str:
@@ -150,7 +150,7 @@ class Graph:
             return self.pick(recent)
         for _ in range(20):
             shape = self.shape(self.integer(max(low, min(1, high)), max(low, min(high, 4))))
-            # float32 three times in four, where there is a choice
+            # float32 three times in four, if it is one of the types
             chosen = np.float32 if np.float32 in types and self.chance(0.75) else self.pick(types)
             if where(np.ones(shape, chosen)):
                 return self.input(chosen, shape)
@@ -185,14 +185,14 @@ class Graph:
         reads: Sequence[str] = (),
         **attributes: object,
     ) -> list[str]:
-        """Add a node; its outputs join the pool if they are to be kept.
+        """Add a node. Its outputs join the pool if ``keep`` is set.
 
-        ``reads`` are tensors that only its branches take.
+        ``reads`` are tensors that only the node's branches use.
 
         Raises
         ------
         Skip
-            If ONNX Runtime refuses it, or it gives too much.
+            If ONNX Runtime refuses the node, or its outputs are too large.
         """
         names = [f"{self.prefix}t{len(self.values) + k}" for k in range(outputs)]
         node = helper.make_node(operator, inputs, names, domain=domain, **attributes)
@@ -203,7 +203,9 @@ class Graph:
 
     @contextmanager
     def together(self) -> Iterator[Callable[..., str]]:
-        """Nodes of which only the last gives a tensor: yields what adds one and names its output.
+        """Several nodes of which only the last gives a tensor.
+
+        Yields a function that adds a node and names its output.
 
         Raises
         ------
@@ -250,7 +252,7 @@ class Graph:
 
 
 def as_model(graph: onnx.GraphProto, opset: int) -> onnx.ModelProto:
-    """A model with the operators of Microsoft's domain too."""
+    """A model that may also use operators of Microsoft's domain."""
     opsets = [helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)]
     return helper.make_model(graph, opset_imports=opsets, ir_version=10)
 

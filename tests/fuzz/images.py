@@ -105,7 +105,7 @@ def resize(g: Graph, op: str) -> None:
     sizes = [g.pick([1, 2, 5, n, 2 * n, 3 * n]) for n in shape[2:]]
     if g.opset >= 18 and g.chance(0.3):
         options["axes"] = [a - len(shape) if g.chance(0.5) else a for a in range(2, len(shape))]
-        if g.chance(0.5):  # which ONNX Runtime loses with negative axes
+        if g.chance(0.5):  # ONNX Runtime loses this attribute with negative axes
             options["keep_aspect_ratio_policy"] = g.pick(["not_larger", "not_smaller"])
             options["axes"] = list(range(2, len(shape)))
     else:

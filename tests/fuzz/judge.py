@@ -1,13 +1,13 @@
-"""What a graph may give: ONNX Runtime's outputs, and how much rounding and rungs may change them.
+"""The allowed outputs of a graph: ONNX Runtime's, with the effect of rounding and of rungs.
 
-The same graph is run many times with noise: every operand of an operator that rounds is multiplied
-by 1 + e with a random e for every element, far larger than a rounding, and every result of an
-exponential by 1 + e with an e as large as the rung's bound. What the outputs vary by is what may be
-off; an output of integers or truth values that varies is not compared, nor an element that is
-sometimes NaN or infinite. So an ill-conditioned graph gives no false alarm, and operators that only
-move or compare values must agree to the last bit where nothing rounds before them.
+The same graph is run many times with noise. Every operand of an operator that rounds is multiplied
+by 1 + e, with a random e for every element that is far larger than a rounding error. Every result
+of an exponential is multiplied by 1 + e with an e as large as the rung's bound. The spread of the
+outputs is the allowed error. An output of integers or truth values that varies is not compared, nor
+an element that is sometimes NaN or infinite. So an ill-conditioned graph gives no false alarm, and
+operators that only move or compare values must agree to the last bit if nothing rounds before them.
 
-Where ONNX Runtime itself is off the standard, :mod:`exceptions` says so and changes the graph.
+Where ONNX Runtime itself differs from the standard, :mod:`exceptions` changes the graph.
 """
 
 from collections.abc import Mapping
@@ -23,11 +23,11 @@ from .exceptions import corrected
 from .graph import session
 from .writer import FLOATS, Writer, opset_of, types_of
 
-# The noise on operands, in units of their type's spacing at 1: what a few roundings cannot reach.
+# The noise on operands, in units of their type's spacing at 1: more than a few roundings give.
 SPACINGS = 8
-# How far from what was seen a result may be, in units of how far that varies.
+# The allowed distance from the observed outputs, in units of their spread.
 MARGIN = 4
-# Operators whose results are exact, so that nothing is lost in them.
+# Operators with exact results, which need no noise.
 EXACT = {
     "Abs", "ArgMax", "ArgMin", "BitShift", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor",
     "And", "Cast", "CastLike", "Ceil", "Clip", "Compress", "Concat", "ConcatFromSequence",
@@ -42,28 +42,29 @@ EXACT = {
     "Squeeze", "ThresholdedRelu", "Tile", "TopK", "Transpose", "Trilu", "Unique", "Unsqueeze",
     "Where", "Xor",
 }  # fmt: skip
-# Scatters with a reduction add or multiply.
+# With a reduction, scatters add or multiply, so they round.
 WITH_REDUCTION = {"ScatterElements", "ScatterND"}
-# Operands that are options, and may not move: operator to the first of them.
+# Operands that are options and get no noise: operator to the first such operand.
 OPTIONS_FROM = {
     "Pow": 1, "Resize": 1, "Upsample": 1, "CumSum": 1, "ReduceSum": 1, "QuantizeLinear": 1,
     "AffineGrid": 1, "RoiAlign": 2, "GridSample": 2, "DynamicQuantizeLinear": 1,
 }  # fmt: skip
-# What may be lowered, and what holds such an operator inside.
+# Operators that may be lowered, or that contain such an operator.
 EXPONENTIAL = {
     "Exp", "Sigmoid", "Tanh", "Erf", "Softplus", "Mish", "Swish", "Gelu", "FastGelu", "BiasGelu",
     "Elu", "Selu", "Celu", "Softmax", "LogSoftmax", "ReduceLogSumExp", "Attention", "If",
 }  # fmt: skip
-# Computed with a cancellation inside: rounding at 1 or at the operand is visible in the result.
+# Operators with a cancellation inside: rounding at 1 or at the operand is visible in the result.
 CANCELLING = {
     "Gelu", "FastGelu", "BiasGelu", "Mish", "Softplus", "LogSoftmax", "ReduceLogSumExp", "Elu",
     "Selu", "Celu", "Sinh", "Asinh", "Atanh", "Acosh", "Acos", "Erf",
 }  # fmt: skip
-# Whose places are computed: what rounding moves them by counts with what lies next to each other.
+# Operators that compute positions: rounding errors of a position count times the difference of
+# neighbours.
 SAMPLING = {"Resize", "Upsample", "GridSample", "RoiAlign"}
-# With an absolute error of the rung's bound, as a logarithm has it.
+# Operators with an absolute error of the rung's bound, such as logarithms.
 LOGARITHMIC = {"LogSoftmax", "ReduceLogSumExp", "Attention", "Log"}
-# A chain of these behind an exponential may be lowered as one operator, which ends in these.
+# A chain of these after an exponential may be lowered as one operator.
 CHAIN = {
     "Abs", "Add", "Cast", "Clip", "Div", "Log", "Max", "Min", "Mul", "Neg", "Pow", "Reciprocal",
     "Sub", "Where",
@@ -72,7 +73,7 @@ ENDS = {"Div", "Log", "Mul", "Reciprocal", "Sub", "Where"}
 
 
 class Judge:
-    """ONNX Runtime's view of a graph.
+    """Runs a graph in ONNX Runtime, with and without noise.
 
     Parameters
     ----------
@@ -88,18 +89,19 @@ class Judge:
     def outputs(
         self, feeds: Mapping[str, np.ndarray], rung: str, runs: int
     ) -> list[list[np.ndarray]]:
-        """The outputs without noise, and then of ``runs`` with it.
+        """The outputs without noise, followed by those of ``runs`` runs with noise.
 
-        ``rung`` is ``"exact"`` or the one whose largest bound is the noise on exponentials.
+        ``rung`` is ``"exact"`` or the rung whose largest bound is the noise on exponentials.
         """
         random = np.random.default_rng(runs)
         seen = [self._plain.run(None, feeds)]
         size = rung_error(rung)
         for k in range(runs):
-            # Without noise again and again, too: what is open is random.
+            # Some runs have no noise either: results that the standard leaves open are random in
+            # each run.
             still = k % 4 == 3
             scalars = dict.fromkeys(self._scalars, 0.0) | {"noise": float(not still)}
-            if size and not still:  # the same for all elements of a tensor, and for each by itself
+            if size and not still:  # one factor for a whole tensor, and one for each element
                 for name in self._scalars[1:]:
                     whole = name.endswith("_whole")
                     scalars[name] = size * (random.uniform(-1, 1) if whole else k % 2)
@@ -116,9 +118,9 @@ def rung_error(rung: str) -> float:
 
 
 def with_noise(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[str]]:
-    """The model with noise, and its new inputs, scalars that say how much.
+    """The model with noise, and its new scalar inputs, which give the amount of noise.
 
-    Among them "noise", the unit of that on operands, and two for each exponential.
+    The inputs are "noise", the unit of noise on operands, and two for each exponential.
     """
     graph = model.graph
     types = types_of(model)
@@ -179,24 +181,24 @@ class _Noise(Writer):
     scalars: list[str]
 
     def _times(self, value: str, error: str, kind: int) -> str:
-        """value * (1 + error), which leaves an infinity as it is."""
+        """value * (1 + error), where an infinity stays as it is."""
         return self.do("Mul", value, self.do("Add", error, self.value(1, kind)))
 
     def _rounding(self, like: str, kind: int) -> str:
-        """What roundings come to, for each element."""
+        """The combined error of roundings, for each element."""
         size = SPACINGS * np.finfo(FLOATS[kind]).eps
-        if kind == TensorProto.DOUBLE:  # few functions are right to its last bits
+        if kind == TensorProto.DOUBLE:  # few functions are exact in its last bits
             size *= 1024
         unit = self.do("Mul", self.do("Cast", "noise", to=kind), self.value(size, kind))
         return self.do("Mul", self.random(like, kind), unit)
 
     def operand(self, name: str) -> str:
-        """The operand with noise of its own."""
+        """The operand with its own noise."""
         kind = self.types[name]
         return self._times(name, self._rounding(name, kind), kind)
 
     def result(self, node: onnx.NodeProto, clean: str, lowered: bool) -> None:
-        """Write the node's result: with the rung's noise, and with that of cancellations."""
+        """Write the node's result with the rung's noise and with the noise of cancellations."""
         kind = self.types[node.output[0]]
         value = clean
         if lowered:

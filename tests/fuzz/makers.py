@@ -1,4 +1,4 @@
-"""The table of what makes nodes: one function for every operator that takes the same operands."""
+"""The table of makers of nodes: one function for all operators with the same operands."""
 
 from collections.abc import Callable
 
@@ -7,12 +7,12 @@ import numpy as np
 from .graph import Graph
 
 Maker = Callable[[Graph, str], object]
-# Operator (or the name of a group of nodes) to its maker and how often it is wanted.
+# Operator (or the name of a group of nodes) to its maker and its weight.
 MAKERS: dict[str, tuple[Maker, float]] = {}
 
 
 def makes(*operators: str, weight: float = 1.0) -> Callable[[Maker], Maker]:
-    """Enter a maker for these operators; it adds nodes or raises :class:`Skip`."""
+    """Register a maker for these operators. A maker adds nodes or raises :class:`Skip`."""
 
     def enter(maker: Maker) -> Maker:
         assert not MAKERS.keys() & set(operators)
@@ -23,7 +23,7 @@ def makes(*operators: str, weight: float = 1.0) -> Callable[[Maker], Maker]:
 
 
 def axis_of(g: Graph, value: np.ndarray) -> int:
-    """A valid axis, from the front or from the back."""
+    """A valid axis, counted from the front or from the back."""
     axis = g.integer(0, value.ndim - 1)
     return axis - value.ndim if g.chance(0.5) else axis
 

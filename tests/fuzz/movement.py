@@ -45,7 +45,7 @@ def slices(g: Graph, op: str) -> None:
     starts, ends, steps = [], [], []
     for axis in axes:
         n = shape[axis]
-        plain = g.chance(0.5)  # as causal convolutions and cropped logits have it
+        plain = g.chance(0.5)  # as in causal convolutions and cropped logits
         starts.append(0 if plain else g.integer(-n - 1, n + 1))
         ends.append(g.pick([n - 1, -1, max(1, n // 2), g.integer(-n - 1, n + 1), 2**62, -(2**62)]))
         steps.append(1 if plain or g.opset < 10 else g.pick([1, 1, 2, 3, -1, -2]))
@@ -102,7 +102,7 @@ def split(g: Graph, op: str) -> None:
 
 
 def indices(g: Graph, low: int, high: int, shape: tuple[int, ...], dtype: type = np.int64) -> str:
-    """A constant or an input of integers from low to below high."""
+    """A constant or an input of integers, from low to below high."""
     value = np.asarray(g.random.integers(low, high, shape)).astype(dtype)
     return g.constant(value) if g.chance(0.6) else g.input(dtype, shape, value)
 
@@ -129,7 +129,7 @@ def elements(g: Graph, op: str) -> None:
         shape[axis] = g.integer(1, n + 2)
         g.one(op, x, indices(g, -n, n, tuple(shape)), axis=axis)
         return
-    # Each place once: else the order would matter.
+    # Each place occurs once, else the result would depend on the order.
     row = g.random.permutation(n)[: shape[axis]]
     line = np.reshape(row, [-1 if a == axis % value.ndim else 1 for a in range(value.ndim)])
     places = np.broadcast_to(line, shape).astype(np.int64)

@@ -22,7 +22,7 @@ Mutation = Callable[[onnx.ModelProto, Random], None]
 
 
 def mutated_bytes(content: bytes, random: Random) -> bytes:
-    """The content with bits turned, an end cut off, or a part put elsewhere."""
+    """The content with flipped bits, a cut-off end, or a part copied elsewhere."""
     kind = random.choice(["bits", "head", "cut", "splice"])
     if kind == "cut":
         return content[: random.randrange(len(content))]
@@ -221,12 +221,12 @@ MUTATIONS: tuple[Mutation, ...] = (
 
 
 def mutate(model: onnx.ModelProto, random: Random) -> bytes:
-    """The file of a changed copy: one to three fields, or its bytes."""
+    """The file of a changed copy: one to three fields are changed, or its bytes."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     if random.random() < 0.15:
         return mutated_bytes(copy.SerializeToString(), random)
     for _ in range(random.choice([1, 1, 2, 3])):
-        with suppress(IndexError, ValueError, TypeError):  # an earlier change left it nothing
+        with suppress(IndexError, ValueError, TypeError):  # an earlier change may prevent this
             random.choice(MUTATIONS)(copy, random)
     return copy.SerializeToString()

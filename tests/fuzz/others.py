@@ -39,7 +39,7 @@ def attention(g: Graph, op: str) -> None:
         g.integer(1, 2), g.integer(1, 3), g.pick([1, 2, 5, 16, 17]), g.pick([1, 3, 8, 17]),
         g.pick([1, 3, 4, 8, 16]), g.pick([1, 4, 5, 8, 16]),
     )  # fmt: skip
-    if g.opset < 23:  # Microsoft's: projections, then attention
+    if g.opset < 23:  # Microsoft's operators: projections, then attention
         width, head = heads * depth, g.input(np.float32, (batch, rows, 8))
         w, b = g.weights(8, 3 * width, scale=0.3), g.weights(3 * width, scale=0.3)
         g.node(op, [head, w, b], domain="com.microsoft", num_heads=heads)
@@ -85,7 +85,7 @@ def suppression(g: Graph, op: str) -> None:
 
 @makes("sequences", weight=0.5)
 def sequences(g: Graph, op: str) -> None:
-    """SequenceConstruct or SplitToSequence, changes, and tensors again."""
+    """SequenceConstruct or SplitToSequence, changes of the sequence, and tensors from it."""
     if g.opset < 11:
         raise Skip
     x = g.operand(rank=(1, 3))
@@ -113,7 +113,7 @@ def sequences(g: Graph, op: str) -> None:
 
 @makes("optionals", weight=0.2)
 def optionals(g: Graph, op: str) -> None:
-    """A tensor through Optional and back."""
+    """A tensor that goes through Optional and back."""
     if g.opset < 15:
         raise Skip
     x = g.operand(rank=(1, 3))

@@ -107,7 +107,7 @@ def convolution(g: Graph, op: str) -> None:
 @makes("ConvTranspose", weight=1.2)
 def transposed_convolution(g: Graph, op: str) -> None:
     rank = g.pick([1, 2, 2, 3])
-    # ONNX Runtime dies of an input without elements.
+    # ONNX Runtime crashes on an input without elements.
     x = g.operand(rank=rank + 2, where=lambda v: 0 < v.size < 600)
     value = g.values[x]
     channels = value.shape[1]

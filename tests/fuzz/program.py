@@ -1,4 +1,4 @@
-"""A graph as a Python program that builds it, runs it on both and shows what differs."""
+"""A graph as a Python program that builds it, runs it on both runtimes and prints differences."""
 
 import numpy as np
 import onnx
@@ -8,7 +8,7 @@ from .generate import Case
 
 
 def program(case: Case, method: str) -> str:
-    """The program's text: it needs numpy, onnx, onnxruntime and quake_tvm only."""
+    """The program's text. The program needs only numpy, onnx, onnxruntime and quake_tvm."""
     graph = case.model.graph
     opsets = ", ".join(
         f"helper.make_opsetid({o.domain!r}, {o.version})" for o in case.model.opset_import

@@ -1,4 +1,4 @@
-"""Many seeds, in packs of graphs that are compiled as one model: a count of what became of them."""
+"""Run many seeds, in packs of graphs that are compiled as one model, and count the results."""
 
 import contextlib
 import time
@@ -13,12 +13,12 @@ from .check import CRASH, FAILURES, REFUSED, UNJUDGED, Verdict, check, from_line
 from .forked import in_children
 from .generate import Case, generate
 
-PACK = 4  # a divisor of how many seeds in a row have one opset
+PACK = 4  # divides the number of consecutive seeds that share an opset
 
 
 @dataclass
 class Summary:
-    """What was found."""
+    """Counts of verdicts, and the failures."""
 
     graphs: int = 0
     counts: Counter = field(default_factory=Counter)
@@ -48,14 +48,14 @@ class Summary:
 
 @cache
 def _warm() -> None:
-    """Import and compute what every compilation needs, once, in the parent."""
+    """Import and compute once, in the parent, what every compilation needs."""
     case = generate(0)
     with contextlib.suppress(quake_tvm.QuakeError):
         quake_tvm.compile(case.model)
 
 
 def packs(seeds: Iterable[int]) -> Iterator[list[int]]:
-    """Seeds whose graphs have one opset."""
+    """Packs of seeds whose graphs have one opset."""
     pack: list[int] = []
     for seed in seeds:
         if pack and (len(pack) == PACK or seed // 8 != pack[0] // 8):
@@ -73,7 +73,7 @@ def run(
     jobs: int = 1,
     told: Callable[[Verdict], None] = lambda _: None,
 ) -> Summary:
-    """Generate, compile, run and judge, until the seeds or the seconds end."""
+    """Generate, compile, run and judge, until the seeds or the seconds run out."""
     _warm()
     end = time.monotonic() + seconds
     summary = Summary()
@@ -99,7 +99,7 @@ def run(
                 told(verdict)
 
     for ended in in_children(work, until_the_end(), jobs):
-        if ended.death and len(ended.item) > 1:  # which of them it was
+        if ended.death and len(ended.item) > 1:  # find the graph that caused the death
             for alone in in_children(work, [[seed] for seed in ended.item], jobs):
                 found(alone.item, alone.lines, alone.death)
         else:
@@ -108,7 +108,7 @@ def run(
 
 
 def verdict_on(case: Case, methods: Sequence[str]) -> Verdict:
-    """The worst verdict on a graph, in a child."""
+    """The worst verdict on a graph, found in a child process."""
     for ended in in_children(lambda c: map(to_line, check([c], methods)), [case]):
         if ended.death:
             return Verdict(case.seed, methods[0], CRASH, ended.death)

@@ -1,6 +1,6 @@
 """The smallest graph that fails in the same way: fewer outputs, nodes, elements and attributes.
 
-Every candidate must be one that ONNX Runtime takes; the caller's check says whether it still fails.
+ONNX Runtime must accept every candidate. The caller's check decides whether it still fails.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,12 +14,12 @@ from .generate import Case, needed
 from .graph import session, value_info
 
 Check = Callable[[Case], Verdict]
-# How many candidates a failure is worth: each costs a compilation.
+# The number of candidates that are tried for a failure. Each costs a compilation.
 CANDIDATES = 150
 
 
 def shrunk(case: Case, failure: Verdict, check: Check, candidates: int = CANDIDATES) -> Case:
-    """The case made as small as the steps below can while the verdict's kind stays."""
+    """The case, made as small as the steps below can while the verdict's kind stays the same."""
     left = candidates
     progress = True
     while progress and left > 0:
@@ -48,7 +48,7 @@ def _copy(case: Case) -> Case:
 
 
 def _whole(case: Case) -> Case | None:
-    """The case without what is not needed, and with its outputs typed, if it is valid."""
+    """The case without unneeded nodes, and with typed outputs, if it is valid."""
     graph = case.model.graph
     outputs = [o.name for o in graph.output]
     nodes = needed(list(graph.node), outputs)
@@ -85,7 +85,7 @@ def _read_within(node: onnx.NodeProto) -> set[str]:
 
 
 def _outputs(case: Case) -> Iterator[Case]:
-    """Only one of them."""
+    """The case with only one of its outputs."""
     outputs = list(case.model.graph.output)
     if len(outputs) > 1:
         for output in outputs:
@@ -96,7 +96,7 @@ def _outputs(case: Case) -> Iterator[Case]:
 
 
 def _values_within(case: Case) -> dict[str, np.ndarray]:
-    """All tensors that nodes give."""
+    """The values of all tensors that nodes compute."""
     model = onnx.ModelProto()
     model.CopyFrom(case.model)
     outputs = {o.name for o in model.graph.output}
@@ -104,14 +104,14 @@ def _values_within(case: Case) -> dict[str, np.ndarray]:
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
     try:
         results = session(model).run(None, case.feeds[0])
-    except Exception:  # one of them is a sequence
+    except Exception:  # one of the outputs is a sequence
         return {}
     every = [o.name for o in case.model.graph.output] + names
     return dict(zip(every, results, strict=True))
 
 
 def _cuts(case: Case) -> Iterator[Case]:
-    """The graph from a tensor on, which becomes an input; or up to it."""
+    """The graph from a tensor on, which becomes an input; or the graph up to that tensor."""
     within = _values_within(case)
     outputs = {o.name for o in case.model.graph.output}
     read = {i for node in case.model.graph.node for i in (*node.input, *_read_within(node))}
@@ -133,7 +133,7 @@ def _cuts(case: Case) -> Iterator[Case]:
 
 
 def _bypasses(case: Case) -> Iterator[Case]:
-    """Without a node whose result is like one of its operands."""
+    """The graph without one node, if one of the node's operands can replace its result."""
     within = _values_within(case) | case.feeds[0]
     within |= {c.name: numpy_helper.to_array(c) for c in case.model.graph.initializer}
     outputs = {o.name for o in case.model.graph.output}
@@ -154,7 +154,7 @@ def _bypasses(case: Case) -> Iterator[Case]:
 
 
 def _static(case: Case) -> Iterator[Case]:
-    """Without dynamic dimensions."""
+    """The graph without dynamic dimensions."""
     if case.dynamic:
         smaller = _copy(case)
         for info in smaller.model.graph.input:
@@ -163,7 +163,7 @@ def _static(case: Case) -> Iterator[Case]:
 
 
 def _attributes(case: Case) -> Iterator[Case]:
-    """Without an attribute, or an optional operand at the end."""
+    """The graph without one attribute, or without one optional operand at the end."""
     for k, node in enumerate(case.model.graph.node):
         for a in range(len(node.attribute)):
             smaller = _copy(case)
@@ -176,7 +176,7 @@ def _attributes(case: Case) -> Iterator[Case]:
 
 
 def _sizes(case: Case) -> Iterator[Case]:
-    """An extent smaller, in all inputs and constants that have it."""
+    """The graph with one extent made smaller, in all inputs and constants that have it."""
     if case.dynamic:
         return
     arrays = {c.name: numpy_helper.to_array(c) for c in case.model.graph.initializer}
@@ -190,7 +190,7 @@ def _sizes(case: Case) -> Iterator[Case]:
             for constant in smaller.model.graph.initializer:
                 value = arrays[constant.name]
                 cut = value[tuple(slice(new if n == old else n) for n in value.shape)]
-                if value.dtype == np.int64 and value.ndim == 1:  # perhaps a shape
+                if value.dtype == np.int64 and value.ndim == 1:  # may be a shape
                     cut = np.where(value == old, new, value)
                 constant.CopyFrom(numpy_helper.from_array(cut, constant.name))
             for info in smaller.model.graph.input:
@@ -202,7 +202,7 @@ def _sizes(case: Case) -> Iterator[Case]:
 
 
 def _values(case: Case) -> Iterator[Case]:
-    """Plain numbers in a constant or an input."""
+    """The graph with simpler numbers in a constant or an input."""
     arrays = {c.name: numpy_helper.to_array(c) for c in case.model.graph.initializer}
     arrays |= case.feeds[0]
     for name, value in arrays.items():

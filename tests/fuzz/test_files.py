@@ -1,4 +1,4 @@
-"""Mutated files of fixed seeds; ``make fuzz-files`` tries others."""
+"""Mutated files of fixed seeds. ``make fuzz-files`` tries other seeds."""
 
 import pytest
 

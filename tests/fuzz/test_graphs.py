@@ -1,4 +1,4 @@
-"""Random graphs of fixed seeds against ONNX Runtime; ``make fuzz`` tries others."""
+"""Random graphs of fixed seeds against ONNX Runtime. ``make fuzz`` tries other seeds."""
 
 import itertools
 
@@ -13,13 +13,13 @@ from tests.fuzz.session import run
 
 from tvm.relax.frontend.onnx import onnx_frontend  # isort: skip
 
-# Operators of the importer that no graph has, and why.
+# Operators of TVM's importer that no graph contains, and the reason.
 NEVER = {
     "AllClassNMS": "no operator of ONNX, TVM's name for one of its own",
     "MatMulInteger16": "ONNX Runtime has no kernel for it",
 }
 GRAPHS = 48
-# Groups of nodes that are a different one each time.
+# Groups of nodes that vary: the number of times they are generated.
 _TRIES = {"sequences": 8}
 
 
@@ -43,7 +43,7 @@ def test_many_random_graphs_on_every_rung(method):
 
 
 def _made_by(name):
-    """Operators of the nodes that a maker made, the first time that it made some."""
+    """Operators of the nodes that a maker added in its first successful call."""
     for seed, opset in itertools.product(range(_TRIES.get(name, 2)), sorted(set(OPSETS))):
         graph = Graph(np.random.default_rng([seed, opset]), opset)
         try:

@@ -1,4 +1,4 @@
-"""The judge: what must pass does, and planted faults are found."""
+"""The judge accepts correct outputs, and finds planted faults."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def test_onnxruntime_agrees_with_itself_on_random_graphs():
         plain = session(case.model).run(None, case.feeds[0])
         names = {n.op_type for n in case.model.graph.node}
         if names & {"Sigmoid", "ReduceMax", "ReduceMin", "MaxPool", "GlobalMaxPool", "TopK"}:
-            continue  # which are corrected
+            continue  # these are corrected
         for k, output in enumerate(plain):
             assert not difference(output, [s[k] for s in seen])
 
@@ -75,7 +75,7 @@ def test_a_rung_may_be_off_by_its_bound_and_not_by_ten(rung):
 def test_a_cancellation_is_known():
     nodes = [helper.make_node("Add", ["x", "c"], ["s"]), node("Sub", "s", "c")]
     seen = judged(nodes, X, c=np.float32(1e6))
-    assert not difference(X, seen)  # though ONNX Runtime gives multiples of 1/16
+    assert not difference(X, seen)  # although ONNX Runtime gives multiples of 1/16
     assert difference(X + np.float32(30), seen)
 
 

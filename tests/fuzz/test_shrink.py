@@ -1,4 +1,4 @@
-"""Shrinking, the program that is printed, and children that die."""
+"""Shrinking, the printed program, and children that die."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ def _seeds_with(operator, count=2):
 
 @pytest.mark.parametrize("operator", ["Tanh", "MatMul", "Slice"])
 def test_a_planted_fault_shrinks_to_its_node(operator):
-    """Every graph with this operator is taken for wrong."""
+    """The check treats every graph with this operator as wrong."""
 
     def check(case):
         kind = WRONG if operator in case.operators else RIGHT

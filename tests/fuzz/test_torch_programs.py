@@ -1,4 +1,4 @@
-"""A fixed set of random torch programs, and the fuzzer itself: that it sees and shrinks a fault."""
+"""A fixed set of random torch programs. The fuzzer detects and shrinks a planted fault."""
 
 from math import inf, nan
 
@@ -16,7 +16,7 @@ from .torch_programs.session import BATCH, outcomes  # noqa: E402
 from .torch_programs.shrink import shrunk  # noqa: E402
 from .torch_programs.ways import WAYS  # noqa: E402
 
-# Programs of these seeds go the short way, those of the first few the whole way.
+# Programs of these seeds are compiled the short way, the first few also the other ways.
 SHORT, WHOLE = 36, 6
 
 

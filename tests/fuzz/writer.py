@@ -1,4 +1,4 @@
-"""Adds nodes to a list, with names of their own. For the graphs that the judge runs."""
+"""Adds nodes with unique names to a list, for the graphs that the judge runs."""
 
 import numpy as np
 import onnx
@@ -25,9 +25,9 @@ class Writer:
     ----------
     opset : int
     types : dict
-        The element types of the tensors that are known.
+        The known element types of tensors.
     prefix : str
-        Of the names of new tensors.
+        A prefix of the names of new tensors.
     """
 
     def __init__(self, opset: int, types: dict[str, int], prefix: str) -> None:
@@ -35,13 +35,13 @@ class Writer:
         self.nodes: list[onnx.NodeProto] = []
 
     def do(self, operator: str, *inputs: str, output: str = "", **attributes: object) -> str:
-        """A new node; the name of its output."""
+        """Add a node; returns the name of its output."""
         name = output or f"{self.prefix}{len(self.nodes)}"
         self.nodes.append(helper.make_node(operator, inputs, [name], **attributes))
         return name
 
     def copy(self, node: onnx.NodeProto, operand: str, output: str = "") -> str:
-        """The node on another first operand."""
+        """Add a copy of the node with another first operand."""
         copy = onnx.NodeProto()
         copy.CopyFrom(node)
         copy.input[0] = operand
@@ -55,17 +55,17 @@ class Writer:
         return self.do("Constant", value=numpy_helper.from_array(array))
 
     def random(self, like: str, kind: int) -> str:
-        """Numbers between -1 and 1 of a float type, for each element of a tensor."""
+        """Random numbers from -1 to 1, of a float type, one for each element of a tensor."""
         seed = len(self.nodes) + 1
         if self.opset < 22:
             wide = TensorProto.DOUBLE if kind == TensorProto.DOUBLE else TensorProto.FLOAT
             u = self.do("RandomUniformLike", like, low=-1.0, high=1.0, dtype=wide, seed=float(seed))
-        else:  # where ONNX Runtime has it no longer: -1 or 1
+        else:  # ONNX Runtime has no RandomUniformLike of these opsets: use -1 or 1
             wide, u = TensorProto.FLOAT, self._sign(like, seed)
         return u if wide == kind else self.do("Cast", u, to=kind)
 
     def _sign(self, like: str, seed: int) -> str:
-        """By Dropout, which leaves every fiftieth element as it is for many runs: so of three."""
+        """The product of three Dropouts: one alone leaves some elements unchanged for many runs."""
         three = self.value([3], TensorProto.INT64)
         shape = self.do("Concat", three, self.do("Shape", like), axis=0)
         one = numpy_helper.from_array(np.array([1], np.float32))
@@ -77,12 +77,12 @@ class Writer:
 
 
 def opset_of(model: onnx.ModelProto) -> int:
-    """Of the standard's domain."""
+    """The opset of the standard's domain."""
     return next(o.version for o in model.opset_import if not o.domain)
 
 
 def types_of(model: onnx.ModelProto) -> dict[str, int]:
-    """The element types of all tensors, as ONNX Runtime infers them: it knows Microsoft's too."""
+    """The element types of all tensors, inferred by ONNX Runtime: it knows Microsoft's too."""
     every = onnx.ModelProto()
     every.CopyFrom(model)
     given = {o.name for o in model.graph.output}

@@ -1,4 +1,4 @@
-"""Tables of resized axes, applied in numpy, against ONNX Runtime's Resize."""
+"""Interpolation tables of resized axes, applied in numpy, against ONNX Runtime's Resize."""
 
 import itertools
 
@@ -15,23 +15,23 @@ ROUNDINGS = ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"]
 
 
 def values(length):
-    """Irregular ones: neighbours differ by more than rounding does."""
+    """Irregular values: neighbours differ by more than rounding does."""
     return np.sin(np.arange(length, dtype=np.float32) ** 2) + np.arange(length, dtype=np.float32)
 
 
 def apply(rows, x, value=0.0):
-    """The last axis resized."""
+    """Resize the last axis."""
     taken = x[..., rows.indices].astype(np.float64)
     y = taken[..., 0] if rows.weights is None else (taken * rows.weights).sum(-1)
     return np.where(rows.outside, value, y)
 
 
 def sweep(method, coordinate, roi=(0.0, 1.0), **attributes):
-    """One model of all lengths and scales; the axis is the last of an image's."""
+    """One model of all lengths and scales. The resized axis is the last axis of an image."""
     cases, expected = [], []
     for length, scale in itertools.product(range(1, 18), np.float32(SCALES)):
         axis = Axis(length, int(scale * np.float32(length)), scale, roi)
-        if axis.resized in (0, length):  # an unchanged shape is an unchanged tensor there
+        if axis.resized in (0, length):  # ONNX Runtime copies a tensor whose shape does not change
             continue
         x = values(length)
         rows = table(axis, method)

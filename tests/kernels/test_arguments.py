@@ -1,4 +1,4 @@
-"""Arrays to call kernels with: the same every time, and told apart by any bit."""
+"""Arrays to call kernels with: reproducible, and with digests that any changed bit changes."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def test_they_follow_from_shapes_and_dtypes(descriptions):
     assert digest(arrays) == digest(examples(descriptions))
     for array in arrays:
         if array.dtype.kind != "f":
-            assert not array.any()  # an index that is valid everywhere
+            assert not array.any()  # 0 is a valid index for every tensor
 
 
 @pytest.mark.parametrize("bit", [0, 31])

@@ -1,4 +1,4 @@
-"""The machine code of every lowered kernel: no call to libm, full vectors, nothing by scalars."""
+"""The machine code of every lowered kernel: no call to libm, full vectors, no scalar loops."""
 
 import itertools
 import re
@@ -17,7 +17,7 @@ LIBM = re.compile(
     r"\b(?:callq?|jmpq?|blx?|b)\s+_?"
     r"(?:(?:exp|exp2|expm1|log|log1p|tanh|erf|erfc|pow|fma|fmax|fmin)f?|fmaximumf?|fminimumf?)\b"
 )
-# By target, arithmetic on whole vectors of floats and on single floats.
+# For each target, arithmetic on whole vectors of floats and on single floats.
 MACHINES = {
     "x86-64-v3": (r"\bvf?n?m?(?:add|mul|sub)\w*ps\b.*ymm", r"\bvf?n?m?(?:add|mul|sub)\w*ss\b"),
     "x86-64-v4": (r"\bvf?n?m?(?:add|mul|sub)\w*ps\b.*zmm", r"\bvf?n?m?(?:add|mul|sub)\w*ss\b"),
@@ -30,7 +30,7 @@ MACHINES = {
         r"\bv(?:add|sub|n?mul|n?ml[as]|fn?m[as]|div|max\w*|min\w*|cvt)\.\w+(?:\.\w+)?\s+s\d+",
     ),
 }
-# The last step to a maximum and to a sum, a quotient or a logarithm.
+# The last steps of a maximum and of a sum, and a quotient or a logarithm.
 ONCE_A_ROW = 16
 ROWS = [name for name, row in OPERATORS.items() if not row.elementwise]
 
@@ -48,7 +48,7 @@ def check(asm, name):
 
 
 def scalars(asm, name):
-    """How many instructions of the kernel, TVM's shell around it apart, compute one float."""
+    """The number of instructions on single floats in the kernel, not counting TVM's wrapper."""
     _, single = MACHINES[name]
     kernel = re.search(r"^main_compute_:$.*?^\.Lfunc_end", asm, re.MULTILINE | re.DOTALL)
     return len(re.findall(single, kernel.group()))
@@ -63,7 +63,7 @@ def test_elementwise(operator, method, name):
     x = te.placeholder((4096,), name="x")
     asm = assembly(compute.elementwise(x, operator, method), [x], name)
     check(asm, name)
-    # Whole vectors only: an even length leaves nothing to do for scalars.
+    # The length is a multiple of the vector, so no scalar code is needed.
     assert scalars(asm, name) == 0
 
 

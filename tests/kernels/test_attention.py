@@ -1,4 +1,4 @@
-"""The fused attention is softmax between two products, wherever its operands stand."""
+"""The fused attention computes softmax between two products, for all layouts of its operands."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ HEADS_LAST = Operand((0, 2, 1, 3))
 
 
 def run(q, k, v, mask=None, operand=HEADS_LAST, name="native", method="quake3", scale=0.25):
-    """Attention over (batch, head, position, feature) arrays, handed over as ``operand`` says."""
+    """Attention over (batch, head, position, feature) arrays, passed in the layout ``operand``."""
     stored = [np.ascontiguousarray(a.transpose(operand.axes)) for a in (q, k, v)]
     arrays = stored if mask is None else [*stored, mask]
     tensors = [te.placeholder(a.shape, name=f"t{n}") for n, a in enumerate(arrays)]
@@ -39,7 +39,7 @@ def run(q, k, v, mask=None, operand=HEADS_LAST, name="native", method="quake3", 
 
 def reference(q, k, v, mask=0.0, scale=0.25):
     scores = scale * q.astype(np.float64) @ k.astype(np.float64).swapaxes(2, 3) + mask
-    with np.errstate(invalid="ignore"):  # rows that are masked altogether
+    with np.errstate(invalid="ignore"):  # rows with all keys masked
         weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
     return weights / weights.sum(axis=-1, keepdims=True) @ v.astype(np.float64)
 
@@ -51,7 +51,7 @@ def operands(batch, heads, length, keys, depth, width):
 
 
 def allowed(method, v):
-    """The bound, and what rounding does to the scores."""
+    """The bound, plus the rounding error of the scores."""
     return row_bounds.attention(method) * np.abs(v).max() + 1e-5
 
 
@@ -94,7 +94,7 @@ def test_special_rows_stay_alone():
 
 @pytest.fixture
 def long_rows(monkeypatch):
-    """Rows in blocks of keys, whatever their length."""
+    """Compute rows in blocks of keys, whatever their length."""
     monkeypatch.setattr("quake_tvm.kernels.attention.MOST_KEYS", 128)
 
 

@@ -1,4 +1,4 @@
-"""No index in the data makes a model read or write memory that is not its own."""
+"""An index in the data never makes a model read or write foreign memory."""
 
 import numpy as np
 import onnx
@@ -20,7 +20,7 @@ def node(operator, *inputs, output, **attributes):
 
 
 def model_of(nodes, inputs, shapes=None):
-    """An ONNX model with these inputs, all of the nodes' values its outputs."""
+    """An ONNX model with these inputs. All values of its nodes are outputs."""
     shapes = shapes or {}
     given = [
         helper.make_tensor_value_info(
@@ -42,7 +42,7 @@ NODES = [
     node("ScatterElements", "x", "written", "u", output="f", axis=0),
     node("ScatterND", "x", "blocks", "v", output="g", reduction="add"),
 ]
-# The indices at both ends of what the standard allows.
+# The smallest and the largest indices that the standard allows.
 INPUTS = {
     "x": X,
     "rows": np.int64([0, 9, -10, -1, 3]),
@@ -55,7 +55,7 @@ INPUTS = {
     "blocks": np.int64([[9], [-10], [9]]),
     "v": np.ones((3, 4), np.float32),
 }
-# For each index tensor: the operator, and how many elements lie where its last number points.
+# For each index tensor: the operator, and the size of the dimension that its last number indexes.
 USERS = {
     "rows": ("Gather", 10),
     "narrow": ("Gather", 4),
@@ -68,14 +68,14 @@ USERS = {
 
 
 def with_last(name, value):
-    """The inputs with one index tensor's last number replaced."""
+    """The inputs, with the last number of one index tensor replaced."""
     changed = INPUTS[name].copy()
     changed.reshape(-1)[-1] = value
     return INPUTS | {name: changed}
 
 
 def check_all(model):
-    """Hold a model of the nodes to ONNX Runtime, and to the message for each wrong index."""
+    """Compare a model of the nodes with ONNX Runtime, and its error for each wrong index."""
     expected = ort.InferenceSession(model_of(NODES, INPUTS).SerializeToString()).run(None, INPUTS)
     for name, (operator, size) in USERS.items():
         for wrong in (size, -size - 1, 10**6, -(10**6), np.iinfo(INPUTS[name].dtype).min):
@@ -181,7 +181,7 @@ def test_computed_shapes():
 
 
 def relax_module():
-    """Every operator of Relax that reads indices, as a module of one's own has it."""
+    """A user's module with every Relax operator that reads indices."""
     op, builder = relax.op, relax.BlockBuilder()
     x, u = (relax.Var(n, relax.TensorType(s)) for n, s in (("x", (10, 4)), ("u", (2, 4))))
     i, e = (relax.Var(n, relax.TensorType(s, "int64")) for n, s in (("i", (2,)), ("e", (2, 4))))

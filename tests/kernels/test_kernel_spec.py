@@ -1,4 +1,4 @@
-"""A kernel whose loops are written out says what it is, and can be written again."""
+"""A generated kernel stores its name and options, and can be generated again."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ WEIGHTS = [relax.const(np.ones(40, "float32")) for _ in range(2)]
 
 
 def lowered(formula, *shapes):
-    """The written-out kernel of a module as the pipeline makes it."""
+    """The generated kernel of a module after the pipeline."""
     with target():
         mod = Pipeline(target(), Options.parse("quake2")).upto("fuse")(module(formula, *shapes))
     found = [f for _, f in mod.functions_items() if isinstance(f, tir.PrimFunc)]

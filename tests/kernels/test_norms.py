@@ -1,4 +1,4 @@
-"""layer_norm and rms_norm over rows of any length, their special rows, and what is made of them."""
+"""layer_norm and rms_norm over rows of any length, special rows, and norms built on them."""
 
 import functools
 
@@ -20,7 +20,7 @@ EPSILON = 1e-5
 
 @functools.cache
 def kernel(operator, rows=None, length=None, epsilon=EPSILON):
-    """The kernel; an extent that is None is known to the run alone."""
+    """The kernel. An extent of None is dynamic."""
     shape = [
         te.var(v, dtype="int64") if n is None else n
         for v, n in zip("mn", (rows, length), strict=True)
@@ -68,7 +68,7 @@ def test_right(operator, rows, length):
 
 @pytest.mark.parametrize("length", [33, 384, 4096])
 def test_large_mean_does_not_cancel(length):
-    """A float32 has 1e4 to 1e-3; E[x^2] - E[x]^2 would be off by more than the variance itself."""
+    """float32 is accurate to 1e-3 at 1e4. E[x^2] - E[x]^2 would err by more than the variance."""
     x, gamma, beta = arrays("layer_norm", 4, length, offset=1e4)
     gamma[:], beta[:] = 1, 0
     y = exact("layer_norm", x, gamma, beta)
@@ -146,7 +146,7 @@ def test_epsilon(operator, epsilon):
 
 
 def model(kind, shape, opset, **attributes):
-    """A norm of ONNX over ``x``, its weights random constants."""
+    """A norm of ONNX over ``x`` with random constant weights."""
     rng = np.random.default_rng(1)
     weights = [rng.normal(size=shape[1]).astype(np.float32) for _ in range(2)]
     graph = helper.make_graph(
@@ -160,7 +160,7 @@ def model(kind, shape, opset, **attributes):
 
 
 def grouped(model, x, groups):
-    """A group or instance norm in float64."""
+    """A group norm or instance norm in float64."""
     gamma, beta = (numpy_helper.to_array(w).astype(np.float64) for w in model.graph.initializer)
     rows = x.astype(np.float64).reshape(len(x), groups, -1)
     normal = (rows - rows.mean(-1, keepdims=True)) / np.sqrt(rows.var(-1, keepdims=True) + EPSILON)

@@ -1,6 +1,6 @@
-"""softmax, log_softmax and logsumexp: special rows, and rows that stay alone.
+"""softmax, log_softmax and logsumexp: special rows, and that rows do not affect each other.
 
-Their bounds and the order within a row are test_row_bounds.py's.
+test_row_bounds.py tests their bounds and the order within a row.
 """
 
 import numpy as np
@@ -32,7 +32,7 @@ SPECIAL_ROWS = {
 
 
 def as_pytorch(operator, x):
-    """What PyTorch gives for these rows, up to rounding."""
+    """The results of PyTorch for these rows, up to rounding."""
     with np.errstate(all="ignore"):
         if operator != "logsumexp":
             return exact(operator, x)

@@ -1,4 +1,4 @@
-"""Softmax and its logarithm over one element, and the largest log probability of other rows."""
+"""Softmax and log_softmax over one element, and the largest log probability of other rows."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ NAN = [np.isinf(v) or np.isnan(v) for (v,) in X]
 
 @pytest.mark.parametrize("method", ["exact", *METHODS])
 def test_one_element(method):
-    """Whether the length is known or not."""
+    """For static and for dynamic length."""
     for length in (1, tvm.tirx.Var("n", "int64")):
         mod = module(lambda x: (nn.softmax(x), nn.log_softmax(x)), (len(X), length))
         one, zero = quake_tvm.compile(mod, method=method).run([X])

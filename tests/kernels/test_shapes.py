@@ -1,7 +1,7 @@
 """Every rank, axis and row length, static and symbolic, within the bound on the native target.
 
-Lengths around sixteen, because rows are summed in chunks of sixteen lanes; none, because TVM starts
-a reduction over nothing with nothing; and dimensions that only the call decides.
+The lengths include those around sixteen, because rows are summed in chunks of sixteen lanes, and
+zero, because TVM then starts a reduction without elements. Some dimensions are dynamic.
 """
 
 import itertools
@@ -16,7 +16,7 @@ from quake_tvm.numerics import reference
 from quake_tvm.numerics.operators import OPERATORS
 from tests.helpers import module, once
 
-# The tightest bound there is.
+# The rung with the smallest bounds.
 METHOD = "quake5"
 ROWS = ("softmax", "log_softmax", "logsumexp")
 ELEMENTWISE = ("exp", "tanh", "gelu")
@@ -26,7 +26,7 @@ AXES = [(rank, axis) for rank in range(1, 7) for axis in range(rank)]
 
 
 def formula(operator, axis):
-    """The operator in Relax; logsumexp as the ONNX importer writes it, without its axis."""
+    """The operator in Relax. logsumexp has the ONNX importer's form, without the reduced axis."""
     if operator == "logsumexp":
         return lambda x: relax.op.squeeze(log_sum_exp(x, axis), axis)
     if operator in ROWS:
@@ -56,13 +56,13 @@ def exact(operator, x, axis):
 
 
 def symbolic(shape):
-    """Names become symbolic dimensions, one for each name."""
+    """Replace names by symbolic dimensions, one for each name."""
     names = {n: tvm.tirx.Var(n, "int64") for n in shape if isinstance(n, str)}
     return tuple(names.get(n, n) for n in shape)
 
 
 def check(operator, shape, axis=-1, runs=None):
-    """Compile for ``shape``, run with ``runs`` (the shape itself by default), compare."""
+    """Compile for ``shape``, run with shape ``runs`` (by default ``shape``), and compare."""
     compiled = quake_tvm.compile(module(formula(operator, axis), symbolic(shape)), method=METHOD)
     assert [site.operator for site in compiled.report.sites] == [operator] * (0 not in shape)
     bound = quake_tvm.bound(operator, METHOD)
@@ -161,7 +161,7 @@ def test_dynamic_elementwise(operator, shape, runs):
 @pytest.mark.parametrize("operator", ROWS)
 @pytest.mark.parametrize("length", [10, 20, 40])
 def test_rows_are_not_inlined_into_their_neighbours(operator, length):
-    # TVM takes a kernel without a reduction loop for an element-wise one, and fuses it as such.
+    # TVM classifies a kernel without a reduction loop as element-wise, and fuses it as such.
     def network(x, w):
         logits = once(relax.op.nn.relu(relax.op.matmul(x, w)))
         return relax.op.nn.relu(formula(operator, -1)(logits))

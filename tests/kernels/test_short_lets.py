@@ -1,4 +1,4 @@
-"""Long values get buffers, a constant number for each link of a chain, and short ones none."""
+"""Long values become buffers, a constant number for each link of a chain. Short ones do not."""
 
 import pytest
 
@@ -11,7 +11,7 @@ ELEMENTWISE = [name for name, row in OPERATORS.items() if row.elementwise]
 
 
 def chain(operator: str, method: str, links: int) -> Expr:
-    """An operator of an operator of … of a load."""
+    """An operator of an operator of … of a load, ``links`` times."""
     row = OPERATORS[operator]
     value = tir.decl_buffer((16,), "float32", "x")[3]
     for _ in range(links):
@@ -38,7 +38,7 @@ def test_a_long_value_is_found():
 
 
 def test_what_is_computed_under_a_condition_stays_under_it():
-    """Outside it the load may be of memory that is not there."""
+    """Outside the condition the load may be out of bounds."""
     inside = tir.Var("i", "int32") < 3
     value = tir.if_then_else(inside, chain("sigmoid", "quake2", 3), tir.const(0, "float32"))
     kept = short_lets._Kept(value)

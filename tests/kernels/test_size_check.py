@@ -1,4 +1,4 @@
-"""Sizes that do not fit when the model runs end the run: no other values, no foreign memory."""
+"""Sizes that do not fit at run time end the run, before a wrong value or foreign memory is used."""
 
 import numpy as np
 import onnx
@@ -15,7 +15,7 @@ from tests.importers.onnx.cases import K, model_of
 from tests.importers.onnx.cases.case import a, c, f, k
 
 ROIS = np.float32([[0, 0, 0, 4, 5], [1, 1, 1, 5, 6]])
-# Each with shapes of its first input that do not fit, and what the error says of them.
+# Nodes, with shapes of their first input that do not fit, and the text of the error.
 NODES = [
     (c("Split", f(6, 2), k(2, 4), outputs=2), [(5, 2), (7, 2)], "Split: .* 6 elements"),
     (c("Split", f(4, 2), num_outputs=3, outputs=3), [(1, 2)], "Split: .* few elements for 3"),
@@ -45,7 +45,7 @@ NODES = [
 
 
 def dynamic(cases):
-    """One model of the nodes with a name for each dimension, and its inputs."""
+    """One model of the nodes with a separate name for each dimension, and its inputs."""
     model, feeds = model_of(cases, 19)
     for value in model.graph.input:
         for axis, dim in enumerate(value.type.tensor_type.shape.dim):
@@ -67,7 +67,7 @@ def test_sizes_that_fit(fitting):
 
 
 def refused(model, feeds):
-    """Hold the model to an error for every shape that does not fit."""
+    """Check that the model raises an error for every shape that does not fit."""
     for number, (_, shapes, message) in enumerate(NODES):
         for shape in shapes:
             wrong = feeds | {f"c{number}_x0": np.ones(shape, np.float32)}

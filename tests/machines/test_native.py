@@ -1,4 +1,4 @@
-"""This machine in LLVM's words: CPUs that no LLVM knows, and known ones with features masked."""
+"""LLVM's description of this machine, for unknown CPUs and for known ones with masked features."""
 
 import json
 import logging
@@ -28,7 +28,7 @@ ZEN4 = V4 | names("adx avx512bf16 avx512bitalg avx512ifma avx512vbmi avx512vbmi2
 ZEN4 |= names("avx512vpopcntdq gfni sse4a")
 ZEN6 = ZEN4 | {"avx512fp16", "avx512vp2intersect", "avxvnni", "avxvnniint8"}
 X86 = ZEN6 | {"fma4", "tbm", "xop"}
-# Linux's words.
+# Names of features as Linux lists them.
 A53 = "fp asimd evtstrm aes pmull sha1 sha2 crc32 cpuid"
 A55 = A53 + " atomics fphp asimdhp asimdrdm lrcpc dcpop asimddp"
 ARMV9 = A55 + (
@@ -50,11 +50,11 @@ def arm(flags: str, cpu: str = "generic") -> Machine:
 def resolved(machine: Machine) -> tvm.target.Target:
     triple = ARM_TRIPLE if machine.architecture == "aarch64" else "x86_64-linux-gnu"
     config = native.words(machine, triple).config
-    # As users may hand it on.
+    # users may pass the target as JSON
     return target(json.dumps({"kind": "llvm", "mtriple": triple, **config}))
 
 
-# Machine; the names that do, by what LLVM knows; vectors; features.
+# Machine; the expected CPU names, by what LLVM knows; vectors; features.
 MADE_UP = {
     "zen 6": (x86(ZEN6, vendor="amd"), ("znver5", "znver4"), "AVX-512", "fma fp16 bf16 dotprod"),
     "a server of Intel's": (
@@ -177,7 +177,7 @@ def test_this_machine_has_what_it_is_said_to_have():
 
 @pytest.fixture
 def unknown(monkeypatch):
-    """This machine, were its CPU newer than LLVM."""
+    """This machine, as if its CPU were newer than LLVM."""
     machine = native.examine()
     newer = Machine(machine.architecture, "generic", "", machine.has, machine.lacks)
     monkeypatch.setattr(native, "examine", lambda: newer)

@@ -1,4 +1,4 @@
-"""Named targets: each compiles to its machine's code, in its vectors; wrong ones are refused."""
+"""Each named target compiles to its machine's code, with its vectors. Wrong names are refused."""
 
 import json
 import re
@@ -23,10 +23,10 @@ from quake_tvm.numerics.operators import OPERATORS
 from quake_tvm.support.toolchain import triple
 from quake_tvm.tvm_version import RELAY
 
-# What an object begins with: ELF's machine, Apple's CPU type, WebAssembly's four letters.
+# The first bytes of an object: ELF's machine, Apple's CPU type, WebAssembly's four letters.
 ELF = {"x86_64": 62, "aarch64": 183, "arm": 40, "riscv64": 243}
 APPLE_ARM64 = b"\xcf\xfa\xed\xfe\x0c\x00\x00\x01"
-# Arithmetic on whole vectors, where there are any, and fused where the target has that.
+# Arithmetic on whole vectors, if the target has any, and fused if the target has FMA.
 ARITHMETIC = {
     "x86_64 SSE": r"\b(?:add|mul|sub)ps\b.*%xmm",
     "x86_64 AVX2": r"\bvfn?m\w+ps\b.*%ymm",
@@ -39,7 +39,7 @@ ARITHMETIC = {
 
 
 def library(on: tvm.target.Target) -> tvm.runtime.Module:
-    """softmax and GELU of a few rows, compiled."""
+    """A compiled softmax and GELU of a few rows."""
     return _relay(on) if RELAY else _relax(on)
 
 

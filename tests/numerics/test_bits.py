@@ -1,16 +1,16 @@
-"""Every operator and rung gives the bits of ``golden_bits.json``, whatever the TVM and the machine.
+"""Every operator and rung gives the bits of ``golden_bits.json``, with every TVM and machine.
 
-That rests on four things: every product that is added to something is a fused one; what becomes an
-integer is clamped before, because machines differ out of range; which operand of a ``max`` outlives
-a NaN is the formula's choice, not the machine's; and sums over rows have one tree. NaNs count as
-one, since each machine makes its own.
+Four properties ensure this: every product that is added to something is fused; a value is clamped
+before it is converted to an integer, because machines differ out of range; the formula decides
+which operand of a ``max`` replaces a NaN, not the machine; and sums over rows have one tree. All
+NaNs count as equal, since machines generate different NaNs.
 
-ARMv7 is different: its NEON takes every subnormal number for a zero of its sign, be it input,
-result or anything between. So the file has two hashes of a result: of its ``bits``, for every
-machine but that one, and of the result ``flushed``, for all. The latter leaves out subnormal
-inputs, and takes for zero what a subnormal intermediate value can lead to, below 2^-112.
+ARMv7 is different: its NEON treats every subnormal number as a zero of the same sign, in inputs,
+results and intermediate values. So the file has two hashes of a result: of its ``bits``, for every
+machine except ARMv7, and of the ``flushed`` result, for all machines. The latter excludes subnormal
+inputs, and replaces by zero results below 2^-112, which a subnormal intermediate value can affect.
 
-``python -m pytest tests/numerics/test_bits.py --update-golden`` writes the file anew.
+``python -m pytest tests/numerics/test_bits.py --update-golden`` rewrites the file.
 """
 
 import functools
@@ -39,22 +39,22 @@ else:
     EMULATED = list(MACHINES)
 
 GOLDEN = Path(__file__).parent / "golden_bits.json"
-# Machines without FMA are test_single_rounding's.
+# test_single_rounding tests machines without FMA.
 TARGETS = ["native", "x86-64-v3", "x86-64-v4", *EMULATED]
 ELEMENTWISE = [name for name, row in OPERATORS.items() if row.elementwise]
 ROWS = [name for name, row in OPERATORS.items() if not row.elementwise]
-# A subnormal number is below 2^-126, and no formula multiplies one by more than 2^14: by x, and in
-# quake1's GELU by the polynomial beside exp.
+# A subnormal number is below 2^-126, and no formula multiplies one by more than 2^14: by x, and
+# in quake1's GELU by the polynomial next to exp.
 TINY = 2.0**-112
 
 
 def spread() -> np.ndarray:
-    """The special inputs, and as many of all bit patterns as leave no round length."""
+    """The special inputs, and a sample of all bit patterns. Their number is no multiple of 16."""
     return np.concatenate([special_inputs(), *bit_patterns(1 << 15)])
 
 
 def rows(*shape: int) -> np.ndarray:
-    """Rows of a trained model's kind, the first few of which hold a special value."""
+    """Rows like those of a trained model. The first few have a special value."""
     x = np.random.default_rng(0).normal(0, 4, shape).astype("float32")
     x[0, 1], x[1, 2], x[2, 3], x[3] = np.nan, np.inf, -np.inf, -np.inf
     return x
@@ -113,7 +113,7 @@ def _relax(calls, shape: tuple[int, ...], on: tvm.target.Target):
 
 @functools.cache
 def results(on: str) -> dict[str, np.ndarray]:
-    """What every operator and rung gives for every input, by name."""
+    """The results of every operator and rung for every input, by name."""
     return _emulated(on) if on in EMULATED else _compiled(on)
 
 
@@ -141,7 +141,7 @@ def _emulated(on: str) -> dict[str, np.ndarray]:
 
 
 def flushed(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """What of the result y does not depend on subnormal numbers."""
+    """The result y without the part that depends on subnormal numbers."""
     y = np.where(np.abs(y) < TINY, np.float32(0), y)
     if x.shape != y.shape:
         return y
@@ -149,7 +149,7 @@ def flushed(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def sha(y: np.ndarray) -> str:
-    """SHA-256 of the bits, every NaN counting as the same."""
+    """SHA-256 of the bits. All NaNs count as equal."""
     return hashlib.sha256(np.where(np.isnan(y), np.nan, y).astype("<f4").tobytes()).hexdigest()
 
 
@@ -164,7 +164,7 @@ def hashes(on: str) -> dict[str, dict[str, str]]:
 
 
 def require(on: str) -> None:
-    """Skip the test where there is no such machine."""
+    """Skip the test if the machine is not available."""
     if on.startswith("x86"):
         if platform.machine() != "x86_64":
             pytest.skip(f"no {on} here")

@@ -1,4 +1,4 @@
-"""What holds of operators and rungs near zero, in the tails, without guards and with parameters."""
+"""Properties of operators and rungs near zero, in the tails, without guards, with parameters."""
 
 import itertools
 
@@ -20,7 +20,7 @@ EVERY_SITE = list(itertools.product(ELEMENTWISE, METHODS))
 
 @pytest.fixture(scope="module")
 def run():
-    """The compiled kernel of an operator on this machine, built once a test module."""
+    """Runs an operator's compiled kernel on this machine. Kernels are built once a module."""
     built = {}
 
     def kernel(operator, method, ieee=True, **parameters):
@@ -50,7 +50,8 @@ def test_finite_mode_has_the_bits_of_ieee_mode(run, operator, method):
     x = x[np.isfinite(x)]
     guarded, unguarded = run(operator, method)(x), run(operator, method, ieee=False)(x)
     if method == "quake1" and operator in ("exp", "exp2"):
-        # Between FLT_MAX and the clamp, quake1 without the guard is finite a little longer.
+        # Between FLT_MAX and the clamp, quake1 without the guard stays finite for a few more
+        # inputs.
         inside = np.isfinite(guarded)
         guarded, unguarded = guarded[inside], unguarded[inside]
     np.testing.assert_array_equal(guarded.view(np.uint32), unguarded.view(np.uint32))
@@ -82,7 +83,7 @@ def test_relative_precision_near_zero_and_in_the_tails(run, operator, x, method)
     x = np.float32([x])
     exact = OPERATORS[operator].reference(reference.NUMPY, x.astype(np.float64))
     error = np.abs(run(operator, method)(x) / exact - 1)
-    # No absolute term here: relative to the rung's bound alone.
+    # The error is compared with the relative bound only, without the absolute term.
     assert error <= bound(operator, method).relative
 
 

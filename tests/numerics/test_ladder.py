@@ -1,4 +1,4 @@
-"""The ladder's tables: they are what their derivation gives, and their errors what is promised."""
+"""The ladder's tables agree with their derivation, and their errors with the stated ones."""
 
 import numpy as np
 import pytest

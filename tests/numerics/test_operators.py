@@ -1,4 +1,4 @@
-"""The registry and its bounds. That kernels keep them is tested in tests/accuracy."""
+"""The registry and its bounds. tests/accuracy checks that kernels keep the bounds."""
 
 import dataclasses
 import json
@@ -10,7 +10,7 @@ from quake_tvm.numerics.ladder import METHODS
 from quake_tvm.numerics.operators import OPERATORS, Bound, bound, within
 
 ELEMENTWISE = [name for name, row in OPERATORS.items() if row.elementwise]
-# What the README promises of exp.
+# The largest errors that are accepted for exp.
 PROMISED = {"quake1": 0.03, "quake2": 2.7e-3, "quake3": 1.1e-4, "quake4": 5e-6, "quake5": 4e-7}
 
 
@@ -22,8 +22,8 @@ def test_promises_on_exp(method):
 @pytest.mark.parametrize("operator", ELEMENTWISE)
 @pytest.mark.parametrize("method", METHODS)
 def test_no_operator_is_much_worse_than_its_exp(operator, method):
-    # quake5's exp is near float32's own rounding, which every further step adds to; GELU's
-    # argument x^2 doubles the rounding of x on top.
+    # quake5's exp is near float32's own rounding error, and every further step adds one. In GELU
+    # the argument x^2 doubles the relative rounding error of x.
     rounding = 2.0**-24 * (16 if operator == "gelu_tanh" else 6)
     ours, exp = bound(operator, method).relative, bound("exp", method).relative
     assert ours <= exp * 1.02 + rounding

@@ -1,4 +1,4 @@
-"""Bounds of the operators over rows: attacked by search, and by any rows; order within a row."""
+"""Bounds of operators over rows, tested by search and by random rows; the order within a row."""
 
 import dataclasses
 import functools
@@ -24,11 +24,11 @@ from quake_tvm.numerics.operators import OPERATORS, bound
 from quake_tvm.schedules import schedule
 from quake_tvm.schedules.attention import tiles
 
-# One object, by which kernels are kept.
+# A single target object, since kernels are cached by it.
 ON = target()
 NAMES = [name for name, row in OPERATORS.items() if not row.elementwise]
-# How much of its bound a row of this length uses. Where rounding leads, so much of it does not
-# happen at once.
+# The share of its bound that a row of this length reaches. Where rounding errors dominate, they
+# do not all occur at once, so the share is smaller.
 LONG, REACHED = 128, {"quake1": 0.95, "quake2": 0.95, "quake3": 0.9, "quake4": 0.5, "quake5": 0.1}
 FLOATS = st.floats(-300, 300, width=32) | st.sampled_from(
     [0.0, -0.0, 1e-30, -88.0, -87.4, 1e-6, 2.0**-24, 1e30, 1e38, -2e38, 16.0, 16.000001907348633]
@@ -111,7 +111,7 @@ def test_bound_holds_with_a_scale_and_a_mask(method, scale, row, data):
     hidden[0, 0] = False
     mask = np.where(hidden, data.draw(st.sampled_from([-np.inf, -3.4e38, -1e4])), 0)
     mask = mask.astype(np.float32)
-    # What float32 rounds before softmax begins is not softmax's error.
+    # The rounding of the logits before softmax is not part of softmax's error.
     logits = (x.astype(np.float64) * np.float32(scale) + mask).astype(np.float32)
     out = tvm.runtime.empty(x.shape, "float32")
     masked(method, scale)(tvm.runtime.tensor(x), tvm.runtime.tensor(mask), out)
@@ -119,7 +119,7 @@ def test_bound_holds_with_a_scale_and_a_mask(method, scale, row, data):
 
 
 def near_ties(length, seed=0):
-    """Rows whose largest elements are a few of the finest steps apart, in any order."""
+    """Rows whose largest elements differ by a few of the smallest steps, in any order."""
     rng = np.random.default_rng(seed)
     step = 2.0 ** -rng.integers(18, 27, (2000, 1))
     x = np.where(rng.random((2000, length)) < 0.5, -rng.integers(0, 8, (2000, length)) * step, -3)
@@ -143,7 +143,8 @@ def test_argmax_changes_among_neighbours_only(method, length):
     q, y = row_search.kernel("softmax", method, ON)(x), exact("softmax", x)
     rows = np.arange(len(x))
     highest, chosen = y.max(axis=1), y[rows, q.argmax(axis=1)]
-    # An ulp of the larger of the exact and the lowered result, between which may be a power of two.
+    # The ulp of the larger of the exact and the lowered result: a power of two may lie between
+    # them.
     ulp = np.spacing(np.maximum(highest.astype(np.float32), q.max(axis=1)))
     apart = (highest - chosen) / ulp
     assert apart.max() <= row_bounds.tie(method)
@@ -161,7 +162,7 @@ def test_log_softmax_keeps_the_order_whatever_the_exponential(method, length):
 
 @pytest.mark.parametrize("method", ["quake1", "quake2", "quake3"])
 def test_attention_within_its_bound(method):
-    """Scores that one feature holds, so that they are exact; values of the errors' signs."""
+    """Scores from a single feature, so that they are exact. The values have the errors' signs."""
     heads, length, keys, width = 8, 16, 128, 16
     low, high = extremes("softmax", method, ON)
     rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""Where a CPU has no fused multiply-add, kernels keep their bits and their bounds."""
+"""On CPUs without a fused multiply-add, kernels keep their bits and their bounds."""
 
 import json
 from fractions import Fraction
@@ -57,14 +57,14 @@ def kernel(on: tvm.target.Target, count: int):
 
 
 def half_way(rng: np.random.Generator) -> list[np.ndarray]:
-    """Sums around the middle of two floats, closer to it than float64 can tell."""
+    """Sums near the middle of two floats, closer to it than float64 can resolve."""
     a, b = (rng.integers(1, 1 << 12, COUNT) * 2 + 1 for _ in range(2))
     product = a.astype(np.int64) * b
     size = np.floor(np.log2(product)).astype(int)
-    # Half an ulp of c is the product's leading bit, or about so.
+    # Half an ulp of c is about the product's leading bit.
     c = np.ldexp(1.0 + rng.integers(0, 1 << 23, COUNT) * 2.0**-23, size + 24)
     scale = rng.choice([-1.0, 1.0], COUNT)
-    # The rest of the product is far below: one factor next to a power of two.
+    # The rest of the product is much smaller: one factor is near a power of two.
     near = rng.random(COUNT) < 0.5
     a = np.where(near, np.ldexp(1 + rng.integers(-2, 3, COUNT) * 2.0**-23, size), a)
     b = np.where(near, 1 + rng.integers(-2, 3, COUNT) * 2.0**-23, b)
@@ -76,7 +76,7 @@ def any_bits(rng: np.random.Generator) -> list[np.ndarray]:
 
 
 def tiny(rng: np.random.Generator) -> list[np.ndarray]:
-    """Results that are subnormal, or hardly so."""
+    """Results that are subnormal or just above."""
     a, b, c = half_way(rng)
     return [np.ldexp(a, -70), np.ldexp(b, -75), np.ldexp(c, -145)]
 
@@ -86,7 +86,7 @@ def special(rng: np.random.Generator) -> list[np.ndarray]:
 
 
 def exact(a: float, b: float, c: float) -> np.float32:
-    """a*b + c of finite numbers, rounded once: by the neighbours of what float64 makes of it."""
+    """a*b + c of finite numbers, rounded once: the best of the neighbours of float64's result."""
     value = Fraction(float(a)) * Fraction(float(b)) + Fraction(float(c))
     with np.errstate(over="ignore"):
         guess = np.float32(float(value))
@@ -120,7 +120,7 @@ def test_a_fused_product_is_rounded_once(name):
         expected = np.float32([exact(a[k], b[k], c[k]) for k in chosen])
         np.testing.assert_array_equal(found[chosen], expected)
         twice += int(np.sum(plain[chosen] != expected))
-    assert twice > 20  # float64 alone would not do
+    assert twice > 20  # float64 alone would not suffice
 
 
 @pytest.mark.parametrize(("name", "method"), [("x86-64-v2", "quake5"), ("x86-64", "quake3")])
@@ -149,7 +149,7 @@ def test_exp_keeps_its_bound_where_two_roundings_break_it(name):
 
 @pytest.mark.skipif(RELAY, reason="Relay's tests build by every road")
 def test_the_pass_alone_will_do():
-    """TVM schedules and builds; nothing of ours comes after the pass."""
+    """TVM schedules and builds the module. Nothing of this library runs after the pass."""
     from tvm import relax
 
     on = WITHOUT["x86-64-v2"]

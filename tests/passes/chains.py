@@ -1,7 +1,7 @@
-"""Random chains around a nonlinearity with guards planted in them, and what they compute.
+"""Random chains around a nonlinearity with guards planted in them, and their values.
 
-The values come from mpmath, whose numbers neither overflow nor cancel, and from float64 held to
-float32's range; neither uses the library's own evaluation of chains.
+The values are computed with mpmath, whose numbers neither overflow nor cancel, and with float64
+limited to float32's range. Neither uses the library's own evaluation of chains.
 """
 
 import random
@@ -25,18 +25,18 @@ LARGEST, SMALLEST = 2.0**128 * (1 - 2.0**-25), 2.0**-150
 
 @dataclass(frozen=True)
 class Planted:
-    """A chain and what is known about it.
+    """A chain and its known properties.
 
     Attributes
     ----------
     name : str
         The form and the guards.
     build : callable
-        The chain of a Relax tensor.
+        Builds the chain from a Relax tensor.
     operator : str
-        The registry's name of the nonlinearity.
+        The nonlinearity's name in the registry.
     whole : bool
-        Whether the guards, if any, lie outside of the nonlinearity.
+        Whether all guards, if any, are outside of the nonlinearity.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Planted:
 
 
 def _magnitude(rng: random.Random) -> float:
-    """Anything from float32's smallest to its largest numbers, most often what people write."""
+    """A number between float32's smallest and largest, most often one that people use."""
     kind = rng.random()
     if kind < 0.4:
         return 10.0 ** -rng.randint(3, 44)
@@ -63,7 +63,7 @@ def _threshold(rng: random.Random) -> float:
 
 
 def _guard(rng: random.Random, x: relax.Expr) -> tuple[str, Callable[[relax.Expr], relax.Expr]]:
-    """A step that means to change little."""
+    """A step that changes most values little."""
     number, other = float(np.float32(_magnitude(rng))), rng.choice([0.0, 1.0, 7.0, -1.0])
     at = float(np.float32(_threshold(rng)))
     width = float(np.float32(abs(at) * 10.0 ** -rng.randint(1, 6)))
@@ -103,7 +103,7 @@ _COMPARISONS = {f"relax.{name}" for name in ("greater", "greater_equal", "less",
 
 
 def _calls(expr: relax.Expr) -> list[relax.Call]:
-    """The steps of a formula that is not bound to variables yet, comparisons excepted."""
+    """The steps of a formula that is not bound to variables yet, except comparisons."""
     if not isinstance(expr, relax.Call):
         return []
     inner = [call for arg in expr.args for call in _calls(arg)]
@@ -120,7 +120,7 @@ def _replaced(expr: relax.Expr, old: relax.Call, new: relax.Expr) -> relax.Expr:
 
 
 def planted(seed: int, forms: dict[str, dict[str, Formula]]) -> Planted:
-    """The chain of a seed: a form, guards inside, outside or in front of it, and a consumer."""
+    """The chain of a seed: a form, guards inside, outside or before it, and a consumer."""
     rng = random.Random(seed)
     operator = rng.choice(list(forms))
     form = rng.choice(list(forms[operator]))
@@ -154,7 +154,8 @@ def planted(seed: int, forms: dict[str, dict[str, Formula]]) -> Planted:
     return Planted(name, build, operator, where in ("outside", "front", "none"))
 
 
-# What a step computes. In mpmath's numbers, with room for every float32 next to 1, and in float64.
+# The value of a step: in mpmath's numbers, precise enough for every float32 next to 1, and in
+# float64.
 
 _MP = mpmath.MPContext()
 _MP.prec = 400
@@ -175,7 +176,7 @@ EXPONENTIAL = {"exp", "tanh", "sigmoid", "erf", "nn.gelu", "nn.gelu_tanh", "nn.s
 
 
 def _step(m: SimpleNamespace, kind: str, call: relax.Call, args: list) -> object:
-    """One operator's value over a namespace of functions."""
+    """The value of one operator, computed with a namespace of functions."""
     if kind in EXPONENTIAL:
         return of_registry(m, kind.removeprefix("nn."), *args)
     if kind == "nn.softplus":
@@ -206,7 +207,7 @@ def _step(m: SimpleNamespace, kind: str, call: relax.Call, args: list) -> object
 
 
 def of_registry(m: SimpleNamespace, name: str, x: object, **parameters: float) -> object:
-    """An operator's exact value over a namespace of functions."""
+    """An operator's exact value, computed with a namespace of functions."""
     row = OPERATORS[name]
     return row.reference(m, x, **{**row.parameters, **parameters})
 
@@ -219,14 +220,14 @@ def value(
     number: Callable[[float], object],
     after: Callable[[str, object], object] = lambda kind, y: y,
 ) -> object:
-    """What an expression is worth where the values in ``known`` are; it keeps what it finds.
+    """The value of an expression, given the values in ``known``, to which results are added.
 
     Parameters
     ----------
     number : callable
-        What a constant is taken for.
+        Converts a constant.
     after : callable
-        What becomes of the value of each step of a kind.
+        Converts the value of each step, given the step's kind.
     """
     constant = None if expr in known else graph.constant(expr)
     if constant is not None:
@@ -242,13 +243,13 @@ def value(
 
 
 def in_range(kind: str, y: np.ndarray) -> np.ndarray:
-    """A value as float32's range has it."""
+    """A value limited to float32's range."""
     y = np.where(np.abs(y) > LARGEST, np.copysign(np.inf, y), y)
     return np.where(np.abs(y) < SMALLEST, 0.0, y)
 
 
 def points(graph: Graph, exprs: Iterable[relax.Expr]) -> np.ndarray:
-    """float32 inputs: of every size, and near every constant that the steps have."""
+    """float32 inputs of every size, and near every constant of the steps."""
     sizes = [0.0, 1e-45, 1e-38, *(10.0 ** np.arange(-40, 38.5, 6.1)), np.finfo("float32").max]
     sizes += [
         0.3,
@@ -277,9 +278,9 @@ def points(graph: Graph, exprs: Iterable[relax.Expr]) -> np.ndarray:
 
 
 def wrong(graph: Graph, site: Site) -> str | None:
-    """Where a site's operator is not what its region computes, None if nowhere.
+    """A point where a site's operator differs from the region's value, None if there is none.
 
-    Where the region gives no number in float32's range, any number of the operator's is right.
+    Where the region's value is not a number in float32's range, any value of the operator is right.
     """
     x = points(graph, site.region)
     (source,) = site.args
@@ -297,7 +298,7 @@ def wrong(graph: Graph, site: Site) -> str | None:
         allowed = abs(exact) * 2.0**-24 + 2.0**-149
         if abs(found[0] - exact) <= allowed:
             continue
-        # Constants stand for numbers half an ulp, and after folding two, from them.
+        # A constant is within half an ulp of the intended number, or within two after folding.
         for sign in (1, -1):
 
             def meant(number: float, sign: int = sign) -> mpmath.mpf:

@@ -1,4 +1,4 @@
-"""Kernels of one's own that compute addresses from data."""
+"""Kernels of a user's module that compute addresses from data."""
 
 import numpy as np
 from tvm.script import ir as I
@@ -11,7 +11,7 @@ from quake_tvm.passes.clamp_addresses import ClampAddresses
 
 @I.ir_module
 class Own:
-    """An address that is data, one in a loop whose length is data, and one that is neither."""
+    """An address from data, one in a loop whose length is data, and one that is neither."""
 
     @T.prim_func(private=True, s_tir=True)
     def own(

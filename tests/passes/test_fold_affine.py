@@ -1,4 +1,4 @@
-"""Scale, shift and mask in front of an operator go into it, and only where nobody else looks."""
+"""Scale, shift and mask before an operator are folded into it, if nothing else uses them."""
 
 import pytest
 import tvm
@@ -187,7 +187,7 @@ def test_logits_used_elsewhere_stay(step: Formula) -> None:
 
 
 def test_overflow_between_two_scales_stays() -> None:
-    """From 3.4e18 the product is infinite, and exp(-inf) is 0, however small what follows."""
+    """From x = 3.4e18 on the product is infinite and exp(-inf) is 0, whatever scale follows."""
     unchanged(lambda x: quake("exp", (x * c(1e20)) * c(1e-35)))
 
 
@@ -200,7 +200,7 @@ def test_scale_by_element_stays() -> None:
 
 
 def test_broadcast_stays() -> None:
-    """Folding x + y here would lose the shape: neither has the sum's."""
+    """Neither x nor y has the sum's shape, so folding x + y would lose it."""
     unchanged(lambda x, y: softmax(x + y), (2, 1, 4), (2, 4, 1))
 
 

@@ -1,7 +1,7 @@
-"""No guard, limit, threshold or epsilon is lost in a nonlinearity, and the nonlinearity is found.
+"""The recogniser finds nonlinearities and loses no guard, limit, threshold or epsilon.
 
-On random chains with planted guards: the recogniser's sites against mpmath, and compiled chains,
-many to a module, against float64 with the registry's bounds.
+On random chains with planted guards, the recogniser's sites are compared with mpmath. Compiled
+chains, many in one module, are compared with float64 and the registry's bounds.
 """
 
 from collections import Counter
@@ -20,13 +20,13 @@ from tests.helpers import function, module
 from .chains import EXPONENTIAL, FLOAT, in_range, of_registry, planted, points, value, wrong
 from .test_recognize_elementwise import FORMS
 
-# What float32 may do to a step, and what may be flushed to zero.
+# The rounding error of a float32 step, and the magnitudes that may be flushed to zero.
 ROUNDING = 2.0**-21
 TINY, SUBNORMAL = 2.0**-125, 2.0**-148
 
 
 def count(seeds: Iterable[int]) -> Counter:
-    """Chains by how much of their nonlinearity was found; fails at a site that is none."""
+    """Chains by how much of their nonlinearity was found. Fails if a site is wrong."""
     found: Counter[str] = Counter()
     for seed in seeds:
         chain = planted(seed, FORMS)
@@ -53,7 +53,7 @@ def test_no_guard_is_lost_in_ten_thousand_chains() -> None:
 
 
 def envelope(main: relax.Function, x: np.ndarray, method: str) -> np.ndarray:
-    """The values that rounding and the registry's bounds allow, one row for each way of erring."""
+    """Values that rounding and the bounds allow, one row for each combination of errors."""
     graph, (source,) = Graph(main), main.params
     root = list(graph.values)[-1]
     sites = [] if method == "exact" else find_sites(graph)
@@ -63,7 +63,7 @@ def envelope(main: relax.Function, x: np.ndarray, method: str) -> np.ndarray:
         def after(kind: str, y: np.ndarray) -> np.ndarray:
             if y.dtype == bool:
                 return y
-            # TVM writes tanh, nn.gelu and the like out, with 1 + erf(x) and exp(x) - 1.
+            # TVM expands tanh, nn.gelu and similar operators, with 1 + erf(x) and exp(x) - 1.
             written_out = "nn." in kind or kind == "tanh"
             absolute = ROUNDING if written_out else TINY if kind in EXPONENTIAL else SUBNORMAL
             relative, absolute = rng.uniform(-1, 1, 2) * (ROUNDING, absolute)
@@ -95,7 +95,7 @@ def check_compiled(seeds: range) -> None:
                 slack = (high - low) + 4 * ROUNDING * np.maximum(abs(low), abs(high)) + TINY
                 inside = (found >= low - slack) & (found <= high + slack)
                 same = np.all(np.isfinite(rows), axis=0)
-                if "reciprocal" in chain.name:  # of what may be on either side of zero
+                if "reciprocal" in chain.name:  # the operand may be on either side of zero
                     same &= np.sign(low) == np.sign(high)
             bad = np.nonzero(same & ~inside)[0]
             assert not len(bad), (

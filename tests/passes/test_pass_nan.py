@@ -1,4 +1,4 @@
-"""Maxima and minima of floats in kernels: the constant first, else one of two is checked."""
+"""Maxima and minima of floats in kernels: a constant comes first, else one operand is checked."""
 
 import tvm
 from tvm import relax
@@ -14,7 +14,7 @@ op, nn = relax.op, relax.op.nn
 
 
 def stored(formula, *shapes, dtype="float32"):
-    """What the only kernel of a formula stores."""
+    """The expression that a formula's only kernel stores."""
     legal = relax.transform.LegalizeOps()(module(formula, *shapes, dtype=dtype))
     (text,) = (
         line.split(" = ", 1)[1].strip()

@@ -1,4 +1,4 @@
-"""The whole pass: what it writes, what its options leave alone, and that TVM fuses the result."""
+"""The whole pass: its output, what its options exclude, and that TVM fuses the result."""
 
 import json
 import math
@@ -34,7 +34,7 @@ def kernel(
     ieee: bool = True,
     **parameters: float,
 ) -> relax.Expr:
-    """The call of the PrimFunc that an operator is to become."""
+    """The expected call of the PrimFunc for an operator."""
     elementwise = OPERATORS[operator].elementwise
     site = {
         "operator": operator,
@@ -66,7 +66,7 @@ def softmax(x: relax.Expr, axis: int = -1) -> relax.Expr:
 
 
 def methods(mod: tvm.IRModule) -> dict[str, str]:
-    """The rung of each operator that was lowered."""
+    """The rung of each lowered operator."""
     functions = [f for f in mod.functions.values() if isinstance(f, PrimFunc)]
     sites = [site for f in functions for site in json.loads(f.attrs.get("quake.sites", "[]"))]
     return {site["operator"]: site["method"] for site in sites}

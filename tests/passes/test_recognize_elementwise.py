@@ -1,4 +1,4 @@
-"""Every way exporters write an element-wise nonlinearity is found, and near misses are not."""
+"""Every form in which exporters write an element-wise operator is found, near misses are not."""
 
 import math
 
@@ -137,7 +137,7 @@ FORMS: dict[str, dict[str, Formula]] = {
 
 
 def sites_of(formula: Formula, *shapes: tuple, dtype: str = "float32") -> list[tuple]:
-    """(operator, parameters) of everything found."""
+    """(operator, parameters) of every site that is found."""
     sites = find(Graph(function(formula, *shapes, dtype=dtype)))
     return [(site.operator, site.attributes) for site in sites]
 
@@ -287,7 +287,7 @@ def test_any_order_of_gelu_is_gelu(
         pytest.param(lambda x: x * sigmoid(negative(x)), ["sigmoid"], id="silu_of_minus_x"),
         pytest.param(lambda x: x * tanh(x), ["tanh"], id="mish_without_softplus"),
         pytest.param(lambda x: nn.softplus(x, 1.0, 2.0), [], id="softplus_early_threshold"),
-        # An epsilon guards what comes after: it must survive.
+        # The epsilon guards a later step, so it must be kept.
         pytest.param(lambda x: sigmoid(x) + c(1e-8), ["sigmoid"], id="sigmoid_epsilon"),
         pytest.param(lambda x: maximum(sigmoid(x), c(1e-7)), ["sigmoid"], id="sigmoid_floor"),
         pytest.param(lambda x: exp(x) + c(1e-8), ["exp"], id="exp_epsilon"),
@@ -308,7 +308,7 @@ def test_any_order_of_gelu_is_gelu(
             ["silu"],
             id="gap_where_a_parabola_turns",
         ),
-        # softplus in real numbers, but 50 where float32's sigmoid is 0.
+        # softplus in exact arithmetic, but 50 where float32's sigmoid is 0.
         pytest.param(
             lambda x: where(greater(sigmoid(x), c(0)), negative(log(sigmoid(x))), c(50)),
             ["sigmoid", "sigmoid"],
@@ -366,7 +366,7 @@ def test_constant_tensor_of_equal_elements() -> None:
 @pytest.mark.parametrize(
     ("formula", "shape", "found"),
     [
-        # The sigmoid has fewer elements than the product, so it is the site.
+        # The sigmoid has fewer elements than the product, so only the sigmoid becomes a site.
         pytest.param(lambda x, y: sigmoid(x) * y, (1, 3), "sigmoid", id="broadcast_extent"),
         pytest.param(lambda x, y: sigmoid(x) * y, (3,), "sigmoid", id="broadcast_rank"),
         pytest.param(lambda x, y: sigmoid(x) * y, (2, 3), "sigmoid", id="gate_of_another"),

@@ -1,4 +1,4 @@
-"""softmax, log_softmax and logsumexp are found as TVM's operators and written out."""
+"""softmax, log_softmax and logsumexp are found as TVM's operators and as single operators."""
 
 import pytest
 from tvm import relax
@@ -41,7 +41,7 @@ def logsumexp(x: relax.Expr, axis: int, shift_first: bool) -> relax.Expr:
 
 
 def kept(x: relax.Expr, axis: int) -> relax.Expr:
-    """keepdims as some exporters spell it."""
+    """keepdims in the form of some exporters."""
     return expand_dims(total(x, axis, keepdims=False), axis)
 
 
@@ -89,7 +89,7 @@ def test_logsumexp_without_kept_axis() -> None:
 
 
 def test_softmax_with_the_maximum_of_another_axis() -> None:
-    """Still a softmax along the sum's axis, but of the difference."""
+    """It is still a softmax along the sum's axis, but of the difference."""
     main, (site,) = sites_of(lambda x: softmax(shifted(x, 1), 2))
     (x,) = site.args
     assert (site.operator, site.attributes["axis"]) == ("softmax", 2)

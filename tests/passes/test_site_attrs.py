@@ -1,4 +1,4 @@
-"""Attributes of sites go into calls and come out again, and only what is there."""
+"""Attributes of sites are written to calls and read back, without attributes that are not set."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A small model with several sites, two of them in one kernel, one that only a kernel has."""
+"""Small models: several sites, two sites in one kernel, a site that only a kernel has."""
 
 import numpy as np
 import tvm
@@ -14,7 +14,7 @@ def weights(*shape: int) -> relax.Expr:
 
 
 def network() -> tvm.IRModule:
-    """softmax and GELU, after each other, twice; and logits."""
+    """softmax and GELU in turn, twice; then logits."""
 
     def formula(x):
         for _ in range(2):
@@ -30,7 +30,7 @@ def network() -> tvm.IRModule:
 
 
 def gated() -> tvm.IRModule:
-    """Two sites that end in one kernel."""
+    """Two sites that are fused into one kernel."""
 
     def formula(x):
         y = once(matmul(x, weights(32, 32)))
@@ -40,7 +40,7 @@ def gated() -> tvm.IRModule:
 
 
 def hidden() -> tvm.IRModule:
-    """Attention as one operator of TVM's, and a GELU."""
+    """Attention as one operator of TVM, and a GELU."""
 
     def formula(q, k, v):
         return once(nn.gelu(once(nn.attention(q, k, v))))
@@ -49,7 +49,7 @@ def hidden() -> tvm.IRModule:
 
 
 def inputs(mod: tvm.IRModule, count: int, seed: int = 0) -> list[list[np.ndarray]]:
-    """Random arrays for so many calls."""
+    """Random arrays for ``count`` calls."""
     generator = np.random.default_rng(seed)
     shapes = [tuple(int(n) for n in p.ty.shape) for p in mod["main"].params]
     return [[generator.normal(0, 2, s).astype(np.float32) for s in shapes] for _ in range(count)]

@@ -1,4 +1,4 @@
-"""The choice by measured errors, which here follow a law that the test knows."""
+"""The choice of rungs by measured errors. Here the errors follow a known law."""
 
 import math
 
@@ -14,7 +14,7 @@ GROUPS = [(0,), (1, 2), (3,), (4,)]
 
 
 class Law:
-    """Errors of calls add up in this way."""
+    """The law: how the errors of calls add up."""
 
     def __init__(self, together):
         self.together, self.asked = together, []

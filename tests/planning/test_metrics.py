@@ -1,4 +1,4 @@
-"""What the metrics measure."""
+"""The values of the metrics."""
 
 import math
 
@@ -50,7 +50,7 @@ def test_kl_of_logits_and_of_probabilities():
     expected = np.sum(softmax(A) * np.log(softmax(A) / softmax(B)), axis=1).mean()
     assert kl([[A]], [[B]]) == pytest.approx(expected, rel=1e-5)
     assert kl([[softmax(A)]], [[softmax(B)]]) == pytest.approx(expected, rel=1e-5)
-    # Logits that happen to be probabilities of another kind are told apart by their sum.
+    # Shifted logits: a row whose sum is not 1 is treated as logits.
     assert kl([[A + 7]], [[B - 7]]) == pytest.approx(expected, rel=1e-4)
 
 

@@ -1,4 +1,4 @@
-"""In which calls of kernels the sites are."""
+"""Which kernel calls contain each site."""
 
 import pytest
 
@@ -33,5 +33,5 @@ def test_numbers_leave_no_trace(model):
     numbered = placement(model(), target(), "quake5")
     compiled = quake_tvm.compile(model(), method="quake5")
     assert "site" not in compiled.report.to_json().replace('"sites"', "")
-    # Equal kernels are one again: there are no more of them than calls.
+    # Equal kernels are merged again: there are no more kernels than calls.
     assert len(compiled.report.kernels) <= len(numbered.calls)

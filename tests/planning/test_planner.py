@@ -1,4 +1,4 @@
-"""Plans of small models keep what they promise, also on inputs that they have not seen."""
+"""Plans of small models keep their error, also on inputs that the planner has not seen."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def test_the_budget_is_kept(model, budget):
 
 
 def test_a_mixture_where_sites_differ(monkeypatch):
-    """The first layer's GELU counts for much, and takes no time; the rest the other way round."""
+    """The first layer's GELU has a large error and takes no time; the rest is the reverse."""
     mod = network()
     seconds = dict(zip(METHODS, (1.0, 1.1, 1.2, 1.3, 1.4), strict=True))
     monkeypatch.setattr(planner.Probe, "times", lambda _, calls: dict.fromkeys(calls, seconds))
@@ -45,7 +45,7 @@ def test_a_mixture_where_sites_differ(monkeypatch):
     plan = quake_tvm.plan(mod, inputs(mod, 4), 2e-3)
     methods = [site.method for site in plan.sites]
     assert len(set(methods)) > 1
-    assert plan.verdict.startswith("3")  # 9 against what the best single rung takes
+    assert plan.verdict.startswith("3")  # 9 compared with the time of the best single rung
     report = quake_tvm.compile(mod, plan=plan).report
     assert [site.method for site in report.sites] == methods
     assert str(plan) in str(report).replace("\n", " ")
@@ -56,7 +56,7 @@ def test_a_mixture_where_sites_differ(monkeypatch):
     [(10.0, 4.0, 7.0), (10.0, 10.0, 7.0), (2.0, 4.0, 0.5), (0.1, 1e3, 0.0997)],
 )
 def test_no_time_is_predicted_to_be_negative(model, kernels, predicted):
-    """3 ms are gained of what was measured."""
+    """The plan saves 3 ms of the measured time."""
     gain = planner.Chosen([], 0.0, 0.0, -3e-3)
     assert planner._predicted(model, kernels, gain) == pytest.approx(predicted)
 

@@ -1,4 +1,4 @@
-"""A probed model is the model that is built with those rungs, bit for bit."""
+"""A probed model gives the same bits as the model that is built with those rungs."""
 
 import numpy as np
 import pytest
@@ -44,7 +44,7 @@ def test_a_mixture(probe, where):
     built = quake_tvm.compile(network(), plan=plan)
     assert [site.method for site in built.report.sites] == list(mixed.values())
     np.testing.assert_array_equal(probe.outputs(rungs, x), built.run(x))
-    # And each of them counts.
+    # Each of them has an effect.
     for call in rungs:
         other = probe.outputs({**rungs, call: BASE}, x)
         assert not np.array_equal(other, built.run(x))

@@ -1,4 +1,4 @@
-"""The knapsack: against all choices there are."""
+"""The knapsack search against all possible choices."""
 
 import itertools
 
@@ -21,7 +21,7 @@ def total(sites, picks):
 def test_nothing_within_is_faster(sites, allowance):
     every = [total(sites, p) for p in itertools.product(*(range(len(s)) for s in sites))]
     picks = cheapest(sites, allowance)
-    # Errors are rounded up to parts of the allowance, by less than one a site.
+    # Errors are rounded up to parts of the allowance, by less than one part for each site.
     surely = [t for e, t in every if e <= allowance * (1 - len(sites) / PARTS)]
     if picks is None:
         assert not surely

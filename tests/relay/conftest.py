@@ -1,4 +1,4 @@
-"""Relay's tests: only where TVM has Relay (``make test-relay``)."""
+"""Relay's tests run only if TVM has Relay (``make test-relay``)."""
 
 from quake_tvm.tvm_version import RELAY
 

@@ -1,4 +1,4 @@
-"""Machines to compile C for, and a way to run an exported model on them, in QEMU if need be."""
+"""Machines to compile C for, and a function to run exported models on them, or in QEMU."""
 
 import shutil
 import subprocess
@@ -19,12 +19,12 @@ TVM = Path(tvm.__file__).parent
 
 @dataclass(frozen=True)
 class Machine:
-    """How code is compiled for a machine and run there.
+    """How to compile code for a machine and run it there.
 
     Attributes
     ----------
     llvm : str
-        The machine as LLVM names it.
+        LLVM's name of the machine.
     """
 
     compiler: str
@@ -53,7 +53,7 @@ MACHINES = {
 
 
 def machine(name: str) -> Machine:
-    """A machine; the test is skipped where a tool for it is missing."""
+    """A machine. Skips the test if a tool for it is missing."""
     found = MACHINES[name]
     for tool in (found.compiler, *found.emulator[:1]):
         if shutil.which(tool) is None:
@@ -82,7 +82,7 @@ def export(lib: object, folder: Path) -> Path:
 def _model_library_format(folder: Path) -> types.ModuleType:
     """TVM's exporter without the rest of ``tvm.micro``, which this TVM was built without.
 
-    It wants to add the C runtime's own sources to the archive: there are none, nor are they needed.
+    The exporter adds the C runtime's sources to the archive. They do not exist and are not needed.
     """
     (folder / "templates").mkdir()
     for name in ("crt_config.h", "platform.c"):
@@ -99,7 +99,7 @@ def _model_library_format(folder: Path) -> types.ModuleType:
 
 
 def main_c(inputs: list[int], outputs: list[int]) -> str:
-    """A program that reads the inputs, of so many floats each, and writes the outputs."""
+    """A C program that reads the inputs, with these numbers of floats, and writes the outputs."""
     x = [f"x{i}" for i in range(len(inputs))]
     y = [f"output{i}" for i in range(len(outputs))] if len(outputs) > 1 else ["output"]
     sizes = zip(x + y, inputs + outputs, strict=True)
@@ -132,7 +132,7 @@ def compile_c(on: Machine, net: Path, sources: list[Path], *flags: str) -> None:
 
 
 def kernels(net: Path) -> list[Path]:
-    """What TVM has generated: C, or objects of LLVM's."""
+    """The files that TVM generated: C sources, or LLVM's objects."""
     return [p for p in sorted((net / "codegen/host").rglob("*")) if p.suffix in (".c", ".o")]
 
 
@@ -143,7 +143,7 @@ def run(
     *arrays: np.ndarray,
     flags: tuple[str, ...] = (),
 ) -> list[np.ndarray]:
-    """The outputs, of these shapes, of an exported model on a machine."""
+    """The outputs, of these shapes, of an exported model that runs on a machine."""
     sizes = [int(np.prod(shape)) for shape in shapes]
     (net / "main.c").write_text(main_c([a.size for a in arrays], sizes))
     compile_c(on, net, [net / "main.c", *kernels(net)], *flags, "-o", str(net / "main"))

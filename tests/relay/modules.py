@@ -1,4 +1,4 @@
-"""Small Relay modules from formulas, and ways to run them."""
+"""Small Relay modules from formulas, and functions to run them."""
 
 import json
 from collections.abc import Callable
@@ -27,14 +27,14 @@ def gelu(x: relay.Expr) -> relay.Expr:
 
 
 def silu(x: relay.Expr) -> relay.Expr:
-    """SiLU as importers write it."""
+    """SiLU in the importers' form."""
     return x * relay.sigmoid(x)
 
 
 def quake(
     x: relay.Expr, operator: str, *more: relay.Expr, method: str = "quake3", **attributes: object
 ) -> relay.Expr:
-    """A call of our own operator, along axis 1 if it is one over rows."""
+    """A call of one of our operators, along axis 1 if it is an operator over rows."""
     row = OPERATORS[operator]
     defaults = dict(row.parameters) if row.elementwise else {"axis": 1}
     defaults |= {"keepdims": False} if operator == "logsumexp" else {}
@@ -43,7 +43,7 @@ def quake(
 
 
 def module(formula: Formula, *shapes: tuple, dtype: str = "float32") -> tvm.IRModule:
-    """``main`` computes the formula of tensors with these shapes; one of (2, 3) by default."""
+    """A module whose ``main`` computes the formula of tensors with these shapes; default (2, 3)."""
     params = [
         relay.var(f"x{i}", shape=shape, dtype=dtype) for i, shape in enumerate(shapes or [(2, 3)])
     ]
@@ -52,7 +52,7 @@ def module(formula: Formula, *shapes: tuple, dtype: str = "float32") -> tvm.IRMo
 
 
 def run(lib: object, *arrays: np.ndarray) -> np.ndarray:
-    """The first output of what ``relay.build`` made for the graph executor."""
+    """The first output of a graph executor's library."""
     machine = graph_executor.GraphModule(lib["default"](tvm.cpu()))
     for i, array in enumerate(arrays):
         machine.set_input(f"x{i}", array)
@@ -61,13 +61,13 @@ def run(lib: object, *arrays: np.ndarray) -> np.ndarray:
 
 
 def build(mod: tvm.IRModule, opt_level: int = 3, on: object = "native") -> object:
-    """``relay.build`` as it comes."""
+    """Plain ``relay.build``."""
     with tvm.transform.PassContext(opt_level=opt_level):
         return relay.build(mod, target(on))
 
 
 def run_vm(executable: vm.Executable, *arrays: np.ndarray) -> np.ndarray:
-    """The result of what ``relay.vm.compile`` made."""
+    """The result of an executable of ``relay.vm.compile``."""
     machine = vm.VirtualMachine(executable, tvm.cpu())
     return machine.invoke("main", *map(tvm.nd.array, arrays)).numpy()
 
@@ -80,5 +80,5 @@ def kernels(lib: object) -> list[str]:
 
 
 def random(*shape: int) -> np.ndarray:
-    """Numbers of the size that models have."""
+    """Random numbers of the magnitude that models have."""
     return np.random.default_rng(sum(shape)).normal(0, 1, shape).astype(np.float32)

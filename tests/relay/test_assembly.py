@@ -1,4 +1,4 @@
-"""The machine code of what relay.build makes: no call to libm, and full vectors."""
+"""The machine code of relay.build has no call to libm, and uses full vectors."""
 
 import platform
 import re
@@ -18,7 +18,7 @@ LIBM = re.compile(
     r"\b(?:call|callq|jmp|jmpq|bl|b)\s+"
     r"_?(?:expf?|exp2f?|expm1f?|logf?|log1pf?|tanhf?|erff?|erfcf?|powf?|fmaf?)\b"
 )
-# Arithmetic on whole vectors, and the fused one that bits are promised with.
+# Arithmetic on whole vectors, and the fused multiply-add, on which the bits depend.
 VECTORS = {
     "x86": (r"\bv(?:add|mul|sub|max|min)ps\b.*[yz]mm", r"\bvf(?:n?m)(?:add|sub)\w*ps\b.*[yz]mm"),
     "arm": (r"\bf(?:add|mul|sub)\s+v\d+\.4s", r"\bfml[as]\s+v\d+\.4s"),
@@ -50,7 +50,7 @@ def all_rungs(operator: str, shape: tuple) -> tvm.IRModule:
 def test_elementwise(operator: str, on: str) -> None:
     asm = assembly(build(all_rungs(operator, (64, 64)), on=on))
     check(asm, on)
-    # Whole vectors only: an even length leaves nothing to do for scalars.
+    # The length is a multiple of the vector, so no scalar code is needed.
     assert not re.search(r"\bvf(?:n?m)(?:add|sub)\w*ss\b", asm)
 
 
@@ -70,7 +70,7 @@ def conv(x: relay.Expr) -> relay.Expr:
     return relay.nn.conv2d(x, weight, padding=1, channels=16, kernel_size=3)
 
 
-# TVM's untuned convolutions for ARM are scalar code, whatever is fused behind them.
+# TVM's untuned convolutions for ARM are scalar code, with any fused consumer.
 @pytest.mark.parametrize("on", [name for name in TARGETS if name != "aarch64"])
 @pytest.mark.parametrize(
     ("formula", "shape"),
@@ -85,5 +85,5 @@ def test_fused(formula: Formula, shape: tuple, on: str) -> None:
 
 
 def test_exact_build_does_call_libm() -> None:
-    """Or the tests above would find nothing whatever happens."""
+    """Otherwise the tests above could not fail."""
     assert LIBM.search(assembly(build(module(gelu, (64, 64)))))

@@ -1,4 +1,4 @@
-"""``quake-tvm bench`` on Relay: its contenders compute the same, and the table has them all."""
+"""``quake-tvm bench`` on Relay: all contenders compute the same, and the table lists them."""
 
 import pytest
 
@@ -20,7 +20,7 @@ def test_everyone_computes_the_same_kernel(small: None, name: str) -> None:
     exact = peers.quake("exact")(job).run()
     for peer, build in peers.TVM.items():
         assert compare.difference(build(job).run(), exact) < 1e-5, peer
-    if name != "gelu_tanh":  # this TVM's importer reads it as gelu
+    if name != "gelu_tanh":  # TVM 0.16's importer reads it as gelu
         assert compare.difference(peers.PEERS["ONNX Runtime"](job).run(), exact) < 1e-5
 
 

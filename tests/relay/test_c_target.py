@@ -1,6 +1,6 @@
-"""The C runtime: kernels in C, and LLVM's kernels under C, built, run and held to their bounds.
+"""The C runtime: C kernels, and LLVM kernels called from C, are built, run and within their bounds.
 
-What runs is the exported model, compiled for each machine and fed by a small ``main``.
+The exported model is compiled for each machine and run by a small ``main``.
 """
 
 import re
@@ -25,13 +25,13 @@ from .modules import c, module
 
 ELEMENTWISE = [name for name, row in OPERATORS.items() if row.elementwise]
 ROWS = [name for name, row in OPERATORS.items() if not row.elementwise]
-# quake1 is another formula than the rest.
+# quake1 has another formula than the other rungs.
 RUNGS = ["quake1", "quake5"]
 SCALARS = {"tir.disable_vectorize": True}
 
 
 def inputs():
-    """Special values, both tails, huge and tiny ones, and enough between to fill vectors."""
+    """Special values, both tails, huge and tiny values, and others to fill vectors."""
     special = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-40, -1e-40, 1.2e-38, -1.2e-38]
     large = [s * v for v in (1e-6, 15, 88.7, 88.73, 104, 3e4, 3e38) for s in (-1, 1)]
     between = np.random.default_rng(0).normal(0, 5, 3 * 37 - len(special) - len(large))
@@ -47,13 +47,13 @@ def within(bound, found, exact):
 
 
 def of(target, on):
-    """The target by its name, LLVM's as this machine's kernels under C."""
+    """The target by its name. For LLVM: this machine's kernels with C as the host."""
     return (f"llvm {MACHINES[on].llvm}", {"host": "c"}) if target == "llvm" else (target, {})
 
 
 @cache
 def exported(make, target, on):
-    """A model in Model Library Format; C is the same for all machines."""
+    """A model in Model Library Format. C is the same for all machines."""
     mod, context = make()
     name, host = of(target, on)
     return export(build(mod, name, context, **host), Path(mkdtemp()))
@@ -65,7 +65,7 @@ def model(make, target, on):
 
 @cache
 def operators(method):
-    """Every element-wise operator of one tensor."""
+    """Every element-wise operator applied to one tensor."""
 
     def make():
         def all_of(x):
@@ -99,7 +99,7 @@ def test_elementwise(method, target, on):
         for at, value in row.special.items():
             exact[np.isnan(x) if np.isnan(at) else x == at] = value
         with np.errstate(over="ignore"):
-            rounded = np.float32(exact)  # past float32's end the right result is infinite
+            rounded = np.float32(exact)  # beyond float32's range the correct result is infinite
         ok = (found == rounded) | (np.isnan(found) & np.isnan(rounded))
         finite = np.isfinite(rounded)
         ok[finite] |= within(quake_tvm.bound(name, method), found[finite], exact[finite])
@@ -116,7 +116,7 @@ def test_c_gives_the_same_bits_everywhere(method, on):
 
 @cache
 def rows(shape, wrapped):
-    """softmax and its kin of one tensor, lowered by the pass or in the build."""
+    """softmax, log_softmax and logsumexp of one tensor, lowered by the pass or in the build."""
 
     def make():
         def all_of(x):
@@ -173,12 +173,12 @@ def dense_net(x):
 
 def conv_net(x):
     x = relay.nn.conv2d(x, weights(8, 3, 3, 3), padding=1, channels=8, kernel_size=(3, 3))
-    # Padding looks at SiLU's input only where there is one.
+    # The padding reads SiLU's input only inside of the image.
     padded = relay.nn.pad(x * relay.sigmoid(x), ((0, 0), (0, 0), (1, 1), (1, 1)))
     return relay.nn.max_pool2d(padded, (2, 2), strides=(2, 2))
 
 
-# Shapes of input and output, and the nonlinearity whose errors the output holds, each this often.
+# Shapes of input and output, the nonlinearity that causes the output's error, and how often.
 NETS = {
     dense_net: ((5, 20), (5, 10), "gelu", 32),
     conv_net: ((1, 3, 9, 9), (1, 8, 5, 5), "silu", 1),
@@ -200,7 +200,7 @@ def net_input(net):
 
 @cache
 def by_tvm(net):
-    """What TVM itself computes on this machine."""
+    """TVM's own result on this machine."""
     return modules.run(modules.build(module(net, NETS[net][0])), net_input(net))
 
 
@@ -246,7 +246,7 @@ CHECKS = ("-fsanitize=undefined,address,float-cast-overflow", "-fno-sanitize-rec
     ids=[*RUNGS, "rows"],
 )
 def test_c_is_well_defined(make, x, shapes):
-    """No overflow, no conversion out of range, no access past the end; strictly aliased."""
+    """No overflow, no conversion or access out of range, strict aliasing."""
     net = model(make, "c", "x86-64")
     run(machine("x86-64"), net, shapes, x, flags=("-Wall", "-Werror=strict-aliasing", *CHECKS))
 

@@ -1,4 +1,4 @@
-"""Relay: a wrong index takes the nearest element, and nothing outside is read or written."""
+"""Relay: a wrong index takes the nearest element, and no kernel accesses memory out of range."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""``quake_tvm.PassContext`` around ``relay.build`` and its kin."""
+"""``quake_tvm.PassContext`` around ``relay.build`` and similar functions."""
 
 import numpy as np
 import pytest
@@ -106,7 +106,7 @@ def test_module_stays_as_it_was(opt_level: int) -> None:
     assert context.report.sites
 
 
-@pytest.mark.parametrize("opt_level", LEVELS[1:])  # TVM's virtual machine knows no level 0
+@pytest.mark.parametrize("opt_level", LEVELS[1:])  # TVM's virtual machine has no level 0
 def test_module_stays_as_it_was_for_the_virtual_machine(opt_level: int) -> None:
     with quake_tvm.PassContext(opt_level=opt_level) as context:
         assert not changes(module(both, SHAPE), lambda mod: relay.vm.compile(mod, target()))
@@ -122,7 +122,7 @@ def test_module_of_a_pass_by_hand_stays_as_it_was() -> None:
 
 
 class FailOnce(PassInstrument):
-    """An instrument of the user's own that ends the first build."""
+    """A user's instrument that ends the first build with an error."""
 
     def __init__(self, at: str) -> None:
         super().__init__()
@@ -233,7 +233,7 @@ def test_report_is_that_of_the_last_build() -> None:
 
 
 def test_other_passes_inside_the_context() -> None:
-    """A module that comes out of the user's own passes before it is built."""
+    """A module that the user's own passes have changed before the build."""
     steps = [relay.transform.RemoveUnusedFunctions(), relay.transform.FoldConstant()]
     with quake_tvm.PassContext(opt_level=3) as context:
         mod = tvm.transform.Sequential(steps)(module(both, SHAPE))
@@ -266,7 +266,7 @@ def test_required_passes_run() -> None:
 
 
 class Names(PassInstrument):
-    """An instrument of the user's own: which passes have run."""
+    """A user's instrument that lists the passes that have run."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -304,7 +304,7 @@ def test_config_of_the_user_stays() -> None:
 
 
 def test_kernels_of_the_report() -> None:
-    """Sites of one kind in several kernels each have their own."""
+    """Sites of one operator in several kernels each have their own kernel in the report."""
 
     def formula(x: relay.Expr) -> relay.Expr:
         w = relay.const(random(40, 40))
@@ -323,7 +323,7 @@ def test_kernels_of_the_report() -> None:
 
 
 def test_kernels_of_sites_of_several_shapes() -> None:
-    """The kernel of a site is one that computes its shape, in whatever order TVM fuses them."""
+    """The kernel of a site computes the site's shape, in whatever order TVM fuses kernels."""
 
     def formula(x: relay.Expr) -> relay.Expr:
         narrow = gelu(relay.sum(x, 1, keepdims=True))

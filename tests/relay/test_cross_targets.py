@@ -1,4 +1,4 @@
-"""LLVM's targets: every operator builds, in their own vectors, with their fma, without libm."""
+"""LLVM's targets: every operator builds, with the target's vectors and fma, without libm."""
 
 import re
 
@@ -17,9 +17,9 @@ from .modules import module
 # Without FMA a fused product is computed in float64.
 SSE, AVX = r"\b(?:add|mul|sub)p[sd]\b.*%xmm", r"\bvfn?m\w+ps\b.*%[yz]mm"
 NEON, ARMV7 = r"\bfml[as]\s+v\d+\.4s", r"\bvfm[as]\.f32\s+q"
-# Of quake1's softmax, which has no sum to fuse with them.
+# For quake1's softmax, which has no sum that fuses with the products.
 PRODUCTS = r"\bv?mulp[sd]\b.*%[xyz]mm|\bfmul\s+v\d+\.4s|\bvmul\.f32\s+q"
-# The target, and what its assembly shows: fma in vectors, other arithmetic where it has none.
+# The target and its assembly: fma in vectors, or other arithmetic if the target has no fma.
 TARGETS = {
     "llvm -mtriple=x86_64-linux-gnu -mcpu=x86-64-v2": SSE,
     "llvm -mtriple=x86_64-linux-gnu -mcpu=skylake-avx512": AVX,
@@ -67,7 +67,7 @@ def test_named_targets_have_the_keys_of_their_schedules(name):
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_network(name):
-    """Convolution, product and what is fused behind them, in the build as users write it."""
+    """Convolution, product and their fused consumers, built as users would."""
 
     def net(x):
         weights = (np.random.default_rng(0).normal(size=s) for s in [(8, 3, 3, 3), (10, 8)])

@@ -1,4 +1,4 @@
-"""Matrix products as TVM's schedules want them."""
+"""Matrix products in the form that TVM's schedules need."""
 
 import numpy as np
 import pytest

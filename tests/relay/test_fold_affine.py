@@ -1,4 +1,4 @@
-"""Scale, shift and mask in front of an operator go into it, and only where nobody else looks."""
+"""Scale, shift and mask before an operator are folded into it, if nothing else uses them."""
 
 import numpy as np
 import pytest
@@ -203,12 +203,12 @@ def test_scale_by_element_stays() -> None:
 
 
 def test_broadcast_stays() -> None:
-    """Folding x + y here would lose the shape: neither has the sum's."""
+    """Neither x nor y has the sum's shape, so folding x + y would lose it."""
     unchanged(lambda x, y: softmax(x + y), (2, 1, 4), (2, 4, 1))
 
 
 def test_sum_of_unknown_extents_stays() -> None:
-    """Either may be the one that broadcasts."""
+    """Either operand may be the one that broadcasts."""
     unchanged(lambda x, y: softmax(x + y), (ANY, 4, 4), (ANY, 4, 4))
 
 

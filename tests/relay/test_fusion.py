@@ -1,4 +1,4 @@
-"""Our operators among TVM's: fused where TVM fuses its own, in whatever layout it picks."""
+"""Our operators are fused wherever TVM fuses its own, in every layout that TVM chooses."""
 
 import re
 
@@ -89,7 +89,7 @@ def test_rows_are_a_kernel_of_their_own(formula: Formula, shape: tuple) -> None:
 
 
 def test_blocked_layout_goes_through() -> None:
-    """Between two convolutions in NCHWc no layout is changed for what is element by element."""
+    """Between two convolutions in NCHWc, element-wise operators need no change of layout."""
     mod = module(lambda x: silu(conv(gelu(conv(x)), 16, 32)), IMAGE)
     lib = lowered(mod)
     names = kernels(lib)

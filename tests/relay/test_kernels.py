@@ -1,4 +1,4 @@
-"""What relay.build makes of every operator and rung is within its bound, specials and all."""
+"""relay.build's kernels of every operator and rung are within their bounds, with special values."""
 
 import functools
 import hashlib
@@ -41,7 +41,7 @@ def rungs(operator: str, x: np.ndarray, ieee: bool = True) -> dict[str, np.ndarr
 
 
 def within(name: str, method: str, q: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Where a result is within its bound, or has overflowed where the exact one nearly does."""
+    """Where a result is within its bound, or overflows where the exact result nearly does."""
     promised = bound(name, method)
     with np.errstate(all="ignore"):
         close = np.abs(q - y) <= promised.relative * np.abs(y) + promised.absolute
@@ -67,7 +67,8 @@ def test_finite_mode_has_the_bits_of_ieee_mode(operator: str) -> None:
     guarded, unguarded = rungs(operator, x), rungs(operator, x, ieee=False)
     for method in METHODS:
         q, p = guarded[method], unguarded[method]
-        # Between FLT_MAX and the clamp, quake1 without the guard is finite a little longer.
+        # Between FLT_MAX and the clamp, quake1 without the guard stays finite for a few more
+        # inputs.
         longer = method == "quake1" and operator in ("exp", "exp2")
         same = np.isfinite(q) if longer else np.full(x.shape, True)
         np.testing.assert_array_equal(q[same].view(np.uint32), p[same].view(np.uint32), method)
@@ -83,7 +84,7 @@ def run_rows(operator: str, method: str, x: np.ndarray) -> np.ndarray:
 
 
 def exact_rows(operator: str, x: np.ndarray) -> np.ndarray:
-    """In float64, special rows as PyTorch has them."""
+    """The result in float64. Special rows give PyTorch's results."""
     x = x.astype(np.float64)
     with np.errstate(all="ignore"):
         top = x.max(-1, keepdims=True)
@@ -136,7 +137,7 @@ def test_odd_lengths(operator: str, length: int) -> None:
     x = random(7, length) * np.float32(4)
     q = run_rows(operator, "quake4", x)
     assert np.all(within(operator, "quake4", q, exact_rows(operator, x)))
-    for k in (0, 6):  # neighbours do not matter
+    for k in (0, 6):  # other rows do not affect the result
         alone = run_rows(operator, "quake4", x[k : k + 1])
         np.testing.assert_array_equal(alone[0], q[k])
 
@@ -156,7 +157,7 @@ def small_gelu() -> object:
 
 
 def hash_of_result() -> str:
-    """The bits of a model with work for several threads."""
+    """A hash of the bits of a model that has work for several threads."""
 
     def formula(x: relay.Expr) -> relay.Expr:
         wide = gelu(relay.nn.dense(x, relay.const(random(96, 64))))

@@ -1,4 +1,4 @@
-"""Relay's kernels of chains: as the chain grows their number does, their size does not."""
+"""Relay's kernels of chains: with the length their number grows, but their size does not."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ LINKS = {
 
 
 def chain(link: str, length: int) -> tvm.IRModule:
-    """So many links one behind the other."""
+    """A chain of ``length`` links."""
     value = x = relay.var("x0", shape=(2, 64))
     for _ in range(length):
         value = LINKS[link][0](value)
@@ -28,7 +28,7 @@ def chain(link: str, length: int) -> tvm.IRModule:
 
 
 def kernels(mod: tvm.IRModule) -> list[relay.Function]:
-    """What FuseOps made, after the limit."""
+    """The functions that FuseOps and the limit leave."""
     fuse = [relay.transform.InferType(), relay.transform.FuseOps(2)]
     fused = limit_fusion.limit(tvm.transform.Sequential(fuse, opt_level=3)(mod))
     found: list[relay.Expr] = []
@@ -44,7 +44,7 @@ def test_kernels_are_no_larger_for_a_longer_chain(link):
 
 
 def test_the_end_is_sure_where_tvm_has_cut_too():
-    """FuseOps puts at most 256 operators together; both sides of its cut are too large."""
+    """FuseOps fuses at most 256 operators. Both sides of its cut are too large for the limit."""
     many = kernels(chain("tanh", 300))
     assert not any(limit_fusion._cuts(kernel) for kernel in many)
 

@@ -1,4 +1,4 @@
-"""What operators hide in their kernels is lowered inside a build, and what was decided stays."""
+"""Exponentials inside operators' kernels are lowered in a build, except those that stay exact."""
 
 from collections.abc import Iterator
 
@@ -24,7 +24,7 @@ VECTOR = (3, 40)
 
 @pytest.fixture(scope="module", autouse=True)
 def hiding_operator() -> None:
-    """An operator whose computation calls exp and tanh, in one dtype or another."""
+    """An operator whose kernel calls exp and tanh, in any dtype."""
     operator = register_op(HIDING, "tanh(e^-|x|)")
     operator.set_num_inputs(1)
     operator.add_type_rel("Identity")
@@ -43,7 +43,7 @@ def hiding(x: relay.Expr) -> relay.Expr:
 
 
 class Seen:
-    """A pass of the user's own that notes which intrinsics the kernels still call."""
+    """A user's pass that lists the intrinsics that the kernels still call."""
 
     def __init__(self) -> None:
         self.left: dict[str, set[str]] = {}
@@ -59,7 +59,7 @@ class Seen:
 
 
 def compiled(mod: tvm.IRModule, **options: object) -> tuple[object, Report, dict[str, set[str]]]:
-    """The library, the report, and what each kernel calls before code is generated."""
+    """The library, the report, and the intrinsics of each kernel before code generation."""
     seen = Seen()
     config = {"tir.add_lower_pass": [(3, seen())]}
     with quake_tvm.PassContext(opt_level=3, config=config, **options) as context:
@@ -122,7 +122,7 @@ def test_other_dtypes_stay(dtype: str) -> None:
     assert all(dtype in site.reason for site in report.exact)
 
 
-# Whatever the operator is made of must not be lowered behind its back.
+# If such an operator is skipped, its decomposition must not be lowered either.
 SKIPPED: dict[str, Formula] = {
     "exp": relay.exp,
     "sigmoid": relay.sigmoid,
@@ -165,7 +165,7 @@ def test_hidden_one_fused_with_our_own() -> None:
 
 
 def test_name_that_tvm_cut_is_left_alone() -> None:
-    """It may hide what was to stay exact."""
+    """The name that TVM shortened may hide a skipped operator."""
 
     def formula(x: relay.Expr) -> relay.Expr:
         for _ in range(8):
@@ -184,7 +184,7 @@ def te_kernel() -> Iterator[te.Tensor]:
 
 
 def test_kernel_that_is_no_operators() -> None:
-    """``tvm.build`` inside the context."""
+    """A kernel of ``tvm.build`` inside the context."""
     x, y = te_kernel()
     with quake_tvm.PassContext() as context:
         tvm.build(te.create_schedule(y.op), [x, y], target())

@@ -1,4 +1,4 @@
-"""ONNX models as Relay imports them: each nonlinearity is found in the form it then has."""
+"""ONNX models in Relay: each nonlinearity is found in the form that the importer gives it."""
 
 import numpy as np
 import onnx
@@ -19,7 +19,7 @@ def sites(onnx_model: onnx.ModelProto) -> list[Site]:
 
 
 def of_node(operator: str, shape: tuple = (2, 3, 4), opset: int = 13, **attributes) -> list[tuple]:
-    """(operator, attributes) of what is found in a model of one node."""
+    """(operator, attributes) of the sites in a model of one node."""
     nodes = [node(operator, "x", "y", **attributes)]
     return [(s.operator, s.attributes) for s in sites(model(nodes, {"x": shape}, opset=opset))]
 

@@ -1,4 +1,4 @@
-"""The operators in Relay: types, shapes that only the run knows, any extent, every executor."""
+"""The operators in Relay: types, dynamic shapes, any extent, every executor."""
 
 import numpy as np
 import pytest
@@ -145,7 +145,7 @@ def test_every_executor_gives_the_same_bits(executor: str) -> None:
 
 
 def test_operator_on_a_constant_is_folded() -> None:
-    """TVM folds on a machine without FMA, so to the bound and not to the bit."""
+    """TVM folds on a target without FMA, so the bound is checked, not the bits."""
     x = random(5, 37)
     mod = module(lambda y: y + quake(relay.const(x), "gelu", method=METHOD), (5, 37))
     lib = build(mod)

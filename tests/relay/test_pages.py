@@ -1,4 +1,4 @@
-"""The programs of docs/relay.md run, in turn, in one namespace."""
+"""The programs of docs/relay.md run in order, in one namespace."""
 
 import re
 from pathlib import Path

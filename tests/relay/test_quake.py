@@ -1,4 +1,4 @@
-"""The whole pass over Relay: what it writes, what its options leave, and every kind of module."""
+"""The whole pass over Relay: its output, what its options exclude, and every kind of module."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ same = tvm.ir.assert_structural_equal
 
 
 def quake(x: relay.Expr, operator: str, *more: relay.Expr, source: str, **attributes) -> relay.Call:
-    """The call that a site is to become."""
+    """The expected call for a site."""
     marks = {"method": "quake2", "ieee": True, "source": source, "shape": "2x3"}
     return call(operator, x, *more, **marks | attributes)
 
@@ -42,7 +42,7 @@ def everything(x: relay.Expr) -> relay.Expr:
 
 
 def lowered(mod: tvm.IRModule) -> dict[str, str]:
-    """The rung of each operator that was lowered."""
+    """The rung of each lowered operator."""
     found = {}
     for _, function in functions(mod):
         for value in Graph(function).values.values():
@@ -52,7 +52,7 @@ def lowered(mod: tvm.IRModule) -> dict[str, str]:
 
 
 def typed(*functions_: relay.Function, **named: relay.Function) -> tvm.IRModule:
-    """A module of ``main`` and others."""
+    """A typed module of ``main`` and other functions."""
     names = dict(zip(["main"], functions_, strict=True)) | named
     mod = tvm.IRModule({relay.GlobalVar(name): f for name, f in names.items()})
     return relay.transform.InferType()(mod)
@@ -360,7 +360,7 @@ def test_kernel_in_the_module() -> None:
 
 
 def test_deep_module() -> None:
-    """More steps than Python nests calls."""
+    """More steps than Python's recursion limit."""
 
     def formula(x: relay.Expr) -> relay.Expr:
         for _ in range(1500):

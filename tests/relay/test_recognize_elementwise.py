@@ -1,4 +1,4 @@
-"""Every way Relay's importers write an element-wise nonlinearity is found, no near miss is."""
+"""Every form of an element-wise operator in Relay's importers is found, near misses are not."""
 
 import math
 
@@ -48,7 +48,7 @@ def expm1(x: relay.Expr) -> relay.Expr:
     return exp(x) - c(1)
 
 
-# Where a form is an importer's, it has the importer's name.
+# A form of an importer has the importer's name.
 FORMS: dict[str, dict[str, Formula]] = {
     "exp": {"op": exp},
     "sigmoid": {
@@ -125,7 +125,7 @@ def sites_in(formula: Formula, *shapes: tuple, dtype: str = "float32") -> tuple[
 
 
 def sites_of(formula: Formula, *shapes: tuple) -> list[tuple]:
-    """(operator, parameters) of everything found."""
+    """(operator, parameters) of every site that is found."""
     return [(site.operator, site.attributes) for site in sites_in(formula, *shapes)[1]]
 
 
@@ -225,7 +225,7 @@ def test_any_order_of_gelu_is_gelu(
         pytest.param(lambda x: x * tanh(x), ["tanh"], id="mish_without_softplus"),
         pytest.param(lambda x: log(exp(x) + c(2)), ["exp"], id="softplus_of_two"),
         pytest.param(lambda x: log(sigmoid(x)), ["sigmoid"], id="pytorch_log_sigmoid"),
-        # An epsilon guards what comes after: it must survive.
+        # The epsilon guards a later step, so it must be kept.
         pytest.param(lambda x: sigmoid(x) + c(1e-8), ["sigmoid"], id="sigmoid_epsilon"),
         pytest.param(lambda x: maximum(sigmoid(x), c(1e-7)), ["sigmoid"], id="sigmoid_floor"),
         pytest.param(lambda x: log(sigmoid(x) + c(1e-20)), ["sigmoid"], id="log_sigmoid_epsilon"),
@@ -262,7 +262,7 @@ def test_constant_counts_once_it_is_folded() -> None:
 @pytest.mark.parametrize(
     ("formula", "shape", "found"),
     [
-        # The sigmoid has fewer elements than the product, so it is the site.
+        # The sigmoid has fewer elements than the product, so only the sigmoid becomes a site.
         pytest.param(lambda x, y: sigmoid(x) * y, (1, 3), "sigmoid", id="broadcast_extent"),
         pytest.param(lambda x, y: sigmoid(x) * y, (3,), "sigmoid", id="broadcast_rank"),
         pytest.param(lambda x, y: sigmoid(x) * y, (2, 3), "sigmoid", id="gate_of_another"),
@@ -300,7 +300,7 @@ def test_unknown_extents(operator: str, shape: tuple) -> None:
 @pytest.mark.parametrize(
     ("formula", "found"),
     [
-        # Nobody knows that the two have one shape.
+        # It is unknown whether the two have the same shape.
         pytest.param(lambda x, y: (x + y) * sigmoid(x), ["sigmoid"], id="gate_of_a_sum"),
         pytest.param(lambda x, y: (x + y) * sigmoid(x + y), ["sigmoid"], id="two_sums"),
         pytest.param(lambda x, y: nn.relu(x) + exp(y), ["exp"], id="sum_of_two"),

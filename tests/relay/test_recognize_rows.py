@@ -1,4 +1,4 @@
-"""softmax, log_softmax and logsumexp are found as TVM's operators and written out."""
+"""softmax, log_softmax and logsumexp are found as TVM's operators and as single operators."""
 
 import pytest
 from tvm import relay
@@ -35,12 +35,12 @@ def log_softmax(t: relay.Expr, axis: int) -> relay.Expr:
 
 
 def kept(x: relay.Expr, axis: int) -> relay.Expr:
-    """keepdims as some importers spell it."""
+    """keepdims in the form of some importers."""
     return expand_dims(total(x, axis, keepdims=False), axis)
 
 
 def others(axis: int) -> list[int]:
-    """All axes but one of three."""
+    """All of three axes except one."""
     return [k for k in range(3) if k != axis % 3]
 
 
@@ -93,7 +93,7 @@ def test_form_in_lets_is_one_site(operator: str, form: Formula) -> None:
     assert (site.operator, site.attributes["axis"]) == (operator, 1)
 
 
-# Where steps change a shape, unknown extents are not known to stay the same.
+# If steps change a shape, it is unknown whether dynamic extents stay the same.
 RESHAPING = {"softmax-kept", "softmax-broadcast"}
 
 
@@ -115,7 +115,7 @@ def test_logsumexp_operator_without_kept_axis() -> None:
 
 
 def test_softmax_with_the_maximum_of_another_axis() -> None:
-    """Still a softmax along the sum's axis, but of the difference."""
+    """It is still a softmax along the sum's axis, but of the difference."""
     main, (site,) = sites_of(lambda x: softmax(shifted(x, 1), 2))
     (x,) = site.args
     assert (site.operator, site.attributes["axis"]) == ("softmax", 2)

@@ -1,4 +1,4 @@
-"""The shell where TVM has Relay: what works there, and one line for what does not."""
+"""The shell in Relay's environment: what works there, and one-line errors for the rest."""
 
 import json
 import subprocess

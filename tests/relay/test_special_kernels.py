@@ -1,4 +1,4 @@
-"""Operators of Relay builds at NaN and infinities; what stays TVM's is on the page and here."""
+"""Operators of Relay builds at NaN and infinities, including TVM's own behaviour on the page."""
 
 import numpy as np
 import tvm
@@ -20,7 +20,7 @@ NUMBERS = X[1:]
 
 
 def ran(formulas, x):
-    """What ``PassContext`` builds of several formulas gives."""
+    """The results of several formulas, built inside ``PassContext``."""
     var = relay.var("x", shape=x.shape)
     mod = tvm.IRModule.from_expr(relay.Function([var], relay.Tuple([f(var) for f in formulas])))
     with quake_tvm.PassContext(opt_level=3, method="quake2"):

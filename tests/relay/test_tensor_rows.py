@@ -63,7 +63,7 @@ def exact(operator, x):
 
 
 def assert_within(operator, method, q, y, length):
-    """Within the bound and what any order of summation may lose."""
+    """Check the bound plus the rounding error of any order of summation."""
     promised, rounding = bound(operator, method), length * 2.0**-24
     relative = promised.relative + (rounding if operator == "softmax" else 0)
     absolute = promised.absolute + (0 if operator == "softmax" else rounding)
@@ -147,7 +147,7 @@ ARMV7 = {
     **ARM,
 }
 AARCH64 = {"kind": "llvm", "mtriple": "aarch64-linux-gnu", "mattr": ["+neon"], **ARM}
-# Target, and its vector and scalar instructions for maxima and sums.
+# Targets, with their vector and scalar instructions for maxima and sums.
 MACHINES = {
     "x86-64-v3": ("x86-64-v3", r"v{}ps\s.*ymm", r"v{}ss\s", ("max", "add")),
     "x86-64-v4": ("x86-64-v4", r"v{}ps\s.*zmm", r"v{}ss\s", ("max", "add")),
@@ -166,7 +166,7 @@ def test_maxima_and_sums_are_vectors(machine, masked, length):
     assembly = built.get_source("asm")
     for instruction in instructions:
         assert re.search(vector.format(instruction), assembly)
-        # The last four lanes at most.
+        # Scalar instructions for the last four lanes only.
         assert len(re.findall(scalar.format(instruction), assembly)) <= 4
 
 

@@ -1,9 +1,9 @@
-"""MetaSchedule, AutoScheduler and AutoTVM on lowered modules: they see it, tune it and use that."""
+"""MetaSchedule, AutoScheduler and AutoTVM see lowered modules, tune them and use the results."""
 
 import numpy as np
 import pytest
 import tvm
-import tvm.tir.tensor_intrin.x86  # MetaSchedule's rules for AVX-512 want it
+import tvm.tir.tensor_intrin.x86  # MetaSchedule's rules for AVX-512 need this import
 from tvm import auto_scheduler, autotvm, relay
 from tvm import meta_schedule as ms
 
@@ -23,7 +23,7 @@ KERNELS = {
     "fused_nn_dense_quake_tanh",
     "fused_quake_softmax",
 }
-# TVM's AutoScheduler rewrites dense's weights, which fails with or without us.
+# TVM's AutoScheduler rewrites dense's weights, which fails with and without this library.
 TUNED_BY_AUTO_SCHEDULER = {"fused_nn_conv2d_quake_gelu", "fused_quake_softmax"}
 
 
@@ -53,7 +53,7 @@ def lowered():
 
 
 def assert_same(lib):
-    """What TVM's own schedules give, as closely as the finest rung computes."""
+    """Check that the results agree with TVM's default schedules, to the finest rung's accuracy."""
     rounding = quake_tvm.bound("softmax", "quake5").relative
     np.testing.assert_allclose(run(lib, X), run(build(lowered()), X), rtol=rounding)
 
@@ -141,7 +141,7 @@ def test_without_records(tuner, quake):
 
 
 def auto_scheduler_tasks():
-    """By kernel; those without a sum in them need no tuner."""
+    """The tasks by kernel. Kernels without a sum need no tuner."""
     tasks, _ = auto_scheduler.extract_tasks(lowered()["main"], {}, TARGET)
     return {task.desc.removeprefix("vm_mod_"): task for task in tasks}
 
@@ -152,7 +152,7 @@ def test_auto_scheduler_sees_the_formulas():
     assert all("reinterpret" in str(task.compute_dag) for task in tasks.values())
 
 
-# Seconds for a build or a run, on however busy a machine.
+# The time limit of a build or a run, in seconds, also on a busy machine.
 PATIENCE = 300
 
 

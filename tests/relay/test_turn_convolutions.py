@@ -1,4 +1,4 @@
-"""Convolutions along one dimension, laid along the width."""
+"""Convolutions along one dimension use the width axis."""
 
 import numpy as np
 import pytest

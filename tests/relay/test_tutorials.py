@@ -1,4 +1,4 @@
-"""Relay's tutorial runs whole."""
+"""Relay's tutorial runs without an error."""
 
 import relay_build
 

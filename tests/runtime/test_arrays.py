@@ -1,4 +1,4 @@
-"""Arrays go in and come out uncopied where they may, and every result is its caller's own."""
+"""Arrays are passed without copying where possible, and each caller owns its results."""
 
 import functools
 import gc
@@ -21,7 +21,7 @@ op = relax.op
 
 
 def placed(offset: int) -> np.ndarray:
-    """X at so many bytes behind an aligned address."""
+    """X at an address with this offset from an aligned one."""
     memory = np.empty(X.nbytes + 2 * ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % ALIGNMENT + offset
     array = memory[start : start + X.nbytes].view(np.float32).reshape(SHAPE)

@@ -1,11 +1,11 @@
-"""A forked child runs models, compiles them and ends, whatever its parent has done before."""
+"""A forked child runs models, compiles and exits normally, whatever its parent has done before."""
 
 import subprocess
 import sys
 
 import pytest
 
-# With workers that have gone to sleep.
+# The parent's workers have gone to sleep.
 START = """
 import multiprocessing, os, signal, sys, threading, time
 import numpy as np, quake_tvm
@@ -134,7 +134,7 @@ def work():
 assert forked(work) == 0
 """,
 }
-# Before the first run there are no workers to lose: these scenes only.
+# Before the first run there are no workers to lose, so only these scenes apply.
 EARLY = ("several, and the parent after them", "threads in the child")
 
 
@@ -146,7 +146,7 @@ def play(*scenes: str, threads: int = 3, **environment: str) -> None:
         env={
             "PATH": "/usr/bin:/bin",
             "TVM_NUM_THREADS": str(threads),
-            "TVM_THREAD_POOL_SPIN_COUNT": "1000",  # to sleep soon
+            "TVM_THREAD_POOL_SPIN_COUNT": "1000",  # workers go to sleep soon
             **environment,
         },
         capture_output=True,

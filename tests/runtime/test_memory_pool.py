@@ -45,7 +45,7 @@ def compiled(operator, shape, dtype=TensorProto.FLOAT):
 
 
 def growth(model, runs):
-    """MB that the process has gained by runs after the first, which is the largest."""
+    """Growth of the process in MB by all runs after the first, which is the largest run."""
     runs = iter(runs)
     model.run(next(runs))
     before = resident()
@@ -55,13 +55,13 @@ def growth(model, runs):
 
 
 def resident():
-    """Bytes in use: the allocator, which has served other tests before, keeps some that are not."""
+    """Bytes in use. The allocator's free memory is not counted, since other tests leave some."""
     ctypes.CDLL(None).malloc_trim(0)
     return psutil.Process().memory_info().rss
 
 
 def test_a_dynamic_model_keeps_what_a_few_runs_take():
-    """Of 100 shapes, of which each takes up to 4 MB: 200 MB if all were kept."""
+    """Runs with 100 shapes of up to 4 MB each: keeping all buffers would take 200 MB."""
     model = compiled("Exp", ["n", 1024])
     x = np.zeros((1000, 1024), np.float32)
     assert growth(model, (x[: 1000 - 10 * k] for k in range(100))) < (SHAPES + 1) * 4

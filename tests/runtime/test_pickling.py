@@ -1,4 +1,4 @@
-"""Models in pickles, copies and other processes, and what they say of themselves."""
+"""Models can be pickled, copied and sent to other processes, and describe themselves."""
 
 import copy
 import pickle

@@ -1,4 +1,4 @@
-"""A library that is not as it was exported is refused before its code is mapped."""
+"""A library that changed after its export is refused before its code is loaded."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def test_something_else(library, tmp_path):
         other.write_bytes(content)
         with pytest.raises(QuakeError, match="no whole model"):
             quake_tvm.load(other)
-    older = library.read_bytes()[: -len(SEAL) - 32]  # as versions without a digest wrote it
+    older = library.read_bytes()[: -len(SEAL) - 32]  # versions without a digest wrote it like this
     other.write_bytes(older)
     with pytest.raises(QuakeError, match=r"not from Model.export of this version; export it again"):
         quake_tvm.load(other)

@@ -1,4 +1,4 @@
-"""One model serves many threads, and its compiler too."""
+"""Many threads can use one model at once, and the compiler too."""
 
 import gc
 import os
@@ -25,12 +25,12 @@ SIZE = 192
 
 @pytest.fixture(autouse=True)
 def two_cores(monkeypatch):
-    """Whatever this machine has."""
+    """Models behave as on two cores, whatever this machine has."""
     monkeypatch.setattr(virtual_machines, "cores", lambda: 2)
 
 
 def layers(x):
-    """Products, rows and an input that comes out as it is."""
+    """Products, rows, and an output that is an unchanged input."""
     return relax.Tuple([op.nn.softmax(op.matmul(op.nn.gelu(x), x)), op.reshape(x, (SIZE * SIZE,))])
 
 
@@ -41,13 +41,13 @@ def model() -> quake_tvm.Model:
 
 @pytest.fixture(scope="module")
 def arrays() -> list[np.ndarray]:
-    """Some that are taken as they are, and some that are copied."""
+    """Arrays, some of which are passed without a copy, others with one."""
     made = np.random.default_rng(0).normal(size=(THREADS, SIZE, SIZE)).astype(np.float32)
     return [x if n % 2 else np.asfortranarray(x) for n, x in enumerate(made)]
 
 
 def in_threads(work: Callable[[int], object], count: int = THREADS) -> list:
-    """What the work gives for every number, all at once."""
+    """The results of the work for every number. All threads start at once."""
     start = threading.Barrier(count)
 
     def begin(n: int) -> object:
@@ -138,7 +138,7 @@ def test_a_machine_that_an_interrupt_took_is_made_again(model, arrays):
     lost = quake_tvm.compile(module(op.nn.relu, (4, 8)))
     x = np.zeros((4, 8), np.float32)
     for _ in range(3):
-        lost._machines.take()  # and never given back
+        lost._machines.take()  # and never returned
         lost._machines.take()
     gc.collect()
     lost.run(x)
@@ -188,7 +188,7 @@ def test_compiling_in_threads(capsys):
         assert each.run(np.zeros(shape, np.float32))[0].shape == shape
 
 
-# In a process of its own: what TVM does to the caller's cores stays.
+# This runs in a process of its own: TVM changes the caller's CPU affinity for good.
 AFFINITY = """
 import os
 import numpy as np, quake_tvm
@@ -220,7 +220,7 @@ def test_the_process_keeps_its_cores(last, threads):
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    if last:  # one core: as many workers as asked for, or else none
+    if last:  # one core: as many workers as requested, or else none
         assert done.stdout.split()[1] == (threads or "1")
 
 

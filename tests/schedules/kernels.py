@@ -1,4 +1,4 @@
-"""Small kernels as te writes them, and a way to run them scheduled and not."""
+"""Small te kernels, and functions to run them with and without a schedule."""
 
 import numpy as np
 import tvm
@@ -23,7 +23,7 @@ def placeholder(*shape, name="x"):
 
 
 def random_inputs(inputs, given=None):
-    """Normal numbers for every input, except those ``given`` by name."""
+    """Normal random numbers for every input, except those that ``given`` has by name."""
     rng = RNG(0)
     return [
         (given or {}).get(
@@ -34,7 +34,7 @@ def random_inputs(inputs, given=None):
 
 
 def build_and_run(function, arrays, shape, name="native", dtype="float32"):
-    """The one output of a PrimFunc."""
+    """The single output of a PrimFunc."""
     out = tvm.runtime.empty(shape, dtype)
     kernel = tvm.compile(function, target=target(name))["main"]
     kernel(*map(tvm.runtime.tensor, arrays), out)
@@ -44,8 +44,8 @@ def build_and_run(function, arrays, shape, name="native", dtype="float32"):
 def both(inputs, output, name="native", given=None):
     """(rule, scheduled result, plain result) for random inputs, except those ``given`` by name.
 
-    The plain loops' products are fenced as the rules' are: LLVM would fuse one with the addition of
-    the next stage where it keeps the result in a register.
+    The products of the plain loops are fenced like those of the rules. Otherwise LLVM would fuse a
+    product with the addition of the next stage if it keeps the result in a register.
     """
     function = te.create_prim_func([*inputs, output])
     scheduled = schedule(function, target(name))
@@ -58,13 +58,13 @@ def both(inputs, output, name="native", given=None):
 
 
 def window(size, strides=1, dilation=1, padding=(0, 0), rank=2):
-    """The same window in every dimension; ``padding`` is (before, after)."""
+    """The same window in every dimension. ``padding`` is (before, after)."""
     before, after = ((n,) * rank for n in padding)
     return Window((size,) * rank, (strides,) * rank, (dilation,) * rank, before, after)
 
 
 def pixels(shape, view):
-    """The output's pixels."""
+    """The extents of the output's pixels."""
     steps = zip(
         shape[1:-1], view.before, view.after, view.size, view.dilation, view.strides, strict=True
     )
@@ -72,7 +72,7 @@ def pixels(shape, view):
 
 
 def depthwise(shape, size, **options):
-    """(inputs, output) of a depthwise convolution; ``shape`` is (n, pixels.., c)."""
+    """(inputs, output) of a depthwise convolution. ``shape`` is (n, pixels.., c)."""
     rank = len(shape) - 2
     x, w = placeholder(*shape), placeholder(*[size] * rank, shape[-1], name="w")
     view = window(size, rank=rank, **options)

@@ -1,4 +1,4 @@
-"""Records as tests make them."""
+"""Functions that make records for tests."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +12,7 @@ SHAPE = (128, 384, 1536)
 
 
 def record(name="cortex-a72", operator="matmul", shape=SHAPE, numbers=None, **more) -> Record:
-    """A record of half of the rule's time for a named target."""
+    """A record for a named target that takes half of the rule's time."""
     numbers = None if "trace" in more else {"rows": 3} if numbers is None else numbers
     cores, dtype = more.pop("cores", None), more.pop("dtype", "float32")
     machine = Machine.of(target(name))
@@ -25,7 +25,7 @@ def record(name="cortex-a72", operator="matmul", shape=SHAPE, numbers=None, **mo
 
 
 def plant(folder: Path, *records: Record) -> Path:
-    """The folder with these records in it."""
+    """Write these records to the folder; returns the folder."""
     for each in records:
         append(folder, each)
     return folder

@@ -1,9 +1,9 @@
-"""Kernels of every rule with every epilogue behind them, of any extents, run in many at a time.
+"""Kernels of every rule followed by every epilogue, with any extents, many run at a time.
 
-A trial is a kernel, its epilogues and its extents. Extents and all that is left open (how much is
-cut off, how wide panels are, what a rule chooses) are drawn by the trial's own seed, so that a
-trial that fails comes back. Inputs and outputs lie between guards: NaN around inputs, a pattern
-around outputs.
+A trial is a kernel, its epilogues and its extents. The trial's own seed determines the extents and
+all other choices (how much is cut off, the width of panels, tunable parameters), so that a failing
+trial can be repeated. Inputs and outputs lie between guards: NaN around inputs, a pattern around
+outputs.
 """
 
 import random
@@ -27,13 +27,13 @@ from quake_tvm.schedules.fence import fence_products
 from tests.schedules.kernels import convolution, pixels, placeholder, window
 
 MOST = 70
-# Bytes before and behind every array, a multiple of what TVM wants arrays aligned to.
+# Bytes before and after every array, a multiple of the alignment that TVM requires.
 GUARD = 1024
 
 
 @dataclass
 class Draw:
-    """What a kernel or an epilogue asks for: extents, numbers at random, the inputs it adds."""
+    """Random choices for a kernel or an epilogue: extents, numbers, and the inputs it adds."""
 
     extents: tuple[int, ...]
     rng: random.Random
@@ -42,12 +42,12 @@ class Draw:
     given: dict[str, np.ndarray]
 
     def input(self, *shape: int) -> te.Tensor:
-        """One more input."""
+        """Add an input."""
         self.inputs.append(placeholder(*shape, name=f"in{len(self.inputs)}"))
         return self.inputs[-1]
 
     def some(self, most: int) -> int:
-        """From 1 to so many."""
+        """A random number from 1 to ``most``."""
         return self.rng.randint(1, max(1, most))
 
 
@@ -148,7 +148,7 @@ def sum_of_tokens(d):
 
 
 def rows_of(make):
-    """Rows in one axis or two."""
+    """Rows in one axis or in two."""
 
     def made(d):
         rows, length = d.extents
@@ -228,7 +228,7 @@ KERNELS: dict[str, Callable[[Draw], te.Tensor]] = {
 
 
 def keep(d, n):
-    """How many of n stay: all but a few, or any number."""
+    """How many of n elements are kept: all except a few, or any number."""
     return max(1, n - d.some(4)) if d.rng.random() < 0.5 else d.some(n)
 
 
@@ -327,7 +327,7 @@ EPILOGUES: dict[str, Callable[[Draw, te.Tensor], te.Tensor]] = {
 
 @dataclass(frozen=True)
 class Trial:
-    """A kernel of some extents with epilogues behind it, one after the other."""
+    """A kernel with some extents, followed by epilogues."""
 
     kernel: str
     epilogues: tuple[str, ...]
@@ -339,7 +339,7 @@ class Trial:
         return f"{names} of {'x'.join(map(str, self.extents))} on {self.kind}"
 
     def prepared(self) -> "Prepared":
-        """The kernel scheduled and plain, and its inputs."""
+        """The kernel, scheduled and plain, and its inputs."""
         seed = zlib.crc32(str(self).encode())
         draw = Draw(self.extents, random.Random(seed), self.kind, [], {})
         result = KERNELS[self.kernel](draw)
@@ -362,7 +362,7 @@ class Trial:
 
 
 class _Chance(Choice):
-    """Any of the numbers that can be chosen."""
+    """A random one of the options."""
 
     def __init__(self, rng: random.Random) -> None:
         super().__init__()
@@ -385,7 +385,7 @@ class Prepared:
 
     @property
     def rule(self) -> str:
-        """That has scheduled it."""
+        """The name of the rule that scheduled the kernel."""
         return str(self.scheduled.attrs[RULE])
 
 
@@ -402,22 +402,22 @@ class Guarded:
         self.memory[:] = fill
 
     def tensor(self):
-        """For TVM, the same memory."""
+        """The same memory as a tensor of TVM."""
         return tvm_ffi.from_dlpack(self.array)
 
     @property
     def whole(self) -> bool:
-        """Whether the guards are as they were."""
+        """Whether the guards are unchanged."""
         return bool((self.before == self.fill).all() and (self.after == self.fill).all())
 
 
 def wrong(trials: list[Trial], optimized: bool = False) -> tuple[list[str], dict[str, int]]:
-    """What is wrong with these trials, and how many there were by rule.
+    """What is wrong with these trials, and the number of trials by rule.
 
-    All are compiled into one module, by LLVM with or without its optimizations: the rules' work is
-    done before, and without them it takes a part of the time. The plain kernels' products are
-    fenced, too: where LLVM keeps a stage's result in registers, it would fuse them with the next
-    stage's sums.
+    All trials are compiled into one module, by LLVM with or without its optimizations. The rules
+    have finished before LLVM starts, and without optimizations it takes a fraction of the time. The
+    plain kernels' products are fenced, too: if LLVM keeps a stage's result in registers, it would
+    fuse them with the next stage's sums.
     """
     prepared = [trial.prepared() for trial in trials]
     functions = {}
@@ -433,7 +433,7 @@ def wrong(trials: list[Trial], optimized: bool = False) -> tuple[list[str], dict
         rules[each.rule] = rules.get(each.rule, 0) + 1
         inputs = []
         for array in each.arrays:
-            # All bits set are NaN: what is read of them shows.
+            # With all bits set an input is NaN, so that reading it shows in the result.
             inputs.append(Guarded(array.shape, array.dtype, 255))
             inputs[-1].array[...] = array
         results = []
@@ -450,7 +450,7 @@ def wrong(trials: list[Trial], optimized: bool = False) -> tuple[list[str], dict
 
 
 def trials(kind: str, seed: int = 0, chains: int = 40) -> list[Trial]:
-    """Every kernel with every epilogue, and with chains of two: each extent from 1 to 70 once."""
+    """Every kernel with every epilogue, and with chains of two, for each extent from 1 to 70."""
     made = []
     rng = random.Random(seed)
     for kernel in KERNELS:

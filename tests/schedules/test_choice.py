@@ -1,4 +1,4 @@
-"""What is picked from a choice, and whether it served."""
+"""The value that is picked from a choice, and whether the choice was used."""
 
 import pytest
 

@@ -1,18 +1,18 @@
-"""Every named target has a row of choices that the rules can use."""
+"""Every named target has a row of tunable parameters that the rules can use."""
 
 import pytest
 
 from quake_tvm.machines.targets import target, targets
 from quake_tvm.schedules.choices import choices
 
-# Vector registers that a tile may fill, by the beginning of the target's triple.
+# The number of vector registers for a tile, by the beginning of the target's triple.
 REGISTERS = {"aarch64": 32, "armv7l": 16}
 
 
 @pytest.mark.parametrize("name", targets())
 def test_every_target_has_tiles_and_widths(name):
     row = choices(target(name))
-    assert 1 in row.tiles  # the narrowest products fit
+    assert 1 in row.tiles  # a tile for the narrowest products
     assert all(n >= 1 for n in (*row.several, *row.tiles, *row.tiles.values()))
 
 

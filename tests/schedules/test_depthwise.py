@@ -1,4 +1,4 @@
-"""Depthwise convolutions of awkward shapes: right to rounding, and the bits of the plain loops."""
+"""Depthwise convolutions of odd shapes: right up to rounding, with the bits of the plain loops."""
 
 import numpy as np
 import pytest

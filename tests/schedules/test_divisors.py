@@ -1,4 +1,4 @@
-"""Kernels of several nests run on tensors of no elements, whose sizes they would divide by."""
+"""Kernels of several loop nests run on tensors without elements, whose sizes are divisors."""
 
 import numpy as np
 import pytest

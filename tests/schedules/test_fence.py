@@ -1,4 +1,4 @@
-"""Fences stand around stored products and nowhere else."""
+"""Only stored products get a fence."""
 
 import tvm
 from tvm.script import tirx as T

@@ -1,6 +1,6 @@
-"""What each rule makes of a kernel, as text: a change of a schedule shows in the diff.
+"""Each rule's result for a kernel, as text: a change of a schedule shows in the diff.
 
-``python -m pytest tests/schedules/test_golden.py --update-golden`` writes the files anew.
+``python -m pytest tests/schedules/test_golden.py --update-golden`` rewrites the files.
 """
 
 import hashlib
@@ -49,13 +49,13 @@ def copied(_):
 
 
 def cut(name):
-    """Less is written out than computed, in both directions."""
+    """The epilogue stores fewer elements than are computed, in both directions."""
     inputs, y = packed(5, 96, name)
     return inputs, topi.strided_slice(y, [0, 0], [3, 90])
 
 
 def moved(_):
-    """What is computed is written out elsewhere."""
+    """The epilogue stores elements in other places than they are computed for."""
     a, b = placeholder(5, 6, name="a"), placeholder(6, 20, name="b")
     return [a, b], topi.transpose(topi.nn.relu(topi.matmul(a, b)))
 
@@ -184,7 +184,7 @@ def test_script(name, request):
 
 
 def test_every_rule_has_a_file_and_every_file_a_test():
-    # Attention comes scheduled, and has thousands of lines.
+    # The attention kernel is generated without a schedule and has thousands of lines.
     seen = {rule for _, rule, _ in CASES.values()} | {"attention"}
     assert seen == {rule.name for rule in RULES}
     assert {path.stem for path in GOLDEN.iterdir()} == set(CASES)

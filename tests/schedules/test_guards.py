@@ -1,4 +1,4 @@
-"""Kernels of unknown length whose elements come from several places."""
+"""Kernels of dynamic length whose elements come from several sources."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ PADS = (2, 3)
 
 @pytest.fixture(scope="module")
 def moving():
-    """Pads, a concatenation and a triangle over a last axis of unknown length."""
+    """Pads, a concatenation and a triangle over a dynamic last axis."""
     pads = np.array([0, PADS[0], 0, PADS[1]])
     outputs = ["reflected", "repeated", "padded", "joined", "joined3", "triangle"]
     nodes = [

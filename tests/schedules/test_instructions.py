@@ -1,4 +1,4 @@
-"""ARM's clamps and conversions take the place of those that say the same, and of no others."""
+"""ARM's clamps and conversions replace expressions with the same meaning, and no others."""
 
 import pytest
 import tvm
@@ -13,9 +13,9 @@ def before(a: T.Buffer((8,), "float32"), b: T.Buffer((8,), "float32"), k: T.Buff
     for i in range(8):
         b[i] = T.min(T.float32(88), T.max(T.float32(-87), a[i]))
     for i in range(8):
-        b[i] = T.max(b[i], T.float32(1))  # a NaN is to become 1
+        b[i] = T.max(b[i], T.float32(1))  # a NaN must become 1
     for i in range(8):
-        b[i] = T.max(T.float32(0), b[i])  # the sign of a zero is to stay
+        b[i] = T.max(T.float32(0), b[i])  # the sign of a zero must be kept
     for i in range(8):
         b[i] = T.max(b[i], a[i])
     for i in range(8):

@@ -1,4 +1,4 @@
-"""What TVM's simplifier would change of floats comes out as NumPy has it, in fused kernels."""
+"""Float expressions that TVM's simplifier would change give NumPy's results in fused kernels."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ NAN, INF = np.nan, np.inf
 A = np.float32([NAN, 1, -1, 2, -3, NAN, 4, -5, INF, -INF, 0, -0.0, 1e-40, 1e-8, INF, NAN, 7] * 3)
 B = np.roll(A, 3)
 
-# What the graph is, and the same in NumPy: 0 and 1 for truth.
+# The graph, and the same in NumPy. Truth values are 0 and 1.
 CASES = {
     "a != b": (op.not_equal, np.not_equal),
     "a != a": (lambda a, b: op.not_equal(a, a), lambda a, b: a != a),

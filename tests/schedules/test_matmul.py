@@ -1,6 +1,6 @@
-"""Products of awkward and of unknown sizes: right to rounding, the bits of the plain loops.
+"""Products of odd and of dynamic sizes: right up to rounding, with the bits of the plain loops.
 
-Bits that do not depend on threads are the subject of ``tests/test_forms.py``.
+``tests/test_forms.py`` checks that bits do not depend on the number of threads.
 """
 
 import numpy as np
@@ -33,7 +33,7 @@ def random(*shape):
 
 
 def assert_product(y, a, b):
-    """Within float32's rounding of sums of normal numbers."""
+    """Check a product of normal random numbers up to float32's rounding of sums."""
     exact = a.astype(np.float64) @ b.astype(np.float64)
     assert y.shape == exact.shape
     np.testing.assert_allclose(y, exact, rtol=1e-5, atol=2e-6 * a.shape[-1] ** 0.5 + 1e-6)
@@ -52,7 +52,7 @@ def plain_matmul(a, b):
 
 
 def product(a, b, name="native"):
-    """The rule's and the plain product of two placeholders, and the arrays they are of."""
+    """The rule's and the plain product of two placeholders, and their arrays."""
     y = plain_matmul(a, b)
     rule, ours, plain = both([a, b], y, name)
     np.testing.assert_array_equal(ours, plain)
@@ -93,14 +93,14 @@ def test_work_for_threads():
 
 
 def sized(*shape, name):
-    """A placeholder whose extents are all of one type, as Relax has them."""
+    """A placeholder whose extents all have one type, as in Relax."""
     return placeholder(
         *(tir.const(n, "int64") if isinstance(n, int) else n for n in shape), name=name
     )
 
 
 def dynamic(m, k, n, name="native"):
-    """(rule, kernel) of a product whose extents given as None only the run knows."""
+    """(rule, kernel) of a product. Extents given as None are dynamic."""
     m, k, n = (
         te.var(v, dtype="int64") if size is None else size
         for v, size in zip("mkn", (m, k, n), strict=True)

@@ -1,4 +1,4 @@
-"""The last tile of an annotated block starts earlier and loses its guard; nothing else changes."""
+"""An annotated block's last tile starts earlier and loses its guard. Nothing else changes."""
 
 import numpy as np
 import pytest
@@ -106,7 +106,7 @@ def test_other_guards_of_an_annotated_block_stay():
 
 
 def split(length, width, annotated):
-    """A schedule of x + 1 in tiles."""
+    """A schedule of x + 1, split into tiles."""
     x = te.placeholder((length,), "float32", "x")
     y = te.compute(x.shape, lambda i: x[i] + 1, "y")
     sch = s_tir.Schedule(te.create_prim_func([x, y]))
@@ -163,7 +163,7 @@ def test_guard_of_a_value_without_a_tile_stays():
 
 
 def test_what_is_computed_in_a_tile_starts_where_its_writer_does():
-    """A longer product behind which less is written out."""
+    """The product is longer than the part of it that is stored."""
 
     @T.prim_func(s_tir=True)
     def before(x: T.Buffer((37,), "float32"), y: T.Buffer((30,), "float32")):
@@ -231,7 +231,7 @@ def test_guard_is_found_however_it_is_written():
 
 @T.prim_func(s_tir=True)
 def more_read_than_written(x: T.Buffer((21,), "float32"), y: T.Buffer((20,), "float32")):
-    """The neighbour's first element, which only the next tile writes."""
+    """A tile reads its neighbour's first element, which only the next tile writes."""
     t = T.sblock_alloc_buffer((21,), "float32")
     for i0 in range(2):
         for i1 in range(16):
@@ -253,7 +253,7 @@ def more_read_than_written(x: T.Buffer((21,), "float32"), y: T.Buffer((20,), "fl
 
 @T.prim_func(s_tir=True)
 def sum_from_outside(x: T.Buffer((3, 20), "float32"), y: T.Buffer((20,), "float32")):
-    """What is added twice is not twice what was added once."""
+    """The reduction adds to an initial value from outside, so repeating a step changes the sum."""
     for i0, i1 in T.grid(2, 16):
         with T.sblock("zero"):
             v = T.axis.spatial(20, i0 * 16 + i1)
@@ -287,7 +287,7 @@ def tiles_inside_a_sum(x: T.Buffer((3, 20), "float32"), y: T.Buffer((20,), "floa
 
 @T.prim_func(s_tir=True)
 def memory_may_be_shared(x: T.Buffer((20,), "float32"), y: T.Buffer((20,), "float32")):
-    """TVM may keep u where t was."""
+    """TVM may place u in the memory of t."""
     t = T.sblock_alloc_buffer((20,), "float32")
     u = T.sblock_alloc_buffer((20,), "float32")
     for i in range(20):

@@ -1,4 +1,4 @@
-"""Reductions over other axes than the last: right to rounding, the bits of the plain loops."""
+"""Reductions over axes other than the last: right up to rounding, the bits of the plain loops."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def pooled(kind, size, strides, padding, dilation=1):
 
 
 def numpy_pool(x, kind, size, strides, padding, dilation=1):
-    """Padding does not count, neither as a maximum nor in a mean."""
+    """Padding is ignored, both in maxima and in means."""
     empty = -np.inf if kind == "max" else np.nan
     x = np.pad(
         x.astype(np.float64), [(0, 0), *[(padding, padding)] * 2, (0, 0)], constant_values=empty

@@ -1,4 +1,4 @@
-"""A product has one key: for what packs its weights, and for the rule that schedules it."""
+"""Packing the weights of a product and scheduling the product use the same key."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def conv(kind, weights, **options):
 
 
 def asked(formula, *shapes):
-    """The keys that packing asks for, and those that scheduling does."""
+    """The keys that packing looks up, and those that scheduling looks up."""
     keys = []
 
     def note(key):

@@ -1,4 +1,4 @@
-"""A product made over for panels of another width computes the same of weights packed that way."""
+"""A product that is rewritten for panels of another width gives the same for repacked weights."""
 
 import numpy as np
 import pytest

@@ -1,6 +1,6 @@
-"""Each rule takes what it is for, and its kernels compute what the plain loops compute.
+"""Each rule accepts its kernels, and they compute what the plain loops compute.
 
-Bit for bit: no rule may change the order in which an element is summed up.
+The comparison is bit for bit: no rule may change the order of summation of an element.
 """
 
 import numpy as np
@@ -101,7 +101,7 @@ def test_norm_and_sum(rows):
 
 @pytest.mark.parametrize("outer", [(2, 3), (3, 3), (3, 7), (5, 5), (11, 2), (9, 1)], ids=str)
 def test_norm_of_rows_over_two_axes(outer):
-    """Blocks of rows that end within the second axis."""
+    """Blocks of rows that end inside of the second axis."""
     x, g, b = placeholder(*outer, 33), placeholder(33, name="g"), placeholder(33, name="b")
     _, ours, plain = both([x, g, b], topi.nn.layer_norm(x, g, b, axis=[2]))
     np.testing.assert_array_equal(ours, plain)
@@ -109,7 +109,7 @@ def test_norm_of_rows_over_two_axes(outer):
 
 @pytest.mark.parametrize(("rows", "length"), [(5, 17), (7, 33), (33, 33), (6, 20)])
 def test_variance_of_odd_rows(rows, length):
-    """Stages that hand on whole rows, whose memory TVM lets them share."""
+    """Stages that pass whole rows to the next stage. TVM may let them share memory."""
     x = placeholder(rows, length)
     apart = topi.subtract(x, topi.sum(x, 1, keepdims=True) / float(length))
     y = topi.sum(topi.multiply(apart, apart), 1, keepdims=True) / float(length)

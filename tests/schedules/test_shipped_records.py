@@ -1,4 +1,4 @@
-"""The records that the library comes with are sound, and change no bit."""
+"""The records that ship with the library are valid, and change no bit."""
 
 import warnings
 from pathlib import Path
@@ -30,7 +30,7 @@ def test_every_line_is_a_record(path):
 
 @pytest.mark.parametrize("name", ["x86-64-v3", "x86-64-v4"])
 def test_they_are_found(name):
-    """Each by the target that it was made for, if that has as many cores."""
+    """Each record is found for its target, if that target has as many cores."""
     on = target(name)
     book = Book([SHIPPED], on)
     for path in (SHIPPED / name).glob("*.jsonl"):

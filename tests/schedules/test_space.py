@@ -1,4 +1,4 @@
-"""The candidates of a kernel: all of them, the rule's own first, none twice."""
+"""The candidates of a kernel: all of them, the rule's default first, none twice."""
 
 import itertools
 

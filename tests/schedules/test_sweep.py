@@ -1,7 +1,7 @@
 """Every rule with every epilogue, bit by bit against plain loops: a sample, and all with -m sweep.
 
-All are each kernel of :mod:`sweep` with each epilogue, for each extent from 1 to 70 once, and with
-chains of two epilogues.
+"All" means each kernel of :mod:`sweep` with each epilogue, for each extent from 1 to 70 once, and
+with chains of two epilogues.
 """
 
 import random
@@ -35,7 +35,7 @@ from tests.schedules.sweep import (
 )
 
 KINDS = ["x86-64-v3", "x86-64-v2"]
-# Trials in one module, and parts of all of them.
+# The number of trials in one module, and of parts into which all trials are divided.
 BATCH, PARTS = 100, 40
 
 
@@ -164,13 +164,13 @@ BEHIND = {
 
 
 def sizes_at(t, n, length):
-    """The shape of a tensor where n is this long."""
+    """The shape of a tensor if n has this value."""
     value = tvm.tirx.const(length, "int64")
     return [int(KNOWN.simplify(substituted(size, [(n, value)]))) for size in t.shape]
 
 
 def of_any_length(kind, cases, lengths):
-    """Kernels compiled once, and what is wrong with them for these lengths."""
+    """Compile kernels once, and report what is wrong with them for these lengths."""
     functions, made, found = {}, [], []
     for make, behind in cases:
         n = te.var("n", dtype="int64")
@@ -230,7 +230,7 @@ def attended(kind, length, keys, features, tiles):
 @pytest.mark.sweep
 @pytest.mark.parametrize("part", range(10))
 def test_attention_of_any_tiles(part):
-    """Against tiles of one row and one vector."""
+    """Compared with tiles of one row and one vector."""
     kind, rng = "x86-64-v3", random.Random(0)
     lanes = analysis.lanes(target(kind))
     extents = [rng.sample(range(1, MOST + 1), MOST) for _ in range(3)]

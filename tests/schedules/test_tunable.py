@@ -1,4 +1,4 @@
-"""Whatever is chosen where a rule leaves a choice, a kernel computes the same bits."""
+"""A kernel computes the same bits for all values of its tunable parameters."""
 
 import numpy as np
 import pytest
@@ -14,12 +14,12 @@ from tests.schedules.tunable import KERNELS, WRITTEN_OUT, repacked_weights, unsc
 
 pytestmark = pytest.mark.usefixtures("threads_are_a_choice")
 ALL = [*KERNELS, *WRITTEN_OUT]
-# Of all candidates, beside those that differ from the rule's in one number.
+# The number of random candidates, in addition to those that differ in one number.
 SOME = 8
 
 
 class Spy(Choice):
-    """Some numbers, and note of what else could be picked."""
+    """Given numbers. It records which other numbers could be picked."""
 
     def __init__(self, numbers):
         super().__init__(numbers)
@@ -31,7 +31,7 @@ class Spy(Choice):
 
 
 def neighbours(function, kind, own):
-    """The function with each of the rule's own numbers changed to each of its options."""
+    """Candidates in which one of the rule's default numbers is changed, for each option."""
     spy = Spy(own.numbers)
     schedule(function, target(kind), lambda _: spy)
     for name, n in spy.offered:
@@ -41,12 +41,12 @@ def neighbours(function, kind, own):
 
 
 def distinct(found):
-    """Those with code of their own."""
+    """The candidates whose code differs."""
     return list({structural_hash(c.function): c for c in found}.values())
 
 
 def laid_out(candidate, arrays, inputs, given):
-    """The arrays with packed weights as the candidate wants them."""
+    """The arrays, with packed weights in the candidate's layout."""
     if not candidate.layout:
         return arrays
     axis = 1 if candidate.key.operator == "grouped_convolution" else 0

@@ -1,4 +1,4 @@
-"""A model computes the same bits whatever is chosen for its kernels, packing and all."""
+"""A model computes the same bits for all tunable parameters and layouts of its kernels."""
 
 import random
 
@@ -29,7 +29,7 @@ NUMBERS = {
 
 
 def formula(x):
-    """A product, a norm, attention, a window, and what is element-wise."""
+    """A product, a norm, attention, a window, and element-wise operators."""
     dense, gamma, beta, window, bias = (
         relax.const(RNG(n).normal(size=size).astype("float32")) for n, size in enumerate(WEIGHTS)
     )

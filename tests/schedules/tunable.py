@@ -1,4 +1,4 @@
-"""One small kernel for each way in which a rule chooses, and its inputs."""
+"""One small kernel with inputs for each way in which a rule asks for tunable parameters."""
 
 import numpy as np
 from tvm import te, topi
@@ -57,7 +57,7 @@ def with_bias(_):
     return [x, b], gelu(topi.add(x, b)), {}
 
 
-# (rule, target to inputs, output and what inputs are given).
+# (rule, function from the target's name to inputs, output and given inputs).
 KERNELS = {
     "matmul": ("matmul", lambda _: product(33, 40)),
     "matmul_of_one_column_of_tiles": ("matmul", lambda _: product(7, 15)),
@@ -103,7 +103,7 @@ def unscheduled(name, kind):
         return rule, te.create_prim_func([*inputs, output]), inputs, output, given
     shapes, operator, options = WRITTEN_OUT[name]
     kernel = KernelSpec(operator, options)
-    sizes = [[tir.const(n, "int64") for n in shape] for shape in shapes]  # as Relax has them
+    sizes = [[tir.const(n, "int64") for n in shape] for shape in shapes]  # as in Relax
     inputs = [placeholder(*size, name=f"x{n}") for n, size in enumerate(sizes)]
     output = kernel(*inputs)
     function = te.create_prim_func([*inputs, output], "int64")
@@ -114,7 +114,7 @@ def unscheduled(name, kind):
 
 
 def repacked_weights(packed, columns, width, axis=0):
-    """Weights (.., n/p, .., p) as (.., n/width, .., width)."""
+    """Repack weights (.., n/p, .., p) as (.., n/width, .., width)."""
     old = np.moveaxis(packed, axis, 0)
     plain = np.empty((*old.shape[1:-1], columns), packed.dtype)
     starts = np.minimum(np.arange(0, columns, old.shape[-1]), columns - old.shape[-1])

@@ -1,4 +1,4 @@
-"""The cache: made once, whole or not at all."""
+"""A cache entry is made once, whole or not at all."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Sections of a page are replaced whole, and nothing around them."""
+"""Sections of a page are replaced whole, and the text around them is unchanged."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Arguments of the wrong type, and array files that are none: one line that says what to do."""
+"""Arguments of wrong types, and files that are not arrays, give one line that says what to do."""
 
 import math
 import zipfile

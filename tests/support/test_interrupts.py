@@ -1,4 +1,4 @@
-"""An interrupt is KeyboardInterrupt wherever a tune is, and ends the shell inside an import."""
+"""An interrupt is KeyboardInterrupt everywhere in a tune, and ends the shell inside an import."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ from quake_tvm.support.interrupts import interrupt, interrupts_come_through
 
 
 def test_inside_an_import():
-    """The shell would end there, and what was found would be lost."""
+    """There the shell would end and the results would be lost."""
     before = signal.signal(signal.SIGINT, interrupt)
     importing = compile("kill(pid, number)", "<frozen importlib._bootstrap>", "exec")
     try:

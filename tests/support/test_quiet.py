@@ -1,4 +1,4 @@
-"""Standard error has what is meant for the user, and loses nothing of it."""
+"""Standard error shows every message for the user and nothing else."""
 
 import os
 import sys
@@ -31,7 +31,7 @@ def test_a_model_that_cannot_be_imported(capfd):
     values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, (2, 3)) for n in ("x", "y")]
     nodes = [
         helper.make_node("Tanh", ["x"], ["t"]),
-        helper.make_node("Reshape", ["t", "x"], ["y"]),  # to a shape that is no shape
+        helper.make_node("Reshape", ["t", "x"], ["y"]),  # to a shape that is invalid
     ]
     graph = helper.make_graph(nodes, "graph", values[:1], values[1:])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)

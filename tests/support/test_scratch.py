@@ -1,4 +1,4 @@
-"""Temporary folders go with their process, or when the next one begins."""
+"""Temporary folders are removed at the end of their process, or when the next process begins."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 
 from quake_tvm.support.scratch import LOCK, PREFIX, Scratch
 
-# A folder with a file in a folder, until it is told to end.
+# A process with a folder that has a file in a folder. It runs until it is told to end.
 OTHER = """
 import pathlib
 import sys
@@ -27,7 +27,7 @@ sys.stdin.read()
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch, tmp_path):
-    """No other process's folders."""
+    """No folders of other processes."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     yield
@@ -69,7 +69,7 @@ def test_what_is_not_locked_yet_is_left_alone(tmp_path):
 
 
 def test_what_others_put_there_is_left_alone(tmp_path):
-    """A pipe in the place of the lock would keep whoever opens it waiting."""
+    """Opening a pipe in the place of the lock would block."""
     pipe, link = tmp_path / f"{PREFIX}pipe", tmp_path / f"{PREFIX}link"
     for folder in (pipe, link):
         folder.mkdir()
@@ -80,7 +80,7 @@ def test_what_others_put_there_is_left_alone(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["kept", link.name, pipe.name]
     for path in (pipe / LOCK, link / LOCK, tmp_path / "kept"):
         path.unlink()
-    for folder in (pipe, link):  # of a process that was killed before it had a lock
+    for folder in (pipe, link):  # a killed process without a lock may leave these
         os.utime(folder, (0, 0))
     Scratch().cleanup()
     assert not list(tmp_path.iterdir())

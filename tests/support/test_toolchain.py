@@ -1,4 +1,4 @@
-"""Compilers: which one is found for which triple, in which order, and what is said without one."""
+"""Compilers: which is found for which triple, in which order, and the error if there is none."""
 
 import importlib.util
 import platform
@@ -26,7 +26,7 @@ def llvm(triple):
 
 @pytest.fixture
 def empty(monkeypatch, tmp_path):
-    """A machine, of another architecture than any target here, without a compiler."""
+    """A machine without a compiler. Its architecture differs from all targets here."""
     for variable in ("CC", "CXX", "ANDROID_NDK_HOME"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))

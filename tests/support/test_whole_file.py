@@ -33,7 +33,7 @@ def test_the_umask_holds(tmp_path, umask):
     try:
         write(tmp_path / "text")
         write(tmp_path / "program", mode=0o777)
-        assert os.umask(umask) == umask  # asked for, not changed
+        assert os.umask(umask) == umask  # the umask was read, not changed
     finally:
         os.umask(old)
     for name, mode in (("text", 0o666), ("program", 0o777)):
@@ -94,7 +94,7 @@ def test_what_a_killed_process_left_goes(tmp_path):
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         other.stdout.readline()
         write(path)
-        assert len(os.listdir(tmp_path)) == 2  # the other one is still at work
+        assert len(os.listdir(tmp_path)) == 2  # the other process is still at work
         other.send_signal(signal.SIGKILL)
     write(path, "anew")
     assert os.listdir(tmp_path) == ["file"]

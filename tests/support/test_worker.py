@@ -1,4 +1,4 @@
-"""Workers: answers, deadlines, deaths, and nothing left of them whoever is killed."""
+"""Workers: answers, deadlines, deaths, and that no process remains after a kill."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from tests.processes import children, running, soon
 
 MODULE = "tests.support.worker_session"
 ROOT = str(Path(__file__).parents[2])
-# Seconds, for what takes none.
+# A limit, in seconds, for steps that take no time.
 LONG = 30.0
 
 
@@ -99,7 +99,7 @@ def test_who_waits_for_a_worker_that_is_killed_is_told(worker):
 
 
 def others(path):
-    """The numbers of the programs that the worker has started."""
+    """The process ids of the programs that the worker has started."""
     assert soon(lambda: path.exists() and len(path.read_text().split()) == 2)
     return [int(number) for number in path.read_text().split()]
 

@@ -1,4 +1,4 @@
-"""Workers side by side: every item its result, the lost ones replaced, no more than allowed."""
+"""A pool of workers: every item has a result, lost workers are replaced, never too many run."""
 
 import os
 

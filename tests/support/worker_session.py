@@ -1,4 +1,4 @@
-"""What tests have a worker do, good and bad."""
+"""The actions, good and bad, that tests request from a worker."""
 
 import os
 import subprocess
@@ -24,7 +24,7 @@ class Session:
             pass
 
     def have_others(self, path):
-        """Two programs that do not end; their numbers go to a file."""
+        """Start two programs that do not end. Their process ids are written to a file."""
         started = [subprocess.Popen(["sleep", "1000"]) for _ in range(2)]
         Path(path).write_text(" ".join(str(each.pid) for each in started))
         started[0].wait()

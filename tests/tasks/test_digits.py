@@ -1,4 +1,4 @@
-"""A small network, hardly trained, from the pictures to what a rung costs."""
+"""A small network, trained briefly: from the images to the cost of a rung."""
 
 import pytest
 
@@ -32,7 +32,7 @@ def test_the_same_seed_trains_the_same_network():
 
 
 def test_vision_transformer_as_torch_has_it():
-    """With the softmax that torch guards against rows of -inf alone."""
+    """Attention whose softmax torch guards against rows of only -inf."""
     torch.manual_seed(0)
     network = digits.VisionTransformer().eval()
     pictures = np.random.default_rng(0).random((4, 1, 8, 8), np.float32)

@@ -1,4 +1,4 @@
-"""Metrics and what is said beside them, on features made up."""
+"""Metrics and their statistics, on made-up features."""
 
 import numpy as np
 import pytest

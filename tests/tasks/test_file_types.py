@@ -1,4 +1,4 @@
-"""What Magika is shown of a file."""
+"""The bytes of a file that Magika sees."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def test_a_long_file_by_its_first_and_last_kilobyte():
     content = b" " * 4090 + b"a" * 4000 + b"b" * 4000 + b" " * 90
     shown = ends(content)
     assert len(shown) == 2048
-    assert shown[:7] == [97] * 6 + [PADDING]  # of the first block, stripped
+    assert shown[:7] == [97] * 6 + [PADDING]  # the first block, without white space
     assert shown[1024:] == [98] * 1024
 
 

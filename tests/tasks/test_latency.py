@@ -1,4 +1,4 @@
-"""The picture is the same for the same figures; the measurement is of the models of the tasks."""
+"""Equal figures give equal pictures. The measurement runs the models of the tasks."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The transformer written out: ONNX Runtime's embeddings, and paraphrases lie near."""
+"""The ONNX transformer gives ONNX Runtime's embeddings, and paraphrases are near each other."""
 
 import numpy as np
 import onnx
@@ -36,7 +36,7 @@ def test_as_onnx_runtime_has_it(encoder):
     (expected,) = session.run(None, feeds)
     found = texts.features("test", encoder, "exact", feeds)
     np.testing.assert_allclose(found, expected, atol=1e-5)
-    feeds["input_ids"][1, 5:] = 0  # what is masked says nothing
+    feeds["input_ids"][1, 5:] = 0  # masked tokens have no effect
     np.testing.assert_allclose(session.run(None, feeds)[0], expected, atol=1e-6)
 
 

@@ -1,4 +1,4 @@
-"""Plans of real models as the page shows them, and whole batches."""
+"""The page's section on plans of real models, and whole batches."""
 
 import numpy as np
 import pytest

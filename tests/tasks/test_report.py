@@ -1,4 +1,4 @@
-"""What is kept, and what is said of it."""
+"""The results that are stored, and the text about them."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Pictures in, neighbours out."""
+"""From pictures to nearest neighbours."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Intervals cover, p-values and limits are the textbook's."""
+"""Intervals cover the true value; p-values and limits agree with textbooks."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def test_pairing_takes_out_what_both_sides_share():
     ("lost", "gained", "p"), [(0, 0, 1.0), (3, 3, 1.0), (1, 5, 0.21875), (5, 1, 0.21875)]
 )
 def test_mcnemar(lost, gained, p):
-    """Of six flips one or none falls on one side 7 times in 64."""
+    """Of six flips, at most one falls on one side with a probability of 7 in 64."""
     assert mcnemar(lost, gained) == pytest.approx(p)
 
 

@@ -1,4 +1,4 @@
-"""What the tests of tuning share: small kernels, boards, whole tunes."""
+"""Fixtures for the tests of tuning: small kernels, boards, whole tunes."""
 
 import os
 from contextlib import ExitStack
@@ -15,12 +15,12 @@ from tests.tuning.fakes import NoSketches
 
 @pytest.fixture(scope="module", autouse=True)
 def small_kernels(threads_are_a_choice):
-    """They have enough to choose from."""
+    """Small kernels have a choice of threads, too."""
 
 
 @pytest.fixture(scope="session")
 def tracker():
-    """Host and port of TVM's tracker, the same for all tests: each has a key of its own."""
+    """Host and port of TVM's tracker, shared by all tests. Each test uses its own key."""
     pytest.importorskip("tornado", reason="TVM's tracker needs tornado: pip install tornado")
     pytest.importorskip("cloudpickle", reason="TVM's tracker needs it: pip install cloudpickle")
     with tvm_service("rpc_tracker") as port:
@@ -29,7 +29,7 @@ def tracker():
 
 @pytest.fixture
 def started():
-    """What a test starts, ended in reverse; its last look is for processes that are left."""
+    """A stack that ends what a test starts, and then checks that no process is left."""
     before = set(children(os.getpid()))
     with ExitStack() as stack:
         yield stack
@@ -46,7 +46,7 @@ def tiny(tmp_path_factory):
 
 @pytest.fixture
 def few(monkeypatch):
-    """Twelve candidates of a kernel at most, so that a tune comes to its end."""
+    """At most twelve candidates for a kernel, so that a tune ends soon."""
     monkeypatch.setattr(session, "CANDIDATES", 12)
     monkeypatch.setattr(search, "Sketches", NoSketches)
 

@@ -1,4 +1,4 @@
-"""A runner and a cost model whose answers a test knows, and models that are small."""
+"""A runner and a cost model with known answers, and small models."""
 
 import numpy as np
 from tvm import relax
@@ -12,19 +12,19 @@ from quake_tvm.tuning.kernels import tasks
 from quake_tvm.tuning.runner import Timing
 from tests.helpers import module
 
-# What costs nothing of its own.
+# The cost of a kernel that is not in the table.
 PRICE = 1e-3
 
 
 class FakeRunner:
-    """Costs by a table, at once; notes what it was asked.
+    """Takes costs from a table, without a delay, and records the requests.
 
     Parameters
     ----------
     prices : dict
         A scheduled kernel's fingerprint to its cost, None for one that fails.
     digests : dict
-        The same to what it computes, where that is not what it should be.
+        A fingerprint to the digest of its results, if that differs from the others'.
     batch : int
     """
 
@@ -53,7 +53,7 @@ class FakeRunner:
 
 
 class FakeModel:
-    """Ranks by a table, highest first, and notes what it has learnt."""
+    """Ranks candidates by a table, highest first, and records what it has learnt."""
 
     def __init__(self, scores=None):
         self.scores, self.learnt = scores or {}, []
@@ -67,7 +67,7 @@ class FakeModel:
 
 
 class NoSketches:
-    """MetaSchedule without an idea."""
+    """MetaSchedule without any proposal."""
 
     def __init__(self, *_):
         pass
@@ -77,7 +77,7 @@ class NoSketches:
 
 
 def prices(kernel, price):
-    """Of all candidates of a kernel that the rules have, by the numbers that were chosen."""
+    """Prices of all candidates of the rules for a kernel, as a function of the chosen numbers."""
     found = candidates(kernel.function, target())
     return {fingerprint(c.function): price(c.numbers) for c in found}
 
@@ -91,17 +91,17 @@ def dense(x, *shape):
 
 
 def softmax():
-    """One kernel, written out; six ways to have it."""
+    """A model of one generated kernel with six candidates."""
     return module(relax.op.nn.softmax, (32, 64))
 
 
 def product(columns=16):
-    """One product with its GELU, some thirty ways to have it."""
+    """A model of one product with its GELU, with some thirty candidates."""
     return module(lambda x: relax.op.nn.gelu(dense(x, 8, columns)), (8, 8))
 
 
 def both():
-    """Softmax of rows, and the GELU of something smaller."""
+    """A softmax of rows, and the GELU of a smaller tensor."""
     return module(lambda x, y: (relax.op.nn.softmax(x), relax.op.nn.gelu(y)), (32, 64), (32, 32))
 
 

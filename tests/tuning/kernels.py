@@ -1,4 +1,4 @@
-"""Kernels to be measured: good ones, and one for each way to go wrong."""
+"""Kernels to be measured: good ones, and one for each kind of failure."""
 
 import tvm
 from tvm import te, topi
@@ -9,18 +9,18 @@ from quake_tvm.tvm_version import tir
 
 
 def plain(size: int, depth: int = 64) -> tir.PrimFunc:
-    """A product as it is written down."""
+    """A product without a schedule."""
     x, w = te.placeholder((size, depth), name="x"), te.placeholder((depth, size), name="w")
     return te.create_prim_func([x, w, topi.nn.matmul(x, w)])
 
 
 def product(size: int, on: str | tvm.target.Target = "native", depth: int = 64) -> tir.PrimFunc:
-    """The same scheduled."""
+    """The same product, scheduled."""
     return schedule(plain(size, depth), target(on))
 
 
 def calling(symbol: str, *arguments: object) -> tir.PrimFunc:
-    """A kernel that calls a function of C's."""
+    """A kernel that calls a C function."""
     x = te.placeholder((8,), name="x")
 
     def body(inputs, outputs):
@@ -31,14 +31,14 @@ def calling(symbol: str, *arguments: object) -> tir.PrimFunc:
 
 
 def greedy() -> tir.PrimFunc:
-    """A kernel that wants a quarter of a terabyte."""
+    """A kernel that allocates a quarter of a terabyte."""
     x = te.placeholder((8,), name="x")
     between = te.compute((1 << 36,), lambda i: x[i % 8])
     return te.create_prim_func([x, te.compute((8,), lambda i: between[7 * i] + 1)])
 
 
 def stray() -> tir.PrimFunc:
-    """A kernel that stores far out of its bounds."""
+    """A kernel that stores far out of bounds."""
     x = te.placeholder((8,), name="x")
 
     def body(inputs, outputs):
@@ -57,7 +57,7 @@ def unknown() -> tir.PrimFunc:
 
 
 def growing() -> tir.PrimFunc:
-    """A kernel whose shape is not known."""
+    """A kernel with a dynamic shape."""
     x = te.placeholder((te.var("n", "int64"),), name="x")
     return te.create_prim_func([x, te.compute(x.shape, lambda i: x[i] + 1)])
 

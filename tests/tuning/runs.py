@@ -1,4 +1,4 @@
-"""Sessions with a runner whose every answer is known, and what came of them."""
+"""Sessions with a runner whose answers are all known, and their results."""
 
 from functools import cache
 
@@ -12,7 +12,7 @@ from tests.tuning.fakes import FakeModel, kernel_of, tasks_of
 
 
 class Run:
-    """A session and what came of it."""
+    """A session and its results."""
 
     def __init__(self, folder, runner, *mods, known=(), context="here", **budget):
         self.journal, self.runner, self.saved, self.shown = Journal(folder), runner, [], []
@@ -38,15 +38,15 @@ class Run:
 
 
 def own(kernel):
-    """The fingerprint of a kernel as its rule schedules it."""
+    """The fingerprint of a kernel with its rule's default schedule."""
     return fingerprint(schedule(kernel.function, target()))
 
 
 @cache
 def others(make):
-    """The candidates of a model's kernel, the rule's own apart: fingerprints to what is recorded.
+    """The candidates of a model's kernel, without the rule's default: fingerprints to numbers.
 
-    Threads that are as the rule has them are not.
+    The number for threads is left out if it equals the rule's.
     """
     first, *left = candidates(kernel_of(make()).function, target())
 
@@ -58,5 +58,5 @@ def others(make):
 
 
 def trials(journal):
-    """All in the journal but the rules' own."""
+    """All trials in the journal, except those of the rules' defaults."""
     return [trial for trial in journal.trials() if trial.choices]

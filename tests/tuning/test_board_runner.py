@@ -1,4 +1,4 @@
-"""Kernels timed on emulated boards behind a tracker, which come, hang and die in the middle."""
+"""Kernels timed on emulated boards behind a tracker. Boards join, hang and die meanwhile."""
 
 import os
 import re
@@ -20,20 +20,20 @@ from tests.processes import children, freeze, running, soon, tvm_service
 from tests.tuning.kernels import BAD, calling, plain, product
 
 ROOT = Path(__file__).parents[2]
-# Seconds for a step: enough for an emulated board, and soon over where one hangs.
+# The time limit of a step in seconds: enough for an emulated board, and short if one hangs.
 TIMEOUT = 10.0  # importing TVM takes seconds on a slow machine
 
 
 @pytest.fixture(scope="module")
 def lasting(pi, tracker):
-    """A board for all tests that leave it running."""
+    """A board that all tests leave running."""
     with Board(pi, tracker, "pi") as board:
         yield board
 
 
 @pytest.fixture(scope="module")
 def runner(pi, tracker, lasting):
-    """On this board."""
+    """A runner with this board."""
     before = set(children(os.getpid()))
     runner = BoardRunner(pi, tracker, "pi", TIMEOUT)
     yield runner
@@ -106,7 +106,7 @@ def test_one_that_joins_takes_part_and_both_are_at_work_at_once(runner, lasting,
         watching = threading.Thread(target=watch)
         watching.start()
         try:
-            for _ in range(8):  # until it is noticed
+            for _ in range(8):  # until the runner finds the second board
                 assert not any(t.error for t in measure(runner, *[calling("usleep", 40_000)] * 6))
                 if together.is_set():
                     break
@@ -119,7 +119,7 @@ def test_one_that_joins_takes_part_and_both_are_at_work_at_once(runner, lasting,
 def test_boards_that_die_and_hang_in_the_middle(started, pi, tracker, monkeypatch):
     boards = [board(started, pi, tracker, "frail") for _ in range(3)]
     runner = hire(started, pi, tracker, "frail")
-    # Each for a quarter of a second, so that all three are at work.
+    # Each takes a quarter of a second, so that all three boards are at work.
     kernels = [calling("usleep", 40_000)] * 12
     found = {}
     for n, timing in runner.measure(kernels):
@@ -164,7 +164,7 @@ def test_nothing_is_left_when_its_owner_is_killed(started, pi, tracker):
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout.readline() == "ready\n"
         workers = children(owner.pid)
-        assert len(workers) >= 3  # one that looks out, one for the board, and one that compiles
+        assert len(workers) >= 3  # one watches, one has the board, one compiles
         assert soon(lambda: children(owned.process.pid))
         owner.kill()
     assert soon(lambda: not any(map(running, workers)))

@@ -1,4 +1,4 @@
-"""Kernels timed on this machine: their order, their bits, their faults, and nothing left behind."""
+"""Kernels timed on this machine: their order, bits and failures, and no process left behind."""
 
 import os
 import re
@@ -49,7 +49,7 @@ def test_schedules_of_a_kernel_compute_the_same_bits_and_other_kernels_do_not(ru
 
 
 def test_a_bad_kernel_spoils_only_its_own_timing(runner, monkeypatch):
-    monkeypatch.setattr(clock_runner, "DEADLINE", 10.0)  # a busy machine aborts slowly, too
+    monkeypatch.setattr(clock_runner, "DEADLINE", 10.0)  # a busy machine also aborts slowly
     (alone,) = measure(runner, product(64))
     bad = [kernel for kernel, _ in BAD.values()]
     found = measure(runner, *(kernel for each in bad for kernel in (each, product(64))))

@@ -1,4 +1,4 @@
-"""Only who wins twice, side by side, is an improvement; what is counted wins once."""
+"""An improvement must win two comparisons with the rule. A counted kernel needs only one."""
 
 import pytest
 
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.usefixtures("all_of_the_rules_only")
 
 def test_an_improvement_must_be_confirmed(tmp_path):
     class Lucky(FakeRunner):
-        """What is fast by itself is not so beside the rule's."""
+        """A candidate that is fast in its single timing, but not when compared with the rule."""
 
         def compare(self, kernels, rounds):
             super().compare(kernels, rounds)
@@ -43,11 +43,11 @@ def test_an_improvement_has_to_beat_the_one_before_side_by_side(tmp_path):
 
 
 def test_the_best_two_of_a_batch_are_compared(tmp_path):
-    """A single timing is off by a little: what is far behind has no second chance."""
+    """Single timings are slightly off: the two fastest are compared, a far slower one is not."""
     codes = list(others(softmax))[:3]
 
     class Close(FakeRunner):
-        """The second by itself is the first side by side."""
+        """The second fastest in single timings is the fastest in the comparison."""
 
         def compare(self, kernels, rounds):
             super().compare(kernels, rounds)
@@ -63,7 +63,7 @@ def test_the_best_two_of_a_batch_are_compared(tmp_path):
 
 
 def test_what_has_beaten_the_best_is_no_worse(tmp_path):
-    """Not even where the rule itself took less in the later rounds."""
+    """This holds even if the rule itself was faster in the later rounds."""
 
     class Quieter(FakeRunner):
         def compare(self, kernels, rounds):
@@ -93,7 +93,7 @@ def test_who_wins_only_once_was_lucky(tmp_path):
     code = next(iter(others(softmax)))
 
     class Lucky(FakeRunner):
-        """Side by side, the first time only."""
+        """The candidate is faster only in the first comparison."""
 
         def compare(self, kernels, rounds):
             super().compare(kernels, rounds)
@@ -112,7 +112,7 @@ def test_what_is_counted_is_compared_once(tmp_path):
     code = next(iter(others(softmax)))
 
     class Counting(FakeRunner):
-        """One figure each, as a static runner gives."""
+        """One figure for each kernel, as a static runner gives."""
 
         def compare(self, kernels, rounds):
             return super().compare(kernels, 1)

@@ -1,4 +1,4 @@
-"""The cost model ranks what it has learnt, and says what to do where its package is missing."""
+"""The cost model ranks candidates by what it has learnt, and names a missing package."""
 
 import sys
 from pathlib import Path
@@ -75,7 +75,7 @@ def test_unknown_model():
 
 
 def test_the_range_is_that_of_the_package():
-    """What the extra ``tune`` installs is what is accepted."""
+    """The accepted versions are those that the extra ``tune`` installs."""
     tomllib = pytest.importorskip("tomllib")
     text = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
     (wanted,) = (

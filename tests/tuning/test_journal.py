@@ -1,4 +1,4 @@
-"""Trials in a file: what was added is there, whatever else is in it."""
+"""Trials in a file: every added trial is read, whatever else the file contains."""
 
 import json
 from dataclasses import asdict
@@ -46,7 +46,7 @@ def test_what_is_no_trial_is_passed_over(tmp_path, line, says):
     journal = Journal(tmp_path)
     journal.add(TRIAL)
     with journal.path.open("a", encoding="latin1") as file:
-        file.write(line)  # and dies before its end
+        file.write(line)  # and dies before the end of the line
     journal.add(TRIAL)
     with pytest.warns(RecordWarning, match=rf"trials\.journal:2: .*{says}"):
         assert journal.trials() == [TRIAL, TRIAL]

@@ -1,4 +1,4 @@
-"""What a model's time goes to: each kernel once, how often it runs, and with which it shares."""
+"""The kernels of a model: each one once, with its number of calls and the task that it shares."""
 
 from tvm import relax
 
@@ -14,7 +14,7 @@ op = relax.op
 
 
 def layers(*activations):
-    """Products of one shape, each with an activation of its own behind it."""
+    """Products of one shape, each followed by its own activation."""
 
     def network(x):
         for activation in activations:
@@ -87,7 +87,7 @@ def test_sites_have_the_names_of_the_report():
 
 
 def test_a_kernel_is_its_code():
-    """Whatever its weights; on another rung it is another."""
+    """A kernel with other weights is the same kernel. On another rung it is another one."""
 
     def hashes(**options):
         return [k.hash for task in tasks_of(product(), **options) for k in task.kernels]

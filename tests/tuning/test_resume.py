@@ -1,4 +1,4 @@
-"""A session may end at any moment, and another one goes on from there."""
+"""A session may end at any moment, and another session continues it."""
 
 import pytest
 
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.usefixtures("all_of_the_rules_only")
 
 
 class Ending(FakeRunner):
-    """Raises at the so-manieth kernel of all, in the middle of a batch."""
+    """Raises at a kernel of a given number, in the middle of a batch."""
 
     def __init__(self, error, at, **more):
         super().__init__(**more)
@@ -57,7 +57,7 @@ def test_what_the_rule_makes_fails(tmp_path):
 
 
 def resumed(tmp_path, first, **more):
-    """A second session in the same folder, that knows the first one's trials."""
+    """A second session in the same folder, which knows the trials of the first."""
     runner = FakeRunner(first.runner.prices)
     return Run(tmp_path, runner, product(), known=first.journal.trials(), **more)
 

@@ -1,4 +1,4 @@
-"""What rungs cost, in records, and that ``max_error`` is met at the best price."""
+"""The times of rungs in records. ``max_error`` selects the best allowed rung by them."""
 
 import pytest
 from tvm import relax
@@ -35,7 +35,7 @@ def tune(mod, folder, max_error=LIMIT, **options):
 
 
 def own(mod, method):
-    """The fingerprints of a model's kernels on a rung, as the rules schedule them."""
+    """The fingerprints of a model's kernels on a rung, with the rules' default schedules."""
     kernels = [k for task in tasks_of(mod, method=method) for k in task.kernels]
     return [fingerprint(schedule(kernel.function, target())) for kernel in kernels]
 
@@ -103,7 +103,7 @@ def test_an_interrupt_keeps_what_is_timed(tmp_path, runner, monkeypatch):
         return compare(kernels, rounds)
 
     monkeypatch.setattr(runner, "compare", interrupted)
-    monkeypatch.setattr(session, "NEAR", 0)  # nothing is compared before
+    monkeypatch.setattr(session, "NEAR", 0)  # no comparison comes before
     state = tune(both(), tmp_path)
     assert state.stopped == "interrupted"
     assert len(rungs(tmp_path)) == 1

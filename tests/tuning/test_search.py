@@ -38,7 +38,7 @@ def codes(batch):
 
 
 def proposed(search):
-    """All batches until there is none, each candidate at the same cost."""
+    """All batches until none is left. Each candidate has the same cost."""
     batches = []
     while batch := search.propose():
         search.learn(batch, [1.0] * len(batch))
@@ -100,7 +100,7 @@ def test_what_an_earlier_session_knows_is_recalled(kernel, own):
 
 
 def turns(search, cost, count):
-    """Whether each of the next batches is MetaSchedule's, which cost so much."""
+    """For each of the next batches: is it MetaSchedule's? Its candidates have this cost."""
     found = []
     for _ in range(count):
         batch = search.propose()

@@ -1,4 +1,4 @@
-"""A session's order, budgets and promises, with a runner whose every answer is known."""
+"""A session's order, budgets and guarantees, with a runner whose answers are all known."""
 
 import json
 
@@ -62,7 +62,7 @@ def test_calls_count(tmp_path):
 
 
 def test_what_brings_nothing_gives_way(tmp_path):
-    """Of two tasks the heavier one has the first batch, and not the second."""
+    """Of two tasks the heavier one gets the first batch, but not the second."""
     soft, gelu = (task.kernels[0] for task in tasks_of(both()))
     runner = FakeRunner({own(soft): 1.1, own(gelu): 1.0, **dict.fromkeys(others(softmax), 1.1)})
     runner.batch = 3
@@ -86,7 +86,7 @@ def test_trials_are_as_many_as_allowed(tmp_path, count):
     assert state.stopped == "the budget is used up"
     assert state.trials == count == len(trials(run.journal))
     assert len(run.runner.asked) == 1 + count
-    assert not run.saved  # that the rule is best is not known yet
+    assert not run.saved  # it is not known yet that the rule is best
 
 
 def test_a_batch_that_has_begun_is_brought_to_its_end(tmp_path, monkeypatch):
@@ -133,7 +133,7 @@ def test_a_candidate_that_fails_spoils_nothing_else(tmp_path):
 
 
 def test_other_bits_are_never_chosen(tmp_path):
-    """However fast they are, and whichever comes first."""
+    """This holds for faster candidates, too, and for any order."""
     codes = list(others(softmax))
     priced = dict.fromkeys(codes, PRICE / 10) | {codes[0]: PRICE / 2}
     digests = dict.fromkeys(codes[1:], "other")
@@ -145,7 +145,7 @@ def test_other_bits_are_never_chosen(tmp_path):
 
 
 def test_what_fails_does_not_say_what_is_right(tmp_path, monkeypatch):
-    """Panels of another width are other inputs: their candidates are compared with each other."""
+    """Panels of another width are other inputs: such candidates are compared with each other."""
     monkeypatch.setattr(session, "CANDIDATES", 24)
     wide = product(64)
     found = candidates(kernel_of(wide).function, target(), most=24)
@@ -193,7 +193,7 @@ def test_the_journal_says_what_was_tried(tmp_path):
 
 def test_the_same_code_is_measured_once(tmp_path, monkeypatch):
     class Twins(NoSketches):
-        """Proposes the rule's first candidate, and again."""
+        """Proposes the rule's first candidate several times."""
 
         def propose(self):
             _, twin, *_ = candidates(kernel_of(product()).function, target())

@@ -1,4 +1,4 @@
-"""How a session looks before, while and after it runs."""
+"""The display of a session before, during and after its run."""
 
 import io
 import sys
@@ -18,7 +18,7 @@ from tests.tuning.fakes import kernel_of, product, softmax, tasks_of
 
 @cache
 def chosen(make):
-    """Another choice than the rule's for a model's one kernel."""
+    """A choice for a model's only kernel that differs from the rule's."""
     _, other, *_ = candidates(kernel_of(make()).function, target(), most=2)
     return other
 
@@ -30,7 +30,7 @@ def work(mod, rule=2e-3, best=2e-3, **values):
 
 
 def state(**values):
-    """Half of the time saved in one of two tasks, which take 4 to 1."""
+    """A state in which one of two tasks has saved half of its time. Their times are 4 to 1."""
     works = [
         work(product(), 2e-3, 1e-3, choice=chosen(product), trials=12, left=23),
         work(softmax(), 5e-4, 5e-4, trials=5, finished="all tried"),

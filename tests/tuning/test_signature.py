@@ -1,4 +1,4 @@
-"""Parameters as the kernel's code shows them."""
+"""Parameters as they appear in the kernel's code."""
 
 import pytest
 from tvm import te

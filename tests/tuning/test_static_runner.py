@@ -1,4 +1,4 @@
-"""Kernels counted in QEMU: their order, their bits, their faults, the same figure every time."""
+"""Kernels counted in QEMU: their order, bits and failures, and equal figures every time."""
 
 import os
 import re
@@ -26,7 +26,7 @@ A72 = "cortex-a72"
 
 @pytest.fixture(scope="module")
 def a72():
-    """The target, where its cycles can be counted."""
+    """The target. Skips if its cycles cannot be counted."""
     counted(A72)
     try:
         mca.version()

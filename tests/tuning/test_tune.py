@@ -1,4 +1,4 @@
-"""``tune``: what it refuses before it begins, and what it leaves behind for ``compile``."""
+"""``tune``: what it refuses at its start, and the records that it writes for ``compile``."""
 
 import sys
 import warnings
@@ -36,7 +36,7 @@ MACHINE = Machine.of(target())
 
 @pytest.fixture
 def runner(monkeypatch):
-    """In the place of this machine's clock."""
+    """Replaces this machine's clock."""
     runner = FakeRunner()
     monkeypatch.setattr(module, "ClockRunner", lambda _: runner)
     yield runner
@@ -53,7 +53,7 @@ def tune(mod, folder, **options):
 
 
 def records(folder):
-    """All in the folder, each file's in their order."""
+    """All records in the folder, in the order of each file."""
     paths = sorted((folder / MACHINE.folder).glob("*.jsonl"))
     return [record for path in paths for record in read(path)]
 
@@ -211,7 +211,7 @@ def test_an_onnx_file_with_shapes(tmp_path, runner):
 
 @pytest.mark.usefixtures("rules_only")
 def test_models_with_inputs_of_their_own(tmp_path, runner):
-    """Each takes the shapes that it has inputs for."""
+    """Each model takes the shapes of its own inputs."""
 
     def named(name):
         nodes = [onnx.helper.make_node("Softmax", [name], ["y"])]

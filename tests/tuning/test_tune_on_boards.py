@@ -1,4 +1,4 @@
-"""A whole tune over a tracker: boards die, hang and join, and what was finished is kept."""
+"""A whole tune over a tracker: boards die, hang and join, and finished trials are kept."""
 
 import json
 from collections import Counter
@@ -15,9 +15,9 @@ from tests.processes import freeze
 from tests.shell import quake
 
 FOLDER = "cortex-a72"
-# Seconds for a step: enough for an emulated board, and soon over where one hangs.
+# The time limit of a step in seconds: enough for an emulated board, and short if one hangs.
 TIMEOUT = 8.0
-# Of the tiny model.
+# The number of kernels in the tiny model.
 KERNELS = 2
 
 
@@ -42,7 +42,7 @@ def records(folder):
 
 
 def check(folder, state):
-    """Every trial is there once and well, and each task that was tuned has its record."""
+    """Every trial is stored once without an error, and each tuned task has its record."""
     kept = trials(folder)
     assert len(kept) == KERNELS + state.trials
     assert set(Counter((t.kernel, t.candidate) for t in kept).values()) == {1}
@@ -56,8 +56,8 @@ def check(folder, state):
 
 
 def test_boards_die_and_hang_and_join(few, started, tiny, pi, tracker, tmp_path):
-    """Three boards, of which none lasts: the first is killed, the second hangs, and the third
-    is killed when a fourth is there."""
+    """None of the three boards lasts: the first is killed, the second hangs, and the third is
+    killed when a fourth has joined."""
     boards = [join(started, pi, tracker, "three") for _ in range(3)]
     told = []
 

@@ -1,4 +1,4 @@
-"""A whole tune that measures nothing: always the same figures; measured records come first."""
+"""A whole tune that counts: figures are always equal, and measured records take precedence."""
 
 import json
 from dataclasses import replace
@@ -17,7 +17,7 @@ from tests.tuning.test_tune_on_boards import KERNELS, records, trials
 
 @pytest.fixture(scope="module")
 def pi():
-    """The target, where its cycles can be counted."""
+    """The target. Skips if its cycles cannot be counted."""
     found = counted("raspberry-pi-4")
     try:
         mca.version()
@@ -28,7 +28,7 @@ def pi():
 
 @pytest.fixture(scope="module")
 def tuned(pi, tiny, tmp_path_factory):
-    """The softmax tuned in the shell: what it says, and its folder."""
+    """The softmax, tuned in the shell: the output and the folder."""
     folder = tmp_path_factory.mktemp("records")
     command = "tune", tiny, "--static", "-t", "raspberry-pi-4", "--ops", "softmax"
     done = quake(*command, "--cost-model", "random", "--records", folder, "--json")

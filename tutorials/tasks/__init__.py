@@ -1,1 +1,1 @@
-"""Real tasks: what the rungs cost in accuracy on labelled data, one task a file."""
+"""Real tasks: the effect of the rungs on accuracy with labelled data, one task a file."""

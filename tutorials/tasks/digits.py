@@ -1,7 +1,7 @@
-"""Handwritten digits by small networks, trained on the spot: one for each nonlinearity, and a ViT.
+"""Handwritten digits with small networks that are trained here: one a nonlinearity, and a ViT.
 
-540 of scikit-learn's 1,797 pictures of 8 by 8 are the test. They are few, so each network is
-trained from several seeds, all of which see all 540.
+The test set is 540 of scikit-learn's 1,797 images of 8 by 8 pixels. It is small, so each network is
+trained from several seeds, and each of them is tested on all 540.
 """
 
 from collections.abc import Callable
@@ -97,13 +97,13 @@ def trained(
 
 
 def logits(network: nn.Module, pictures: np.ndarray, method: str, label: str) -> np.ndarray:
-    """What the network gives for the pictures on a rung, compiled for all of them at once."""
+    """The network's outputs for the pictures on a rung, compiled for all of them as one batch."""
     program = torch.export.export(network, (torch.from_numpy(pictures),))
     return features(label, program, method, {"input": pictures})
 
 
 def evaluate(seeds: int = SEEDS, epochs: int = EPOCHS) -> list[Result]:
-    """The likeliest digit, by each of the networks."""
+    """The accuracy of the most likely digit, for each of the networks."""
     train, test, train_labels, labels = read()
     results = []
     for name, build in NETWORKS.items():

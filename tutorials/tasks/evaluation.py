@@ -1,7 +1,7 @@
-"""Features of every rung in, metrics out: what a rung costs on one task.
+"""From the features of every rung to metrics: the cost of a rung on one task.
 
-A head is trained once, on exact features, and kept, as that of a deployed model would be. Knows no
-model and no data.
+A head is trained once, on exact features, and used for every rung, like the head of a deployed
+model. Knows no model and no data.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,27 +11,27 @@ import numpy as np
 
 from .statistics import at_most, interval, mcnemar
 
-# Rows of features for each method, "exact" among them.
+# Rows of features for each method, including "exact".
 Features = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
 class Loss:
-    """A rung beside exact, on the same items.
+    """A rung compared with exact, on the same items.
 
     Attributes
     ----------
     difference, low, high : float
-        Of the metric, the rung's less the exact one's, with its 95 % interval.
+        The rung's metric minus the exact one, and the limits of its 95 % interval.
     cosine_min, cosine_mean : float
-        Between the features of an item.
+        The cosine between the rung's and the exact features of an item.
     lost, gained : int or None
-        Answers that went from right to wrong, and from wrong to right; None for correlations, as
-        are the following.
+        Answers that went from right to wrong, and from wrong to right. None for correlations, as
+        are the next two.
     p : float or None
-        McNemar's, for as many losses as gains.
+        McNemar's p-value for equal rates of losses and gains.
     loss_at_most : float or None
-        The share of items that lose, at most with 95 % confidence.
+        An upper limit of the share of items that lose, with 95 % confidence.
     """
 
     difference: float
@@ -55,9 +55,9 @@ class Result:
     metric : str
         ``"accuracy"`` or ``"correlation"``.
     items : int
-        What intervals are drawn from.
+        The number of items, from which intervals are drawn.
     networks : int
-        How many were trained, each of which sees all items.
+        The number of trained networks. Each is tested on all items.
     exact : float
     rungs : mapping of method to Loss
     """
@@ -86,8 +86,8 @@ def accuracy(
     ----------
     task, model, head : str
     features : mapping of method to array
-        ``(items, width)``, or ``(networks, items, width)``: then an item's answers are drawn
-        together.
+        ``(items, width)``, or ``(networks, items, width)``. In the second case the answers of all
+        networks to an item are drawn together.
     predict : callable
         Labels from features.
     labels : array
@@ -115,7 +115,7 @@ def accuracy(
 
 
 def correlation(task: str, model: str, features: Features, truth: np.ndarray) -> Result:
-    """Pearson's, between cosines of items and how similar people found them.
+    """Pearson's correlation between cosines of items and the similarity that people gave.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def correlation(task: str, model: str, features: Features, truth: np.ndarray) ->
     features : mapping of method to array
         ``(items, width)``
     truth : array
-        ``(items, items)``, of which each pair counts once.
+        ``(items, items)``. Each pair counts once.
     """
     items = len(truth)
     cosines = {m: _unit(rows) @ _unit(rows).T for m, rows in features.items()}
@@ -152,7 +152,7 @@ def correlation(task: str, model: str, features: Features, truth: np.ndarray) ->
 
 
 def _moments(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """What weighted sums make a correlation of."""
+    """The weighted sums from which a correlation is computed."""
     x, y = x.astype(np.float64), y.astype(np.float64)
     return np.stack([np.ones_like(x), x, y, x * x, y * y, x * y])
 

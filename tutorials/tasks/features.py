@@ -1,4 +1,4 @@
-"""A model's features on every rung: compiled, fed in batches, gathered. Knows no task."""
+"""A model's features on every rung: compile, run in batches, collect. Knows no task."""
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def steps(items: Sequence[T], label: str) -> Iterable[T]:
-    """The items, with a progress bar while they are taken where someone looks."""
+    """The items. If standard error is a terminal, a progress bar is shown."""
     console = Console(stderr=True)
     return track(items, label, console=console, transient=True, disable=not sys.stderr.isatty())
 
@@ -36,12 +36,12 @@ def features(
     label : str
         For the progress bar.
     model
-        What :func:`quake_tvm.compile` takes, for batches of one size.
+        A model that :func:`quake_tvm.compile` accepts, for batches of one size.
     method : str
     inputs : mapping of name to array
         ``(items, ...)``; the last batch is filled up with the last item.
     shapes : mapping of name to shape, optional
-        Those of a batch, where the model leaves them open.
+        The shapes of a batch, for dimensions that are dynamic in the model.
 
     Returns
     -------

@@ -1,7 +1,7 @@
-"""Files of this machine by Magika, which tells 214 types by the first and the last kilobyte.
+"""Files of this machine, classified by Magika: 214 types, from the first and the last kilobyte.
 
-A file's label is its ending, of those that leave no doubt. Which files there are is the machine's
-affair: the metric is comparable between rungs, not between machines.
+A file's label is its suffix, if the suffix is unambiguous. The set of files depends on the machine,
+so the metric can be compared between rungs, not between machines.
 """
 
 import json
@@ -19,10 +19,12 @@ from .features import METHODS, features
 
 TASK, MODEL = "file types", "Magika"
 BATCH = 8
-# Bytes of either end, out of a block that is stripped of white space; what stands for no byte.
+# Bytes from each end of a file, the block that they are taken from without white space, and the
+# number that stands for a missing byte.
 END, BLOCK, PADDING = 1024, 4096, 256
 FOLDERS = ("/usr/share", "/usr/lib", f"{sys.base_prefix}/lib")
-# Files of a type; a type that has fewer is left out. Shorter files have too little to tell.
+# The most and the fewest files of a type (types with fewer are left out), and the least size of a
+# file in bytes.
 MOST, FEWEST, SHORTEST = 30, 5, 64
 TYPES = """asm=asm awk=awk bat=batch bmp=bmp bz2=bzip c=c cmake=cmake cpp=cpp crt=pem cs=cs css=css
 csv=csv el=lisp f90=fortran gif=gif go=go gz=gzip html=html ini=ini jar=jar java=java jpg=jpeg
@@ -56,14 +58,14 @@ def read() -> tuple[np.ndarray, np.ndarray]:
 
 
 def paths() -> list[Path]:
-    """The files of known types that this machine has, in an order that tells nothing."""
+    """The files of known types on this machine, in an order that does not depend on their type."""
     found = (path for folder in FOLDERS for path in Path(folder).rglob("*.*"))
     kept = [p for p in found if p.suffix[1:] in _KINDS and p.is_file() and not p.is_symlink()]
     return sorted(kept, key=lambda p: sha256(str(p).encode()).digest())
 
 
 def different(paths: list[Path]) -> list[bytes]:
-    """Contents of the first files that are long enough, each once."""
+    """Contents of the first files that are long enough, without duplicates."""
     found: dict[bytes, None] = {}
     for path in paths:
         content = path.read_bytes()
@@ -75,14 +77,14 @@ def different(paths: list[Path]) -> list[bytes]:
 
 
 def ends(content: bytes) -> list[int]:
-    """What Magika looks at: the beginning, padded behind, and the end, padded before."""
+    """Magika's input: the beginning, padded at its end, and the end, padded at its beginning."""
     first = list(content[:BLOCK].lstrip()[:END])
     last = list(content[-BLOCK:].rstrip()[-END:])
     return first + [PADDING] * (2 * END - len(first) - len(last)) + last
 
 
 def evaluate() -> list[Result]:
-    """The likeliest type."""
+    """The accuracy of the most likely type."""
     rows, labels = read()
     shapes = {"bytes": (BATCH, 2 * END)}
     model = model_data.file_classifier()

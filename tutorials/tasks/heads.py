@@ -1,4 +1,4 @@
-"""Classifiers over features, trained on those of the exact model. Knows no rung."""
+"""Classifiers of features, trained on the exact model's features. Knows no rung."""
 
 from collections.abc import Callable
 
@@ -10,10 +10,10 @@ Predict = Callable[[np.ndarray], np.ndarray]
 
 
 def logistic_regression(features: np.ndarray, labels: np.ndarray) -> Predict:
-    """With scikit-learn's regularization."""
+    """Logistic regression with scikit-learn's regularization."""
     return LogisticRegression(max_iter=2000).fit(features, labels).predict
 
 
 def nearest(features: np.ndarray, labels: np.ndarray) -> Predict:
-    """The label of the nearest by cosine."""
+    """Nearest neighbour by cosine."""
     return KNeighborsClassifier(1, metric="cosine").fit(features, labels).predict

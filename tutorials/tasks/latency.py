@@ -1,4 +1,4 @@
-"""What the rungs gain in time on the tasks' models, beside what they lose. Knows no labels."""
+"""The time that the rungs save on the tasks' models, with their errors. Knows no labels."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ from .evaluation import Result
 from .features import METHODS, steps
 
 ROUNDS = 30
-# Of each model as results name it: what to compile, and an input. DINOv2's has its decoder on.
+# The model to compile, and an input, by the model's name in the results. DINOv2 has its decoder.
 Case = tuple[Callable[[], Any], dict[str, np.ndarray]]
 _RNG = np.random.default_rng(0)
 MODELS: dict[str, Case] = {
@@ -40,7 +40,7 @@ MODELS: dict[str, Case] = {
 
 
 def measure(rounds: int = ROUNDS) -> dict[str, dict[str, float]]:
-    """Median milliseconds a call, by model and method; the methods in turn in every round."""
+    """Median milliseconds of a call, by model and method. Each round runs all methods in turn."""
     found = {}
     for name, (source, feeds) in steps(list(MODELS.items()), "measuring"):
         shapes = {key: array.shape for key, array in feeds.items()}
@@ -61,7 +61,7 @@ def measure(rounds: int = ROUNDS) -> dict[str, dict[str, float]]:
 def draw(
     milliseconds: Mapping[str, Mapping[str, float]], results: Sequence[Result], path: Path
 ) -> None:
-    """One panel a model: 1 - cosine, the mean over a task's items, over milliseconds a call."""
+    """One panel a model: 1 - cosine, the mean over a task's items, over milliseconds of a call."""
     import matplotlib
 
     matplotlib.use("Agg")

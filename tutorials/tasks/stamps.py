@@ -19,7 +19,7 @@ TASK, MODEL = "stamps", "DINOv2 ViT-S/14"
 SIZE, BATCH, FOLDS = 224, 4, 5
 # A category with fewer pictures is left out.
 FEWEST = 12
-# ImageNet's, which the model was trained with.
+# ImageNet's mean and deviation, with which the model was trained.
 MEAN, DEVIATION = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
 ENCODED = "/backbone/layernorm/Add_1_output_0"
 
@@ -30,7 +30,7 @@ def read() -> tuple[list[Path], np.ndarray]:
     Raises
     ------
     DataError
-        If they cannot be had.
+        If they are not available.
     """
     folder = debian_data.stamps()
     paths = sorted(p for p in folder.rglob("*.png") if not p.stem.endswith("_mirror"))
@@ -41,7 +41,7 @@ def read() -> tuple[list[Path], np.ndarray]:
 
 
 def picture(path: Path) -> np.ndarray:
-    """Float32 ``(3, 224, 224)``: on a white square, made smaller or larger, normalized."""
+    """Float32 ``(3, 224, 224)``: on a white square, resized, normalized."""
     image = Image.open(path).convert("RGBA")
     side = max(image.size)
     square = Image.new("RGBA", (side, side), "white")
@@ -51,7 +51,7 @@ def picture(path: Path) -> np.ndarray:
 
 
 def encoder() -> onnx.ModelProto:
-    """The model without its decoder: 257 tokens, of which the first stands for the picture."""
+    """The model without its decoder. It gives 257 tokens; the first represents the picture."""
     model = onnx.load(model_data.image_encoder())
     del model.graph.output[:]
     model.graph.output.append(
@@ -61,7 +61,7 @@ def encoder() -> onnx.ModelProto:
 
 
 def leave_one_out(gallery: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """For each row the label of the nearest in the gallery by cosine, itself left out."""
+    """For each row the label of the nearest other row in the gallery, by cosine."""
     unit = [a / np.linalg.norm(a, axis=1, keepdims=True) for a in (rows, gallery)]
     cosines = unit[0] @ unit[1].T
     np.fill_diagonal(cosines, -np.inf)
@@ -69,7 +69,7 @@ def leave_one_out(gallery: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> 
 
 
 def evaluate() -> list[Result]:
-    """Logistic regression, each picture by the head of the fold it is not in; nearest neighbour."""
+    """Logistic regression, with each picture in the test fold once, and the nearest neighbour."""
     paths, labels = read()
     inputs = {"input_image": np.stack([picture(path) for path in paths])}
     shapes = {"input_image": (BATCH, 3, SIZE, SIZE)}

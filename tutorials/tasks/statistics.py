@@ -1,4 +1,4 @@
-"""How sure a measured difference is. Knows no task: indices, counts and SciPy."""
+"""The uncertainty of a measured difference. Knows no task: indices, counts and SciPy."""
 
 from collections.abc import Callable
 
@@ -15,14 +15,14 @@ def interval(statistic: Callable[[np.ndarray], float], items: int) -> tuple[floa
     Parameters
     ----------
     statistic : callable
-        Given int indices ``(items,)`` of the items drawn. For a paired difference it takes both
+        Takes int indices ``(items,)`` of the drawn items. For a paired difference it uses both
         sides of each item.
     items : int
 
     Returns
     -------
     (float, float)
-        The same for the same arguments: the draws are seeded.
+        Deterministic: the draws are seeded.
     """
     found = stats.bootstrap(
         (np.arange(items),),
@@ -37,15 +37,15 @@ def interval(statistic: Callable[[np.ndarray], float], items: int) -> tuple[floa
 
 
 def mcnemar(lost: int, gained: int) -> float:
-    """The exact two-sided p-value of McNemar's test: are flips as likely one way as the other?"""
+    """The exact two-sided p-value of McNemar's test of equal rates of losses and gains."""
     return float(stats.binomtest(lost, lost + gained).pvalue) if lost + gained else 1.0
 
 
 def at_most(seen: int, items: int) -> float:
-    """The rate that something seen on so many items does not exceed, with 95 % confidence.
+    """An upper limit, with 95 % confidence, of the rate of an event seen so often in ``items``.
 
-    Clopper and Pearson's, one-sided: about 3/items where nothing was seen, which a bootstrap would
-    take for certainty.
+    This is Clopper and Pearson's one-sided limit. If the event was never seen, it is about 3/items,
+    where a bootstrap would give 0.
     """
     limits = stats.binomtest(seen, items, alternative="less").proportion_ci(CONFIDENCE)
     return float(limits.high)

@@ -11,7 +11,8 @@ from . import minilm
 from .features import features
 
 MODEL = "MiniLM-L6"
-# Texts are cut to the last, as the tokenizer's settings have it; shorter ones take the next length.
+# Texts are cut to the last length, as in the tokenizer's settings. Shorter ones are padded to the
+# next length.
 LENGTHS = (32, 64, 96, 128)
 BATCH = 8
 
@@ -22,7 +23,7 @@ def embed(label: str, texts: Sequence[str], method: str) -> np.ndarray:
     Raises
     ------
     DataError
-        If the model or its vocabulary cannot be had.
+        If the model or its vocabulary is not available.
     """
     encoded = _encode(texts, LENGTHS[-1])
     bins = np.searchsorted(LENGTHS, [len(t.ids) for t in encoded])

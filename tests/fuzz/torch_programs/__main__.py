@@ -1,6 +1,6 @@
 """``python -m tests.fuzz.torch_programs --seconds 60 --seed 1``: random programs against eager.
 
-Prints what became of them; a failure with the smallest program that has it.
+Prints the results, and each failure with the smallest program that has it.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""What becomes of programs that are compiled, run and compared with eager."""
+"""Compile programs, run them and compare the results with eager."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,14 +19,14 @@ WRONG, TRACEBACK, CRASH = FAILURES = ("wrong", "traceback", "crash")
 
 @dataclass
 class Outcome:
-    """What became of a program, and why."""
+    """The result of a program, and the reason."""
 
     kind: str
     reason: str = ""
 
 
 def check(programs: Sequence[Program], ways: Sequence[str] = WAYS) -> list[Outcome]:
-    """Compile programs together and compare each; in halves where one of them is refused."""
+    """Compile programs together and compare each. If one is refused, try halves."""
     if any(p.dynamic for p in programs) and len(programs) > 1:
         return [outcome for p in programs for outcome in check([p], ways)]
     batch = Batch(programs)
@@ -49,10 +49,10 @@ def check(programs: Sequence[Program], ways: Sequence[str] = WAYS) -> list[Outco
 
 
 def _ran(batch: Batch, way: str) -> tuple[Any, list[np.ndarray]] | Outcome:
-    """What was compiled, and what it gives; or why there is nothing."""
+    """The compiled model and its results, or the reason why there are none."""
     try:
         exported = batch.exported()
-    except Exception as error:  # torch's own
+    except Exception as error:  # an error of torch
         return Outcome(UNEXPORTED, str(error).splitlines()[0][:100])
     try:
         model = compiled(exported, way, batch.programs[0].dynamic is not None)
@@ -76,7 +76,7 @@ def _compared(
 
 
 def _other_length(program: Program, module: nn.Module, model: Any, way: str) -> Outcome:
-    """The model with another length of its dynamic dimension: right, or refused in one line."""
+    """Run the model with another length of its dynamic dimension: right, or a one-line refusal."""
     which, axis = program.dynamic
     given = program.inputs[which]
     longer = [n + 3 if k == axis else n for k, n in enumerate(given.shape)]
@@ -91,5 +91,5 @@ def _other_length(program: Program, module: nn.Module, model: Any, way: str) -> 
         return Outcome(TRACEBACK, f"{way}: {length}{type(error).__name__}: {str(error)[:200]}")
     try:
         return _compared(other, module, model, got, way, length)
-    except Exception as error:  # torch's own
+    except Exception as error:  # an error of torch
         return Outcome(WRONG, f"{way}: {length}eager refuses it: {str(error)[:100]}")

@@ -1,4 +1,4 @@
-"""What the steps of a random program are drawn from: the values so far, and chance."""
+"""Random choices for the steps of a program, and the values that the program has so far."""
 
 import random
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import torch
 
 @dataclass
 class Choices:
-    """What a maker draws from.
+    """The state that makers of steps draw from.
 
     Attributes
     ----------
@@ -17,7 +17,7 @@ class Choices:
     values : dict of name to tensor
         Inputs and results so far, the newest last.
     modules : list of str
-        The constructors of the modules of the program; makers append to it.
+        The constructors of the program's modules. Makers append to it.
     """
 
     rng: random.Random
@@ -25,7 +25,7 @@ class Choices:
     modules: list[str] = field(default_factory=list)
 
     def value(self, fits: Callable[[torch.Tensor], bool] = lambda _: True) -> str | None:
-        """A value that fits, mostly a new one."""
+        """A value that fits, usually a recent one."""
         names = [name for name, value in self.values.items() if fits(value)]
         if not names:
             return None

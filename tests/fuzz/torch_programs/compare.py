@@ -1,4 +1,4 @@
-"""Results against what eager allows."""
+"""Compare results with those that eager allows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,22 +11,22 @@ from .eager import run
 from .exceptions import Otherwise
 from .program import Program
 
-# Runs with noise, and how much wider than their spread a margin is.
+# The number of runs with noise, and the ratio of the margin to their spread.
 _RUNS, _WIDER = 4, 30
 
 
 @dataclass
 class Allowed:
-    """What a result may be: eager's values, and how far from them rounding may lead."""
+    """The allowed results: eager's values, and the margin for rounding."""
 
     values: list[np.ndarray]
     margins: list[np.ndarray]
 
 
 def allowed(program: Program, module: nn.Module, noise: float) -> Allowed:
-    """Eager's results, and their spread where every step's result is off by a share ``noise``.
+    """Eager's results, and their spread if each step's result has a relative error up to ``noise``.
 
-    Where torch itself has two results for one operator, either is right.
+    Where torch itself has two results for one operator, either is allowed.
     """
     tensors = program.tensors()
     values = _arrays(run(program, module, tensors))
@@ -42,7 +42,7 @@ def _arrays(results: Sequence[torch.Tensor]) -> list[np.ndarray]:
 
 
 def _margin(value: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
-    """How far from a value a result may be; infinite where some of the others are no number."""
+    """The allowed distance from a value. It is infinite where another run gave NaN."""
     spread = np.zeros(value.shape)
     with np.errstate(all="ignore"):
         for other in others:
@@ -61,7 +61,7 @@ def _margin(value: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
 def difference(got: list[np.ndarray], right: Allowed, exact: bool) -> str | None:
     """What is wrong with the results, None if nothing is.
 
-    On a rung only finite values are compared: what it gives at infinities it states elsewhere.
+    On a rung only finite values are compared: other tests cover its results at infinities.
     """
     if len(got) != len(right.values):
         return f"{len(got)} outputs, eager has {len(right.values)}"

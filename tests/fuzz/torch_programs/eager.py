@@ -1,4 +1,4 @@
-"""A program run by torch, step by step, each result off by what rounding may do to it."""
+"""Run a program with torch, step by step, with noise of the size of rounding on each result."""
 
 import warnings
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ def run(
     noise: float = 0.0,
     seed: int = 0,
 ) -> list[torch.Tensor]:
-    """The results, where every step's is off by a random share of up to ``noise``."""
+    """The results, where each step's result has a random relative error of up to ``noise``."""
     generator = torch.Generator().manual_seed(seed)
     space = scope(self=module, **named([x.clone() for x in tensors]))
     with torch.no_grad(), warnings.catch_warnings():

@@ -1,8 +1,9 @@
-"""Where torch itself has two results for one operator, and either is right.
+"""Operators for which torch itself has two results. Either of them is right.
 
-``Otherwise`` runs the operators that are named here by torch's other kernel, by torch's own
-decomposition, or with a rounding inside that eager may have as well. Where these give other values
-than eager, the result is open, or as uncertain as they are apart. Each says its reason.
+``Otherwise`` runs the operators that are named here with torch's other kernel, with torch's own
+decomposition, or with an inner rounding that eager may have as well. If the result differs from
+eager's, the difference widens the margin, or the result is not compared. Each function's docstring
+gives the reason.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,24 +23,24 @@ def _attention(
     is_causal: bool = False,
     **options: Any,
 ) -> Sequence[torch.Tensor]:
-    """The kernel gives 0 where a row of scores has NaN; the same in single operators gives NaN."""
+    """The kernel gives 0 for a row of scores with NaN; the decomposition gives NaN."""
     return aten._scaled_dot_product_attention_math(
         query, key, value, options.pop("attn_mask", None), dropout_p, is_causal, **options
     )
 
 
 def _norm(operator: torch._ops.OpOverload) -> Callable[..., Any]:
-    """The kernel's variance of numbers whose squares overflow is NaN in short rows, else infinite.
+    """If squares overflow, the kernel's variance is NaN in short rows and infinite in others.
 
-    Before the first full vector of a row its sums are 0, and 0 times infinity is NaN.
+    Before the first full vector of a row the kernel's sums are 0, and 0 times infinity is NaN.
     """
     return torch._decomp.decomposition_table[operator]
 
 
 def _rest(operator: torch._ops.OpOverload) -> Callable[..., Any]:
-    """Vectors give NaN where a divisor is subnormal, or far smaller than what it divides.
+    """The vector code gives NaN where a divisor is subnormal, or far smaller than the dividend.
 
-    What is left behind the last full vector, and float64, give the rest there too.
+    The code for the elements after the last full vector, and float64, give the remainder there too.
     """
 
     def wide(*args: Any) -> torch.Tensor:
@@ -50,9 +51,9 @@ def _rest(operator: torch._ops.OpOverload) -> Callable[..., Any]:
 
 
 def _gelu(x: torch.Tensor, **options: Any) -> torch.Tensor:
-    """In the tail 1 + erf(x) cancels: what is left is few times the last place, which erf may lose.
+    """In the tail 1 + erf(x) cancels: few units in the last place remain, and erf's error is one.
 
-    A share of that here, as margins are many times as wide as what is seen.
+    Only a share of that error is applied here, since margins are many times the observed spread.
     """
     return aten.gelu(x, **options) - x.abs() * 2.0**-27
 
@@ -79,7 +80,7 @@ _OTHERS: Mapping[torch._ops.OpOverload, Callable[..., Any]] = {
 
 
 class Otherwise(TorchDispatchMode):
-    """Runs every operator, those with two results as eager does not."""
+    """Runs every operator as eager does, but those with two results in the other way."""
 
     def __torch_dispatch__(
         self,

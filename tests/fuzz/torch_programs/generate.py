@@ -1,4 +1,4 @@
-"""A random program that torch can run, from a seed."""
+"""A random program that torch can run, made from a seed."""
 
 import random
 import warnings
@@ -16,7 +16,7 @@ _DTYPES = ("float32",) * 8 + ("int64", "int32", "bool", "float16")
 
 
 def generate(seed: int) -> Program:
-    """A program, the same for the same seed."""
+    """The program of a seed."""
     rng = random.Random(seed)
     while True:
         inputs = tuple(_input(rng) for _ in range(rng.randint(1, 3)))
@@ -58,7 +58,7 @@ def _input(rng: random.Random) -> Input:
 def _tried(
     text: str, modules: list[str], seed: int, values: Mapping[str, torch.Tensor]
 ) -> torch.Tensor | None:
-    """What a step gives; None if torch refuses it or it is no tensor of a fair size."""
+    """A step's result. None if torch refuses the step, or if it is not a tensor of fair size."""
     nothing = Program(seed, (), tuple(modules), ("0",), ("v0",))
     try:
         with torch.no_grad(), warnings.catch_warnings():

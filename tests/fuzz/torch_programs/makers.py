@@ -1,8 +1,8 @@
-"""The steps that a random program is made of, and how often each is drawn.
+"""The makers of a random program's steps, and the weight with which each is drawn.
 
-A maker takes what it may choose from, and returns the text of an expression, or None where no value
-fits. Torch runs the expression at once and decides whether it is valid: a step that it refuses is
-thrown away. Knows no compiler.
+A maker takes the choices and returns the text of an expression, or None if no value fits. Torch
+runs the expression at once and decides whether it is valid: a step that torch refuses is dropped.
+Knows no compiler.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from .layers import (
 from .movement import creation, grow, index, join, pad, parts, slices, turn, view, write
 from .rows import norm, reduction, row
 
-# The text of an expression over the values, and of the modules that it needs.
+# Returns the text of an expression over the values and the program's modules.
 Maker = Callable[[Choices], str | None]
 
 MAKERS: dict[Maker, int] = {

@@ -98,7 +98,7 @@ def index(c: Choices) -> str | None:
 
 
 def write(c: Choices) -> str | None:
-    """A write in place, into a copy."""
+    """A write in place, to a copy."""
     if (x := c.value(lambda v: v.dim() > 0)) is None:
         return None
     return c.rng.choice(

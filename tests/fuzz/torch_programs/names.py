@@ -1,4 +1,4 @@
-"""The names in the steps of a program: which are used, and others in their place."""
+"""The names in the steps of a program: find, rename, and drop unused ones."""
 
 import re
 from collections.abc import Mapping
@@ -10,12 +10,12 @@ _WORD = re.compile(r"\w+")
 
 
 def uses(text: str, name: str) -> bool:
-    """Whether an expression has a name in it."""
+    """Whether an expression uses a name."""
     return name in _WORD.findall(text)
 
 
 def renamed(text: str, names: Mapping[str, str]) -> str:
-    """An expression with other names in it."""
+    """An expression with renamed names."""
     return _WORD.sub(lambda word: names.get(word[0], word[0]), text)
 
 

@@ -13,7 +13,7 @@ _SPECIAL = (float("nan"), float("inf"), -float("inf"), -0.0, 1e-40, 1e30, -1e30)
 
 @dataclass(frozen=True)
 class Input:
-    """A tensor that a program is given."""
+    """An input tensor of a program."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -37,14 +37,14 @@ class Input:
 
 @dataclass(frozen=True)
 class Program:
-    """Inputs ``x0, x1, …``, modules ``self.m0, …`` and steps ``v0, v1, …``, the last a result."""
+    """Inputs ``x0, x1, …``, modules ``self.m0, …``, steps ``v0, v1, …``; the last is a result."""
 
     seed: int
     inputs: tuple[Input, ...]
     modules: tuple[str, ...]
     steps: tuple[str, ...]
     results: tuple[str, ...]
-    dynamic: tuple[int, int] | None = None  # an input and an axis of it
+    dynamic: tuple[int, int] | None = None  # an input and one of its axes
 
     def source(self) -> str:
         """The module as Python."""
@@ -63,7 +63,7 @@ class Program:
         return "\n".join(lines)
 
     def script(self) -> str:
-        """A script that shows what this program gives, compiled and eager."""
+        """A script that prints what this program gives, compiled and eager."""
         given = list(zip(self.inputs, self.tensors(), strict=True))
         lines = [
             "import torch, quake_tvm",
@@ -84,7 +84,7 @@ class Program:
         return "\n".join(lines)
 
     def module(self) -> nn.Module:
-        """The module, in eval mode, its running statistics not at their defaults."""
+        """The module in eval mode. Its running statistics are not the defaults."""
         space = scope()
         exec(self.source(), space)
         module = space["Module"]().eval()
@@ -101,7 +101,7 @@ class Program:
 
 
 def scope(**values: Any) -> dict[str, Any]:
-    """The names that a program's text may use, and more."""
+    """The names that a program's text may use, and ``values``."""
     return {"torch": torch, "nn": nn, "F": nn.functional, **values}
 
 

@@ -1,4 +1,4 @@
-"""Steps that combine the elements of rows: reductions, orders, running sums."""
+"""Steps that combine the elements of rows: reductions, sorting, running sums."""
 
 from .choices import Choices
 

@@ -1,4 +1,4 @@
-"""Many programs, in batches that are compiled as one module: a count of what became of them."""
+"""Run many programs, in batches that are compiled as one module, and count the results."""
 
 import json
 import time
@@ -16,15 +16,15 @@ from .shrink import shrunk
 from .ways import WAYS
 
 BATCH = 12
-# Every so manieth batch of a run goes all ways, the others the first.
+# Every WHOLE-th batch of a run is compiled in all ways, the others in the first.
 WHOLE = 10
-# Seconds that a child may take for a batch.
+# The time limit of a child for a batch, in seconds.
 _LIMIT = 300
 
 
 @dataclass
 class Summary:
-    """What a run found.
+    """The results of a run.
 
     Attributes
     ----------
@@ -61,10 +61,10 @@ class Summary:
 
 
 def outcomes(programs: Sequence[Program], ways: Sequence[str] = WAYS) -> list[Outcome]:
-    """What becomes of each program; a child that dies costs no other program its outcome."""
+    """The outcome of each program. A child that dies loses no other program's outcome."""
 
     def work(batch: Sequence[Program]) -> Iterator[str]:
-        torch.set_num_threads(1)  # those of the parent are not in the child
+        torch.set_num_threads(1)  # the parent's threads do not exist in the child
         yield from (json.dumps(astuple(outcome)) for outcome in check(batch, ways))
 
     (ended,) = in_children(work, [programs], deadline=_LIMIT)
@@ -84,9 +84,9 @@ def run(
     shrink: bool = True,
     whole: int = WHOLE,
 ) -> Summary:
-    """Try programs from ``seed`` on until the time, or their number, is over.
+    """Try programs from ``seed`` on until the time or their number runs out.
 
-    Failures are shrunk; every ``whole``-th batch goes all ways.
+    Failures are shrunk. Every ``whole``-th batch is compiled in all ways.
     """
     summary, end, done = Summary(), time.monotonic() + seconds, 0
     while time.monotonic() < end and (programs is None or done < programs):

@@ -32,7 +32,7 @@ def _smaller(program: Program) -> Iterator[Program]:
 
 
 def _cuts(program: Program, k: int) -> Iterator[Program]:
-    """The program with another value in place of step k's, if that runs."""
+    """The program with another value in place of step k's, if that program runs."""
     here, step = f"v{k}", program.steps[k]
     later = program.steps[k + 1 :]
     if not any(uses(text, here) for text in later):

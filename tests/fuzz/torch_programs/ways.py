@@ -1,7 +1,7 @@
-"""Programs side by side, exported and compiled in one of three ways.
+"""Export several programs as one module and compile it in one of three ways.
 
-"unscheduled" is every pass but the schedules, at a tenth of the cost of the others. "exact" and a
-rung are the whole way, as is any way of a program with a dynamic dimension.
+"unscheduled" runs all passes except the schedules, at a tenth of the cost of the others. "exact"
+and a rung run everything, as does every way for a program with a dynamic dimension.
 """
 
 import warnings
@@ -25,7 +25,7 @@ UNSCHEDULED, EXACT, RUNG = WAYS = ("unscheduled", "exact", "quake3")
 
 
 class Batch(nn.Module):
-    """Programs as one module that takes the inputs of all and gives the results of all."""
+    """Several programs as one module that takes all their inputs and gives all their results."""
 
     def __init__(self, programs: Sequence[Program]) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class Batch(nn.Module):
         self.eval()
 
     def forward(self, *inputs: torch.Tensor) -> list[torch.Tensor]:
-        """The results, those of each program behind those of the one before."""
+        """The results of each program in turn."""
         results, first = [], 0
         for program, part in zip(self.programs, self.parts, strict=True):
             results += part(*inputs[first : first + len(program.inputs)])
@@ -46,7 +46,7 @@ class Batch(nn.Module):
         return tuple(x for program in self.programs for x in program.tensors())
 
     def exported(self) -> torch.export.ExportedProgram:
-        """By torch.export; a program that is alone may have a dynamic dimension."""
+        """The exported module. Only a single program may have a dynamic dimension."""
         tensors, dynamic, options = self.tensors(), self.programs[0].dynamic, {}
         if dynamic is not None:
             shapes = [{dynamic[1]: torch.export.Dim.AUTO} if k == dynamic[0] else None
@@ -58,7 +58,7 @@ class Batch(nn.Module):
 
 
 class Unscheduled:
-    """A program that has been through all passes but the schedules."""
+    """A program after all passes except the schedules."""
 
     def __init__(self, exported: torch.export.ExportedProgram) -> None:
         native = quake_tvm.target("native")
@@ -74,13 +74,13 @@ class Unscheduled:
 
 
 def compiled(exported: torch.export.ExportedProgram, way: str, dynamic: bool) -> Any:
-    """What has the results of a program by ``run``."""
+    """The compiled module. Its ``run`` gives the results."""
     if way == UNSCHEDULED and not dynamic:
         return Unscheduled(exported)
     return quake_tvm.compile(exported, method=EXACT if way == UNSCHEDULED else way)
 
 
 def noise(model: Any) -> float:
-    """By what share a step of a program may be off: the largest bound of a site."""
+    """The allowed relative error of a step of a program: the largest bound of a site."""
     sites = [] if isinstance(model, Unscheduled) else model.report.sites
     return max([1e-6, *(site.relative + site.absolute for site in sites)])

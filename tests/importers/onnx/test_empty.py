@@ -1,4 +1,4 @@
-"""Tensors without elements through a model."""
+"""Models with tensors without elements."""
 
 import numpy as np
 import onnxruntime
@@ -83,7 +83,7 @@ REDUCTIONS = [f"Reduce{name}" for name in ("L1", "L2", "LogSum", "Max", "Min", "
 
 @pytest.mark.parametrize("shape", [(3, 0), ("rows", "columns")], ids=str)
 def test_reductions_over_nothing(shape):
-    dynamic = "rows" in shape  # where the mean is 0/0
+    dynamic = "rows" in shape  # there the mean is 0/0
     outputs = [*REDUCTIONS, "product", *([] if dynamic else ["ReduceMean"])]
     nodes = [node(name, "x axes", name, keepdims=0) for name in REDUCTIONS]
     nodes += [node("ReduceMean", "x axes", "ReduceMean"), node("MatMul", "x y", "product")]
@@ -110,7 +110,7 @@ def test_reductions_over_nothing(shape):
 
 
 def test_means_over_outer_axes_of_nothing():
-    """No rule of its own takes them: what a sum begins with stands before its steps."""
+    """No schedule rule takes these kernels: the initial value of a sum precedes its loop."""
     graph = helper.make_graph(
         [node("ReduceMean", "x axes", "y", keepdims=0)],
         "nothing",
@@ -120,6 +120,6 @@ def test_means_over_outer_axes_of_nothing():
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     compiled = quake_tvm.compile(model)
-    for _ in range(3):  # in memory that a run has left
+    for _ in range(3):  # in memory that a former run has freed
         np.testing.assert_allclose(compiled.run(np.full((2, 40, 4), 3, np.float32))[0], 3)
         assert np.isnan(compiled.run(np.ones((2, 40, 0), np.float32))[0]).all()

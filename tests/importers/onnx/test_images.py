@@ -1,4 +1,4 @@
-"""ONNX's operators on images, node by node against ONNX Runtime: honoured or refused."""
+"""ONNX's operators on images are honoured or refused: node by node against ONNX Runtime."""
 
 import random
 
@@ -19,7 +19,7 @@ SCALES = [0.25, 0.33, 0.5, 2 / 3, 0.7, 0.9, 1, 1, 1.1, 1.5, 2, 2, 2.3, 7 / 3, 3,
 
 
 def values(*shape, dtype="float32"):
-    """Random ones, the same for the same shape."""
+    """Random values, the same for the same shape."""
     made = np.random.default_rng(sum(shape)).normal(size=shape)
     return made.astype(dtype) if np.dtype(dtype).kind == "f" else (made * 40).astype(dtype)
 
@@ -122,7 +122,7 @@ def pooling(rng):
 
 
 def transposed(rng):
-    """A ConvTranspose with an output_shape, or without."""
+    """A ConvTranspose, with or without an output_shape."""
     rank, groups = rng.choice([1, 2, 2, 3]), rng.choice([1, 2])
     kernel = [rng.randint(1, 3) for _ in range(rank)]
     spatial = [rng.randint(2, 7) for _ in range(rank)]
@@ -156,7 +156,7 @@ def convolution(rng):
 
 
 def drawn(make, seed, count):
-    """Nodes that ONNX Runtime takes."""
+    """Random nodes that ONNX Runtime accepts."""
     rng, found = random.Random(seed), []
     while len(found) < count:
         case = make(rng)
@@ -179,7 +179,7 @@ def test_more_random_nodes(make, seed):
     compare(drawn(make, seed, 150))
 
 
-# What the random nodes do not have
+# Cases that the random nodes do not include
 
 ROIS = np.float32([[0, 0, 3, 3], [1, 1, 7, 8], [-1, -2, 4, 5], [2, 2, 2, 2], [5, 5, 3, 3]])
 BATCHES = ints(0, 1, 0, 1, 0)
@@ -327,7 +327,7 @@ def test_dynamic_nodes(case):
         np.testing.assert_allclose(given, wanted, rtol=2e-5, atol=2e-5)
 
 
-# What TVM keeps
+# Options that TVM ignores
 
 
 @pytest.mark.parametrize(

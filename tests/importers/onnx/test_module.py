@@ -1,4 +1,4 @@
-"""ONNX models on their way in: shapes, folding, functions, and what is refused and how."""
+"""The import of ONNX models: shapes, folding, functions, and what is refused and how."""
 
 import numpy as np
 import onnx
@@ -127,7 +127,7 @@ def test_names_of_dimensions_that_mean_nothing_else():
 
 @pytest.mark.parametrize("taken", [True, False])
 def test_the_branch_that_shapes_choose(taken):
-    """As torch writes squeeze; the other branch is of another rank."""
+    """The branches are those that torch writes for squeeze. The other branch has another rank."""
     inner = helper.make_graph([node("Squeeze", ["x", "none"], ["t"])], "t", [], [value("t", None)])
     outer = node("If", ["same"], ["t"], then_branch=inner, else_branch=exp([4]).graph)
     del outer.attribute[1].g.input[:]
@@ -222,7 +222,7 @@ def test_inputs_keep_their_names(name):
 
 
 def flatten(batch):
-    """What exporters make of x.reshape(x.shape[0], -1)."""
+    """The nodes that exporters write for x.reshape(x.shape[0], -1)."""
     nodes = [
         node("Exp", ["x"], ["e"]),
         node("Shape", ["e"], ["shape"]),
@@ -240,7 +240,7 @@ def flatten(batch):
 
 
 def expand(batch):
-    """What exporters make of an additive mask: ConstantOfShape, Expand, Where."""
+    """The nodes that exporters write for an additive mask: ConstantOfShape, Expand, Where."""
     nodes = [
         node("Shape", ["x"], ["shape"]),
         node("ConstantOfShape", ["shape"], ["ones"], value=constant(np.ones(1, np.int64), "v")),
@@ -302,7 +302,7 @@ def test_random_operators_are_not_folded(random, inputs, attributes):
 
 @pytest.mark.parametrize("side", [8, 1 << 30])
 def test_large_constants_are_not_made(side):
-    # The larger would not even fit into memory.
+    # The larger constant would not fit into memory.
     nodes = [node("ConstantOfShape", ["shape"], ["c"]), node("Exp", ["c"], ["y"])]
     model = make(nodes, {}, {"y": None}, [constant(np.array([side, side]), "shape")])
     folded = onnx_import.fold_shapes(model)
@@ -355,7 +355,7 @@ def test_the_models_own_functions_are_inlined():
     )
     outer = helper.make_function(
         "local",
-        "Softmax",  # not the standard's
+        "Softmax",  # not an operator of the standard
         ["a"],
         ["c"],
         [node("Inner", ["a"], ["b"], domain="local"), node("Exp", ["b"], ["c"])],
@@ -449,7 +449,7 @@ def test_weights_in_a_file_of_their_own(tmp_path):
     onnx.save(model, path, save_as_external_data=True, location="weights", size_threshold=0)
     result = quake_tvm.compile(str(path), method="exact").run(ramp(2, 64))[0]
     np.testing.assert_allclose(result, np.exp(ramp(2, 64) @ weights), 1e-5)
-    blobs, links = tmp_path / "blobs", tmp_path / "snapshots" / "0a1b"  # as hubs' caches have them
+    blobs, links = tmp_path / "blobs", tmp_path / "snapshots" / "0a1b"  # as in caches of model hubs
     blobs.mkdir()
     links.mkdir(parents=True)
     for name, blob in (("model.onnx", "aa"), ("weights", "bb")):

@@ -1,9 +1,9 @@
 """The ONNX standard's own node tests of the exponential operators, within our bounds.
 
-``onnx.backend.test`` generates a model, inputs and outputs for each case, and for many the same
-operator once more as the standard's function body (``_expanded``). Whatever TVM cannot import is
-in ``NOT_IMPORTABLE``, and checked to be refused. What the generated cases leave out stands below
-them: old opsets, scalars, empty tensors, axes of every kind.
+``onnx.backend.test`` generates a model, inputs and outputs for each case. Many operators have a
+second case, the operator's function body in the standard (``_expanded``). Cases that TVM cannot
+import are in ``NOT_IMPORTABLE``, and must be refused. The tests below add cases that ONNX does not
+generate: old opsets, scalars, empty tensors, all kinds of axes.
 """
 
 import re
@@ -25,22 +25,22 @@ with warnings.catch_warnings():
 
     ALL = {case.name.removeprefix("test_"): case for case in collect_testcases(None)}
 
-# As the cases' names begin (expand_dim_... is another operator's).
+# The beginnings of the cases' names (expand_dim_... is another operator's).
 NAME = re.compile(
     "(softmax|logsoftmax|reduce_log_sum_exp|sigmoid|tanh|gelu|elu|selu|celu|softplus|mish|swish"
     "|swiglu|hardswish|exp|erf|lstm|gru)(_|$)"
 )
 CASES = {name: case for name, case in ALL.items() if NAME.match(name)}
 
-# Case to what the error says.
+# Case to the text of the error.
 NOT_IMPORTABLE = {
     **{name: "cannot import these ONNX operators: GRU" for name in CASES if name[:4] == "gru_"},
     **{name: "cannot import these ONNX operators: LSTM" for name in CASES if name[:5] == "lstm_"},
     **{name: "Only constant axes" for name in CASES if name.startswith("reduce_log_sum_exp")},
 }
-# Over no element the result is a constant, whatever the axes.
+# A reduction over no elements gives a constant, whatever the axes.
 OVER_NOTHING = "reduce_log_sum_exp_empty_set"
-# A function body goes the same way on every rung: two will do.
+# A function body is compiled in the same way on every rung, so two rungs suffice.
 RUNS = [
     (name, method)
     for name in CASES
@@ -49,10 +49,10 @@ RUNS = [
 ]
 LOG_SUM_EXP = [name for name, reason in NOT_IMPORTABLE.items() if "axes" in reason]
 
-# What the expected output, itself of the output's type, and the steps around a lowered operator
-# may be off.
+# The error allowed for the expected output, which is rounded to the output's type, and for the
+# steps around a lowered operator.
 ULPS = {"float32": 4, "float16": 4, "bfloat16": 4, "float64": 16}
-# alpha gamma in the forms gamma (alpha e^x - alpha) of which only the exp is recognised.
+# In the form gamma (alpha e^x - alpha) only the exp is recognised: alpha gamma is its factor.
 EXP_ALONE = dict.fromkeys(["selu_example_expanded_ver18", "selu_expanded_ver18"], 2.0 * 3.0)
 
 
@@ -63,7 +63,7 @@ def ulp(y, dtype):
 
 
 def allowed(operator, method, y, dtype="float32"):
-    """The tolerance around the exact values y: the operator's bound, if it is lowered, rounding."""
+    """The tolerance around the exact values y: rounding, and the bound of a lowered operator."""
     rounding = ULPS[str(dtype)] * ulp(y, dtype)
     if operator is None:
         return rounding
@@ -113,7 +113,7 @@ def test_what_tvm_cannot_import_is_refused(name):
 
 
 def with_constant_axes(model, axes, dtype):
-    """The model with its second input a constant and its floats of another type."""
+    """The model with a constant second input, and with floats of another type."""
     model = onnx.ModelProto.FromString(model.SerializeToString())
     data, given = model.graph.input
     model.graph.initializer.append(numpy_helper.from_array(axes, given.name))
@@ -131,16 +131,16 @@ def test_log_sum_exp_with_constant_axes(name, method, dtype):
         model = with_constant_axes(CASES[name].model, axes, dtype)
         q, report = compile_and_run(model, method, [data.astype(dtype)])
         assert (q.shape, q.dtype) == (expected.shape, dtype)
-        # The standard's own form computes in float64.
+        # The standard's function body computes in float64.
         lowered = dtype == "float32" and not name.endswith("_expanded") and name != OVER_NOTHING
         assert len(report.sites) == lowered
-        # Over several axes exp is lowered by itself, with the same effect on the logarithm.
+        # Over several axes only exp is lowered, with the same effect on the logarithm.
         operator = "logsumexp" if lowered else None
         assert_close(q, expected, allowed(operator, method, expected.astype(np.float64), dtype))
 
 
 def one_node(operator, opset, shape, **attributes):
-    """A model of one operator on ``x``; ``axes`` is an input from opset 18 on."""
+    """A model of one operator on ``x``. From opset 18 on ``axes`` is an input."""
     constants = []
     if opset >= 18 and "axes" in attributes:
         constants.append(numpy_helper.from_array(np.array(attributes.pop("axes")), "axes"))
@@ -194,7 +194,7 @@ def test_softmax_of_any_axis_in_any_opset(node, operator, axis, opset):
     q, _ = compile_and_run(one_node(node, opset, x.shape, **attributes), "quake4", [x])
     if axis is None:
         axis = -1 if opset == 13 else 1
-    # Until opset 13 everything from the axis on is one row.
+    # Before opset 13 all dimensions from the axis on form one row.
     axes = (axis,) if opset == 13 else tuple(range(axis % 3, 3))
     e = np.exp(x.astype(np.float64))
     y = e / e.sum(axes, keepdims=True)

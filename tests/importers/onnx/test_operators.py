@@ -1,8 +1,8 @@
-"""Everything an ONNX node can ask for is honoured or refused: the table against the standard.
+"""Every option of an ONNX node is honoured or refused: the table against the standard.
 
-The standard's schemas say what there is. What the table calls honoured is tried by a case of
-``cases`` and compared with ONNX Runtime, or with ONNX's reference where that has no
-kernel. What it does not is refused.
+The standard's schemas list all options. For every option that the table calls honoured, a case of
+``cases`` is compared with ONNX Runtime, or with ONNX's reference if ONNX Runtime has no kernel.
+Every other option must be refused.
 """
 
 from collections import defaultdict
@@ -26,9 +26,9 @@ from quake_tvm.importers.onnx.operators import MICROSOFT, OLDEST, OPSET, STANDAR
 
 from .cases import CASES, Case, model_of
 
-# Not more nodes in one model: what fails is looked for among them.
+# The largest number of nodes in one model: a failing node is searched among them.
 GROUP = 40
-# Sequences, optionals and branches have tests below.
+# Sequences, optionals and branches have tests of their own below.
 UNTRIED = {
     "ConcatFromSequence", "If", "Optional", "OptionalGetElement", "OptionalHasElement",
     "SequenceAt", "SequenceConstruct", "SequenceEmpty", "SequenceErase", "SequenceInsert",
@@ -39,7 +39,7 @@ NEWEST = onnx.defs.onnx_opset_version() == OPSET
 
 
 def pairs():
-    """Each case in each form; and whether it is the first of the form, or to try something."""
+    """Each case in each form, and whether it is the form's first or sets something new."""
     tried = set()
     for case in CASES:
         for opset in [17] if case.domain else case.opsets():
@@ -50,7 +50,7 @@ def pairs():
 
 
 def groups(first):
-    """Those that are the first of their kind, or the others, by opset, some at a time."""
+    """Groups of the cases that are the first of their kind, or of the others, by opset."""
     by_opset = defaultdict(list)
     for opset, case, is_first in pairs():
         if is_first == first:
@@ -72,7 +72,7 @@ def expected(case: Case, opset: int) -> list[np.ndarray]:
             options,
             providers=["CPUExecutionProvider"],
         )
-    except Exception:  # no kernel of this opset or type
+    except Exception:  # ONNX Runtime has no kernel for this opset or type
         return ReferenceEvaluator(model).run(None, feeds)
     return session.run(None, feeds)
 
@@ -100,13 +100,13 @@ def assert_close(q: np.ndarray, y: np.ndarray, case: Case) -> None:
 
 
 def test_what_folds_is_right():
-    """Constants are folded by ONNX's reference, in the forms that rewriting leaves."""
+    """ONNX's reference folds constants, in the forms that the rewrites produce."""
     for opset, case, first in pairs():
         if case.domain or not first or opset < rewrites.OPSET or case.operator in UNRELIABLE:
             continue
         model, feeds = model_of([case], opset)
         names = [o.name for o in model.graph.output]
-        # As an input of another node, or else it would be no constant to fold but an output.
+        # Another node uses the constant. Otherwise it would be an output, which is not folded.
         for k, name in enumerate(names):
             model.graph.node.append(helper.make_node("Identity", [name], [f"out{k}"]))
             model.graph.output[k].name = f"out{k}"
@@ -157,7 +157,7 @@ def another(attribute: onnx.defs.OpSchema.Attribute) -> onnx.AttributeProto:
 
 
 def node_with(form: onnx.defs.OpSchema, name: str) -> onnx.NodeProto:
-    """A node that asks for an attribute, input or output, and for what it must."""
+    """A node that sets an attribute, input or output, and everything that is required."""
     node = onnx.NodeProto(op_type=form.name)
     for k, formal in enumerate(form.inputs):
         needed = formal.option == onnx.defs.OpSchema.FormalParameterOption.Single
@@ -220,7 +220,7 @@ def value(name, shape=None, dtype=TensorProto.FLOAT):
 
 
 def compare(nodes, feeds, outputs, opset=18, constants=()):
-    """Compile a graph and compare with ONNX Runtime, and its types with ONNX's inference."""
+    """Compile a graph; compare values with ONNX Runtime's and types with ONNX's inference."""
     inputs = [value(n, x.shape, helper.np_dtype_to_tensor_dtype(x.dtype)) for n, x in feeds.items()]
     initializers = [numpy_helper.from_array(np.array(v), n) for n, v in dict(constants).items()]
     outputs = [onnx.ValueInfoProto(name=o) for o in outputs]
@@ -252,7 +252,7 @@ def test_sequences():
         node("SequenceEmpty", [], ["none"]),
         node("SequenceInsert", ["none", "x"], ["some"]),
         node("SequenceAt", ["some", "zero"], ["only"]),
-        # Seven in chunks of three: three, three and one.
+        # Seven elements in chunks of three: three, three and one.
         node("SplitToSequence", ["x", "three"], ["t"], axis=0),
         node("SequenceAt", ["t", "zero"], ["chunk"]),
         node("SequenceAt", ["t", "two"], ["rest"]),
@@ -285,7 +285,7 @@ def test_optionals():
 
 
 def if_with(*nodes):
-    """An If on ``c`` with these in both branches; they give ``t`` of ``x``."""
+    """An If on ``c`` with these nodes in both branches, which compute ``t`` from ``x``."""
     branches = [helper.make_graph(nodes, n, [], [value("t", [1, 2])]) for n in ("then", "other")]
     return helper.make_node("If", ["c"], ["y"], then_branch=branches[0], else_branch=branches[1])
 
@@ -304,7 +304,7 @@ def test_what_is_in_branches_is_honoured():
             "attribute value_string=text of the ONNX operator Constant",
         ),
         (helper.make_node("Det", ["x"], ["t"]), "cannot import these ONNX operators: Det"),
-        # Its outputs would be written where nothing is.
+        # The outputs of TopK would be written to memory that does not exist.
         (helper.make_node("TopK", ["x", "k"], ["t", "i"]), "TopK has several outputs"),
     ],
     ids=["attribute", "operator", "outputs"],
@@ -316,7 +316,7 @@ def test_what_is_in_branches_is_refused(node, message):
 
 @pytest.mark.parametrize("size", [2, 3, 4])
 def test_local_response_of_any_size_and_rank(size):
-    """ONNX Runtime has odd sizes of rank 4 alone; ONNX's reference counts along the batch."""
+    """ONNX Runtime supports only odd sizes of rank 4; ONNX's reference sums over the batch."""
     shapes = [(2, 6, 5), (1, 6, 2, 3), (1, 5, 2, 2, 2)]
     xs = [np.random.default_rng(0).normal(size=s).astype(np.float32) for s in shapes]
     nodes = [

@@ -1,4 +1,4 @@
-"""TopK orders NaN above all numbers, and equal values by place, as ONNX Runtime does."""
+"""TopK orders NaN above all numbers, and equal values by index, as ONNX Runtime does."""
 
 import numpy as np
 import onnxruntime as ort
@@ -22,7 +22,7 @@ UNSIGNED = {"uint32": TensorProto.UINT32, "uint64": TensorProto.UINT64}
 
 
 def model_of(shape, cases):
-    """A TopK a case of (dtype, k, axis, largest)."""
+    """A model with one TopK for each case of (dtype, k, axis, largest)."""
     nodes, inputs, outputs, constants = [], {}, [], []
     for number, (dtype, k, axis, largest) in enumerate(cases):
         kind = (TYPES | UNSIGNED)[dtype]

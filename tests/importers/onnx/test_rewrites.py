@@ -1,4 +1,4 @@
-"""Rewritings whose results ONNX Runtime does not show: as the standard's formulas have them."""
+"""Rewrites that ONNX Runtime cannot check: compared with the standard's formulas."""
 
 import numpy as np
 from onnx import TensorProto, helper

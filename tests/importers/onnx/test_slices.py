@@ -1,4 +1,4 @@
-"""Slices of axes of unknown length, and of hardly any."""
+"""Slices of axes of unknown length, and of very short axes."""
 
 import numpy as np
 import onnxruntime

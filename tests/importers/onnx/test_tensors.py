@@ -1,4 +1,4 @@
-"""Tensors that are not what they say, in the file and in others."""
+"""Tensors whose data does not match their declaration, in the file and in external data."""
 
 import os
 

@@ -1,6 +1,6 @@
 """Programs of torch.export against eager: values, dtypes and shapes of every kind of operator.
 
-The cases are compiled by TVM alone, many in one module: this is a test of the importer.
+TVM's default pipeline compiles the cases, many in one module: this tests only the importer.
 """
 
 import operator
@@ -32,7 +32,7 @@ PLACES = torch.tensor([[1, 0, 2], [-2, 3, 3]])
 
 
 class Several(nn.Module):
-    """Functions side by side, each with its inputs."""
+    """Several functions in one module, each with its inputs."""
 
     def __init__(self, cases):
         super().__init__()
@@ -108,7 +108,7 @@ def test_operators_promote_scalars_as_torch_does(numbers):
 def test_operators_promote_tensors_as_torch_does(kind):
     skipped = {
         "half_scalar": {"floordiv", "mod", "fmod", "trunc"},
-        "bool_int": {"sub"},  # which torch refuses
+        "bool_int": {"sub"},  # torch refuses these
     }.get(kind, set())
     cases = {n: (f, KINDS[kind]) for n, f in OPERATORS.items() if n not in skipped}
     check(cases, 2e-2 if kind == "half_scalar" else 2e-5)
@@ -168,7 +168,7 @@ def test_special_values():
 
 
 def test_integers_are_divided_by_nothing_that_stops_the_processor():
-    """torch refuses a zero among the divisors: what is computed there is not stated."""
+    """torch refuses a divisor of zero, so the result is undefined. The process must not end."""
     low = torch.tensor([-(2**31), 7, 5], dtype=torch.int32)
     by = torch.tensor([-1, 0, 2], dtype=torch.int32)
 
@@ -360,7 +360,7 @@ def test_resizing_reads_the_infinities_that_torch_reads():
         for name, more in modes.items()
         for size in ((5, 6), (5, 9), (3, 6), (8, 2))
     }
-    del cases["cubic (3, 6)"]  # a weight next to 0, whose sign is rounding
+    del cases["cubic (3, 6)"]  # one weight is near 0, and its sign depends on rounding
     check(cases, 1e-4)
 
 
@@ -451,7 +451,7 @@ def _last(size):
     return torch.from_numpy(np.resize(X.numpy(), (2, 3, size)))
 
 
-# Each with the least size that torch takes; below, it would read from outside.
+# Each with the smallest size that torch accepts. A smaller size would read out of range.
 DYNAMIC = {
     "narrow": (3, lambda x: x.narrow(2, -3, 2)),
     "narrow, as many": (4, lambda x: x.narrow(2, x.shape[2] - 4, 4)),
@@ -472,7 +472,7 @@ DYNAMIC = {
 
 
 def test_a_dynamic_dimension_that_is_too_small():
-    """One model, whose inputs have dimensions of their own."""
+    """One model, whose inputs have separate dynamic dimensions."""
     functions = [function for _, function in DYNAMIC.values()]
     given = tuple(_last(9 + k) for k in range(len(functions)))
     dims = {2: torch.export.Dim.DYNAMIC}
@@ -510,7 +510,7 @@ def test_sizes_for_which_the_program_does_not_hold_are_refused():
 
 
 def test_indices_that_torch_refuses():
-    """Operators that count no index from the back, though torch's own parts of them would."""
+    """Operators that accept no negative index, although torch's decompositions of them would."""
     uses = {
         "index_add": lambda i: X.index_add(0, i, X[:2]),
         "index_copy": lambda i: X.index_copy(0, i, X[:2]),

@@ -1,4 +1,4 @@
-"""ONNX models of one convolution, compiled and beside ONNX Runtime."""
+"""ONNX models of one convolution, compiled and compared with ONNX Runtime."""
 
 import numpy as np
 import onnxruntime
@@ -10,7 +10,7 @@ RNG = np.random.default_rng
 
 
 def model(kind, shape, weights, bias=None, dtype="float32", constant=True, **attributes):
-    """``kind`` of ``x`` and ``w``; the weights an initializer or an input."""
+    """A model of operator ``kind`` on ``x`` and ``w``, which is an initializer or an input."""
     element = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
     tensors = {"w": weights, **({} if bias is None else {"b": bias})}
     inputs = {"x": shape} | ({} if constant else {k: v.shape for k, v in tensors.items()})
@@ -28,7 +28,7 @@ def model(kind, shape, weights, bias=None, dtype="float32", constant=True, **att
 
 
 def runtime(proto: ModelProto, *arrays: np.ndarray) -> np.ndarray:
-    """What ONNX Runtime gives."""
+    """The result of ONNX Runtime."""
     session = onnxruntime.InferenceSession(proto.SerializeToString())
     names = [i.name for i in session.get_inputs()]
     return session.run(None, dict(zip(names, arrays, strict=True)))[0]
@@ -37,7 +37,7 @@ def runtime(proto: ModelProto, *arrays: np.ndarray) -> np.ndarray:
 def check(
     kind, shape, size, channels, groups=1, constant=True, dtype="float32", unknown=(), **attributes
 ):
-    """Compile one convolution, compare it with ONNX Runtime's in float32, give its kernels.
+    """Compile one convolution, compare it with ONNX Runtime's in float32, return its kernels.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def check(
     channels : int
         Of the output.
     unknown : tuple of int
-        The axes whose extent the model does not tell.
+        The axes with dynamic extents.
     """
     inputs = shape[1]
     first = (inputs, channels // groups) if "Transpose" in kind else (channels, inputs // groups)

@@ -1,4 +1,4 @@
-"""log(sum(exp(x - max))) + max over rows with infinities, along any axes, on exact and a rung."""
+"""log(sum(exp(x - max))) + max over rows with infinities, for all axes, on exact and a rung."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ X = np.array([[-INF] * 3, [INF] * 3, [1, INF, -INF], [NAN, 1, 2], [1, -INF, 2], 
 
 
 def logsumexp(axes):
-    """As TVM's importers write it."""
+    """The form that TVM's importers write."""
 
     def formula(x):
         top = once(op.max(x, axes, keepdims=True))

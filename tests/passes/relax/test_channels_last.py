@@ -1,4 +1,4 @@
-"""float32 convolutions with constant weights get channels last, the transposes meet and vanish."""
+"""float32 convolutions with constant weights use channels last, and adjacent transposes cancel."""
 
 import numpy as np
 import pytest
@@ -80,7 +80,7 @@ def test_kinds(formula, shape):
     mod = module(formula, shape)
     after = ChannelsLast()(mod)
     assert layouts(after)[0] in ("NWC", "NHWC", "NDHWC")
-    if "transpose" not in operators(mod)[0]:  # TVM has no such kernels for channels last
+    if "transpose" not in operators(mod)[0]:  # TVM has no kernels with channels last for these
         np.testing.assert_allclose(run(after, x), run(mod, x), rtol=1e-4, atol=1e-5)
     (y,) = quake_tvm.compile(mod).run(x)
     np.testing.assert_allclose(y, run(mod, x), rtol=1e-4, atol=1e-5)

@@ -26,7 +26,7 @@ def model_of(inputs, nodes, outputs):
 
 @pytest.fixture(scope="module")
 def model():
-    """Each output has a shape of its own from the data, or from inputs."""
+    """A model whose outputs have shapes that are computed from the data or from input shapes."""
     inputs = {
         "one": (FLOAT, [1, 1]),
         "wide": (INT64, [2]),
@@ -66,7 +66,8 @@ def test_sizes_that_can_be(model):
 @pytest.mark.parametrize("name", ["wide", "times"])
 @pytest.mark.parametrize(
     "sizes",
-    # The bytes of the first three are 0 or little in 64 bits; two of the others multiply to 6.
+    # In 64 bits the byte counts of the first three wrap to 0 or a small number. Two others
+    # multiply to 6.
     [(2**31, 2**31), (2**32, 2**30), (2**62, 4), (2**20, 2**21), (-2, -3), (-1, 6), (2**63 - 1, 2)],
 )
 def test_sizes_from_data_that_cannot_be(model, name, sizes):
@@ -123,7 +124,7 @@ def test_one_call_for_the_sizes_of_a_place():
     bindings = after["main"].body.blocks[0].bindings
     calls = [(k, b.value) for k, b in enumerate(bindings) if is_check(after, b.value)]
     assert [(k, [str(a) for a in call.args]) for k, call in calls] == [(0, ["n"]), (4, ["m", "n"])]
-    # Of (n, m) and the kernel's own (n, 8m), the second is held.
+    # Of (n, m) and the kernel's own result (n, 8m), the pass holds the second.
     assert "(n, m * 8)" in after[calls[1][1].op].script()
     assert f"{float(MOST)}" in after[calls[1][1].op].script()
     tvm.ir.assert_structural_equal(after["fill"], Before["fill"])
@@ -146,7 +147,7 @@ def test_known_sizes_are_not_looked_at():
 
 
 def test_a_branch_is_checked_when_it_is_taken():
-    """The other branch would have a tensor of a negative size."""
+    """In the other branch a tensor would have a negative size."""
     body = {}
     for name, size in (("then", "less"), ("else", "more")):
         value = helper.make_tensor_value_info(name, FLOAT, [None])
@@ -164,7 +165,7 @@ def test_a_branch_is_checked_when_it_is_taken():
 
 
 def test_a_size_with_a_negative_factor():
-    """The size is the number of elements between two places, written the other way round."""
+    """The size is the number of elements between two indices, with its sign reversed."""
     n, m = tvm.tirx.Var("n", "int64"), tvm.tirx.Var("m", "int64")
     assert list(map(str, _factors([(n - m) * -1])[1])) == ["(n - m) * T.int64(-1)"]
     assert _factors([n * 3, m, 0])[0] == 3

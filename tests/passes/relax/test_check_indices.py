@@ -1,4 +1,4 @@
-"""Which checks the pass puts in, and which it does not."""
+"""Which index checks the pass inserts, and which it does not."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from quake_tvm.passes.relax.graph import op_name
 
 
 def module(formula, *shapes):
-    """``main`` of float tensors x0, x1, ... of these shapes and three int64 indices i."""
+    """``main`` of float tensors x0, x1, ... of these shapes and three int64 index tensors i."""
     builder = relax.BlockBuilder()
     xs = [relax.Var(f"x{k}", relax.TensorType(s)) for k, s in enumerate(shapes)]
     i = relax.Var("i", relax.TensorType((3,), "int64"))

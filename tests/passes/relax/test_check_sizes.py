@@ -1,4 +1,4 @@
-"""Which operators are held, and that they are let go where sizes fit."""
+"""Which tensors the pass holds, and that they are released if sizes fit."""
 
 from tvm import relax, tirx
 
@@ -11,7 +11,7 @@ N = tirx.Var("n", "int64")
 
 
 def held(formula, *shapes):
-    """How many tensors the pass holds, and that none is after the release."""
+    """The number of tensors that the pass holds. Checks that the release leaves none held."""
     mod = CheckSizes({**SHAPED, **WINDOWED})(module(formula, *shapes))
     assert HELD not in ReleaseHeld()(mod).script()
     return mod.script().count(f'"{HELD}"')

@@ -1,4 +1,4 @@
-"""Tensors without elements, and products over none."""
+"""Tensors without elements, and products that sum over no elements."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Batch norms with known statistics become a factor and a shift; all others stay."""
+"""Batch norms with known statistics become a factor and a shift. All others are unchanged."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What is computed from constants is folded, and a function is compiled once for all its calls."""
+"""Expressions of constants are folded, and a function is compiled once for all its calls."""
 
 import numpy as np
 import tvm
@@ -11,7 +11,7 @@ op = relax.op
 
 
 def clips(bounds: list[float]) -> tvm.IRModule:
-    """A chain of clips from below, whose bounds are computed from constants."""
+    """A chain of clips from below. Their bounds are computed from constants."""
     builder = relax.BlockBuilder()
     value = x = relax.Var("x", relax.TensorType((2, 8), "float32"))
     with builder.function("main", [x]):

@@ -1,4 +1,4 @@
-"""Two products around a lowered softmax become one attention, others stay."""
+"""Two products around a lowered softmax become one attention. Others are unchanged."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def heads(x):
 
 
 def block(q, k, v, mask=None, scale=8.0):
-    """Attention as importers write it, heads split and merged by transposes."""
+    """Attention as importers write it: transposes split and merge the heads."""
     scores = once(op.matmul(heads(q), once(op.permute_dims(k, [0, 2, 3, 1]))))
     scores = once(op.divide(scores, c(scale)))
     if mask is not None:

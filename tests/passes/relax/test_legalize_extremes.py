@@ -1,4 +1,4 @@
-"""Reductions and indices at NaN and infinities, of every type, layout and kind of axis."""
+"""Reductions and indices of extremes at NaN and infinities, of every type, layout and axis."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ FLOATS = ["float16", "float32", "float64"]
 
 
 def run(formulas, *arrays):
-    """The results of several formulas, compiled together."""
+    """The results of several formulas, compiled in one module."""
     shapes, dtype = [a.shape for a in arrays], str(arrays[0].dtype)
     mod = module(lambda *x: tuple(f(*x) for f in formulas), *shapes, dtype=dtype)
     return quake_tvm.compile(mod, method="exact").run(list(arrays))
@@ -122,7 +122,7 @@ def test_ceil_mode_and_volumes():
 
 
 def test_regions():
-    """NaN anywhere in a region is its maximum; a region without elements has 0, as ONNX says."""
+    """A NaN in a region is its maximum. A region without elements gives 0, as in ONNX."""
     x = np.float32([[1, 2, NAN, 4], [NAN, INF, 1, 1], [-INF, -INF, -INF, -INF]]).reshape(3, 1, 2, 2)
     regions = np.float32([[k, 0, 0, 1, 1] for k in range(3)] + [[0, 9, 9, 9, 9]])
 

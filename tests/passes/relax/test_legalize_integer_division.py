@@ -1,4 +1,4 @@
-"""Whole numbers divided by 0 and by -1: results, where a processor would end the program."""
+"""Integer divisions by 0 and by -1 give results where the processor would end the program."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ op = relax.op
 
 
 def wanted(x, y):
-    """Of divide, floor_divide, mod and floor_mod."""
+    """The expected results of divide, floor_divide, mod and floor_mod."""
     safe = np.where(y == 0, 1, y)
     with np.errstate(all="ignore"):
         floor, rest = x // safe, x % safe

@@ -1,4 +1,4 @@
-"""sinh, cosh, tanh and erf that stay exact, against mpmath: near 0, at the ends and in vectors."""
+"""Exact sinh, cosh, tanh and erf against mpmath: near 0, at the ends, and in vectors."""
 
 import mpmath
 import numpy as np

@@ -1,4 +1,4 @@
-"""Dynamic reshapes: views in the module, and models of them as ONNX Runtime has them."""
+"""Dynamic reshapes are views in the module, and models with them agree with ONNX Runtime."""
 
 import numpy as np
 import onnxruntime as ort
@@ -15,7 +15,7 @@ from tests.onnx_models import model, node
 
 op, nn = relax.op, relax.op.nn
 N, C, H, W = (tirx.Var(name, "int64") for name in "nchw")
-# Of pictures; extents of 0 and 1 among them.
+# Sizes of images, with extents of 0 and 1.
 SIZES = [(2, 8, 8, 12), (1, 4, 4, 4), (3, 4, 12, 8), (0, 4, 4, 4), (2, 0, 4, 8), (2, 4, 0, 4)]
 SIZES += [(2, 4, 4, 0), (0, 0, 0, 0)]
 
@@ -71,31 +71,31 @@ def test_onnx(nodes):
 
 
 def shuffle(x):
-    """Channels of two groups take turns."""
+    """Interleave the channels of two groups."""
     groups = op.permute_dims(op.reshape(x, [N, 2, C // 2, H, W]), [0, 2, 1, 3, 4])
     return op.reshape(groups, [N, C // 2 * 2, H, W])
 
 
 def windows(x):
-    """Four by four, as in Swin."""
+    """Windows of four by four, as in Swin."""
     parts = op.reshape(x, [N, C, H // 4, 4, W // 4, 4])
     return op.reshape(op.permute_dims(parts, [0, 2, 4, 3, 5, 1]), [N * (H // 4) * (W // 4), 16, C])
 
 
 def merged(x):
-    """Two by two of a picture into its channels."""
+    """Two by two pixels of an image become channels."""
     parts = op.permute_dims(op.reshape(x, [N, C, H // 2, 2, W // 2, 2]), [0, 2, 4, 5, 3, 1])
     return nn.relu(op.reshape(parts, [N, (H // 2) * (W // 2), C * 4]))
 
 
 def groups(x):
-    """Each with a mean of 0."""
+    """Groups with their mean subtracted."""
     parts = op.reshape(x, [N, 4, C // 4, H, W])
     return op.reshape(parts - op.mean(parts, [2, 3, 4], keepdims=True), [N, C, H, W])
 
 
 def turned(x):
-    """Sizes that are known to fit, of which TVM cannot tell that the kernel is a copy."""
+    """Sizes that are known to fit, but TVM cannot see that the kernel is a copy."""
     flat = op.reshape(op.permute_dims(x, [2, 3, 0, 1]), [H * W, N * C])
     return op.reshape(op.permute_dims(flat, [1, 0]), [C * N, W, H])
 
@@ -114,7 +114,7 @@ def test_sizes_of_a_run(formula):
 
 
 def test_memory_of_views():
-    """A view of an input, two of one tensor, and one that outlives the tensor it was made of."""
+    """A view of an input, two views of one tensor, and one that outlives its source."""
 
     def formula(x):
         builder = relax.BlockBuilder.current()
@@ -138,7 +138,7 @@ def test_memory_of_views():
 
 @pytest.mark.parametrize("after", [lambda x: x, nn.relu], ids=["view", "kernel"])
 def test_negative_sizes(after):
-    """They may multiply to as many elements."""
+    """The product of negative sizes may equal the number of elements."""
     mod = module(lambda x: after(op.reshape(x, [N - 3, C - 3])), (N, C))
     with pytest.raises(QuakeError):
         quake_tvm.compile(mod, method="exact").run(np.ones((1, 2), np.float32))

@@ -1,4 +1,4 @@
-"""Running sums and products of dynamic tensors, as NumPy has them, and TVM's own of static ones."""
+"""Running sums and products: dynamic tensors give NumPy's results, static ones TVM's kernels."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""scatter_elements against loops: few indices, every reduction, NaN and repeated places."""
+"""scatter_elements against loops: few indices, every reduction, NaN and repeated indices."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Exclusive or of loaded, computed and broadcast truth values, in vectors and alone."""
+"""Exclusive or of loaded, computed and broadcast truth values, in vector and scalar code."""
 
 import numpy as np
 from tvm import relax
@@ -24,7 +24,7 @@ def test_values():
 
 
 def test_loaded_beside_computed():
-    """In one kernel: the form that LLVM refused."""
+    """Both operands in one kernel: the form that LLVM rejected."""
     x = relax.Var("x", relax.TensorType((33,), "bool"))
     y = relax.Var("y", relax.TensorType((33,), "float32"))
     builder = relax.BlockBuilder()

@@ -1,4 +1,4 @@
-"""Kernels of chains: their number grows with the length, their size does not, small ones stay."""
+"""Kernels of chains: with the length their number grows, their size does not. Short chains fuse."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ LINKS = {
 
 
 def chain(link: str, length: int, product: bool = False, rows: int | tir.Var = 2) -> tvm.IRModule:
-    """So many links one behind the other, behind a product if wanted."""
+    """A chain of ``length`` links, after a product if ``product`` is set."""
     builder = relax.BlockBuilder()
     x = relax.Var("x", relax.TensorType((rows, 64), "float32"))
     with builder.function("main", [x]):
@@ -45,7 +45,7 @@ def chain(link: str, length: int, product: bool = False, rows: int | tir.Var = 2
 
 
 def kernels(mod: tvm.IRModule, method: str) -> list[tir.PrimFunc]:
-    """The scheduled kernels."""
+    """The scheduled kernels of the module."""
     native = target("native")
     with native:
         mod = Pipeline.of(native, method=method).upto("schedule")(mod)

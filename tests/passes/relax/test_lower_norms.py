@@ -1,4 +1,4 @@
-"""float32 norms along the last axis, or of a sample's channels, become rows; others are TVM's."""
+"""float32 norms along the last axis, or of a sample's channels, become rows. TVM lowers others."""
 
 import numpy as np
 import pytest
@@ -78,7 +78,7 @@ def test_taken(name):
 @pytest.mark.parametrize("scale", [True, False])
 @pytest.mark.parametrize("center", [True, False])
 def test_group_norm_without_factor_or_shift(center, scale):
-    """TVM's own legalization overlooks these attributes."""
+    """TVM's own legalization ignores these attributes."""
     x = RNG.normal(size=X).astype(np.float32)
     after = LowerNorms()(module(lambda x: group_norm(x, center=center, scale=scale), X))
     rows = x.astype(np.float64).reshape(2, 3, -1)

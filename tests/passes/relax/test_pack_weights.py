@@ -1,4 +1,4 @@
-"""Constant weights become panels; the product keeps its bits and what can be fused behind it."""
+"""Constant weights become panels. The product keeps its bits and can be fused as before."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The phases of the pipeline by their names, and what is written of each."""
+"""The pipeline's phases by name, and the dump of each phase."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def gelu():
 
 def test_phases_add_up(passes):
     lowered = passes.upto("lower")(gelu())
-    assert len(kernels(lowered)) == 1  # the product is an operator still
+    assert len(kernels(lowered)) == 1  # the product is still an operator
     fused = passes.between("fuse", "fuse")(lowered)
     assert [RULE in kernel.attrs for kernel in kernels(fused)] == [False]
     (kernel,) = kernels(passes.between("schedule", "schedule")(fused))

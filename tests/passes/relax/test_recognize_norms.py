@@ -1,4 +1,4 @@
-"""layer_norm written out is found in all its forms, and nothing else is taken for it."""
+"""layer_norm in single operators is recognised in all its forms, and similar formulas are not."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Reshapes and transposes sink, meet and vanish, and only where the shapes prove it right."""
+"""Reshapes and transposes move towards the result and cancel, if the shapes prove it correct."""
 
 import numpy as np
 import onnx
@@ -30,7 +30,7 @@ def product(x: relax.Expr) -> relax.Expr:
 
 
 def flat(x: relax.Expr) -> relax.Expr:
-    """A batch of rows as one."""
+    """The rows of a batch as one dimension."""
     x = once(x)
     return reshape(x, (6, x.ty.shape[-1]))
 
@@ -240,7 +240,7 @@ def test_unprovable_shapes_stay():
 
 
 def linears(x: relax.Expr) -> relax.Expr:
-    """Linear, GELU, Linear, residual over a batch, as torch.export writes them."""
+    """Linear, GELU, Linear and residual over a batch, in torch.export's form."""
     first = matmul(flat(x), permute_dims(relax.const(np.ascontiguousarray(W.T))))
     active = nn.gelu(batched(relax.const(BIAS) + first))
     second = matmul(flat(active), permute_dims(relax.const(np.ascontiguousarray(V.T))))
@@ -274,7 +274,7 @@ def test_bits_are_kept(method):
 
 
 def kernels(mod: tvm.IRModule) -> set[str]:
-    """The kernels that are left after scheduling."""
+    """The names of the kernels after scheduling."""
     native = quake_tvm.target("native")
     with native:
         mod = Pipeline.of(native, method="quake2").upto("schedule")(mod)

@@ -1,4 +1,4 @@
-"""Which kernel a site is in."""
+"""The kernel of each site."""
 
 import json
 from itertools import pairwise
@@ -23,7 +23,7 @@ from tests.planning.models import hidden, network, weights
 
 
 def layers(*widths: int, rows: int = 4) -> tvm.IRModule:
-    """A GELU behind a product for each pair of widths."""
+    """A product followed by GELU for each pair of widths."""
 
     def formula(x):
         for k, n in pairwise(widths):
@@ -34,7 +34,7 @@ def layers(*widths: int, rows: int = 4) -> tvm.IRModule:
 
 
 def by_shape(mod: tvm.IRModule, **options) -> list[tuple[str, str, str]]:
-    """(operator, shape, kernel) of each site; the kernel's result is checked for its shape."""
+    """(operator, shape, kernel) of each site. Checks that the kernel's result has that shape."""
     report = quake_tvm.compile(mod, **options).report
     return [(site.operator, site.shape, site.kernel) for site in report.sites]
 
@@ -52,7 +52,7 @@ def test_equal_layers_share_a_kernel():
 
 
 def test_a_site_that_is_not_fused_is_in_its_own_kernel():
-    """One GELU of each shape behind a product, one of each as it is."""
+    """One GELU of each shape, and one after a product."""
 
     def formula(x, y):
         return relax.Tuple(
@@ -65,14 +65,14 @@ def test_a_site_that_is_not_fused_is_in_its_own_kernel():
 
 
 def test_rungs_are_filed_under_the_shapes_of_their_kernels():
-    """With ``max_error`` what a rung costs is kept by operator and shape."""
+    """With ``max_error`` the time of a rung is stored by operator and shape."""
     for kernel in kernels(layers(32, 48, 32), target(), Options.parse(max_error=1e-3)):
         result = extents_text(kernel.function.params[-1].ty.shape)
         assert [site.shape for site in kernel.sites] == [result]
 
 
 def test_merging_leaves_what_is_built_without_numbers():
-    """The merged kernels are those of a module whose sites were never numbered, in its order."""
+    """The merged kernels equal those of a module whose sites were never numbered, in its order."""
 
     merge = site_numbers.MergeKernels()
 

@@ -1,4 +1,4 @@
-"""What is one extent has one name."""
+"""Equal extents get one name."""
 
 from tvm import relax, tirx
 

@@ -1,4 +1,4 @@
-"""Which record answers for a kernel: the order of the look-up, and what never answers."""
+"""Which record is used for a kernel: the order of the look-up, and records that are never used."""
 
 import warnings
 
@@ -24,7 +24,7 @@ def decided(folder, key=KEY, name=PI, *more):
     return Book([folder, *more], target(name)).decide(key)
 
 
-# In the order of the look-up: (numbers, source, record).
+# In the order of the look-up: (source, fields of the record).
 ORDER = [
     ("record, same shape", {"shape": SHAPE}),
     ("record of 144x384x1536", {"shape": NEARER}),
@@ -40,7 +40,7 @@ ORDER = [
 def test_the_order_of_the_look_up(tmp_path, first):
     given = ORDER[first:]
     for n, (_, values) in enumerate(given):
-        # Those that come later are faster: that does not count.
+        # Later records are faster, which must not matter.
         plant(tmp_path, record(numbers={"rows": n}, cost=1e-3 / (n + 1), **values))
     assert decided(tmp_path) == (Choice({"rows": 0}, given[0][0]) if given else Choice())
 
@@ -82,7 +82,7 @@ def test_other_kernels_of_the_library_never_answer(tmp_path, monkeypatch):
 def test_a_record_for_the_rule(tmp_path):
     plant(tmp_path, record(cost=2.1e-3), record(shape=NEAR, numbers={}, cost=2e-3))
     assert decided(tmp_path) == Choice({}, "record, same shape")
-    # What is nearest decides, though the next would have numbers.
+    # The nearest record decides, although the next one has numbers.
     plant(tmp_path, record(name="cortex-a53", shape=NEAR, cost=1e-3))
     assert decided(tmp_path, Key("matmul", NEAR)) == Choice({}, "record, same shape")
     assert decided(tmp_path, Key("matmul", (250, 384, 1536))) == Choice()

@@ -1,4 +1,4 @@
-"""Files of records lose none that was reported, and what is broken in them costs a warning."""
+"""Files of records lose no record that was reported. A broken line only causes a warning."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from tests.schedules.sample_records import plant, record
 
 FILE = "cortex-a72/matmul.jsonl"
 GOOD = record().to_line().encode() + b"\n"
-# A writer reports each record that it has added, as the count of its trials.
+# A writer that reports each record it has added, by its number of trials.
 WRITER = """
 import sys
 from dataclasses import replace
@@ -126,7 +126,7 @@ def test_a_last_line_without_its_end_is_whole(tmp_path):
 
 
 def line(**fields):
-    """A good line but for these fields."""
+    """A valid line, except for these fields."""
     return json.dumps(json.loads(GOOD) | fields).encode() + b"\n"
 
 

@@ -1,4 +1,4 @@
-"""A line is the record that was written, or a QuakeError of one line."""
+"""Reading a line gives the record that was written, or a one-line QuakeError."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""A recorded trace schedules its own kernel, to the same bits, or says why it does not."""
+"""A recorded trace schedules its own kernel with the same bits, or gives the reason why not."""
 
 import subprocess
 import sys
@@ -28,7 +28,7 @@ def operands():
 
 
 def kernel(extent=6):
-    """A product summed over two iterators, and an epilogue."""
+    """A product summed over two iterators, followed by an epilogue."""
     a, b = operands()
     k = te.reduce_axis((0, 24 // extent), name="k")
     q = te.reduce_axis((0, extent), name="q")
@@ -152,4 +152,4 @@ def test_a_book_has_traces_for_this_kernel_machine_and_tvm_alone(tmp_path):
         warnings.simplefilter("error")
         assert replay(fenced, good) is not None
     plant(tmp_path, record("native", shape=(9, 9, 9), cost=1e-6), record("native", cost=9e-4))
-    assert Book([tmp_path], NATIVE).trace(fenced) is None  # numbers are better
+    assert Book([tmp_path], NATIVE).trace(fenced) is None  # a record with numbers takes precedence

@@ -1,8 +1,8 @@
-"""Nodes with everything set that is honoured, for tests/importers/onnx/test_operators.py.
+"""Nodes that set everything that is honoured, for tests/importers/onnx/test_operators.py.
 
-A case is a node: arrays are inputs, ``K`` makes one an initializer, None leaves it out. Every
-attribute, optional input and further output that quake_tvm.importers.onnx.operators honours is set
-to something that shows.
+A case is a node. An array is an input, ``K`` makes it an initializer, and None omits the input.
+Every attribute, optional input and further output that quake_tvm.importers.onnx.operators honours
+is set to a value that changes the result.
 """
 
 from . import (

@@ -1,4 +1,4 @@
-"""A node to try, and short names to write one down with."""
+"""A node to try, and short functions to write one down."""
 
 from dataclasses import dataclass, field
 
@@ -26,7 +26,7 @@ class Case:
     inputs: tuple
     attributes: dict = field(default_factory=dict)
     outputs: int = 1
-    # As many of the outputs are read.
+    # The number of outputs that are read.
     read: int | None = None
     domain: str = ""
     since: int = 7
@@ -34,7 +34,7 @@ class Case:
     rtol: float = 2e-5
 
     def node(self, prefix: str = "") -> onnx.NodeProto:
-        """The node, its values' names after a prefix."""
+        """The node. The names of its values begin with a prefix."""
         inputs = [f"{prefix}x{k}" if i is not None else "" for k, i in enumerate(self.inputs)]
         while inputs and not inputs[-1]:
             inputs.pop()
@@ -44,7 +44,7 @@ class Case:
         )
 
     def named(self) -> set[str]:
-        """The attributes, optional inputs and further outputs that this tries, in any form."""
+        """The attributes, optional inputs and further outputs that this case sets, in any form."""
         names = set(self.attributes)
         for form in forms(self.operator):
             given = [i for i, x in zip(form.inputs, self.inputs, strict=False) if x is not None]
@@ -53,7 +53,7 @@ class Case:
         return names
 
     def opsets(self) -> list[int]:
-        """An opset of each form that the case fits: the newest of those that differ in types."""
+        """An opset of each form that the case fits; of forms that differ in types, the newest."""
         found: dict[str, int] = {}
         for form in forms(self.operator):
             if self.fits(form):
@@ -62,7 +62,7 @@ class Case:
         return list(found.values())
 
     def fits(self, form: onnx.defs.OpSchema) -> bool:
-        """Whether the form has all that the case sets."""
+        """Whether the form has everything that the case sets."""
         given = list(self.inputs)
         required = [a.name for a in form.attributes.values() if a.required]
         return (
@@ -81,7 +81,7 @@ class Case:
         return max(older, default=0)
 
     def add(self, graph: onnx.GraphProto, prefix: str) -> dict[str, np.ndarray]:
-        """Put the node into a graph; returns its inputs."""
+        """Add the node to a graph; returns its inputs."""
         feeds = {}
         for k, given in enumerate(self.inputs):
             name = f"{prefix}x{k}"
@@ -107,7 +107,7 @@ def model_of(cases: list[Case], opset: int) -> tuple[onnx.ModelProto, dict[str, 
 
 
 def c(operator: str, *inputs: object, **attributes: object) -> Case:
-    """A case: what is no field of it is an attribute."""
+    """A case. Keyword arguments that are not fields of a case are attributes."""
     fields = ("outputs", "read", "domain", "since", "until", "rtol")
     options = {name: attributes.pop(name) for name in fields if name in attributes}
     return Case(operator, inputs, attributes, **options)

@@ -41,7 +41,7 @@ def contributed() -> list[Case]:
 
 
 def masked_attention() -> list[Case]:
-    """Every form of mask, of scores and of what comes after."""
+    """Every form of mask, scores that are added, and unidirectional attention."""
     x, w, b = f(2, 3, 8), K(f(8, 24)), K(f(24))
     options = {"num_heads": 2, "domain": "com.microsoft"}
     masks = [[3, 1], [3, 2, 0, 1], [[1, 1, 1], [1, 0, 0]], [[0, 0, 0], [1, 1, 0]]]

@@ -1,4 +1,4 @@
-"""Operators of one element, or of one of each input."""
+"""Element-wise operators, of one or several inputs."""
 
 import numpy as np
 

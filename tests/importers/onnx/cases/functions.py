@@ -1,4 +1,4 @@
-"""Operators that the standard defines by others."""
+"""Operators that the standard defines as functions of other operators."""
 
 import numpy as np
 from onnx import TensorProto

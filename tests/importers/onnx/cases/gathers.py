@@ -1,4 +1,4 @@
-"""Operators that read and write by indices."""
+"""Operators that read or write by indices."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Reductions, and what sorts or sums along an axis."""
+"""Reductions, and operators that sort or sum along an axis."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Operators that change shapes, types and places."""
+"""Operators that change shapes, types and the order of elements."""
 
 import numpy as np
 from onnx import TensorProto, numpy_helper
