@@ -5,6 +5,7 @@ a file crashed or hung its reader, or caused another exception, and keeps that f
 """
 
 import argparse
+import contextlib
 import itertools
 import os
 import resource
@@ -105,15 +106,16 @@ def main() -> int:
     print(f"seeds from {first}", flush=True)
     end, counts, failed = time.monotonic() + given.seconds, Counter(), 0
     seeds = itertools.islice(itertools.count(first), given.files)
-    for found, outcome in run(itertools.takewhile(lambda _: time.monotonic() < end, seeds)):
-        if outcome in ("taken", "refused"):
-            counts[outcome] += 1
-            continue
-        failed += 1
-        given.keep.mkdir(exist_ok=True)
-        kept = given.keep / f"{found.seed}_{found.name}"
-        kept.write_bytes(found.content)
-        print(f"{kept}: {outcome[-600:]}", flush=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        for found, outcome in run(itertools.takewhile(lambda _: time.monotonic() < end, seeds)):
+            if outcome in ("taken", "refused"):
+                counts[outcome] += 1
+                continue
+            failed += 1
+            given.keep.mkdir(exist_ok=True)
+            kept = given.keep / f"{found.seed}_{found.name}"
+            kept.write_bytes(found.content)
+            print(f"{kept}: {outcome[-600:]}", flush=True)
     print(f"taken {counts['taken']}, refused {counts['refused']}, failed {failed}")
     return int(failed > 0)
 

@@ -73,7 +73,7 @@ def run(
     jobs: int = 1,
     told: Callable[[Verdict], None] = lambda _: None,
 ) -> Summary:
-    """Generate, compile, run and judge, until the seeds or the seconds run out."""
+    """Generate, compile, run and judge, until the seeds or the seconds run out, or an interrupt."""
     _warm()
     end = time.monotonic() + seconds
     summary = Summary()
@@ -98,12 +98,13 @@ def run(
             if verdict.kind in FAILURES:
                 told(verdict)
 
-    for ended in in_children(work, until_the_end(), jobs):
-        if ended.death and len(ended.item) > 1:  # find the graph that caused the death
-            for alone in in_children(work, [[seed] for seed in ended.item], jobs):
-                found(alone.item, alone.lines, alone.death)
-        else:
-            found(ended.item, ended.lines, ended.death)
+    with contextlib.suppress(KeyboardInterrupt):
+        for ended in in_children(work, until_the_end(), jobs):
+            if ended.death and len(ended.item) > 1:  # find the graph that caused the death
+                for alone in in_children(work, [[seed] for seed in ended.item], jobs):
+                    found(alone.item, alone.lines, alone.death)
+            else:
+                found(ended.item, ended.lines, ended.death)
     return summary
 
 

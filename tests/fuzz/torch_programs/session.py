@@ -1,5 +1,6 @@
 """Run many programs, in batches that are compiled as one module, and count the results."""
 
+import contextlib
 import json
 import time
 from collections import Counter
@@ -89,16 +90,17 @@ def run(
     Failures are shrunk. Every ``whole``-th batch is compiled in all ways.
     """
     summary, end, done = Summary(), time.monotonic() + seconds, 0
-    while time.monotonic() < end and (programs is None or done < programs):
-        count = BATCH if programs is None else min(BATCH, programs - done)
-        batch = [generate(seed + done + k) for k in range(count)]
-        ways = WAYS if done // BATCH % whole == 0 else WAYS[:1]
-        done += count
-        for program, outcome in zip(batch, outcomes(batch, ways), strict=True):
-            if shrink and outcome.kind in FAILURES:
-                kind, way = outcome.kind, [outcome.reason.split(":")[0]]
-                way = way if way[0] in WAYS else ways
-                program = shrunk(program, kind, lambda p, way=way: outcomes([p], way)[0])
-                outcome = outcomes([program], way)[0]
-            summary.add(program, outcome)
+    with contextlib.suppress(KeyboardInterrupt):
+        while time.monotonic() < end and (programs is None or done < programs):
+            count = BATCH if programs is None else min(BATCH, programs - done)
+            batch = [generate(seed + done + k) for k in range(count)]
+            ways = WAYS if done // BATCH % whole == 0 else WAYS[:1]
+            done += count
+            for program, outcome in zip(batch, outcomes(batch, ways), strict=True):
+                if shrink and outcome.kind in FAILURES:
+                    kind, way = outcome.kind, [outcome.reason.split(":")[0]]
+                    way = way if way[0] in WAYS else ways
+                    program = shrunk(program, kind, lambda p, way=way: outcomes([p], way)[0])
+                    outcome = outcomes([program], way)[0]
+                summary.add(program, outcome)
     return summary
