@@ -82,7 +82,7 @@ IF_THEN_ELSE = "tir.if_then_else" if RELAY else "prim.if_then_else"
 
 def fma(a: Expr, b: Expr, c: Expr) -> Expr:
     """a*b + c with one rounding; :mod:`.numerics.single_rounding` ensures that on every target."""
-    return tir.call_intrin("float32", PREFIX + "fma", a, b, c)
+    return tir.call_intrin(dtype_of(a), PREFIX + "fma", a, b, c)
 
 
 def fma_operands(call: Call) -> "list[Expr] | None":

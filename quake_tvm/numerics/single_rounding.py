@@ -6,7 +6,8 @@ library's ``fmaf`` for each element, so the operation is emitted as LLVM IR. A p
 float32 is exact in float64. The sum is not, and rounding it a second time, to float32, would
 sometimes be wrong. So the sum is rounded to odd: if it is not exact, its last bit is set. With 53
 bits against 24 the second rounding then equals the rounding of the exact sum, for results of every
-size, infinities and NaNs included.
+size, infinities and NaNs included. In other types, in which no operator of the registry computes,
+the C library is called.
 
 Source: S. Boldo and G. Melquiond, "Emulation of a FMA and correctly rounded sums: proved algorithms
 using rounding to odd", IEEE Transactions on Computers 57(4), 2008; the sum's error is Knuth's.
@@ -114,7 +115,7 @@ def round_once(mod: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule:
         if operands is None:
             return call
         dtype = dtype_of(call)
-        if fused:
+        if fused or not dtype.startswith("float32"):
             return llvm_fma(dtype, operands)
         lanes = tvm.DataType(dtype).lanes
         used.add(lanes)

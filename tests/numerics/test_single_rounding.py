@@ -33,10 +33,10 @@ def test_who_has_the_instruction():
         assert single_rounding.has_instruction(target(name))
 
 
-def kernel(on: tvm.target.Target, count: int):
+def kernel(on: tvm.target.Target, count: int, dtype: str = "float32"):
     """(function of three arrays, assembly)"""
-    places = [te.placeholder((count,), name=name) for name in "abc"]
-    y = te.compute((count,), lambda i: fma(*(place[i] for place in places)), name="y")
+    places = [te.placeholder((count,), dtype, name=name) for name in "abc"]
+    y = te.compute((count,), lambda i: fma(*(place(i) for place in places)), name="y")
     if RELAY:
         schedule = te.create_schedule(y.op)
         schedule[y].vectorize(schedule[y].split(y.op.axis[0], 8)[1])
@@ -49,7 +49,7 @@ def kernel(on: tvm.target.Target, count: int):
         function, asm, array = built["main"], built.mod.inspect_source("asm"), tvm.runtime.tensor
 
     def run(*arrays: np.ndarray) -> np.ndarray:
-        y = array(np.zeros(count, np.float32))
+        y = array(np.zeros(count, dtype))
         function(*map(array, arrays), y)
         return y.numpy()
 
@@ -121,6 +121,22 @@ def test_a_fused_product_is_rounded_once(name):
         np.testing.assert_array_equal(found[chosen], expected)
         twice += int(np.sum(plain[chosen] != expected))
     assert twice > 20  # float64 alone would not suffice
+
+
+@pytest.mark.parametrize("name", WITHOUT)
+def test_float64_is_rounded_once_too(name):
+    on = WITHOUT[name]
+    if not runs_here(on):
+        pytest.skip("this machine does not run it")
+    run, _ = kernel(on, 97, "float64")
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 97))
+    c = -a * b * (1 + rng.integers(-2, 3, 97) * 2.0**-52)
+    exactly = [
+        float(Fraction(x) * Fraction(y) + Fraction(z)) for x, y, z in zip(a, b, c, strict=True)
+    ]
+    np.testing.assert_array_equal(run(a, b, c), exactly)
+    assert np.any(a * b + c != exactly)
 
 
 @pytest.mark.parametrize(("name", "method"), [("x86-64-v2", "quake5"), ("x86-64", "quake3")])

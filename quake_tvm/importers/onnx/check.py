@@ -44,6 +44,11 @@ def check(model: onnx.ModelProto) -> None:
             )
     used = {i for n in all_nodes(model.graph) for i in n.input} | _graph_outputs(model.graph)
     for node in all_nodes(model.graph):
+        for k in _left_out(model, node):
+            raise QuakeError(
+                f"the ONNX operator {name(node)} needs its input {k}, which is left out"
+                f"{f' (node {node.name!r})' if node.name else ''}"
+            )
         for what in (_not_honoured if node.domain == "" else _not_honoured_of_microsoft)(
             model, node, used
         ):
@@ -84,6 +89,17 @@ def _graph_outputs(graph: onnx.GraphProto) -> set[str]:
     """The outputs of the graph and of its subgraphs."""
     inner = (a.g for node in all_nodes(graph) for a in node.attribute if a.HasField("g"))
     return {o.name for g in (graph, *inner) for o in g.output}
+
+
+def _left_out(model: onnx.ModelProto, node: onnx.NodeProto) -> Iterator[int]:
+    """The positions of inputs that have no name but are not optional."""
+    form = schema(model, node)
+    formal = list(form.inputs) if form else []
+    optional = onnx.defs.OpSchema.FormalParameterOption.Optional
+    for k, given in enumerate(node.input):
+        known = formal[min(k, len(formal) - 1)] if formal else None
+        if not given and (k == 0 if known is None else known.option != optional):
+            yield k
 
 
 def _not_honoured(model: onnx.ModelProto, node: onnx.NodeProto, used: set[str]) -> Iterator[str]:

@@ -215,6 +215,18 @@ def test_what_is_not_honoured_of_onnx_runtimes_is_refused(operator):
             check(alone(node, 17))
 
 
+@pytest.mark.parametrize("operator", ["Add", "Concat", "Conv", "Relu", "Split", "Where"])
+def test_an_input_that_may_not_be_left_out(operator):
+    schema = onnx.defs.get_schema(operator)
+    required = [k for k, i in enumerate(schema.inputs) if i.option != i.option.Optional]
+    for k in required:
+        names = ["" if k == n else f"x{n}" for n in range(max(len(required), 2))]
+        node = helper.make_node(operator, names, ["y"], "node")
+        refused = f"{operator} needs its input {k}, which is left out \\(node 'node'\\)$"
+        with pytest.raises(QuakeError, match=refused):
+            check(alone(node, 18))
+
+
 def value(name, shape=None, dtype=TensorProto.FLOAT):
     return helper.make_tensor_value_info(name, dtype, shape)
 
