@@ -12,8 +12,10 @@ from tvm import relax
 from quake_tvm.kernels.kernel_spec import KernelSpec
 from quake_tvm.tvm_version import Pass
 
+from . import spell_out_norms
 from .call_written_out import call_written_out
-from .legalize import legalize
+from .graph import dtype
+from .legalize import Legalize, legalize
 
 
 def _along_last(call: relax.Call) -> bool:
@@ -32,27 +34,36 @@ def _emit(
 
 
 def _layer_norm(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
-    if not _along_last(call) or not (call.attrs.center and call.attrs.scale):
-        return call
-    return _emit(builder, call, "layer_norm", call.args)
+    if _is_wide(call) or not (call.attrs.center and call.attrs.scale):  # which TVM's ignores
+        return spell_out_norms.layer_norm(builder, call)
+    return _emit(builder, call, "layer_norm", call.args) if _along_last(call) else call
 
 
 def _rms_norm(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
-    if not _along_last(call):
-        return call
-    return _emit(builder, call, "rms_norm", call.args)
+    if _is_wide(call):
+        return spell_out_norms.layer_norm(builder, call)
+    return _emit(builder, call, "rms_norm", call.args) if _along_last(call) else call
 
 
-def _grouped(builder: relax.BlockBuilder, call: relax.Call, groups: int) -> relax.Expr:
+def _is_wide(call: relax.Call) -> bool:
+    """Whether TVM's kernel refuses the type."""
+    return dtype(call.args[0]) == "float64"
+
+
+def _grouped(
+    builder: relax.BlockBuilder, call: relax.Call, groups: int, otherwise: Legalize
+) -> relax.Expr:
     x, gamma, beta = call.args
     shape = list(x.ty.shape)
     axis = int(call.attrs.channel_axis if hasattr(call.attrs, "channel_axis") else call.attrs.axis)
     axes = sorted(int(a) % len(shape) for a in call.attrs.axes)
     static = all(hasattr(n, "value") for n in shape[1:])
+    if getattr(shape[0], "value", 0) == 1:  # torch's instance_norm has one sample, and averages it
+        axes = [a for a in axes if a]
     channels_first = axis % len(shape) == 1 and axes == list(range(2, len(shape)))
     floats = all(str(a.ty.dtype) == "float32" for a in call.args)
     if not (static and channels_first and floats):
-        return call
+        return otherwise(builder, call)
     length = 1
     for n in shape[1:]:
         length *= int(n)
@@ -70,16 +81,21 @@ def _grouped(builder: relax.BlockBuilder, call: relax.Call, groups: int) -> rela
 
 
 def _group_norm(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
-    return _grouped(builder, call, int(call.attrs.num_groups))
+    return _grouped(builder, call, int(call.attrs.num_groups), spell_out_norms.group_norm)
 
 
 def _instance_norm(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
-    return _grouped(builder, call, int(call.args[0].ty.shape[1]))
+    x = call.args[0]
+    channels = int(x.ty.shape[1]) if hasattr(x.ty.shape[1], "value") else 1
+    return _grouped(builder, call, channels, spell_out_norms.instance_norm)
 
 
 @tvm.transform.module_pass(opt_level=0, name="LowerNorms")
 class LowerNorms(Pass):
-    """Legalize float32 layer, rms, group and instance norms. TVM handles all others."""
+    """Legalize layer, rms, group and instance norms.
+
+    TVM handles layer_norm and rms_norm in float16, and in float32 along other axes than the last.
+    """
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         """Legalize these operators. Nothing else is changed."""
