@@ -13,6 +13,7 @@ from quake_tvm.tvm_version import Pass
 
 from .graph import functions, op_name
 from .legalize import legalize
+from .lower_norms import rms_norm
 
 LAYOUTS = {
     "relax.nn.conv1d": ["NWC", "OWI"],
@@ -80,6 +81,14 @@ def _reshaped(_: relax.BlockBuilder, squeeze: relax.Call) -> relax.Expr:
     return relax.op.reshape(squeeze.args[0], squeeze.ty.shape) if backwards else squeeze
 
 
+def _flattened(builder: relax.BlockBuilder, repeat: relax.Call) -> relax.Expr:
+    """A repeat of all elements as one of a vector: ConvertLayout changes the elements' order."""
+    if repeat.attrs.axis is not None:
+        return repeat
+    flat = builder.emit(relax.op.reshape(repeat.args[0], (-1,)))
+    return relax.op.repeat(flat, int(repeat.attrs.repeats), 0)
+
+
 @tvm.transform.module_pass(opt_level=0, name="ChannelsLast")
 class ChannelsLast(Pass):
     """Convert every float32 convolution with constant weights, and fold constant transposes."""
@@ -93,6 +102,12 @@ class ChannelsLast(Pass):
             )
         if not any(_gains(call) for call in found):
             return mod
-        mod = legalize(mod, {"relax.stack": _unstacked, "relax.squeeze": _reshaped})
+        rules = {
+            "relax.nn.rms_norm": rms_norm,  # TVM's kernel, which ConvertLayout makes, needs one axis
+            "relax.repeat": _flattened,
+            "relax.stack": _unstacked,
+            "relax.squeeze": _reshaped,
+        }
+        mod = legalize(mod, rules)
         convert = relax.transform.ConvertLayout({}, _wanted)
         return tvm.transform.Sequential([convert, relax.transform.FoldConstant()])(mod)

@@ -39,10 +39,11 @@ def _layer_norm(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
     return _emit(builder, call, "layer_norm", call.args) if _along_last(call) else call
 
 
-def _rms_norm(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
-    if _is_wide(call):
+def rms_norm(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
+    """Lower rms_norm to the kernel along rows, or to the operators that it consists of."""
+    if not _along_last(call):  # TVM's takes the last axis only, and no float64
         return spell_out_norms.layer_norm(builder, call)
-    return _emit(builder, call, "rms_norm", call.args) if _along_last(call) else call
+    return _emit(builder, call, "rms_norm", call.args)
 
 
 def _is_wide(call: relax.Call) -> bool:
@@ -94,7 +95,7 @@ def _instance_norm(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
 class LowerNorms(Pass):
     """Legalize layer, rms, group and instance norms.
 
-    TVM handles layer_norm and rms_norm in float16, and in float32 along other axes than the last.
+    TVM handles layer_norm in float16, and in float32 along another axis than the last.
     """
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
@@ -103,7 +104,7 @@ class LowerNorms(Pass):
             mod,
             {
                 "relax.nn.layer_norm": _layer_norm,
-                "relax.nn.rms_norm": _rms_norm,
+                "relax.nn.rms_norm": rms_norm,
                 "relax.nn.group_norm": _group_norm,
                 "relax.nn.instance_norm": _instance_norm,
             },

@@ -53,6 +53,7 @@ from .check_indices import CheckIndices
 from .check_sizes import SHAPED, WINDOWED, CheckSizes
 from .drop_scopes import DropScopes
 from .fill_empty import FillEmpty
+from .flatten_norms import FlattenNorms
 from .fold_batch_norm import FoldBatchNorm
 from .fold_constants import FoldConstants
 from .fuse_attention import FuseAttention
@@ -180,6 +181,7 @@ class Pipeline:
             FillEmpty(),
             KeepZeros(),
             RecognizeNorms(),
+            FlattenNorms(),
             FoldBatchNorm(),
         ]
 

@@ -19,6 +19,9 @@ def _spread(
     builder: relax.BlockBuilder, weight: relax.Expr, axes: Sequence[int], shape: Sequence
 ) -> relax.Expr:
     """A weight over these axes of a tensor, in a shape that broadcasts to the tensor's."""
+    order = sorted(range(len(axes)), key=axes.__getitem__)
+    if order != list(range(len(axes))):
+        weight = builder.emit(op.permute_dims(weight, order))
     full = [n if k in axes else 1 for k, n in enumerate(shape)]
     return builder.emit(op.reshape(weight, full))
 
@@ -79,7 +82,7 @@ def _weighted(
 
 
 def _axes(call: relax.Call) -> list[int]:
-    return sorted(int(a) % call.args[0].ty.ndim for a in call.attrs.axes)
+    return [int(a) % call.args[0].ty.ndim for a in call.attrs.axes]
 
 
 def layer_norm(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:

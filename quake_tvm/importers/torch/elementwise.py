@@ -100,7 +100,13 @@ def _neg(c: Context, self: relax.Expr) -> relax.Expr:
 
 @converts("sign.default")
 def _sign(c: Context, self: relax.Expr) -> relax.Expr:
-    return self if c.dtype == "bool" else c.emit(op.sign(self))
+    if c.dtype == "bool":
+        return self
+    sign = c.emit(op.sign(self))
+    if not is_float(c.dtype):
+        return sign
+    # torch counts NaN as neither positive nor negative.
+    return c.emit(op.where(op.isnan(self), relax.const(0, c.dtype), sign))
 
 
 @converts("relu.default")

@@ -37,10 +37,14 @@ def _norm(operator: torch._ops.OpOverload) -> Callable[..., Any]:
     return torch._decomp.decomposition_table[operator]
 
 
-def _rest(operator: torch._ops.OpOverload) -> Callable[..., Any]:
-    """The vector code gives NaN where a divisor is subnormal, or far smaller than the dividend.
+def _in_float64(operator: torch._ops.OpOverload) -> Callable[..., Any]:
+    """The operator in float64.
 
-    The code for the elements after the last full vector, and float64, give the remainder there too.
+    A remainder's vector code gives NaN where a divisor is subnormal, or far smaller than the
+    dividend. The code for the elements after the last full vector gives the remainder there too.
+
+    Where products of a sum overflow, the sum may be NaN or infinite, by its order. Where none
+    overflows before it is added, as in fused multiply-adds, it may be finite.
     """
 
     def wide(*args: Any) -> torch.Tensor:
@@ -50,12 +54,41 @@ def _rest(operator: torch._ops.OpOverload) -> Callable[..., Any]:
     return wide
 
 
+def _one_by_one(combine: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """Running sums and products of float32. The kernel accumulates in float64, which is wider."""
+
+    def running(x: torch.Tensor, dim: int, *, dtype: Any = None) -> torch.Tensor:
+        x = x if dtype is None else x.to(dtype)
+        parts = list(x.unbind(dim)) if x.ndim else []
+        for k in range(1, len(parts)):
+            parts[k] = combine(parts[k - 1], parts[k])
+        return torch.stack(parts, dim) if parts else x
+
+    return running
+
+
+def _deviation(finish: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """Squares that overflow. The kernel adds them up in float64, which is wider."""
+
+    def deviation(
+        x: torch.Tensor, dim: Any = None, *, correction: Any = 1, keepdim: bool = False
+    ) -> torch.Tensor:
+        axes = dim or list(range(x.ndim))
+        centered = x - x.mean(axes, keepdim=True)
+        total = (centered * centered).sum(axes, keepdim=keepdim)
+        degrees = x.numel() // max(total.numel(), 1) - (1 if correction is None else correction)
+        return finish(total / max(degrees, 0))
+
+    return deviation
+
+
 def _gelu(x: torch.Tensor, **options: Any) -> torch.Tensor:
     """In the tail 1 + erf(x) cancels: few units in the last place remain, and erf's error is one.
 
     Only a share of that error is applied here, since margins are many times the observed spread.
+    At the infinities the vector code gives NaN and the scalar code the limit.
     """
-    return aten.gelu(x, **options) - x.abs() * 2.0**-27
+    return torch.where(x.isinf(), x.relu(), aten.gelu(x, **options) - x.abs() * 2.0**-27)
 
 
 def _is_float(value: Any) -> bool:
@@ -65,13 +98,19 @@ def _is_float(value: Any) -> bool:
 _OTHERS: Mapping[torch._ops.OpOverload, Callable[..., Any]] = {
     aten._scaled_dot_product_flash_attention_for_cpu.default: _attention,
     aten.gelu.default: _gelu,
+    aten.cumprod.default: _one_by_one(torch.mul),
+    aten.cumsum.default: _one_by_one(torch.add),
+    aten.var.correction: _deviation(lambda variance: variance),
+    aten.std.correction: _deviation(torch.sqrt),
     **{
         operator: _norm(operator)
         for operator in (aten.native_layer_norm.default, aten.native_group_norm.default)
     },
     **{
-        operator: _rest(operator)
+        operator: _in_float64(operator)
         for operator in (
+            *(aten.mm.default, aten.bmm.default, aten.addmm.default, aten.baddbmm.default),
+            *(aten.mv.default, aten.dot.default, aten.convolution.default),
             *(aten.fmod.Tensor, aten.fmod.Scalar),
             *(aten.remainder.Tensor, aten.remainder.Scalar, aten.remainder.Scalar_Tensor),
         )

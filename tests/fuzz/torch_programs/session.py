@@ -97,6 +97,8 @@ def run(
             ways = WAYS if done // BATCH % whole == 0 else WAYS[:1]
             done += count
             for program, outcome in zip(batch, outcomes(batch, ways), strict=True):
+                if outcome.kind in FAILURES and ways == WAYS[:1]:  # which no user compiles in
+                    outcome = outcomes([program], WAYS[1:])[0]
                 if shrink and outcome.kind in FAILURES:
                     kind, way = outcome.kind, [outcome.reason.split(":")[0]]
                     way = way if way[0] in WAYS else ways

@@ -50,13 +50,7 @@ TAKEN = {
     "instance_norm": instance_norm,
 }
 LEFT = {
-    "two_axes": lambda x: nn.layer_norm(
-        x, *(relax.const(np.ones((5, 8), "float32")) for _ in range(2)), axes=[-2, -1]
-    ),
     "another_axis": lambda x: nn.layer_norm(x, *weights(6), axes=[1]),
-    "rms_of_two_axes": lambda x: nn.rms_norm(
-        x, relax.const(np.ones((5, 8), "float32")), axes=[-2, -1]
-    ),
 }
 
 

@@ -23,7 +23,12 @@ CASES = {
     "layer_norm_two_axes": (nn.layer_norm, {"axes": [2, 3]}, 0),
     "layer_norm_no_beta": (nn.layer_norm, {"axes": [-1], "center": False}, 0),
     "layer_norm_no_gamma": (nn.layer_norm, {"axes": [1], "scale": False}, 0),
+    "layer_norm_axes_apart": (nn.layer_norm, {"axes": [3, 1]}, 0),
+    "layer_norm_of_channels": (nn.layer_norm, {"axes": [1]}, 0),
     "rms_norm": (nn.rms_norm, {"axes": [-1]}, 0),
+    "rms_norm_of_channels": (nn.rms_norm, {"axes": [1]}, 0),
+    "rms_norm_two_axes": (nn.rms_norm, {"axes": [2, 3]}, 0),
+    "rms_norm_all": (nn.rms_norm, {"axes": [1, 2, 3]}, 0),
     "group_norm": (nn.group_norm, {"channel_axis": 1, "axes": [2, 3]}, 3),
     "group_norm_channels_last": (nn.group_norm, {"channel_axis": 3, "axes": [1, 2]}, 4),
     "group_norm_no_beta": (
@@ -39,7 +44,7 @@ CASES = {
 
 def weighted_axes(options):
     axes = [options["channel_axis"]] if "channel_axis" in options else options["axes"]
-    return sorted(a % len(X) for a in axes)
+    return [a % len(X) for a in axes]
 
 
 def weights(name, dtype):
@@ -67,8 +72,11 @@ def expected(name, x, dtype):
     if operator is not nn.rms_norm:
         x = x - x.mean(axes, keepdims=True)
     x = (x / np.sqrt(np.mean(x * x, axes, keepdims=True) + EPSILON)).reshape(shape)
+    order = np.argsort(weighted_axes(options))
     spread = [n if k in weighted_axes(options) else 1 for k, n in enumerate(X)]
-    gamma, *beta = (w.astype(np.float64).reshape(spread) for w in weights(name, dtype))
+    gamma, *beta = (
+        w.astype(np.float64).transpose(order).reshape(spread) for w in weights(name, dtype)
+    )
     x = x * gamma if options.get("scale", True) else x
     return x + beta[0] if beta and options.get("center", True) else x
 

@@ -1,0 +1,70 @@
+"""layer_norm and rms_norm over several axes as norms over one, or as the operators they consist of.
+
+Over the last axes a tensor is reshaped, and the norm runs along rows, for which there are kernels.
+Over other axes, or unknown extents, the norm is spelled out. TVM's ConvertLayout would move the
+axes of such a norm, but not those of its weights. Knows no kernel.
+"""
+
+from math import prod
+
+import tvm
+from tvm import relax
+from tvm.relax.expr_functor import PyExprMutator, mutator
+
+from quake_tvm.tvm_version import Pass, updated
+
+from . import spell_out_norms
+from .graph import functions, op_name
+
+op = relax.op
+_NORMS = ("relax.nn.layer_norm", "relax.nn.rms_norm")
+
+
+def _flat(builder: relax.BlockBuilder, call: relax.Call, axes: list[int]) -> relax.Expr | None:
+    """The norm over a reshaped tensor. None if the axes are not the last ones, or not known."""
+    x, *weights = call.args
+    shape = list(x.ty.shape)
+    extents = [getattr(shape[a], "value", None) for a in axes]
+    if axes != list(range(len(shape)))[-len(axes) :] or None in extents:
+        return None
+    length = prod(extents)
+    rows = builder.emit(op.reshape(x, [*shape[: axes[0]], length]))
+    flat = [builder.emit(op.reshape(weight, [length])) for weight in weights]
+    attrs = call.attrs
+    if len(weights) == 1:
+        norm = op.nn.rms_norm(rows, *flat, axes=[-1], epsilon=attrs.epsilon)
+    else:
+        norm = op.nn.layer_norm(
+            rows,
+            *flat,
+            axes=[-1],
+            epsilon=attrs.epsilon,
+            center=attrs.center,
+            scale=attrs.scale,
+        )
+    return op.reshape(builder.emit(norm), shape)
+
+
+@mutator
+class _Flatten(PyExprMutator):
+    def visit_call_(self, call: relax.Call) -> relax.Expr:
+        call = super().visit_call_(call)
+        if op_name(call) not in _NORMS or len(call.attrs.axes) == 1:
+            return call
+        axes = [int(a) % call.args[0].ty.ndim for a in call.attrs.axes]
+        flat = _flat(self.builder_, call, axes)
+        return spell_out_norms.layer_norm(self.builder_, call) if flat is None else flat
+
+
+@tvm.transform.module_pass(opt_level=0, name="FlattenNorms")
+class FlattenNorms(Pass):
+    """Rewrite layer_norm and rms_norm over several axes."""
+
+    def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
+        """Rewrite these norms. Other functions are unchanged."""
+        flatten, updates = _Flatten(mod), {}
+        for name, function in functions(mod):
+            changed = flatten.visit_expr(function)
+            if not changed.same_as(function):
+                updates[name] = changed
+        return updated(mod, updates)
