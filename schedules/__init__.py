@@ -32,6 +32,7 @@ from .fence import fence_products
 from .guards import split_at_guards
 from .instructions import choose_instructions
 from .keep_floats import keep_floats
+from .keep_indices import keep_indices
 from .overlap import overlap_tiles
 from .records.record import Trace
 from .records.trace import replay
@@ -85,13 +86,11 @@ class ScheduleKernels(Pass):
         )
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
-        """Schedule the module's PrimFuncs. Functions that no rule takes stay unchanged."""
+        """Schedule the module's PrimFuncs. Only the indices of what no rule takes are changed."""
         updates = {}
         for name, function in mod.functions_items():
             if isinstance(function, tir.PrimFunc) and "tirx.is_scheduled" not in function.attrs:
-                scheduled = self.schedule(function)
-                if scheduled is not None:
-                    updates[name] = scheduled
+                updates[name] = self.schedule(function) or keep_indices(function)
         mod = tvm.IRModule(mod.functions, attrs=mod.attrs, global_infos=mod.global_infos)
         for name, function in updates.items():
             mod.update_func(name, function)
@@ -161,7 +160,7 @@ def finished(
     """Apply the steps that every scheduled function needs after its rule.
 
     They make the last tiles whole, split loops at guards, choose the target's instructions and
-    protect floats and divisors from TVM's simplifier.
+    protect floats, divisors and indices from TVM's simplifiers.
 
     Parameters
     ----------
@@ -172,4 +171,5 @@ def finished(
         Whether the kernel's loops along rows are written out (:class:`Rule`).
     """
     done = split_at_guards(overlap_tiles(function))
-    return above_zero(keep_floats(choose_instructions(done, target, over_rows=over_rows)))
+    done = keep_floats(choose_instructions(done, target, over_rows=over_rows))
+    return above_zero(keep_indices(done))

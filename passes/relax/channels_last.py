@@ -103,7 +103,8 @@ class ChannelsLast(Pass):
         if not any(_gains(call) for call in found):
             return mod
         rules = {
-            "relax.nn.rms_norm": rms_norm,  # TVM's kernel, which ConvertLayout makes, needs one axis
+            # ConvertLayout makes a kernel of it, and TVM's only has the last axis.
+            "relax.nn.rms_norm": rms_norm,
             "relax.repeat": _flattened,
             "relax.stack": _unstacked,
             "relax.squeeze": _reshaped,
