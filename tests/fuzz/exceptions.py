@@ -164,6 +164,47 @@ def _sampled(w: Writer, node: onnx.NodeProto) -> None:
     w.copy(node, _instead(w, x, odd, kind), output=node.output[0])
 
 
+def _grid_sampled(w: Writer, node: onnx.NodeProto) -> None:
+    """As above, and a place that is infinitely far is at the border, or nowhere."""
+    x, grid = node.input
+    kind, dtype = w.types[grid], w.types[x]
+    known = w.do("Where", w.do("IsNaN", grid), w.value(1e9, kind), grid)
+    far = w.do("Less", w.value(1e6, kind), w.do("Abs", known))
+    near = onnx.NodeProto()
+    near.CopyFrom(node)
+    near.input[1] = w.do("Where", far, w.value(0.0, kind), grid)
+    times = w.do("Mul", x, w.value(64.0, dtype))
+    odd = w.do("IsNaN", w.do("Sub", times, times))
+    out = w.copy(near, _instead(w, x, odd, dtype))
+    last, channel = (w.value([axis], TensorProto.INT64) for axis in (-1, 1))
+    lost = w.do("ReduceSum", w.do("Cast", far, to=dtype), last, keepdims=0)
+    lost = w.do("Less", w.value(0.5, dtype), w.do("Unsqueeze", lost, channel))
+    w.do("Where", lost, _instead(w, out, lost, dtype), out, output=node.output[0])
+
+
+def _transposed_convolution(w: Writer, node: onnx.NodeProto) -> None:
+    """An infinity times a weight that only fills up a block is NaN, and otherwise not there."""
+    x, kind = node.input[0], w.types[node.input[0]]
+    out = w.copy(node, x)
+    lost = w.do("IsNaN", w.do("ReduceSum", w.do("Sub", x, x), keepdims=0))
+    lost = w.do("And", lost, _coin(w, out, kind))
+    w.do("Where", lost, w.value(np.nan, kind), out, output=node.output[0])
+
+
+def _skip(w: Writer, node: onnx.NodeProto) -> None:
+    """ONNX Runtime takes the first samples of a skip connection with more than the input has."""
+    wide = w.do("Expand", node.input[0], w.do("Shape", node.input[1]))
+    w.copy(node, _squarable(w, wide), output=node.output[0])
+
+
+def _tiny(w: Writer, node: onnx.NodeProto) -> None:
+    """A result that is flushed to 0 has another sign, and another whole number above it."""
+    x, kind = node.input[0], w.types[node.input[0]]
+    tiny = w.do("Less", w.do("Abs", x), w.value(1.5e-36, kind))
+    sign = w.do("Where", _coin(w, x, kind), w.value(0.0, kind), x)
+    w.copy(node, w.do("Where", tiny, sign, x), output=node.output[0])
+
+
 def _squared(w: Writer, node: onnx.NodeProto) -> None:
     """Whether the square of a large number overflows depends on the order of operations."""
     w.copy(node, _squarable(w, node.input[0]), output=node.output[0])
@@ -211,11 +252,16 @@ def _celu(w: Writer, node: onnx.NodeProto) -> None:
 
 def _instead(w: Writer, x: str, odd: str, kind: int) -> str:
     """x with random numbers or NaN where ``odd`` holds. Some runs have no NaN."""
-    zero = w.value(0.0, kind)
-    run = w.do("Less", w.random(w.value([0.0], kind), kind), zero)
-    coin = w.do("And", w.do("Less", w.random(x, kind), zero), run)
+    coin = _coin(w, x, kind)
     u = w.do("Mul", w.random(x, kind), w.value(1e4, kind))
     return w.do("Where", odd, w.do("Where", coin, w.value(np.nan, kind), u), x)
+
+
+def _coin(w: Writer, like: str, kind: int) -> str:
+    """Random truth values. In some runs all are false, so that not every row has a true one."""
+    zero = w.value(0.0, kind)
+    run = w.do("Less", w.random(w.value([0.0], kind), kind), zero)
+    return w.do("And", w.do("Less", w.random(like, kind), zero), run)
 
 
 def _clip(w: Writer, node: onnx.NodeProto) -> None:
@@ -246,7 +292,7 @@ def _open_gate(w: Writer, node: onnx.NodeProto) -> None:
     if node.op_type in ("Div", "Log"):
         overflown = w.do("Or", overflown, w.do("Less", largest, w.do("Abs", node.input[-1])))
     made = w.do("Or", made, overflown)
-    coin = w.do("Less", w.random(out, kind), w.value(0.0, kind))
+    coin = _coin(w, out, kind)
     either = w.do("Where", coin, w.value(np.nan, kind), w.value(0.0, kind))
     w.do("Where", made, either, out, output=node.output[0])
 
@@ -255,7 +301,7 @@ def _open_product(w: Writer, node: onnx.NodeProto) -> None:
     """A probability below the smallest normal number may be 0, and 0 * inf is NaN."""
     out, kind = w.copy(node, node.input[0]), w.types[node.input[0]]
     infinite = w.do("Less", w.value(np.finfo(FLOATS[kind]).max, kind), w.do("Abs", out))
-    coin = w.do("Less", w.random(out, kind), w.value(0.0, kind))
+    coin = _coin(w, out, kind)
     either = w.do("Where", coin, w.value(np.nan, kind), out)
     w.do("Where", infinite, either, out, output=node.output[0])
 
@@ -266,7 +312,7 @@ def _open_sum(w: Writer, node: onnx.NodeProto) -> None:
     largest, (left, right) = w.value(np.finfo(FLOATS[kind]).max, kind), node.input
     first, second = (w.do("Less", largest, w.do("Abs", side)) for side in (left, right))
     met = w.do("And", w.do("IsNaN", out), w.do("Or", first, second))
-    coin = w.do("Less", w.random(out, kind), w.value(0.0, kind))
+    coin = _coin(w, out, kind)
     limit = w.do("Where", first, left, right)
     either = w.do("Where", coin, w.value(np.nan, kind), limit)
     w.do("Where", met, either, out, output=node.output[0])
@@ -274,7 +320,12 @@ def _open_sum(w: Writer, node: onnx.NodeProto) -> None:
 
 _GATES = ("Mul", "Div", "Log", "Mish", "Gelu", "FastGelu", "BiasGelu", "HardSwish", "Swish")
 # The correction of an operator whose operand comes from one of the operators below.
-_BEHIND = dict.fromkeys(_GATES, _open_gate) | {"MatMul": _open_product, "Add": _open_sum}
+_BEHIND = dict.fromkeys(_GATES, _open_gate) | {
+    "MatMul": _open_product,
+    "Add": _open_sum,
+    "Ceil": _tiny,
+    "Sign": _tiny,
+}
 _EXPONENTIAL = {
     "Exp", "Sigmoid", "Tanh", "Erf", "Softplus", "Mish", "Gelu", "FastGelu", "BiasGelu",
     "HardSwish", "Swish", "Softmax",
@@ -294,7 +345,10 @@ _CORRECTIONS: dict[str, Callable[[Writer, onnx.NodeProto], None]] = {
     "Hardmax": _first_of_all,
     "LRN": _local_response,
     "Clip": _clip,
-    **dict.fromkeys(("Resize", "Upsample", "GridSample", "RoiAlign"), _sampled),
+    "ConvTranspose": _transposed_convolution,
+    "GridSample": _grid_sampled,
+    "SkipLayerNormalization": _skip,
+    **dict.fromkeys(("Resize", "Upsample", "RoiAlign"), _sampled),
     **dict.fromkeys(
         (
             "LayerNormalization",
@@ -304,7 +358,6 @@ _CORRECTIONS: dict[str, Callable[[Writer, onnx.NodeProto], None]] = {
             "LpPool",
             "GlobalLpPool",
             "Attention",
-            "SkipLayerNormalization",
         ),
         _squared,
     ),
