@@ -135,8 +135,8 @@ def replace_build(
 
 
 def dtype_of(expr: Expr) -> str:
-    """The dtype of an expression."""
-    return str(expr.dtype if RELAY else expr.ty.dtype)
+    """The dtype of an expression, or of an element of a tensor expression."""
+    return str(getattr(expr, "ty", expr).dtype)
 
 
 # The attribute that marks an allocation in Relay's TVM until :func:`nest` runs.

@@ -92,7 +92,7 @@ def logits(
         )
         if scale == 1.0:
             return x[(*at, i)] + mask[spread]
-        return fma(x(*at, i), constant(scale), mask[spread])
+        return fma(x[(*at, i)], constant(scale), mask[spread])
 
     return value
 

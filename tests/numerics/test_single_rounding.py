@@ -36,7 +36,7 @@ def test_who_has_the_instruction():
 def kernel(on: tvm.target.Target, count: int, dtype: str = "float32"):
     """(function of three arrays, assembly)"""
     places = [te.placeholder((count,), dtype, name=name) for name in "abc"]
-    y = te.compute((count,), lambda i: fma(*(place(i) for place in places)), name="y")
+    y = te.compute((count,), lambda i: fma(*(place[i] for place in places)), name="y")
     if RELAY:
         schedule = te.create_schedule(y.op)
         schedule[y].vectorize(schedule[y].split(y.op.axis[0], 8)[1])
