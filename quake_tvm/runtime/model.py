@@ -54,6 +54,7 @@ class Model(Described):
         self._all_owned = all(self._owned)
         self._executable = executable
         self._pool = MemoryPool.of(self)
+        self._is_dynamic = not all(isinstance(n, int) for i in self.inputs for n in i.shape)
         self._machines = self._new_machines()
 
     def run(self, *inputs: Inputs) -> list[np.ndarray]:
@@ -95,7 +96,10 @@ class Model(Described):
         except IndexError:
             machine = machines.take()
         try:
-            result = machine.main(
+            call, short = machine.main, self._is_dynamic and machines.times.short_up_to
+            if short and sum(a.size for a in ordered) <= short:
+                call = machine.short
+            result = call(
                 *[buffer.tensor(a) for buffer, a in zip(machine.buffers, ordered, strict=True)]
             )
             outputs = arrays(result)
@@ -219,9 +223,8 @@ class Model(Described):
         return ordered
 
     def _new_machines(self, instrument: Instrument | None = None) -> Machines:
-        is_static = all(isinstance(n, int) for i in self.inputs for n in i.shape)
         dtypes = [i.dtype for i in self.inputs]
-        return Machines(self._executable, dtypes, is_static, instrument)
+        return Machines(self._executable, dtypes, not self._is_dynamic, instrument)
 
 
 def _refusal(error: Exception) -> QuakeError:

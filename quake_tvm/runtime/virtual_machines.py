@@ -3,11 +3,12 @@
 A TVM virtual machine runs one call at a time. A call takes a machine and puts it back. If none is
 left, another is made, up to the number of cores; beyond that, calls wait. The constants belong to
 the executable: no machine copies them. Calls of the first machine use TVM's worker threads. Calls
-of the others do not, since they run while the cores are in use. A call that takes less time than a
-switch between Python threads keeps Python's lock: then it is faster to run calls one after another.
-Knows the runtime, no model.
+of the others do not, since they run while the cores are in use. Short calls keep Python's lock
+(:mod:`call_times`); calls of machines other than the first are timed for that. Knows the runtime,
+no model.
 """
 
+import math
 import os
 import threading
 import time
@@ -21,14 +22,12 @@ import tvm_ffi
 from tvm import relax
 
 from .arrays import InputBuffer
+from .call_times import CallTimes
 from .worker_threads import alone, cores, prepare, this_thread
 
 # Seconds that a fork waits for calls in other threads, and that a call waits for a machine before
 # it looks again.
 PATIENCE = 0.2
-# A call shorter than SHORT nanoseconds keeps Python's lock. TIMED calls of machines other than the
-# first are timed; all but the slowest quarter must be shorter.
-SHORT, TIMED = 50_000, 16
 
 
 class Machine:
@@ -39,16 +38,19 @@ class Machine:
     vm : tvm.relax.VirtualMachine
     main : callable
         The model's main function.
+    short : callable
+        The same for short calls of a model with dynamic shapes: it keeps Python's lock.
     buffers : list of InputBuffer
     home : list of Machine
         The list that the machine is put back to.
     """
 
-    __slots__ = ("__weakref__", "buffers", "home", "main", "vm")
+    __slots__ = ("__weakref__", "buffers", "home", "main", "short", "vm")
 
     def __init__(self, executable: Any, dtypes: Sequence[str], home: "list[Machine]") -> None:
         self.vm = relax.VirtualMachine(executable, tvm.cpu(), memory_cfg="pooled")
-        self.main = self.vm["main"]
+        self.main, self.short = self.vm["main"], self.vm["main"]
+        self.short.release_gil = False
         self.buffers = [InputBuffer(dtype) for dtype in dtypes]
         self.home = home
 
@@ -72,7 +74,7 @@ class Machines:
     ) -> None:
         self._executable, self._dtypes, self._instrument = executable, dtypes, instrument
         self._functions: list[tvm_ffi.Function] = []  # the main functions of all machines
-        self._times: list[int] | None = [] if steady else None  # None if calls are not timed
+        self.times = CallTimes(steady)
         # The pop and append of a list are atomic between threads.
         self.first: list[Machine] = []
         self._others: list[Machine] = []
@@ -164,6 +166,7 @@ class Machines:
         self._functions.append(machine.main)
         if not is_first:
             machine.main = alone(self._timed(machine.main))
+            machine.short = alone(machine.short)
         self._alive.add(machine)
         return machine
 
@@ -171,26 +174,20 @@ class Machines:
         """The call, timed until it is known whether the model's calls are short."""
 
         def timed(*arguments: Any) -> Any:
-            if self._times is None:
+            if self.times.settled:
                 return call(*arguments)
             began = time.thread_time_ns()
             result = call(*arguments)
-            self._note(time.thread_time_ns() - began)
+            took = time.thread_time_ns() - began
+            size = 0 if self.times.steady else sum(math.prod(a.shape) for a in arguments)
+            with self._returned:
+                self.times.note(size, took)
+                if self.times.settled and self.times.short_up_to:
+                    for function in self._functions:
+                        function.release_gil = False
             return result
 
         return timed
-
-    def _note(self, nanoseconds: int) -> None:
-        with self._returned:
-            if self._times is None:
-                return
-            self._times.append(nanoseconds)
-            if len(self._times) < TIMED:
-                return
-            if sorted(self._times)[TIMED * 3 // 4 - 1] < SHORT:
-                for function in self._functions:
-                    function.release_gil = False
-            self._times = None
 
 
 _all: "weakref.WeakSet[Machines]" = weakref.WeakSet()

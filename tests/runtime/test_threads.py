@@ -14,7 +14,7 @@ import pytest
 from tvm import relax
 
 import quake_tvm
-from quake_tvm.runtime import virtual_machines, worker_threads
+from quake_tvm.runtime import call_times, virtual_machines, worker_threads
 from quake_tvm.tvm_version import tir
 from tests.helpers import module
 
@@ -104,22 +104,36 @@ def test_machines_share_the_constants(model, monkeypatch):
 
 def test_short_calls_take_turns(monkeypatch):
     small = quake_tvm.compile(module(op.nn.relu, (4, 8)))
-    monkeypatch.setattr(virtual_machines, "SHORT", 10**9)
+    monkeypatch.setattr(call_times, "SHORT", 10**9)
     with small._machines.one() as first, small._machines.one() as second:
         assert first.main.release_gil
-        for _ in range(virtual_machines.TIMED):
+        for _ in range(call_times.TIMED):
             second.main(*(i.tensor(np.zeros((4, 8), np.float32)) for i in second.buffers))
         assert not first.main.release_gil
 
 
-@pytest.mark.parametrize(("short", "shape"), [(0, (4, 8)), (10**9, (tir.Var("n", "int64"), 8))])
-def test_long_calls_do_not(short, shape, monkeypatch):
-    each = quake_tvm.compile(module(op.nn.relu, shape))
-    monkeypatch.setattr(virtual_machines, "SHORT", short)
+def test_long_calls_do_not(monkeypatch):
+    each = quake_tvm.compile(module(op.nn.relu, (4, 8)))
+    monkeypatch.setattr(call_times, "SHORT", 0)
     with each._machines.one() as first, each._machines.one() as second:
-        for _ in range(virtual_machines.TIMED):
+        for _ in range(call_times.TIMED):
             second.main(*(i.tensor(np.zeros((4, 8), np.float32)) for i in second.buffers))
         assert first.main.release_gil
+
+
+def test_short_calls_of_any_length_take_turns(monkeypatch):
+    any_length = quake_tvm.compile(module(op.nn.relu, (tir.Var("n", "int64"), 8)))
+    monkeypatch.setattr(call_times, "SHORT", 10**9)
+    x, machines = np.ones((4, 8), np.float32), any_length._machines
+    with machines.one() as first, machines.one() as second:
+        assert first.main.release_gil
+        assert not first.short.release_gil
+        for _ in range(call_times.TIMED):
+            second.main(*(i.tensor(x) for i in second.buffers))
+        assert machines.times.short_up_to == x.size
+        first.main = None  # so that a call with it fails
+    for rows in (4, 1):
+        np.testing.assert_array_equal(any_length.run(x[:rows])[0], x[:rows])
 
 
 def test_a_call_waits_for_a_machine(model, arrays):
