@@ -89,8 +89,11 @@ class ScheduleKernels(Pass):
         """Schedule the module's PrimFuncs. Only the indices of what no rule takes are changed."""
         updates = {}
         for name, function in mod.functions_items():
-            if isinstance(function, tir.PrimFunc) and "tirx.is_scheduled" not in function.attrs:
-                updates[name] = self.schedule(function) or keep_indices(function)
+            if not isinstance(function, tir.PrimFunc):
+                continue
+            known = "tirx.is_scheduled" in function.attrs
+            done = None if known else self.schedule(function)
+            updates[name] = keep_indices(function) if done is None else done
         mod = tvm.IRModule(mod.functions, attrs=mod.attrs, global_infos=mod.global_infos)
         for name, function in updates.items():
             mod.update_func(name, function)

@@ -34,7 +34,7 @@ def _emit(
 
 
 def _layer_norm(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
-    if _is_wide(call) or not (call.attrs.center and call.attrs.scale):  # which TVM's ignores
+    if _is_foreign(call) or not (call.attrs.center and call.attrs.scale):  # which TVM's ignores
         return spell_out_norms.layer_norm(builder, call)
     return _emit(builder, call, "layer_norm", call.args) if _along_last(call) else call
 
@@ -46,9 +46,9 @@ def rms_norm(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
     return _emit(builder, call, "rms_norm", call.args)
 
 
-def _is_wide(call: relax.Call) -> bool:
+def _is_foreign(call: relax.Call) -> bool:
     """Whether TVM's kernel refuses the type."""
-    return dtype(call.args[0]) == "float64"
+    return dtype(call.args[0]) not in ("float16", "float32")
 
 
 def _grouped(

@@ -20,13 +20,15 @@ class CallTimes:
     steady : bool
         Whether all calls do the same amount of work, as with static shapes. If so, one verdict is
         final. If not, sizes above the verdict are timed further.
+    settled : bool
+        Whether no call counts as short, since sizes that data decide say how long it takes.
     """
 
-    def __init__(self, steady: bool) -> None:
+    def __init__(self, steady: bool, settled: bool = False) -> None:
         self.steady = steady
         # Calls with so many input elements or fewer are short; infinite if all are.
         self.short_up_to: float = 0
-        self.settled = False
+        self.settled = settled
         self._times: list[tuple[int, int]] = []
 
     def note(self, size: int, nanoseconds: int) -> None:
@@ -36,7 +38,8 @@ class CallTimes:
         self._times.append((size, nanoseconds))
         if len(self._times) < TIMED:
             return
-        times, self._times = sorted(self._times), []
+        # Of the calls of one size the longest come first.
+        times, self._times = sorted(self._times, key=lambda each: (each[0], -each[1])), []
         if self.steady:
             self.settled = True
             short = sorted(took for _, took in times)[TIMED * 3 // 4 - 1] < SHORT

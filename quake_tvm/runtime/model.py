@@ -21,6 +21,7 @@ from ..support.quiet import without_notes
 from ..support.toolchain import linker
 from ..support.whole_file import whole_file
 from .arrays import arrays
+from .call_times import CallTimes
 from .description import DESCRIPTION, Described, Inputs
 from .memory_pool import MemoryPool
 from .pickling import packed, unpacked
@@ -54,7 +55,10 @@ class Model(Described):
         self._all_owned = all(self._owned)
         self._executable = executable
         self._pool = MemoryPool.of(self)
-        self._is_dynamic = not all(isinstance(n, int) for i in self.inputs for n in i.shape)
+        # The inputs whose sizes say how long a call takes.
+        self._sized = [
+            k for k, i in enumerate(self.inputs) if not all(isinstance(n, int) for n in i.shape)
+        ]
         self._machines = self._new_machines()
 
     def run(self, *inputs: Inputs) -> list[np.ndarray]:
@@ -96,8 +100,8 @@ class Model(Described):
         except IndexError:
             machine = machines.take()
         try:
-            call, short = machine.main, self._is_dynamic and machines.times.short_up_to
-            if short and sum(a.size for a in ordered) <= short:
+            call, short = machine.main, self._sized and machines.times.short_up_to
+            if short and sum(ordered[k].size for k in self._sized) <= short:
                 call = machine.short
             result = call(
                 *[buffer.tensor(a) for buffer, a in zip(machine.buffers, ordered, strict=True)]
@@ -224,7 +228,8 @@ class Model(Described):
 
     def _new_machines(self, instrument: Instrument | None = None) -> Machines:
         dtypes = [i.dtype for i in self.inputs]
-        return Machines(self._executable, dtypes, not self._is_dynamic, instrument)
+        times = CallTimes(steady=not self._sized, settled=self.sizes_depend_on_data)
+        return Machines(self._executable, dtypes, self._sized, times, instrument)
 
 
 def _refusal(error: Exception) -> QuakeError:

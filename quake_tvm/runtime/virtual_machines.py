@@ -63,18 +63,24 @@ class Machines:
     executable
     dtypes : sequence of str
         The dtypes of the inputs.
-    steady : bool
-        Whether all calls do the same amount of work, as with static shapes.
+    sized : sequence of int
+        The positions of the inputs with dynamic shapes.
+    times : CallTimes
     instrument : callable, optional
         As for :meth:`quake_tvm.Model.instrumented`.
     """
 
     def __init__(
-        self, executable: Any, dtypes: Sequence[str], steady: bool, instrument: Any = None
+        self,
+        executable: Any,
+        dtypes: Sequence[str],
+        sized: Sequence[int],
+        times: CallTimes,
+        instrument: Any = None,
     ) -> None:
         self._executable, self._dtypes, self._instrument = executable, dtypes, instrument
         self._functions: list[tvm_ffi.Function] = []  # the main functions of all machines
-        self.times = CallTimes(steady)
+        self._sized, self.times = sized, times
         # The pop and append of a list are atomic between threads.
         self.first: list[Machine] = []
         self._others: list[Machine] = []
@@ -163,6 +169,7 @@ class Machines:
         machine = Machine(self._executable, self._dtypes, self.first if is_first else self._others)
         if self._instrument is not None:
             machine.vm.set_instrument(self._instrument)
+        machine.main.release_gil = not (self.times.settled and self.times.short_up_to)
         self._functions.append(machine.main)
         if not is_first:
             machine.main = alone(self._timed(machine.main))
@@ -179,12 +186,16 @@ class Machines:
             began = time.thread_time_ns()
             result = call(*arguments)
             took = time.thread_time_ns() - began
-            size = 0 if self.times.steady else sum(math.prod(a.shape) for a in arguments)
-            with self._returned:
-                self.times.note(size, took)
-                if self.times.settled and self.times.short_up_to:
-                    for function in self._functions:
-                        function.release_gil = False
+            size = sum(math.prod(arguments[k].shape) for k in self._sized)
+            # A fork holds the lock and waits for this call.
+            if self._returned.acquire(blocking=False):
+                try:
+                    self.times.note(size, took)
+                    if self.times.settled and self.times.short_up_to:
+                        for function in self._functions:
+                            function.release_gil = False
+                finally:
+                    self._returned.release()
             return result
 
         return timed

@@ -33,6 +33,15 @@ def test_dynamic_shapes_have_one_for_each_size():
     assert not times.settled
 
 
+def test_a_size_with_long_calls_is_not_short():
+    times = CallTimes(steady=False)
+    assert noted(times, [(100, 100)] * (TIMED // 4) + [(100, 10 * SHORT)] * (TIMED * 3 // 4)) == 0
+
+
+def test_where_data_decide_no_call_is_short():
+    assert noted(CallTimes(steady=True, settled=True), [(0, 100)] * TIMED) == 0
+
+
 def test_a_few_short_calls_say_nothing():
     times = CallTimes(steady=False)
     few = TIMED // 4 - 1

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tvm
 from tvm import relax, te
+from tvm.script import tirx as T
 
 import quake_tvm
 from quake_tvm.machines.targets import target
@@ -60,6 +61,27 @@ def test_other_kernels_are_unchanged():
     y = te.compute((48,), lambda i: a[i // 8, i % 8] + a[5, 7 - i % 8], name="y")
     function = te.create_prim_func([a, y])
     assert keep_indices(function).same_as(function)
+
+
+def test_what_divides_is_divided():
+    """A head of a query, key and value in one tensor: the shift is a multiple, and disappears."""
+    x = te.placeholder((196, 2304), "float32", name="x")
+    flat = [lambda i, j: (768 + j) // 2304 + i, lambda i, j: (768 + j) % 2304]
+    y = te.compute((196, 768), lambda i, j: x[flat[0](i, j), flat[1](i, j)], name="y")
+    assert "^" not in schedule(te.create_prim_func([x, y]), NATIVE).script()
+
+
+def test_a_block_may_be_bound_in_reverse():
+    @T.prim_func(s_tir=True, private=True)
+    def reverse(x: T.Buffer((8,), "float32"), y: T.Buffer((16,), "float32")):
+        for i in range(16):
+            with T.sblock("y"):
+                v = T.axis.spatial(16, 15 - i)
+                y[v] = x[v // 2]
+
+    x = np.arange(8, dtype=np.float32)
+    function = reverse.with_attr("global_symbol", "main")
+    np.testing.assert_array_equal(run(schedule(function, NATIVE), x, 16), x.repeat(2))
 
 
 def wrong(seeds: Iterable[int]) -> list[str]:

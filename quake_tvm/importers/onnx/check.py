@@ -96,7 +96,11 @@ def _left_out(model: onnx.ModelProto, node: onnx.NodeProto) -> Iterator[int]:
     form = schema(model, node)
     formal = list(form.inputs) if form else []
     optional = onnx.defs.OpSchema.FormalParameterOption.Optional
+    # Opset 11's schema says that Resize needs all three, and its text that two may be left out.
+    spared = (1, 2) if node.op_type == "Resize" else ()
     for k, given in enumerate(node.input):
+        if k in spared:
+            continue
         known = formal[min(k, len(formal) - 1)] if formal else None
         if not given and (k == 0 if known is None else known.option != optional):
             yield k

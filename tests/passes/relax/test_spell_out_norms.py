@@ -81,6 +81,15 @@ def expected(name, x, dtype):
     return x + beta[0] if beta and options.get("center", True) else x
 
 
+def test_bfloat16():
+    """Held to what its eight bits resolve."""
+    mod = module(formula("layer_norm_two_axes", "bfloat16"), X, dtype="bfloat16")
+    x = np.random.default_rng(0).normal(3, 1, X).astype("bfloat16")
+    (y,) = quake_tvm.compile(mod, method="exact").run(x)
+    wanted = expected("layer_norm_two_axes", x, "bfloat16")
+    np.testing.assert_allclose(y.astype(np.float64), wanted, rtol=0.03, atol=0.03)
+
+
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("batch", [X[0], tir.Var("n", "int64")], ids=["static", "any batch"])
 def test_a_large_mean(dtype, batch):
