@@ -194,6 +194,7 @@ def _transposed_convolution(w: Writer, node: onnx.NodeProto) -> None:
 def _skip(w: Writer, node: onnx.NodeProto) -> None:
     """ONNX Runtime takes the first samples of a skip connection with more than the input has."""
     wide = w.do("Expand", node.input[0], w.do("Shape", node.input[1]))
+    w.types[wide] = w.types[node.input[0]]
     w.copy(node, _squarable(w, wide), output=node.output[0])
 
 
