@@ -54,7 +54,7 @@ def _is_foreign(call: relax.Call) -> bool:
 def _grouped(
     builder: relax.BlockBuilder, call: relax.Call, groups: int, otherwise: Legalize
 ) -> relax.Expr:
-    x, gamma, beta = call.args
+    x, *weights = call.args
     shape = list(x.ty.shape)
     axis = int(call.attrs.channel_axis if hasattr(call.attrs, "channel_axis") else call.attrs.axis)
     axes = sorted(int(a) % len(shape) for a in call.attrs.axes)
@@ -70,15 +70,8 @@ def _grouped(
         length *= int(n)
     flat = builder.emit(relax.op.reshape(x, (shape[0], groups, length // groups)))
     normal = builder.emit(_emit(builder, call, "layer_norm", [flat]))
-    per_channel = (int(shape[1]), *[1] * (len(shape) - 2))
-    normal = relax.op.reshape(normal, shape)
-    if call.attrs.scale:
-        gamma = builder.emit(relax.op.reshape(gamma, per_channel))
-        normal = relax.op.multiply(builder.emit(normal), gamma)
-    if call.attrs.center:
-        beta = builder.emit(relax.op.reshape(beta, per_channel))
-        normal = relax.op.add(builder.emit(normal), beta)
-    return normal
+    normal = builder.emit(relax.op.reshape(normal, shape))
+    return spell_out_norms.weighted(builder, call, normal, weights, [1])
 
 
 def _group_norm(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:

@@ -60,14 +60,27 @@ def normalized(
     return builder.emit(op.multiply(x, factor))
 
 
-def _weighted(
+def weighted(
     builder: relax.BlockBuilder,
     call: relax.Call,
     value: relax.Expr,
     weights: Sequence[relax.Expr],
     axes: Sequence[int],
 ) -> relax.Expr:
-    """A normal times gamma plus beta, in the type of the call."""
+    """A normal times gamma plus beta, in the type of the call.
+
+    Parameters
+    ----------
+    builder : BlockBuilder
+    call : Call
+        The norm. Its attributes ``scale`` and ``center`` say which weights count.
+    value : Expr
+        The normal, of the shape of the norm's operand.
+    weights : sequence of Expr
+        gamma, and beta if the norm has one.
+    axes : sequence of int
+        The axes of the operand that the weights' dimensions belong to, in their order.
+    """
     shape = list(call.args[0].ty.shape)
     gamma, *beta = (_spread(builder, weight, axes, shape) for weight in weights)
     narrow = dtype(gamma) != dtype(value)
@@ -90,7 +103,7 @@ def layer_norm(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
     x, *weights = call.args
     axes = _axes(call)
     value = normalized(builder, x, axes, float(call.attrs.epsilon), len(weights) == 2)
-    return _weighted(builder, call, value, weights, axes)
+    return weighted(builder, call, value, weights, axes)
 
 
 def instance_norm(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
@@ -98,7 +111,7 @@ def instance_norm(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
     x, *weights = call.args
     channel = int(call.attrs.channel_axis) % x.ty.ndim
     value = normalized(builder, x, _axes(call), float(call.attrs.epsilon))
-    return _weighted(builder, call, value, weights, [channel])
+    return weighted(builder, call, value, weights, [channel])
 
 
 def group_norm(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
@@ -111,4 +124,4 @@ def group_norm(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
     apart = builder.emit(op.reshape(x, split))
     value = normalized(builder, apart, sorted(axes), float(call.attrs.epsilon))
     value = builder.emit(op.reshape(value, shape))
-    return _weighted(builder, call, value, weights, [channel])
+    return weighted(builder, call, value, weights, [channel])

@@ -158,10 +158,13 @@ def _sampled(w: Writer, node: onnx.NodeProto) -> None:
 
     The sum of a mean may overflow, or its terms may be divided first.
     """
-    x, kind = node.input[0], w.types[node.input[0]]
+    w.copy(node, _sampleable(w, node.input[0]), output=node.output[0])
+
+
+def _sampleable(w: Writer, x: str) -> str:
+    kind = w.types[x]
     times = w.do("Mul", x, w.value(64.0, kind))
-    odd = w.do("IsNaN", w.do("Sub", times, times))
-    w.copy(node, _instead(w, x, odd, kind), output=node.output[0])
+    return _instead(w, x, w.do("IsNaN", w.do("Sub", times, times)), kind)
 
 
 def _grid_sampled(w: Writer, node: onnx.NodeProto) -> None:
@@ -173,9 +176,7 @@ def _grid_sampled(w: Writer, node: onnx.NodeProto) -> None:
     near = onnx.NodeProto()
     near.CopyFrom(node)
     near.input[1] = w.do("Where", far, w.value(0.0, kind), grid)
-    times = w.do("Mul", x, w.value(64.0, dtype))
-    odd = w.do("IsNaN", w.do("Sub", times, times))
-    out = w.copy(near, _instead(w, x, odd, dtype))
+    out = w.copy(near, _sampleable(w, x))
     last, channel = (w.value([axis], TensorProto.INT64) for axis in (-1, 1))
     lost = w.do("ReduceSum", w.do("Cast", far, to=dtype), last, keepdims=0)
     lost = w.do("Less", w.value(0.5, dtype), w.do("Unsqueeze", lost, channel))
