@@ -36,7 +36,8 @@ from .keep_indices import keep_indices
 from .overlap import overlap_tiles
 from .records.record import Trace
 from .records.trace import replay
-from .rule import Rule
+from .rule import Rule, Scheduled
+from .versions import joined
 
 RULES = (
     Rule("matmul", matmul.apply),
@@ -145,20 +146,35 @@ def schedule(
             return made[-1]
 
         try:
-            result: s_tir.Schedule | None = rule.apply(fenced, target, noted)
+            result: Scheduled = rule.apply(fenced, target, noted)
         except s_tir.ScheduleError as error:
             logger.warning("the rule %s cannot schedule what it took: %s", rule.name, error)
             continue
         if result is not None:
-            done = finished(result.mod["main"], target, over_rows=rule.over_rows)
+            done = _finished(result, target, rule)
             done = done.with_attr("tirx.is_scheduled", True).with_attr(RULE, rule.name)
             source = next((choice.source for choice in made if choice.served), "")
             return done.with_attr(RECORD, source) if source else done
     return None
 
 
+def _finished(result: Scheduled, target: tvm.target.Target, rule: Rule) -> tir.PrimFunc:
+    """The function that a rule has scheduled, its versions joined."""
+    if isinstance(result, s_tir.Schedule):
+        return finished(result.mod["main"], target, rule.over_rows)
+    return joined(
+        [
+            (each.when, finished(each.schedule.mod["main"], target, rule.over_rows, each.given))
+            for each in result
+        ]
+    )
+
+
 def finished(
-    function: tir.PrimFunc, target: tvm.target.Target, over_rows: bool = False
+    function: tir.PrimFunc,
+    target: tvm.target.Target,
+    over_rows: bool = False,
+    given: tir.Expr | None = None,
 ) -> tir.PrimFunc:
     """Apply the steps that every scheduled function needs after its rule.
 
@@ -172,7 +188,9 @@ def finished(
     target : tvm.target.Target
     over_rows : bool
         Whether the kernel's loops along rows are written out (:class:`Rule`).
+    given : Expr, optional
+        A condition on symbolic extents that holds whenever the function runs.
     """
-    done = split_at_guards(overlap_tiles(function))
+    done = split_at_guards(overlap_tiles(function, given))
     done = keep_floats(choose_instructions(done, target, over_rows=over_rows))
     return above_zero(keep_indices(done))

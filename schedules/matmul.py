@@ -13,146 +13,65 @@ The products are those that :mod:`product` recognises.
 k is not split into partial sums, so an element's bits are those of the plain loop.
 """
 
-import math
 from dataclasses import dataclass
 
 import tvm
 from tvm import s_tir
+from tvm.s_tir.schedule import LoopRV, SBlockRV
 
 from quake_tvm.tvm_version import tir
 
-from . import analysis, product
-from .choice import RULE_DEFAULT, Choice, Decide
-from .choices import choices
-from .overlap import OVERLAP
+from . import analysis, product, product_tiles
+from .choice import Decide
+from .overlap import OVERLAP, overlaps
 from .product import Product
-
-# From this many rows on, it pays to copy a panel of columns into contiguous memory.
-PACK_ROWS = 32
-# Options: a tile's width in vectors of columns, its maximum of rows, and the unroll factor of k.
-VECTORS, ROWS, UNROLL = (1, 2, 3, 4, 6), (1, 2, 3, 4, 6, 8, 12, 16), (1, 2, 4)
-
-
-def panel(
-    rows: int | None,
-    columns: int | None,
-    target: tvm.target.Target,
-    choice: Choice = RULE_DEFAULT,
-) -> int:
-    """The columns of a tile. A panel of packed weights has the same width.
-
-    Parameters
-    ----------
-    rows : int or None
-        Extent of the dimension that the tile's rows are taken from, None if unknown.
-    columns : int or None
-        Columns of the product, None if unknown.
-    target : tvm.target.Target
-    choice : Choice
-        The tunable parameters of the product.
-    """
-    options = widths(columns, target)
-    return options[choice.pick("vectors", list(options), _vectors(rows, columns, target))]
-
-
-def widths(columns: int | None, target: tvm.target.Target) -> dict[int, int]:
-    """The possible tile widths: vectors mapped to columns."""
-    lanes = _lanes(columns, target)
-    if columns is None:
-        return {1: lanes}
-    return {n: n * lanes for n in VECTORS if n * lanes <= columns}
-
-
-def _lanes(columns: int | None, target: tvm.target.Target) -> int:
-    width = analysis.lanes(target)
-    return width if columns is None else min(width, 1 << (columns.bit_length() - 1))
-
-
-def _vectors(rows: int | None, columns: int | None, target: tvm.target.Target) -> int:
-    """The tile width, in vectors, that computes the product at the lowest estimated cost."""
-    lanes, options = _lanes(columns, target), widths(columns, target)
-    best, found = math.inf, 1
-    for vectors, most in choices(target).tiles.items():
-        if vectors not in options:
-            continue
-        height = analysis.balanced(rows, most)
-        count = (1 / height if rows is None else -(-rows // height)) * -(
-            -(columns or 1) // (vectors * lanes)
-        )
-        # Multiply-adds and loads, but at least the latency of a chain of dependent additions.
-        cost = count * max(height * vectors + (height + vectors) / 4, 8)
-        if cost < best * 0.999:
-            best, found = cost, vectors
-    return found
-
-
-def _rows(vectors: int, target: tvm.target.Target) -> int:
-    """The most rows of a tile of this width, from the target's table or from its registers."""
-    tiles = choices(target).tiles
-    return tiles.get(vectors) or max(n * rows for n, rows in tiles.items()) // vectors
+from .product_cases import Extent, cases
+from .product_tiles import Plan, widths
+from .rule import Scheduled
+from .versions import Version
 
 
 @dataclass(frozen=True)
-class _Plan:
-    """The tunable parameters of a product: its tile, and how its loops run."""
+class _Kernel:
+    """A product's kernel before its tiles are plan.
 
-    rows: int
-    vectors: int
-    copied: bool
-    by_rows: bool
-    unroll: int
-    parallel: bool
-
-
-def _plan(
-    found: Product,
-    rows: int | None,
-    columns: int | None,
-    innermost: int | None,
-    target: tvm.target.Target,
-    choice: Choice,
-) -> _Plan:
-    """Choose the parameters for a result of this many rows and columns.
-
-    ``rows`` and ``columns`` are the extents that the tile divides, ``innermost`` is the extent of
-    the last loop over k.
+    Attributes
+    ----------
+    sch : Schedule
+    found : Product
+    epilogue : SBlockRV
+        The block that writes the result to memory.
+    loops : list of LoopRV
+        The epilogue's loops, one for each spatial iterator of the product.
+    shape : list of int or Expr
+        Extents of these loops.
+    whole : int or None
+        Columns of the product. The epilogue may write only the first of them.
+    innermost : int or None
+        Extent of the last loop over k.
     """
-    uses, whole = found.key["rows"], found.key["columns"]
-    options = list(widths(columns, target))
-    if found.packed:
-        options = [found.packed // _lanes(whole, target)]
-        # The choice was made for another tile width, so its height does not apply either.
-        if choice.pick("vectors", options, 0) not in options:
-            choice = RULE_DEFAULT
-        (vectors,) = options
-    else:
-        vectors = choice.pick("vectors", options, _vectors(rows, columns, target))
-    heights = [n for n in ROWS if n * vectors <= choices(target).registers]
-    height = choice.pick("rows", heights, _rows(vectors, target))
-    copied = by_rows = False
-    if not found.packed and columns is not None:
-        copied = bool(choice.pick("copy", (0, 1), int(uses is None or uses >= PACK_ROWS)))
-    if not copied:
-        by_rows = bool(choice.pick("walk", (0, 1), int(found.rows_larger)))
-    unrolled = [n for n in UNROLL if innermost is not None and innermost % n == 0]
-    count = analysis.volume(found.key.shape[:-1])  # of the result: all extents except the depth
-    return _Plan(
-        analysis.balanced(rows, height),
-        vectors,
-        copied,
-        by_rows,
-        choice.pick("unroll", unrolled, 1),
-        analysis.in_parallel(choice, None if count is None else count * 8),
-    )
+
+    sch: s_tir.Schedule
+    found: Product
+    epilogue: SBlockRV
+    loops: list[LoopRV]
+    shape: list[Extent]
+    whole: int | None
+    innermost: int | None
+
+    @property
+    def rows(self) -> int | None:
+        """The extent that tiles divide into rows."""
+        return analysis.constant(self.shape[self.found.row])
+
+    @property
+    def columns(self) -> int | None:
+        """The extent that tiles divide into vectors."""
+        return analysis.constant(self.shape[self.found.column])
 
 
-def apply(
-    function: tir.PrimFunc, target: tvm.target.Target, decide: Decide
-) -> s_tir.Schedule | None:
-    """Schedule one product and what is fused around it.
-
-    See :class:`~quake_tvm.schedules.rule.Rule` for the parameters.
-    """
+def _kernel(function: tir.PrimFunc, target: tvm.target.Target) -> _Kernel | None:
+    """Recognise a product and inline its epilogue."""
     sch = analysis.start(function)
     blocks = analysis.blocks(sch)
     found = product.find(sch, blocks) if blocks else None
@@ -171,26 +90,55 @@ def apply(
     own = sch.get_loops(epilogue)
     if len(own) != found.column + 1 or analysis.elements(sch, own) == 0:
         return None
-    # The epilogue may write only the beginning of the product's result.
-    rows, columns = (analysis.extent(sch, own[n]) for n in (found.row, found.column))
-    width = _lanes(whole if found.packed else columns, target)
-    plan = _plan(found, rows, columns, innermost, target, decide(found.key))
+    extents = [sch.get(loop).extent for loop in own]
+    shape = [n if analysis.constant(n) is None else int(n) for n in extents]
+    return _Kernel(sch, found, epilogue, own, shape, whole, innermost)
+
+
+def apply(function: tir.PrimFunc, target: tvm.target.Target, decide: Decide) -> Scheduled:
+    """Schedule one product and what is fused around it.
+
+    See :class:`~quake_tvm.schedules.rule.Rule` for the parameters.
+    """
+    kernel = _kernel(function, target)
+    if kernel is None:
+        return None
+    found, rows, columns = kernel.found, kernel.rows, kernel.columns
+    plan = product_tiles.plan(found, rows, columns, kernel.innermost, target, decide(found.key))
+    if rows is not None and columns is not None:
+        return _tiled(kernel, plan)
+    versions: list[Version] = []
+    for when, given, tile in cases(kernel.shape, found.row, plan, bool(found.packed), target):
+        version = Version(_tiled(_kernel(function, target), tile), when, given)
+        if not versions and not overlaps(version.schedule.mod["main"], given):
+            return _tiled(kernel, plan, peeled=True)
+        versions.append(version)
+    return versions
+
+
+def _tiled(kernel: _Kernel, plan: Plan, peeled: bool = False) -> s_tir.Schedule:
+    """Split the result into tiles and accumulate each in registers.
+
+    If ``peeled``, last tiles along symbolic extents get loops of their own instead of overlapping.
+    """
+    sch, found, epilogue, own = kernel.sch, kernel.found, kernel.epilogue, kernel.loops
     i_outer, i_inner = sch.split(own[found.row], [None, plan.rows])
-    j_outer, j_inner = sch.split(own[found.column], [None, plan.vectors * width])
+    j_outer, j_inner = sch.split(own[found.column], [None, plan.vectors * plan.lanes])
     batch, free = [own[n] for n in found.batch], [own[n] for n in found.free]
     first, second = (i_outer, j_outer) if plan.by_rows else (j_outer, i_outer)
     lead, rest = [*batch, *(free if plan.by_rows else ())], [] if plan.by_rows else free
-    # The last tile gets a loop of its own if the extent is unknown, or if the epilogue writes fewer
-    # columns than the panels have.
-    cut = bool(found.packed) and columns != whole
-    if (rows if plan.by_rows else columns) is None or (cut and lead and not plan.by_rows):
+    # The last tile also gets a loop of its own if the epilogue writes fewer columns than the panels
+    # have.
+    cut = bool(found.packed) and kernel.columns != kernel.whole
+    open_ended = peeled and (kernel.rows if plan.by_rows else kernel.columns) is None
+    if open_ended or (cut and lead and not plan.by_rows):
         shared, walked = lead, [first, *rest, second]
     else:
         shared, walked = [*lead, first], [*rest, second]
     copy = sch.cache_read(found.block, 1, "global") if plan.copied else None
     sch.reorder(*shared, *walked, i_inner, j_inner)
-    for loop, extent in ((i_outer, rows), (j_outer, columns)):
-        if extent is None:
+    for loop, extent in ((i_outer, kernel.rows), (j_outer, kernel.columns)):
+        if peeled and extent is None:
             analysis.peel(sch, loop)
     sch.annotate(epilogue, OVERLAP, [found.row] if cut else [found.row, found.column])
     outer = sch.fuse(*shared) if shared else sch.add_unit_loop(walked[0])
@@ -202,9 +150,9 @@ def apply(
     if copy is not None:
         sch.compute_at(copy, outer, preserve_unit_loops=True)
         *_, along = sch.get_loops(copy)
-        sch.vectorize(sch.split(along, [None, width])[1])
-    _registers(sch, found, width, plan.unroll)
-    sch.vectorize(sch.split(j_inner, [None, width])[1])
+        sch.vectorize(sch.split(along, [None, plan.lanes])[1])
+    _registers(sch, found, plan.lanes, plan.unroll)
+    sch.vectorize(sch.split(j_inner, [None, plan.lanes])[1])
     return sch
 
 

@@ -5,11 +5,13 @@ are computed twice, to the same bits. In return no tile needs a mask, a scalar l
 padded memory.
 
 A rule annotates the block that writes the tile to memory with the axes of the tile. N is the extent
-of this block. All other blocks of the tile start at the same column, whatever their own extent is.
-If :mod:`overlap_proof` cannot show that a tile is right, the tile keeps its start and its guards.
+of this block, and may be symbolic. All other blocks of the tile start at the same column, whatever
+their own extent is. If :mod:`overlap_proof` cannot show that a tile is right, the tile keeps its
+start and its guards.
 """
 
 import logging
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -29,8 +31,16 @@ OVERLAP = "quake.overlap"
 logger = logging.getLogger(__name__)
 
 
-def overlap_tiles(function: tir.PrimFunc) -> tir.PrimFunc:
-    """The function with the guarded tiles of annotated blocks made whole."""
+def overlap_tiles(function: tir.PrimFunc, given: tir.Expr | None = None) -> tir.PrimFunc:
+    """The function with the guarded tiles of annotated blocks made whole.
+
+    Parameters
+    ----------
+    function : PrimFunc
+    given : Expr, optional
+        A condition on symbolic extents that holds whenever this function runs. A tile along such an
+        extent becomes whole if the condition says that at least one whole tile fits.
+    """
     if not mentions(function.body, s_tir.SBlock, lambda block: OVERLAP in block.annotations):
         return function
     here = places(function)
@@ -38,17 +48,36 @@ def overlap_tiles(function: tir.PrimFunc) -> tir.PrimFunc:
         logger.debug("blocks inside blocks: no tile overlaps")
         return _rebuilt(function, {}, [])
     known, starts = bound({loop for place in here for loop in place.loops}), []
+    with known.constraint_scope(given) if given is not None else nullcontext():
+        here = _overlapped(function, here, known, starts)
+    return _rebuilt(function, {place.name: place.realize for place in here}, starts)
+
+
+def overlaps(function: tir.PrimFunc, given: tir.Expr | None = None) -> bool:
+    """Whether all tiles of the annotated blocks can be made whole. Parameters as above."""
+    tiled = [p.name for p in places(function) or [] if OVERLAP in p.block.annotations]
+    after = {p.name: p.realize.predicate for p in places(overlap_tiles(function, given)) or []}
+    return all(analysis.constant(after[name]) == 1 for name in tiled)
+
+
+def _overlapped(
+    function: tir.PrimFunc,
+    here: list[Place],
+    known: sym.Analyzer,
+    starts: list[tuple[tir.Var, tir.Expr]],
+) -> list[Place]:
+    """The blocks with tiles made whole; adds the first column of each such tile to ``starts``."""
     for block in [place.name for place in here if OVERLAP in place.block.annotations]:
         for guarded in _tiles(next(p for p in here if p.name == block), known):
             tile = guarded.tile
-            known.bind(tile.start, tvm.ir.Range(0, tile.limit - tile.step + 1))
+            known.bind(tile.start, tvm.ir.Range(0, tile.last + 1))
             moved = [_moved(place, guarded, known) for place in here]
             if None not in moved and holds(function, moved, tile, known):
                 here = moved
                 starts.append((tile.start, guarded.first))
             else:
                 logger.debug("the tile %s of block %s does not overlap", guarded.number, block)
-    return _rebuilt(function, {place.name: place.realize for place in here}, starts)
+    return here
 
 
 @dataclass(frozen=True)
@@ -64,8 +93,7 @@ class _Guarded:
     @property
     def first(self) -> tir.Expr:
         """The first column of the tile, moved so that the tile is whole."""
-        start = self.number * self.tile.step
-        return tir.min(start, tir.const(self.tile.limit - self.tile.step, dtype_of(start)))
+        return tir.min(self.number * self.tile.step, self.tile.last)
 
 
 def _step(term: tir.Expr) -> int:
@@ -80,29 +108,34 @@ def _tiles(place: Place, known: sym.Analyzer) -> list[_Guarded]:
     for axis in place.block.annotations[OVERLAP]:
         value = place.realize.iter_values[axis]
         guards = conjuncts(place.realize.predicate)
-        limits = [int(guard.b) for guard in guards if _limits(guard, value, known)]
+        limit = _least([guard.b for guard in guards if _limits(guard, value, known)])
         first = max(terms(value), key=_step)
-        if not limits or not 0 < _step(first) <= min(limits):
+        if limit is None or not _step(first) or not known.can_prove(limit >= _step(first)):
             continue
         loops = [loop for loop in place.loops if uses(first, loop.loop_var)]
         inside = [loop for loop in place.loops if not any(map(loop.same_as, loops))]
         rest = [part for part in terms(value) if part is not first]
         if loops and rest and run_length(sum(rest[1:], rest[0]), inside) == _step(first):
             start = tir.Var("start", dtype_of(value))
-            tile = Tile(start, _step(first), min(limits), tuple(loop.loop_var for loop in loops))
+            tile = Tile(start, _step(first), limit, tuple(loop.loop_var for loop in loops))
             found.append(_Guarded(first.a, tile))
     return found
 
 
+def _least(limits: list[tir.Expr]) -> tir.Expr | None:
+    """The least of constants, or the only limit if that is symbolic."""
+    if None in map(analysis.constant, limits):
+        return limits[0] if len(limits) == 1 else None
+    return min(limits, key=analysis.constant, default=None)
+
+
 def _limits(guard: tir.Expr, value: tir.Expr, known: sym.Analyzer) -> bool:
-    """Whether a guard says that a value is less than a constant.
+    """Whether a guard says that a value is less than an extent.
 
     TVM may write the value in the guard and the value itself differently.
     """
-    return (
-        isinstance(guard, tir.LT)
-        and isinstance(guard.b, tir.IntImm)
-        and (analysis.same(terms(guard.a), terms(value)) or known.can_prove_equal(guard.a, value))
+    return isinstance(guard, tir.LT) and (
+        analysis.same(terms(guard.a), terms(value)) or known.can_prove_equal(guard.a, value)
     )
 
 
@@ -131,12 +164,15 @@ def _moved(place: Place, guarded: _Guarded, known: sym.Analyzer) -> Place | None
     for guard in conjuncts(realize.predicate):
         limited = [axis for axis, value in enumerate(before) if _limits(guard, value, known)]
         if any(axis in moving for axis in limited):
-            moved += [values[axis] < guard.b for axis in limited if axis in moving]
+            moved += [
+                values[axis] < guard.b
+                for axis in limited
+                if axis in moving and not tile.below(values[axis], guard.b, known)
+            ]
         elif limited or not any(uses(guard, each) for each in tile.numbers):
             kept.append(guard)
         else:
             return None
-    moved = [guard for guard in moved if not known.can_prove(guard)]
     block = realize.block
     for axis in moving:
         numbered = _numbered(block, axis, tile)
@@ -155,10 +191,10 @@ def _numbered(block: s_tir.SBlock, axis: int, tile: Tile) -> s_tir.SBlock:
     After the move, the panel is no longer start // step. Columns that overlap are in both panels.
     """
     variable = block.iter_vars[axis]
-    if analysis.constant(variable.dom.extent) != tile.limit:
+    if tile.whole is None or analysis.constant(variable.dom.extent) != tile.whole:
         return block
     panel = panel_of(variable.var, tile.step)
-    within = within_panel(variable.var, tile.step, tile.limit)
+    within = within_panel(variable.var, tile.step, tile.whole)
     packed = [
         read.source
         for read in block.reads
@@ -168,7 +204,7 @@ def _numbered(block: s_tir.SBlock, axis: int, tile: Tile) -> s_tir.SBlock:
     ]
     if not packed:
         return block
-    count = -(-tile.limit // tile.step)
+    count = -(-tile.whole // tile.step)
     number = tir.IterVar((0, count), f"tile{axis}", tir.IterVar.DataPar)
 
     def of_tile(node: tir.FloorDiv) -> tir.Expr:

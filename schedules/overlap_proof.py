@@ -13,7 +13,7 @@ from tvm import sym
 from quake_tvm.tvm_version import tir
 
 from . import analysis
-from .tiles import Place, hull, run_length, terms, uses
+from .tiles import Place, hull, run_length, substituted, terms, uses
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Tile:
         The first column of the tile.
     step : int
         Columns in a tile.
-    limit : int
+    limit : Expr
         Columns in total.
     numbers : tuple of Var
         Variables of the loops over tiles.
@@ -34,8 +34,26 @@ class Tile:
 
     start: tir.Var
     step: int
-    limit: int
+    limit: tir.Expr
     numbers: tuple[tir.Var, ...]
+
+    @property
+    def whole(self) -> int | None:
+        """Columns in total, None if symbolic."""
+        return analysis.constant(self.limit)
+
+    @property
+    def last(self) -> tir.Expr:
+        """The first column of the last whole tile."""
+        return self.limit - self.step
+
+    def below(self, value: tir.Expr, end: tir.Expr, known: sym.Analyzer) -> bool:
+        """Whether a value is less than ``end`` wherever the tile starts."""
+        if known.can_prove(value < end):
+            return True
+        # A value that grows with the start is largest in the last tile.
+        grows = any(part.same_as(self.start) for part in terms(value))
+        return grows and known.can_prove(substituted(value, [(self.start, self.last)]) < end)
 
     def holds(self, place: Place) -> bool:
         """Whether a block is inside all loops over tiles."""
@@ -59,7 +77,7 @@ def holds(function: tir.PrimFunc, here: list[Place], tile: Tile, known: sym.Anal
     """
     inside = [place for place in here if tile.holds(place)]
     return (
-        all(_loops_stay(place, tile) and _within(place, known) for place in inside)
+        all(_loops_stay(place, tile) and _within(place, tile, known) for place in inside)
         and all(_sums_anew(place, tile) for place in inside)
         and all(_reads_written(n, here, tile, known) for n in range(len(here)))
         and all(_complete(place, tile) for place in inside if _leaves(place, function, here, tile))
@@ -77,7 +95,7 @@ def _loops_stay(place: Place, tile: Tile) -> bool:
     )
 
 
-def _within(place: Place, known: sym.Analyzer) -> bool:
+def _within(place: Place, tile: Tile, known: sym.Analyzer) -> bool:
     """Whether all of a block's iterators stay in their domains.
 
     A guard may ensure this if it compares the iterator with the end of its domain: it excludes only
@@ -95,7 +113,7 @@ def _within(place: Place, known: sym.Analyzer) -> bool:
             and analysis.same([guard.b], [end])
         ]
         guards = [guard for guard in guards if not any(map(guard.same_as, own))]
-        if extent.min_value < 0 or not (own or known.can_prove(value < end)):
+        if extent.min_value < 0 or not (own or tile.below(value, end, known)):
             return False
     return not guards
 
@@ -197,7 +215,7 @@ def _complete(place: Place, tile: Tile) -> bool:
         len(rest) == len(terms(value)) - 1
         and not any(uses(part, tile.start) for part in rest)
         and length == tile.step
-        and analysis.constant(variable.dom.extent) == tile.limit
+        and analysis.same([variable.dom.extent], [tile.limit])
         and all(
             any(at.min.same_as(variable.var) for at in write.region) for write in place.block.writes
         )

@@ -1,6 +1,6 @@
 """A schedule rule: a name and a function that schedules matching kernels. Knows no kernel."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import tvm
@@ -9,8 +9,10 @@ from tvm import s_tir
 from quake_tvm.tvm_version import tir
 
 from .choice import Decide
+from .versions import Version
 
-Apply = Callable[[tir.PrimFunc, tvm.target.Target, Decide], s_tir.Schedule | None]
+Scheduled = s_tir.Schedule | Sequence[Version] | None
+Apply = Callable[[tir.PrimFunc, tvm.target.Target, Decide], Scheduled]
 
 
 @dataclass(frozen=True)
@@ -23,10 +25,11 @@ class Rule:
         The name in the report and in the attribute ``quake.rule`` of a scheduled kernel.
     apply : callable
         ``apply(function, target, decide)`` returns the scheduled kernel, or None if the kernel does
-        not match the rule. ``decide`` takes the kernel's :class:`~quake_tvm.schedules.choice.Key`
-        and returns its tunable parameters. ``apply`` may raise TVM's ``ScheduleError``, which is
-        logged and counts as None. It must not change the order in which an output element is
-        accumulated: a scheduled kernel has the bits of its plain loops.
+        not match the rule. For symbolic extents it may return several versions. ``decide`` takes
+        the kernel's :class:`~quake_tvm.schedules.choice.Key` and returns its tunable parameters.
+        ``apply`` may raise TVM's ``ScheduleError``, which is logged and counts as None. It must not
+        change the order in which an output element is accumulated: a scheduled kernel has the bits
+        of its plain loops.
     over_rows : bool
         Whether the rule's kernels are written out: their loops along rows are generated statements.
     """

@@ -14,8 +14,9 @@ import tvm_ffi
 
 from quake_tvm.tvm_version import tir
 
-from . import matmul, schedule
+from . import schedule
 from .choice import Choice, Key
+from .product_tiles import widths
 from .records.record import Trace
 from .repack import panel_width, repacked
 
@@ -126,10 +127,10 @@ def _first(numbers: Sequence[int]) -> int:
 def _searches(function: tir.PrimFunc, key: Key, target: tvm.target.Target) -> list[_Search]:
     """One search for each layout, the function's own layout first."""
     own = panel_width(function)
-    widths = matmul.widths(key.get("columns"), target) if own else {}
-    if own not in widths.values():
+    layouts = widths(key.get("columns"), target) if own else {}
+    if own not in layouts.values():
         return [_Search(function, own, {})]
-    own_first = sorted(widths.items(), key=lambda each: each[1] != own)
+    own_first = sorted(layouts.items(), key=lambda each: each[1] != own)
     return [_Search(repacked(function, width), width, {"vectors": n}) for n, width in own_first]
 
 

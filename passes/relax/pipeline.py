@@ -22,7 +22,7 @@ from tvm import relax
 from tvm.relax.backend.cpu_generic import pipeline as cpu_generic
 
 from quake_tvm.options import Options
-from quake_tvm.schedules import RULES, Recorded, ScheduleKernels, attention, matmul
+from quake_tvm.schedules import RULES, Recorded, ScheduleKernels, attention, product_tiles
 from quake_tvm.schedules.choice import Decide, Key, rule_default
 from quake_tvm.schedules.records.book import Book, Records
 from quake_tvm.schedules.rule import Rule
@@ -190,7 +190,7 @@ class Pipeline:
 
     def _fuse(self) -> list[tvm.transform.Pass]:
         def panel(key: Key, rows: int | None) -> int:
-            return matmul.panel(rows, key["columns"], self.target, self.decide(key))
+            return product_tiles.panel(rows, key["columns"], self.target, self.decide(key))
 
         return [
             CheckSizes(WINDOWED),

@@ -12,7 +12,7 @@ from quake_tvm.passes.relax.pack_convolutions import (
     packed_convolution,
 )
 from quake_tvm.passes.relax.pack_weights import panels
-from quake_tvm.schedules import RULE, matmul, schedule
+from quake_tvm.schedules import RULE, product_tiles, schedule
 from quake_tvm.schedules.fence import fence_products
 
 RNG = np.random.default_rng
@@ -86,7 +86,7 @@ def convolution(shape, channels, size, groups=1, name="native", **options):
     plain = RNG(1).normal(size=(channels, *[size] * rank, shape[-1] // groups)).astype(np.float32)
     x = placeholder(*shape)
     places = pixels(shape, view)
-    width = matmul.panel(places[-1], each, target(name))
+    width = product_tiles.panel(places[-1], each, target(name))
     if groups == 1:
         packed = panels(np.moveaxis(plain, 0, -1), width)
         w = placeholder(*packed.shape, name="w")

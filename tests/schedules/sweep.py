@@ -21,7 +21,7 @@ from quake_tvm.machines.targets import target
 from quake_tvm.passes.relax.pack_convolutions import depthwise_convolution
 from quake_tvm.passes.relax.pack_transposed_convolutions import Phases, transposed_convolution
 from quake_tvm.passes.relax.pack_weights import packed_matmul, panels
-from quake_tvm.schedules import RULE, matmul, schedule
+from quake_tvm.schedules import RULE, product_tiles, schedule
 from quake_tvm.schedules.choice import Choice
 from quake_tvm.schedules.fence import fence_products
 from tests.schedules.kernels import convolution, pixels, placeholder, window
@@ -78,7 +78,7 @@ def matmul_of_gelu(d):
 
 
 def panel_width(d, columns):
-    return d.rng.choice(list(matmul.widths(columns, target(d.kind)).values()))
+    return d.rng.choice(list(product_tiles.widths(columns, target(d.kind)).values()))
 
 
 def matmul_of_panels(d):

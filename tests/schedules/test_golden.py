@@ -17,7 +17,7 @@ from quake_tvm.kernels.attention import Operand, attention
 from quake_tvm.kernels.register_tile import Tile
 from quake_tvm.machines.targets import target
 from quake_tvm.passes.relax.pack_weights import packed_matmul
-from quake_tvm.schedules import RULE, RULES, matmul, schedule
+from quake_tvm.schedules import RULE, RULES, product_tiles, schedule
 from tests.schedules.kernels import convolution, depthwise, placeholder
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -32,7 +32,7 @@ def mean(x):
 
 
 def packed(rows, columns, name):
-    width = matmul.panel(rows, columns, target(name))
+    width = product_tiles.panel(rows, columns, target(name))
     a, b = placeholder(rows, 6, name="a"), placeholder(columns, name="b")
     w = placeholder(-(-columns // width), 6, width, name="w")
     return [a, w, b], topi.nn.relu(topi.add(packed_matmul(a, w, columns), b))

@@ -12,7 +12,7 @@ from tvm import te, topi
 
 from quake_tvm.machines.targets import target
 from quake_tvm.passes.relax.pack_weights import packed_matmul, panels
-from quake_tvm.schedules import RULE, matmul, schedule
+from quake_tvm.schedules import RULE, product_tiles, schedule
 from quake_tvm.tvm_version import tir
 from tests.schedules.kernels import (
     RNG,
@@ -142,7 +142,7 @@ def test_dynamic(unknown, name):
 def test_dynamic_rows_of_packed_weights(name, columns):
     m = te.var("m", dtype="int64")
     weights = random(19, columns)
-    packed = panels(weights, matmul.panel(None, columns, target(name)))
+    packed = panels(weights, product_tiles.panel(None, columns, target(name)))
     a, w = sized(m, 19, name="a"), sized(*packed.shape, name="w")
     y = topi.nn.relu(packed_matmul(a, w, columns))
     function = schedule(te.create_prim_func([a, w, y]), target(name))

@@ -11,7 +11,7 @@ from tvm import te, topi
 from quake_tvm.kernels import compute
 from quake_tvm.machines.targets import target
 from quake_tvm.passes.relax.pack_weights import packed_matmul, panels
-from quake_tvm.schedules import matmul, schedule
+from quake_tvm.schedules import product_tiles, schedule
 from tests.schedules.kernels import both, placeholder
 
 SIZES = [1, 2, 15, 17, 31, 33, 64, 197]
@@ -78,7 +78,7 @@ def test_batched_matmul(batch):
 @pytest.mark.parametrize("m", [1, 8, 13, 130])
 @pytest.mark.parametrize("n", [4, 7, 20, 48, 144, 257, 1000])
 def test_packed_matmul(m, n, name):
-    width = matmul.panel(m, n, target(name))
+    width = product_tiles.panel(m, n, target(name))
     a, b = placeholder(2, m, 24, name="a"), placeholder(n, name="b")
     weights = np.random.default_rng(1).normal(size=(24, n)).astype(np.float32)
     packed = panels(weights, width)
@@ -120,7 +120,7 @@ def test_variance_of_odd_rows(rows, length):
 
 @pytest.mark.parametrize(("rows", "columns"), [(30, 64), (2, 64), (37, 50), (1, 3), (33, 33)])
 def test_beginning_of_a_product(rows, columns):
-    width = matmul.panel(37, 64, target())
+    width = product_tiles.panel(37, 64, target())
     a, b = placeholder(37, 24, name="a"), placeholder(64, name="b")
     weights = np.random.default_rng(1).normal(size=(24, 64)).astype(np.float32)
     packed = panels(weights, width)

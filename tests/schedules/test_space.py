@@ -8,7 +8,7 @@ from tvm_ffi import structural_hash
 
 from quake_tvm.machines.targets import target
 from quake_tvm.passes.relax.pack_weights import packed_matmul
-from quake_tvm.schedules import matmul, schedule
+from quake_tvm.schedules import product_tiles, schedule
 from quake_tvm.schedules.choice import Key
 from quake_tvm.schedules.space import candidates, key_of
 from tests.schedules.kernels import placeholder
@@ -61,7 +61,7 @@ def test_packed_products_come_in_every_width():
     found = candidates(function, ANY, 10)
     layouts = [c.layout for c in found]
     assert layouts[0] == int(function.params[1].ty.shape[-1])
-    assert {*layouts} == {*matmul.widths(97, ANY).values()}
+    assert {*layouts} == {*product_tiles.widths(97, ANY).values()}
     for candidate in found:
         panels, depth, width = (int(n) for n in candidate.function.params[1].ty.shape)
         assert (width, depth) == (candidate.layout, 20)

@@ -19,7 +19,7 @@ from quake_tvm.kernels.kernel_spec import KernelSpec
 from quake_tvm.machines.targets import target
 from quake_tvm.passes.relax.pack_convolutions import packed_convolution
 from quake_tvm.passes.relax.pack_weights import packed_matmul, panels
-from quake_tvm.schedules import RULE, analysis, attention, matmul, schedule
+from quake_tvm.schedules import RULE, analysis, attention, product_tiles, schedule
 from quake_tvm.schedules.fence import fence_products
 from quake_tvm.schedules.tiles import substituted
 from tests.schedules.kernels import build_and_run, placeholder, window
@@ -111,7 +111,7 @@ def test_a_wrong_kernel_is_found(monkeypatch, function, message):
 
 def of_panels(n, kind):
     weights = np.random.default_rng(1).normal(size=(6, 33)).astype(np.float32)
-    given = panels(weights, matmul.panel(None, 33, target(kind)))
+    given = panels(weights, product_tiles.panel(None, 33, target(kind)))
     x, w = placeholder(n, 6), placeholder(*given.shape, name="w")
     return [x, w], packed_matmul(x, w, 33), {"w": given}
 
@@ -123,7 +123,7 @@ def of_matrices(n, kind):
 
 def convolved(n, kind):
     weights = np.random.default_rng(1).normal(size=(3, 4, 21)).astype(np.float32)
-    given = panels(weights, matmul.panel(None, 21, target(kind)))
+    given = panels(weights, product_tiles.panel(None, 21, target(kind)))
     x, w = placeholder(1, n, 4), placeholder(*given.shape, name="w")
     view = window(3, padding=(1, 1), rank=1)
     return [x, w], packed_convolution(x, w, [n], 21, view), {"w": given}

@@ -7,7 +7,7 @@ from quake_tvm.kernels import compute
 from quake_tvm.kernels.kernel_spec import KernelSpec
 from quake_tvm.machines.targets import target
 from quake_tvm.passes.relax.pack_weights import packed_matmul, panels
-from quake_tvm.schedules import matmul
+from quake_tvm.schedules import product_tiles
 from quake_tvm.tvm_version import tir
 from tests.schedules.kernels import RNG, convolution, placeholder
 from tests.schedules.kernels import depthwise as depthwise_kernel
@@ -32,7 +32,7 @@ def batched(_):
 
 def packed(kind):
     weights = RNG(1).normal(size=(20, 97)).astype(np.float32)
-    given = panels(weights, matmul.panel(17, 97, target(kind)))
+    given = panels(weights, product_tiles.panel(17, 97, target(kind)))
     a, w, b = placeholder(17, 20, name="a"), placeholder(*given.shape, name="w"), placeholder(97)
     return [a, w, b], topi.nn.relu(topi.add(packed_matmul(a, w, 97), b)), {"w": given}
 
