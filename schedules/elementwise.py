@@ -6,7 +6,9 @@
    outermost loop on all cores if the kernel is long enough.
 """
 
+import math
 import re
+from collections.abc import Iterator
 from functools import cache
 
 import tvm
@@ -19,7 +21,10 @@ from quake_tvm.tvm_version import tir
 from . import analysis
 from .choice import RULE_DEFAULT, Decide, Key
 from .choices import choices
-from .overlap import OVERLAP
+from .flat import flattened
+from .overlap import OVERLAP, overlaps
+from .rule import Scheduled
+from .versions import Version, groups, thread_cases
 
 # Options for the vectors of one iteration.
 SEVERAL = (1, 2, 4, 8)
@@ -88,12 +93,13 @@ def _vectorize_last(sch: s_tir.Schedule, block: SBlockRV, loop: LoopRV, width: i
     return outer
 
 
-def apply(
-    function: tir.PrimFunc, target: tvm.target.Target, decide: Decide
-) -> s_tir.Schedule | None:
-    """Schedule a function that has spatial blocks only.
+def _stages(
+    function: tir.PrimFunc,
+) -> tuple[s_tir.Schedule, str, list[tuple[SBlockRV, list[LoopRV]]]] | None:
+    """A schedule with everything inlined, the operators, and the results with their loops.
 
-    See :class:`~quake_tvm.schedules.rule.Rule` for the parameters.
+    None if a block is not spatial, or if it cannot be inlined. Results without elements are left
+    out.
     """
     sch = analysis.start(function)
     blocks = analysis.blocks(sch)
@@ -108,8 +114,24 @@ def apply(
                 return None
     results = [(block, loops) for block in analysis.blocks(sch) if (loops := sch.get_loops(block))]
     results = [result for result in results if analysis.elements(sch, result[1]) != 0]
+    return sch, operator, results
+
+
+def apply(function: tir.PrimFunc, target: tvm.target.Target, decide: Decide) -> Scheduled:
+    """Schedule a function that has spatial blocks only.
+
+    See :class:`~quake_tvm.schedules.rule.Rule` for the parameters.
+    """
+    stages = _stages(function)
+    if stages is None:
+        return None
+    sch, operator, results = stages
     if not results:
         return sch
+    if len(results) == 1 and analysis.elements(sch, results[0][1]) is None:
+        versions = list(_versions(sch.mod["main"], target))
+        if overlaps(versions[0].schedule.mod["main"], versions[0].given):
+            return versions
     # Several results may have different loops, so no single choice applies to them.
     choice = decide(Key(operator, _shape(sch, *results[0]))) if len(results) == 1 else RULE_DEFAULT
     lanes = analysis.lanes(target)
@@ -124,4 +146,46 @@ def apply(
             outer = sch.fuse(*loops[:-1]) if len(loops) > 1 else inner
         if analysis.in_parallel(choice, count):
             sch.parallel(outer)
+    return sch
+
+
+def _versions(function: tir.PrimFunc, target: tvm.target.Target) -> Iterator[Version]:
+    """The schedules of one result of symbolic shape: by its last extent, and by its size."""
+    function = flattened(function) or function
+    sch = analysis.start(function)
+    (block,) = analysis.blocks(sch)
+    *outer, last = (sch.get(loop).extent for loop in sch.get_loops(block))
+    count = math.prod(outer, start=last)
+    extents = [sch.get(loop).extent for loop in groups(sch, sch.get_loops(block)[:-1])]
+    for width in _vector_widths(analysis.constant(last), bool(outer), target):
+        for when, parallel in thread_cases(extents or [last], count):
+            fits = last >= width
+            yield Version(
+                _scheduled(function, width, parallel), tir.all(fits, *when), tir.all(fits)
+            )
+
+
+def _vector_widths(last: int | None, outer: bool, target: tvm.target.Target) -> Iterator[int]:
+    """How many elements of the last axis are computed at once, widest first."""
+    lanes = analysis.lanes(target)
+    if last is not None:
+        yield min(lanes, 1 << (last.bit_length() - 1))
+        return
+    if not outer:
+        yield choices(target).several[0] * lanes
+    while lanes:
+        yield lanes
+        lanes = lanes // 2 if lanes > 4 else lanes // 4  # at last 1
+
+
+def _scheduled(function: tir.PrimFunc, width: int, parallel: int | None) -> s_tir.Schedule:
+    """Vectorize the last axis and run one of the outer loops on all cores."""
+    sch = analysis.start(function)
+    (block,) = analysis.blocks(sch)
+    *outer, last = sch.get_loops(block)
+    first, inner = sch.split(last, [None, width])
+    sch.vectorize(inner)
+    sch.annotate(block, OVERLAP, [len(outer)])
+    if parallel is not None:
+        sch.parallel((groups(sch, outer) or [first])[parallel])
     return sch

@@ -47,10 +47,11 @@ def overlap_tiles(function: tir.PrimFunc, given: tir.Expr | None = None) -> tir.
     if here is None:
         logger.debug("blocks inside blocks: no tile overlaps")
         return _rebuilt(function, {}, [])
-    known, starts = bound({loop for place in here for loop in place.loops}), []
+    known = bound({loop for place in here for loop in place.loops})
     with known.constraint_scope(given) if given is not None else nullcontext():
-        here = _overlapped(function, here, known, starts)
-    return _rebuilt(function, {place.name: place.realize for place in here}, starts)
+        here, whole = _overlapped(function, here, known)
+    done = _rebuilt(function, {place.name: place.realize for place in here}, whole)
+    return _with_room(done, whole)
 
 
 def overlaps(function: tir.PrimFunc, given: tir.Expr | None = None) -> bool:
@@ -61,12 +62,10 @@ def overlaps(function: tir.PrimFunc, given: tir.Expr | None = None) -> bool:
 
 
 def _overlapped(
-    function: tir.PrimFunc,
-    here: list[Place],
-    known: sym.Analyzer,
-    starts: list[tuple[tir.Var, tir.Expr]],
-) -> list[Place]:
-    """The blocks with tiles made whole; adds the first column of each such tile to ``starts``."""
+    function: tir.PrimFunc, here: list[Place], known: sym.Analyzer
+) -> tuple[list[Place], list["_Whole"]]:
+    """The blocks with tiles made whole, and these tiles."""
+    whole = []
     for block in [place.name for place in here if OVERLAP in place.block.annotations]:
         for guarded in _tiles(next(p for p in here if p.name == block), known):
             tile = guarded.tile
@@ -74,10 +73,32 @@ def _overlapped(
             moved = [_moved(place, guarded, known) for place in here]
             if None not in moved and holds(function, moved, tile, known):
                 here = moved
-                starts.append((tile.start, guarded.first))
+                whole.append(_Whole(tile, guarded.first, _held(function, here, tile)))
             else:
                 logger.debug("the tile %s of block %s does not overlap", guarded.number, block)
-    return here
+    return here, whole
+
+
+def _held(function: tir.PrimFunc, here: list[Place], tile: Tile) -> list[tuple[tir.Buffer, int]]:
+    """The allocated buffers of which a tile is written, each with the axis of its columns."""
+    return [
+        (write.source, axis)
+        for place in here
+        for write in (place.block.writes if tile.holds(place) else ())
+        for axis, at in enumerate(write.region)
+        if not any(map(write.source.same_as, function.params))
+        and place.moves(at.min)
+        and tvm_ffi.structural_equal(write.source.shape[axis], tile.limit)
+    ]
+
+
+@dataclass(frozen=True)
+class _Whole:
+    """A tile that was made whole, its first column, and the buffers that hold it."""
+
+    tile: Tile
+    first: tir.Expr
+    held: list[tuple[tir.Buffer, int]]
 
 
 @dataclass(frozen=True)
@@ -237,9 +258,10 @@ def _block(block: s_tir.SBlock, variables: list[tir.IterVar], annotations: dict)
 def _rebuilt(
     function: tir.PrimFunc,
     realizes: dict[str, s_tir.SBlockRealize],
-    starts: list[tuple[tir.Var, tir.Expr]],
+    whole: list[_Whole],
 ) -> tir.PrimFunc:
-    """The function with these blocks, ``starts`` substituted, and all annotations removed."""
+    """The function with these blocks, tiles' starts substituted, and all annotations removed."""
+    firsts = [(each.tile.start, each.first) for each in whole]
 
     def rebuilt(realize: s_tir.SBlockRealize) -> s_tir.SBlockRealize:
         new = realizes.get(str(realize.block.name_hint), realize)
@@ -247,10 +269,30 @@ def _rebuilt(
             left = {k: v for k, v in new.block.annotations.items() if k != OVERLAP}
             block = _block(new.block, new.block.iter_vars, left)
             new = s_tir.SBlockRealize(new.iter_values, new.predicate, block)
-        if not starts:
+        if not firsts:
             return new
-        values = [substituted(value, starts) for value in new.iter_values]
-        return s_tir.SBlockRealize(values, substituted(new.predicate, starts), new.block)
+        values = [substituted(value, firsts) for value in new.iter_values]
+        return s_tir.SBlockRealize(values, substituted(new.predicate, firsts), new.block)
 
     body = tvm_ffi.structural_map(function.body, (s_tir.SBlockRealize, rebuilt))
     return function.with_body(body)
+
+
+def _with_room(function: tir.PrimFunc, whole: list[_Whole]) -> tir.PrimFunc:
+    """The function with symbolic extents n of buffers that hold tiles written as max(n, step).
+
+    TVM shrinks such a buffer to the region that is accessed, of the extent min(n, step). With the
+    maximum it can simplify that to the step, and keep the tile in registers.
+    """
+    shapes: dict[tir.Buffer, list[tir.Expr]] = {}
+    for each in whole:
+        for buffer, axis in each.held if each.tile.whole is None else ():
+            shape = shapes.setdefault(buffer, list(buffer.shape))
+            shape[axis] = tir.max(
+                each.tile.limit, tir.const(each.tile.step, dtype_of(each.tile.limit))
+            )
+    pairs = [
+        (old, tir.decl_buffer(shape, old.dtype, old.name, scope=old.scope(), layout=None))
+        for old, shape in shapes.items()
+    ]
+    return function.with_body(substituted(function.body, pairs)) if pairs else function

@@ -182,15 +182,18 @@ def hull(
     Returns
     -------
     tuple of Expr or None
-        None if a loop's range is not constant, or if the indices are no interval.
+        None if the range of a loop that moves the index is not constant, or if the indices are no
+        interval.
     """
     running = {}
+    ends = place.at(extent.min), place.at(extent.min + extent.extent - 1)
     for loop in place.loops[len(outer) :]:
+        if not any(uses(end, loop.loop_var) for end in ends):
+            continue
         if None in (analysis.constant(loop.min), analysis.constant(loop.extent)):
             return None
         running[loop.loop_var] = sym.IntervalSet(loop.min, loop.min + loop.extent - 1)
-    first = known.int_set(place.at(extent.min), running)
-    last = known.int_set(place.at(extent.min + extent.extent - 1), running)
+    first, last = (known.int_set(end, running) for end in ends)
     if not all(isinstance(each, sym.IntervalSet) for each in (first, last)):
         return None
     return first.min_value, last.max_value

@@ -5,15 +5,22 @@ as high as there are rows. A rule schedules a kernel of symbolic extents once fo
 versions become the branches of one function. Each version computes the same bits. Knows no rule.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tvm import s_tir
+from tvm.s_tir.schedule import LoopRV
 
+from quake_tvm.kernels.rows import PARALLEL_ELEMENTS
 from quake_tvm.tvm_version import dtype_of, tir
+
+from . import analysis
+from .tiles import substituted
 
 # The PrimFunc attribute with the number of versions, for the report.
 VERSIONS = "quake.versions"
+# A loop of so many iterations keeps the cores of a small machine busy.
+FEW = 8
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,50 @@ def balanced(count: tir.Expr, most: int) -> tir.Expr:
     return (count + tiles - 1) // tiles
 
 
+def groups(sch: s_tir.Schedule, loops: Sequence[LoopRV]) -> list[LoopRV]:
+    """Fuse loops as far as no index is then divided by a symbolic extent.
+
+    Returns
+    -------
+    list of LoopRV
+        The loops that remain, outermost first.
+    """
+    found: list[list[LoopRV]] = []
+    for loop in loops:
+        if found and analysis.extent(sch, loop) is not None:
+            found[-1].append(loop)
+        else:
+            found.append([loop])
+    return [sch.fuse(*each) if len(each) > 1 else each[0] for each in found]
+
+
+def thread_cases(
+    outer: Sequence[int | tir.Expr], count: tir.Expr
+) -> Iterator[tuple[list[tir.Expr], int | None]]:
+    """Which of the outer loops runs on all cores, depending on the sizes.
+
+    Parameters
+    ----------
+    outer : sequence of int or Expr
+        The extents of the outermost loops.
+    count : Expr
+        The number of elements.
+
+    Yields
+    ------
+    list of Expr, int or None
+        Conditions, and the loop that they select. The first case that applies is taken.
+    """
+    yield [count < PARALLEL_ELEMENTS], None
+    for n, extent in enumerate(outer[:2]):
+        last = n == len(outer[:2]) - 1
+        known = analysis.constant(extent)
+        if last or known is None or known >= FEW:
+            yield [] if last or known is not None else [extent >= FEW], n
+        if known is not None and known >= FEW:
+            return
+
+
 def joined(versions: Sequence[tuple[tir.Expr, tir.PrimFunc]]) -> tir.PrimFunc:
     """One function that runs the first version whose condition holds.
 
@@ -52,16 +103,23 @@ def joined(versions: Sequence[tuple[tir.Expr, tir.PrimFunc]]) -> tir.PrimFunc:
     versions : sequence of (Expr, PrimFunc)
         Each condition with its version. All versions have the same parameters, and a root block.
     """
-    roots = [function.body.block for _, function in versions]
+    roots = [_with_fresh_buffers(function.body.block) for _, function in versions]
     body: tir.Stmt | None = None
     for (when, _), root in zip(reversed(versions), reversed(roots), strict=True):
         body = tir.IfThenElse(when, root.body, body)
-    first = versions[0][1]
-    root = roots[0]
-    buffers = [buffer for each in roots for buffer in each.alloc_buffers]
+    first, buffers = roots[0], [buffer for root in roots for buffer in root.alloc_buffers]
     block = s_tir.SBlock(
-        [], root.reads, root.writes, root.name_hint, body, None, buffers, root.match_buffers,
-        root.annotations,
+        [], first.reads, first.writes, first.name_hint, body, None, buffers, first.match_buffers,
+        first.annotations,
     )  # fmt: skip
-    function = first.with_body(s_tir.SBlockRealize([], True, block))
+    function = versions[0][1].with_body(s_tir.SBlockRealize([], True, block))
     return function.with_attr(VERSIONS, len(versions))
+
+
+def _with_fresh_buffers(root: s_tir.SBlock) -> s_tir.SBlock:
+    """The block with new buffers in place of those that it allocates: versions may share them."""
+    pairs = [
+        (b, tir.decl_buffer(list(b.shape), b.dtype, b.name, scope=b.scope(), layout=None))
+        for b in root.alloc_buffers
+    ]
+    return substituted(root, pairs) if pairs else root

@@ -1,0 +1,82 @@
+"""Element-wise kernels of symbolic shape as one loop over the elements.
+
+All tensors have one shape and are read where the result is written. So the order of the axes does
+not matter, and the elements are addressed by their number in memory. With an index for each axis,
+the code would divide by symbolic extents for every element. Knows no tile and no target.
+"""
+
+import math
+
+import tvm
+import tvm_ffi
+from tvm import s_tir
+
+from quake_tvm.tvm_version import dtype_of, tir
+
+from . import analysis
+from .tiles import substituted, uses
+
+
+def flattened(function: tir.PrimFunc) -> tir.PrimFunc | None:
+    """The function as one loop.
+
+    Parameters
+    ----------
+    function : PrimFunc
+        With a root block that allocates nothing.
+
+    Returns
+    -------
+    PrimFunc or None
+        None if the function is not a single spatial block, or if the block uses an index otherwise
+        than to read and write tensors of the result's shape.
+    """
+    root = function.body.block
+    inner, loops = root.body, []
+    while isinstance(inner, tir.For):
+        loops.append(inner.loop_var)
+        inner = inner.body
+    if not isinstance(inner, s_tir.SBlockRealize) or root.alloc_buffers:
+        return None
+    block = inner.block
+    at = [each.var for each in block.iter_vars]
+    plain = at and analysis.same(list(inner.iter_values), loops) and block.init is None
+    if not plain or not isinstance(block.body, tir.BufferStore) or not _walks_alike(block, at):
+        return None
+    shape = list(block.writes[0].source.shape)
+    count = math.prod(shape[1:], start=shape[0])
+    number = tir.IterVar((0, count), "element", tir.IterVar.DataPar)
+    # Only the last index moves: an address is the sum of the indices times the strides.
+    flat = [*((var, tir.const(0, dtype_of(var))) for var in at[:-1]), (at[-1], number.var)]
+
+    def accessed(regions: list[tvm.ir.TensorRegion]) -> list[tvm.ir.TensorRegion]:
+        return [substituted(region, flat) for region in regions]
+
+    one = s_tir.SBlock(
+        [number], accessed(block.reads), accessed(block.writes), block.name_hint,
+        substituted(block.body, flat), None, [], [], block.annotations,
+    )  # fmt: skip
+    loop = tir.Var("element", dtype_of(count))
+    body = tir.For(
+        loop, tir.const(0, dtype_of(count)), count, tir.ForKind.SERIAL,
+        s_tir.SBlockRealize([loop], True, one),
+    )  # fmt: skip
+    whole = s_tir.SBlock(
+        [], root.reads, root.writes, root.name_hint, body, None, [], [], root.annotations
+    )
+    return function.with_body(s_tir.SBlockRealize([], True, whole))
+
+
+def _walks_alike(block: s_tir.SBlock, at: list[tir.Var]) -> bool:
+    """Whether the block uses its iterators only to access tensors of the result's shape."""
+    shape = list(block.writes[0].source.shape)
+    alike = [analysis.same(list(block.body.indices), at)]
+
+    def other(load: tvm.ir.TensorLoad) -> tir.Expr:
+        alike.append(
+            analysis.same(list(load.source.shape), shape) and analysis.same(list(load.indices), at)
+        )
+        return tir.const(0, dtype_of(load))
+
+    rest = tvm_ffi.structural_map(block.body.value, (tvm.ir.TensorLoad, other))
+    return all(alike) and not any(uses(rest, var) for var in at)
