@@ -17,7 +17,7 @@ import tvm
 from tvm.ir.instrument import PassInstrument
 
 from .passes.quake import QuAKE
-from .passes.relay import limit_fusion
+from .passes.relay import decided, limit_fusion
 from .passes.relay.densify_products import DensifyProducts
 from .passes.relay.lower_kernels import LowerKernels
 from .passes.relay.report import kernels_of, report
@@ -26,8 +26,9 @@ from .report import ExactSite, LoweredSite, Report
 from .site_plan import Plan
 
 # Our pass runs before the first of these passes. If the user disables that pass, it runs before the
-# second, the next pass of every level. Fusion is limited after the third.
-_BEFORE, _OTHERWISE, _FUSED = "SimplifyInference", "SimplifyExpr", "FuseOps"
+# second, the next pass of every level. Fusion is limited after the third. The fourth compiles the
+# kernels.
+_BEFORE, _OTHERWISE, _FUSED, _KERNELS = "SimplifyInference", "SimplifyExpr", "FuseOps", "LowerTE"
 
 
 class _Insert(PassInstrument):
@@ -41,6 +42,8 @@ class _Insert(PassInstrument):
         self.shown: list[tuple[tvm.IRModule, dict[tvm.ir.GlobalVar, tvm.ir.BaseFunc]]] = []
 
     def run_before_pass(self, mod: tvm.IRModule, info: tvm.transform.PassInfo) -> None:
+        if info.name == _KERNELS:
+            decided.forget()  # tuners' layouts have scheduled kernels before
         if info.name != self.before:
             return
         # An instrument cannot return another module, only change this one, which may be the user's.

@@ -8,6 +8,21 @@ record and no tuner.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+# The tunable parameters that this library's rules ask for. Records of other ones are not used.
+PARAMETERS = (
+    "band",
+    "copy",
+    "parallel",
+    "pixels",
+    "rows",
+    "rows_at_once",
+    "several",
+    "unroll",
+    "value_vectors",
+    "vectors",
+    "walk",
+)
+
 
 @dataclass(frozen=True)
 class Key:

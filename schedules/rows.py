@@ -18,7 +18,7 @@ from .choice import Decide, Key
 from .fence import fence_products
 
 # Options for the rows computed at once.
-BESIDE = (1, 2, 4)
+ROWS_AT_ONCE = (1, 2, 4)
 NAMES = (
     "quake_softmax",
     "quake_log_softmax",
@@ -44,10 +44,13 @@ def apply(
     rows, length = analysis.volume(outer), analysis.constant(length)
     choice = decide(Key.of(kernel.name, rows=rows, length=length))
     count = None if rows is None or length is None else rows * length
-    own = {"beside": side_by_side(rows, length), "parallel": int(analysis.worth_threads(count))}
-    fitting = [n for n in BESIDE if rows is not None and n <= rows]
+    own = {
+        "rows_at_once": side_by_side(rows, length),
+        "parallel": int(analysis.worth_threads(count)),
+    }
+    fitting = [n for n in ROWS_AT_ONCE if rows is not None and n <= rows]
     plan = {
-        "beside": choice.pick("beside", fitting, own["beside"]),
+        "rows_at_once": choice.pick("rows_at_once", fitting, own["rows_at_once"]),
         "parallel": int(analysis.in_parallel(choice, count)),
     }
     return analysis.start(

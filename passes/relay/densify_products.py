@@ -74,8 +74,10 @@ class _Densify(relay.ExprMutator):
         if pattern is None or pattern > OpPattern.BROADCAST:
             return new
         for old, arg in zip(call.args, new.args, strict=True):
-            beside = _shape(old)
-            if beside is None or (beside != shape if arg in self.flat else len(beside) > 1):
+            old_shape = _shape(old)
+            if old_shape is None or (
+                old_shape != shape if arg in self.flat else len(old_shape) > 1
+            ):
                 return new
         args = [self.flat.get(arg, arg) for arg in new.args]
         return self.shaped(relay.Call(call.op, args, call.attrs), shape)

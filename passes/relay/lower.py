@@ -21,7 +21,7 @@ from quake_tvm.passes.relay import tensor_rows_schedule
 
 from ..graph import Site
 from ..site_attrs import SiteAttrs
-from . import lower_c, tunable_kernels
+from . import decided, lower_c, tunable_kernels
 from .fit_vectors import fit_tensor, for_c
 from .graph import Graph, rewrite
 from .ops import attributes_of, declared, operator_of, read
@@ -94,6 +94,7 @@ def _register_strategies() -> None:
 
 
 _register_strategies()
+decided.install()
 lower_c.install()
 tunable_kernels.install()
 

@@ -1,13 +1,12 @@
 """Inside a Relay build: lower the exponentials that operators hide in their kernels.
 
 Runs on every kernel through ``tir.add_lower_pass``, before loops are vectorized. Kernels of
-operators that the graph passes decide about are not changed, since these passes leave some
-operators exact on purpose. Then maxima and minima are corrected for special values, and vectors are
-fitted to the target. Before all that, long values get buffers, because TVM's passes here repeat a
-value at each use, as its code generator does.
+operators that the graph passes decide about (:mod:`decided`) are not changed, since these passes
+leave some operators exact on purpose. Then maxima and minima are corrected for special values, and
+vectors are fitted to the target. Before all that, long values get buffers, because TVM's passes
+here repeat a value at each use, as its code generator does.
 """
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -18,15 +17,10 @@ from quake_tvm.kernels.short_lets import shortened
 from quake_tvm.options import Options
 
 from .. import lower_tir
+from . import decided
 from .clamp_kernels import clamp_kernels
 from .fit_vectors import fit, widen
 from .special_kernels import special
-
-# TVM names a kernel after its operators. The graph passes have decided about these operators.
-_DECIDED = "(fast_)?(exp|tanh|erf)|sigmoid|nn_(fast_|log_)?softmax"
-_NAMED_AFTER = re.compile(rf"_({_DECIDED})(_|$)")
-# TVM truncates longer names, so a name of this length may not contain all operators.
-_CUT = 80
 
 
 def _for_target(change: Callable[[tir.Stmt, tvm.target.Target], tir.Stmt]) -> tvm.transform.Pass:
@@ -84,10 +78,7 @@ class LowerKernels:
 
     def _lower(self, function: tir.PrimFunc) -> tir.PrimFunc:
         name = str(dict(function.attrs or {}).get("global_symbol", ""))
-        if _NAMED_AFTER.search(name):
-            return function
-        if len(name) >= _CUT:  # reported as exact, perhaps for a second time
-            self.exact += dict.fromkeys(lower_tir.intrinsics(function))
+        if decided.in_kernel():
             return function
         lowered = lower_tir.lower_function(function, self.options)
         for site in lower_tir.sites_of(lowered)[len(lower_tir.sites_of(function)) :]:

@@ -11,12 +11,13 @@ from ...numerics.operators import OPERATORS
 from ...options import Options
 from ...report import ExactSite, Kernels, LoweredSite, Report
 from ..quake import find_sites
+from .decided import APPROXIMATIONS
 from .graph import Graph, functions, has_mark, op_name, shape_text
 from .ops import attributes_of, operator_of
 
 # Exponentials that no recogniser looks for, with the reason.
 UNKNOWN = dict.fromkeys(("sinh", "cosh"), "no such operator here") | dict.fromkeys(
-    ("fast_exp", "fast_tanh", "fast_erf", "nn.fast_softmax"), "TVM's own approximation"
+    APPROXIMATIONS, "TVM's own approximation"
 )
 
 

@@ -75,8 +75,8 @@ def curve(
     """
     x = np.linspace(-RANGE, RANGE, POINTS, endpoint=False, dtype=np.float32)
     q, y = kernel(operator, method, target)(x), exact(operator, target)(x)
-    beside = np.maximum(0, np.abs(q - y) - absolute_term(operator, method))
-    error = beside / np.maximum(np.abs(y), SMALLEST_NORMAL)
+    beyond_absolute = np.maximum(0, np.abs(q - y) - absolute_term(operator, method))
+    error = beyond_absolute / np.maximum(np.abs(y), SMALLEST_NORMAL)
     signed = np.copysign(error, q - y).reshape(STEPS, -1)
     return x.reshape(STEPS, -1)[:, 0], signed.min(axis=1), signed.max(axis=1)
 

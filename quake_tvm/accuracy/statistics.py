@@ -82,7 +82,7 @@ def _terms(q: Expr, before: Expr, y: Expr, limits: Callable[[int], Expr]) -> dic
     def counted(value: Expr) -> Expr:
         return tir.Select(tir.all(finite, tir.Not(early)), value, zero)
 
-    def beside(value: Expr) -> Expr:
+    def beyond_absolute(value: Expr) -> Expr:
         return tir.max(zero, value - absolute)
 
     def count(condition: Expr) -> Expr:
@@ -91,9 +91,9 @@ def _terms(q: Expr, before: Expr, y: Expr, limits: Callable[[int], Expr]) -> dic
     fall = (before.astype("float64") - result) * direction
     opposite = tir.any(tir.all(result < zero, y > zero), tir.all(result > zero, y < zero))
     return {
-        "relative": counted(beside(distance(y)) / tir.max(size, _wide(1e-300))),
+        "relative": counted(beyond_absolute(distance(y)) / tir.max(size, _wide(1e-300))),
         "absolute": counted(distance(y)),
-        "ulp": counted(beside(distance(rounded)) / ulp),
+        "ulp": counted(beyond_absolute(distance(rounded)) / ulp),
         "fall": tir.Select(fall > zero, fall / ulp, zero),
         "finite": count(tir.all(finite, tir.Not(early))),
         "falls": count(fall > zero),

@@ -80,14 +80,14 @@ def kernel(
     outer: list[int | Expr],
     length: int | Expr,
     program: "Program",
-    beside: int | None = None,
+    rows_at_once: int | None = None,
     parallel: bool | None = None,
 ) -> Stmt:
     """Run a program for every row, on all cores if there are enough elements.
 
     A few short rows are computed at once, with their statements interleaved, because one row alone
     is a chain of latencies: of its maximum, its sum, its quotient. If the number of rows is no
-    multiple of ``beside``, the last rows overlap those before.
+    multiple of ``rows_at_once``, the last rows overlap those before.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def kernel(
     program : callable
         (Row, indices of the row) to the row's statements. The statements depend on no other row and
         on nothing that they write.
-    beside : int, optional
+    rows_at_once : int, optional
         How many rows are computed at once; the kernel must have as many. By default
         :func:`side_by_side`.
     parallel : bool, optional
@@ -107,7 +107,7 @@ def kernel(
         count = count * n
     if fixed(count) == 0:
         return tir.Evaluate(0)
-    beside = beside or side_by_side(fixed(count), fixed(length))
+    rows_at_once = rows_at_once or side_by_side(fixed(count), fixed(length))
     if parallel is None:
         known = fixed(count) is not None and fixed(length) is not None
         parallel = not known or fixed(count) * fixed(length) >= PARALLEL_ELEMENTS
@@ -120,12 +120,12 @@ def kernel(
         return tuple(at)
 
     def block(b: Expr) -> Stmt:
-        first = b if beside == 1 else tir.min(b * beside, count - beside)
-        places = [indices(first + k) for k in range(beside)]
+        first = b if rows_at_once == 1 else tir.min(b * rows_at_once, count - rows_at_once)
+        places = [indices(first + k) for k in range(rows_at_once)]
         return _by_length(length, lambda r: _interleaved([program(r, at) for at in places]))
 
     kind = tir.ForKind.PARALLEL if parallel else tir.ForKind.SERIAL
-    return nest(loop((count + beside - 1) // beside, block, kind, most=1))
+    return nest(loop((count + rows_at_once - 1) // rows_at_once, block, kind, most=1))
 
 
 def side_by_side(count: int | None, length: int | None) -> int:

@@ -3,15 +3,14 @@
 MetaSchedule's rules that change the order of summation are left out. Knows no rule of ours.
 """
 
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import tvm
 from tvm.s_tir import meta_schedule as ms
+from tvm.s_tir.meta_schedule import _ffi_api
+from tvm.s_tir.meta_schedule.logging import get_logger, get_logging_func
 
 from ..schedules import RULE, finished
 from ..schedules.records.trace import sums_in_order, trace_of
@@ -89,32 +88,22 @@ def context_of(function: tir.PrimFunc, target: tvm.target.Target, seed: int) -> 
     TuneContext
         With :func:`space_generator` and :func:`search_strategy`.
     """
-    with _without_intrinsics():
-        return ms.TuneContext(
-            tvm.IRModule({"main": function.with_attr("global_symbol", "main")}),
-            target=target,
-            space_generator=space_generator(),
-            search_strategy=search_strategy(),
-            num_threads=1,
-            rand_state=1 + seed % (2**31 - 2),
-        )
+    mod = tvm.IRModule({"main": function.with_attr("global_symbol", "main")})
+    return _Context(mod, target, 1 + seed % (2**31 - 2))
 
 
-@contextmanager
-def _without_intrinsics() -> Iterator[None]:
-    """Keep a new context from importing the tensor intrinsics of all machines: half a minute.
+class _Context(ms.TuneContext):
+    """A context that is made by TVM's C++ constructor.
 
-    No design space here uses one.
+    TVM's own ``__init__`` first imports the tensor intrinsics of all machines, which takes half a
+    minute. No design space here uses one.
     """
-    name = "tvm.s_tir.tensor_intrin"
-    if name in sys.modules:
-        yield
-        return
-    sys.modules[name] = ModuleType(name)
-    try:
-        yield
-    finally:
-        del sys.modules[name]
+
+    def __init__(self, mod: tvm.IRModule, target: tvm.target.Target, seed: int) -> None:
+        log = get_logging_func(get_logger(ms.TuneContext.__module__))
+        parts = mod, target, space_generator(), search_strategy(), "main", 1, seed, log
+        self.__init_handle_by_constructor__(_ffi_api.TuneContext, *parts)
+        _ffi_api.TuneContextInitialize(self)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from quake_tvm.machines.targets import cores, features, lanes, vectors
 from quake_tvm.numerics.ladder import METHODS
 from quake_tvm.support.toolchain import triple
 
-from ..choice import Key
+from ..choice import PARAMETERS, Key
 
 # Version of the line's format.
 SCHEMA = 1
@@ -213,6 +213,9 @@ class Record:
         fits = (self.numbers is None) != (self.trace is None)
         _check(fits, "numbers or trace", "one of the two")
         _check(self.numbers is None or _are_numbers(self.numbers), "numbers", "names with counts")
+        for name in self.numbers or ():
+            if name not in PARAMETERS:
+                raise QuakeError(f"no rule has a parameter {name!r}: tune again")
         _check(_are_rungs(self.rungs), "rungs", "sites with positive numbers by rung")
 
     @property

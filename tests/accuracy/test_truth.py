@@ -59,9 +59,9 @@ def test_what_libm_cannot_tell_is_settled():
 
 def test_hard_are_those_beside_a_boundary():
     y = np.array([1 + 2.0**-24, 1 + 2.0**-24 * (1 - MARGIN), 1.0, 1.3, -1 - 3 * 2.0**-24])
-    beside = (1 + 2.0**-24) * (1 + MARGIN / 2)
+    near = (1 + 2.0**-24) * (1 + MARGIN / 2)
     cannot = [0.0, np.nan, np.inf, 1.5 * 2.0**-149]
-    assert hard(np.array([*y, beside, *cannot])).tolist() == [0, 1, 4, 5]
+    assert hard(np.array([*y, near, *cannot])).tolist() == [0, 1, 4, 5]
 
 
 @pytest.mark.parametrize("operator", ELEMENTWISE)

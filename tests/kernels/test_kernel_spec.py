@@ -59,10 +59,10 @@ def test_written_again_it_is_the_same(name):
 def test_written_with_other_options_it_keeps_the_rest():
     _, function, *_ = unscheduled("softmax_of_short_rows", "native")
     function = function.with_attr("quake.sites", "[]")
-    other = KernelSpec.of(function).rebuild(function, beside=1)
+    other = KernelSpec.of(function).rebuild(function, rows_at_once=1)
     assert not structural_equal(other.body, function.body)
     assert other.attrs["quake.sites"] == "[]"
-    assert KernelSpec.of(other).options == {"method": "quake2", "beside": 1}
+    assert KernelSpec.of(other).options == {"method": "quake2", "rows_at_once": 1}
 
 
 def test_what_is_not_written_out():

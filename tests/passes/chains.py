@@ -271,8 +271,8 @@ def points(graph: Graph, exprs: Iterable[relax.Expr]) -> np.ndarray:
     constants = (graph.constant(arg) for e in exprs for arg in graph.values[e].args)
     met = np.unique([abs(float(k.flat[0])) for k in constants if k is not None]).astype(np.float32)
     with np.errstate(over="ignore"):
-        beside = [np.nextafter(met, np.float32(end)) for end in (0, np.inf)]
-        near = np.concatenate([np.float32(sizes), met, *beside, met * np.float32(1.0001)])
+        neighbours = [np.nextafter(met, np.float32(end)) for end in (0, np.inf)]
+        near = np.concatenate([np.float32(sizes), met, *neighbours, met * np.float32(1.0001)])
     near = near[np.isfinite(near)]
     return np.unique(np.concatenate([near, -near])).astype(float)
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import tvm
+from tvm import meta_schedule as ms
 from tvm import relay, te, tir
 from tvm.relay.op import op as registry
 
@@ -164,18 +165,52 @@ def test_hidden_one_fused_with_our_own() -> None:
     assert {site.operator for site in report.sites} == {"gelu", "exp", "tanh"}
 
 
-def test_name_that_tvm_cut_is_left_alone() -> None:
-    """The name that TVM shortened may hide a skipped operator."""
+def test_hidden_one_fused_with_our_own_of_tvms_name() -> None:
+    _, report, left = compiled(module(lambda x: hiding(relay.exp(x)), VECTOR))
+    assert left == {"quake_exp_tests_hiding": set()}
+    assert sorted(site.operator for site in report.sites) == ["exp", "exp", "tanh"]
 
+
+@pytest.mark.parametrize("skip", [[], ["gelu"]], ids=["lowered", "skipped"])
+def test_kernel_whose_name_tvm_cut(skip: list[str]) -> None:
     def formula(x: relay.Expr) -> relay.Expr:
         for _ in range(8):
             x = relay.sqrt(relay.abs(relay.sin(x) + relay.const(1.5)))
         return gelu(hiding(x))
 
-    _, _, left = compiled(module(formula, VECTOR), skip=["gelu"])
+    _, report, left = compiled(module(formula, VECTOR), skip=skip)
     ((name, kinds),) = left.items()
-    assert len(name) > 40
-    assert "erf" in kinds
+    assert "erf" not in name
+    assert "gelu" not in name
+    assert kinds == ({"exp", "tanh", "erf"} if skip else set())
+    assert {site.operator for site in report.sites} == (set() if skip else {"gelu", "exp", "tanh"})
+    assert [site.operator for site in report.exact] == skip
+
+
+def test_other_builds_do_not_count() -> None:
+    """Neither a build in a context of its own, nor the one in which TVM folds constants."""
+    one = relay.const(np.ones(VECTOR, np.float32))
+    folded = module(lambda x: relay.nn.relu(x) + relay.exp(one), VECTOR)
+    x, y = te_kernel()
+    with quake_tvm.PassContext(opt_level=3) as context:
+        with tvm.transform.PassContext(opt_level=3):
+            relay.build(module(relay.exp, VECTOR), target())
+            relay.build(folded, target())
+        tvm.build(te.create_schedule(y.op), [x, y], target())
+    assert [site.operator for site in context.report.sites] == ["exp"]
+
+
+@pytest.mark.parametrize("tuner", ["meta_schedule", "auto_scheduler"])
+def test_builds_for_a_tuner(tuner: str) -> None:
+    """A hidden operator in the first kernel is lowered, a skipped one in the last is not."""
+    mod = module(lambda x: relay.exp(relay.nn.dense(hiding(x), x)), VECTOR)
+    seen = Seen()
+    config = {f"relay.backend.use_{tuner}": True, "tir.add_lower_pass": [(3, seen())]}
+    context = quake_tvm.PassContext(opt_level=3, config=config, skip=["exp"])
+    with ms.database.MemoryDatabase(), context:
+        relay.build(mod, target())
+    assert sorted(map(sorted, seen.left.values())) == [["exp"], ["exp"]]
+    assert {site.operator for site in context.report.sites} == {"tanh"}
 
 
 def te_kernel() -> Iterator[te.Tensor]:

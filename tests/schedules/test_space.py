@@ -28,7 +28,7 @@ def kernel(name):
         ("pooling", {"vectors": (4, 2, 1), "parallel": (0, 1)}),
         ("elementwise_flat", {"several": (4, 1, 2, 8), "parallel": (0, 1)}),
         ("reduction", {"rows": (16, 4, 8, 32), "parallel": (0, 1)}),
-        ("softmax_of_short_rows", {"beside": (4, 1, 2), "parallel": (0, 1)}),
+        ("softmax_of_short_rows", {"rows_at_once": (4, 1, 2), "parallel": (0, 1)}),
     ],
 )
 def test_every_number_is_combined_with_every_other(name, numbers):

@@ -7,7 +7,7 @@ from tvm_ffi import structural_equal, structural_hash
 
 from quake_tvm.machines.targets import target
 from quake_tvm.schedules import RECORD, RULE, schedule
-from quake_tvm.schedules.choice import Choice
+from quake_tvm.schedules.choice import PARAMETERS, Choice
 from quake_tvm.schedules.space import Candidate, candidates, key_of
 from tests.schedules.kernels import build_and_run, placeholder, random_inputs
 from tests.schedules.tunable import KERNELS, WRITTEN_OUT, repacked_weights, unscheduled
@@ -121,3 +121,11 @@ def test_rules_without_choices(make):
     function = te.create_prim_func([x, make(x)])
     assert key_of(function, target()) is None
     assert not candidates(function, target())
+
+
+def test_rules_ask_for_the_parameters_that_records_may_have():
+    asked = set()
+    for name in ALL:
+        function = unscheduled(name, "x86-64-v4")[1]
+        asked |= candidates(function, target("x86-64-v4"), 1)[0].numbers.keys()
+    assert asked == {*PARAMETERS}

@@ -21,7 +21,7 @@ NUMBERS = {
     "value_vectors": (1, 2, 3),
     "rows": (1, 2, 3, 4, 6, 8, 12, 16),
     "several": (1, 2, 4, 8),
-    "beside": (1, 2, 4),
+    "rows_at_once": (1, 2, 4),
     "unroll": (1, 2, 4),
     "walk": (0, 1),
     "parallel": (0, 1),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from quake_tvm import QuakeError
 from quake_tvm.machines.targets import target, targets
 from quake_tvm.numerics.ladder import METHODS
-from quake_tvm.schedules.choice import Key
+from quake_tvm.schedules.choice import PARAMETERS, Key
 from quake_tvm.schedules.records.record import KERNELS, MEASURED, SCHEMA, Machine, Record, Trace
 from tests.schedules.sample_records import record
 
@@ -29,7 +29,7 @@ RECORDS = st.builds(
         numbers=None if traced else numbers, trace=trace if traced else None, **more
     ),
     traced=st.booleans(),
-    numbers=st.dictionaries(NAMES, COUNTS, max_size=5),
+    numbers=st.dictionaries(st.sampled_from(PARAMETERS), COUNTS, max_size=5),
     trace=TRACES,
     machine=st.sampled_from(targets()).map(lambda name: Machine.of(target(name))),
     key=st.builds(
@@ -137,6 +137,7 @@ def changed(path, value):
         ("numbers", {"rows": -1}, "numbers must be"),
         ("numbers", {"x" * 65: 1}, "numbers must be"),
         ("numbers", {f"n{i}": 1 for i in range(300)}, "numbers must be"),
+        ("numbers", {"rows": 1, "beside": 4}, "no rule has a parameter 'beside': tune again"),
         ("numbers", None, "one of the two"),
         ("cost", math.nan, "cost"),
         ("cost", math.inf, "cost"),
