@@ -29,6 +29,7 @@ from .passes.relax.report import report
 from .runtime.description import CONDITIONS, DESCRIPTION, check_conditions
 from .runtime.model import Model
 from .runtime.model_input import Input
+from .schedules import RULES, Rule
 from .schedules.records.book import Book, Records
 from .site_plan import Plan
 from .support import given
@@ -49,6 +50,7 @@ def compile(
     plan: Plan | str | Path | None = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
     records: Records = None,
+    rules: Sequence[Rule] = RULES,
 ) -> Model:
     """Compile a model with its nonlinearities lowered and its kernels scheduled.
 
@@ -65,6 +67,8 @@ def compile(
         Folders of tuning records, which have precedence over the library's own. None: only the
         library's own records. False: no records, only the rules' defaults. Records do not change a
         bit of the outputs, except that with ``max_error`` they may select a more accurate rung.
+    rules : sequence of quake_tvm.schedules.Rule
+        As for :func:`quake_tvm.pipeline`.
 
     Returns
     -------
@@ -81,14 +85,15 @@ def compile(
     one
     thread at a time.
     """
-    # Raises for invalid options and targets before anything else is done.
+    # Raises for invalid options, targets and rules before anything else is done.
     options = Options.parse(method, max_error, only, skip, special_values, plan)
     resolved = resolve_target(target)
     book = Book.of(records, resolved)
     options = replace(options, rung=book.rung)
+    passes = Pipeline(resolved, options, book.decide, book.trace, rules)
     mod = import_model(model, shapes)
     try:
-        return _build(mod, resolved, options, book)
+        return _build(mod, passes)
     except QuakeError:
         raise
     except IndexError as error:  # from a check of indices that become constant by folding
@@ -112,9 +117,9 @@ def _timed(what: str) -> Iterator[None]:
 
 
 @compiling()
-def _build(mod: tvm.IRModule, target: tvm.target.Target, options: Options, book: Book) -> Model:
+def _build(mod: tvm.IRModule, passes: Pipeline) -> Model:
+    target, options = passes.target, passes.options
     with target:
-        passes = Pipeline(target, options, book.decide, book.trace)
         with _timed("lowered the nonlinearities"):
             lowered = passes.upto("lower")(mod)
         with _timed("fused and scheduled the kernels"):

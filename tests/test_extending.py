@@ -1,14 +1,17 @@
 """A user adds an operator, a target and a schedule rule without a change to the library."""
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import tvm
+from onnx import TensorProto, helper, numpy_helper
 from tvm import relax, s_tir, te, topi
 
 import quake_tvm
 from quake_tvm import QuakeError
+from quake_tvm.accuracy import sweep
 from quake_tvm.machines import table, targets
 from quake_tvm.numerics import operators
 from quake_tvm.numerics.exp_bits import constant
@@ -29,7 +32,7 @@ def gate(x, rung, ieee=True):
 
 
 def gate_exact(m, x):
-    return x * (6 - m.maximum(6 - m.maximum(x + 3, 0), 0)) / 6
+    return x * m.minimum(m.maximum(x + 3, 0), 6) / 6
 
 
 BOUND = {"relative": 3e-7, "absolute": 0.0, "witness": 2.5, "monotone": None}
@@ -97,6 +100,38 @@ def test_operators_that_are_refused(registered):
         )
     with pytest.raises(QuakeError, match="needs expression, reference"):
         operators.register(operators.Operator("other", ""), bounds)
+    with pytest.raises(QuakeError, match="'other' on quake1: a bound has absolute, monotone, "):
+        operators.register(replace(ROW, name="other"), bounds | {"quake1": {"error": 1e-3}})
+    strange = replace(ROW, name="other", reference=lambda m, x: m.cosh(x))
+    with pytest.raises(QuakeError, match="'other' needs cosh: references have only abs, erf, "):
+        operators.register(strange, bounds)
+
+
+def test_bounds_of_an_operator_are_measured(registered):
+    found = sweep("gate", quake_tvm.target("native"), 1 << 16)
+    for method, (findings, _) in found.items():
+        assert findings.as_bound().relative <= quake_tvm.bound("gate", method).relative
+
+
+@pytest.mark.parametrize("limits", ["Clip", "Max, Min"])
+def test_an_operator_in_onnx(registered, limits):
+    nodes = [helper.make_node("Add", ["x", "shift"], ["a"])]
+    if limits == "Clip":
+        nodes += [helper.make_node("Clip", ["a", "low", "high"], ["b"])]
+    else:
+        nodes += [helper.make_node("Max", ["a", "low"], ["m"])]
+        nodes += [helper.make_node("Min", ["high", "m"], ["b"])]
+    nodes += [
+        helper.make_node("Mul", ["x", "b"], ["c"]),
+        helper.make_node("Div", ["c", "high"], ["y"]),
+    ]
+    numbers = {"shift": 3.0, "low": 0.0, "high": 6.0}
+    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, (5, 33)) for n in "xy")
+    weights = [numpy_helper.from_array(np.float32(v), n) for n, v in numbers.items()]
+    graph = helper.make_graph(nodes, "gate", [x], [y], weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    (site,) = quake_tvm.compile(model).report.sites
+    assert (site.operator, site.relative) == ("gate", BOUND["relative"])
 
 
 def test_a_target():
@@ -114,6 +149,14 @@ def test_a_target():
         del table.TARGETS["desk"]
 
 
+def test_targets_that_are_refused():
+    with pytest.raises(QuakeError, match=r"knows no mcpu 'cortex-a99' .*: choose cortex-a"):
+        targets.register("desk", table.Row("a new board", "aarch64-linux-gnu", "cortex-a99"))
+    with pytest.raises(QuakeError, match=r"the target 'desk' is a dict: give a machines.table.Row"):
+        targets.register("desk", {"mcpu": "cortex-a55"})
+    assert "desk" not in quake_tvm.targets()
+
+
 def test_a_rule():
     def first(function, target, decide):
         return elementwise.apply(function, target, decide)
@@ -129,6 +172,13 @@ def test_a_rule():
     built = tvm.compile(mod, target, relax_pipeline=quake_tvm.pipeline(target, rules=mine))
     found = relax.VirtualMachine(built, tvm.cpu())["main"](tvm.runtime.tensor(x)).numpy()
     np.testing.assert_array_equal(found, quake_tvm.compile(mod).run(x)[0])
+    model = quake_tvm.compile(mod, rules=mine)
+    assert [site.schedule for site in model.report.sites] == ["mine", "rows"]
+    np.testing.assert_array_equal(found, model.run(x)[0])
+    with pytest.raises(
+        QuakeError, match=r"rules is a sequence of quake_tvm.schedules.Rule, not <f"
+    ):
+        quake_tvm.compile(mod, rules=(first, *RULES))
 
 
 def test_a_rule_that_tvm_refuses_is_logged(caplog):

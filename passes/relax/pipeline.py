@@ -21,6 +21,7 @@ import tvm
 from tvm import relax
 from tvm.relax.backend.cpu_generic import pipeline as cpu_generic
 
+from quake_tvm.errors import QuakeError
 from quake_tvm.options import Options
 from quake_tvm.schedules import RULES, Recorded, ScheduleKernels, attention, product_tiles
 from quake_tvm.schedules.choice import Decide, Key, rule_default
@@ -122,6 +123,8 @@ class Pipeline:
         recorded: Recorded | None = None,
         rules: Sequence[Rule] = RULES,
     ) -> None:
+        if wrong := [rule for rule in rules if not isinstance(rule, Rule)]:
+            raise QuakeError(f"rules is a sequence of quake_tvm.schedules.Rule, not {wrong[0]!r}")
         self.target, self.options = target, options
         self.decide, self.recorded, self.rules = decide, recorded, rules
 

@@ -48,9 +48,20 @@ def targets() -> list[str]:
 
 
 def register(name: str, row: Row) -> None:
-    """Add a target under a new name. Raises QuakeError if the name is taken."""
+    """Add a target under a new name.
+
+    Raises
+    ------
+    QuakeError
+        If the name is taken, the row is no Row, or TVM's LLVM does not know its CPU.
+    """
     if name in ("native", *TARGETS):
         raise QuakeError(f"there is a target {name!r} already")
+    if not isinstance(row, Row):
+        raise QuakeError(
+            f"the target {name!r} is a {type(row).__name__}: give a machines.table.Row"
+        )
+    _check_cpu({"mtriple": row.mtriple, "mcpu": row.mcpu})
     TARGETS[name] = row
 
 

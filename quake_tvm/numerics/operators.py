@@ -22,6 +22,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..errors import QuakeError
 from ..support import given
 from ..support.whole_file import whole_file
@@ -31,6 +33,8 @@ from .ladder import METHODS
 
 NAN, INF = math.nan, math.inf
 BOUNDS = "bounds.json"
+# What the file holds of a Bound.
+_NUMBERS = {"relative", "absolute", "witness", "monotone"}
 
 
 @dataclass(frozen=True)
@@ -198,12 +202,13 @@ def register(row: Operator, bounds: Mapping[str, Mapping[str, Any]]) -> None:
         With ``expression``, ``reference`` and ``special``.
     bounds : mapping
         For each rung the numbers of :class:`Bound`: ``relative``, ``absolute``, ``witness``,
-        ``monotone``.
+        ``monotone``. They are believed. :func:`quake_tvm.accuracy.sweep` measures them.
 
     Raises
     ------
     QuakeError
-        If the name is taken, a rung has no bound, or the operator is not element-wise.
+        If the name is taken, a rung has no bound, the operator is not element-wise, or its
+        reference uses a function that :mod:`reference` lacks.
     """
     if row.name in OPERATORS:
         raise QuakeError(f"there is an operator {row.name!r} already")
@@ -211,6 +216,15 @@ def register(row: Operator, bounds: Mapping[str, Mapping[str, Any]]) -> None:
         raise QuakeError(f"{row.name!r} needs expression, reference, and special for ±inf and NaN")
     if missing := [method for method in METHODS if method not in bounds]:
         raise QuakeError(f"{row.name!r} has no bound on {', '.join(missing)}")
+    if wrong := [m for m in METHODS if set(bounds[m]) != _NUMBERS]:
+        raise QuakeError(f"{row.name!r} on {wrong[0]}: a bound has {', '.join(sorted(_NUMBERS))}")
+    try:
+        row.reference(reference.NUMPY, np.zeros(1), **row.parameters)
+    except AttributeError as error:
+        if error.obj is not reference.NUMPY:
+            raise
+        known = ", ".join(sorted(vars(reference.NUMPY)))
+        raise QuakeError(f"{row.name!r} needs {error.name}: references have only {known}") from None
     OPERATORS[row.name] = row
     _table()[row.name] = {method: dict(bounds[method]) for method in METHODS}
 
@@ -256,8 +270,7 @@ def update_bounds(rows: list[Bound]) -> None:
     path = Path(str(resources.files("quake_tvm.numerics").joinpath(BOUNDS)))
     table = json.loads(path.read_text())
     for row in rows:
-        unkept = ("operator", "method", "probability")
-        values = {k: v for k, v in asdict(row).items() if k not in unkept}
+        values = {k: v for k, v in asdict(row).items() if k in _NUMBERS}
         table.setdefault(row.operator, {})[row.method] = values
     with whole_file(path) as file:
         file.write_text(json.dumps(table, indent=1) + "\n")

@@ -30,6 +30,7 @@ NUMPY = SimpleNamespace(
     **{name: getattr(np, name) for name in ("exp", "exp2", "expm1", "log1p", "tanh", "where")},
     abs=np.abs,
     maximum=np.maximum,
+    minimum=np.minimum,
     sqrt=math.sqrt,
     pi=math.pi,
     erf=np.vectorize(math.erf, otypes=["float64"]),
@@ -39,6 +40,7 @@ LIBM = SimpleNamespace(
     **{name: _libm(name) for name in ("exp", "exp2", "expm1", "log1p", "tanh", "erf", "erfc")},
     abs=tir.abs,
     maximum=lambda a, b: tir.max(_float64(a), _float64(b)),
+    minimum=lambda a, b: tir.min(_float64(a), _float64(b)),
     where=lambda c, a, b: tir.Select(c, _float64(a), _float64(b)),
     sqrt=math.sqrt,
     pi=math.pi,
@@ -67,6 +69,7 @@ def multiprecision() -> Any:
         exp2=lambda x: m.power(2, x),
         abs=abs,
         maximum=max,
+        minimum=min,
         where=lambda c, a, b: a if c else b,
         pi=m.pi,
     )

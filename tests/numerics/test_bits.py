@@ -10,7 +10,7 @@ results and intermediate values. So the file has two hashes of a result: of its 
 machine except ARMv7, and of the ``flushed`` result, for all machines. The latter excludes subnormal
 inputs, and replaces by zero results below 2^-112, which a subnormal intermediate value can affect.
 
-``python -m pytest tests/numerics/test_bits.py --update-golden`` rewrites the file.
+``python -m pytest tests/numerics/test_bits.py -k test_golden --update-golden`` rewrites the file.
 """
 
 import functools
@@ -185,7 +185,7 @@ def test_bits(operator, method, on):
     require(on)
     golden, found = json.loads(GOLDEN.read_text()), hashes(on)
     keys = [key for key in golden if key.startswith(f"{operator} {method} ")]
-    assert keys
+    assert keys, "no hashes of this operator: test_golden writes them with --update-golden"
     kinds = ["flushed"] if on == ARMV7 else ["flushed", "bits"]
     for kind in kinds:
         assert {key: found[key][kind] for key in keys} == {key: golden[key][kind] for key in keys}

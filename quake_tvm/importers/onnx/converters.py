@@ -3,6 +3,7 @@
 from . import convolution, einsum, gathers, images, pooling
 from .filled import constant_of_shape
 from .importer import Converter
+from .limits import clip, extreme
 from .order import top_k
 from .range import range_
 from .reshape import reshape
@@ -13,6 +14,7 @@ from .split import split
 CONVERTERS: dict[str, Converter] = {
     "AffineGrid": images.affine_grid,
     "AveragePool": pooling.average_pool,
+    "Clip": clip,
     "ConstantOfShape": constant_of_shape,
     "Conv": convolution.conv,
     "ConvTranspose": convolution.conv_transpose,
@@ -24,9 +26,11 @@ CONVERTERS: dict[str, Converter] = {
     "GlobalLpPool": pooling.global_lp_pool,
     "GlobalMaxPool": pooling.global_max_pool,
     "LpPool": pooling.lp_pool,
+    "Max": extreme,
     "MaxPool": pooling.max_pool,
     "MaxRoiPool": images.max_roi_pool,
     "MaxUnpool": pooling.max_unpool,
+    "Min": extreme,
     "NonMaxSuppression": images.non_max_suppression,
     "Pad": images.pad,
     "Range": range_,
