@@ -19,7 +19,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--first-case",
         action="store_true",
-        help="of tests with several cases run the first",
+        help="of tests with several cases run the first, and run no slow test",
     )
     parser.addoption(
         "--unknown-cpu",
@@ -60,7 +60,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     first, rest = [], []
     for item in items:
         test = item.nodeid.partition("[")[0]
-        (rest if test in seen else first).append(item)
+        left_out = test in seen or item.get_closest_marker("slow")
+        (rest if left_out else first).append(item)
         seen.add(test)
     config.hook.pytest_deselected(items=rest)
     items[:] = first

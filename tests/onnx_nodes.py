@@ -14,6 +14,16 @@ import quake_tvm
 onnxruntime.set_default_logger_severity(4)
 
 
+def values(*shape, dtype="float32"):
+    """Random values, the same for the same shape."""
+    made = np.random.default_rng(sum(shape)).normal(size=shape)
+    return made.astype(dtype) if np.dtype(dtype).kind == "f" else (made * 40).astype(dtype)
+
+
+def ints(*numbers):
+    return np.array(numbers, np.int64)
+
+
 @dataclass(frozen=True)
 class Case:
     """A node of one output. Inputs come first, then constants (None if omitted)."""

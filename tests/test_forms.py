@@ -90,6 +90,7 @@ def hash_of_result() -> str:
     return result.tobytes().hex()
 
 
+@pytest.mark.slow
 def test_threads_do_not_change_the_bits():
     command = "from tests.test_forms import hash_of_result; print(hash_of_result())"
     results = set()

@@ -128,6 +128,7 @@ def test_a_row_that_does_not_fit():
     assert error <= allowed("quake3", v)
 
 
+@pytest.mark.slow
 @settings(max_examples=10, deadline=None)
 @given(
     st.integers(8, 70), st.integers(48, 200), st.integers(16, 70), st.integers(16, 70), st.data()

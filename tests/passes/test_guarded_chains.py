@@ -104,6 +104,7 @@ def check_compiled(seeds: range) -> None:
             )
 
 
+@pytest.mark.slow
 def test_compiled_chains_keep_their_guards() -> None:
     check_compiled(range(20_000, 20_040))
 

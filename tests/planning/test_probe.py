@@ -12,6 +12,8 @@ from quake_tvm.planning.probe import BASE, Probe
 from quake_tvm.site_plan import Plan, PlannedSite
 from tests.planning.models import inputs, network
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def models():

@@ -156,10 +156,12 @@ def play(*scenes: str, threads: int = 3, **environment: str) -> None:
     assert not done.stderr
 
 
+@pytest.mark.slow
 def test_after_a_run():
     play(*SCENES, RUN_BEFORE="1")
 
 
+@pytest.mark.slow
 def test_before_a_run():
     play(*EARLY)
 

@@ -194,6 +194,7 @@ def hash_of_scripts():
     return hashlib.sha256("".join(map(script, CASES)).encode()).hexdigest()
 
 
+@pytest.mark.slow
 def test_scripts_do_not_depend_on_the_run():
     command = "from tests.schedules.test_golden import hash_of_scripts; print(hash_of_scripts())"
     results = {hash_of_scripts()}

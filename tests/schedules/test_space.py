@@ -44,6 +44,7 @@ def test_no_code_comes_twice(name):
     assert len({*found}) == len(found) == min(40, len(found))
 
 
+@pytest.mark.slow
 def test_some_are_drawn_and_the_own_is_among_them():
     function = kernel("matmul")
     every = {structural_hash(c.function) for c in candidates(function, ANY, 10_000)}

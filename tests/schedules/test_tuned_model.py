@@ -3,6 +3,7 @@
 import random
 
 import numpy as np
+import pytest
 import tvm
 from tvm import relax
 from tvm.relax.op import nn
@@ -54,6 +55,7 @@ def result(decide):
     return machine["main"](tvm.runtime.tensor(x)).numpy()
 
 
+@pytest.mark.slow
 def test_any_numbers_give_the_bits_of_the_rules():
     expected, asked = result(rule_default), set()
     for seed in range(4):

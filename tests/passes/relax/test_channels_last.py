@@ -220,6 +220,7 @@ BETWEEN = {
 }
 
 
+@pytest.mark.slow
 def test_what_stands_behind_a_convolution_is_right():
     """Beside the same operators behind an input. With all cases in one module."""
 

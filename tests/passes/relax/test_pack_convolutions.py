@@ -105,6 +105,7 @@ def test_automatic_padding(auto_pad):
     check("Conv", (1, 3, 10, 11), (4, 3), 8, auto_pad=auto_pad, strides=[2, 3])
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(
     inputs=st.integers(1, 9),

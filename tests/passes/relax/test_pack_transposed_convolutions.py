@@ -76,6 +76,7 @@ def test_output_padding(more):
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(
     inputs=st.integers(1, 9),

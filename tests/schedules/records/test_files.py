@@ -1,10 +1,8 @@
 """Files of records lose no record that was reported. A broken line only causes a warning."""
 
+import contextlib
 import json
-import os
-import signal
-import subprocess
-import sys
+import multiprocessing
 import warnings
 
 import pytest
@@ -19,37 +17,36 @@ from tests.schedules.sample_records import plant, record
 
 FILE = "cortex-a72/matmul.jsonl"
 GOOD = record().to_line().encode() + b"\n"
-# A writer that reports each record it has added, by its number of trials.
-WRITER = """
-import sys
-from dataclasses import replace
-from pathlib import Path
-from quake_tvm.schedules.records.files import append
-from tests.schedules.sample_records import record
-
-folder, first, last = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-base = record()
-print("ready", flush=True)
-sys.stdin.readline()
-for n in range(first, last):
-    append(folder, replace(base, trials=n))
-    print(n, flush=True)
-"""
+# TVM takes a second to load: a fork has it already.
+FORK = multiprocessing.get_context("fork")
 
 
-def start(folder, first, last):
-    """A writer that waits for a line on its standard input."""
-    command = [sys.executable, "-c", WRITER, str(folder), str(first), str(last)]
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
-    )
-    assert process.stdout.readline() == "ready\n"
-    return process
+def write(folder, first, last, go, reports):
+    """Add records, and report each that is added by its number of trials."""
+    go.wait()
+    for n in range(first, last):
+        append(folder, record(trials=n))
+        reports.send(n)
 
 
-def go(process):
-    process.stdin.write("\n")
-    process.stdin.flush()
+def writers(folder, *ranges):
+    """Processes that add records at the same time, and the connections of their reports."""
+    go, started = FORK.Event(), []
+    for first, last in ranges:
+        reports, end = FORK.Pipe(duplex=False)
+        process = FORK.Process(target=write, args=(folder, first, last, go, end), daemon=True)
+        process.start()
+        end.close()
+        started.append((process, reports))
+    go.set()
+    return started
+
+
+def reported(reports):
+    """The reports that have not been read, until the writer has ended."""
+    with contextlib.suppress(EOFError):
+        while True:
+            yield reports.recv()
 
 
 def told(path):
@@ -79,34 +76,25 @@ def test_records_come_back_in_their_order(tmp_path):
 
 
 def test_many_writers_lose_nothing(tmp_path):
-    each, writers = 200, []
-    try:
-        writers = [start(tmp_path, k * each, (k + 1) * each) for k in range(8)]
-        for writer in writers:
-            go(writer)
-        assert [writer.communicate()[0].count("\n") for writer in writers] == [each] * 8
-    finally:
-        for writer in writers:
-            writer.kill()
-            writer.wait()
+    each, count = 200, 8
+    for process, reports in writers(tmp_path, *((k * each, (k + 1) * each) for k in range(count))):
+        process.join()
+        assert len(list(reported(reports))) == each
     records, texts = told(tmp_path / FILE)
     assert not texts
-    assert sorted(r.trials for r in records) == list(range(8 * each))
+    assert sorted(r.trials for r in records) == list(range(count * each))
 
 
 def test_a_writer_that_is_killed_has_written_what_it_reported(tmp_path):
-    reported = []
+    seen = []
     for turn in range(5):
-        writer = start(tmp_path, turn * 10_000, (turn + 1) * 10_000)
-        try:
-            go(writer)
-            reported += [int(writer.stdout.readline()) for _ in range(5 + 7 * turn)]
-        finally:
-            os.kill(writer.pid, signal.SIGKILL)
-            rest = writer.communicate()[0]
-        reported += [int(line) for line in rest.splitlines()]
+        ((process, reports),) = writers(tmp_path, (turn * 10_000, (turn + 1) * 10_000))
+        seen += [reports.recv() for _ in range(5 + 7 * turn)]
+        process.kill()
+        process.join()
+        seen += reported(reports)
     records, _ = told(tmp_path / FILE)
-    assert set(reported) <= {r.trials for r in records}
+    assert set(seen) <= {r.trials for r in records}
 
 
 @pytest.mark.parametrize("cut", range(0, len(GOOD), 7))

@@ -1,0 +1,162 @@
+"""ONNX files that are read or refused, and the shapes of their inputs."""
+
+import numpy as np
+import onnx
+import pytest
+
+import quake_tvm
+from quake_tvm import QuakeError
+from quake_tvm.importers.onnx import module as onnx_import
+
+from .models import (
+    compare,
+    constant,
+    exp,
+    make,
+    node,
+    ramp,
+    two_inputs,
+)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "expected"),
+    [
+        (None, ("batch", "length", 3)),
+        ({}, ("batch", "length", 3)),
+        ({"x": (2, 5, 3)}, (2, 5, 3)),
+    ],
+    ids=["none", "empty", "static"],
+)
+def test_shapes_of_dynamic_inputs(shapes, expected):
+    compiled = compare(exp(["batch", "length", 3]), ramp(2, 5, 3), shapes=shapes)
+    assert compiled.inputs[0].shape == expected
+
+
+def test_a_named_dimension_is_one_in_all_inputs():
+    compiled = compare(two_inputs(), ramp(3, 4), ramp(3, 4), shapes={"x": (3, 4)})
+    assert [i.shape for i in compiled.inputs] == [(3, 4), (3, 4)]
+    with pytest.raises(QuakeError, match=r"shape \(5, 4\) does not fit input 'y' \(3, 4\)"):
+        quake_tvm.compile(two_inputs(), shapes={"x": (3, 4), "y": (5, 4)})
+
+
+def test_some_inputs_static_others_dynamic():
+    nodes = [node("Exp", ["x"], ["u"]), node("Tanh", ["y"], ["v"])]
+    model = make(nodes, {"x": ["n", 3], "y": ["m"]}, {"u": None, "v": None})
+    compiled = compare(model, ramp(2, 3), ramp(5), shapes={"x": (2, 3)})
+    assert [i.shape for i in compiled.inputs] == [(2, 3), ("m",)]
+
+
+def test_dimensions_without_a_name_are_not_one():
+    compiled = compare(exp([None, None]), ramp(2, 3))
+    assert len(set(compiled.inputs[0].shape)) == 2
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (2, 0)], ids=str)
+def test_static_empty_inputs(shape):
+    compiled = compare(exp(shape), ramp(*shape))
+    assert compiled.inputs[0].shape == shape
+
+
+def test_numbers_that_stand_for_any():
+    assert compare(exp([-1, 3]), ramp(2, 3)).inputs[0].shape == ("x_0", 3)
+    assert compare(exp([-1, 3]), ramp(2, 3), shapes={"x": (2, 3)}).inputs[0].shape == (2, 3)
+    assert compare(exp([0, 3]), ramp(2, 3), shapes={"x": (2, 3)}).inputs[0].shape == (2, 3)
+    old = exp([0, 3])
+    old.ir_version = 3
+    assert compare(old, ramp(2, 3)).inputs[0].shape == ("x_0", 3)
+
+
+def test_names_of_dimensions_that_mean_nothing_else():
+    nodes = [node("Concat", ["x", "z"], ["y"], axis=0)]
+    shapes = {"x": ["batch-size", "日本"], "z": ["2*N", "日本"]}
+    compiled = compare(make(nodes, shapes, {"y": None}), ramp(2, 3), ramp(5, 3))
+    assert [i.shape for i in compiled.inputs] == [("batch_size", "__"), ("d_2_N", "__")]
+
+
+@pytest.mark.parametrize(
+    "shapes", [(2, 3), {"x": 2}, {"x": (2.5, 3)}, {"x": "23"}, [("x", (2, 3))]], ids=str
+)
+def test_shapes_are_a_mapping(shapes):
+    with pytest.raises(QuakeError, match=r"as (shapes=\{'x': )?\(1, 128\)"):
+        quake_tvm.compile(exp(["n", 3]), shapes=shapes)
+
+
+def test_an_unknown_rank_needs_a_shape():
+    with pytest.raises(QuakeError, match="does not say input 'x'"):
+        quake_tvm.compile(exp(None))
+    assert compare(exp(None), ramp(2, 3), shapes={"x": (2, 3)}).inputs[0].shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "message"),
+    [
+        ({"z": (2, 3)}, "no input 'z'; (its|the) inputs: x"),
+        ({"x": (2,)}, r"shape \(2,\) does not fit input 'x' \((\?|n), 3\)"),
+        ({"x": (2, 4)}, r"shape \(2, 4\) does not fit input 'x' \((\?|n), 3\)"),
+        ({"x": (-1, 3)}, r"shape \(-1, 3\) of 'x' has a negative size"),
+    ],
+    ids=["name", "rank", "size", "negative"],
+)
+@pytest.mark.parametrize("source", ["onnx", "relax"])
+def test_wrong_shapes(source, shapes, message):
+    model = exp(["n", 3])
+    if source == "relax":
+        model = onnx_import.to_relax(model)
+    with pytest.raises(QuakeError, match=message):
+        quake_tvm.compile(model, shapes=shapes)
+
+
+def test_dynamic_models_that_tvm_cannot_compile_ask_for_shapes():
+    nodes = [node("Add", ["x", "y"], ["s"]), node("Exp", ["s"], ["z"])]
+    model = make(nodes, {"x": ["n", 3], "y": ["m", 3]}, {"z": None})
+    with pytest.raises(QuakeError, match=r"give shapes for: x=..., y=..."):
+        quake_tvm.compile(model)
+    compare(model, ramp(1, 3), ramp(2, 3), shapes={"x": (1, 3), "y": (2, 3)})
+
+
+@pytest.mark.parametrize("name", ["input.1", "0", "x:0", "onnx::Exp_1", "a/b c"])
+def test_inputs_keep_their_names(name):
+    model = quake_tvm.compile(exp([2, 3], name), shapes={name: (2, 3)})
+    assert [i.name for i in model.inputs] == [name]
+    assert model.run({name: ramp(2, 3)})[0].shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"not a model", exp([2]).SerializeToString()[:20], onnx.ModelProto().SerializeToString()],
+    ids=["empty", "text", "cut", "blank"],
+)
+def test_invalid_files(tmp_path, content):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(content)
+    with pytest.raises(QuakeError, match=r"is not a valid ONNX model: [^\n]*$"):
+        quake_tvm.compile(path)
+
+
+def test_no_such_file(tmp_path):
+    for path in (tmp_path / "model.onnx", tmp_path):
+        with pytest.raises(QuakeError, match="no such file"):
+            quake_tvm.compile(path)
+
+
+def test_weights_in_a_file_of_their_own(tmp_path):
+    path = tmp_path / "model.onnx"
+    nodes = [node("MatMul", ["x", "w"], ["h"]), node("Exp", ["h"], ["y"])]
+    weights = ramp(64, 64) / 64
+    model = make(nodes, {"x": [2, 64]}, {"y": [2, 64]}, [constant(weights, "w")])
+    onnx.save(model, path, save_as_external_data=True, location="weights", size_threshold=0)
+    result = quake_tvm.compile(str(path), method="exact").run(ramp(2, 64))[0]
+    np.testing.assert_allclose(result, np.exp(ramp(2, 64) @ weights), 1e-5)
+    blobs, links = tmp_path / "blobs", tmp_path / "snapshots" / "0a1b"  # as in caches of model hubs
+    blobs.mkdir()
+    links.mkdir(parents=True)
+    for name, blob in (("model.onnx", "aa"), ("weights", "bb")):
+        (blobs / blob).write_bytes((tmp_path / name).read_bytes())
+        (links / name).symlink_to(f"../../blobs/{blob}")
+    np.testing.assert_array_equal(
+        quake_tvm.compile(links / "model.onnx", method="exact").run(ramp(2, 64))[0], result
+    )
+    (tmp_path / "weights").unlink()
+    with pytest.raises(QuakeError, match=r"is not a valid ONNX model: .*weights"):
+        quake_tvm.compile(path)

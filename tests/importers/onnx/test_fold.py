@@ -1,0 +1,154 @@
+"""Subgraphs that compute shapes become constants, and branches that are known are taken."""
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+import quake_tvm
+from quake_tvm import QuakeError
+from quake_tvm.importers.onnx import module as onnx_import
+
+from .models import INT64, compare, constant, exp, kinds, make, node, operators, ramp, value
+
+
+def flatten(batch):
+    """The nodes that exporters write for x.reshape(x.shape[0], -1)."""
+    nodes = [
+        node("Exp", ["x"], ["e"]),
+        node("Shape", ["e"], ["shape"]),
+        node("Gather", ["shape", "zero"], ["batch"]),
+        node("Unsqueeze", ["batch", "axes"], ["first"]),
+        node("Concat", ["first", "rest"], ["target"], axis=0),
+        node("Reshape", ["e", "target"], ["y"]),
+    ]
+    constants = [
+        constant(np.array(0), "zero"),
+        constant(np.array([0]), "axes"),
+        constant(np.array([-1]), "rest"),
+    ]
+    return make(nodes, {"x": [batch, 3, 4]}, {"y": None}, constants)
+
+
+def expand(batch):
+    """The nodes that exporters write for an additive mask: ConstantOfShape, Expand, Where."""
+    nodes = [
+        node("Shape", ["x"], ["shape"]),
+        node("ConstantOfShape", ["shape"], ["ones"], value=constant(np.ones(1, np.int64), "v")),
+        node("Mul", ["ones", "minus"], ["negative"]),
+        node("Equal", ["shape", "negative_shape"], ["never"]),
+        node("Where", ["never", "shape", "shape"], ["target"]),
+        node("Expand", ["row", "target"], ["mask"]),
+        node("Add", ["x", "mask"], ["masked"]),
+        node("Softmax", ["masked"], ["y"], axis=-1),
+    ]
+    constants = [
+        constant(np.array(-1), "minus"),
+        constant(np.array([-1]), "negative_shape"),
+        constant(ramp(1, 4), "row"),
+    ]
+    return make(nodes, {"x": [batch, 3, 4]}, {"y": None}, constants)
+
+
+@pytest.mark.parametrize(
+    ("build", "wanted"),
+    [(flatten, ["relax.exp", "relax.reshape"]), (expand, ["relax.add", "relax.nn.softmax"])],
+)
+def test_shape_subgraphs_are_folded(build, wanted):
+    assert operators(build(2)) == wanted
+    assert operators(build("n"), shapes={"x": (2, 3, 4)}) == wanted
+    compare(build("n"), ramp(2, 3, 4), shapes={"x": (2, 3, 4)})
+
+
+def test_the_slice_of_a_shape_is_folded():
+    nodes = [
+        node("Shape", ["x"], ["shape"], start=1, end=-1),
+        node("Concat", ["shape", "rest"], ["target"], axis=0),
+        node("Reshape", ["x", "target"], ["y"]),
+    ]
+    model = make(nodes, {"x": [2, 3, 4]}, {"y": None}, [constant(np.array([8]), "rest")])
+    assert kinds(onnx_import.fold_shapes(model)) == ["Reshape"]
+    compare(model, ramp(2, 3, 4))
+
+
+@pytest.mark.parametrize(
+    ("random", "inputs", "attributes"),
+    [
+        ("RandomNormal", [], {"shape": [2, 3]}),
+        ("RandomUniform", [], {"shape": [2, 3]}),
+        ("RandomNormalLike", ["c"], {}),
+        ("RandomUniformLike", ["c"], {}),
+        ("Multinomial", ["c"], {}),
+        ("Bernoulli", ["c"], {}),
+        ("Dropout", ["c", "", "training"], {}),
+    ],
+    ids=lambda v: v if isinstance(v, str) else "",
+)
+def test_random_operators_are_not_folded(random, inputs, attributes):
+    constants = [constant(ramp(2, 3), "c"), constant(np.array(True), "training")]
+    nodes = [node(random, inputs, ["r"], **attributes), node("Exp", ["r"], ["y"])]
+    model = make(nodes, {}, {"y": None}, constants)
+    assert kinds(onnx_import.fold_shapes(model)) == [random, "Exp"]
+
+
+@pytest.mark.parametrize("side", [8, 1 << 30])
+def test_large_constants_are_not_made(side):
+    # The larger constant would not fit into memory.
+    nodes = [node("ConstantOfShape", ["shape"], ["c"]), node("Exp", ["c"], ["y"])]
+    model = make(nodes, {}, {"y": None}, [constant(np.array([side, side]), "shape")])
+    folded = onnx_import.fold_shapes(model)
+    assert kinds(folded) == (["ConstantOfShape", "Exp"] if side > 8 else ["Exp"])
+
+
+def test_outputs_are_not_folded():
+    nodes = [node("Shape", ["x"], ["y"]), node("Exp", ["x"], ["z"])]
+    model = make(nodes, {"x": [2, 3]}, {"z": None})
+    model.graph.output.append(value("y", [2], INT64))
+    assert kinds(onnx_import.fold_shapes(model)) == ["Shape", "Exp"]
+
+
+def test_what_a_branch_uses_is_kept():
+    def branch(operator):
+        nodes = [node(operator, ["x", "c"], [operator])]
+        return helper.make_graph(nodes, operator, [], [value(operator, [2, 3])])
+
+    nodes = [
+        node("Neg", ["two"], ["c"]),
+        node("If", ["condition"], ["y"], then_branch=branch("Add"), else_branch=branch("Mul")),
+    ]
+    constants = [constant(np.float32(2), "two")]
+    model = make(nodes, {"x": [2, 3]}, {"y": None}, constants)
+    model.graph.input.append(value("condition", [], TensorProto.BOOL))
+    folded = onnx_import.fold_shapes(model)
+    assert kinds(folded) == ["If"]
+    assert {c.name for c in folded.graph.initializer} >= {"c"}
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_the_branch_that_shapes_choose(taken):
+    """The branches are those that torch writes for squeeze. The other branch has another rank."""
+    inner = helper.make_graph([node("Squeeze", ["x", "none"], ["t"])], "t", [], [value("t", None)])
+    outer = node("If", ["same"], ["t"], then_branch=inner, else_branch=exp([4]).graph)
+    del outer.attribute[1].g.input[:]
+    then = helper.make_graph([outer, node("Neg", ["t"], ["u"])], "u", [], [value("u", None)])
+    other = helper.make_graph([node("Identity", ["x"], ["e"])], "e", [], [value("e", None)])
+    nodes = [
+        node("Shape", ["x"], ["s"]),
+        node("Gather", ["s", "zero"], ["rows"]),
+        node("Equal", ["rows", "one"], ["same"]),
+        node("If", ["same"], ["t"], then_branch=then, else_branch=other),
+        node("Exp", ["t"], ["y"]),
+    ]
+    constants = {"zero": np.array(0), "one": np.array(1), "none": np.array([0])}
+    model = make(
+        nodes, {"x": ["n", 4]}, {"y": None}, [constant(v, k) for k, v in constants.items()]
+    )
+    rows = 1 if taken else 2
+    x = ramp(rows, 4)
+    (y,) = quake_tvm.compile(model, method="exact", shapes={"x": x.shape}).run(x)
+    np.testing.assert_allclose(y, np.exp(-x[0] if taken else x), rtol=1e-6)
+    del nodes[:3]
+    inputs = {"x": [1, 4]}
+    at_run_time = make(nodes, inputs, {"y": None}, [constant(constants["none"], "none")])
+    at_run_time.graph.input.append(value("same", [], TensorProto.BOOL))
+    with pytest.raises(QuakeError, match="If has branches of the types"):
+        quake_tvm.compile(at_run_time)

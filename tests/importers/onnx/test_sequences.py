@@ -1,0 +1,125 @@
+"""Sequences, optionals and branches are honoured or refused."""
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper, shape_inference
+
+import quake_tvm
+from quake_tvm import QuakeError
+from quake_tvm.importers.onnx.check import check
+
+from .models import alone, value
+
+
+def compare(nodes, feeds, outputs, opset=18, constants=()):
+    """Compile a graph; compare values with ONNX Runtime's and types with ONNX's inference."""
+    inputs = [value(n, x.shape, helper.np_dtype_to_tensor_dtype(x.dtype)) for n, x in feeds.items()]
+    initializers = [numpy_helper.from_array(np.array(v), n) for n, v in dict(constants).items()]
+    outputs = [onnx.ValueInfoProto(name=o) for o in outputs]
+    graph = helper.make_graph(nodes, "g", inputs, outputs, initializers)
+    opsets = [helper.make_opsetid("", opset)]
+    model = shape_inference.infer_shapes(
+        helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    )
+    results = quake_tvm.compile(model, method="exact").run(feeds)
+    wanted = onnxruntime.InferenceSession(model.SerializeToString()).run(None, feeds)
+    for q, y in zip(results, wanted, strict=True):
+        assert q.dtype == y.dtype
+        np.testing.assert_array_equal(q, y)
+
+
+def test_sequences():
+    node, x = helper.make_node, np.arange(14, dtype=np.float32).reshape(7, 2)
+    nodes = [
+        node("SequenceConstruct", ["x", "z"], ["s"]),
+        node("SequenceInsert", ["s", "w"], ["s1"]),
+        node("SequenceInsert", ["s1", "w", "zero"], ["s2"]),
+        node("SequenceErase", ["s2", "one"], ["s3"]),
+        node("SequenceErase", ["s3"], ["s4"]),
+        node("SequenceLength", ["s4"], ["length"]),
+        node("SequenceAt", ["s3", "one"], ["second"]),
+        node("SequenceAt", ["s3", "last"], ["third"]),
+        node("ConcatFromSequence", ["s3"], ["joined"], axis=-1),
+        node("ConcatFromSequence", ["s3"], ["stacked"], axis=1, new_axis=1),
+        node("SequenceEmpty", [], ["none"]),
+        node("SequenceInsert", ["none", "x"], ["some"]),
+        node("SequenceAt", ["some", "zero"], ["only"]),
+        # Seven elements in chunks of three: three, three and one.
+        node("SplitToSequence", ["x", "three"], ["t"], axis=0),
+        node("SequenceAt", ["t", "zero"], ["chunk"]),
+        node("SequenceAt", ["t", "two"], ["rest"]),
+        node("SplitToSequence", ["x", "sizes"], ["u"], axis=0),
+        node("SequenceAt", ["u", "one"], ["five"]),
+        node("SplitToSequence", ["x"], ["v"], axis=1, keepdims=0),
+        node("SequenceAt", ["v", "one"], ["column"]),
+    ]
+    constants = {"zero": 0, "one": 1, "two": 2, "last": -1, "three": 3, "sizes": [2, 5]}
+    outputs = ["length", "second", "third", "joined", "stacked", "only", "chunk", "rest", "five",
+               "column"]  # fmt: skip
+    compare(nodes, {"x": x, "w": -x, "z": 2 * x}, outputs, constants=constants)
+
+
+def test_chunks_of_one_size_whose_number_would_make_others():
+    nodes = [
+        helper.make_node("SplitToSequence", ["x", "four"], ["t"]),
+        helper.make_node("SequenceAt", ["t", "zero"], ["y"]),
+    ]
+    compare(nodes, {"x": np.arange(9.0)}, ["y"], constants={"four": 4, "zero": 0})
+
+
+def test_optionals():
+    nodes = [
+        helper.make_node("Optional", ["x"], ["o"]),
+        helper.make_node("OptionalHasElement", ["o"], ["has"]),
+        helper.make_node("OptionalGetElement", ["o"], ["y"]),
+    ]
+    compare(nodes, {"x": np.float32([1, 2])}, ["has", "y"])
+
+
+def if_with(*nodes):
+    """An If on ``c`` with these nodes in both branches, which compute ``t`` from ``x``."""
+    branches = [helper.make_graph(nodes, n, [], [value("t", [1, 2])]) for n in ("then", "other")]
+    return helper.make_node("If", ["c"], ["y"], then_branch=branches[0], else_branch=branches[1])
+
+
+def test_what_is_in_branches_is_honoured():
+    chosen = if_with(helper.make_node("Slice", ["x"], ["t"], axes=[1], starts=[0], ends=[2]))
+    for truth in (True, False):
+        compare([chosen], {"x": np.float32([[3, 1, 2]]), "c": np.array(truth)}, ["y"], opset=9)
+
+
+@pytest.mark.parametrize(
+    ("node", "message"),
+    [
+        (
+            helper.make_node("Constant", [], ["t"], value_string="text"),
+            "attribute value_string=text of the ONNX operator Constant",
+        ),
+        (helper.make_node("Det", ["x"], ["t"]), "cannot import these ONNX operators: Det"),
+        # The outputs of TopK would be written to memory that does not exist.
+        (helper.make_node("TopK", ["x", "k"], ["t", "i"]), "TopK has several outputs"),
+    ],
+    ids=["attribute", "operator", "outputs"],
+)
+def test_what_is_in_branches_is_refused(node, message):
+    with pytest.raises(QuakeError, match=message):
+        check(alone(if_with(node), 12))
+
+
+@pytest.mark.parametrize("kind", ["sequence", "optional"])
+def test_inputs_and_outputs_that_are_no_tensors_are_refused(kind):
+    tensor = helper.make_tensor_type_proto(TensorProto.FLOAT, [2])
+    make = {
+        "sequence": helper.make_sequence_type_proto,
+        "optional": helper.make_optional_type_proto,
+    }
+    output = helper.make_value_info("y", make[kind](tensor))
+    operator = {"sequence": "SequenceConstruct", "optional": "Optional"}[kind]
+    graph = helper.make_graph(
+        [helper.make_node(operator, ["x"], ["y"])], "g", [value("x", [2])], [output]
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    with pytest.raises(QuakeError, match=f"'y' is a {kind}: .* must be tensors"):
+        quake_tvm.compile(model)

@@ -1,0 +1,46 @@
+"""Products, convolutions, pools, norms and recurrent layers of torch."""
+
+import pytest
+
+from .programs import EMPTY, NAN, PICTURE, SERIES, F, X, check, nn, torch
+
+
+def test_products_convolutions_and_pools():
+    rows = X[0]
+    modules = {
+        "conv2d": (nn.Conv2d(6, 4, (3, 2), (2, 1), (1, 0), (1, 2)), PICTURE),
+        "conv2d groups": (nn.Conv2d(6, 12, 3, groups=3, padding="same"), PICTURE),
+        "conv1d": (nn.Conv1d(6, 4, 4, padding="same", padding_mode="circular"), SERIES),
+        "conv of one": (nn.Conv2d(6, 4, 1), PICTURE[0]),
+        "transposed": (nn.ConvTranspose2d(6, 6, (3, 2), (2, 3), (1, 0), (1, 2), 3), PICTURE),
+        "max pool": (nn.MaxPool2d(3, 2, 1, ceil_mode=True), PICTURE),
+        "mean pool": (nn.AvgPool2d(3, 2, 1, ceil_mode=True), PICTURE),
+        "mean pool without pads": (nn.AvgPool1d(3, 2, 1, count_include_pad=False), SERIES),
+        "adaptive": (nn.AdaptiveAvgPool2d((3, 5)), PICTURE),
+        "batch norm": (nn.BatchNorm2d(6, affine=False), PICTURE),
+        "layer norm": (nn.LayerNorm((9, 8), bias=False), PICTURE),
+        "group norm": (nn.GroupNorm(3, 6), PICTURE),
+        "instance norm": (nn.InstanceNorm2d(6, affine=True), PICTURE),
+        "rms norm": (nn.RMSNorm(8), PICTURE),
+    }
+    cases = {name: (m.eval(), (x,)) for name, (m, x) in modules.items()}
+    cases["products"] = (
+        lambda x: (x @ x.T, x @ x[0], torch.addmm(x[:, :5], x, x.T, beta=0.5, alpha=2)),
+        (rows,),
+    )
+    cases["no summand"] = (lambda x: torch.addmm(x[:, :5] * NAN, x, x.T, beta=0), (rows,))
+    cases["of nothing"] = (lambda x: (x.mT @ x, F.linear(x, torch.ones(3, 6))), (EMPTY,))
+    check(cases, 1e-4)
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
+def test_recurrent_layers(kind):
+    make = getattr(nn, kind)
+    check(
+        {
+            "two layers": (make(11, 3, 2).eval(), (SERIES,)),
+            "both ways": (make(11, 3, bidirectional=True, batch_first=True).eval(), (SERIES,)),
+            "no bias": (make(11, 3, bias=False).eval(), (SERIES[0],)),
+        },
+        1e-4,
+    )

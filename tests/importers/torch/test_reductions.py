@@ -1,0 +1,28 @@
+"""Reductions of torch."""
+
+from .programs import EMPTY, INF, I, X, check, torch
+
+
+def test_reductions():
+    check(
+        {
+            "amax": (lambda x: x.amax((0, -1), keepdim=True), (X,)),
+            "argmax": (lambda x: (x.argmax(), x.argmax(1, keepdim=True), x.argmin(0)), (X,)),
+            "any": (lambda x: (x.any(1), x.all(-1), x.any()), (I,)),
+            "max": (lambda x: (x.max(1), x.min(-1, keepdim=True)), (X,)),
+            **{
+                f"var {k}": (lambda x, k=k: torch.var(x, (0, 2), correction=k), (X,))
+                for k in (0, 1, 2, 24, 30)
+            },
+            "var of one": (lambda x: x[:, :1].var(1), (X,)),
+            **{
+                f"norm {p}": (lambda x, p=p: torch.linalg.vector_norm(x, p, (0, -1)), (X,))
+                for p in (0, 1, 2, 3, 1.5, INF, -INF)
+            },
+            "topk": (lambda x: torch.topk(x, 3, 1, largest=False), (X,)),
+            "cumprod": (lambda x: x.cumprod(1), (X,)),
+            "of a scalar": (lambda x: (x.sum().sum(0), x.sum().softmax(0), x.sum().amax()), (X,)),
+            "of nothing": (lambda x: (x.sum(1), x.mean(1), x.prod(1), x.any(1)), (EMPTY,)),
+            "softmax": (lambda x: (x.softmax(0), x.log_softmax(1)), (X,)),
+        }
+    )
