@@ -4,19 +4,20 @@ Code that works on both dialects imports these names from here. :mod:`quake_tvm.
 which TVM is installed.
 """
 
+from typing import TYPE_CHECKING
+
 from quake_tvm.tvm_version import RELAY
 
-if RELAY:
-    from .relay.graph import Graph, dtype, functions, rewrite, shape_text
-    from .relay.lower import lower
-    from .relay.ops import attributes_of, call, operator_of
-else:
-    from .relax.graph import Graph, dtype, functions, rewrite, shape_text
+if TYPE_CHECKING or not RELAY:  # type checkers see Relax's names
+    from .relax.graph import dtype, functions, rewrite, shape_text
     from .relax.lower import lower
     from .relax.ops import attributes_of, call, operator_of
+else:
+    from .relay.graph import dtype, functions, rewrite, shape_text
+    from .relay.lower import lower
+    from .relay.ops import attributes_of, call, operator_of
 
 __all__ = [
-    "Graph",
     "attributes_of",
     "call",
     "dtype",

@@ -76,7 +76,7 @@ def _fold(graph: Graph, root: Expr, exact: frozenset[Expr]) -> Site | None:
     call = graph.values[root]
     operator = operator_of(call)
     absorbs = OPERATORS[operator].absorbs if operator else frozenset()
-    if not absorbs:
+    if not operator or not absorbs:
         return None
     attributes = attributes_of(call)
     region, args = {root}, list(call.args)
@@ -87,7 +87,8 @@ def _fold(graph: Graph, root: Expr, exact: frozenset[Expr]) -> Site | None:
         inside = expr in graph.values and expr not in exact
         return inside and graph.only_used_by(expr, region)
 
-    along_rows = "mask" in absorbs and attributes.axis == len(graph.shape(root)) - 1
+    shape = graph.shape(root)
+    along_rows = "mask" in absorbs and shape is not None and attributes.axis == len(shape) - 1
     if along_rows and len(args) == 1 and scale == 1.0 and private(args[0]):
         parts = _mask(graph, args[0])
         if parts is not None and graph.scalar(parts[1]) is None:

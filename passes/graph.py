@@ -129,7 +129,8 @@ class Graph(ABC):
 
         A site for which ``make`` gives None stays unchanged.
         """
-        calls, region = {}, set()
+        calls: dict[Expr, Any] = {}
+        region: set[Expr] = set()
         for site in sites:
             call = make(site)
             if call is not None:

@@ -45,7 +45,8 @@ def size(function: tir.PrimFunc) -> Size:
     def see(store: tir.BufferStore) -> None:
         nonlocal last
         nodes, loads = _expression(store.value)
-        own, reads = nodes, Counter()
+        own = nodes
+        reads: Counter[int] = Counter()
         for buffer, count in loads.items():
             read = sizes.get(buffer)
             if read is not None and not buffer.same_as(store.buffer):
@@ -60,7 +61,8 @@ def size(function: tir.PrimFunc) -> Size:
 
 def _expression(value: Expr) -> tuple[int, Counter[tir.Buffer]]:
     """The number of nodes and the loads from each buffer, after TVM has lowered the value."""
-    nodes, loads, copies = 0, Counter(), 1
+    nodes, copies = 0, 1
+    loads: Counter[tir.Buffer] = Counter()
 
     def call(node: Call, visitor: tvm_ffi.structural.StructuralVisitor) -> None:
         nonlocal copies

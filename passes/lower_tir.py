@@ -35,8 +35,9 @@ def intrinsics(function: tir.PrimFunc) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
 
     def see(call: Call) -> None:
-        if _intrinsic(call) is not None:
-            found.append((_intrinsic(call), dtype_of(call)))
+        name = _intrinsic(call)
+        if name is not None:
+            found.append((name, dtype_of(call)))
 
     visit_calls(function.body, see)
     return found
@@ -50,20 +51,22 @@ def sites_of(function: tir.PrimFunc) -> list[dict]:
 
 def lower_function(function: tir.PrimFunc, options: Options) -> tir.PrimFunc:
     """Lower the intrinsic calls of one function, and add them to its sites."""
-    methods = {
+    chosen = {
         name: options.choose(name, dtype, site=0).method
         for name, dtype in set(intrinsics(function))
         if dtype == "float32"
     }
-    methods = {name: method for name, method in methods.items() if method is not None}
+    methods = {name: method for name, method in chosen.items() if method is not None}
     if not methods:
         return function
 
     def replace(call: Call) -> Expr:
         name = _intrinsic(call)
-        if name not in methods or dtype_of(call) != "float32":
+        if name is None or name not in methods or dtype_of(call) != "float32":
             return call
-        return OPERATORS[name].expression(call.args[0], LADDER[methods[name]], options.ieee)
+        expression = OPERATORS[name].expression
+        assert expression is not None
+        return expression(call.args[0], LADDER[methods[name]], options.ieee)
 
     body = replace_calls(function.body, replace)
     sites = sites_of(function) + [

@@ -7,6 +7,8 @@ operators handles them. Kernels with lowered nonlinearities are not changed eith
 formulas rely on the order of the operands. Knows no operator and no graph.
 """
 
+from typing import TypeAlias
+
 import tvm
 import tvm_ffi
 
@@ -15,7 +17,7 @@ from quake_tvm.tvm_version import Pass, dtype_of, tir, updated
 
 from .lower_tir import SITES
 
-Extreme = tir.Max | tir.Min
+Extreme: TypeAlias = tir.Max | tir.Min
 
 
 def number(value: tir.Expr) -> tir.Expr:

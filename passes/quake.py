@@ -15,9 +15,9 @@ from quake_tvm.support.compiler_lock import compiling
 from quake_tvm.tvm_version import Pass
 
 from . import fold_affine, lower_tir, recognize_elementwise, recognize_rows
-from .dialect import Graph, call, dtype, rewrite, shape_text
+from .dialect import call, dtype, rewrite, shape_text
 from .dialect import lower as lower_graph
-from .graph import Site
+from .graph import Graph, Site
 from .site_attrs import SiteAttrs
 
 

@@ -111,10 +111,11 @@ class _Region:
             if expr not in place:
                 call = self.graph.values[expr]
                 kind, args = self.graph.kind(call), tuple(map(arg, self._operands(expr)))
+                limits = self.graph.limits(call) if kind == CLIP else None
                 steps.extend(
-                    clipped(args[0], *self.graph.limits(call), place=len(steps) + 1)
-                    if kind == CLIP
-                    else [Step(kind, args, options_of(kind, call))]
+                    [Step(kind, args, options_of(kind, call))]
+                    if limits is None
+                    else clipped(args[0], *limits, place=len(steps) + 1)
                 )
                 place[expr] = len(steps)
             return place[expr]
@@ -139,6 +140,7 @@ def _candidates(chain: Chain) -> list[tuple[Operator, dict[str, float]]]:
 def _special(row: Operator, parameters: dict[str, float]) -> np.ndarray:
     """The operator's values at -inf, inf and NaN."""
     points = np.array([-np.inf, np.inf, np.nan])
+    assert row.reference is not None
     exact = row.reference(reference.NUMPY, points, **parameters)
     return np.where(np.isnan(exact), [row.special[x] for x in row.special], exact)
 
@@ -153,6 +155,7 @@ def _match(chain: Chain) -> tuple[str, dict[str, float]] | None:
     if not np.all(np.isfinite(values)):
         return None
     for row, parameters in _candidates(chain):
+        assert row.reference is not None
         function = partial(row.reference, reference.NUMPY, **parameters)
         with np.errstate(all="ignore"):
             exact, special = function(_POINTS), _special(row, parameters)

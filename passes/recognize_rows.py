@@ -26,9 +26,9 @@ def _reduced(graph: Graph, expr: Expr, name: str) -> tuple[Expr, int, bool, set[
     while graph.kind(call) in _SPREADING:
         seen.append(call.args[0])
         call = graph.value(call.args[0])
-    if graph.kind(call) != name or graph.shape(call.args[0]) is None:
+    if graph.kind(call) != name or (shape := graph.shape(call.args[0])) is None:
         return None
-    x, axes, rank = call.args[0], call.attrs.axis, len(graph.shape(call.args[0]))
+    x, axes, rank = call.args[0], call.attrs.axis, len(shape)
     axes = list(range(rank)) if axes is None else [int(a) % rank for a in axes]
     if getattr(call.attrs, "exclude", False):  # Relay's: all axes but these
         axes = [k for k in range(rank) if k not in axes]
@@ -36,7 +36,7 @@ def _reduced(graph: Graph, expr: Expr, name: str) -> tuple[Expr, int, bool, set[
         return None
     keepdims = bool(call.attrs.keepdims)
     if len(seen) > 1:
-        if not _keeps_dims([graph.shape(e) for e in seen], graph.shape(x), axes[0]):
+        if not _keeps_dims([graph.shape(e) for e in seen], shape, axes[0]):
             return None
         keepdims = True
     return x, axes[0], keepdims, set(seen)
@@ -96,7 +96,7 @@ class _Finder:
     def softmax(self) -> Site | None:
         parts = _args(self.graph, self.root, "divide")
         total = self.sum_of_exp(parts[1]) if parts else None
-        if total is None or total[0] != parts[0] or not total[3]:
+        if parts is None or total is None or total[0] != parts[0] or not total[3]:
             return None
         _, t, axis, _ = total
         return self.site("softmax", self.unshifted(t, axis)[0], axis=axis)
@@ -117,7 +117,7 @@ class _Finder:
         parts = _args(self.graph, self.root, "subtract")
         total = _args(self.graph, parts[1], "log") if parts else None
         found = self.sum_of_exp(total[0]) if total else None
-        if found is None or found[1] != parts[0] or not found[3]:
+        if parts is None or found is None or found[1] != parts[0] or not found[3]:
             return None
         self.see(parts[1])
         _, t, axis, _ = found
@@ -146,9 +146,12 @@ class _Finder:
         """The site if the root is TVM's own operator."""
         call = self.graph.values[self.root]
         for name in ("softmax", "log_softmax"):
-            if self.graph.kind(call) == f"nn.{name}" and self.graph.shape(call.args[0]) is not None:
-                rank = len(self.graph.shape(call.args[0]))
-                return self.site(name, call.args[0], axis=int(call.attrs.axis) % max(rank, 1))
+            if self.graph.kind(call) != f"nn.{name}":
+                continue
+            shape = self.graph.shape(call.args[0])
+            if shape is not None:
+                axis = int(call.attrs.axis) % max(len(shape), 1)
+                return self.site(name, call.args[0], axis=axis)
         return None
 
 

@@ -95,7 +95,7 @@ class Arithmetic:
     def number(self, value: float) -> Tracked:
         """A constant of the chain."""
         error = 0.0 if _is_short(value) else abs(value) * CONSTANT
-        return Tracked(*map(np.float64, (value, 0.0, error)), np.False_)
+        return Tracked(np.array(value), np.array(0.0), np.array(error), np.array(False))
 
     def exact(self, x: np.ndarray) -> Tracked:
         """The chain's input, which has no error."""

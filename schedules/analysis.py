@@ -63,8 +63,12 @@ def extent(sch: s_tir.Schedule, loop: LoopRV) -> int | None:
 
 def volume(extents: Iterable[int | tir.Expr]) -> int | None:
     """The product of extents, None if any is symbolic."""
-    known = [constant(n) for n in extents]
-    return None if None in known else math.prod(known)
+    product = 1
+    for n in map(constant, extents):
+        if n is None:
+            return None
+        product *= n
+    return product
 
 
 def elements(sch: s_tir.Schedule, loops: list[LoopRV]) -> int | None:
@@ -151,8 +155,9 @@ def in_registers(sch: s_tir.Schedule, block: SBlockRV, target: tvm.target.Target
     -------
     SBlockRV
     """
-    names = [str(sch.get(b).name_hint) for b in blocks(sch)]
-    *between, last = blocks(sch)[names.index(str(sch.get(block).name_hint)) :]
+    every = blocks(sch) or []
+    names = [str(sch.get(b).name_hint) for b in every]
+    *between, last = every[names.index(str(sch.get(block).name_hint)) :]
     if not between:
         return sch.cache_write(block, 0, "local")
     for other in between[1:]:
@@ -173,13 +178,12 @@ def _in_place(block: s_tir.SBlock, last: s_tir.SBlock) -> bool:
 
     def own(at: tvm.ir.Range, variable: tir.IterVar, whole: tir.Expr) -> bool:
         ours, theirs = constant(variable.dom.extent), constant(whole)
-        known = None not in (ours, theirs)
         one = ours == theirs == 1 and constant(at.min) == 0
-        return (
-            constant(at.extent) == 1
-            and (one or at.min.same_as(variable.var))
-            and (ours <= theirs if known else same([variable.dom.extent], [whole]))
-        )
+        if constant(at.extent) != 1 or not (one or at.min.same_as(variable.var)):
+            return False
+        if ours is None or theirs is None:
+            return same([variable.dom.extent], [whole])
+        return ours <= theirs
 
     return len(result.shape) == len(last.iter_vars) and all(
         own(*each)

@@ -70,10 +70,11 @@ def apply(
     key = Key.of("depthwise", rows=rows, pixels=pixels, channels=channels, taps=taps)
     epilogue = analysis.in_registers(sch, product, target)
     *outer, y, x, c = own = sch.get_loops(epilogue)
-    if len(own) != spatial or not analysis.elements(sch, [*own, *loops[spatial:]]):
-        return None
     # The epilogue may write only the beginning of the convolution's result.
     height, pixels, channels = (analysis.extent(sch, loop) for loop in (y, x, c))
+    every = analysis.elements(sch, [*own, *loops[spatial:]])
+    if len(own) != spatial or not (every and height and pixels and channels):
+        return None
     width = min(width, 1 << (channels.bit_length() - 1))
     choice = decide(key)
     wide = [n for n in VECTORS if n * width <= channels]

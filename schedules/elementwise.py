@@ -112,7 +112,8 @@ def _stages(
                 sch.compute_inline(block)
             except s_tir.ScheduleError:
                 return None
-    results = [(block, loops) for block in analysis.blocks(sch) if (loops := sch.get_loops(block))]
+    blocks = analysis.blocks(sch) or []
+    results = [(block, loops) for block in blocks if (loops := sch.get_loops(block))]
     results = [result for result in results if analysis.elements(sch, result[1]) != 0]
     return sch, operator, results
 

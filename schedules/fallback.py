@@ -31,7 +31,7 @@ def apply(
                 sch.compute_inline(block)
             except s_tir.ScheduleError:
                 continue
-    for block in analysis.blocks(sch):
+    for block in analysis.blocks(sch) or []:
         loops, kinds = sch.get_loops(block), analysis.kinds(sch, block)
         if len(loops) != len(kinds):
             continue

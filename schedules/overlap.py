@@ -70,8 +70,8 @@ def _overlapped(
         for guarded in _tiles(next(p for p in here if p.name == block), known):
             tile = guarded.tile
             known.bind(tile.start, tvm.ir.Range(0, tile.last + 1))
-            moved = [_moved(place, guarded, known) for place in here]
-            if None not in moved and holds(function, moved, tile, known):
+            moved = [m for place in here if (m := _moved(place, guarded, known)) is not None]
+            if len(moved) == len(here) and holds(function, moved, tile, known):
                 here = moved
                 whole.append(_Whole(tile, guarded.first, _held(function, here, tile)))
             else:

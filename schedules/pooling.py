@@ -59,10 +59,10 @@ def apply(
         analysis.copy(sch, producer, target)
     epilogue = analysis.in_registers(sch, block, target)
     own = sch.get_loops(epilogue)
-    if len(own) != kinds.count("S") or analysis.elements(sch, own) == 0:
-        return None
     # The epilogue may write only the beginning of the reduction's result.
     columns = analysis.extent(sch, own[-1])
+    if len(own) != kinds.count("S") or not columns or analysis.elements(sch, own) == 0:
+        return None
     width = min(analysis.lanes(target), 1 << (columns.bit_length() - 1))
     choice = decide(
         Key.of("pooling", rows=None if count is None else count // whole, columns=whole)

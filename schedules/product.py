@@ -122,7 +122,7 @@ def find(sch: s_tir.Schedule, blocks: list[SBlockRV]) -> Product | None:
         return None
     # The row is the innermost dimension that is long enough for a tile, or else the longest.
     sizes = {n: analysis.constant(extents[n]) for n in free}
-    long = [n for n in free if sizes[n] is None or sizes[n] >= 4]
+    long = [n for n, size in sizes.items() if size is None or size >= 4]
     row = long[-1] if long else max(free, key=lambda n: (sizes[n], n))
     elements = [
         math.prod(analysis.constant(n) or 64 for n in access.source.shape) for access in block.reads

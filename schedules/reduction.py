@@ -46,7 +46,7 @@ def apply(
     outer = sch.get_loops(result)[:rank]
     rows = analysis.elements(sch, outer)
     count = analysis.elements(sch, sch.get_loops(max(blocks, key=lambda b: len(sch.get_loops(b)))))
-    if not count or rows < 4:
+    if not count or rows is None or rows < 4:
         return None
     choice = decide(Key.of("reduction", rows=rows, length=count // rows))
     most = choice.pick("rows", ROWS, OWN_ROWS)

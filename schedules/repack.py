@@ -39,14 +39,15 @@ def repacked(function: tir.PrimFunc, width: int) -> tir.PrimFunc:
     -------
     PrimFunc
         Its weights have the shape (.., n/width, .., width), rounded up. All else is unchanged. The
-        function itself if it already has that width.
+        function itself if it already has that width, or if its weights are not packed.
     """
     sch = analysis.start(function)
-    found = product.find(sch, analysis.blocks(sch))
-    if width == found.packed:
+    found = product.find(sch, analysis.blocks(sch) or [])
+    columns = found.key["columns"] if found is not None else None
+    if found is None or found.packed is None or columns is None or found.packed == width:
         return function
     block = sch.get(found.block)
-    old, columns = block.reads[1].source, found.key["columns"]
+    old = block.reads[1].source
     at = [r.min for r in block.reads[1].region]
     column = block.iter_vars[found.column].var
     panel = panel_of(column, found.packed)

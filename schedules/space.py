@@ -64,7 +64,8 @@ class _Descent(Choice):
     """Chooses the numbers along one path from the tree's root to a leaf."""
 
     def __init__(self, numbers: dict[str, int], root: _Branch, take: Take) -> None:
-        super().__init__(dict(numbers))
+        self.taken = dict(numbers)
+        super().__init__(self.taken)
         self.path, self.take = [root], take
 
     def pick(self, name: str, options: Sequence[int], own: int) -> int:
@@ -78,7 +79,7 @@ class _Descent(Choice):
         for number in (own, *options):
             here.after.setdefault(number, _Branch())
         number = self.take([n for n, branch in here.after.items() if not branch.ended] or [own])
-        self.numbers[name] = number
+        self.taken[name] = number
         self.path.append(here.after[number])
         return number
 

@@ -4,8 +4,9 @@ Bounds are computed for constant loops. What cannot be determined is None. Knows
 tile.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import tvm
 import tvm_ffi
@@ -89,7 +90,7 @@ def places(function: tir.PrimFunc) -> list[Place] | None:
     return found if plain and len({place.name for place in found}) == len(found) else None
 
 
-def mentions(node: tvm.ir.Node, kind: type, wanted) -> bool:
+def mentions(node: tvm.ir.Node, kind: type, wanted: Callable[[Any], bool]) -> bool:
     """Whether a tree contains a node of this kind that satisfies a predicate.
 
     Parameters
@@ -152,9 +153,11 @@ def run_length(value: tir.Expr, loops: Iterable[tir.For]) -> int | None:
     found = []
     for step, loop in zip(steps[:-1], loops, strict=True):
         step, extent = analysis.constant(step), analysis.constant(loop.extent)
-        if step is None or (step and (extent is None or analysis.constant(loop.min) != 0)):
+        if step == 0:
+            continue
+        if step is None or extent is None or analysis.constant(loop.min) != 0:
             return None
-        if step and extent != 1:
+        if extent != 1:
             found.append((step, extent))
     length = 1
     for step, extent in sorted(found):

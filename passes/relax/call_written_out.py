@@ -6,6 +6,7 @@ Generating such a kernel is slow, so equal kernels are generated once. Knows no 
 import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from typing import Any
 
 from tvm import relax, te
 
@@ -24,7 +25,7 @@ def call_written_out(
     kernel: KernelSpec,
     args: Sequence[relax.Expr],
     result: relax.Type,
-    attributes: Mapping[str, str] | None = None,
+    attributes: Mapping[str, Any] | None = None,
 ) -> relax.Expr:
     """A call of the kernel's PrimFunc, which TVM fuses with nothing.
 

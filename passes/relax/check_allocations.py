@@ -223,7 +223,8 @@ class _Checker(PyExprMutator):
                 places.add(shape, k)
         if not any(map(places.behind, range(-1, len(bindings)))):
             return super().visit_seq_expr_(body)
-        k, blocks = -1, []
+        k = -1
+        blocks: list[relax.BindingBlock] = []
         for block in body.blocks:
             inside = self._call(places.behind(-1)) if not blocks else []
             for binding in block.bindings:

@@ -95,8 +95,8 @@ def _together(
     shape = _sizes(data, user)
     counts = [_sizes(i, user) for i in indices]
     rank = max(map(len, counts))
-    columns = zip(*[[1] * (rank - len(c)) + c for c in counts], strict=True)
-    columns = [[n for n in column if n != 1] or [1] for column in columns]
+    aligned = zip(*[[1] * (rank - len(c)) + c for c in counts], strict=True)
+    columns = [[n for n in column if n != 1] or [1] for column in aligned]
     within = [pair for first, *rest in columns for n in rest for pair in ((first, n), (n, first))]
     if most is not None:
         within.append((prod(column[0] for column in columns), most))
@@ -203,7 +203,8 @@ class _Checker(PyExprMutator):
 
         It names the input if there is only one that the indices depend on.
         """
-        roots, seen, todo, moved = set(), set(), [index], True
+        roots, todo, moved = set(), [index], True
+        seen: set[relax.Var] = set()
         while todo and len(seen) < _FAR:
             expr = todo.pop()
             if not isinstance(expr, relax.Var):

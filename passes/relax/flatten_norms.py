@@ -24,8 +24,8 @@ def _flat(builder: relax.BlockBuilder, call: relax.Call, axes: list[int]) -> rel
     """The norm over a reshaped tensor. None if the axes are not the last ones, or not known."""
     x, *weights = call.args
     shape = list(x.ty.shape)
-    extents = [getattr(shape[a], "value", None) for a in axes]
-    if axes != list(range(len(shape)))[-len(axes) :] or None in extents:
+    extents = [shape[a].value for a in axes if hasattr(shape[a], "value")]
+    if axes != list(range(len(shape)))[-len(axes) :] or len(extents) < len(axes):
         return None
     length = prod(extents)
     rows = builder.emit(op.reshape(x, [*shape[: axes[0]], length]))

@@ -27,7 +27,7 @@ def _build(mod: Any, *options: Any) -> tvm.runtime.Module:
     """TVM's build, or the module that it built before for an equal function."""
     if _built is None:
         return _compile(mod, *options)
-    key = StructuralKey(mod)
+    key = StructuralKey(mod)  # type: ignore[call-arg]  # its hash is computed
     if key not in _built:
         _built[key] = _compile(mod, *options)
     return _built[key]

@@ -5,7 +5,7 @@ operator: the kernel reads and writes the tensors in their own layout. Only stat
 the register tiles are fused, and only if nothing else uses the scores.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 import tvm
@@ -102,7 +102,11 @@ def _site(graph: Graph, var: relax.Var, tiles: Tiles) -> Site | None:
     result, out_axes = var, [0, 1, 2, 3]
     user = _only_user(graph, var)
     order = graph.value(user) if user is not None else None
-    if op_name(order) == "relax.permute_dims" and order.attrs.axes is not None:
+    if (
+        order is not None
+        and op_name(order) == "relax.permute_dims"
+        and order.attrs.axes is not None
+    ):
         inverse = [[int(a) % 4 for a in order.attrs.axes].index(n) for n in range(4)]
         if inverse[3] == 3:
             result, out_axes = user, inverse
@@ -144,7 +148,7 @@ class FuseAttention(Pass):
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         """Fuse the attentions. Nothing else is changed."""
 
-        def find(graph: Graph) -> Sequence[Site]:
+        def find(graph: Graph) -> list[Site]:
             products = [v for v, e in graph.values.items() if op_name(e) == "relax.matmul"]
             sites = (_site(graph, var, self.tiles) for var in products)
             return [site for site in sites if site is not None]

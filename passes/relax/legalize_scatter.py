@@ -79,7 +79,7 @@ def _scattered(
     return te.extern(
         [data.shape],
         [data, indices, updates],
-        lambda ins, outs: body(*ins, outs[0]),
+        lambda ins, outs: body(*ins, *outs),
         dtype=data.dtype,
         out_buffers=[flat],
         name="scatter_elements.generic",

@@ -39,7 +39,7 @@ def _legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
         return _with_axis_last(builder, call, operator)
     attributes = attributes_of(call)
     name, options = f"quake_{operator}", attributes.options()
-    attrs = {SITES: json.dumps([attributes.mark(operator) | attributes.numbers])}
+    attrs = {SITES: json.dumps([{**attributes.mark(operator), **attributes.numbers}])}
     if not OPERATORS[operator].elementwise:
         kernel = KernelSpec(operator, options)
         return call_written_out(builder, name, kernel, call.args, call.ty, attrs)
@@ -50,7 +50,7 @@ def _legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
 def _with_axis_last(builder: relax.BlockBuilder, call: relax.Call, operator: str) -> relax.Expr:
     """Transpose so that an operator over rows runs along the last axis, and transpose back."""
     attributes = attributes_of(call)
-    axis, rank = attributes.axis, call.args[0].ty.ndim
+    axis, rank = int(call.attrs["axis"]), call.args[0].ty.ndim
     order = [*range(axis), *range(axis + 1, rank), axis]
     if operator != "logsumexp" and any(getattr(n, "value", 1) == 0 for n in call.args[0].ty.shape):
         return call.args[0]  # empty, and TVM mistakes an empty transpose for a reshape

@@ -18,7 +18,7 @@ def _legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
     given = {str(name): call.attrs[name] for name in list(call.attrs.keys())}
     axes, tiles = ([int(n) for n in given.pop(name)] for name in ("axes", "tiles"))
     softmax = SiteAttrs.from_attrs(given)
-    site = softmax.mark("softmax") | softmax.numbers
+    site = {**softmax.mark("softmax"), **softmax.numbers}
     options = {"method": softmax.method, "ieee": softmax.ieee, **softmax.numbers}
     kernel = KernelSpec("attention", {"axes": axes, "tiles": tiles, **options})
     return call_written_out(

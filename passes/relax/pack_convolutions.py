@@ -209,11 +209,11 @@ class PackConvolutions(Pass):
         )
         width = self.panel(key, analysis.constant(call.ty.shape[-2]))
         known = all(hasattr(n, "value") for n in call.ty.shape)
-        if not depthwise and (width is None or (groups > 1 and not known)):
-            return call  # TVM cannot fuse after the reshape of groups if its extents are unknown
         if depthwise:
             packed = np.ascontiguousarray(np.moveaxis(values[..., 0], 0, -1))
             function = partial(depthwise_convolution, window=window)
+        elif width is None or (groups > 1 and not known):
+            return call  # TVM cannot fuse after the reshape of groups if its extents are unknown
         elif groups > 1:
             split = values.reshape(groups, channels // groups, *values.shape[1:])
             packed = np.moveaxis(panels(np.moveaxis(split, 1, -1), width), 0, 1)

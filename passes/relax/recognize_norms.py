@@ -33,8 +33,9 @@ def _square(graph: Graph, expr: relax.Expr) -> relax.Expr | None:
     power, product = _call(graph, expr, "power"), _call(graph, expr, "multiply")
     if power is not None and graph.scalar(power.args[1]) == 2.0:
         return power.args[0]
-    same = product is not None and product.args[0].same_as(product.args[1])
-    return product.args[0] if same else None
+    if product is not None and product.args[0].same_as(product.args[1]):
+        return product.args[0]
+    return None
 
 
 def _normalized(
@@ -46,8 +47,10 @@ def _normalized(
         return None
     centered, deviation = divide.args
     root, subtract = _call(graph, deviation, "sqrt"), _call(graph, centered, "subtract")
-    add = None if root is None else _call(graph, root.args[0], "add")
-    if add is None or subtract is None:
+    if root is None or subtract is None:
+        return None
+    add = _call(graph, root.args[0], "add")
+    if add is None:
         return None
     x, mean = subtract.args
     for variance, epsilon in (add.args, reversed(add.args)):

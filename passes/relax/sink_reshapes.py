@@ -82,8 +82,9 @@ class _Mutator(PyExprMutator):
     def moved(self, expr: relax.Expr) -> relax.Call | None:
         """The reshape or transpose between known shapes that a variable is bound to, if any."""
         call = self.value(expr)
-        named = op_name(call) in _RESHAPES or op_name(call) == _TRANSPOSE
-        return call if named and known_shape(call) and known_shape(call.args[0]) else None
+        if call is None or not (op_name(call) in _RESHAPES or op_name(call) == _TRANSPOSE):
+            return None
+        return call if known_shape(call) and known_shape(call.args[0]) else None
 
 
 @mutator
@@ -127,30 +128,38 @@ class _Sinker(_Mutator):
             before = self.moved(x)
             if _axes(call) == list(range(x.ty.ndim)):
                 return x
-            if op_name(before) == _TRANSPOSE:
+            if before is not None and op_name(before) == _TRANSPOSE:
                 axes = [_axes(before)[k] for k in _axes(call)]
                 merged = relax.op.permute_dims(before.args[0], axes)
                 return self.simplify(self.builder_.normalize(merged))
             return call
         if same_shape(x, call):
             return x
-        while op_name(call) in _RESHAPES and op_name(self.moved(x)) in _RESHAPES:
-            (x, *_) = self.moved(x).args
+        before = self.moved(x) if op_name(call) in _RESHAPES else None
+        while before is not None and op_name(before) in _RESHAPES:
+            (x, *_) = before.args
             if same_shape(x, call):
                 return x
+            before = self.moved(x)
         return call
 
     def _behind_product(self, call: relax.Call) -> relax.Expr:
         x, w = call.args
         spread = self.value(w)
-        if op_name(spread) == "relax.broadcast_to" and spread.args[0].ty.ndim == 2:
+        if (
+            spread is not None
+            and op_name(spread) == "relax.broadcast_to"
+            and spread.args[0].ty.ndim == 2
+        ):
             # The batch uses the same matrix.
             lone = relax.Call(call.op, [x, self.origin(spread.args[0])], call.attrs, call.ty_args)
             lone = self.builder_.normalize(lone)
             if same_shape(lone, call):
                 call, w = lone, lone.args[1]
         move = self.moved(x)
-        if op_name(move) not in _RESHAPES or not _keeps_rows(move) or w.ty.ndim != 2:
+        if move is None or op_name(move) not in _RESHAPES:
+            return call
+        if not _keeps_rows(move) or w.ty.ndim != 2:
             return call
         if not (known_shape(call) and move.args[0].ty.ndim >= 2 <= x.ty.ndim):
             return call
@@ -163,8 +172,9 @@ class _Sinker(_Mutator):
             return False
         if expr not in self.products:
             call = self.value(expr)
-            self.products[expr] = op_name(call) in _PRODUCTS or (
-                _elementwise(call) and any(map(self._of_product, call.args))
+            self.products[expr] = call is not None and (
+                op_name(call) in _PRODUCTS
+                or (_elementwise(call) and any(map(self._of_product, call.args)))
             )
         return self.products[expr]
 
@@ -198,9 +208,10 @@ class _Sinker(_Mutator):
         """The tensor that ``arg`` was made of by a move like this one, if any."""
         before = self.moved(arg)
         if op_name(move) == _TRANSPOSE:
-            alike = op_name(before) == _TRANSPOSE and _axes(before) == _axes(move)
-            return before.args[0] if alike else None
-        while op_name(before) in _RESHAPES:
+            if before is not None and op_name(before) == _TRANSPOSE:
+                return before.args[0] if _axes(before) == _axes(move) else None
+            return None
+        while before is not None and op_name(before) in _RESHAPES:
             if same_shape(before.args[0], move.args[0]):
                 return before.args[0]
             before = self.moved(before.args[0])
@@ -215,7 +226,9 @@ class _Merger(_Mutator):
         This is done at the end, so that each of them had its chance to sink.
         """
         before = self.moved(call.args[0]) if op_name(call) in _RESHAPES else None
-        return _moved(call, before.args[0], call) if op_name(before) in _RESHAPES else call
+        if before is not None and op_name(before) in _RESHAPES:
+            return _moved(call, before.args[0], call)
+        return call
 
 
 def _moved(move: relax.Call, x: relax.Expr, like: relax.Expr) -> relax.Expr:

@@ -39,7 +39,8 @@ class _Densify(relay.ExprMutator):
         if op_name(call) == _PRODUCT:
             return self.product(call, new, shape)
         if op_name(call) == "reshape":
-            keeps = new.args[0] in self.flat and _shape(call.args[0])[-1:] == shape[-1:]
+            before = _shape(call.args[0])
+            keeps = before is not None and before[-1:] == shape[-1:] and new.args[0] in self.flat
             return self.shaped(self.flat[new.args[0]], shape) if keeps else new
         return self.epilogue(call, new, shape)
 
@@ -50,14 +51,14 @@ class _Densify(relay.ExprMutator):
 
     def product(self, call: relay.Call, new: relay.Call, shape: list[int]) -> relay.Expr:
         """``nn.dense`` for constant weights, else a product with the second operand transposed."""
-        a, b = new.args
+        (a, b), before = new.args, _shape(call.args[0])
         if call.attrs.transpose_a or call.args[0].checked_type.dtype != "float32":
             return new
         turned = call.attrs.transpose_b
-        if isinstance(b, relay.Constant) and b.data.shape[0] == 1:
+        if before is not None and isinstance(b, relay.Constant) and b.data.shape[0] == 1:
             weights = b.data.numpy()[0]
             weights = relay.const(weights if turned else weights.T.copy())
-            rows = self.flat.get(a, relay.reshape(a, (-1, _shape(call.args[0])[-1])))
+            rows = self.flat.get(a, relay.reshape(a, (-1, before[-1])))
             return self.shaped(relay.nn.dense(rows, weights), shape)
         if turned:
             return new

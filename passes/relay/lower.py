@@ -109,7 +109,8 @@ def _axis_last(mod: tvm.IRModule) -> tvm.IRModule:
             if operator is None or OPERATORS[operator].elementwise:
                 continue
             x, attributes = call.args[0], attributes_of(call)
-            if attributes.axis != len(graph.shape(x)) - 1:
+            shape = graph.shape(x)
+            if shape is not None and attributes.axis != len(shape) - 1:
                 found.append(Site(key, operator, (x,), "", frozenset([key]), attributes.to_attrs()))
         return found
 

@@ -128,8 +128,9 @@ def _spell(node: tir.PrimExpr) -> tir.PrimExpr | None:
     if isinstance(node, tir.Cast):
         converted = (node.value.dtype, node.dtype) == ("float32", "int32")
         return _int(node.value) if converted else None
-    if isinstance(node, tir.Call) and fma_operands(node) is not None:
-        return _fma(*fma_operands(node))
+    operands = fma_operands(node) if isinstance(node, tir.Call) else None
+    if operands is not None:
+        return _fma(*operands)
     if _calls(node, "shift_left") and node.dtype == "int32":
         return _shift(*node.args)
     if _calls(node, "reinterpret") and node.dtype in ("int32", "float32"):

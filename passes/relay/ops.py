@@ -80,7 +80,7 @@ def _same_shape(attrs: tvm.ir.Attrs, inputs: list[tvm.te.Tensor], _: list) -> li
 
 
 @hybrid.script
-def _reduced_shape(shape, axis, rank):
+def _reduced_shape(shape, axis, rank):  # type: ignore[no-untyped-def]  # TVM parses it
     out = output_tensor((rank,), "int64")  # noqa: F821
     for k in const_range(rank):  # noqa: F821
         if rank == shape.shape[0]:

@@ -79,5 +79,5 @@ def _read_kernel(kernel: relay.Function, found: Kernels) -> None:
             rows = not OPERATORS[operator].elementwise
             rule = "rows" if rows else anchors[0] if anchors else "injective"
             attributes = attributes_of(call)
-            kind = operator, attributes.shape, attributes.source
+            kind = operator, attributes.shape or "?", attributes.source
             found.setdefault(kind, []).append((name, rule))

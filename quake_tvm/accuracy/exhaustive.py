@@ -49,7 +49,7 @@ def exhaustive(
     """
     multiprecision()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    pool = Pool("quake_tvm.accuracy.session", cores)
+    pool = Pool("quake_tvm.accuracy.session", cores or 1)
 
     def work(worker: Worker, first: int) -> dict[str, Part]:
         return worker.ask(TIMEOUT, "part", operator, tuple(methods), target, first, first + PART)

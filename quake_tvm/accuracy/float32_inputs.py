@@ -18,12 +18,13 @@ EVERY = 1 << 32
 STRATUM = 1 << 20
 
 # Finite inputs near which some operator's formula changes, flushes or overflows.
-BOUNDARIES = np.float32(
+BOUNDARIES = np.array(
     [
         *(0.0, 1e-45, 1.17549421e-38, SMALLEST_NORMAL, 1e-30, 1e-6, 1e-3, 0.45, 0.5, 0.9, 1.0),
         *(3.999, 4.0, 4.5, 8.0, 9.0, 10.0, 13.25, 13.26, 14.0, 51.3, 86.6, 87.33, 87.34, 88.0),
         *(88.72283, 88.72284, 103.9, 104.0, 126.0, 127.0, 128.0, 149.0, 1e4, 1e10, 3e38, FLT_MAX),
-    ]
+    ],
+    dtype=np.float32,
 )
 SPECIAL = np.array([np.nan, np.inf, -np.inf], dtype=np.float32)
 

@@ -40,10 +40,11 @@ def exact(
 ) -> Callable[[np.ndarray], np.ndarray]:
     """The compiled float64 reference of an element-wise operator, for float32 arrays."""
     row = OPERATORS[operator]
-    values = {**row.parameters, **parameters}
+    values, formula = {**row.parameters, **parameters}, row.reference
+    assert formula is not None
     x = te.placeholder((te.var("n", dtype="int64"),), name="x")
 
     def value(i: Expr) -> Expr:
-        return row.reference(reference.LIBM, x[i].astype("float64"), **values)
+        return formula(reference.LIBM, x[i].astype("float64"), **values)
 
     return build([x], te.compute(x.shape, value, name="reference"), target)

@@ -42,7 +42,9 @@ def measure(
     """
     found = []
     for case in todo:
-        job, tiny = (each and peers.job(each, target, 1) for each in (case, case.tiny))
+        assert case.elements is not None  # only whole models have none
+        job = peers.job(case, target, 1)
+        tiny = None if case.tiny is None else peers.job(case.tiny, target, 1)
         (x,) = job.feeds.values()
         y = exact(operator, target)(x)
         timers, errors = {}, {}
@@ -50,7 +52,7 @@ def measure(
             build = peers.PEERS[name] if name in OTHERS else peers.quake(name)
             try:
                 contender = build(job)
-                clock = tiny and build(tiny).clock
+                clock = None if tiny is None else build(tiny).clock
             except peers.Unavailable:
                 continue
             timers[name] = Timer(contender.clock, clock)
@@ -61,10 +63,11 @@ def measure(
                 "elements": case.elements,
                 "contenders": {
                     name: {
-                        "ns": Spread.of(own).median / case.elements * 1e9,
+                        "ns": spread.median / case.elements * 1e9,
                         "error": errors[name],
                     }
                     for name, own in seconds.items()
+                    if (spread := Spread.of(own)) is not None
                 },
             }
         )

@@ -95,7 +95,7 @@ def _rungs(entries: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, int]
 def _results(entries: Mapping[str, Any]) -> list[str]:
     """The table summarized in sentences."""
     rungs = _rungs(entries)
-    rising = {name: [] for name in entries if OPERATORS[name].rising}
+    rising: dict[str, list[str]] = {name: [] for name in entries if OPERATORS[name].rising}
     for operator, method, counts in rungs:
         if operator in rising and not counts["falls"]:
             rising[operator].append(method)

@@ -145,7 +145,7 @@ def tie(weight: Callable[[np.ndarray], np.ndarray]) -> float:
     while (steps := float(1 - level / highest) / UNIT) <= 2:
         t = lowest(weight, level)
         worst = max(worst, -math.expm1(t) / UNIT / max(steps, 1.0))
-        level = weight(np.nextafter(np.float32([t]), np.float32(-np.inf)))[0]
+        level = weight(np.nextafter(np.array([t], np.float32), np.float32(-np.inf)))[0]
     return worst
 
 
@@ -154,7 +154,7 @@ def lowest(weight: Callable[[np.ndarray], np.ndarray], level: np.float32) -> flo
     low, high = FIRST, LAST
     while high - low > 1:
         middle = (low + high) // 2
-        if weight(np.uint32([middle]).view(np.float32))[0] >= level:
+        if weight(np.array([middle], np.uint32).view(np.float32))[0] >= level:
             low = middle
         else:
             high = middle

@@ -64,8 +64,9 @@ def torch(cases: list[Case] = CASES) -> Results:
     import torch as t
 
     values = {k: t.tensor(v) for k, v in (INPUTS | CONSTANTS).items()}
-    having = [case for case in cases if case.torch is not None]
-    return _flat([case.torch(t, t.nn.functional, values).numpy() for case in having], having)
+    having = [(case, case.torch) for case in cases if case.torch is not None]
+    results = [compute(t, t.nn.functional, values).numpy() for _, compute in having]
+    return _flat(results, [case for case, _ in having])
 
 
 def differs(a: np.ndarray, b: np.ndarray) -> np.ndarray:

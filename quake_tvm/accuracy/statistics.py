@@ -194,7 +194,7 @@ class Statistics:
         found = te.extern(
             [(_ROWS + BINS + 1, LANES)],
             [y, q, limits],
-            lambda ins, outs: _pass(*ins, outs[0]),
+            lambda ins, outs: _pass(*ins, *outs),
             name="statistics",
             dtype="float64",
         )

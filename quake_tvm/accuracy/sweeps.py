@@ -51,7 +51,9 @@ class Sweep:
         self._truth, self._statistics = truth(operator, target, settle), statistics(target)
         self._kernels = {m: kernel(operator, m, target) for m in methods}
         self._none = {m: Findings(operator, m, absolute_term(operator, m)) for m in self._kernels}
-        self._range = (np.float32(low), np.float32(high)) if row.rising else (-math.inf, math.inf)
+        self._range = (-math.inf, math.inf)
+        if row.rising:
+            self._range = (float(np.float32(low)), float(np.float32(high)))
         self._rising, self._odd = int(row.rising), row.rising and low == -high
 
     def run(
@@ -74,14 +76,16 @@ class Sweep:
         dict of method to (Findings, hashes)
             One hash for each block.
         """
-        found, hashes = dict(self._none), {m: [] for m in self._kernels}
+        found = dict(self._none)
+        hashes: dict[str, list[bytes]] = {m: [] for m in self._kernels}
+        low, high = self._range
         for before, magnitudes in parts:
             halves = [self._half(before, magnitudes, sign) for sign in (np.uint32(0), SIGN)]
             for method, run in self._kernels.items():
                 results = []
                 for x, y, direction in halves:
                     q = run(x)
-                    limits = Limits(found[method].absolute_term, *self._range, direction)
+                    limits = Limits(found[method].absolute_term, low, high, direction)
                     found[method] += self._findings(found[method], x[1:], y, q, limits)
                     results.append(q[1:])
                 if self._odd:
@@ -94,7 +98,7 @@ class Sweep:
         self, before: int, magnitudes: np.ndarray, sign: np.uint32
     ) -> tuple[np.ndarray, np.ndarray, int]:
         """For one sign: the inputs and the one before, their exact values, and the direction."""
-        bits = np.concatenate([np.uint32([before]), magnitudes]) | sign
+        bits = np.concatenate([np.array([before], np.uint32), magnitudes]) | sign
         if not magnitudes[0]:
             bits[0] = SIGN  # -0 comes before 0
         x = bits.view(np.float32)

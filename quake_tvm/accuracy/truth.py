@@ -41,6 +41,7 @@ def precise(operator: str, x: float) -> float:
         If mpmath is missing.
     """
     m, row = reference.multiprecision(), OPERATORS[operator]
+    assert row.reference is not None
     value = row.reference(m, m.number(float(x)), **row.parameters)
     rounded = np.float64(float(value))
     if rounded.view(np.int64) & _BEYOND == _BOUNDARY and rounded != value:

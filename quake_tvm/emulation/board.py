@@ -69,8 +69,10 @@ class Board:
             stderr=self._log,
             cwd=self._folder.name,
         )
-        ready, _, _ = select.select([self.process.stdout], [], [], START)
-        line = self.process.stdout.readline() if ready else b""
+        answers = self.process.stdout
+        assert answers is not None  # it is a pipe
+        ready, _, _ = select.select([answers], [], [], START)
+        line = answers.readline() if ready else b""
         if not line:
             self._log.seek(0)
             reason = (self._log.read().decode().strip().splitlines() or ["no answer"])[-1]
@@ -86,13 +88,15 @@ class Board:
 
     def close(self) -> None:
         """End the board and its session, whatever state they are in."""
-        self.process.stdin.close()
+        if self.process.stdin is not None:
+            self.process.stdin.close()
         try:
             self.process.wait(STOP)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        self.process.stdout.close()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
         self._log.close()
         self._folder.cleanup()
 

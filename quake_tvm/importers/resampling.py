@@ -102,10 +102,11 @@ def table(axis: Axis, method: Method) -> Table:
     x = coordinates(axis, method.coordinates)
     last = axis.length - 1
     outside = (x < 0) | (x > last) if method.coordinates == "tf_crop_and_resize" else x != x
-    if method.antialias:
-        indices, weights = _antialiased(x, axis, method)
-    else:
-        indices, weights = _plain(x, axis.scale < 1, last, method)
+    indices, weights = (
+        _antialiased(x, axis, method)
+        if method.antialias
+        else _plain(x, bool(axis.scale < 1), last, method)
+    )
     return Table(np.clip(indices, 0, last).astype(np.int32), weights, outside)
 
 
@@ -139,7 +140,7 @@ def periodic(scale: np.float32, method: Method) -> Periodic | None:
     ):
         return None
     x = coordinates(Axis(step, period, scale), method.coordinates)
-    return Periodic(period, step, *_plain(x, scale < 1, None, method))
+    return Periodic(period, step, *_plain(x, bool(scale < 1), None, method))
 
 
 def nearest(x: np.ndarray, rounding: str, downsampled: bool) -> np.ndarray:

@@ -33,9 +33,11 @@ def agrees_for_all_lengths(scale: np.float32 | None, resized: int | None, method
     """
     if scale == 1:
         return method.mode != "nearest" and method.coordinates != "align_corners"
-    whole = scale is not None and scale >= 2 and scale % 1 == 0
+    if scale is None:
+        return method.mode != "nearest" and resized != 1
+    whole = bool(scale >= 2 and scale % 1 == 0)
     if method.mode != "nearest":
-        return whole or (scale is None and resized != 1)
+        return whole
     # If the scale is a power of two, TVM's float32 is exact, and the pattern repeats with the
     # scale.
     exact = whole and np.log2(scale) % 1 == 0
@@ -51,6 +53,7 @@ def agrees(axis: Axis, method: Method) -> bool:
     ours = coordinates(axis, method.coordinates)
     o = np.arange(axis.resized)
     ratio = axis.length / axis.resized
+    theirs: np.ndarray
     if method.coordinates == "align_corners":
         theirs = o * (axis.length - 1) / (axis.resized - 1)
     elif method.coordinates == "pytorch_half_pixel" and axis.resized == 1:
@@ -62,7 +65,7 @@ def agrees(axis: Axis, method: Method) -> bool:
         }.get(method.coordinates, (o + 0.5) * ratio - 0.5)
     if method.mode != "nearest":
         return bool(np.all(np.abs(ours - theirs) <= 1e-6 * (1 + np.abs(theirs))))
-    wanted = np.clip(nearest(ours, method.rounding, axis.scale < 1), 0, axis.length - 1)
+    wanted = np.clip(nearest(ours, method.rounding, bool(axis.scale < 1)), 0, axis.length - 1)
     floors = method.rounding in ("floor", "simple")
     whole = axis.resized % axis.length == 0
     if whole and floors and method.coordinates == "asymmetric" and axis.resized < 1e4:

@@ -13,6 +13,7 @@ Source of the idea: FlashAttention (arXiv 2205.14135), for caches instead of sha
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from tvm import te
 
@@ -55,9 +56,10 @@ class Operand:
         return [int(shape[axis]) for axis in self.axes]
 
 
-def operands(axes: Sequence[int]) -> tuple[Operand, ...]:
+def operands(axes: Sequence[int]) -> tuple[Operand, Operand, Operand, Operand]:
     """The operands q, k, v and output from a flat list of 16 axes."""
-    return tuple(Operand(tuple(axes[k : k + 4])) for k in range(0, 16, 4))
+    q, k, v, output = (Operand(tuple(axes[n : n + 4])) for n in range(0, 16, 4))
+    return q, k, v, output
 
 
 @dataclass(frozen=True)
@@ -209,7 +211,7 @@ def _long_rows(op: _Operation, place: tuple, transposed: tir.Buffer, scores: tir
         return rows.sequence(*steps, more)
 
     def each(body: Callable[[int, Expr], Stmt]) -> list[Stmt]:
-        return [Row(op.width, rows.LANES).each(lambda e, r=r: body(r, e)) for r in range(height)]
+        return [Row(op.width, rows.LANES).each(partial(body, r)) for r in range(height)]
 
     empty = [
         store

@@ -43,10 +43,11 @@ def elementwise(
         Values of the formula's parameters, instead of their defaults.
     """
     row = OPERATORS[operator]
-    values = {**row.parameters, **parameters}
+    values, expression = {**row.parameters, **parameters}, row.expression
+    assert expression is not None
     return te.compute(
         x.shape,
-        lambda *i: row.expression(x(*i), LADDER[method], ieee, **values),
+        lambda *i: expression(x(*i), LADDER[method], ieee, **values),
         name=f"quake_{operator}",
         tag="elemwise",  # Relay's schedules inline blocks with this tag
     )

@@ -8,7 +8,7 @@ operator that uses indices.
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import tvm
@@ -20,7 +20,7 @@ from ..tvm_version import make_attrs, register_op
 NAME = "quake_tvm.index"
 # Attribute of a PrimFunc: every index that the function reads has passed this operator.
 CHECKED = "quake.indices_checked"
-Size = int | tirx.Expr
+Size: TypeAlias = int | tirx.Expr
 
 
 class Places(Enum):
@@ -71,12 +71,13 @@ def checked(
     """
     open_ = []
     for small, large in within:
-        if _number(small) is None or _number(large) is None:
+        least, most = _number(small), _number(large)
+        if least is None or most is None:
             open_.append((small, large))
-        elif _number(small) > _number(large):
+        elif least > most:
             raise QuakeError(f"{user}: a size of {small} where at most {large} fits")
-    sizes = [_number(n) for n in extents]
-    if not open_ and None not in sizes:
+    sizes = [n for n in map(_number, extents) if n is not None]
+    if not open_ and len(sizes) == len(extents):
         if isinstance(index, tvm.ir.GenericConst):
             return _constant(index.value.numpy(), sizes, places, user)
         if 0 in (_number(n) for n in index.ty.shape):

@@ -81,7 +81,7 @@ def kernel(
     length: int | Expr,
     program: "Program",
     rows_at_once: int | None = None,
-    parallel: bool | None = None,
+    parallel: int | None = None,
 ) -> Stmt:
     """Run a program for every row, on all cores if there are enough elements.
 
@@ -109,8 +109,8 @@ def kernel(
         return tir.Evaluate(0)
     rows_at_once = rows_at_once or side_by_side(fixed(count), fixed(length))
     if parallel is None:
-        known = fixed(count) is not None and fixed(length) is not None
-        parallel = not known or fixed(count) * fixed(length) >= PARALLEL_ELEMENTS
+        rows, floats = fixed(count), fixed(length)
+        parallel = rows is None or floats is None or rows * floats >= PARALLEL_ELEMENTS
 
     def indices(r: Expr) -> tuple[Expr, ...]:
         at: list[Expr] = []
@@ -160,7 +160,8 @@ class Row:
     def __init__(self, length: int | Expr, lanes: int) -> None:
         self.length, self.lanes = length, lanes
         self.chunks, self.rest = length // lanes, length % lanes
-        self.short = fixed(self.chunks) is not None and 0 < fixed(self.chunks) <= SHORT
+        chunks = fixed(self.chunks)
+        self.short = chunks is not None and 0 < chunks <= SHORT
 
     def vector(self, body: Callable[[Expr], Stmt], width: int | None = None) -> Stmt:
         """A vectorized loop over all lanes, or over ``width`` of them."""
@@ -234,13 +235,10 @@ class Row:
                 element = tir.Select(self.new_in_tail(lane), element, neutral)
             return accumulate(0, element, lane)
 
-        steps = [
-            alloc(into),
-            *(
-                self.vector(lambda lane, u=u: tir.BufferStore(into, start, [u * lanes + lane]))
-                for u in range(wide)
-            ),
-        ]
+        def begin(u: int) -> Stmt:
+            return self.vector(lambda lane: tir.BufferStore(into, start, [u * lanes + lane]))
+
+        steps = [alloc(into), *map(begin, range(wide))]
         blocks = self.chunks // wide
         if fixed(blocks) != 0:
             steps.append(

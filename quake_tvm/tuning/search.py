@@ -88,7 +88,7 @@ class Search:
         if self._sketches is not None and (self._turn % EVERY == 0 or not self._left):
             found = self._sketches.propose()
             if found:
-                return found
+                return [*found]
             self._sketches = None
         if len(self._left) > self._batch:
             scores = self._model.predict(self._context, [c.function for c in self._left])

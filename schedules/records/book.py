@@ -84,7 +84,7 @@ class Book:
         if not key.known:
             return Choice()
         ranked = [
-            (rank, record)
+            (rank, record, record.numbers)
             for place, record in self._newest_first(f"*/{key.operator}{ENDING}")
             if record.numbers is not None
             and record.trials  # else it holds only the costs of rungs
@@ -92,24 +92,25 @@ class Book:
         ]
         if not ranked:
             return Choice()
-        (foreign, elsewhere, *_), record = min(ranked, key=lambda item: item[0])
+        (foreign, elsewhere, *_), record, numbers = min(ranked, key=lambda item: item[0])
         if not foreign and not elsewhere:
-            return Choice(record.numbers if record.ratio < 1 else {}, "record, same shape")
+            return Choice(numbers if record.ratio < 1 else {}, "record, same shape")
         if record.ratio > 1 - WORTH:
             return Choice()
-        return Choice(record.numbers, self._source(record))
+        return Choice(numbers, self._source(record))
 
     def _rank(self, place: int, record: Record, key: Key) -> _Rank | None:
-        """How far a record is from a key, nearest first.
+        """How far a record is from a key whose extents are known, nearest first.
 
         None if the record does not apply to the key.
         """
         machine, own = record.machine, self.machine
         if not machine.related(own) or record.key.dtype != key.dtype:
             return None
-        if bucket(record.key.shape) != bucket(key.shape):
+        theirs, ours = ([n for n in k.shape if n is not None] for k in (record.key, key))
+        if bucket(theirs) != bucket(ours):
             return None
-        apart = distance(record.key.shape, key.shape)
+        apart = distance(theirs, ours)
         foreign, other = machine != own, machine.cpu != own.cpu
         return foreign, apart > 0, place, apart, other, *_value(record)
 
@@ -135,11 +136,13 @@ class Book:
             better.
         """
         own = list(self._own())
-        traced = [r for r in own if r.trace is not None and r.trace.tvm == tvm.__version__]
+        traced = [
+            (r, r.trace) for r in own if r.trace is not None and r.trace.tvm == tvm.__version__
+        ]
         if not traced:
             return None
         kernel = fingerprint(function)
-        fitting = [r for r in traced if r.trace.kernel == kernel and r.ratio < 1]
+        fitting = [r for r, trace in traced if trace.kernel == kernel and r.ratio < 1]
         if not fitting:
             return None
         best = min(fitting, key=_value)

@@ -7,6 +7,7 @@ belongs in which file, not what it is good for.
 """
 
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -17,10 +18,8 @@ from quake_tvm.errors import QuakeError
 
 from .record import Record
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:
-    fcntl = None
 
 # Largest length of a line in bytes. A trace of some hundred steps takes a tenth of this.
 LONGEST = 1 << 20
@@ -78,7 +77,7 @@ def append_line(path: Path, text: str) -> None:
 
 
 def _add(file: int, line: bytes) -> None:
-    if fcntl is not None:
+    if sys.platform != "win32":
         fcntl.flock(file, fcntl.LOCK_EX)
     size = os.lseek(file, 0, os.SEEK_END)
     if size:

@@ -225,10 +225,11 @@ class Record:
 
     def to_line(self) -> str:
         """The record as one line of JSON, without the newline."""
-        if self.trace is None:
-            found = {"numbers": dict(self.numbers)}
-        else:
-            found = {"trace": vars(self.trace)}
+        found: dict[str, Any] = {}
+        if self.numbers is not None:
+            found["numbers"] = dict(self.numbers)
+        if self.trace is not None:
+            found["trace"] = vars(self.trace)
         raw = {
             "schema": SCHEMA,
             "kernels": KERNELS,

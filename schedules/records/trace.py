@@ -87,7 +87,10 @@ def _in_order(sch: s_tir.Schedule, block: SBlockRV, realized: s_tir.SBlockRealiz
     place = 0  # position in the order of nested loops
     for var, value in zip(realized.block.iter_vars, realized.iter_values, strict=True):
         if var.iter_type != tir.IterVar.DataPar:
-            place = place * analysis.constant(var.dom.extent) + value
+            extent = analysis.constant(var.dom.extent)
+            if extent is None:
+                return False
+            place = place * extent + value
     loops = [sch.get(loop) for loop in sch.get_loops(block)]
     steps = sym.detect_linear_equation(place, [loop.loop_var for loop in loops])
     if not steps:

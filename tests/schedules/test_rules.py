@@ -12,7 +12,7 @@ from quake_tvm.kernels import compute
 from quake_tvm.machines.targets import target
 from quake_tvm.passes.relax.pack_weights import packed_matmul, panels
 from quake_tvm.schedules import product_tiles, schedule
-from tests.schedules.kernels import both, placeholder
+from tests.schedules.kernels import both, build_and_run, placeholder
 
 SIZES = [1, 2, 15, 17, 31, 33, 64, 197]
 
@@ -180,6 +180,16 @@ def test_dynamic_rows_have_the_bits_of_static_ones(operator, length):
         kernel["main"](tvm.runtime.tensor(x), out)
         results.append(out.numpy())
     np.testing.assert_array_equal(results[0], results[-1])
+
+
+def test_static_sums_added_to_dynamic_rows():
+    n = te.var("n", dtype="int64")
+    x, rows = placeholder(16, 64), te.placeholder((n, 16), name="rows")
+    sums = topi.sum(x, axis=1)
+    y = te.compute(rows.shape, lambda i, j: rows[i, j] + sums[j], name="y")
+    scheduled = schedule(te.create_prim_func([x, rows, y]), target())
+    arrays = [np.ones((16, 64), np.float32), np.ones((3, 16), np.float32)]
+    np.testing.assert_array_equal(build_and_run(scheduled, arrays, (3, 16)), np.full((3, 16), 65))
 
 
 @pytest.mark.parametrize("columns", [7, 16])

@@ -5,7 +5,7 @@ input or a used output that is not listed (an attribute with its default value i
 has a form of an unknown opset. Knows no TVM.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import onnx
 from onnx import helper
@@ -76,7 +76,8 @@ def schema(
 
 
 def _known(node: onnx.NodeProto) -> bool:
-    return node.op_type in {"": STANDARD, "com.microsoft": MICROSOFT}.get(node.domain, ())
+    known: dict[str, Collection[str]] = {"": STANDARD, "com.microsoft": MICROSOFT}
+    return node.op_type in known.get(node.domain, ())
 
 
 def _nodes_of_branches(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:

@@ -37,14 +37,14 @@ def conv_transpose(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None
     wanted = node.attributes.get("output_shape")
     if wanted is None:
         return None
-    if any(w.length is None for w in windows):
-        raise node.refuse("output_shape of dynamic dimensions; give shapes for the inputs")
     rank = len(windows)
     wanted = list(wanted)[-rank:]
     extra = node.attributes.get("output_padding", [0] * rank)
     lower = node.attributes.get("auto_pad", "NOTSET") != "SAME_UPPER"
     before, after, missing = [], [], []
     for window, size, more in zip(windows, wanted, extra, strict=True):
+        if window.length is None:
+            raise node.refuse("output_shape of dynamic dimensions; give shapes for the inputs")
         total = (window.length - 1) * window.stride + more + window.reach - size
         half = max(total, 0) // 2
         before.append(max(total, 0) - half if lower else half)

@@ -18,7 +18,8 @@ def einsum(builder: relax.BlockBuilder, node: Node) -> None:
         If the dimensions of a letter may differ.
     """
     terms = node.attributes["equation"].replace(" ", "").partition("->")[0].split(",")
-    analyzer, extents = tvm.sym.Analyzer(), {}
+    analyzer = tvm.sym.Analyzer()
+    extents: dict[str, int | tvm.ir.Expr] = {}
     for k, term in enumerate(terms):
         shape = node.shape(k)
         front, _, back = term.partition("...")

@@ -57,8 +57,8 @@ def without_empty(model: onnx.ModelProto) -> onnx.ModelProto:
 def _filled(value: onnx.ValueInfoProto | None, fill: float | None = None) -> np.ndarray | None:
     """A tensor of a known type and shape, else None. Without ``fill``, only an empty one."""
     ty = value.type.tensor_type if value is not None else onnx.TypeProto.Tensor()
-    shape = [d.dim_value if d.HasField("dim_value") else None for d in ty.shape.dim]
-    if not ty.elem_type or not ty.HasField("shape") or None in shape:
+    shape = [d.dim_value for d in ty.shape.dim if d.HasField("dim_value")]
+    if not ty.elem_type or not ty.HasField("shape") or len(shape) < len(ty.shape.dim):
         return None
     if fill is None:
         return np.zeros(shape, _numpy(ty)) if 0 in shape else None

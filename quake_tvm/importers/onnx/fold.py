@@ -53,7 +53,8 @@ def _fold_once(model: onnx.ModelProto) -> onnx.ModelProto:
     shapes |= {c.name: list(c.dims) for c in graph.initializer}
     types = element_types(model)
     outputs = {o.name for o in graph.output}
-    kept, folded = [], {}
+    kept = []
+    folded: dict[str, np.ndarray] = {}
     for node in graph.node:
         values = None
         if not outputs & set(node.output):

@@ -94,5 +94,5 @@ def _with_function(model: onnx.ModelProto) -> set[tuple[str, str]]:
         for node in all_nodes(model.graph)
         if node.op_type in lacking
         and (form := schema(model, node)) is not None
-        and (form.has_function or form.has_context_dependent_function)
+        and (form.has_function or form.has_context_dependent_function)  # type: ignore[attr-defined]
     }

@@ -24,7 +24,7 @@ class Node:
     """An ONNX node during its conversion to Relax."""
 
     operator: str
-    inputs: list[relax.Expr | None]
+    inputs: list[relax.Expr]  # None for an optional input that is left out
     attributes: Mapping[str, Any]  # strings are str, lists are tuples
     outputs: int = 1
 
@@ -48,6 +48,19 @@ class Node:
         if isinstance(value, relax.ShapeExpr) and all(hasattr(n, "value") for n in value.values):
             return np.array([n.value for n in value.values], np.int64)
         raise self.refuse(f"input {index} must be a constant")
+
+    def required(self, index: int) -> np.ndarray:
+        """The value of an input that must be a constant.
+
+        Raises
+        ------
+        QuakeError
+            If the input is left out or computed at run time.
+        """
+        value = self.constant(index)
+        if value is None:
+            raise self.refuse(f"input {index} is missing")
+        return value
 
     def shape(self, index: int = 0) -> list[int | tvm.ir.Expr]:
         """An input's extents. Dynamic extents are expressions instead of ints.

@@ -18,7 +18,7 @@ def top_k(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
     axis = node.attributes.get("axis", -1)
     if not -len(shape) <= axis < len(shape):
         raise node.refuse(f"an axis of {axis} for {len(shape)} dimensions")
-    k = int(node.constant(1).reshape(()))
+    k = int(node.required(1).reshape(()))
     if k < 0:
         raise node.refuse(f"the first {k} elements")
     if not k:

@@ -34,7 +34,7 @@ def average_pool(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
     Raises
     ------
     QuakeError
-        For pads that cannot be computed because dimensions are dynamic.
+        For pads or counts that cannot be computed because dimensions are dynamic.
     """
     windows = windows_of(node, node.attributes["kernel_shape"])
     include = bool(node.attributes.get("count_include_pad", 0))
@@ -43,7 +43,7 @@ def average_pool(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
     rounded = _rounded_up(node, windows)
     if not node.attributes.get("ceil_mode", 0):
         return _pool("avg", node.inputs[0], rounded, include)
-    counts = [_counted(w, r, include) for w, r in zip(windows, rounded, strict=True)]
+    counts = [_counted(node, w, r, include) for w, r in zip(windows, rounded, strict=True)]
     factors = np.ones(())
     for window, count in zip(windows, counts, strict=True):
         factors = np.multiply.outer(factors, window.kernel / count)
@@ -102,7 +102,10 @@ def max_unpool(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
     windows = windows_of(node, node.attributes["kernel_shape"])
     if not all(isinstance(n, int) for n in shape):
         raise node.refuse("dynamic shapes; give shapes for the model's inputs")
-    spatial = [(w.length - 1) * w.stride + w.kernel - w.before - w.after for w in windows]
+    spatial = [
+        (n - 1) * w.stride + w.kernel - w.before - w.after
+        for n, w in zip(shape[2:], windows, strict=True)
+    ]
     wanted = [*shape[:2], *spatial]
     given = node.constant(2)
     if given is not None and list(given) != wanted:
@@ -149,9 +152,11 @@ def _rounded_up(node: Node, windows: list[Window]) -> list[Window]:
     return rounded
 
 
-def _counted(window: Window, rounded: Window, include_pads: bool) -> np.ndarray:
+def _counted(node: Node, window: Window, rounded: Window, include_pads: bool) -> np.ndarray:
     """The number of elements that each mean counts, along one axis."""
     w = rounded
+    if w.length is None:
+        raise node.refuse("ceil_mode of dynamic dimensions; give shapes for the inputs")
     elements = (w.length + w.before + w.after - w.reach) // w.stride + 1
     places = np.arange(elements)[:, None] * w.stride - w.before
     places = places + np.arange(w.kernel) * w.dilation

@@ -23,7 +23,7 @@ def range_(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
     QuakeError
         For a constant step of 0.
     """
-    if isinstance(node.inputs[2], tvm.ir.GenericConst) and not node.constant(2).any():
+    if isinstance(node.inputs[2], tvm.ir.GenericConst) and not node.required(2).any():
         raise node.refuse("a step of 0")
     if all(isinstance(value, tvm.ir.GenericConst) for value in node.inputs):
         return None

@@ -6,6 +6,7 @@ computes the same from the same elements, it is used: it supports the layout of 
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TypeAlias
 
 import numpy as np
 import tvm
@@ -24,7 +25,7 @@ _COORDINATES = {"half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel
 _ROUNDINGS = {"round_prefer_floor", "round_prefer_ceil", "floor", "ceil", "simple"}
 _TVM_MODES = {"nearest": "nearest_neighbor", "linear": "linear", "cubic": "cubic"}
 
-Extent = int | tvm.ir.Expr
+Extent: TypeAlias = int | tvm.ir.Expr
 
 
 @dataclass(frozen=True)
@@ -66,22 +67,22 @@ def resize(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
     node.require(builder, within, "there is no element to take others from")
     if node.dtype() in ("float32", "float16") and _tvm_agrees(node, axes, method):
         return _resize2d(node, axes, method)
-    if any(isinstance(axis, Dynamic) and axis.table is None for axis in axes.values()):
-        raise node.refuse("this mode needs all dimensions; give shapes for the model's inputs")
+    tables: dict[int, Table | Periodic] = {}
+    for dimension, axis in axes.items():
+        rows = table(axis, method) if isinstance(axis, Axis) else axis.table
+        if rows is None:
+            raise node.refuse("this mode needs all dimensions; give shapes for the model's inputs")
+        tables[dimension] = rows
     if method.mode != "nearest" and not node.dtype().startswith("float"):
         raise node.refuse(f"{method.mode} interpolation of {node.dtype()}; cast to float first")
     x = node.inputs[0]
     if not isinstance(x, relax.Var):
         x = builder.emit(x)  # read many times
     outside: dict[int, np.ndarray] = {}
-    for dimension, axis in axes.items():
-        if isinstance(axis, Axis):
-            rows: Table | Periodic = table(axis, method)
-            if rows.outside.any():
-                outside[dimension] = rows.outside
-        else:
-            rows = axis.table
-        x = _resample(builder, x, dimension, axis.resized, rows)
+    for dimension, rows in tables.items():
+        if isinstance(rows, Table) and rows.outside.any():
+            outside[dimension] = rows.outside
+        x = _resample(builder, x, dimension, axes[dimension].resized, rows)
     for dimension, mask in outside.items():
         dims = [-1 if d == dimension else 1 for d in range(len(node.shape()))]
         value = relax.const(node.attributes.get("extrapolation_value", 0.0), node.dtype())
@@ -119,14 +120,14 @@ def _axes(node: Node, method: Method) -> Axes:
     """The resized axes, by dimension."""
     shape = node.shape()
     chosen = [a % len(shape) for a in node.attributes.get("axes", range(len(shape)))]
-    scales, sizes = _ratios(node)
-    given = scales if sizes is None else sizes
+    given, sized = _ratios(node)
     if len(given) != len(chosen):
         raise node.refuse(f"{len(given)} scales or sizes for {len(chosen)} axes")
     policy = node.attributes.get("keep_aspect_ratio_policy", "stretch")
     region = _region(node, method, len(chosen))
-    if sizes is not None:
-        scales, sizes = _scales(node, [shape[a] for a in chosen], sizes, policy)
+    scales, sizes = given, None
+    if sized:
+        scales, sizes = _scales(node, [shape[a] for a in chosen], given, policy)
     axes: Axes = {}
     for k, dimension in enumerate(chosen):
         length, scale = shape[dimension], np.float32(scales[k])
@@ -182,18 +183,17 @@ def _of_opset_10(node: Node) -> bool:
     return node.operator == "Upsample" or len(node.inputs) == 2
 
 
-def _ratios(node: Node) -> tuple[np.ndarray, np.ndarray | None]:
-    """The scales and the sizes. One of the two is None."""
+def _ratios(node: Node) -> tuple[np.ndarray, bool]:
+    """The scales or the sizes, and whether they are the sizes."""
     if "scales" in node.attributes:  # Upsample of opset 7
-        return np.array(node.attributes["scales"], np.float32), None
+        return np.array(node.attributes["scales"], np.float32), False
     if _of_opset_10(node):
-        return node.constant(1), None
-    scales, sizes = node.constant(2), node.constant(3)
-    scales = None if scales is None or scales.size == 0 else scales
-    sizes = None if sizes is None or sizes.size == 0 else sizes
-    if (scales is None) == (sizes is None):
+        return node.required(1), False
+    both = ((node.constant(2), False), (node.constant(3), True))
+    given = [(numbers, sized) for numbers, sized in both if numbers is not None and numbers.size]
+    if len(given) != 1:
         raise node.refuse("either scales or sizes must be given")
-    return scales, sizes
+    return given[0]
 
 
 def _region(node: Node, method: Method, count: int) -> list[tuple[float, float]]:
@@ -216,7 +216,6 @@ def _resample(
     rows: Table | Periodic,
 ) -> relax.Expr:
     """Resize one axis: a kernel that gathers, or sums what it gathers."""
-    repeats = isinstance(rows, Periodic)
     arguments = [x, relax.const(rows.indices.astype(np.int32))]
     if rows.weights is not None:
         arguments.append(relax.const(rows.weights, "float32"))
@@ -225,16 +224,16 @@ def _resample(
         shape = list(x.shape)
         length = shape[dimension]
         shape[dimension] = resized
-        if repeats:
+        if isinstance(rows, Periodic):
             shape[dimension] = te.floordiv(length * rows.period, rows.step)
 
         def element(*place: tvm.ir.Expr) -> tvm.ir.Expr:
             o = place[dimension]
-            row = te.floormod(o, rows.period) if repeats else o
+            row = te.floormod(o, rows.period) if isinstance(rows, Periodic) else o
 
             def tap(k: int) -> tvm.ir.Expr:
                 index = indices[row, k]
-                if repeats:
+                if isinstance(rows, Periodic):
                     index = te.floordiv(o, rows.period) * rows.step + index
                     index = te.max(te.min(index, length - 1), 0)
                 return x[(*place[:dimension], index, *place[dimension + 1 :])]

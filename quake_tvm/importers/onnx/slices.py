@@ -6,6 +6,7 @@ all other slices.
 """
 
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import tvm
 from tvm import relax, te, tirx
@@ -16,9 +17,7 @@ from .importer import Node
 
 # The longest axis.
 _FAR = 2**31 - 1
-
-
-Extent = int | tvm.ir.Expr
+Extent: TypeAlias = int | tvm.ir.Expr
 
 
 def _larger(a: Extent, b: int) -> Extent:
@@ -128,10 +127,10 @@ def _ranges(node: Node) -> list[_Range | None] | None:
     ):
         return None
     if len(node.inputs) > 1:
-        starts, ends, axes, steps = (node.constant(k) for k in range(1, 5))
+        given: list[Any] = [node.constant(k) for k in range(1, 5)]
     else:
-        starts, ends, axes = (node.attributes.get(k) for k in ("starts", "ends", "axes"))
-        steps = None
+        given = [*(node.attributes.get(k) for k in ("starts", "ends", "axes")), None]
+    starts, ends, axes, steps = given
     ranges: list[_Range | None] = [None] * len(node.shape())
     axes = range(len(starts)) if axes is None else axes
     steps = [1] * len(starts) if steps is None else steps

@@ -20,8 +20,8 @@ def split(builder: relax.BlockBuilder, node: Node) -> None:
     if not -len(shape) <= axis < len(shape):
         raise node.refuse(f"an axis of {axis} for {len(shape)} dimensions")
     extent, parts = shape[axis], node.outputs
-    lengths = node.constant(1)
-    lengths = node.attributes.get("split") if lengths is None else [int(n) for n in lengths]
+    given = node.constant(1)
+    lengths = node.attributes.get("split") if given is None else [int(n) for n in given]
     if lengths is not None:
         if len(lengths) != parts or min(lengths, default=0) < 0:
             raise node.refuse(f"lengths of {list(lengths)} for {parts} outputs")

@@ -27,8 +27,10 @@ _HELD = {
     *(TensorProto.UINT8, TensorProto.UINT16, TensorProto.UINT32, TensorProto.UINT64),
     *(TensorProto.FLOAT8E4M3FN, TensorProto.FLOAT8E5M2, TensorProto.BOOL),
 }
-_DATA = ("raw_data", "float_data", "int32_data", "string_data", "int64_data", "double_data")
-_DATA = (*_DATA, "uint64_data")
+_DATA = (
+    *("raw_data", "float_data", "int32_data", "string_data"),
+    *("int64_data", "double_data", "uint64_data"),
+)
 
 
 def tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:

@@ -76,14 +76,14 @@ def check_strides(node: Node, window: Window) -> None:
     A single negative pad is allowed: it is at the end, where it makes no difference.
     """
     w = window
-    if w.stride > w.reach + 1 and (w.length is None or _same_pads(w) < -1):
+    if w.stride > w.reach + 1 and (w.length is None or _same_pads(w, w.length) < -1):
         raise node.refuse("auto_pad of strides beyond the window, on which runtimes differ")
 
 
-def _same_pads(window: Window) -> int:
+def _same_pads(window: Window, length: int) -> int:
     """The pads at both ends together that give ceil(length / stride) elements."""
-    elements = -(-window.length // window.stride)
-    return (elements - 1) * window.stride + window.reach - window.length
+    elements = -(-length // window.stride)
+    return (elements - 1) * window.stride + window.reach - length
 
 
 def _same(node: Node, window: Window, lower: bool) -> Window:
@@ -96,7 +96,7 @@ def _same(node: Node, window: Window, lower: bool) -> Window:
     elif window.length is None:
         raise node.refuse("auto_pad of dynamic dimensions; give shapes for the model's inputs")
     else:
-        total = max(_same_pads(window), 0)
+        total = max(_same_pads(window, window.length), 0)
     small, large = total // 2, total - total // 2
     pads = (large, small) if lower else (small, large)
     return Window(window.length, window.kernel, window.stride, 1, *pads)

@@ -99,8 +99,7 @@ class Context:
     ----------
     builder : BlockBuilder
     dtype, shape
-        The dtype and shape of the node's result, as torch states them; None and () for several
-        results.
+        The dtype and shape of the node's result, as torch states them; empty for several results.
     fakes : dict of str to torch's fake tensors and scalars
         The node's arguments as torch represents them.
     """
@@ -108,10 +107,10 @@ class Context:
     def __init__(self, builder: relax.BlockBuilder, sizes: Sizes, node: fx.Node) -> None:
         self.builder, self.sizes, self.node = builder, sizes, node
         self.fakes: dict[str, Any] = {}
-        self.result = node.meta.get("val")
-        tensor = isinstance(self.result, torch.Tensor)
-        self.dtype = dtype_name(self.result.dtype) if tensor else None
-        self.shape = sizes.shape(self.result.shape) if tensor else ()
+        self.result: Any = node.meta.get("val")
+        self.dtype, self.shape = "", list[Any]()
+        if isinstance(self.result, torch.Tensor):
+            self.dtype, self.shape = dtype_name(self.result.dtype), sizes.shape(self.result.shape)
 
     def emit(self, expression: relax.Expr) -> relax.Var:
         return self.builder.emit(expression)
@@ -221,10 +220,11 @@ def arguments(context: Context, values: Callable[[Any], Any]) -> dict[str, Any]:
         For an argument that the converter does not take and that differs from its default.
     """
     node = context.node
-    _, wanted = CONVERTERS[str(node.target)]
+    target: Any = node.target
+    _, wanted = CONVERTERS[str(target)]
     positional = list(node.args)
     bound = {}
-    for argument in node.target._schema.arguments:
+    for argument in target._schema.arguments:
         default = argument.default_value if argument.has_default_value() else None
         if positional and not argument.kwarg_only:
             raw = positional.pop(0)

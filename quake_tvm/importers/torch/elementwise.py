@@ -37,7 +37,7 @@ def _log1p(c: Context, x: relax.Expr) -> relax.Expr:
     one = relax.const(1, dtype_of(x))
     u = c.emit(op.add(x, one))
     log = c.emit(op.log(u))
-    (argument,) = c.node.args
+    argument: Any = c.node.args[0]
     if str(argument.target) == "aten.exp.default":
         return log
     done = c.emit(op.subtract(u, one))

@@ -38,11 +38,12 @@ def _pad(c: Context, self: relax.Expr, pad: list[Any], mode: str, value: Any) ->
     if mode == "constant" or max(before + after, default=0) <= 0:
         return _pad_constant(c, self, pad, 0 if value is None else value)
     within: list[Pair] = []
-    for length, *both in zip(dims(self), before, after, strict=True):
-        if mode == "circular" or max(both) <= 0:
-            within += padded(length, *both, mode if max(both) > 0 else "constant")
+    for length, low, high in zip(dims(self), before, after, strict=True):
+        most = max(low, high)
+        if mode == "circular" or most <= 0:
+            within += padded(length, low, high, mode if most > 0 else "constant")
         else:
-            within.append((max(both) + 1 if mode == "reflect" else 1, length))
+            within.append((most + 1 if mode == "reflect" else 1, length))
     x = c.hold(self, within, f"a dimension is too short for pads in mode {mode}")
 
     def pad_(x: te.Tensor, shape: list[Any]) -> te.Tensor:

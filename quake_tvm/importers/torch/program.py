@@ -159,14 +159,18 @@ class _Import:
 
     def _limits(self) -> Mapping[str, Any]:
         """The ranges of the dimensions, as function attributes with TVM's names."""
-        lower, upper = {}, {}
+        lower: dict[str, int] = {}
+        upper: dict[str, int] = {}
         for symbol, limits in self.program.range_constraints.items():
             if str(symbol) in self.sizes.variables:
                 lower[str(symbol)] = int(limits.lower)
                 if limits.upper.is_Integer:
                     upper[str(symbol)] = int(limits.upper)
-        named = {"tir_var_lower_bound": lower, "tir_var_upper_bound": upper}
-        named[CONDITIONS] = self._conditions()
+        named = {
+            "tir_var_lower_bound": lower,
+            "tir_var_upper_bound": upper,
+            CONDITIONS: self._conditions(),
+        }
         return {name: bounds for name, bounds in named.items() if bounds}
 
     def _conditions(self) -> list[str]:
@@ -239,8 +243,8 @@ class _Import:
         if isinstance(fake, int | float | bool):
             return fake
         if node.target is operator.getitem:
-            source, k = node.args
-            return self.values[source][k]
+            source: Any = node.args[0]
+            return self.values[source][node.args[1]]
         if target in _ASSERTIONS:
             return None
         if target not in CONVERTERS:
@@ -281,7 +285,8 @@ class _Import:
     def _outputs(self, node: fx.Node) -> relax.Expr:
         specs = self.program.graph_signature.output_specs
         found = []
-        for raw, spec in zip(node.args[0], specs, strict=True):
+        results: Any = node.args[0]
+        for raw, spec in zip(results, specs, strict=True):
             if spec.kind != OutputKind.USER_OUTPUT:
                 continue
             value = self._value(raw)

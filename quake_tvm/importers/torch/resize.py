@@ -52,7 +52,7 @@ def linear(size: int, out: int, factor: float | None, aligned: bool) -> Taps:
     :func:`cubic`.
     """
     if out == size:
-        return np.repeat(np.arange(out)[:, None], 2, 1), np.float32([[1, 0]] * out)
+        return np.repeat(np.arange(out)[:, None], 2, 1), np.array([[1, 0]] * out, np.float32)
     at = np.maximum(_centres(_scale(size, out, factor, aligned), out, aligned), 0)
     first = np.minimum(np.floor(at).astype(np.int64), size - 1)
     second = np.minimum(first + 1, size - 1)

@@ -161,6 +161,15 @@ def test_dynamic_nodes(case):
         np.testing.assert_allclose(given, wanted, rtol=2e-5, atol=2e-5)
 
 
+def test_dynamic_means_that_cannot_be_counted_are_refused():
+    attributes = {"kernel_shape": [2, 2], "ceil_mode": 1, "pads": [0, 0, 2, 2]}
+    made, _ = model([Case("AveragePool", 19, [values(1, 2, 4, 6)], [], attributes)])
+    made.graph.input[0].type.tensor_type.shape.dim[2].dim_param = "h"
+    made.graph.output[0].type.tensor_type.shape.dim[2].dim_param = ""
+    with pytest.raises(QuakeError, match=r"^cannot import AveragePool: ceil_mode of dynamic"):
+        quake_tvm.compile(made)
+
+
 # Options that TVM ignores
 
 

@@ -67,14 +67,15 @@ def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
 def _sizes(graph: Graph, weights: str, given: dict) -> list[int]:
     """The numbers of columns of queries, keys and values."""
     shape = graph.shape(weights)
-    if shape is None or len(shape) != 2 or None in shape:
+    rows, columns = shape if shape is not None and len(shape) == 2 else (None, None)
+    if rows is None or columns is None:
         raise QuakeError(f"com.microsoft.Attention: the shape of its weights {weights!r} is open")
-    sizes = list(given.get("qkv_hidden_sizes") or [shape[1] // 3] * 3)
+    sizes = list(given.get("qkv_hidden_sizes") or [columns // 3] * 3)
     heads = given.get("num_heads", 0)
-    fits = len(sizes) == 3 and sum(sizes) == shape[1] and sizes[0] == sizes[1]
+    fits = len(sizes) == 3 and sum(sizes) == columns and sizes[0] == sizes[1]
     if heads < 1 or not fits or any(size % heads for size in sizes):
         raise QuakeError(
-            f"com.microsoft.Attention: {shape[1]} columns of weights do not make queries, keys "
+            f"com.microsoft.Attention: {columns} columns of weights do not make queries, keys "
             f"and values for {heads} heads"
         )
     return sizes
@@ -118,7 +119,7 @@ def _by_length(
     graph: Graph, mask: str, x: str, batch: int | None, length: int | None, left_out: float
 ) -> str:
     """The term of a mask of lengths: keys before the length, from the start on if given."""
-    count = graph.shape(mask)[0]
+    (count,) = graph.shape(mask) or [None]
     starts = count is not None and batch is not None and count == 2 * batch and batch > 0
     if not starts and None not in (count, batch) and count != batch:
         raise QuakeError(f"com.microsoft.Attention: a mask of {count} lengths for {batch} rows")

@@ -5,6 +5,7 @@ Knows no operator and no TVM.
 
 from collections.abc import Iterable
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import onnx
@@ -121,7 +122,7 @@ class Graph:
         return output
 
     def emit(
-        self, operator: str, inputs: Iterable[str], output: str = "", **attributes: object
+        self, operator: str, inputs: Iterable[str], output: str = "", **attributes: Any
     ) -> str:
         """Emit a node with one output and return the output's name.
 
@@ -162,7 +163,7 @@ def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     )
 
 
-def attributes(node: onnx.NodeProto) -> dict[str, object]:
+def attributes(node: onnx.NodeProto) -> dict[str, Any]:
     """A node's attributes by name, with text as str."""
     values = {a.name: helper.get_attribute_value(a) for a in node.attribute}
     return {k: v.decode() if isinstance(v, bytes) else v for k, v in values.items()}

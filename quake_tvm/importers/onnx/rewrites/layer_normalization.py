@@ -26,7 +26,7 @@ def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
                 "the axis from the last"
             )
         axis -= len(shape)
-    row = shape[axis:] if shape else [None] * -axis
+    row: list[int | None] = shape[axis:] if shape else [None] * -axis
     weights = [_of_a_row(graph, w, x, axis, row) for w in (scale, *bias) if w]
     graph.keep(
         helper.make_node("LayerNormalization", [x, *weights], node.output[:1], node.name, **given)

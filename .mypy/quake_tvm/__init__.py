@@ -1,0 +1,1 @@
+../../quake_tvm/__init__.py
