@@ -239,6 +239,13 @@ def map_stores(body: Stmt, f: Callable[[tir.BufferStore], Stmt]) -> Stmt:
     return tvm_ffi.structural_map(body, (tir.BufferStore, f))
 
 
+def replace_variable(body: Stmt, old: tir.Var, new: tir.Var) -> Stmt:
+    """The statement with a variable replaced by another."""
+    if RELAY:
+        return tir.stmt_functor.substitute(body, {old: new})
+    return tvm_ffi.structural_map(body, (tir.Var, lambda var: new if var.same_as(old) else var))
+
+
 Again = Callable[[Expr], Expr]
 
 

@@ -134,8 +134,11 @@ def softmax(
     def program(
         r: Row, at: tuple[Expr, ...], inputs: list[tir.Buffer], out: tir.Buffer
     ) -> list[Stmt]:
-        return softmax_row(r, logits(inputs, scale, at), exp, out, at)
+        # A mask has other extents: it needs the row's true indices.
+        place = rows.indices(x.shape[:-1], at[-1]) if mask is not None and symbolic else at
+        return softmax_row(r, logits(inputs, scale, at, place), exp, out, at)
 
+    symbolic = any(rows.fixed(n) is None for n in x.shape)
     inputs = [x] if mask is None else [x, mask]
     return over_rows(inputs, x.shape, program, "quake_softmax", **plan)
 

@@ -12,10 +12,10 @@ Knows no target, no graph and no approximation; the caller brings the formulas.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ..numerics.exp_bits import constant, let
-from ..tvm_version import Expr, Stmt, alloc, dtype_of, fma, nest, tir
+from ..tvm_version import Expr, Stmt, alloc, dtype_of, fma, nest, replace_variable, tir
 
 LANES = 16
 # The number of accumulators of a maximum, where the order does not matter, and of the norms' sums.
@@ -100,32 +100,70 @@ def kernel(
         How many rows are computed at once; the kernel must have as many. By default
         :func:`side_by_side`.
     parallel : bool, optional
-        Whether to use all cores; by default if the shape is dynamic or has ``PARALLEL_ELEMENTS``.
+        Whether to use all cores; by default if the shape has ``PARALLEL_ELEMENTS``.
+
+    Notes
+    -----
+    For a symbolic shape, the sizes at hand decide both at run time. The row's indices are then
+    (0, .., 0, number of the row), which address the same memory without a division;
+    :func:`indices` gives the true ones.
     """
     count: int | Expr = 1
     for n in outer:
         count = count * n
-    if fixed(count) == 0:
+    rows, floats = fixed(count), fixed(length)
+    static = rows is not None and floats is not None
+    if rows == 0:
         return tir.Evaluate(0)
-    rows_at_once = rows_at_once or side_by_side(fixed(count), fixed(length))
-    if parallel is None:
-        rows, floats = fixed(count), fixed(length)
-        parallel = rows is None or floats is None or rows * floats >= PARALLEL_ELEMENTS
 
-    def indices(r: Expr) -> tuple[Expr, ...]:
-        at: list[Expr] = []
-        for n in reversed(outer):
-            at.insert(0, r if len(at) == len(outer) - 1 else r % n)
-            r = r // n
-        return tuple(at)
+    def at(r: Expr) -> tuple[Expr, ...]:
+        if static:
+            return indices(outer, r)
+        return (*(tir.const(0, dtype_of(r)) for _ in outer[1:]), *([r] if outer else []))
 
-    def block(b: Expr) -> Stmt:
-        first = b if rows_at_once == 1 else tir.min(b * rows_at_once, count - rows_at_once)
-        places = [indices(first + k) for k in range(rows_at_once)]
-        return _by_length(length, lambda r: _interleaved([program(r, at) for at in places]))
+    def blocks(several: int, parallel: int, row: Row | None = None) -> Stmt:
+        def block(b: Expr) -> Stmt:
+            first = b if several == 1 else tir.min(b * several, count - several)
+            places = [at(first + k) for k in range(several)]
 
-    kind = tir.ForKind.PARALLEL if parallel else tir.ForKind.SERIAL
-    return nest(loop((count + rows_at_once - 1) // rows_at_once, block, kind, most=1))
+            def body(row: Row) -> Stmt:
+                return interleaved([program(row, place) for place in places])
+
+            return by_length(length, body) if row is None else body(row)
+
+        kind = tir.ForKind.PARALLEL if parallel else tir.ForKind.SERIAL
+        return loop((count + several - 1) // several, block, kind, most=1)
+
+    def either(parallel: int) -> Stmt:
+        """Several rows at once if there are as many and if they are short, else one."""
+        several = next(n for n in (4, 2, 1) if rows is None or rows >= n)
+        fits, row = [] if rows is not None else [count >= several], None
+        if floats is None:
+            fits += [length >= LANES, length <= SIDE_BY_SIDE]
+            row = Row(length, LANES)
+        else:
+            several = side_by_side(several, floats)
+        if several == 1:
+            return blocks(1, parallel)
+        many = blocks(several, parallel, row)
+        return tir.IfThenElse(tir.all(*fits), many, blocks(1, parallel)) if fits else many
+
+    if rows is not None and floats is not None:
+        if parallel is None:
+            parallel = rows * floats >= PARALLEL_ELEMENTS
+        return nest(blocks(rows_at_once or side_by_side(rows, floats), parallel))
+    if parallel is not None:
+        return nest(either(parallel))
+    return nest(tir.IfThenElse(count * length >= PARALLEL_ELEMENTS, either(True), either(False)))
+
+
+def indices(outer: Sequence[int | Expr], number: Expr) -> tuple[Expr, ...]:
+    """The indices of a row with this number, for axes of these extents."""
+    at: list[Expr] = []
+    for n in reversed(outer):
+        at.insert(0, number if len(at) == len(outer) - 1 else number % n)
+        number = number // n
+    return tuple(at)
 
 
 def side_by_side(count: int | None, length: int | None) -> int:
@@ -135,14 +173,29 @@ def side_by_side(count: int | None, length: int | None) -> int:
     return next((n for n in (4, 2) if count >= n and n * length <= 2 * SIDE_BY_SIDE), 1)
 
 
-def _interleaved(programs: list[list[Stmt]]) -> Stmt:
-    """The programs' statements, interleaved. All programs have the same number of statements."""
+def interleaved(programs: list[list[Stmt]]) -> Stmt:
+    """The programs' statements, interleaved. All programs have the same number of statements.
+
+    Loops of unknown length, and branches, become one that holds the statements of all programs.
+    """
     flat = [sequence(*program) for program in programs]
     steps = [s.seq if isinstance(s, tir.SeqStmt) else [s] for s in flat]
-    return sequence(*(s for together in zip(*steps, strict=True) for s in together))
+    return sequence(*(s for together in zip(*steps, strict=True) for s in _together(together)))
 
 
-def _by_length(length: int | Expr, body: Callable[["Row"], Stmt]) -> Stmt:
+def _together(steps: tuple[Stmt, ...]) -> list[Stmt]:
+    """One step of each program, as one statement if that is a loop or branch of a symbolic size."""
+    first = steps[0]
+    if isinstance(first, tir.IfThenElse):
+        return [tir.IfThenElse(first.condition, interleaved([[s.then_case] for s in steps]), None)]
+    if not isinstance(first, tir.For) or fixed(first.extent) is not None or len(steps) == 1:
+        return list(steps)
+    bodies = [replace_variable(step.body, step.loop_var, first.loop_var) for step in steps]
+    body = interleaved([[body] for body in bodies])
+    return [tir.For(first.loop_var, first.min, first.extent, first.kind, body)]
+
+
+def by_length(length: int | Expr, body: Callable[["Row"], Stmt]) -> Stmt:
     """The body for rows of this length; for a dynamic length one branch per chunk size."""
     n = fixed(length)
     if n is not None:
