@@ -33,6 +33,7 @@ from .guards import split_at_guards
 from .instructions import choose_instructions
 from .keep_floats import keep_floats
 from .keep_indices import keep_indices
+from .named_extents import named_extents
 from .overlap import overlap_tiles
 from .records.record import Trace
 from .records.trace import replay
@@ -132,7 +133,7 @@ def schedule(
         the source of the choices if they are not the rule's own. None if no rule takes the
         function.
     """
-    fenced = fence_products(function)
+    fenced = fence_products(named_extents(function))
     trace = recorded(fenced) if recorded is not None else None
     replayed = replay(fenced, trace) if trace is not None else None
     if replayed is not None:

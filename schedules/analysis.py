@@ -1,7 +1,7 @@
 """What rules ask about a kernel and a target: blocks, loops, vector lanes, parallel loops."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import tvm
@@ -94,6 +94,35 @@ def in_parallel(choice: Choice, count: int | None) -> bool:
     own = int(worth_threads(count))
     near = count is not None and 1 / NEAR < count / PARALLEL_ELEMENTS < NEAR
     return bool(choice.pick("parallel", (0, 1) if near else (own,), own))
+
+
+def groups(sch: s_tir.Schedule, loops: Sequence[LoopRV]) -> list[LoopRV]:
+    """Fuse loops as :func:`grouped` says. Returns those that remain, outermost first."""
+    found = grouped([extent(sch, loop) for loop in loops])
+    fused = [[loops[n] for n in each] for each in found]
+    return [sch.fuse(*each) if len(each) > 1 else each[0] for each in fused]
+
+
+def grouped(extents: Sequence[int | tir.Expr | None]) -> list[list[int]]:
+    """Which of nested loops may be fused without a division by a symbolic extent.
+
+    Parameters
+    ----------
+    extents : sequence of int, Expr or None
+        From the outermost loop to the innermost. None for an extent that is not a constant.
+
+    Returns
+    -------
+    list of list of int
+        The numbers of the loops that become one.
+    """
+    found: list[list[int]] = []
+    for n, each in enumerate(extents):
+        if found and each is not None and constant(each) is not None:
+            found[-1].append(n)
+        else:
+            found.append([n])
+    return found
 
 
 def vectorize(sch: s_tir.Schedule, loop: LoopRV, width: int) -> LoopRV:
@@ -208,7 +237,11 @@ def copy(sch: s_tir.Schedule, block: SBlockRV, target: tvm.target.Target) -> Non
     if count == 0:
         return
     vectorize(sch, last, lanes(target))
-    if outer and worth_threads(count):
+    if not outer or not worth_threads(count):
+        return
+    if None in [extent(sch, loop) for loop in outer]:
+        sch.parallel(groups(sch, outer)[:2][-1])
+    else:
         sch.parallel(sch.fuse(*outer))
 
 

@@ -24,7 +24,7 @@ from .choices import choices
 from .flat import flattened
 from .overlap import OVERLAP, overlaps
 from .rule import Scheduled
-from .versions import Version, groups, thread_cases
+from .versions import Version, thread_cases
 
 # Options for the vectors of one iteration.
 SEVERAL = (1, 2, 4, 8)
@@ -157,7 +157,7 @@ def _versions(function: tir.PrimFunc, target: tvm.target.Target) -> Iterator[Ver
     (block,) = analysis.blocks(sch)
     *outer, last = (sch.get(loop).extent for loop in sch.get_loops(block))
     count = math.prod(outer, start=last)
-    extents = [sch.get(loop).extent for loop in groups(sch, sch.get_loops(block)[:-1])]
+    extents = [sch.get(loop).extent for loop in analysis.groups(sch, sch.get_loops(block)[:-1])]
     for width in _vector_widths(analysis.constant(last), bool(outer), target):
         for when, parallel in thread_cases(extents or [last], count):
             fits = last >= width
@@ -188,5 +188,5 @@ def _scheduled(function: tir.PrimFunc, width: int, parallel: int | None) -> s_ti
     sch.vectorize(inner)
     sch.annotate(block, OVERLAP, [len(outer)])
     if parallel is not None:
-        sch.parallel((groups(sch, outer) or [first])[parallel])
+        sch.parallel((analysis.groups(sch, outer) or [first])[parallel])
     return sch

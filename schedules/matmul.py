@@ -13,7 +13,7 @@ The products are those that :mod:`product` recognises.
 k is not split into partial sums, so an element's bits are those of the plain loop.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import tvm
 from tvm import s_tir
@@ -107,8 +107,11 @@ def apply(function: tir.PrimFunc, target: tvm.target.Target, decide: Decide) -> 
     plan = product_tiles.plan(found, rows, columns, kernel.innermost, target, decide(found.key))
     if rows is not None and columns is not None:
         return _tiled(kernel, plan)
+    weights = analysis.volume(kernel.sch.get(found.block).reads[1].source.shape)
+    small = weights is not None and weights <= product_tiles.CACHED
+    plan = replace(plan, by_rows=bool(found.packed) and found.pixels and small)
     versions: list[Version] = []
-    for when, given, tile in cases(kernel.shape, found.row, plan, bool(found.packed), target):
+    for when, given, tile in cases(kernel.shape, found, plan, target):
         version = Version(_tiled(_kernel(function, target), tile), when, given)
         if not versions and not overlaps(version.schedule.mod["main"], given):
             return _tiled(kernel, plan, peeled=True)
@@ -141,14 +144,18 @@ def _tiled(kernel: _Kernel, plan: Plan, peeled: bool = False) -> s_tir.Schedule:
         if peeled and extent is None:
             analysis.peel(sch, loop)
     sch.annotate(epilogue, OVERLAP, [found.row] if cut else [found.row, found.column])
-    outer = sch.fuse(*shared) if shared else sch.add_unit_loop(walked[0])
+    known = None not in [analysis.extent(sch, loop) for loop in shared]
+    if not shared:
+        outer = [sch.add_unit_loop(walked[0])]
+    else:
+        outer = [sch.fuse(*shared)] if known else analysis.groups(sch, shared)
     if cut:
-        analysis.peel(sch, j_outer if j_outer in walked else outer)
-    if plan.parallel:
-        sch.parallel(outer)
+        analysis.peel(sch, j_outer if j_outer in walked else outer[-1])
+    if plan.parallel is not None:
+        sch.parallel(outer[plan.parallel])
     sch.compute_at(found.block, walked[-1], preserve_unit_loops=True)
     if copy is not None:
-        sch.compute_at(copy, outer, preserve_unit_loops=True)
+        sch.compute_at(copy, outer[-1], preserve_unit_loops=True)
         *_, along = sch.get_loops(copy)
         sch.vectorize(sch.split(along, [None, plan.lanes])[1])
     _registers(sch, found, plan.lanes, plan.unroll)

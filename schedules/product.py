@@ -72,6 +72,8 @@ class Product:
         Columns in a panel of b, None if b is a plain matrix.
     rows_larger : bool
         Whether the left operand has more elements than the right one.
+    pixels : bool
+        Whether the rows are pixels, as of a convolution.
     key : Key
     """
 
@@ -82,6 +84,7 @@ class Product:
     free: tuple[int, ...]
     packed: int | None
     rows_larger: bool
+    pixels: bool
     key: Key
 
 
@@ -135,6 +138,7 @@ def find(sch: s_tir.Schedule, blocks: list[SBlockRV]) -> Product | None:
         tuple(n for n in free if n != row),
         packed or None,
         elements[0] > elements[1],
+        len(summed) > 1 or len(free) > 2,
         key(
             [extents[n] for n in free],
             extents[column],

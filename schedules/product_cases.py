@@ -12,25 +12,26 @@ Every tile fits its case at least once, so that no tile needs a guard.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 import tvm
 
-from quake_tvm.kernels.rows import PARALLEL_ELEMENTS
 from quake_tvm.tvm_version import tir
 
 from . import analysis
 from .choices import choices
+from .product import Product
 from .product_tiles import PACK_ROWS, WORK, Plan
-from .versions import balanced
+from .versions import balanced, thread_cases
 
-Extent = int | tir.Expr
-Conditions = list[tir.Expr]
+Extent: TypeAlias = int | tir.Expr
+Conditions: TypeAlias = list[tir.Expr]
 # Heights of tiles that are one vector wide, and of narrower ones.
 LOW, LOWEST = (16, 8, 4, 2, 1), (4, 1)
 
 
 def cases(
-    shape: Sequence[Extent], row: int, plan: Plan, packed: bool, target: tvm.target.Target
+    shape: Sequence[Extent], found: Product, plan: Plan, target: tvm.target.Target
 ) -> Iterator[tuple[tir.Expr, tir.Expr, Plan]]:
     """All cases. The first one whose condition holds applies.
 
@@ -38,12 +39,9 @@ def cases(
     ----------
     shape : sequence of int or Expr
         Extents of the result, columns last.
-    row : int
-        The axis that tiles divide into rows.
+    found : Product
     plan : Plan
         The plan for unknown extents.
-    packed : bool
-        Whether the right operand is packed.
     target : tvm.target.Target
 
     Yields
@@ -51,15 +49,24 @@ def cases(
     Expr, Expr, Plan
         When the case applies, what is known of the extents then, and its plan.
     """
+    rows, columns = shape[found.row], shape[found.column]
     least = math.prod(n for n in shape if isinstance(n, int)) * WORK
     count = math.prod(shape, start=tir.const(WORK, "int64"))
-    for fits, wide, low in _widths(shape[-1], plan, packed, target):
-        for when, given, tile in _heights(shape[row], wide, low):
-            surely = least * (1 if isinstance(shape[row], int) else tile.rows)
-            for parallel in (True,) if analysis.worth_threads(surely) else (False, True):
-                few = [] if parallel else [count < PARALLEL_ELEMENTS]
+    lead = [shape[n] for n in (*found.batch, *(found.free if plan.by_rows else ()))]
+    for fits, wide, low in _widths(columns, plan, bool(found.packed), target):
+        for when, given, tile in _heights(rows, wide, low):
+            size = tile.rows if plan.by_rows else tile.vectors * tile.lanes
+            outer = [*lead, -(-(rows if plan.by_rows else columns) // size)]
+            fused = [math.prod(outer[n] for n in each) for each in analysis.grouped(outer)]
+            threads: Iterator[tuple[Conditions, int | None]]
+            many = analysis.worth_threads(least * (1 if isinstance(rows, int) else tile.rows))
+            if plan.by_rows:  # there are many pixels
+                threads = iter([([], len(fused[:2]) - 1)])
+            else:
+                threads = thread_cases(fused, count, many)
+            for sizes, parallel in threads:
                 own = replace(tile, parallel=parallel)
-                yield _all([*fits, *when, *few]), _all([*fits, *given]), own
+                yield _all([*fits, *when, *sizes]), _all([*fits, *given]), own
 
 
 def _all(conditions: Conditions) -> tir.Expr:
@@ -97,9 +104,22 @@ def _heights(
         for high in low:
             yield [rows >= high], [rows >= high], replace(plan, rows=high)
         return
+    if plan.by_rows:  # pixels: images are rarely narrower than a tile
+        tall = [n for n in (most, most * 3 // 4, most // 2) if n > 1]
+        for own in tall:
+            least = [_spent(rows, own) <= _spent(rows, other) for other in tall if other != own]
+            yield [rows >= own, *least], [rows >= own], replace(plan, rows=own)
+        for own in (most // 2, 1):
+            yield [rows >= own], [rows >= own], replace(plan, rows=own)
+        return
     for copied in (True, False) if plan.copied else (False,):
         counts = range(PACK_ROWS, PACK_ROWS * most) if copied else range(1, most + 1)
-        for high in sorted({analysis.balanced(n, most) for n in counts}, reverse=True):
-            many = [rows >= PACK_ROWS] if copied else []
-            even = balanced(rows, most) == high
-            yield [*many, even], [rows >= high], replace(plan, rows=high, copied=copied)
+        many = [rows >= PACK_ROWS] if copied else []
+        for own in sorted({analysis.balanced(n, most) for n in counts}, reverse=True):
+            even = balanced(rows, most) == own
+            yield [*many, even], [rows >= own], replace(plan, rows=own, copied=copied)
+
+
+def _spent(rows: tir.Expr, high: int) -> tir.Expr:
+    """The rows that tiles of this height compute, those that overlap counted twice."""
+    return (rows + (high - 1)) // high * high

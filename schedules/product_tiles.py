@@ -17,6 +17,9 @@ from .product import Product
 PACK_ROWS = 32
 # An element of a product counts as this many elements when threads are decided.
 WORK = 8
+# Packed weights of up to this many elements stay in the second-level cache. They may be read again
+# for each tile of rows, if the number of rows is unknown.
+CACHED = 1 << 15
 # Options: a tile's width in vectors of columns, its maximum of rows, and the unroll factor of k.
 VECTORS, ROWS, UNROLL = (1, 2, 3, 4, 6), (1, 2, 3, 4, 6, 8, 12, 16), (1, 2, 4)
 
@@ -35,8 +38,8 @@ class Plan:
         Whether the outermost loop goes along rows instead of columns.
     unroll : int
         Unroll factor of the loop over k.
-    parallel : bool
-        Whether the outer loops run on all cores.
+    parallel : int or None
+        Which of the outer loops runs on all cores, the outermost being 0.
     """
 
     rows: int
@@ -45,7 +48,7 @@ class Plan:
     copied: bool
     by_rows: bool
     unroll: int
-    parallel: bool
+    parallel: int | None
 
 
 def panel(
@@ -131,7 +134,7 @@ def plan(
         copied,
         by_rows,
         choice.pick("unroll", unrolled, 1),
-        analysis.in_parallel(choice, None if count is None else count * WORK),
+        0 if analysis.in_parallel(choice, None if count is None else count * WORK) else None,
     )
 
 

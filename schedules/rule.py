@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import tvm
 from tvm import s_tir
@@ -11,8 +12,8 @@ from quake_tvm.tvm_version import tir
 from .choice import Decide
 from .versions import Version
 
-Scheduled = s_tir.Schedule | Sequence[Version] | None
-Apply = Callable[[tir.PrimFunc, tvm.target.Target, Decide], Scheduled]
+Scheduled: TypeAlias = s_tir.Schedule | Sequence[Version] | None
+Apply: TypeAlias = Callable[[tir.PrimFunc, tvm.target.Target, Decide], Scheduled]
 
 
 @dataclass(frozen=True)

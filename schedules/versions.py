@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tvm import s_tir
-from tvm.s_tir.schedule import LoopRV
 
 from quake_tvm.kernels.rows import PARALLEL_ELEMENTS
 from quake_tvm.tvm_version import dtype_of, tir
@@ -51,25 +50,8 @@ def balanced(count: tir.Expr, most: int) -> tir.Expr:
     return (count + tiles - 1) // tiles
 
 
-def groups(sch: s_tir.Schedule, loops: Sequence[LoopRV]) -> list[LoopRV]:
-    """Fuse loops as far as no index is then divided by a symbolic extent.
-
-    Returns
-    -------
-    list of LoopRV
-        The loops that remain, outermost first.
-    """
-    found: list[list[LoopRV]] = []
-    for loop in loops:
-        if found and analysis.extent(sch, loop) is not None:
-            found[-1].append(loop)
-        else:
-            found.append([loop])
-    return [sch.fuse(*each) if len(each) > 1 else each[0] for each in found]
-
-
 def thread_cases(
-    outer: Sequence[int | tir.Expr], count: tir.Expr
+    outer: Sequence[int | tir.Expr], count: tir.Expr, surely: bool = False
 ) -> Iterator[tuple[list[tir.Expr], int | None]]:
     """Which of the outer loops runs on all cores, depending on the sizes.
 
@@ -79,20 +61,23 @@ def thread_cases(
         The extents of the outermost loops.
     count : Expr
         The number of elements.
+    surely : bool
+        Whether there are always enough elements for several cores.
 
     Yields
     ------
     list of Expr, int or None
         Conditions, and the loop that they select. The first case that applies is taken.
     """
-    yield [count < PARALLEL_ELEMENTS], None
-    for n, extent in enumerate(outer[:2]):
-        last = n == len(outer[:2]) - 1
-        known = analysis.constant(extent)
-        if last or known is None or known >= FEW:
-            yield [] if last or known is not None else [extent >= FEW], n
-        if known is not None and known >= FEW:
-            return
+    if not surely:
+        yield [count < PARALLEL_ELEMENTS], None
+    extent = analysis.constant(outer[0])
+    if len(outer) == 1 or (extent is not None and extent >= FEW):
+        yield [], 0
+        return
+    if extent is None:
+        yield [outer[0] >= FEW], 0
+    yield [], 1
 
 
 def joined(versions: Sequence[tuple[tir.Expr, tir.PrimFunc]]) -> tir.PrimFunc:
@@ -103,23 +88,29 @@ def joined(versions: Sequence[tuple[tir.Expr, tir.PrimFunc]]) -> tir.PrimFunc:
     versions : sequence of (Expr, PrimFunc)
         Each condition with its version. All versions have the same parameters, and a root block.
     """
-    roots = [_with_fresh_buffers(function.body.block) for _, function in versions]
+    first = versions[0][1]
+    roots = [_renewed(function, first.params) for _, function in versions]
     body: tir.Stmt | None = None
     for (when, _), root in zip(reversed(versions), reversed(roots), strict=True):
         body = tir.IfThenElse(when, root.body, body)
-    first, buffers = roots[0], [buffer for root in roots for buffer in root.alloc_buffers]
+    buffers = [buffer for root in roots for buffer in root.alloc_buffers]
+    own = first.body.block
     block = s_tir.SBlock(
-        [], first.reads, first.writes, first.name_hint, body, None, buffers, first.match_buffers,
-        first.annotations,
-    )  # fmt: skip
-    function = versions[0][1].with_body(s_tir.SBlockRealize([], True, block))
+        [], own.reads, own.writes, own.name_hint, body, None, buffers, [], own.annotations
+    )
+    function = first.with_body(s_tir.SBlockRealize([], True, block))
     return function.with_attr(VERSIONS, len(versions))
 
 
-def _with_fresh_buffers(root: s_tir.SBlock) -> s_tir.SBlock:
-    """The block with new buffers in place of those that it allocates: versions may share them."""
-    pairs = [
-        (b, tir.decl_buffer(list(b.shape), b.dtype, b.name, scope=b.scope(), layout=None))
-        for b in root.alloc_buffers
-    ]
-    return substituted(root, pairs) if pairs else root
+def _renewed(function: tir.PrimFunc, params: Sequence[tir.Var]) -> s_tir.SBlock:
+    """The root block with loops and buffers of its own, over these parameters.
+
+    Versions come from one function and share its variables, which TVM's passes do not expect in one
+    function.
+    """
+    fresh = s_tir.renew_defs(function)
+    pairs = list(zip(fresh.params, params, strict=True))
+    for new, old in list(pairs):
+        extents = zip(getattr(new.ty, "shape", ()), getattr(old.ty, "shape", ()), strict=True)
+        pairs += [(a, b) for a, b in extents if isinstance(a, tir.Var)]
+    return substituted(fresh.body.block, pairs)
