@@ -38,7 +38,7 @@ from .overlap import overlap_tiles
 from .records.record import Trace
 from .records.trace import replay
 from .rule import Rule, Scheduled
-from .versions import joined
+from .versions import joined, with_few
 
 RULES = (
     Rule("matmul", matmul.apply),
@@ -162,7 +162,8 @@ def schedule(
 def _finished(result: Scheduled, target: tvm.target.Target, rule: Rule) -> tir.PrimFunc:
     """The function that a rule has scheduled, its versions joined."""
     if isinstance(result, s_tir.Schedule):
-        return finished(result.mod["main"], target, rule.over_rows)
+        done = finished(result.mod["main"], target, rule.over_rows)
+        return done if rule.over_rows else with_few(done)
     return joined(
         [
             (each.when, finished(each.schedule.mod["main"], target, rule.over_rows, each.given))

@@ -20,10 +20,14 @@ from quake_tvm.tvm_version import tir
 from . import analysis
 from .choice import Decide, Key
 from .choices import choices
-from .overlap import OVERLAP
+from .overlap import OVERLAP, overlaps
+from .rule import Scheduled
+from .versions import Version
 
 # Default limits: pixels of a tile, and floats of a padded band.
 PIXELS, BAND = 8, 8192
+# Rows of a band if the width or height of the image is unknown.
+SOME = 4
 # Options for a tile's pixels, its vectors of channels, and a band's rows.
 TILES, VECTORS, BANDS = (1, 2, 3, 4, 6, 8, 12, 16), (1, 2, 4), (1, 2, 4, 8, 16)
 
@@ -50,13 +54,38 @@ def _convolution(sch: s_tir.Schedule, blocks: list[SBlockRV]) -> SBlockRV | None
     )
 
 
-def apply(
-    function: tir.PrimFunc, target: tvm.target.Target, decide: Decide
-) -> s_tir.Schedule | None:
+def apply(function: tir.PrimFunc, target: tvm.target.Target, decide: Decide) -> Scheduled:
     """Schedule one depthwise convolution and what is fused around it.
 
     See :class:`~quake_tvm.schedules.rule.Rule` for the parameters.
     """
+    extents = _pixels(function)
+    if extents is None or analysis.constant(extents) is not None:
+        return _scheduled(function, target, decide)
+    versions = []
+    for tile in (PIXELS, PIXELS // 2, 1):
+        given = extents >= tile
+        sch = _scheduled(function, target, decide, tile)
+        if sch is None or (not versions and not overlaps(sch.mod["main"], given)):
+            return None
+        versions.append(Version(sch, given, given))
+    return versions
+
+
+def _pixels(function: tir.PrimFunc) -> tir.Expr | None:
+    """The extent of a convolution's rows of pixels. None if there is no convolution."""
+    sch = analysis.start(function)
+    blocks = analysis.blocks(sch)
+    product = _convolution(sch, blocks) if blocks else None
+    if product is None:
+        return None
+    return sch.get(sch.get_loops(product)[analysis.kinds(sch, product).count("S") - 2]).extent
+
+
+def _scheduled(
+    function: tir.PrimFunc, target: tvm.target.Target, decide: Decide, tile: int | None = None
+) -> s_tir.Schedule | None:
+    """Schedule a convolution with tiles of ``tile`` pixels, by default as the rule chooses."""
     sch = analysis.start(function)
     blocks = analysis.blocks(sch)
     product = _convolution(sch, blocks) if blocks else None
@@ -73,28 +102,35 @@ def apply(
     # The epilogue may write only the beginning of the convolution's result.
     height, pixels, channels = (analysis.extent(sch, loop) for loop in (y, x, c))
     every = analysis.elements(sch, [*own, *loops[spatial:]])
-    if len(own) != spatial or not (every and height and pixels and channels):
+    if len(own) != spatial or every == 0 or not channels:
         return None
     width = min(width, 1 << (channels.bit_length() - 1))
     choice = decide(key)
     wide = [n for n in VECTORS if n * width <= channels]
     vectors = choice.pick("vectors", wide, 2 if channels % (2 * width) == 0 else 1)
     long = [n for n in TILES if n * vectors <= choices(target).registers]
-    tile = analysis.balanced(pixels, choice.pick("pixels", long, PIXELS))
+    if tile is None:
+        tile = analysis.balanced(pixels, choice.pick("pixels", long, PIXELS))
     padded = sch.get_producers(product)
-    band = height
+    band = SOME if height is None else height
     if padded:
-        across = int(sch.get(padded[0]).writes[0].source.shape[-2])
-        band = min(height, max(1, BAND // (across * vectors * width)))
+        across = analysis.constant(sch.get(padded[0]).writes[0].source.shape[-2])
+        fits = SOME if across is None else max(1, BAND // (across * vectors * width))
+        band = min(band, fits)
     band = analysis.balanced(height, choice.pick("band", BANDS, band))
     y_outer, y_inner = sch.split(y, [None, band])
     x_outer, x_inner = sch.split(x, [None, tile])
     c_outer, c_inner = sch.split(c, [None, vectors * width])
     sch.reorder(*outer, y_outer, c_outer, y_inner, x_outer, x_inner, c_inner)
     sch.annotate(epilogue, OVERLAP, [spatial - 2, spatial - 1])
-    shared = sch.fuse(*outer, y_outer, c_outer)
-    if analysis.in_parallel(choice, height * pixels * channels):
-        sch.parallel(shared)
+    if None in (height, *(analysis.extent(sch, loop) for loop in outer)):
+        *_, shared = around = analysis.groups(sch, [*outer, y_outer, c_outer])
+        sch.parallel(around[:2][-1])
+    else:
+        shared = sch.fuse(*outer, y_outer, c_outer)
+        count = None if pixels is None else height * pixels * channels
+        if analysis.in_parallel(choice, count):
+            sch.parallel(shared)
     sch.compute_at(product, x_outer, preserve_unit_loops=True)
     if padded:
         sch.compute_at(padded[0], shared, preserve_unit_loops=True)

@@ -129,7 +129,8 @@ def apply(function: tir.PrimFunc, target: tvm.target.Target, decide: Decide) -> 
     sch, operator, results = stages
     if not results:
         return sch
-    if len(results) == 1 and analysis.elements(sch, results[0][1]) is None:
+    alone = len(results) == len(analysis.blocks(sch)) == 1
+    if alone and analysis.elements(sch, results[0][1]) is None:
         versions = list(_versions(sch.mod["main"], target))
         if overlaps(versions[0].schedule.mod["main"], versions[0].given):
             return versions

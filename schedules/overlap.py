@@ -55,10 +55,21 @@ def overlap_tiles(function: tir.PrimFunc, given: tir.Expr | None = None) -> tir.
 
 
 def overlaps(function: tir.PrimFunc, given: tir.Expr | None = None) -> bool:
-    """Whether all tiles of the annotated blocks can be made whole. Parameters as above."""
-    tiled = [p.name for p in places(function) or [] if OVERLAP in p.block.annotations]
-    after = {p.name: p.realize.predicate for p in places(overlap_tiles(function, given)) or []}
-    return all(analysis.constant(after[name]) == 1 for name in tiled)
+    """Whether all tiles along the annotated axes can be made whole. Parameters as above."""
+    here = places(function)
+    if here is None:
+        return False
+    known = bound({loop for place in here for loop in place.loops})
+    guarded = [
+        axis
+        for place in here
+        for axis in place.block.annotations.get(OVERLAP, ())
+        for guard in conjuncts(place.realize.predicate)
+        if _limits(guard, place.realize.iter_values[axis], known)
+    ]
+    with known.constraint_scope(given) if given is not None else nullcontext():
+        _, whole = _overlapped(function, here, known)
+    return len(whole) == len(guarded)
 
 
 def _overlapped(

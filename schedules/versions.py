@@ -5,16 +5,18 @@ as high as there are rows. A rule schedules a kernel of symbolic extents once fo
 versions become the branches of one function. Each version computes the same bits. Knows no rule.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import tvm_ffi
 from tvm import s_tir
 
 from quake_tvm.kernels.rows import PARALLEL_ELEMENTS
 from quake_tvm.tvm_version import dtype_of, tir
 
 from . import analysis
-from .tiles import substituted
+from .tiles import mentions, substituted
 
 # The PrimFunc attribute with the number of versions, for the report.
 VERSIONS = "quake.versions"
@@ -78,6 +80,35 @@ def thread_cases(
     if extent is None:
         yield [outer[0] >= FEW], 0
     yield [], 1
+
+
+def with_few(function: tir.PrimFunc) -> tir.PrimFunc:
+    """The function with a version without threads, for tensors of few elements.
+
+    A function of constant extents, or without threads, is unchanged.
+    """
+    volumes = [
+        math.prod(p.ty.shape[1:], start=p.ty.shape[0])
+        for p in function.params
+        if getattr(p.ty, "shape", ()) and analysis.volume(p.ty.shape) is None
+    ]
+
+    def parallel(loop: tir.For) -> bool:
+        return loop.kind == tir.ForKind.PARALLEL
+
+    if not volumes or not mentions(function.body, tir.For, parallel):
+        return function
+
+    def serial(loop: tir.For) -> tir.For:
+        kind = tir.ForKind.SERIAL if parallel(loop) else loop.kind
+        return tir.For(
+            loop.loop_var, loop.min, loop.extent, kind, loop.body, loop.thread_binding,
+            loop.annotations, loop.step,
+        )  # fmt: skip
+
+    few = tir.all(*(volume < PARALLEL_ELEMENTS for volume in volumes))
+    alone = function.with_body(tvm_ffi.structural_map(function.body, (tir.For, serial)))
+    return joined([(few, alone), (tir.const(True, "bool"), function)])
 
 
 def joined(versions: Sequence[tuple[tir.Expr, tir.PrimFunc]]) -> tir.PrimFunc:
