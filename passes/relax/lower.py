@@ -52,8 +52,9 @@ def _with_axis_last(builder: relax.BlockBuilder, call: relax.Call, operator: str
     attributes = attributes_of(call)
     axis, rank = int(call.attrs["axis"]), call.args[0].ty.ndim
     order = [*range(axis), *range(axis + 1, rank), axis]
-    if operator != "logsumexp" and any(getattr(n, "value", 1) == 0 for n in call.args[0].ty.shape):
-        return call.args[0]  # empty, and TVM mistakes an empty transpose for a reshape
+    empty = any(getattr(n, "value", 1) == 0 for n in call.args[0].ty.shape)
+    if empty and not OPERATORS[operator].reduces:
+        return call.args[0]  # TVM mistakes an empty transpose for a reshape
     x = builder.emit(relax.op.permute_dims(call.args[0], order))
     result = builder.emit(quake_call(operator, x, **replace(attributes, axis=rank - 1).to_attrs()))
     if attributes.keepdims is False:

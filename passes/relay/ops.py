@@ -57,7 +57,7 @@ def _same_type(types: list[relay.Type], _: tvm.ir.Attrs) -> relay.Type:
     return types[0]
 
 
-def _softmax_type(types: list[relay.Type], _: tvm.ir.Attrs) -> relay.Type:
+def _masked_type(types: list[relay.Type], _: tvm.ir.Attrs) -> relay.Type:
     """The type of x. The mask must broadcast to it."""
     x, *masks = types
     for mask in masks:
@@ -68,7 +68,7 @@ def _softmax_type(types: list[relay.Type], _: tvm.ir.Attrs) -> relay.Type:
     return x
 
 
-def _logsumexp_type(types: list[relay.Type], attrs: tvm.ir.Attrs) -> relay.Type:
+def _reduced_type(types: list[relay.Type], attrs: tvm.ir.Attrs) -> relay.Type:
     (x,) = types
     shape, axis = list(x.shape), int(attrs["axis"])
     rest = [1] if int(attrs["keepdims"]) else []
@@ -92,7 +92,7 @@ def _reduced_shape(shape, axis, rank):  # type: ignore[no-untyped-def]  # TVM pa
     return out
 
 
-def _logsumexp_shape(
+def _shape_of_reduced(
     attrs: tvm.ir.Attrs, inputs: list[tvm.te.Tensor], ranks: list
 ) -> list[tvm.te.Tensor]:
     axis = tvm.runtime.convert(int(attrs["axis"]))
@@ -106,11 +106,12 @@ def declared(operator: str) -> tvm.ir.Op:
     if name in tvm.ir.Op.list_op_names():
         return tvm.ir.Op.get(name)
     op = register_op(name, row.formula)
-    if operator != "softmax":
+    masked = "mask" in row.absorbs
+    if not masked:
         op.set_num_inputs(1)
-    infer = {"softmax": _softmax_type, "logsumexp": _logsumexp_type}.get(operator, _same_type)
+    infer = _reduced_type if row.reduces else _masked_type if masked else _same_type
     op.add_type_rel("Quake" + operator.title(), _checked(infer, row.elementwise))
-    shape = _logsumexp_shape if operator == "logsumexp" else _same_shape
+    shape = _shape_of_reduced if row.reduces else _same_shape
     registry.register_shape_func(name, False, shape)
     registry.register_stateful(name, False)
     registry.register_pattern(name, OpPattern.ELEMWISE if row.elementwise else OpPattern.OPAQUE)

@@ -51,7 +51,7 @@ def attack(operator: str, method: str, on: tvm.target.Target, rounds: int, lengt
     For softmax also the largest error of a probability.
     """
     run = row_search.kernel(operator, method, on)
-    promised = row_bounds.bound(operator, method, length)
+    promised = OPERATORS[operator].row_bound(method, length)
     found = {"probability": 0.0}
 
     def usage(x: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from ..errors import QuakeError
 from ..importers.onnx import file as onnx_file
+from ..numerics.operators import OPERATORS
 from ..runtime.model_input import Input
 
 # From the module ``torch`` to the kernel as a function of tensors.
@@ -203,7 +204,7 @@ def small(names: Sequence[str] | None = None) -> list[Case]:
 
 def _along_rows(name: str) -> Case:
     shape, result, constants = SMALL_ROWS, SMALL_ROWS, {}
-    if name == "logsumexp":
+    if OPERATORS[name].reduces:
         result, constants = (*shape[:-1], 1), {"last": np.array([-1])}
     model = _model([ALONG_ROWS[name]], shape, result, constants)
     return Case(name, _text(shape), model, math.prod(shape))

@@ -63,7 +63,11 @@ class Operator:
         default is.
     absorbs : set of str
         Steps on the operand that the operator's kernel computes itself: ``"scale"``, ``"shift"``,
-        ``"mask"``.
+        ``"mask"``, which is a second operand.
+    reduces : bool
+        Whether an operator over rows has one result for each row, not one for each element.
+    row_bound : callable
+        (rung, largest length of a row) to the bound. None for element-wise operators.
     largest_factor : float
         What multiplies a result that is flushed to zero, at the most.
     tail : float
@@ -81,6 +85,8 @@ class Operator:
     exponential: bool = True
     any_parameter: bool = True
     absorbs: Set[str] = frozenset()
+    reduces: bool = False
+    row_bound: Callable[[str, int], row_bounds.RowBound] | None = None
     largest_factor: float = 1.0
     tail: float = 0.0
 
@@ -148,10 +154,13 @@ OPERATORS = {
         ),
         _unary("celu", "x > 0 ? x : alpha (e^(x/alpha) - 1)", -1.0, INF, parameters={"alpha": 1.0}),
         Operator(
-            "softmax", "e^(scale x + mask) / sum e^(scale x + mask)", absorbs={"scale", "mask"}
+            "softmax",
+            "e^(scale x + mask) / sum e^(scale x + mask)",
+            absorbs={"scale", "mask"},
+            row_bound=row_bounds.softmax,
         ),
-        Operator("log_softmax", "x - log(sum e^x)"),
-        Operator("logsumexp", "log(sum e^x)"),
+        Operator("log_softmax", "x - log(sum e^x)", row_bound=row_bounds.log_softmax),
+        Operator("logsumexp", "log(sum e^x)", reduces=True, row_bound=row_bounds.logsumexp),
     )
 }
 
@@ -257,12 +266,13 @@ def bound(name: str, method: str = "quake2") -> Bound:
     """
     given.choice(name, "operator", OPERATORS)
     given.choice(method, "method", METHODS)
-    if OPERATORS[name].elementwise:
-        if method not in _table().get(name, {}):
-            prove = f"`quake-tvm accuracy --exhaustive --update {name}` proves them"
-            raise QuakeError(f"{name} has no bounds yet: {prove}")
-        return Bound(name, method, **_table()[name][method])
-    return Bound(name, method, **row_bounds.bound(name, method))
+    row_bound = OPERATORS[name].row_bound
+    if row_bound is not None:
+        return Bound(name, method, **row_bound(method, row_bounds.ROW))
+    if method not in _table().get(name, {}):
+        prove = f"`quake-tvm accuracy --exhaustive --update {name}` proves them"
+        raise QuakeError(f"{name} has no bounds yet: {prove}")
+    return Bound(name, method, **_table()[name][method])
 
 
 def update_bounds(rows: list[Bound]) -> None:

@@ -16,7 +16,6 @@ from typing import TypedDict
 
 import numpy as np
 
-from ..errors import QuakeError
 from ..support.whole_file import whole_file
 
 ERRORS = "row_errors.json"
@@ -139,41 +138,28 @@ class RowBound(_Contract, total=False):
     probability: float
 
 
-def bound(name: str, method: str, length: int = ROW) -> RowBound:
-    """The numbers of the error contract for rows of up to ``length`` elements.
+def softmax(method: str, length: int = ROW) -> RowBound:
+    """The numbers of the error contract for rows of up to ``length`` elements, on a rung."""
+    grown = math.exp(rounding(length))
+    return {
+        "relative": weight(method).ratio * grown - 1,
+        "absolute": UNIT,
+        "monotone": monotone(method),
+        "probability": probability(method) + grown - 1 + UNIT,
+    }
 
-    Parameters
-    ----------
-    name : str
-        ``softmax``, ``log_softmax`` or ``logsumexp``.
-    method : str
-        A rung.
-    length : int
-        The largest number of elements of a row.
 
-    Returns
-    -------
-    dict
-        ``relative`` and ``absolute``; for softmax also ``probability`` and ``monotone``, for
-        log_softmax also ``monotone``.
+def log_softmax(method: str, length: int = ROW) -> RowBound:
+    """As :func:`softmax`, without the largest error of a probability."""
+    return {"relative": 4 * UNIT, "absolute": _of_log_of_sum(method, length), "monotone": True}
 
-    Raises
-    ------
-    QuakeError
-        For another operator.
-    """
-    if name == "softmax":
-        grown = math.exp(rounding(length))
-        return {
-            "relative": weight(method).ratio * grown - 1,
-            "absolute": UNIT,
-            "monotone": monotone(method),
-            "probability": probability(method) + grown - 1 + UNIT,
-        }
+
+def logsumexp(method: str, length: int = ROW) -> RowBound:
+    """As :func:`softmax`, with the two numbers of the error contract only."""
+    absolute = _of_log_of_sum(method, length) + 3 * UNIT * math.log(length)
+    return {"relative": 2 * UNIT, "absolute": absolute}
+
+
+def _of_log_of_sum(method: str, length: int) -> float:
     d = exp(method)
-    absolute = max(math.log1p(d.high), -math.log1p(d.low)) + rounding(length)
-    if name == "log_softmax":
-        return {"relative": 4 * UNIT, "absolute": absolute, "monotone": True}
-    if name != "logsumexp":
-        raise QuakeError(f"{name} has no bounds yet: derive them in numerics/row_bounds.py")
-    return {"relative": 2 * UNIT, "absolute": absolute + 3 * UNIT * math.log(length)}
+    return max(math.log1p(d.high), -math.log1p(d.low)) + rounding(length)

@@ -32,16 +32,16 @@ def test_section(monkeypatch):
 def test_what_a_sweep_finds_is_what_bounds_are_derived_from(monkeypatch, tmp_path):
     zeros = {"weight": [0.0, 0.0], "exp": [0.0, 0.0], "tie": 0.0}
     found = {method: row_bounds.kept(method) | zeros for method in METHODS}
-    before = row_bounds.bound("softmax", "quake2")
+    before = row_bounds.softmax("quake2")
     monkeypatch.setattr(row_bounds.resources, "files", lambda package: tmp_path)
     try:
         row_bounds.update(found)
         assert row_bounds.kept("quake2") == found["quake2"]
-        assert row_bounds.bound("softmax", "quake2")["relative"] < before["relative"]
+        assert row_bounds.softmax("quake2")["relative"] < before["relative"]
     finally:
         monkeypatch.undo()
         row_bounds._table.cache_clear()
-    assert row_bounds.bound("softmax", "quake2") == before
+    assert row_bounds.softmax("quake2") == before
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -19,7 +19,9 @@ from tvm import relax
 from ...errors import QuakeError, last_line
 from ...runtime.description import CONDITIONS
 from . import (  # noqa: F401  they enter their operators in the table
+    binary,
     creation,
+    division,
     elementwise,
     indexing,
     layout,
