@@ -38,7 +38,7 @@ from .overlap import overlap_tiles
 from .records.record import Trace
 from .records.trace import replay
 from .rule import Rule, Scheduled
-from .versions import joined, with_few
+from .versions import Version, joined, with_few
 
 RULES = (
     Rule("matmul", matmul.apply),
@@ -159,7 +159,8 @@ def schedule(
     return None
 
 
-def _finished(result: Scheduled, target: tvm.target.Target, rule: Rule) -> tir.PrimFunc:
+def _finished(
+    result: s_tir.Schedule | Sequence[Version], target: tvm.target.Target, rule: Rule) -> tir.PrimFunc:
     """The function that a rule has scheduled, its versions joined."""
     if isinstance(result, s_tir.Schedule):
         done = finished(result.mod["main"], target, rule.over_rows)

@@ -62,7 +62,7 @@ def apply(function: tir.PrimFunc, target: tvm.target.Target, decide: Decide) -> 
     extents = _pixels(function)
     if extents is None or analysis.constant(extents) is not None:
         return _scheduled(function, target, decide)
-    versions = []
+    versions: list[Version] = []
     for tile in (PIXELS, PIXELS // 2, 1):
         given = extents >= tile
         sch = _scheduled(function, target, decide, tile)
@@ -105,6 +105,7 @@ def _scheduled(
     if len(own) != spatial or every == 0 or not channels:
         return None
     width = min(width, 1 << (channels.bit_length() - 1))
+    count = None if height is None or pixels is None else height * pixels * channels
     choice = decide(key)
     wide = [n for n in VECTORS if n * width <= channels]
     vectors = choice.pick("vectors", wide, 2 if channels % (2 * width) == 0 else 1)
@@ -128,7 +129,6 @@ def _scheduled(
         sch.parallel(around[:2][-1])
     else:
         shared = sch.fuse(*outer, y_outer, c_outer)
-        count = None if pixels is None else height * pixels * channels
         if analysis.in_parallel(choice, count):
             sch.parallel(shared)
     sch.compute_at(product, x_outer, preserve_unit_loops=True)

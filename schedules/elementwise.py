@@ -129,7 +129,7 @@ def apply(function: tir.PrimFunc, target: tvm.target.Target, decide: Decide) -> 
     sch, operator, results = stages
     if not results:
         return sch
-    alone = len(results) == len(analysis.blocks(sch)) == 1
+    alone = len(results) == len(analysis.blocks(sch) or []) == 1
     if alone and analysis.elements(sch, results[0][1]) is None:
         versions = list(_versions(sch.mod["main"], target))
         if overlaps(versions[0].schedule.mod["main"], versions[0].given):
@@ -155,7 +155,7 @@ def _versions(function: tir.PrimFunc, target: tvm.target.Target) -> Iterator[Ver
     """The schedules of one result of symbolic shape: by its last extent, and by its size."""
     function = flattened(function) or function
     sch = analysis.start(function)
-    (block,) = analysis.blocks(sch)
+    (block,) = analysis.blocks(sch) or []
     *outer, last = (sch.get(loop).extent for loop in sch.get_loops(block))
     count = math.prod(outer, start=last)
     extents = [sch.get(loop).extent for loop in analysis.groups(sch, sch.get_loops(block)[:-1])]
@@ -183,7 +183,7 @@ def _vector_widths(last: int | None, outer: bool, target: tvm.target.Target) -> 
 def _scheduled(function: tir.PrimFunc, width: int, parallel: int | None) -> s_tir.Schedule:
     """Vectorize the last axis and run one of the outer loops on all cores."""
     sch = analysis.start(function)
-    (block,) = analysis.blocks(sch)
+    (block,) = analysis.blocks(sch) or []
     *outer, last = sch.get_loops(block)
     first, inner = sch.split(last, [None, width])
     sch.vectorize(inner)

@@ -112,7 +112,8 @@ def apply(function: tir.PrimFunc, target: tvm.target.Target, decide: Decide) -> 
     plan = replace(plan, by_rows=bool(found.packed) and found.pixels and small)
     versions: list[Version] = []
     for when, given, tile in cases(kernel.shape, found, plan, target):
-        version = Version(_tiled(_kernel(function, target), tile), when, given)
+        copy = replace(kernel, sch=kernel.sch.copy())
+        version = Version(_tiled(copy, tile), when, given)
         if not versions and not overlaps(version.schedule.mod["main"], given):
             return _tiled(kernel, plan, peeled=True)
         versions.append(version)

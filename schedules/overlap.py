@@ -156,9 +156,10 @@ def _tiles(place: Place, known: sym.Analyzer) -> list[_Guarded]:
 
 def _least(limits: list[tir.Expr]) -> tir.Expr | None:
     """The least of constants, or the only limit if that is symbolic."""
-    if None in map(analysis.constant, limits):
-        return limits[0] if len(limits) == 1 else None
-    return min(limits, key=analysis.constant, default=None)
+    known = [n for limit in limits if (n := analysis.constant(limit)) is not None]
+    if len(known) == len(limits):
+        return limits[known.index(min(known))] if limits else None
+    return limits[0] if len(limits) == 1 else None
 
 
 def _limits(guard: tir.Expr, value: tir.Expr, known: sym.Analyzer) -> bool:

@@ -25,7 +25,7 @@ _LAYOUT, _ANY = "FRelaxInferLayout", "relax.sigmoid"
 
 def _infer_type(call: relax.Call, _: relax.BlockBuilder) -> relax.Type:
     x = call.args[0].ty
-    if not OPERATORS[operator_of(call)].reduces or x.shape is None:
+    if not OPERATORS[str(operator_of(call))].reduces or x.shape is None:
         return x
     shape, axis = list(x.shape), int(call.attrs["axis"])
     rest = [1] if call.attrs["keepdims"] else []

@@ -51,7 +51,9 @@ def attack(operator: str, method: str, on: tvm.target.Target, rounds: int, lengt
     For softmax also the largest error of a probability.
     """
     run = row_search.kernel(operator, method, on)
-    promised = OPERATORS[operator].row_bound(method, length)
+    row_bound = OPERATORS[operator].row_bound
+    assert row_bound is not None, f"{operator} is no operator over rows"
+    promised = row_bound(method, length)
     found = {"probability": 0.0}
 
     def usage(x: np.ndarray) -> np.ndarray:
