@@ -199,7 +199,7 @@ def _kernel(
         step = steps[0] if len(steps) == 1 else tirx.SeqStmt(steps)
         for variable, size in reversed(list(zip(loops, index.shape, strict=False))):
             step = tirx.For(variable, 0, size, tirx.ForKind.SERIAL, step)
-        fits = [note(tirx.const(True) if s is None else s > n) for s, n in within]
+        fits = [note(small > large) for small, large in within]
         kind, text = tvm.ir.StringImm("IndexError"), tvm.ir.StringImm(message)
         refuse = tirx.AssertStmt(outside[0] == 0, kind, [text])
         start = tirx.BufferStore(outside, tirx.const(0, "int32"), [0])

@@ -162,6 +162,16 @@ def test_constant_indices_are_refused_when_compiling():
             quake_tvm.compile(model_of(nodes, {"x": X}))
 
 
+def test_constant_sizes_that_do_not_fit_are_refused_when_compiling():
+    """Elements are gathered from four columns, so five columns of indices do not fit."""
+    nodes = [node("GatherElements", "x", "elements", output="y", axis=0)]
+    fits = {"x": X, "elements": np.zeros((2, 4), np.int64)}
+    (found,) = quake_tvm.compile(model_of(nodes, fits)).run(fits)
+    np.testing.assert_array_equal(found, X[[0, 0]])
+    with pytest.raises(QuakeError, match="a size of 5 where at most 4 fits"):
+        quake_tvm.compile(model_of(nodes, {"x": X, "elements": np.zeros((2, 5), np.int64)}))
+
+
 def test_computed_shapes():
     inputs = {"x": X, "s": np.int64([10, 4]), "step": np.int64([1, 1])}
     inputs |= {"start": np.int64([0, 1]), "end": np.int64([9, 3])}
@@ -222,6 +232,30 @@ def test_modules_by_the_pipeline():
             run([0, wrong])
         with pytest.raises(IndexError, match="'e'"):
             run([0, 1], e + wrong)
+
+
+def test_indices_that_are_clamped_or_wrapped():
+    """In these modes of take no index is outside, whether it is constant or in the data."""
+    given = np.int64([-1, 0, 12, -25, 10])
+    builder = relax.BlockBuilder()
+    x = relax.Var("x", relax.TensorType((10, 4)))
+    i = relax.Var("i", relax.TensorType((5,), "int64"))
+    with builder.function("main", [x, i]):
+        with builder.dataflow():
+            values = [
+                builder.emit(relax.op.take(x, index, 0, mode=mode))
+                for mode in ("clip", "wrap")
+                for index in (i, relax.const(given))
+            ]
+            result = builder.emit_output(relax.Tuple(values))
+        builder.emit_func_output(result)
+    clamped, clamped_constants, wrapped, wrapped_constants = quake_tvm.compile(builder.get()).run(
+        [X, given]
+    )
+    for found in (clamped, clamped_constants):
+        np.testing.assert_array_equal(found, X[[0, 0, 9, 0, 9]])
+    for found in (wrapped, wrapped_constants):
+        np.testing.assert_array_equal(found, X[[9, 0, 2, 5, 0]])
 
 
 def test_products_of_matrices_that_do_not_fit():

@@ -1,6 +1,7 @@
 """Each named target compiles to its machine's code, with its vectors. Wrong names are refused."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from quake_tvm.errors import QuakeError
 from quake_tvm.machines.table import TARGETS
 from quake_tvm.machines.targets import (
     config,
+    cores,
     describe,
     features,
     lanes,
@@ -26,6 +28,8 @@ from quake_tvm.tvm_version import RELAY
 # The first bytes of an object: ELF's machine, Apple's CPU type, WebAssembly's four letters.
 ELF = {"x86_64": 62, "aarch64": 183, "arm": 40, "riscv64": 243}
 APPLE_ARM64 = b"\xcf\xfa\xed\xfe\x0c\x00\x00\x01"
+# A target of TVM, without a number of cores.
+ARM = {"kind": "llvm", "mtriple": "aarch64-linux-gnu"}
 # Arithmetic on whole vectors, if the target has any, and fused if the target has FMA.
 ARITHMETIC = {
     "x86_64 SSE": r"\b(?:add|mul|sub)ps\b.*%xmm",
@@ -124,6 +128,18 @@ def test_what_cpus_can_do():
     assert (vectors(graviton), lanes(graviton)) == ("NEON", 4)
 
 
+def test_avx_without_avx2_has_vectors_of_eight():
+    """No named target has AVX alone. Sandy Bridge and Ivy Bridge do."""
+    on = target({"kind": "llvm", "mtriple": "x86_64-linux-gnu", "mcpu": "sandybridge"})
+    assert (vectors(on), lanes(on)) == ("AVX", 8)
+
+
+def test_one_core_where_the_system_does_not_say(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert config("x86-64-v3")["num-cores"] == 1
+    assert cores(target(ARM)) == 1
+
+
 def test_what_runs_here():
     assert runs_here(target())
     assert not runs_here(target("android-arm64"))
@@ -137,9 +153,6 @@ def test_targets_of_tvm_are_taken_as_they_are():
 @pytest.mark.skipif(not RELAY, reason="Relax's kernels are compiled by LLVM")
 def test_a_target_in_c():
     assert target({"kind": "c"}).kind.name == "c"
-
-
-ARM = {"kind": "llvm", "mtriple": "aarch64-linux-gnu"}
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,14 @@ def test_folding_stops_where_it_must() -> None:
     )
 
 
+def test_shifts_are_folded_up_to_the_largest() -> None:
+    """One shift of 40 is exact enough in the operator's constants, 80 is not."""
+    check(
+        lambda x: quake("exp", (x + c(40)) + c(40)),
+        lambda x: quake("exp", x + c(40), scale=1.0, shift=40.0),
+    )
+
+
 def unchanged(formula: Formula, *shapes: tuple) -> None:
     mod = module(formula, *shapes)
     assert fold(mod).same_as(mod)

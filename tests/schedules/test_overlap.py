@@ -229,6 +229,30 @@ def test_guard_is_found_however_it_is_written():
     check(before, expected)
 
 
+def test_the_smallest_of_several_limits_is_the_tiles():
+    @T.prim_func(s_tir=True)
+    def before(x: T.Buffer((20,), "float32"), y: T.Buffer((18,), "float32")):
+        for i0, i1 in T.grid(2, 16):
+            with T.sblock("y"):
+                v = T.axis.spatial(18, i0 * 16 + i1)
+                T.where(i0 * 16 + i1 < 20 and i0 * 16 + i1 < 18)
+                T.reads(x[v])
+                T.writes(y[v])
+                T.sblock_attr({"quake.overlap": [0]})
+                y[v] = x[v] + T.float32(1)
+
+    @T.prim_func(s_tir=True)
+    def expected(x: T.Buffer((20,), "float32"), y: T.Buffer((18,), "float32")):
+        for i0, i1 in T.grid(2, 16):
+            with T.sblock("y"):
+                v = T.axis.spatial(18, T.min(i0 * 16, 2) + i1)
+                T.reads(x[v])
+                T.writes(y[v])
+                y[v] = x[v] + T.float32(1)
+
+    check(before, expected)
+
+
 @T.prim_func(s_tir=True)
 def more_read_than_written(x: T.Buffer((21,), "float32"), y: T.Buffer((20,), "float32")):
     """A tile reads its neighbour's first element, which only the next tile writes."""
@@ -387,3 +411,34 @@ def test_only_packed_panels_are_found_by_the_number_of_their_tile():
     x, b = np.arange(20, dtype=np.float32), np.float32([100, 200])
     y = build_and_run(overlap_tiles(before), [x, b], x.shape)
     np.testing.assert_array_equal(y, x + np.repeat(b, 16)[:20])
+
+
+def test_a_block_wider_than_its_tile_finds_its_panels_by_the_column():
+    """The column after a tile is in the next panel, not in the tile's."""
+
+    @T.prim_func(s_tir=True)
+    def before(w: T.Buffer((2, 16), "float32"), y: T.Buffer((20,), "float32")):
+        t = T.sblock_alloc_buffer((20,), "float32", scope="local")
+        for i0 in range(2):
+            for i1 in range(17):
+                with T.sblock("t"):
+                    v = T.axis.spatial(20, i0 * 16 + i1)
+                    T.where(i0 * 16 + i1 < 20)
+                    T.reads(w[v // 16, v - T.min(v // 16 * 16, 4)])
+                    T.writes(t[v])
+                    t[v] = w[v // 16, v - T.min(v // 16 * 16, 4)]
+            for i1 in range(16):
+                with T.sblock("y"):
+                    v = T.axis.spatial(20, i0 * 16 + i1)
+                    T.where(i0 * 16 + i1 < 20)
+                    T.reads(t[v])
+                    T.writes(y[v])
+                    T.sblock_attr({"quake.overlap": [0]})
+                    y[v] = t[v] + T.float32(1)
+
+    after = overlap_tiles(before)
+    assert "T.min(i0 * 16, 4) + i1" in after.script()
+    assert "t[v] = w[v // 16, v - T.min(v // 16 * 16, 4)]" in after.script()
+    x = np.arange(20, dtype=np.float32)
+    y = build_and_run(after, [np.stack([x[:16], x[4:]])], x.shape)
+    np.testing.assert_array_equal(y, x + np.float32(1))

@@ -6,6 +6,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import quake_tvm
+from quake_tvm.compiler import import_model
 
 FAR = 2**62
 # Starts, ends and steps.
@@ -44,6 +45,16 @@ def test_slices_of_one_length():
         got = quake_tvm.compile(model, shapes={"x": (n, 2)}).run({"x": x})
         for y, want in zip(got, session.run(None, {"x": x}), strict=True):
             np.testing.assert_array_equal(y, want)
+
+
+def test_lengths_of_slices_are_known_when_compiling():
+    """One that is computed at run time would hide the shape from everything that follows."""
+    model = _model(SLICES)
+    x = np.zeros((9, 2), np.float32)
+    wanted = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x})
+    main = import_model(model, {"x": x.shape})["main"]
+    found = [tuple(map(int, field.shape)) for field in main.ret_ty.fields]
+    assert found == [y.shape for y in wanted]
 
 
 def test_slices_of_any_length():
