@@ -27,7 +27,9 @@ from .versions import balanced, thread_cases
 Extent: TypeAlias = int | tir.Expr
 Conditions: TypeAlias = list[tir.Expr]
 # Heights of tiles that are one vector wide, and of narrower ones.
-LOW, LOWEST = (16, 8, 4, 2, 1), (4, 1)
+LOW, LOWEST = (8, 4, 1), (4, 1)
+# Tiles of up to this height come in every height.
+MOST = 8
 
 
 def cases(
@@ -63,7 +65,9 @@ def cases(
             if plan.by_rows:  # there are many pixels
                 threads = iter([([], len(fused[:2]) - 1)])
             else:
-                threads = thread_cases(fused, count, many)
+                # Of products of a batch with few rows, those in the batch run side by side.
+                few = not found.packed and not tile.copied
+                threads = thread_cases(fused[:1] if few else fused, count, many)
             for sizes, parallel in threads:
                 own = replace(tile, parallel=parallel)
                 yield _all([*fits, *when, *sizes]), _all([*fits, *given]), own
@@ -104,12 +108,12 @@ def _heights(
         for high in low:
             yield [rows >= high], [rows >= high], replace(plan, rows=high)
         return
-    if plan.by_rows:  # pixels: images are rarely narrower than a tile
+    if plan.by_rows or most > MOST:  # images are rarely narrower than a tile
         tall = [n for n in (most, most * 3 // 4, most // 2) if n > 1]
         for own in tall:
             least = [_spent(rows, own) <= _spent(rows, other) for other in tall if other != own]
             yield [rows >= own, *least], [rows >= own], replace(plan, rows=own)
-        for own in (most // 2, 1):
+        for own in dict.fromkeys(n for n in (most // 2, most // 4, 1) if n):
             yield [rows >= own], [rows >= own], replace(plan, rows=own)
         return
     for copied in (True, False) if plan.copied else (False,):
