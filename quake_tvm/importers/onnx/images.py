@@ -1,4 +1,4 @@
-"""ONNX's operators on images except Resize, pooling and convolution.
+"""ONNX's operators on images except Resize, Pad, pooling and convolution.
 
 Operators that TVM converts correctly are only checked here. An operator that TVM would get wrong,
 or for which it would read past the end of a tensor, is converted here or refused.
@@ -8,36 +8,8 @@ import numpy as np
 from tvm import relax
 
 from ...kernels.index_check import Places, checked
-from ...kernels.size_check import after, equal, padded
-from .importer import Node
-
-
-def pad(builder: relax.BlockBuilder, node: Node) -> None:
-    """Check Pad, which TVM's importer converts.
-
-    Raises
-    ------
-    QuakeError
-        For pads or a value that are computed at run time, and for a tensor that is too small for
-        pads of the mode.
-    """
-    mode = node.attributes.get("mode", "constant")
-    shape = node.shape()
-    pads = node.constant(1)
-    if pads is None:
-        raise node.refuse("pads are missing")
-    node.constant(2)
-    axes = node.constant(3)
-    axes = range(len(shape)) if axes is None else [int(a) % len(shape) for a in axes]
-    pads = [int(n) for n in pads]
-    if len(pads) != 2 * len(axes):
-        raise node.refuse(f"{len(pads)} pads for {len(axes)} axes")
-    for k, axis in enumerate(axes):
-        both = pads[k], pads[len(axes) + k]
-        if mode == "wrap" and min(both) < 0:
-            raise node.refuse("negative pads of mode wrap; use Slice")
-        problem = f"axis {axis} is too short for pads of {both[0]} and {both[1]} in mode {mode}"
-        node.require(builder, padded(shape[axis], *both, mode), problem)
+from ...kernels.size_check import after, equal
+from .node import Node
 
 
 def affine_grid(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
