@@ -42,34 +42,46 @@ def table(
     taps = {"nearest": 1, "linear": 2, "cubic": 4}[method.mode]
     sizes = [expression(length), expression(resized)]
 
-    def indices(sizes: list[tvm.ir.Expr]) -> te.Tensor:
-        last = tirx.Cast("int32", sizes[0] - 1)
+    def coordinates(sizes: list[tvm.ir.Expr]) -> te.Tensor:
+        def element(o: tirx.Var) -> tvm.ir.Expr:
+            return _coordinate(o, *sizes, scale, method.coordinates)
 
+        return te.compute([sizes[1]], element, name="coordinates")
+
+    def indices(x: te.Tensor, sizes: list[tvm.ir.Expr]) -> te.Tensor:
         def element(o: tirx.Var, k: tirx.Var) -> tvm.ir.Expr:
-            x = _coordinate(o, *sizes, scale, method.coordinates)
             if method.mode == "nearest":
-                index = _nearest(x, _ratio(*sizes, scale), method.rounding)
+                index = _nearest(x[o], _ratio(*sizes, scale), method.rounding)
             else:
-                index = tirx.floor(x) + tirx.Cast("float32", k - (taps // 2 - 1))
+                index = tirx.floor(x[o]) + _place(k, taps)
+            last = tirx.Cast("int32", sizes[0] - 1)
             return tirx.max(tirx.min(tirx.Cast("int32", index), last), 0)
 
         return te.compute([sizes[1], taps], element, name="indices")
 
-    def weights(sizes: list[tvm.ir.Expr]) -> te.Tensor:
+    def weights(x: te.Tensor) -> te.Tensor:
         def element(o: tirx.Var, k: tirx.Var) -> tvm.ir.Expr:
-            x = _coordinate(o, *sizes, scale, method.coordinates)
-            place = tirx.Cast("float32", k - (taps // 2 - 1))
-            distance = tirx.abs(x - tirx.floor(x) - place)
+            distance = tirx.abs(x[o] - tirx.floor(x[o]) - _place(k, taps))
             if method.mode == "linear":
                 return _float(1) - distance
             return _cubic(distance, method.cubic_coeff_a)
 
-        return te.compute([sizes[1], taps], element, name="weights")
+        return te.compute([x.shape[0], taps], element, name="weights")
 
-    found = builder.emit_te(indices, sizes, primfunc_name_hint="resize_indices")
+    # not fused: TVM 0.27 cannot bind a quotient of floats that may be 0 to a variable
+    alone = {"op_pattern": 8}
+    x = builder.emit_te(
+        coordinates, sizes, primfunc_name_hint="resize_coordinates", primfunc_attrs=alone
+    )
+    found = builder.emit_te(indices, x, sizes, primfunc_name_hint="resize_indices")
     if method.mode == "nearest":
         return found, None
-    return found, builder.emit_te(weights, sizes, primfunc_name_hint="resize_weights")
+    return found, builder.emit_te(weights, x, primfunc_name_hint="resize_weights")
+
+
+def _place(tap: tirx.Var, taps: int) -> tvm.ir.Expr:
+    """How far a tap is from the element before the coordinate."""
+    return tirx.Cast("float32", tap - (taps // 2 - 1))
 
 
 def _float(value: float | np.float32) -> tirx.FloatImm:
@@ -97,9 +109,8 @@ def _coordinate(
     if mode == "tf_half_pixel_for_nn":
         return (place + half) / ratio
     if mode == "align_corners":
-        others = tirx.Cast("float32", tirx.max(resized - 1, 1))
-        x = place * tirx.Cast("float32", length - 1) / others
-        return x if scale is None else tirx.Select(ratio == _float(1), place, x)
+        last, steps = (tirx.Cast("float32", n - 1) for n in (length, resized))
+        return tirx.Select(resized > 1, place * last / steps, _float(0))
     x = (place + half) / ratio - half
     if mode == "pytorch_half_pixel":
         return tirx.Select(resized > 1, x, _float(0))

@@ -1,4 +1,4 @@
-"""Nodes that compute with extents: what they give at every size, and that nothing is left to run."""
+"""Nodes that compute with extents: right at every size, and nothing of them is left to run."""
 
 import numpy as np
 import pytest
