@@ -155,3 +155,68 @@ def test_numbers_become_tensors_only_at_the_end(case):
     found = {op_name(b.value) for block in main.body.blocks for b in block.bindings}
     made = {"shape_to_tensor", "astype", "reshape", "divide", "add", "logical_or"}
     assert {str(name).removeprefix("relax.") for name in found if name} <= made
+
+
+def _branch(name, operator):
+    body = [node(operator, ["x"], [f"{name}.y"])]
+    return helper.make_graph(
+        body, name, [], [helper.make_tensor_value_info(f"{name}.y", FLOAT, None)]
+    )
+
+
+def _conditional(condition):
+    nodes = [
+        node("Shape", ["x"], ["s"]),
+        node("Gather", ["s", "0"], ["n"]),
+        node(*condition, ["test"]),
+        node(
+            "If", ["test"], ["y"], then_branch=_branch("a", "Neg"), else_branch=_branch("b", "Abs")
+        ),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "branches",
+        [helper.make_tensor_value_info("x", FLOAT, ("n", 3))],
+        [helper.make_tensor_value_info("y", FLOAT, None)],
+        [numpy_helper.from_array(np.int64(k), str(k)) for k in (-1, 0, 2)],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+
+
+def test_a_branch_that_no_extent_takes_is_not_imported():
+    model = _conditional(("Equal", ["n", "-1"]))
+    main = onnx_import.to_relax(model)["main"]
+    (bindings,) = (block.bindings for block in main.body.blocks)
+    assert {op_name(b.value) for b in bindings} == {"relax.abs"}
+
+
+def test_extents_choose_a_branch():
+    model = _conditional(("Less", ["n", "2"]))
+    compiled = quake_tvm.compile(model)
+    for n in (1, 2, 3):
+        x = np.linspace(-1, 1, 3 * n, dtype=np.float32).reshape(n, 3)
+        np.testing.assert_array_equal(compiled.run(x)[0], _reference(model, x)[0])
+
+
+@pytest.mark.parametrize(
+    ("case", "problem"),
+    [
+        (("Div", ["7", "n"], {}), "n >= 1, got n = 0"),
+        (("Floor", ["n / 2"], {}), "n <= 16777216, got n = 16777217"),
+    ],
+    ids=["divisor", "float"],
+)
+def test_extents_for_which_numbers_are_not_known_are_refused(case, problem):
+    compiled = quake_tvm.compile(_model([case]))
+    n = int(problem.rpartition(" ")[2])
+    with pytest.raises(quake_tvm.QuakeError, match=problem):
+        compiled.run(np.broadcast_to(np.float32(0), (n, 0, 3)))
+
+
+def test_a_float_that_is_not_exact_is_computed_at_run_time():
+    model = _model([("Mul", ["n / 3", "3.0"], {}), ("Ceil", ["n / 3"], {})])
+    compiled = quake_tvm.compile(model)
+    for n in (1, 5, 7):
+        x = np.zeros((n, 1, 3), np.float32)
+        for got, want in zip(compiled.run(x), _reference(model, x), strict=True):
+            np.testing.assert_array_equal(got, want)
