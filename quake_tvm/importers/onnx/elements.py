@@ -8,7 +8,7 @@ what it cannot compute exactly. Knows no tensor.
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from math import gcd
+from math import gcd, isfinite
 
 import tvm
 from tvm import tirx
@@ -249,8 +249,10 @@ def cast(extents: Extents, a: Element, kind: str) -> Element | None:
         a = _select(a, 1, 0)
     if kind == "f":
         return a if isinstance(a, Quotient | float) else quotient(extents, plain(a))
+    if isinstance(a, float):
+        return int(a) if isfinite(a) else None
     if not isinstance(a, Quotient):
-        return int(a) if isinstance(a, int | float) else a
+        return int(a) if isinstance(a, int) else a
     if extents.proves(a.top >= 0):
         return extents.simplify(a.top // a.bottom)
     return extents.simplify(tirx.truncdiv(expression(a.top), number(a.bottom)))
