@@ -39,16 +39,19 @@ CONSTANTS = {
     "ones.0": np.ones(1, np.float32), "row": np.arange(2, dtype=np.float32)[None],
     "table": np.arange(24, dtype=np.float32).reshape(12, 2), "flat": np.array([-1]),
 }  # fmt: skip
+BOUNDS = [("a", "n"), ("-a", "n - 3"), ("n - 3", "far"), ("b", "-1")]
 NODES = {
     "Slice": [
-        ["x", start, end, "zero", step]
-        for start, end in (("a", "n"), ("-a", "n - 3"), ("n - 3", "far"), ("b", "-1"))
-        for step in ("one", "two")
-    ]
-    + [["x", "n", "-far", "zero", "-1"], ["x", "a", "b", "zero", "-1"], ["table", "a", "n", "zero"]],
+        *(["x", *bounds, "zero", step] for bounds in BOUNDS for step in ("one", "two")),
+        ["x", "n", "-far", "zero", "-1"],
+        ["x", "a", "b", "zero", "-1"],
+        ["table", "a", "n", "zero"],
+    ],
     "Expand": [["row", "pair"], ["x", "three sizes"], ["row", "three sizes"]],
-    "Range": [["0", "size", "1"], ["size", "0", "-2"], ["9", "size", "-2"], ["0", "9", "size"]]
-    + [["1.0", "size.0", "2.0"], ["size.0", "7.5", "1.0"], ["0", "0", "1"]],
+    "Range": [
+        *(["0", "size", "1"], ["size", "0", "-2"], ["9", "size", "-2"], ["0", "9", "size"]),
+        *(["1.0", "size.0", "2.0"], ["size.0", "7.5", "1.0"], ["0", "0", "1"]),
+    ],
     "ConstantOfShape": [["pair"], ["three sizes"]],
     "Tile": [["x", "repeats"]],
     "Reshape": [["x", "flat"]],
