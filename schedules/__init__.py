@@ -160,7 +160,8 @@ def schedule(
 
 
 def _finished(
-    result: s_tir.Schedule | Sequence[Version], target: tvm.target.Target, rule: Rule) -> tir.PrimFunc:
+    result: s_tir.Schedule | Sequence[Version], target: tvm.target.Target, rule: Rule
+) -> tir.PrimFunc:
     """The function that a rule has scheduled, its versions joined."""
     if isinstance(result, s_tir.Schedule):
         done = finished(result.mod["main"], target, rule.over_rows)

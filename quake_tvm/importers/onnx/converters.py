@@ -1,24 +1,33 @@
 """The ONNX operators that have a converter here because TVM's importer gets them wrong."""
 
 from . import convolution, einsum, gathers, images, pooling
+from .expand import expand
 from .filled import constant_of_shape
-from .importer import Converter
+from .fitting import broadcast, concat
 from .limits import clip, extreme
+from .node import Converter
 from .order import top_k
+from .pad import pad
 from .range import range_
 from .reshape import reshape
 from .resize import resize
 from .slices import slice_
 from .split import split
+from .tile import tile
 
 CONVERTERS: dict[str, Converter] = {
+    **dict.fromkeys(("Add", "And", "Div", "Equal", "Greater", "GreaterOrEqual"), broadcast),
+    **dict.fromkeys(("Less", "LessOrEqual", "Max", "Mean", "Min", "Mod", "Mul"), broadcast),
+    **dict.fromkeys(("Or", "Pow", "PRelu", "Sub", "Sum", "Where", "Xor"), broadcast),
     "AffineGrid": images.affine_grid,
     "AveragePool": pooling.average_pool,
     "Clip": clip,
     "ConstantOfShape": constant_of_shape,
+    "Concat": concat,
     "Conv": convolution.conv,
     "ConvTranspose": convolution.conv_transpose,
     "Einsum": einsum.einsum,
+    "Expand": expand,
     "Gather": gathers.gather,
     "GatherElements": gathers.gather_elements,
     "GatherND": gathers.gather_nd,
@@ -32,7 +41,7 @@ CONVERTERS: dict[str, Converter] = {
     "MaxUnpool": pooling.max_unpool,
     "Min": extreme,
     "NonMaxSuppression": images.non_max_suppression,
-    "Pad": images.pad,
+    "Pad": pad,
     "Range": range_,
     "Reshape": reshape,
     "Resize": resize,
@@ -41,6 +50,20 @@ CONVERTERS: dict[str, Converter] = {
     "ScatterND": gathers.scatter_nd,
     "Slice": slice_,
     "Split": split,
+    "Tile": tile,
     "TopK": top_k,
     "Upsample": resize,
+}
+
+# The inputs that these take as numbers if they are known.
+READ_AS_SIZES: dict[str, tuple[int, ...]] = {
+    "ConstantOfShape": (0,),
+    "Expand": (1,),
+    "Pad": (1,),
+    "Range": (0, 1, 2),
+    "Reshape": (1,),
+    "Resize": (3,),
+    "Slice": (1, 2, 3, 4),
+    "Split": (1,),
+    "Tile": (1,),
 }

@@ -2,7 +2,7 @@
 
 from tvm import relax, topi
 
-from .importer import Node
+from .node import Node
 from .windows import check_fit, check_strides, windows_of
 
 

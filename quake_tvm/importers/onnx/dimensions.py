@@ -40,7 +40,7 @@ def name_dimensions(inputs: list[onnx.ValueInfoProto]) -> None:
     renamed: dict[str, str] = {}
     for name, axis, dim in dims:
         text = dim.dim_param
-        if not text:
+        if not re.search(r"\w", text):  # some exporters write "?" for a dimension without a name
             dim.dim_param = _unused(f"{name}_{axis}", plain)
         elif text not in plain and not _computed(text, plain):
             if text not in renamed:

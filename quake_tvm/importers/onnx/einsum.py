@@ -6,7 +6,7 @@ TVM takes the extent from one operand, and would read past the end of a shorter 
 import tvm
 from tvm import relax
 
-from .importer import Node
+from .node import Node
 
 
 def einsum(builder: relax.BlockBuilder, node: Node) -> None:

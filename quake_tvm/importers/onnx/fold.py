@@ -58,7 +58,9 @@ def _fold_once(model: onnx.ModelProto) -> onnx.ModelProto:
     for node in graph.node:
         values = None
         if not outputs & set(node.output):
-            values = _evaluate(_without_like(node, types), known, shapes, model.opset_import)
+            values = _shape(node, shapes)
+            if values is None:
+                values = evaluate(_without_like(node, types), known, model.opset_import)
         if values is None:
             kept.append(node)
         else:
@@ -89,17 +91,32 @@ def _without_like(node: onnx.NodeProto, types: Mapping[str, int]) -> onnx.NodePr
     return helper.make_node("Cast", node.input[:1], node.output, to=types[node.input[1]])
 
 
-def _evaluate(
+def _shape(
+    node: onnx.NodeProto, shapes: Mapping[str, list[int | None]]
+) -> dict[str, np.ndarray] | None:
+    """The output of Shape if its input's shape is static, else None."""
+    if node.op_type != "Shape" or None in shapes.get(node.input[0], [None]):
+        return None
+    options = {a.name: a.i for a in node.attribute}
+    shape = np.array(shapes[node.input[0]], dtype=np.int64)
+    return {node.output[0]: shape[options.get("start", 0) : options.get("end")]}
+
+
+def evaluate(
     node: onnx.NodeProto,
     known: Mapping[str, np.ndarray],
-    shapes: Mapping[str, list[int | None]],
     opsets: Sequence[onnx.OperatorSetIdProto],
 ) -> dict[str, np.ndarray] | None:
-    """The node's outputs if they are small constants, else None."""
-    if node.op_type == "Shape" and None not in shapes.get(node.input[0], [None]):
-        options = {a.name: a.i for a in node.attribute}
-        shape = np.array(shapes[node.input[0]], dtype=np.int64)
-        return {node.output[0]: shape[options.get("start", 0) : options.get("end")]}
+    """The node's outputs if they are small constants, else None.
+
+    Parameters
+    ----------
+    node : onnx.NodeProto
+    known : mapping of value name to numpy.ndarray
+        The constants.
+    opsets : sequence of OperatorSetIdProto
+        The model's.
+    """
     has_graph = any(a.type == onnx.AttributeProto.GRAPH for a in node.attribute)
     if node.op_type in _RANDOM | UNRELIABLE or has_graph:
         return None

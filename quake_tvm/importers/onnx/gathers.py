@@ -11,7 +11,7 @@ from tvm import relax
 
 from ...kernels.index_check import Places, checked
 from ...kernels.size_check import equal
-from .importer import Node
+from .node import Node
 
 
 def gather(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:

@@ -1,4 +1,4 @@
-"""ONNX's operators on images except Resize, pooling and convolution.
+"""ONNX's operators on images except Resize, Pad, pooling and convolution.
 
 Operators that TVM converts correctly are only checked here. An operator that TVM would get wrong,
 or for which it would read past the end of a tensor, is converted here or refused.
@@ -8,36 +8,8 @@ import numpy as np
 from tvm import relax
 
 from ...kernels.index_check import Places, checked
-from ...kernels.size_check import after, equal, padded
-from .importer import Node
-
-
-def pad(builder: relax.BlockBuilder, node: Node) -> None:
-    """Check Pad, which TVM's importer converts.
-
-    Raises
-    ------
-    QuakeError
-        For pads or a value that are computed at run time, and for a tensor that is too small for
-        pads of the mode.
-    """
-    mode = node.attributes.get("mode", "constant")
-    shape = node.shape()
-    given = node.constant(1)
-    if given is None:
-        raise node.refuse("pads are missing")
-    node.constant(2)
-    chosen = node.constant(3)
-    axes = range(len(shape)) if chosen is None else [int(a) % len(shape) for a in chosen]
-    pads = [int(n) for n in given]
-    if len(pads) != 2 * len(axes):
-        raise node.refuse(f"{len(pads)} pads for {len(axes)} axes")
-    for k, axis in enumerate(axes):
-        both = pads[k], pads[len(axes) + k]
-        if mode == "wrap" and min(both) < 0:
-            raise node.refuse("negative pads of mode wrap; use Slice")
-        problem = f"axis {axis} is too short for pads of {both[0]} and {both[1]} in mode {mode}"
-        node.require(builder, padded(shape[axis], *both, mode), problem)
+from ...kernels.size_check import after, equal
+from .node import Node
 
 
 def affine_grid(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
@@ -48,7 +20,7 @@ def affine_grid(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
     QuakeError
         For a size that is computed at run time.
     """
-    size = [int(n) for n in node.required(1)]
+    size = [int(n) for n in node.constant(1)]
     spatial = size[2:]
     if len(spatial) not in (2, 3):
         raise node.refuse(f"a size of {len(size)} numbers")
@@ -142,9 +114,9 @@ def non_max_suppression(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
     boxes, scores = node.inputs[:2]
     if not all(isinstance(n, int) for n in (*node.shape(0), *node.shape(1))):
         raise node.refuse("dynamic shapes; give shapes for the model's inputs")
-    limit, threshold, least = (node.constant(k) for k in (2, 3, 4))
+    most, overlap, least = (node.constant(k) for k in (2, 3, 4))
     count = node.shape(1)[2]
-    most = 0 if limit is None else min(int(limit.reshape(())), count)
+    most = 0 if most is None else min(int(most.reshape(())), count)
     if most <= 0 or 0 in (*node.shape(0), *node.shape(1)):
         return relax.const(np.zeros((0, 3), np.int64), "int64")
     # TVM drops boxes with scores below 0, and suppresses boxes at the threshold itself.
@@ -155,8 +127,8 @@ def non_max_suppression(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
     if least is not None:
         high = builder.emit(relax.op.greater(scores, relax.const(least.reshape(()), "float32")))
         ranked = builder.emit(relax.op.where(high, ranked, relax.const(-2.0)))
-    given = np.float32(0) if threshold is None else threshold.reshape(())
-    overlap = max(float(np.nextafter(given, np.float32(2))), 1e-30)
+    overlap = np.float32(0) if overlap is None else overlap.reshape(())
+    overlap = max(float(np.nextafter(overlap, np.float32(2))), 1e-30)
     parts = [builder.emit(relax.op.strided_slice(boxes, [2], [k], [k + 1])) for k in range(4)]
     if node.attributes.get("center_point_box", 0):
         x, y, width, height = parts

@@ -1,100 +1,25 @@
 """TVM's ONNX importer, with converters of this library for operators that it gets wrong.
 
 A converter gets one node with its inputs as typed Relax expressions. It returns the node's value,
-or None if TVM's own converter is right. Knows no operator by name.
+or None if TVM's own converter is right. What nodes compute from extents alone is kept as numbers
+(:mod:`sizes`), and becomes Relax only where a tensor of it is needed. Knows no operator by name,
+except If, and those that read a shape.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import onnx
 import tvm
 from tvm import relax
-from tvm.relax.frontend.onnx.onnx_frontend import ONNXGraphImporter
+from tvm.relax.frontend.onnx.onnx_frontend import ONNXGraphImporter, onnx_input
 
-from ...errors import QuakeError
-from ...kernels.size_check import Need, Pair, held
-
-
-@dataclass(frozen=True)
-class Node:
-    """An ONNX node during its conversion to Relax."""
-
-    operator: str
-    inputs: list[relax.Expr]  # None for an optional input that is left out
-    attributes: Mapping[str, Any]  # strings are str, lists are tuples
-    outputs: int = 1
-
-    def input(self, index: int) -> relax.Expr | None:
-        """An optional input; None if the node leaves it out."""
-        return self.inputs[index] if index < len(self.inputs) else None
-
-    def constant(self, index: int) -> np.ndarray | None:
-        """The value of an optional input; None if the node leaves it out.
-
-        Raises
-        ------
-        QuakeError
-            If the input is computed at run time.
-        """
-        value = self.input(index)
-        if value is None:
-            return None
-        if isinstance(value, tvm.ir.GenericConst):
-            return value.value.numpy()
-        if isinstance(value, relax.ShapeExpr) and all(hasattr(n, "value") for n in value.values):
-            return np.array([n.value for n in value.values], np.int64)
-        raise self.refuse(f"input {index} must be a constant")
-
-    def required(self, index: int) -> np.ndarray:
-        """The value of an input that must be a constant.
-
-        Raises
-        ------
-        QuakeError
-            If the input is left out or computed at run time.
-        """
-        value = self.constant(index)
-        if value is None:
-            raise self.refuse(f"input {index} is missing")
-        return value
-
-    def shape(self, index: int = 0) -> list[int | tvm.ir.Expr]:
-        """An input's extents. Dynamic extents are expressions instead of ints.
-
-        Raises
-        ------
-        QuakeError
-            If the rank is unknown.
-        """
-        ty = self.inputs[index].ty
-        if ty.shape is None:
-            raise self.refuse(f"the rank of input {index} must be known")
-        return [n.value if hasattr(n, "value") else n for n in ty.shape]
-
-    def dtype(self, index: int = 0) -> str:
-        """An input's element type."""
-        return str(self.inputs[index].ty.dtype)
-
-    def require(self, builder: relax.BlockBuilder, within: list[Pair], problem: str) -> None:
-        """Make the first input depend on a check: in no pair may the first size exceed the second.
-
-        Raises
-        ------
-        QuakeError
-            For sizes that never fit.
-        """
-        self.inputs[0] = held(builder, self.inputs[0], [Need(within, self.operator, problem)])
-
-    def refuse(self, reason: str) -> QuakeError:
-        """The error for a node that cannot be converted."""
-        return QuakeError(f"cannot import {self.operator}: {reason}")
-
-
-Converter = Callable[[relax.BlockBuilder, Node], relax.Expr | None]
+from ...runtime.description import CONDITIONS
+from . import sizes
+from .extents import Extents, Limit, expression, plain
+from .node import Converter, Node, tensor
+from .sizes import Numbers
 
 
 class Importer(ONNXGraphImporter):
@@ -103,14 +28,27 @@ class Importer(ONNXGraphImporter):
     Parameters
     ----------
     converters : mapping of operator name to converter
+    read_as_sizes : mapping of operator name to positions
+        The inputs that converters take as numbers, and not as tensors.
     shapes : mapping of input name to static shape
+    limits : sequence of Limit
+        Conditions on the inputs' extents.
     """
 
     def __init__(
-        self, converters: Mapping[str, Converter], shapes: Mapping[str, list[int]]
+        self,
+        converters: Mapping[str, Converter],
+        read_as_sizes: Mapping[str, Sequence[int]],
+        shapes: Mapping[str, list[int]],
+        limits: Sequence[Limit] = (),
     ) -> None:
         super().__init__(dict(shapes), "float32", keep_params_in_input=False, sanitize=False)
         self._converters = converters
+        self._read_as_sizes = read_as_sizes
+        self._extents = Extents(limits)
+        self._known: dict[str, Numbers] = {}
+        self._given: list[Numbers | None] = []
+        self._opsets: Sequence[onnx.OperatorSetIdProto] = ()
 
     def convert(self, model: onnx.ModelProto) -> tvm.IRModule:
         """The model as a Relax module.
@@ -119,51 +57,151 @@ class Importer(ONNXGraphImporter):
         ------
         QuakeError
             From a converter of this library. TVM's converters may raise any error.
+        NeedsLimit
+            If the model needs one more condition on the inputs' extents.
         """
+        self._opsets = model.opset_import
         opset = next((o.version for o in model.opset_import if o.domain == ""), 1)
         for value in model.graph.input:
             for dim in value.type.tensor_type.shape.dim:
                 if dim.HasField("dim_value") and dim.dim_value == 0:
                     dim.dim_param = "0"  # TVM's importer reads a size of 0 as an open dimension
         try:
-            return self.from_onnx(model.graph, opset)
-        except BaseException as error:
+            mod = self.from_onnx(model.graph, opset)
+        except BaseException:
             with suppress(tvm.error.InternalError):  # raised when no block is open
                 while True:
                     self.bb._end_block()  # TVM complains about a block that is left open
-            if isinstance(error, _Failed):
-                raise error.error from None
             raise
+        if self._extents.conditions:
+            mod["main"] = mod["main"].with_attr(CONDITIONS, self._extents.conditions)
+        return mod
+
+    def _construct_nodes(self, graph: onnx.GraphProto) -> None:
+        for value in self._inputs.values():
+            if isinstance(value, relax.Var) and value.ty.shape is not None:
+                self._extents.of_input([plain(n) for n in value.ty.shape])
+        self._convert_nodes(graph.node)
+        for output in graph.output:
+            self._nodes[output.name] = self._tensor(output.name)
+
+    def _convert_subgraph(self, bb: relax.BlockBuilder, graph: onnx.GraphProto) -> relax.Expr:
+        """A branch of If, as one value or a tuple of them."""
+        outer = dict(self._nodes), dict(self._known)
+        try:
+            for constant in graph.initializer:
+                self._nodes[constant.name] = relax.const(self._parse_array(constant))
+            self._convert_nodes(graph.node)
+            results = [self._tensor(output.name) for output in graph.output]
+        finally:
+            self._nodes, self._known = outer
+        return results[0] if len(results) == 1 else relax.Tuple(results)
+
+    def _convert_nodes(self, nodes: Iterable[onnx.NodeProto]) -> None:
+        for node in nodes:
+            if node.op_type == "If":
+                self._convert_if(node)
+                continue
+            numbers = self._computed(node)
+            if numbers is None:
+                self._convert_node(node)
+                continue
+            self._known |= zip([name for name in node.output if name], numbers, strict=True)
+
+    def _convert_if(self, node: onnx.NodeProto) -> None:
+        condition = self._numbers(node.input[0])
+        holds = None if condition is None else condition.constant()
+        branches = {a.name: a.g for a in node.attribute}
+        if holds is not None:
+            taken = branches["then_branch" if holds.any() else "else_branch"]
+            value = self._convert_subgraph(self.bb, taken)
+        else:
+            test = self._tensor(node.input[0])
+            parts = [
+                relax.SeqExpr(blocks=[], body=self._convert_subgraph(self.bb, branches[name]))
+                for name in ("then_branch", "else_branch")
+            ]
+            value = self.bb.emit(relax.If(test, *parts))
+        if len(node.output) == 1:
+            self._nodes[node.output[0]] = value
+            return
+        for k, name in enumerate(node.output):
+            part = value[k] if isinstance(value, relax.Tuple) else relax.TupleGetItem(value, k)
+            self._nodes[name] = self.bb.emit(part)
+
+    def _numbers(self, name: str) -> Numbers | None:
+        """A value's elements, if they are known."""
+        if name not in self._known:
+            value = self._nodes.get(name)
+            if not isinstance(value, tvm.ir.GenericConst):
+                return None
+            found = sizes.of_constant(value)
+            if found is None:
+                return None
+            self._known[name] = found
+        return self._known[name]
+
+    def _tensor(self, name: str) -> relax.Expr:
+        """A value in Relax."""
+        if name not in self._nodes:
+            self._nodes[name] = tensor(self.bb, self._known[name])
+        return self._nodes[name]
+
+    def _computed(self, node: onnx.NodeProto) -> list[Numbers] | None:
+        """The node's outputs, if they are computed from extents alone."""
+        if node.op_type in ("Shape", "Size"):
+            known = self._known.get(node.input[0])
+            if known is not None:
+                return [sizes.shape(node, known.elements.shape)]
+            ty = self._nodes[node.input[0]].ty
+            if not isinstance(ty, relax.TensorType) or ty.shape is None:
+                return None
+            return [sizes.shape(node, [plain(n) for n in ty.shape])]
+        given = [self._numbers(name) if name else None for name in node.input]
+        if any(name and g is None for name, g in zip(node.input, given, strict=True)):
+            return None
+        return sizes.computed(node, given, self._opsets, self._extents) if given else None
+
+    def _convert_node(self, node: onnx.NodeProto) -> None:
+        attributes = self._parse_attr(node.attribute)
+        attributes["tvm_custom"] = {"name": node.name, "num_outputs": len(node.output)}
+        self._given = [self._numbers(name) if name else None for name in node.input]
+        inputs = onnx_input()
+        for k, (name, known) in enumerate(zip(node.input, self._given, strict=True)):
+            as_sizes = k in self._read_as_sizes.get(node.op_type, ())
+            if as_sizes and known is not None and known.are_sizes():
+                inputs.append(relax.ShapeExpr([expression(n) for n in known.elements.flat]))
+            else:
+                inputs.append(self._tensor(name) if name else None)
+        value = self._convert_operator(node.op_type, inputs, attributes, self.opset)
+        several = isinstance(getattr(value, "ty", None), relax.TupleType)
+        if not several or self._gives_sequence(node):
+            self._nodes[node.output[0]] = value
+            return
+        for k, name in enumerate(node.output):
+            held = isinstance(value, relax.Tuple)
+            self._nodes[name] = value[k] if held else self.bb.emit(relax.TupleGetItem(value, k))
+
+    def _gives_sequence(self, node: onnx.NodeProto) -> bool:
+        """Whether the node's value may be a sequence, which Relax has as a tuple."""
+        if node.domain:
+            return False
+        form = onnx.defs.get_schema(node.op_type, self.opset)
+        return any(kind.startswith(("seq(", "optional(")) for kind in form.outputs[0].types)
 
     def _convert_operator(
-        self, op_name: str, inputs: list[relax.Expr | None], attrs: dict[str, Any], opset: int
-    ) -> relax.Expr:
-        try:
-            return self._converted(op_name, inputs, attrs, opset)
-        except Exception as error:
-            raise _Failed(error) from None
-
-    def _converted(
         self, op_name: str, inputs: list[relax.Expr | None], attrs: dict[str, Any], opset: int
     ) -> relax.Expr:
         converter = self._converters.get(op_name)
         if converter is not None:
             given = {k: _text(v) for k, v in attrs.items() if k != "tvm_custom"}
             outputs = attrs.get("tvm_custom", {}).get("num_outputs", 1)
-            node = Node(op_name, list(inputs), given, outputs)
+            node = Node(op_name, list(inputs), given, outputs, self._given, self._extents)
             value = converter(self.bb, node)
             if value is not None:
                 return self.bb.normalize(value)
             inputs[:] = node.inputs
         return super()._convert_operator(op_name, inputs, attrs, opset)
-
-
-class _Failed(BaseException):
-    """Carries a converter's error past TVM, which prints every Exception on standard output."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(error)
-        self.error = error
 
 
 def _text(value: object) -> object:

@@ -8,7 +8,8 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from .importer import Node
+from .fitting import broadcast
+from .node import Node
 
 _OPERATORS = {"Max": relax.op.maximum, "Min": relax.op.minimum}
 
@@ -35,6 +36,7 @@ def extreme(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
     and put it last, but of two equal zeros the first is the result.
     """
     if len(node.inputs) != 2 or _scalar(node.inputs[0]) == _scalar(node.inputs[1]):
+        broadcast(builder, node)
         return None
     first = _scalar(node.inputs[0])
     tensor, limit = reversed(node.inputs) if first else node.inputs

@@ -6,6 +6,8 @@ and take the branches that are known, replace tensors without elements, import. 
 nonlinearities.
 """
 
+from collections.abc import Mapping
+
 import onnx
 import tvm
 from tvm import relax
@@ -13,8 +15,9 @@ from tvm import relax
 from ...errors import QuakeError, last_line
 from . import functions, rewrites
 from .check import check
-from .converters import CONVERTERS
+from .converters import CONVERTERS, READ_AS_SIZES
 from .empty import without_empty
+from .extents import Limit, NeedsLimit
 from .file import Shapes, inputs, is_dynamic, with_shapes
 from .fold import fold_shapes
 from .importer import Importer
@@ -73,9 +76,19 @@ def _convert(model: onnx.ModelProto) -> tvm.IRModule:
         for i in inputs(model)
         if not is_dynamic(i)
     }
-    mod = Importer(CONVERTERS, sizes).convert(model)
+    mod = _import(model, sizes)
     _check_branches(mod["main"])
     return mod
+
+
+def _import(
+    model: onnx.ModelProto, shapes: Mapping[str, list[int]], limits: tuple[Limit, ...] = ()
+) -> tvm.IRModule:
+    """The import, started again for each condition that it finds to be needed."""
+    try:
+        return Importer(CONVERTERS, READ_AS_SIZES, shapes, limits).convert(model)
+    except NeedsLimit as need:
+        return _import(model, shapes, (*limits, need.limit))
 
 
 def _check_branches(main: relax.Function) -> None:

@@ -3,7 +3,7 @@
 from tvm import relax
 
 from ...kernels.order_keys import top
-from .importer import Node
+from .node import Node
 
 
 def top_k(builder: relax.BlockBuilder, node: Node) -> relax.Expr:

@@ -10,7 +10,7 @@ from tvm import relax
 
 from ...kernels.index_check import Places, checked
 from ...kernels.size_check import equal
-from .importer import Node
+from .node import Node
 from .windows import Window, check_fit, windows_of
 
 

@@ -3,13 +3,13 @@
 TVM divides by the step even if it is 0, and the difference of two integers may exceed 64 bits.
 """
 
-from typing import Any
-
 import tvm
 from tvm import relax, te, tirx
 
 from ...kernels.index_check import Places, checked
-from .importer import Node
+from .elements import Quotient
+from .extents import Extent, Extents, expression
+from .node import Node
 
 # The most elements of a result: far more than fit into memory.
 _MOST = 2**40
@@ -27,8 +27,11 @@ def range_(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
         raise node.refuse("a step of 0")
     if all(isinstance(value, tvm.ir.GenericConst) for value in node.inputs):
         return None
-    tensors = [_tensor(builder, value) for value in node.inputs]
-    dtype = str(tensors[0].ty.dtype)
+    dtype = _dtype(node)
+    bounds = [_whole_number(node, k) for k in range(3)]
+    if None not in bounds and isinstance(bounds[2], int):
+        return _of_extents(builder, node.extents, bounds, dtype)
+    tensors = [node.tensor(builder, k) for k in range(3)]
     count = _whole if "int" in dtype else _real
 
     def counted(start: te.Tensor, limit: te.Tensor, step: te.Tensor) -> te.Tensor:
@@ -50,12 +53,36 @@ def range_(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
     return relax.op.add(relax.op.multiply(places, tensors[2]), tensors[0])
 
 
-def _tensor(builder: relax.BlockBuilder, value: Any) -> relax.Expr:
-    """A bound as a scalar tensor; the importer keeps extents as sizes."""
-    if isinstance(getattr(value, "ty", None), relax.TensorType):
-        return value
-    size = builder.emit(relax.op.shape_to_tensor(relax.ShapeExpr([value])))
-    return builder.emit(relax.op.reshape(size, []))
+def _dtype(node: Node) -> str:
+    known = node.known[0]
+    return node.dtype() if known is None else str(known.dtype)
+
+
+def _whole_number(node: Node, index: int) -> Extent | None:
+    """A bound that is an integer and known; None for any other."""
+    known = node.numbers(index)
+    if known is None:
+        return None
+    (value,) = known
+    if isinstance(value, Quotient):
+        return value.top if value.bottom == 1 else None
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else None
+    return value
+
+
+def _of_extents(
+    builder: relax.BlockBuilder, extents: Extents, bounds: list[Extent], dtype: str
+) -> relax.Expr:
+    """A range whose length follows from extents."""
+    start, limit, step = bounds
+    length = extents.count(start, limit, step)
+
+    def elements(start: tvm.ir.Expr, shape: list[tvm.ir.Expr]) -> te.Tensor:
+        return te.compute(shape, lambda k: tirx.Cast(dtype, start + k * step), name="range")
+
+    sizes = [expression(length)]
+    return builder.call_te(elements, expression(start), sizes, primfunc_name_hint="range")
 
 
 def _whole(start: tirx.Expr, limit: tirx.Expr, step: tirx.Expr) -> tirx.Expr:

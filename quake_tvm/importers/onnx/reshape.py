@@ -5,33 +5,32 @@ For an extent of -1, TVM divides by a number that may be 0, and ignores the rema
 
 from math import prod
 
-import tvm
-from tvm import relax, tirx
+from tvm import relax
 
-from ...kernels.index_check import Size
 from ...kernels.size_check import Need, Pair, equal, held
-from .importer import Node
+from .extents import Extent, Extents, expression
+from .node import Node
 
 _PROBLEM = "the tensor does not have as many elements as the shape wants"
 
 
 def reshape(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
-    """Convert Reshape. Static extents, shapes as data and computed shapes are left to TVM.
+    """Convert Reshape. Static extents and shapes computed from data are left to TVM.
 
     Raises
     ------
     QuakeError
         For a shape that never fits.
     """
-    data, wanted = node.inputs
+    data = node.inputs[0]
     if not isinstance(data.ty, relax.TensorType) or data.ty.shape is None:
         return None
-    numbers = _numbers(wanted)
+    numbers = node.numbers(1)
     given = node.shape()
     if numbers is None or all(isinstance(n, int) for n in (*given, *numbers)):
         return None
     copies = not node.attributes.get("allowzero", 0)
-    shape: list[Size] = []
+    shape: list[Extent] = []
     for k, number in enumerate(numbers):
         copied = isinstance(number, int) and number == 0 and copies
         if copied and k >= len(given):
@@ -44,9 +43,9 @@ def reshape(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
         others = prod(n for k, n in enumerate(shape) if k != unknown[0])
         if isinstance(others, int) and others == 0:
             raise node.refuse("a -1 in the shape beside an extent of 0")
-        shape[unknown[0]], within = _quotient(prod(given), others)
+        shape[unknown[0]], within = _quotient(node.extents, prod(given), others)
     else:
-        within = equal(prod(given), prod(shape))
+        within = [*equal(prod(given), prod(shape)), *((0, n) for n in shape)]
     if 0 in [n for n in shape if isinstance(n, int)]:  # TVM reads a 0 as "copy the extent"
         none = builder.emit(relax.op.zeros(relax.ShapeExpr(shape), node.dtype()))
         return held(builder, none, [Need(within, node.operator, _PROBLEM)])
@@ -54,22 +53,10 @@ def reshape(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
     return relax.op.reshape(node.inputs[0], relax.ShapeExpr(shape))
 
 
-def _numbers(wanted: relax.Expr) -> list[Size] | None:
-    """The target shape as it is given; None if it is computed at run time."""
-    if isinstance(wanted, tvm.ir.GenericConst):
-        return [int(n) for n in wanted.value.numpy()]
-    if isinstance(wanted, relax.ShapeExpr):
-        return [getattr(n, "value", n) for n in wanted.values]
-    return None
-
-
-def _quotient(total: Size, others: Size) -> tuple[Size, list[Pair]]:
+def _quotient(extents: Extents, total: Extent, others: Extent) -> tuple[Extent, list[Pair]]:
     """The extent for a -1, and the conditions under which it is right."""
-    analyzer = tvm.sym.Analyzer()
-    total, others = (tirx.const(1, "int64") * n for n in (total, others))
-    least = tirx.max(others, tirx.const(1, "int64"))
-    quotient = analyzer.simplify(total // least)
-    exact = analyzer.simplify(total // others)
-    if analyzer.can_prove_equal(exact * others, total):
+    exact = extents.simplify(expression(total) // others)
+    if extents.same(exact * others, total):
         return exact, []
-    return quotient, [(1, others), (total % least, 0)]
+    quotient = extents.simplify(expression(total) // extents.most(others, 1))
+    return quotient, [(1, others), (expression(total) % extents.most(others, 1), 0)]

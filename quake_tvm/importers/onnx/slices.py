@@ -1,94 +1,95 @@
-"""ONNX's Slice in the cases where TVM computes no length or a wrong one.
+"""ONNX's Slice with known bounds, in the cases where TVM computes no length or a wrong one.
 
-These are: an axis of known length of which no element is kept; and an axis of unknown length that
-is sliced backwards, or to nothing, or with start and end counted from different ends. TVM converts
-all other slices.
+These are: an axis of known length of which no element is kept; an axis of unknown length; and
+bounds that vary with the extents. TVM converts all other slices.
 """
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
 
 import tvm
 from tvm import relax, te, tirx
 
 from ...kernels.index_check import Places, checked
 from ...kernels.size_check import after
-from .importer import Node
-
-# The longest axis.
-_FAR = 2**31 - 1
-Extent: TypeAlias = int | tvm.ir.Expr
-
-
-def _larger(a: Extent, b: int) -> Extent:
-    return max(a, b) if isinstance(a, int) else tirx.max(a, tirx.const(b, "int64"))
-
-
-def _smaller(a: Extent, b: Extent) -> Extent:
-    both = isinstance(a, int) and isinstance(b, int)
-    return min(a, b) if both else tirx.min(tirx.const(a, "int64") if isinstance(a, int) else a, b)
+from .extents import FAR, Extent, Extents, expression
+from .node import Node
 
 
 @dataclass(frozen=True)
-class _Range:
+class Range:
     """The part of an axis that is kept. Backwards, ONNX starts at the first element or later."""
 
-    start: int
-    end: int
+    start: Extent
+    end: Extent
     step: int
 
     def is_plain(self, extent: Extent) -> bool:
-        """Whether TVM computes the length right, for every extent that the axis may have."""
-        if isinstance(extent, int):
-            return self.step > 0 or self.start >= -extent
-        whole_side = self.start in (0, -_FAR) or self.end == _FAR
-        from_one_end = (self.start >= 0) == (self.end >= 0)
-        return self.step > 0 and (whole_side or (from_one_end and self.start < self.end))
+        """Whether TVM computes the length right."""
+        ends = isinstance(self.start, int) and isinstance(self.end, int)
+        return ends and isinstance(extent, int) and (self.step > 0 or self.start >= -extent)
 
-    def first(self, extent: Extent) -> Extent:
+    def first(self, extent: Extent, extents: Extents) -> Extent:
         """The index of the first element that is kept."""
         last = extent if self.step > 0 else extent - 1
-        return _smaller(self._counted(self.start, extent, 0), last)
+        return extents.least(_counted(self.start, extent, 0, extents), last)
 
-    def length(self, extent: Extent) -> Extent:
+    def length(self, extent: Extent, extents: Extents) -> Extent:
         """The number of elements that are kept."""
         last, before = (extent, 0) if self.step > 0 else (extent - 1, -1)
-        end = _smaller(self._counted(self.end, extent, before), last)
-        reach = (end - self.first(extent)) * (1 if self.step > 0 else -1)
-        step = abs(self.step)
-        return _larger((reach + (step - 1)) // step, 0)
+        end = extents.least(_counted(self.end, extent, before, extents), last)
+        return extents.count(self.first(extent, extents), end, self.step)
 
-    @staticmethod
-    def _counted(place: int, extent: Extent, lowest: int) -> Extent:
-        return place if place >= 0 else _larger(extent + place, lowest)
+
+def _counted(place: Extent, extent: Extent, lowest: int, extents: Extents) -> Extent:
+    """A place, which counts from the end if it is negative, counted from the front."""
+    negative = extents.decided(place < 0)
+    if negative is False:
+        return place
+    from_end = extents.most(extents.simplify(extent + place), lowest)
+    if negative:
+        return from_end
+    return tirx.Select(place < 0, expression(from_end), place)
 
 
 def slice_(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
-    """Convert Slice with constant bounds where TVM cannot."""
+    """Convert Slice with known bounds where TVM cannot."""
     ranges = _ranges(node)
     if ranges is None:
         _check_axes(builder, node)
         return None
-    extents = node.shape()
-    lengths = [r.length(n) if r else n for r, n in zip(ranges, extents, strict=True)]
+    shape = node.shape()
+    lengths = [r.length(n, node.extents) if r else n for r, n in zip(ranges, shape, strict=True)]
     if any(isinstance(n, int) and n == 0 for n in lengths):
         return relax.op.zeros(relax.ShapeExpr(lengths), node.dtype())
-    if all(r is None or r.is_plain(n) for r, n in zip(ranges, extents, strict=True)):
+    if all(r is None or r.is_plain(n) for r, n in zip(ranges, shape, strict=True)):
         return None
+    within = [
+        (r.end, n)
+        for r, n in zip(ranges, shape, strict=True)
+        if r is not None and isinstance(n, int) and node.extents.is_limited(r.end, n)
+    ]
+    node.require(builder, within, "more elements than the axis has")
+    return kept(builder, node, ranges, lengths)
 
-    def kept(x: te.Tensor) -> te.Tensor:
+
+def kept(
+    builder: relax.BlockBuilder, node: Node, ranges: list[Range | None], lengths: list[Extent]
+) -> relax.Expr:
+    """The part of the first input that the ranges keep, one for each axis."""
+    firsts = [
+        expression(r.first(n, node.extents) if r else 0)
+        for r, n in zip(ranges, node.shape(), strict=True)
+    ]
+    steps = [r.step if r else 1 for r in ranges]
+
+    def part(x: te.Tensor, firsts: list[tvm.ir.Expr], shape: list[tvm.ir.Expr]) -> te.Tensor:
         def element(*at: tirx.Var) -> tvm.ir.Expr:
-            return x(*(_place(r, n, i) for r, n, i in zip(ranges, x.shape, at, strict=True)))
+            return x(*(i * s + f for i, s, f in zip(at, steps, firsts, strict=True)))
 
-        shape = [
-            r.length(getattr(n, "value", n)) if r else n
-            for r, n in zip(ranges, x.shape, strict=True)
-        ]
-        return te.compute(
-            [tirx.const(n, "int64") if isinstance(n, int) else n for n in shape], element
-        )
+        return te.compute(shape, element)
 
-    return builder.call_te(kept, node.inputs[0], primfunc_name_hint="slice")
+    shape = [expression(n) for n in lengths]
+    return builder.call_te(part, node.inputs[0], firsts, shape, primfunc_name_hint="slice")
 
 
 def _check_axes(builder: relax.BlockBuilder, node: Node) -> None:
@@ -112,29 +113,25 @@ def _check_axes(builder: relax.BlockBuilder, node: Node) -> None:
         node.inputs[0] = after(builder, node.inputs[0], [check])
 
 
-def _place(range_: _Range | None, extent: tvm.ir.Expr, at: tirx.Var) -> tvm.ir.Expr:
-    if range_ is None:
-        return at
-    return at * range_.step + range_.first(getattr(extent, "value", extent))
-
-
-def _ranges(node: Node) -> list[_Range | None] | None:
+def _ranges(node: Node) -> list[Range | None] | None:
     """The kept part of each axis, None for a whole axis; None instead if computed at run time."""
-    constants = (tvm.ir.GenericConst, relax.ShapeExpr, type(None))
-    if (
-        not all(isinstance(i, constants) for i in node.inputs[1:])
-        or node.inputs[0].ty.shape is None
-    ):
+    if node.inputs[0].ty.shape is None:
         return None
-    if len(node.inputs) > 1:
-        given: list[Any] = [node.constant(k) for k in range(1, 5)]
-    else:
-        given = [*(node.attributes.get(k) for k in ("starts", "ends", "axes")), None]
+    given = [node.numbers(k) for k in range(1, 5)]
+    if any(node.input(k) is not None and g is None for k, g in enumerate(given, 1)):
+        return None
+    if len(node.inputs) == 1:
+        given = [node.attributes.get(k) for k in ("starts", "ends", "axes")] + [None]
     starts, ends, axes, steps = given
-    ranges: list[_Range | None] = [None] * len(node.shape())
+    ranges: list[Range | None] = [None] * len(node.shape())
     axes = range(len(starts)) if axes is None else axes
     steps = [1] * len(starts) if steps is None else steps
+    if not all(isinstance(n, int) for n in (*axes, *steps)):
+        return None
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
-        start, end = (max(-_FAR, min(int(n), _FAR)) for n in (start, end))
-        ranges[int(axis)] = _Range(start, end, max(-_FAR, min(int(step), _FAR)))
+        ranges[axis] = Range(_near(start), _near(end), _near(step))
     return ranges
+
+
+def _near(place: Extent) -> Extent:
+    return max(-FAR, min(place, FAR)) if isinstance(place, int) else place

@@ -1,14 +1,19 @@
-"""ONNX's Split: check that the lengths add up to the axis's extent, which TVM does not check."""
+"""ONNX's Split: check that the lengths add up to the axis's extent, which TVM does not check.
+
+TVM converts it, unless the lengths vary with the extents.
+"""
 
 from tvm import relax
 
 from ...kernels.size_check import equal
-from .importer import Node
+from .extents import FAR
+from .node import Node
 from .rewrites.inputs_for_attributes import EQUAL_PARTS
+from .slices import Range, kept
 
 
-def split(builder: relax.BlockBuilder, node: Node) -> None:
-    """Check Split, which TVM's importer converts.
+def split(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
+    """Check Split, and convert it where TVM cannot.
 
     Raises
     ------
@@ -20,12 +25,15 @@ def split(builder: relax.BlockBuilder, node: Node) -> None:
     if not -len(shape) <= axis < len(shape):
         raise node.refuse(f"an axis of {axis} for {len(shape)} dimensions")
     extent, parts = shape[axis], node.outputs
-    given = node.constant(1)
-    lengths = node.attributes.get("split") if given is None else [int(n) for n in given]
+    lengths = node.numbers(1)
+    if lengths is None:
+        node.constant(1)  # raises if data decide the lengths
+        lengths = node.attributes.get("split")
     if lengths is not None:
-        if len(lengths) != parts or min(lengths, default=0) < 0:
+        whole = [n for n in lengths if isinstance(n, int)]
+        if len(lengths) != parts or min(whole, default=0) < 0:
             raise node.refuse(f"lengths of {list(lengths)} for {parts} outputs")
-        within = equal(extent, sum(lengths))
+        within = [*equal(extent, sum(lengths)), *((0, n) for n in lengths)]
         problem = f"the axis does not have the {sum(lengths)} elements of all parts"
     elif EQUAL_PARTS in node.attributes:
         within = equal(extent % parts, 0)
@@ -34,3 +42,13 @@ def split(builder: relax.BlockBuilder, node: Node) -> None:
         within = [((extent + parts - 1) // parts * (parts - 1), extent)]
         problem = f"the axis has too few elements for {parts} parts"
     node.require(builder, within, problem)
+    if lengths is None or all(isinstance(n, int) for n in lengths):
+        return None
+    parts = []
+    for k, length in enumerate(lengths):
+        ranges: list[Range | None] = [None] * len(shape)
+        ranges[axis] = Range(sum(lengths[:k]), FAR, 1)
+        wanted = [*shape]
+        wanted[axis] = length
+        parts.append(builder.emit(kept(builder, node, ranges, wanted)))
+    return relax.Tuple(parts)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from .importer import Node
+from .node import Node
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,14 @@
 import numpy as np
 import onnx
 import pytest
+from onnx import helper
 
 import quake_tvm
 from quake_tvm import QuakeError
 from quake_tvm.importers.onnx import module as onnx_import
 
 from .models import (
+    INT64,
     compare,
     constant,
     exp,
@@ -16,6 +18,7 @@ from .models import (
     node,
     ramp,
     two_inputs,
+    value,
 )
 
 
@@ -48,8 +51,9 @@ def test_some_inputs_static_others_dynamic():
 
 
 def test_dimensions_without_a_name_are_not_one():
-    compiled = compare(exp([None, None]), ramp(2, 3))
-    assert len(set(compiled.inputs[0].shape)) == 2
+    for shape in ([None, None], ["?", "?"]):
+        compiled = compare(exp(shape), ramp(2, 3))
+        assert len(set(compiled.inputs[0].shape)) == 2
 
 
 @pytest.mark.parametrize("shape", [(0, 3), (2, 0)], ids=str)
@@ -107,12 +111,31 @@ def test_wrong_shapes(source, shapes, message):
         quake_tvm.compile(model, shapes=shapes)
 
 
-def test_dynamic_models_that_tvm_cannot_compile_ask_for_shapes():
+def two_lengths():
     nodes = [node("Add", ["x", "y"], ["s"]), node("Exp", ["s"], ["z"])]
-    model = make(nodes, {"x": ["n", 3], "y": ["m", 3]}, {"z": None})
-    with pytest.raises(QuakeError, match=r"give shapes for: x=..., y=..."):
+    return make(nodes, {"x": ["n", 3], "y": ["m", 3]}, {"z": None})
+
+
+def test_extents_of_two_names_must_be_equal():
+    compiled = compare(two_lengths(), ramp(2, 3), ramp(2, 3))
+    with pytest.raises(QuakeError, match="Add: the sizes of the operands differ"):
+        compiled.run([ramp(1, 3), ramp(2, 3)])
+    compare(two_lengths(), ramp(1, 3), ramp(2, 3), shapes={"x": (1, 3), "y": (2, 3)})
+
+
+def test_dynamic_models_that_tvm_cannot_compile_ask_for_shapes():
+    nodes = [
+        node("Size", ["x"], ["size"]),
+        node("OneHot", ["k", "size", "values"], ["z"]),
+    ]
+    values = constant(np.array([0, 1], np.float32), "values")
+    graph = helper.make_graph(
+        nodes, "test", [value("x", ["n"]), value("k", [3], INT64)], [value("z", None)], [values]
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    with pytest.raises(QuakeError, match=r"give shapes for: x=..."):
         quake_tvm.compile(model)
-    compare(model, ramp(1, 3), ramp(2, 3), shapes={"x": (1, 3), "y": (2, 3)})
+    compare(model, ramp(4), np.array([0, 2, 1]), shapes={"x": (4,)})
 
 
 @pytest.mark.parametrize("name", ["input.1", "0", "x:0", "onnx::Exp_1", "a/b c"])

@@ -1,0 +1,95 @@
+"""ONNX's Pad. TVM converts it, unless the pads vary with the extents."""
+
+import tvm
+from tvm import relax, te, tirx
+
+from ...kernels.size_check import Pair, padded
+from .extents import Extent, expression
+from .node import Node
+
+
+def pad(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
+    """Check Pad, and convert it where TVM cannot.
+
+    Raises
+    ------
+    QuakeError
+        For pads or a value that are computed at run time, and for a tensor that is too small for
+        pads of the mode.
+    """
+    mode = node.attributes.get("mode", "constant")
+    shape = node.shape()
+    pads = node.numbers(1)
+    if pads is None:
+        node.constant(1)  # raises if data decide the pads
+        raise node.refuse("pads are missing")
+    filling = node.constant(2)
+    axes = node.constant(3)
+    axes = range(len(shape)) if axes is None else [int(a) % len(shape) for a in axes]
+    if len(pads) != 2 * len(axes):
+        raise node.refuse(f"{len(pads)} pads for {len(axes)} axes")
+    both: list[tuple[Extent, Extent]] = [(0, 0)] * len(shape)
+    for k, axis in enumerate(axes):
+        both[axis] = pads[k], pads[len(axes) + k]
+    for axis, (before, after) in enumerate(both):
+        if mode == "wrap" and any(isinstance(n, int) and n < 0 for n in (before, after)):
+            raise node.refuse("negative pads of mode wrap; use Slice")
+        problem = f"axis {axis} is too short for pads of {before} and {after} in mode {mode}"
+        node.require(builder, _conditions(shape[axis], before, after, mode), problem)
+    if all(isinstance(n, int) for pair in both for n in pair):
+        return None
+    value = 0 if filling is None else filling.reshape(()).item()
+    return _padded(builder, node, both, mode, value)
+
+
+def _conditions(length: Extent, before: Extent, after: Extent, mode: str) -> list[Pair]:
+    """What an axis needs, for its pads to have elements. Pads that vary must not be negative."""
+    if isinstance(before, int) and isinstance(after, int):
+        return padded(length, before, after, mode)
+    found: list[Pair] = [(0, before), (0, after)]
+    if mode == "reflect":
+        found += [(before + 1, length), (after + 1, length)]
+    elif mode == "wrap":
+        found += [(before, length), (after, length)]
+    elif mode != "constant":
+        found.append((1, length))
+    return found
+
+
+def _padded(
+    builder: relax.BlockBuilder,
+    node: Node,
+    both: list[tuple[Extent, Extent]],
+    mode: str,
+    value: float,
+) -> relax.Expr:
+    """The tensor with pads that vary, by one kernel."""
+    extents = [
+        node.extents.simplify(expression(n) + before + after)
+        for n, (before, after) in zip(node.shape(), both, strict=True)
+    ]
+
+    def kernel(x: te.Tensor, firsts: list[tvm.ir.Expr], shape: list[tvm.ir.Expr]) -> te.Tensor:
+        def element(*at: tirx.Var) -> tvm.ir.Expr:
+            places = [i - first for i, first in zip(at, firsts, strict=True)]
+            if mode != "constant":
+                return x(*(_inside(p, n, mode) for p, n in zip(places, x.shape, strict=True)))
+            within = [tirx.all(p >= 0, p < n) for p, n in zip(places, x.shape, strict=True)]
+            filling = tirx.const(value, x.dtype)
+            return tirx.if_then_else(tirx.all(*within), x(*places), filling)
+
+        return te.compute(shape, element, name="padded")
+
+    firsts = [expression(before) for before, _ in both]
+    shape = [expression(n) for n in extents]
+    return builder.call_te(kernel, node.inputs[0], firsts, shape, primfunc_name_hint="pad")
+
+
+def _inside(place: tvm.ir.Expr, length: tvm.ir.Expr, mode: str) -> tvm.ir.Expr:
+    """The element that a place beside the axis is filled from."""
+    if mode == "wrap":
+        return tirx.floormod(place, length)
+    if mode == "reflect":
+        place = tirx.max(place, -place)
+        return tirx.min(place, 2 * (length - 1) - place)
+    return tirx.max(tirx.min(place, length - 1), 0)
