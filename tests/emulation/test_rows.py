@@ -16,7 +16,9 @@ from tvm import te
 from quake_tvm.accuracy.row_search import exact
 from quake_tvm.emulation import kernel
 from quake_tvm.kernels import norms
-from quake_tvm.kernels.attention import MOST_KEYS, Operand, attention
+from quake_tvm.kernels.attention import attention
+from quake_tvm.kernels.attention_products import Operand
+from quake_tvm.kernels.long_rows import MOST_KEYS
 from quake_tvm.numerics.ladder import METHODS
 from quake_tvm.numerics.operators import OPERATORS, bound
 from quake_tvm.schedules import schedule
