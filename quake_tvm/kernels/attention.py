@@ -55,7 +55,8 @@ def _lines(keys: int | Expr, fill: bool) -> tuple[int | Expr, int]:
     if fill:
         return keys, keys if whole_rows_fit(keys) else max(block_sizes(keys)[1:])
     chunks = (keys + rows.LANES - 1) // rows.LANES
-    return tir.bitwise_or(chunks, 1) * rows.LANES, MOST_KEYS * 9 // 8
+    odd = chunks | 1 if isinstance(chunks, int) else tir.bitwise_or(chunks, 1)
+    return odd * rows.LANES, MOST_KEYS * 9 // 8
 
 
 def attention(
@@ -102,10 +103,11 @@ def attention(
 
     def body(inputs: list[tir.Buffer], out: tir.Buffer) -> Stmt:
         q, k, v, *masks = inputs
-        known = [rows.once(n) for n in (height(length, tiles[0].rows), *_lines(keys, fill))]
-        most, *lines = (n for _, n in known)
+        of_keys, of_scores = _lines(keys, fill)
+        known = [rows.once(n) for n in (height(length, tiles[0].rows), of_keys)]
+        most, line = (n for _, n in known)
         op = make(
-            operands, tiles, length, depth, keys, width, most, scale,
+            operands, tiles, length, depth, keys, width, most, line, scale,
             lambda t: exp_bits.softmax_exp(t, LADDER[method], ieee, scale=fold),
             lambda t: exp_bits.exp(t, HIGHEST, ieee, scale=fold, high=0),
             q, k, v, masks, out,
@@ -113,8 +115,9 @@ def attention(
 
         def head(n: Expr) -> Stmt:
             b, h = n // heads, n % heads
-            transposed = tir.decl_buffer((depth, lines[0]), "float32", "keys_first")
-            scores = tir.decl_buffer((tiles[0].rows, lines[1]), "float32", "scores")
+            shape = (depth * of_keys,) if rows.fixed(line) is None else (depth, line)
+            transposed = tir.decl_buffer(shape, "float32", "keys_first")
+            scores = tir.decl_buffer((tiles[0].rows, of_scores), "float32", "scores")
             return rows.sequence(
                 alloc(transposed),
                 alloc(scores),

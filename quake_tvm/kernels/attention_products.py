@@ -61,6 +61,7 @@ class Attention:
     keys: int | Expr
     width: int
     height: int | Expr  # the rows of a block
+    line: int | Expr  # the elements between rows of the transposed keys
     scale: float
     exp: Callable[[Expr], Expr]
     rescale: Callable[[Expr], Expr]
@@ -95,12 +96,25 @@ class Attention:
                 return tir.BufferLoad(self.k, list(at))
 
             return transpose(
-                line, lambda c, column: tir.BufferStore(transposed, column, [d + c, vector_at(j)])
+                line,
+                lambda c, column: tir.BufferStore(
+                    transposed, column, self.key_at(d + c, j, vector_at)
+                ),
             )
 
         return over_tiles(
             self.keys, SQUARE, lambda j: over_tiles(self.depth, SQUARE, lambda d: square(j, d))
         )
+
+    def key_at(self, d: Expr, j: Expr, several: Callable[[Expr], Expr] = lambda j: j) -> list[Expr]:
+        """The indices in the transposed keys of one element, or of ``several`` from this one.
+
+        The buffer is flat if only the run knows its lines, since TVM may allocate it before they
+        have a name.
+        """
+        if rows.fixed(self.line) is None:
+            return [several(d * self.line + j)]
+        return [d, several(j)]
 
     def scores(
         self,
@@ -132,7 +146,7 @@ class Attention:
         return tile.product(
             self.depth,
             lambda r, d: self.q[self.operands[0].at(b, h, i + r, d)],
-            lambda d, j: transposed[d, start + first + j],
+            lambda d, j: transposed[tuple(self.key_at(d, start + first + j))],
             lambda r, j, s: tir.BufferStore(scores, s, [r, first + j]),
         )
 

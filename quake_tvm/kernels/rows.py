@@ -163,9 +163,9 @@ def by_length(
 class Row:
     """A row in chunks of ``lanes`` elements. Its methods build the loops along it.
 
-    With ``ends_in_tail``, the last chunk of a row of unknown length is the tail even if it is whole,
-    so that there is always one and no branch for it. The sums with one accumulator for each lane
-    have the same order in both cases, those with several do not.
+    With ``ends_in_tail``, the last chunk of a row of unknown length is the tail even if it is
+    whole, so that there is always one and no branch for it. A sum with one accumulator for each
+    lane has the same order in both cases, a sum with several has not.
     """
 
     def __init__(self, length: int | Expr, lanes: int, ends_in_tail: bool = False) -> None:
