@@ -7,10 +7,13 @@ other tiles are wanted, the kernel is generated again.
 import tvm
 from tvm import s_tir
 
-from quake_tvm.kernels.attention import block_sizes, operands, whole_rows_fit
+from quake_tvm.kernels import rows as loops
+from quake_tvm.kernels.attention import fill_tiles
+from quake_tvm.kernels.attention_products import operands
 from quake_tvm.kernels.kernel_spec import KernelSpec
+from quake_tvm.kernels.long_rows import block_sizes, whole_rows_fit
 from quake_tvm.kernels.register_tile import Tile
-from quake_tvm.tvm_version import tir
+from quake_tvm.tvm_version import Expr, tir
 
 from . import analysis
 from .choice import Decide, Key
@@ -22,26 +25,31 @@ ROWS, VECTORS = (1, 2, 4, 6, 8, 12, 16), (1, 2, 3, 4, 6)
 
 
 def tiles(
-    length: int, keys: int, features: int, target: tvm.target.Target
+    length: int | None, keys: int | None, features: int, target: tvm.target.Target
 ) -> tuple[Tile, Tile] | None:
     """Register tiles of attention's two products, with the same number of rows.
 
     Parameters
     ----------
-    length, keys, features : int
-        Rows of q, rows of k, and columns of v.
+    length, keys, features : int or None
+        Rows of q, rows of k, and columns of v. None if only the run knows the number.
     target : tvm.target.Target
 
     Returns
     -------
     tuple of Tile or None
-        The tile of the scores and that of the result. None if the operands are too small for any
-        tile.
+        The tile of the scores and that of the result. The kernel has smaller tiles for operands
+        that do not fill the first. None if v has fewer columns than a vector has lanes.
     """
     lanes, shapes = analysis.lanes(target), choices(target).tiles
-    first = next((v for v in shapes if v * lanes <= keys and shapes[v] <= length), None)
-    if first is None:
-        return None
+    first = next(
+        (
+            v
+            for v in shapes
+            if (keys is None or v * lanes <= keys) and (length is None or shapes[v] <= length)
+        ),
+        next(iter(shapes)),
+    )
     height = shapes[first]
     fitting = [v for v in shapes if shapes[v] >= height and v * lanes <= features]
     if not fitting:
@@ -60,7 +68,7 @@ def apply(
     if not analysis.written_out(function, "quake_attention"):
         return None
     kernel = KernelSpec.of(function)
-    if kernel is None:
+    if kernel is None or not _is_tunable(function, kernel):
         return analysis.start(function)
     own = kernel.options["tiles"]
     tiles = _chosen(function, kernel, target, decide)
@@ -69,27 +77,33 @@ def apply(
     )
 
 
+def _is_tunable(function: tir.PrimFunc, kernel: KernelSpec) -> bool:
+    """Whether the kernel's sizes are known and fill its tiles."""
+    (batch, heads, length, _), (_, _, keys, _) = _sizes(function, kernel)[:2]
+    both = (Tile(*kernel.options["tiles"][n : n + 3]) for n in (0, 3))
+    return loops.fixed(batch * heads) is not None and fill_tiles(length, keys, tuple(both))
+
+
+def _sizes(function: tir.PrimFunc, kernel: KernelSpec) -> list[list[int | Expr]]:
+    """The four extents of q, k and v."""
+    parameters = zip(operands(kernel.options["axes"])[:3], function.params[:3], strict=True)
+    return [operand.sizes(list(p.ty.shape)) for operand, p in parameters]
+
+
 def _chosen(
     function: tir.PrimFunc, kernel: KernelSpec, target: tvm.target.Target, decide: Decide
 ) -> list[int]:
     """The chosen sizes of both tiles, in the form of the kernel's option ``tiles``."""
-    of_q, of_k, of_v, _ = operands(kernel.options["axes"])
-    q, k, v = (list(p.ty.shape) for p in function.params[:3])
-    batch, heads, length, _ = of_q.sizes(q)
-    keys, features = of_k.sizes(k)[2], of_v.sizes(v)[3]
+    (batch, heads, length, _), (_, _, keys, _), (_, _, _, features) = _sizes(function, kernel)
     choice = decide(
         Key.of("attention", heads=batch * heads, length=length, keys=keys, features=features)
     )
     rows, vectors, lanes, _, value_vectors, _ = kernel.options["tiles"]
     rows = choice.pick("rows", [n for n in ROWS if n <= length], rows)
     small = [n for n in VECTORS if n * rows <= choices(target).registers]
-    # Long rows are processed in blocks that add to the result, so no column of it may be computed
-    # twice.
-    overlaps = whole_rows_fit(keys)
-    first = [n for n in small if n * lanes <= min(block_sizes(keys))]
-    second = [
-        n for n in small if n * lanes <= features and (overlaps or features % (n * lanes) == 0)
-    ]
+    block = keys if whole_rows_fit(keys) else min(block_sizes(keys)[1:])
+    first = [n for n in small if n * lanes <= block]
+    second = [n for n in small if n * lanes <= features]
     vectors = choice.pick("vectors", first, min(vectors, first[-1]))
     value_vectors = choice.pick("value_vectors", second, min(value_vectors, second[-1]))
     return [rows, vectors, lanes, rows, value_vectors, lanes]

@@ -15,8 +15,8 @@ from quake_tvm.tvm_version import tir
 
 from .legalize import UNFUSABLE
 
-# The shape and dtype of a tensor.
-_Tensor = tuple[tuple[int, ...], str]
+# The shape and dtype of a tensor. A symbolic extent is the number of its name as text.
+_Tensor = tuple[tuple[int | str, ...], str]
 
 
 def call_written_out(
@@ -46,10 +46,11 @@ def call_written_out(
     Returns
     -------
     Expr
-        A call_tir, or what ``call_te`` gives for symbolic shapes.
+        A call_tir, or what ``call_te`` gives for extents that are computed from others.
     """
     attributes = {**UNFUSABLE, **kernel.attributes, **(attributes or {})}
-    shapes = [[getattr(n, "value", None) for n in arg.ty.shape] for arg in args]
+    names: dict[tir.Var, str] = {}
+    shapes = [[_extent(n, names) for n in arg.ty.shape] for arg in args]
     if any(None in shape for shape in shapes):
         return builder.call_te(kernel, *args, primfunc_name_hint=name, primfunc_attrs=attributes)
     types = tuple((tuple(s), str(a.ty.dtype)) for s, a in zip(shapes, args, strict=True))
@@ -57,10 +58,22 @@ def call_written_out(
     return relax.call_tir(builder.add_func(function, name), list(args), result)
 
 
+def _extent(n: tir.Expr, names: dict[tir.Var, str]) -> int | str | None:
+    """A constant extent, or the number of a name. None for a computed extent."""
+    if isinstance(n, tir.Var):
+        return names.setdefault(n, str(len(names)))
+    return getattr(n, "value", None)
+
+
 @lru_cache(maxsize=64)
 def _written(name: str, options: str, types: tuple[_Tensor, ...]) -> tir.PrimFunc:
+    extents = {
+        n: tir.Var(f"n{n}", "int64") if isinstance(n, str) else tir.const(n, "int64")
+        for shape, _ in types
+        for n in shape
+    }
     inputs = [
-        te.placeholder([tir.const(n, "int64") for n in shape], dtype, f"x{k}")
+        te.placeholder([extents[n] for n in shape], dtype, f"x{k}")
         for k, (shape, dtype) in enumerate(types)
     ]
     result = KernelSpec(name, json.loads(options))(*inputs)

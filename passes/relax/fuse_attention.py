@@ -1,8 +1,8 @@
 """Fuse softmax between two matrix products into one operator, ``quake.attention``.
 
 Transposes in front of and behind the products, and scalar factors of q and k, become part of the
-operator: the kernel reads and writes the tensors in their own layout. Only static shapes that fill
-the register tiles are fused, and only if nothing else uses the scores.
+operator: the kernel reads and writes the tensors in their own layout. Depth and width must be known
+and fill a vector, all other extents may be symbolic. Nothing else may use the scores.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from dataclasses import replace
 import tvm
 from tvm import relax
 
-from quake_tvm.kernels.attention import Operand, block_sizes, operands, whole_rows_fit
+from quake_tvm.kernels.attention_products import Operand, operands
 from quake_tvm.kernels.register_tile import SQUARE, Tile
 from quake_tvm.tvm_version import Pass, make_attrs, register_op
 
@@ -21,8 +21,9 @@ from .graph import Graph, functions, known_shape, op_name, rewrite
 from .ops import attributes_of, operator_of
 
 ATTENTION = "quake.attention"
-# Maps (rows, keys, features) to the tiles of the two products, None if none fits.
-Tiles = Callable[[int, int, int], tuple[Tile, Tile] | None]
+# Maps (rows, keys, features) to the tiles of the two products, None if none fits. Rows and keys are
+# None if only the run knows them.
+Tiles = Callable[[int | None, int | None, int], tuple[Tile, Tile] | None]
 
 
 def _infer_type(call: relax.Call, _: relax.BlockBuilder) -> relax.Type:
@@ -63,15 +64,9 @@ def _peeled(graph: Graph, expr: relax.Expr) -> tuple[relax.Expr, list[int], floa
             return expr, axes, factor
 
 
-def _static(*exprs: relax.Expr) -> bool:
-    """Whether all are float32 tensors of rank four with constant extents."""
-    return all(
-        known_shape(e)
-        and e.ty.ndim == 4
-        and str(e.ty.dtype) == "float32"
-        and all(hasattr(n, "value") for n in e.ty.shape)
-        for e in exprs
-    )
+def _four_axes(*exprs: relax.Expr) -> bool:
+    """Whether all are float32 tensors of rank four with known extents, symbolic ones included."""
+    return all(known_shape(e) and e.ty.ndim == 4 and str(e.ty.dtype) == "float32" for e in exprs)
 
 
 def _only_user(graph: Graph, var: relax.Var) -> relax.Var | None:
@@ -87,7 +82,7 @@ def _site(graph: Graph, var: relax.Var, tiles: Tiles) -> Site | None:
         return None
     scores, *mask = softmax.args
     first = graph.value(scores)
-    if op_name(first) != "relax.matmul" or not _static(*first.args, v, weights, var):
+    if op_name(first) != "relax.matmul" or not _four_axes(*first.args, v, weights, var):
         return None
     if not (graph.only_used_by(weights, {var}) and graph.only_used_by(scores, {weights})):
         return None
@@ -111,17 +106,21 @@ def _site(graph: Graph, var: relax.Var, tiles: Tiles) -> Site | None:
         if inverse[3] == 3:
             result, out_axes = user, inverse
     sizes = [
-        Operand(tuple(a)).sizes(t.ty.shape) for a, t in ((q_axes, q), (k_axes, k), (v_axes, v))
+        [graph.shape(t)[axis] for axis in axes]
+        for axes, t in ((q_axes, q), (k_axes, k), (v_axes, v))
     ]
-    (batch, heads, length, depth), (*of_k, keys, _), (*of_v, _, width) = sizes
-    if of_k != [batch, heads] or of_v != [batch, heads] or min(depth, keys) < SQUARE:
+    (*of_q, length, depth), (*of_k, keys, of_keys), (*of_v, values, width) = sizes
+    if not of_q == of_k == of_v or depth != of_keys or keys != values:
+        return None
+    if not (isinstance(depth, int) and isinstance(width, int)) or depth < SQUARE:
+        return None
+    if 0 in (*of_q, length, keys):
         return None
     if scale <= 0 or not in_range(scale):
         return None
-    chosen = tiles(length, keys, width)
-    if chosen is None or chosen[0].columns > min(block_sizes(keys)):
-        return None
-    if not whole_rows_fit(keys) and width % chosen[1].columns:
+    known = [n if isinstance(n, int) else None for n in (length, keys)]
+    chosen = tiles(*known, width)
+    if chosen is None:
         return None
     axes = [*q_axes, *k_axes, *v_axes, *out_axes]
     numbers = [n for t in chosen for n in (t.rows, t.vectors, t.lanes)]

@@ -13,7 +13,8 @@ from tvm import te
 
 from ..tvm_version import tir
 from . import compute, norms
-from .attention import attention, operands
+from .attention import attention
+from .attention_products import operands
 from .register_tile import Tile
 
 # The attribute of a PrimFunc that holds the name and the options as JSON.

@@ -1,7 +1,7 @@
 """Matrix products in registers and transposes by shuffles, as statements. Knows no operator."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..numerics.exp_bits import constant
 from ..tvm_version import alloc, tir
@@ -23,9 +23,15 @@ class Tile:
     def columns(self) -> int:
         return self.vectors * self.lanes
 
+    def within(self, count: int | Expr) -> "Tile":
+        """The tile with fewer vectors if it has more columns than ``count``, a known number."""
+        known = rows.fixed(count)
+        fitting = self.vectors if known is None else known // self.lanes
+        return replace(self, vectors=max(1, min(self.vectors, fitting)))
+
     def product(
         self,
-        depth: int,
+        depth: int | Expr,
         a: Callable[[int, Expr], Expr],
         b: Callable[[Expr, Expr], Expr],
         store: Callable[[int, Expr, Expr], Stmt],
@@ -35,7 +41,7 @@ class Tile:
 
         Parameters
         ----------
-        depth : int
+        depth : int or PrimExpr
             The number of k.
         a, b : callable
             The elements of the two factors.
@@ -64,17 +70,27 @@ class Tile:
         )
 
 
-def over_tiles(count: int, size: int, body: Callable[[Expr], Stmt]) -> Stmt:
+def over_tiles(count: int | Expr, size: int | Expr, body: Callable[[Expr], Stmt]) -> Stmt:
     """Run ``body`` for the start of every tile. The last tile overlaps the tile before it.
 
     Parameters
     ----------
-    count, size : int
-        The elements to cover, at least one tile, and the elements of a tile.
+    count, size : int or PrimExpr
+        The elements to cover, and the elements of a tile. If they do not fill one tile, the only
+        tile starts at 0 and ends behind them.
     body : callable
         The start of a tile to its statement.
     """
-    return rows.loop(-(-count // size), lambda t: body(tir.min(t * size, count - size)), most=1)
+    known = rows.fixed(count), rows.fixed(size)
+    tiles = (count + size - 1) // size
+    if None not in known and count >= size:
+        return rows.loop(tiles, lambda t: body(tir.min(t * size, count - size)), most=1)
+
+    def tile(t: Expr) -> Stmt:
+        steps, start = rows.once(tir.max(tir.min(t * size, count - size), tir.const(0, "int64")))
+        return rows.sequence(*steps, body(start))
+
+    return rows.loop(tiles, tile, most=1)
 
 
 def vector_at(start: Expr | int) -> Expr:

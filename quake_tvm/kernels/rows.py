@@ -195,24 +195,40 @@ def _together(steps: tuple[Stmt, ...]) -> list[Stmt]:
     return [tir.For(first.loop_var, first.min, first.extent, first.kind, body)]
 
 
-def by_length(length: int | Expr, body: Callable[["Row"], Stmt]) -> Stmt:
-    """The body for rows of this length; for a dynamic length one branch per chunk size."""
+def by_length(
+    length: int | Expr, body: Callable[["Row"], Stmt], ends_in_tail: bool = False
+) -> Stmt:
+    """The body for rows of this length; for a dynamic length one branch per chunk size.
+
+    ``ends_in_tail`` as in :class:`Row`.
+    """
     n = fixed(length)
     if n is not None:
         return body(Row(length, min(LANES, 1 << max(n.bit_length() - 1, 0))))
     chosen, lanes = body(Row(length, 1)), 2
     while lanes <= LANES:
-        chosen = tir.IfThenElse(length >= lanes, body(Row(length, lanes)), chosen)
+        row = Row(length, lanes, ends_in_tail)
+        chosen = tir.IfThenElse(length >= lanes, body(row), chosen)
         lanes *= 2
     return chosen
 
 
 class Row:
-    """A row in chunks of ``lanes`` elements. Its methods build the loops along it."""
+    """A row in chunks of ``lanes`` elements. Its methods build the loops along it.
 
-    def __init__(self, length: int | Expr, lanes: int) -> None:
+    With ``ends_in_tail``, the last chunk of a row of unknown length is the tail even if it is
+    whole, so that there is always one and no branch for it. A sum with one accumulator for each
+    lane has the same order in both cases, a sum with several has not.
+    """
+
+    def __init__(self, length: int | Expr, lanes: int, ends_in_tail: bool = False) -> None:
         self.length, self.lanes = length, lanes
-        self.chunks, self.rest = length // lanes, length % lanes
+        self.ends_in_tail = ends_in_tail and lanes > 1 and fixed(length) is None
+        if self.ends_in_tail:
+            self.chunks = (length - 1) // lanes
+            self.rest = length - self.chunks * lanes
+        else:
+            self.chunks, self.rest = length // lanes, length % lanes
         chunks = fixed(self.chunks)
         self.short = chunks is not None and 0 < chunks <= SHORT
 
@@ -225,7 +241,8 @@ class Row:
         if fixed(self.rest) == 0 or self.lanes == 1:
             return []
         chunk = self.vector(lambda lane: body(self.length - self.lanes + lane, lane))
-        return [chunk if fixed(self.rest) else tir.IfThenElse(self.rest > 0, chunk, None)]
+        always = self.ends_in_tail or fixed(self.rest) is not None
+        return [chunk if always else tir.IfThenElse(self.rest > 0, chunk, None)]
 
     def new_in_tail(self, lane: Expr) -> Expr:
         """Whether this lane of the tail holds an element that no chunk before it contains."""
@@ -352,3 +369,17 @@ def store_scalar(value: Expr) -> tuple[list[Stmt], Expr]:
     """Compute one number per row once: the statements that store it, and the stored value."""
     where = local(1)
     return [alloc(where), tir.BufferStore(where, value, [0])], where[0]
+
+
+def once(value: int | Expr) -> tuple[list[Stmt], int | Expr]:
+    """Compute an integer of the run once: the statements before its use, and its name.
+
+    TVM puts the value of a variable wherever the variable is used, and would simplify every address
+    with all that it is computed from. It does not look behind a number in memory, which LLVM keeps
+    in a register.
+    """
+    known = fixed(value)
+    if known is not None:
+        return [], known
+    where, name = local(1, "int64"), tir.Var("n", "int64")
+    return [alloc(where), tir.BufferStore(where, value, [0]), tir.Bind(name, where[0])], name

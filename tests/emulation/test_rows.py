@@ -16,7 +16,9 @@ from tvm import te
 from quake_tvm.accuracy.row_search import exact
 from quake_tvm.emulation import kernel
 from quake_tvm.kernels import norms
-from quake_tvm.kernels.attention import MOST_KEYS, Operand, attention
+from quake_tvm.kernels.attention import attention
+from quake_tvm.kernels.attention_products import Operand
+from quake_tvm.kernels.long_rows import MOST_KEYS
 from quake_tvm.numerics.ladder import METHODS
 from quake_tvm.numerics.operators import OPERATORS, bound
 from quake_tvm.schedules import schedule
@@ -36,6 +38,8 @@ TRIED = ["cortex-a72", "neoverse-v1", ARMV7]
 X86 = "x86-64-v3"
 # Attention: heads, rows, keys, features of q and k, features of v.
 SHORT, LONG = (2, 17, 49, 19, 33), (1, 9, MOST_KEYS * 2 + 5, 16, 48)
+# Rows and keys that fill no tile.
+FEW = [(1, 1), (2, 5), (3, 15), (7, 7), (5, 33)]
 SCALE = 0.25
 # The number of the rows below that are not finite.
 SPECIAL = 4
@@ -83,7 +87,7 @@ def operands(heads: int, length: int, keys: int, depth: int, width: int) -> list
     rng = np.random.default_rng(keys)
     shapes = [(length, depth), (keys, depth), (keys, width)]
     mask = np.where(rng.random((length, keys)) < 0.2, -np.inf, 0).astype(np.float32)
-    mask[1] = -np.inf
+    mask[1:2] = -np.inf
     return [*(rng.normal(size=(1, heads, *s)).astype(np.float32) for s in shapes), mask]
 
 
@@ -100,6 +104,23 @@ def attentions(calls: dict, functions: dict, on) -> None:
         calls["attention", method, keys, "fixed"] = kernel.Call(
             f"attention_{keys}", arrays, [result]
         )
+        functions[f"attention_any_{keys}"] = of_any_size(sizes, method, on)
+        for count, few in {(length, keys), *FEW}:
+            arrays = operands(heads, count, few, *sizes[3:])
+            calls["attention", method, few, f"any_{count}_{width}"] = kernel.Call(
+                f"attention_any_{keys}", arrays, [((1, heads, count, width), "float32")]
+            )
+
+
+def of_any_size(sizes: tuple, method: str, on):
+    """Attention with a mask, of which only depth and width are known."""
+    heads, _, _, depth, width = sizes
+    rows, keys = (te.var(axis, dtype="int64") for axis in ("rows", "keys"))
+    shapes = [(1, heads, rows, depth), (1, heads, keys, depth), (1, heads, keys, width)]
+    tensors = [te.placeholder(s, name=f"t{n}") for n, s in enumerate([*shapes, (rows, keys)])]
+    options = {"operands": (Operand(),) * 4, "tiles": tiles(None, None, width, on)}
+    y = attention(*tensors, method=method, scale=SCALE, **options)
+    return te.create_prim_func([*tensors, y])
 
 
 @functools.cache
@@ -138,6 +159,15 @@ def test_a_length_that_only_the_run_knows_changes_no_bit(operator, name):
         for length in LENGTHS:
             pair = [found[operator, method, length, kind] for kind in ("fixed", "any")]
             assert same(*pair, rows(length), name), (method, length)
+
+
+@pytest.mark.parametrize("name", ["native", *TRIED])
+def test_attention_of_any_size_has_the_bits_of_one_size(name):
+    found = results(name)
+    for (_, length, keys, _, width), method in {SHORT: "quake2", LONG: "quake5"}.items():
+        kinds = ("fixed", f"any_{length}_{width}")
+        fixed, any_size = (found["attention", method, keys, kind] for kind in kinds)
+        assert same(fixed, any_size, operands(1, length, keys, 1, 1)[0], name)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tvm import te
 
-from quake_tvm.kernels.attention import MOST_KEYS, Operand, attention
+from quake_tvm.kernels.attention import attention
+from quake_tvm.kernels.attention_products import Operand
+from quake_tvm.kernels.long_rows import MOST_KEYS
 from quake_tvm.kernels.register_tile import SQUARE, transpose
 from quake_tvm.machines.targets import target
 from quake_tvm.numerics import row_bounds
@@ -95,7 +97,7 @@ def test_special_rows_stay_alone():
 @pytest.fixture
 def long_rows(monkeypatch):
     """Compute rows in blocks of keys, whatever their length."""
-    monkeypatch.setattr("quake_tvm.kernels.attention.MOST_KEYS", 128)
+    monkeypatch.setattr("quake_tvm.kernels.long_rows.MOST_KEYS", 128)
 
 
 @pytest.mark.usefixtures("long_rows")

@@ -16,7 +16,8 @@ from quake_tvm.accuracy import row_search
 from quake_tvm.accuracy.row_search import exact, extremes, worst_row
 from quake_tvm.accuracy.row_table import LENGTHS, attack
 from quake_tvm.kernels import compute
-from quake_tvm.kernels.attention import Operand, attention
+from quake_tvm.kernels.attention import attention
+from quake_tvm.kernels.attention_products import Operand
 from quake_tvm.machines.targets import target
 from quake_tvm.numerics import row_bounds
 from quake_tvm.numerics.ladder import METHODS

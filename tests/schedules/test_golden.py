@@ -13,7 +13,8 @@ import pytest
 from tvm import te, topi
 
 from quake_tvm.kernels import compute, norms
-from quake_tvm.kernels.attention import Operand, attention
+from quake_tvm.kernels.attention import attention
+from quake_tvm.kernels.attention_products import Operand
 from quake_tvm.kernels.register_tile import Tile
 from quake_tvm.machines.targets import target
 from quake_tvm.passes.relax.pack_weights import packed_matmul

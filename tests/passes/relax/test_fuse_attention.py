@@ -81,18 +81,85 @@ def test_others_stay(formula):
     assert names.count("relax.matmul") == 2
 
 
-def test_dynamic_shapes_stay():
-    n = tvm.tirx.Var("n", "int64")
-    shape = (2, n, 4, 32)
-    names = [op_name(call) for call in calls(fused(module(block, shape, shape, shape)))]
-    assert ATTENTION not in names
+def var(name):
+    return tvm.tirx.Var(name, "int64")
 
 
-@pytest.mark.parametrize(("keys", "is_fused"), [(65536, True), (65537, False)])
-def test_the_last_block_of_a_long_row_fills_a_tile_or_it_stays(keys, is_fused):
-    q, k = (1, 8, 1, 32), (1, keys, 1, 32)
-    names = {op_name(call) for call in calls(fused(module(block, q, k, k)))}
-    assert (ATTENTION in names) == is_fused
+def test_symbolic_extents():
+    b, h, m, n = map(var, "bhmn")
+    (call,) = calls(fused(module(block, (b, m, h, 32), (b, n, h, 32), (b, n, h, 48), (b, 1, 1, n))))
+    assert op_name(call) == ATTENTION
+    tvm.ir.assert_structural_equal(call.ty.shape, relax.ShapeExpr([b, m, h, 48]))
+
+
+def test_the_tiles_are_asked_for_with_the_known_sizes():
+    asked, n = [], var("n")
+
+    def tiles(*sizes):
+        asked.append(sizes)
+        return TILES
+
+    mod = module(block, (1, 24, 4, 32), (1, n, 4, 32), (1, n, 4, 32))
+    FuseAttention(tiles)(quake.recognize(mod, Options.parse(method="quake2")))
+    assert asked == [(24, None, 32)]
+
+
+def stays(*shapes):
+    names = [op_name(call) for call in calls(fused(module(block, *shapes)))]
+    return ATTENTION not in names
+
+
+def test_heads_that_may_differ_stay():
+    b, c, n = map(var, "bcn")
+    assert stays((b, n, 4, 32), (c, n, 4, 32), (c, n, 4, 32))
+
+
+def test_a_symbolic_depth_or_width_stays():
+    n, d = map(var, "nd")
+    assert stays((1, n, 4, d), (1, n, 4, d), (1, n, 4, 32))
+    assert stays((1, n, 4, 32), (1, n, 4, 32), (1, n, 4, d))
+
+
+@pytest.mark.parametrize("keys", [1, 7, 65537])
+def test_any_number_of_keys(keys):
+    assert not stays((1, 3, 1, 32), (1, keys, 1, 32), (1, keys, 1, 32))
+
+
+def split(batch, length):
+    """Attention of a model of one layer: the heads are axes of the features."""
+    rng = np.random.default_rng(0)
+    weights = [relax.const(rng.normal(size=(64, 64)).astype(np.float32) / 8) for _ in range(3)]
+
+    def formula(x, mask):
+        q, k, v = (once(op.reshape(once(op.matmul(x, w)), (batch, length, 2, 32))) for w in weights)
+        result = once(block(q, k, v, mask))
+        return op.reshape(result, (batch, length, 64))
+
+    return module(formula, (batch, length, 64), (batch, 1, 1, length))
+
+
+def test_a_model_of_any_size_has_the_bits_of_the_model_of_this_size():
+    dynamic = quake_tvm.compile(split(var("b"), var("n")), method="quake2")
+    assert dynamic.report.kernels["quake_attention"] == "attention"
+    (site,) = dynamic.report.sites
+    assert (site.operator, site.shape, site.schedule) == ("softmax", "bx2xnxn", "attention")
+    rng = np.random.default_rng(0)
+    for batch, length in [(1, 1), (2, 7), (3, 37), (1, 130)]:
+        x = rng.normal(size=(batch, length, 64)).astype(np.float32)
+        mask = np.where(rng.random((batch, 1, 1, length)) < 0.3, -3.4e38, 0).astype(np.float32)
+        static = quake_tvm.compile(split(batch, length), method="quake2")
+        np.testing.assert_array_equal(dynamic.run(x, mask)[0], static.run(x, mask)[0])
+
+
+def test_a_fused_factor_does_not_depend_on_whether_the_size_is_known():
+    def formula(q, k, v):
+        return block(once(q * c(0.3)), k, v)
+
+    n, rng = var("n"), np.random.default_rng(0)
+    dynamic = quake_tvm.compile(module(formula, *[(1, n, 2, 32)] * 3), method="quake3")
+    arrays = [rng.normal(size=(1, 5, 2, 32)).astype(np.float32) for _ in range(3)]
+    static = quake_tvm.compile(module(formula, *[(1, 5, 2, 32)] * 3), method="quake3")
+    np.testing.assert_array_equal(dynamic.run(*arrays)[0], static.run(*arrays)[0])
 
 
 @pytest.mark.parametrize("masked", [False, True])

@@ -1,0 +1,188 @@
+"""The two matrix products of attention and the places of their operands, as statements.
+
+Knows how the products read and write, not what happens to the scores between them.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ..numerics.exp_bits import constant
+from ..tvm_version import tir
+from . import rows
+from .compute import logits
+from .register_tile import SQUARE, Tile, over_tiles, transpose, vector_at
+from .rows import Expr, Stmt
+
+# Batch, head and first row of a block of rows.
+Place = tuple[Expr, Expr, Expr]
+
+
+@dataclass(frozen=True)
+class Operand:
+    """The position of an element (batch, head, position, feature) in a tensor.
+
+    Attributes
+    ----------
+    axes : tuple of int
+        Axis k of these four is axis ``axes[k]`` of the tensor.
+    """
+
+    axes: tuple[int, ...] = (0, 1, 2, 3)
+
+    def at(self, *place: Expr) -> tuple[Expr, ...]:
+        """The tensor's indices of an element (batch, head, position, feature)."""
+        index: list[Expr] = [None] * len(place)
+        for axis, value in zip(self.axes, place, strict=True):
+            index[axis] = value
+        return tuple(index)
+
+    def sizes(self, shape: Sequence[int | Expr]) -> list[int | Expr]:
+        """The four extents (batch, head, position, feature) of a tensor of this shape."""
+        extents = (shape[axis] for axis in self.axes)
+        return [n if rows.fixed(n) is None else rows.fixed(n) for n in extents]
+
+
+def operands(axes: Sequence[int]) -> tuple[Operand, ...]:
+    """The operands q, k, v and output from a flat list of 16 axes."""
+    return tuple(Operand(tuple(axes[k : k + 4])) for k in range(0, 16, 4))
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Sizes, formulas and buffers that every part of the kernel needs.
+
+    A block has as many rows as the tiles. :class:`~.open_attention.OpenAttention` has others too.
+    """
+
+    operands: tuple[Operand, Operand, Operand, Operand]
+    tiles: tuple[Tile, Tile]
+    length: int | Expr
+    depth: int
+    keys: int | Expr
+    width: int
+    height: int | Expr  # the rows of a block
+    line: int | Expr  # the elements between rows of the transposed keys
+    scale: float
+    exp: Callable[[Expr], Expr]
+    rescale: Callable[[Expr], Expr]
+    q: tir.Buffer
+    k: tir.Buffer
+    v: tir.Buffer
+    masks: list[tir.Buffer]
+    out: tir.Buffer
+
+    def each_row(self, program: Callable[[Expr], list[Stmt]]) -> Stmt:
+        """The statements of a program for every row of a block."""
+        return rows.loop(self.height, lambda r: rows.sequence(*program(r)))
+
+    def keys_first(self, b: Expr, h: Expr, transposed: tir.Buffer) -> Stmt:
+        """Write k of one head, transposed to (feature, key).
+
+        If the keys do not fill a square, the last one is written several times.
+        """
+        last = self.keys - 1
+        known, fill = rows.fixed(self.keys), self._squares(b, h, lambda j: j, transposed)
+        if known is not None and known >= SQUARE:
+            return fill
+        repeat = self._squares(b, h, lambda j: tir.min(j, last), transposed)
+        return repeat if known is not None else tir.IfThenElse(self.keys >= SQUARE, fill, repeat)
+
+    def _squares(
+        self, b: Expr, h: Expr, key: Callable[[Expr], Expr], transposed: tir.Buffer
+    ) -> Stmt:
+        def square(j: Expr, d: Expr) -> Stmt:
+            def line(r: int) -> Expr:
+                at = self.operands[1].at(b, h, key(j + r), vector_at(d))
+                return tir.BufferLoad(self.k, list(at))
+
+            return transpose(
+                line,
+                lambda c, column: tir.BufferStore(
+                    transposed, column, self.key_at(d + c, j, vector_at)
+                ),
+            )
+
+        return over_tiles(
+            self.keys, SQUARE, lambda j: over_tiles(self.depth, SQUARE, lambda d: square(j, d))
+        )
+
+    def key_at(self, d: Expr, j: Expr, several: Callable[[Expr], Expr] = lambda j: j) -> list[Expr]:
+        """The indices in the transposed keys of one element, or of ``several`` from this one.
+
+        The buffer is flat if only the run knows its lines, since TVM may allocate it before they
+        have a name.
+        """
+        if rows.fixed(self.line) is None:
+            return [several(d * self.line + j)]
+        return [d, several(j)]
+
+    def scores(
+        self,
+        place: Place,
+        keys: int | Expr,
+        start: Expr | int,
+        transposed: tir.Buffer,
+        scores: tir.Buffer,
+    ) -> Stmt:
+        """The first product for a block of rows, and for ``keys`` keys starting at ``start``."""
+        tile = self.tiles[0].within(keys)
+
+        def one(first: Expr) -> Stmt:
+            return self.scores_tile(tile, place, first, start, transposed, scores)
+
+        return over_tiles(keys, tile.columns, one)
+
+    def scores_tile(
+        self,
+        tile: Tile,
+        place: Place,
+        first: Expr,
+        start: Expr | int,
+        transposed: tir.Buffer,
+        scores: tir.Buffer,
+    ) -> Stmt:
+        """A tile of the first product, from the column ``first`` of the scores."""
+        b, h, i = place
+        return tile.product(
+            self.depth,
+            lambda r, d: self.q[self.operands[0].at(b, h, i + r, d)],
+            lambda d, j: transposed[tuple(self.key_at(d, start + first + j))],
+            lambda r, j, s: tir.BufferStore(scores, s, [r, first + j]),
+        )
+
+    def values(
+        self,
+        place: Place,
+        keys: int | Expr,
+        start: Expr | int,
+        weights: tir.Buffer,
+        store: Callable[[int, Expr, Expr], Stmt],
+        before: Callable[[int, Expr], Expr] = lambda r, e: constant(0),
+    ) -> Stmt:
+        """The second product for a block of rows. ``before`` gives the sums' initial values."""
+        b, h, _ = place
+        tile = self.tiles[1]
+        return over_tiles(
+            self.width,
+            tile.columns,
+            lambda first: tile.product(
+                keys,
+                lambda r, j: weights[r, j],
+                lambda j, e: self.v[self.operands[2].at(b, h, start + j, first + e)],
+                lambda r, e, s: store(r, first + e, s),
+                lambda r, e: before(r, first + e),
+            ),
+        )
+
+    def logits(
+        self, place: Place, r: int | Expr, start: Expr | int, scores: tir.Buffer
+    ) -> Callable[[Expr], Expr]:
+        """The scaled and masked scores of row ``r`` of the block."""
+        b, h, i = place
+        r = r if rows.fixed(r) is None else rows.fixed(r)
+        return logits([scores, *self.masks], self.scale, (r,), (b, h, i + r), start)
+
+    def write(self, place: Place, r: int | Expr, e: Expr, value: Expr) -> Stmt:
+        """Store one element of the result."""
+        b, h, i = place
+        return tir.BufferStore(self.out, value, list(self.operands[3].at(b, h, i + r, e)))

@@ -1,0 +1,105 @@
+"""Attention of any length over any number of keys, both of which only the run may know.
+
+A block has as many rows as the largest register tile that the length fills. Only the products know
+the number of rows when they are compiled: there is one of each for every such tile, and a branch
+chooses. All else is a loop over the rows, so that the kernel stays small. The sums have the same
+order in all tiles, so the bits are those of a kernel for these sizes alone.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import replace
+
+from ..numerics.exp_bits import constant
+from ..tvm_version import tir
+from . import rows
+from .attention_products import Attention, Place
+from .register_tile import Tile
+from .rows import Expr, Stmt
+
+
+def heights(length: int | Expr, most: int) -> list[int]:
+    """The rows of the tiles, from the largest: that of the tile, then all powers of two."""
+    smaller = [most, *(1 << n for n in reversed(range((most - 1).bit_length())))]
+    known = rows.fixed(length)
+    return smaller if known is None else [max(n for n in smaller if n <= max(known, 1))]
+
+
+def height(length: int | Expr, most: int) -> int | Expr:
+    """The rows of a block: the largest of these heights that the length fills."""
+    *larger, least = heights(length, most)
+    if not larger:
+        return least
+    chosen = tir.const(least, "int64")
+    for n in reversed(larger):
+        chosen = tir.Select(length >= n, tir.const(n, "int64"), chosen)
+    return chosen
+
+
+class OpenAttention(Attention):
+    """Attention with blocks of several heights. See :class:`Attention`."""
+
+    def each_row(self, program: Callable[[Expr], list[Stmt]]) -> Stmt:
+        """The statements of a program for every row of a block, in a loop."""
+        return rows.loop(self.height, lambda r: rows.sequence(*program(r)), most=1)
+
+    def _by_height(self, body: Callable[[Attention], Stmt]) -> Stmt:
+        """A branch for every height, on the attention whose tiles have this height."""
+        *larger, least = heights(self.length, self.tiles[0].rows)
+        chosen = body(self._of_height(least))
+        for n in reversed(larger):
+            chosen = tir.IfThenElse(self.height == n, body(self._of_height(n)), chosen)
+        return chosen
+
+    def _of_height(self, height: int) -> Attention:
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        tiles = tuple(replace(tile, rows=height) for tile in self.tiles)
+        return Attention(**fields | {"tiles": tiles})
+
+    def scores(
+        self,
+        place: Place,
+        keys: int | Expr,
+        start: Expr | int,
+        transposed: tir.Buffer,
+        scores: tir.Buffer,
+    ) -> Stmt:
+        """The first product.
+
+        Tiles of one vector compute what is left of the keys behind the last whole tile, unless they
+        would compute as much as one more tile.
+        """
+        if rows.fixed(keys) is not None:
+            return self._by_height(lambda op: op.scores(place, keys, start, transposed, scores))
+        _, vectors, lanes = dataclasses.astuple(self.tiles[0])
+        columns = vectors * lanes
+        wide = tir.Select(keys >= columns, (keys + lanes - 1) // columns, tir.const(0, "int64"))
+        narrow = (tir.max(keys - wide * columns, tir.const(0, "int64")) + lanes - 1) // lanes
+        (count_wide, wide), (count_narrow, narrow) = rows.once(wide), rows.once(narrow)
+
+        def both(op: Attention) -> Stmt:
+            def run(tile: Tile, count: Expr, before: Expr | int) -> Stmt:
+                def one(t: Expr) -> Stmt:
+                    last = tir.min(before + t * tile.columns, keys - tile.columns)
+                    known, first = rows.once(tir.max(last, tir.const(0, "int64")))
+                    made = op.scores_tile(tile, place, first, start, transposed, scores)
+                    return rows.sequence(*known, made)
+
+                return rows.loop(count, one)
+
+            whole, part = op.tiles[0], replace(op.tiles[0], vectors=1)
+            return rows.sequence(run(whole, wide, 0), run(part, narrow, wide * columns))
+
+        return rows.sequence(*count_wide, *count_narrow, self._by_height(both))
+
+    def values(
+        self,
+        place: Place,
+        keys: int | Expr,
+        start: Expr | int,
+        weights: tir.Buffer,
+        store: Callable[[int, Expr, Expr], Stmt],
+        before: Callable[[int, Expr], Expr] = lambda r, e: constant(0),
+    ) -> Stmt:
+        """The second product."""
+        return self._by_height(lambda op: op.values(place, keys, start, weights, store, before))
