@@ -62,12 +62,12 @@ class Extents:
         self._analyzer = tvm.sym.Analyzer()
         self._bounds: dict[tirx.Var, tuple[int, int]] = {}
         self._limits = dict(limits)
-        self._inputs: set[str] = set()
+        self._inputs: set[tirx.Var] = set()
         self.conditions = [f"{_python(text)} <= {most}" for text, most in limits]
 
     def of_input(self, shape: Sequence[Extent]) -> None:
         """Learn the extents of an input, on which the model may state conditions."""
-        self._inputs |= {n.name for n in shape if isinstance(n, tirx.Var)}
+        self._inputs |= {n for n in shape if isinstance(n, tirx.Var)}
 
     def simplify(self, value: Extent) -> Extent:
         """An equal extent, an int if it does not vary."""
@@ -110,7 +110,9 @@ class Extents:
 
     def is_limited(self, value: Extent, most: Extent) -> bool:
         """Whether ``value <= most`` holds by a condition of the model."""
-        return isinstance(most, int) and self._limits.get(str(value), FAR + 1) <= most
+        if isinstance(value, int) or not isinstance(most, int):
+            return False
+        return self._limits.get(str(value), FAR + 1) <= most and self.may_limit(value)
 
     def most(self, a: Extent, b: Extent) -> Extent:
         """The larger of two extents."""
@@ -153,11 +155,13 @@ class Extents:
 
     def may_limit(self, value: tvm.ir.Expr) -> bool:
         """Whether a condition on the extent can be stated in the names of the inputs' extents."""
+        if not set(variables(value)) <= self._inputs:  # data may decide sizes of the same name
+            return False
         try:
             names = compile(_python(str(value)), "condition", "eval").co_names
         except SyntaxError:
             return False
-        return bool(names) and set(names) <= self._inputs
+        return bool(names) and set(names) <= {v.name for v in self._inputs}
 
     def fit(self, a: Extent, b: Extent) -> None:
         """Restart the import if two extents are equal under a condition that it can assume.

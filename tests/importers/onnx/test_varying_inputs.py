@@ -137,3 +137,35 @@ def _expanded():
     )
     opsets = [helper.make_opsetid("", 18)]
     return quake_tvm.compile(helper.make_model(graph, opset_imports=opsets, ir_version=9))
+
+
+def test_a_size_that_data_decide_is_no_extent_of_the_same_name():
+    nodes = [
+        node("Range", ["0", "k", "1"], ["counted"]),
+        node("Shape", ["counted"], ["length of data"]),
+        node("Slice", ["table", "zero", "length of data", "zero"], ["y"]),
+        node("Shape", ["x"], ["length of x"], start=0, end=1),
+        node("Slice", ["table", "zero", "length of x", "zero"], ["part"]),
+        node("Add", ["part", "x"], ["z"]),
+    ]
+    used = ("0", "1", "zero", "table")
+    graph = helper.make_graph(
+        nodes,
+        "names",
+        [
+            helper.make_tensor_value_info("x", FLOAT, ("length", 2)),
+            helper.make_tensor_value_info("k", TensorProto.INT64, ()),
+        ],
+        [helper.make_tensor_value_info(name, FLOAT, None) for name in ("y", "z")],
+        [numpy_helper.from_array(np.asarray(CONSTANTS[name]), name) for name in used],
+    )
+    opsets = [helper.make_opsetid("", 18)]
+    compiled = quake_tvm.compile(helper.make_model(graph, opset_imports=opsets, ir_version=9))
+    table = CONSTANTS["table"]
+    for length, count in ((3, 5), (12, 20)):
+        x = np.ones((length, 2), np.float32)
+        y, z = compiled.run({"x": x, "k": np.int64(count)})
+        np.testing.assert_array_equal(y, table[:count])
+        np.testing.assert_array_equal(z, table[:length] + x)
+    with pytest.raises(quake_tvm.QuakeError, match="length <= 12, got length = 13"):
+        compiled.run({"x": np.ones((13, 2), np.float32), "k": np.int64(1)})
