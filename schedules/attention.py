@@ -80,8 +80,8 @@ def apply(
 def _is_tunable(function: tir.PrimFunc, kernel: KernelSpec) -> bool:
     """Whether the kernel's sizes are known and fill its tiles."""
     (batch, heads, length, _), (_, _, keys, _) = _sizes(function, kernel)[:2]
-    both = (Tile(*kernel.options["tiles"][n : n + 3]) for n in (0, 3))
-    return loops.fixed(batch * heads) is not None and fill_tiles(length, keys, tuple(both))
+    first, second = (Tile(*kernel.options["tiles"][n : n + 3]) for n in (0, 3))
+    return loops.fixed(batch * heads) is not None and fill_tiles(length, keys, (first, second))
 
 
 def _sizes(function: tir.PrimFunc, kernel: KernelSpec) -> list[list[int | Expr]]:

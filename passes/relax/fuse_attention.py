@@ -105,10 +105,8 @@ def _site(graph: Graph, var: relax.Var, tiles: Tiles) -> Site | None:
         inverse = [[int(a) % 4 for a in order.attrs.axes].index(n) for n in range(4)]
         if inverse[3] == 3:
             result, out_axes = user, inverse
-    sizes = [
-        [graph.shape(t)[axis] for axis in axes]
-        for axes, t in ((q_axes, q), (k_axes, k), (v_axes, v))
-    ]
+    shapes = [(axes, graph.shape(t)) for axes, t in ((q_axes, q), (k_axes, k), (v_axes, v))]
+    sizes = [[shape[axis] for axis in axes] for axes, shape in shapes if shape is not None]
     (*of_q, length, depth), (*of_k, keys, of_keys), (*of_v, values, width) = sizes
     if not of_q == of_k == of_v or depth != of_keys or keys != values:
         return None
@@ -119,7 +117,7 @@ def _site(graph: Graph, var: relax.Var, tiles: Tiles) -> Site | None:
     if scale <= 0 or not in_range(scale):
         return None
     known = [n if isinstance(n, int) else None for n in (length, keys)]
-    chosen = tiles(*known, width)
+    chosen = tiles(known[0], known[1], width)
     if chosen is None:
         return None
     axes = [*q_axes, *k_axes, *v_axes, *out_axes]

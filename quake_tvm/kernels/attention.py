@@ -141,7 +141,7 @@ def attention(
 
 def fill_tiles(length: int | Expr, keys: int | Expr, tiles: tuple[Tile, Tile]) -> bool:
     """Whether these sizes are known and fill the tiles, so that there is only one kind of block."""
-    known = rows.fixed(length), rows.fixed(keys)
-    if None in known:
+    high, wide = rows.fixed(length), rows.fixed(keys)
+    if high is None or wide is None:
         return False
-    return known[0] >= tiles[0].rows and known[1] >= max(tiles[0].columns, SQUARE)
+    return high >= tiles[0].rows and wide >= max(tiles[0].columns, SQUARE)

@@ -42,9 +42,10 @@ class Operand:
         return [n if rows.fixed(n) is None else rows.fixed(n) for n in extents]
 
 
-def operands(axes: Sequence[int]) -> tuple[Operand, ...]:
+def operands(axes: Sequence[int]) -> tuple[Operand, Operand, Operand, Operand]:
     """The operands q, k, v and output from a flat list of 16 axes."""
-    return tuple(Operand(tuple(axes[k : k + 4])) for k in range(0, 16, 4))
+    q, k, v, output = (Operand(tuple(axes[n : n + 4])) for n in range(0, 16, 4))
+    return q, k, v, output
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,10 @@ class Attention:
         have a name.
         """
         if rows.fixed(self.line) is None:
-            return [several(d * self.line + j)]
+            # TVM knows no sign of a number in memory. It would guess both for every access, and
+            # compile for half a minute.
+            line = tir.max(self.line, tir.const(0, "int64"))
+            return [several(d * line + j)]
         return [d, several(j)]
 
     def scores(
