@@ -61,7 +61,8 @@ def cases(
             outer = [*lead, -(-(rows if plan.by_rows else columns) // size)]
             fused = [math.prod(outer[n] for n in each) for each in analysis.grouped(outer)]
             threads: Iterator[tuple[Conditions, int | None]]
-            many = analysis.worth_threads(least * (1 if isinstance(rows, int) else tile.rows))
+            # Near the threshold it hardly matters, and a version costs compile time.
+            many = analysis.worth_threads(2 * least * (1 if isinstance(rows, int) else tile.rows))
             if plan.by_rows:  # there are many pixels
                 threads = iter([([], len(fused[:2]) - 1)])
             else:

@@ -1,6 +1,6 @@
 """Run one case with all contenders: build, compare with the exact result, time interleaved."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from .peers import EXACT, MULTIPLY, PEERS, Unavailable
 if TYPE_CHECKING:
     from ..boards.client import Remote
     from ..schedules.records.book import Records
+    from .runtimes import Contender, Job
 
 # Seconds between turns if contenders have their own threads.
 REST = 0.05
@@ -97,6 +98,7 @@ def compare(
     progress: Callable[[str], None] = lambda what: None,
     board: "Remote | None" = None,
     records: "Records" = None,
+    others: "Mapping[str, Callable[[Job], Contender]] | None" = None,
 ) -> Result:
     """Measure a case.
 
@@ -116,6 +118,9 @@ def compare(
         Where to measure. Then the runtimes installed here do not take part.
     records : path, list of paths, False or None
         As for :func:`quake_tvm.compile`.
+    others : mapping of str to callable, optional
+        The contenders besides the methods; by default all of ``peers.PEERS``, on a board those of
+        ``peers.TVM``.
 
     Returns
     -------
@@ -127,7 +132,9 @@ def compare(
     if case.tiny is not None:
         tiny = peers.job(case.tiny, target, threads, board, records)
     exact = peers.quake(EXACT)(full).run()
-    builders = {**{m: peers.quake(m) for m in methods}, **(PEERS if board is None else peers.TVM)}
+    if others is None:
+        others = PEERS if board is None else peers.TVM
+    builders = {**{m: peers.quake(m) for m in methods}, **others}
     if case.multiply is not None:
         builders[MULTIPLY] = peers.multiply
     timers: dict[str, Timer] = {}

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from ..errors import QuakeError
 from ..support.plots import require_matplotlib
 from ..support.whole_file import whole_file
+from . import bench_lengths
 from .shell import (
     TIMEOUT,
     AsJson,
@@ -57,6 +58,11 @@ def bench(
     rounds: Annotated[int, typer.Option(min=1, help="Interleaved repetitions.")] = ROUNDS,
     shape: Shape = None,
     records: Records = None,
+    lengths: Annotated[
+        str | None,
+        typer.Option(help="One build for any size beside one for each of these: 8,32,128,512."),
+    ] = None,
+    batches: Annotated[str | None, typer.Option(help="With --lengths: 1,8. [1]")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the medians: .png, .svg, ...")] = None,
     static: Annotated[
         bool,
@@ -96,6 +102,20 @@ def bench(
         _count(todo, methods, target, records, as_json)
         return
     resolved = _resolve(target, here=not (rpc or tracker))
+    if lengths is not None or batches is not None:
+        if RELAY:
+            raise QuakeError(f"--lengths needs the TVM that has Relax: {RELAX_INSTALL}")
+        if not models or kernel or shape or rpc or tracker or len(methods) > 1:
+            raise QuakeError(
+                "--lengths takes models and one --method: leave out --kernel, --shape and boards"
+            )
+        sizes = bench_lengths.sizes(batches or "1", lengths or "", plot, models)
+        facts = {**machine(resolved), "threads": threads, "rounds": rounds}
+        known = parse_records(records)
+        results = bench_lengths.results(models, sizes, methods[0], resolved, facts, known, _each)
+        bench_lengths.draw(results, plot)
+        _show(results, facts, plot, as_json)
+        return
     if plot is not None:
         require_matplotlib(plot)
     todo = cases.models(models or [], parse_shapes(shape))
@@ -123,12 +143,20 @@ def bench(
     if plot is not None:
         with whole_file(plot) as file:
             show.plot(results, facts, file)
+    _show(results, facts, plot, as_json)
+
+
+def _show(results: list[Any], facts: dict[str, Any], plot: Path | None, as_json: bool) -> None:
+    """Print the results and say which picture was written."""
+    from ..bench import show
+
     if as_json:
         print_json({**facts, "cases": [result.to_dict() for result in results]})
         return
     output.print(
         f"{facts['cpu']}, {facts['cores']} cores; target {facts['target']}, "
-        f"{facts['lanes']} float32 lanes; threads: {threads}\n{_text(facts['versions'])}\n",
+        f"{facts['lanes']} float32 lanes; threads: {facts['threads']}\n"
+        f"{_text(facts['versions'])}\n",
         markup=False,
         soft_wrap=True,
     )
