@@ -53,7 +53,15 @@ def _counted(place: Extent, extent: Extent, lowest: int, extents: Extents) -> Ex
 
 
 def slice_(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
-    """Convert Slice with known bounds where TVM cannot."""
+    """Convert Slice with known bounds where TVM cannot.
+
+    Raises
+    ------
+    QuakeError
+        For a constant step of 0.
+    """
+    if any(isinstance(n, int) and n == 0 for n in node.numbers(4) or ()):
+        raise node.refuse("a step of 0")
     ranges = _ranges(node)
     if ranges is None:
         _check_axes(builder, node)
