@@ -5,14 +5,20 @@ a < b does not hold, it takes b <= a for true. It makes a != b false if either o
 pass hides each such expression from the simplifier: by a fence around an operand, or by an
 exclusive or with a constant. LLVM removes both without adding an instruction. Knows floats, no
 operator.
+
+TVM 0.27 also gives a name to a quotient of sizes that occurs several times, and then fails to build
+the kernel. A fence around the divisor keeps it from that.
 """
 
 from collections.abc import Callable
 from functools import partial
 
+import tvm
 import tvm_ffi
 
 from quake_tvm.tvm_version import dtype_of, tir
+
+from .tiles import mentions
 
 _COMPARISONS = (tir.LT, tir.LE, tir.GT, tir.GE, tir.EQ, tir.NE)
 # The same comparison with swapped operands, and the one that the simplifier takes for the opposite.
@@ -118,9 +124,18 @@ def _select(node: tir.Select) -> tir.Expr:
     return tir.Select(_xor(node.condition, False), node.true_value, node.false_value)
 
 
+def _divide(node: tir.Div) -> tir.Expr:
+    """Hide the divisor of a quotient of whole numbers, unless it divides what is loaded."""
+    whole = isinstance(node.b, tir.Cast) and "int" in dtype_of(node.b.value)
+    if not whole or not _float(node) or mentions(node, tvm.ir.TensorLoad, lambda _: True):
+        return node
+    return tir.Div(node.a, fenced(node.b))
+
+
 def keep_floats(function: tir.PrimFunc) -> tir.PrimFunc:
     """The function with all expressions hidden that the simplifier would rewrite wrongly."""
     rules = (
+        (tir.Div, _divide),
         (tir.Sub, _subtract),
         (tir.EQ, _equal),
         (tir.NE, _not_equal),

@@ -3,7 +3,12 @@
 A convolution's result has the extent ``(n - 1) // 2 + 1``. TVM's analyzer rarely proves anything
 about such an expression, and rewrites it in guards. The kernel does not need to know where the
 extent comes from: TVM reads the value of a variable in a parameter's shape from the tensor.
+
+A pad makes the extent ``(n - 1) // 2 + 3`` of it, which gets the same name and 2 more, so that TVM
+sees that the padded tensor is as long as the loop that fills it.
 """
+
+from dataclasses import dataclass, field
 
 import tvm
 import tvm_ffi
@@ -19,21 +24,28 @@ def named_extents(function: tir.PrimFunc) -> tir.PrimFunc:
 
     A function whose parameters have only constants and variables as extents is unchanged.
     """
-    names: list[tuple[tir.Expr, tir.Var]] = []
+    names: list[_Names] = []
+    count = 0
     for parameter in function.params:
         for extent in getattr(parameter.ty, "shape", ()):
-            computed = analysis.constant(extent) is None and not isinstance(extent, tir.Var)
-            if computed and not any(tvm_ffi.structural_equal(extent, old) for old, _ in names):
-                names.append((extent, tir.Var(f"extent{len(names)}", dtype_of(extent))))
+            if analysis.constant(extent) is not None or isinstance(extent, tir.Var):
+                continue
+            base, more = _parted(extent)
+            same = next((n for n in names if tvm_ffi.structural_equal(base, n.base)), None)
+            if same is None:
+                same = _Names(base)
+                names.append(same)
+            if more not in same.variables:
+                same.variables[more] = tir.Var(f"extent{count}", dtype_of(extent))
+                count += 1
     if not names:
         return function
-    kinds = tuple({type(extent) for extent, _ in names})
-
-    def name(node: tir.Expr) -> tir.Expr:
-        return next((var for old, var in names if tvm_ffi.structural_equal(node, old)), node)
+    names.sort(key=lambda n: len(str(n.base)), reverse=True)  # one may occur in another
 
     def renamed(node: tvm.ir.Node) -> tvm.ir.Node:
-        return tvm_ffi.structural_map(node, (kinds, name))
+        for each in names:
+            node = tvm_ffi.structural_map(node, (each.kinds(), each.renamed))
+        return node
 
     def with_names(old: tir.Var) -> tir.Var:
         shape = [renamed(n) for n in getattr(old.ty, "shape", ())]
@@ -45,3 +57,48 @@ def named_extents(function: tir.PrimFunc) -> tir.PrimFunc:
     body = substituted(renamed(function.body), list(new.items()))
     params = [new.get(p, p) for p in function.params]
     return tir.PrimFunc(params, body, function.ret_type, function.attrs)
+
+
+@dataclass(frozen=True)
+class _Names:
+    """The names of extents that differ by constants only.
+
+    Attributes
+    ----------
+    base : Expr
+        What they have in common.
+    variables : dict of int to Var
+        The names, by the constant that is added.
+    """
+
+    base: tir.Expr
+    variables: dict[int, tir.Var] = field(default_factory=dict)
+
+    def kinds(self) -> tuple[type, ...]:
+        """The types of the expressions that may be renamed."""
+        return tuple({tir.Add, tir.Sub, *([type(self.base)] if 0 in self.variables else [])})
+
+    def renamed(self, node: tir.Expr) -> tir.Expr:
+        """The expression by a name, if it is one of the extents or differs by a constant."""
+        base, more = _parted(node)
+        if any(base.same_as(variable) for variable in self.variables.values()):
+            return _sum(base, more)
+        if not tvm_ffi.structural_equal(base, self.base):
+            return node
+        if more in self.variables:
+            return self.variables[more]
+        constant, variable = next(iter(self.variables.items()))
+        return _sum(variable, more - constant)
+
+
+def _parted(extent: tir.Expr) -> tuple[tir.Expr, int]:
+    """An expression without the constant that is added at its end, and the constant."""
+    more = 0
+    while isinstance(extent, tir.Add | tir.Sub) and isinstance(extent.b, tir.IntImm):
+        more += int(extent.b) if isinstance(extent, tir.Add) else -int(extent.b)
+        extent = extent.a
+    return extent, more
+
+
+def _sum(variable: tir.Var, more: int) -> tir.Expr:
+    return variable + more if more >= 0 else variable - -more

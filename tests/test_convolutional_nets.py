@@ -66,3 +66,34 @@ def test_batch_norm_and_gate_are_fused_into_the_convolution():
     assert "conv" in fused
     assert kernels[fused] == "matmul"
     assert "depthwise" in kernels.values()
+
+
+@pytest.mark.parametrize(
+    "windows",
+    [[(3, 1, 2), (3, 1, 2), (3, 1, 1)], [(3, 2, 1), (3, 1, 1)], [(3, 2, 1), (3, 0, 2), (3, 1, 2)]],
+    ids=str,
+)
+def test_padded_results_of_unknown_size(windows):
+    """Convolutions of convolutions, each with its size, pad and stride, run in tiles."""
+    rng = np.random.default_rng(0)
+    weights = [rng.normal(0, 0.3, (8, 8, size, size)).astype(np.float32) for size, _, _ in windows]
+    nodes = [
+        helper.make_node("Conv", [f"x{k}", f"w{k}"], [f"x{k + 1}"], pads=[p] * 4, strides=[s, s])
+        for k, (_, p, s) in enumerate(windows)
+    ]
+    last = f"x{len(windows)}"
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("x0", TensorProto.FLOAT, ["n", 8, "h", "w"])],
+        [helper.make_tensor_value_info(last, TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(w, f"w{k}") for k, w in enumerate(weights)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    compiled = quake_tvm.compile(model, method="exact")
+    assert list(compiled.report.kernels.values()).count("matmul") == len(windows)
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    for size in [(1, 8, 16, 16), (2, 8, 9, 21), (1, 8, 3, 40)]:
+        x = rng.normal(size=size).astype(np.float32)
+        (want,) = session.run(None, {"x0": x})
+        np.testing.assert_allclose(compiled.run(x)[0], want, rtol=1e-4, atol=2e-5)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tvm
 from tvm import relax
 
 import quake_tvm
@@ -94,3 +95,12 @@ def test_zeros_become_tensors_only_where_that_keeps_the_shape():
     assert KeepZeros()(scalar).same_as(scalar)
     ones = module(lambda x: op.multiply(x, c(1.0)))
     assert KeepZeros()(ones).same_as(ones)
+
+
+def test_quotients_of_sizes_are_not_shared():
+    """TVM would give a quotient that occurs twice a name, and then fail."""
+    n, m = tir.Var("n", "int64"), tir.Var("m", "int64")
+    ratio = tir.Cast("float32", n) / tir.Cast("float32", m)
+    kept = keep_floats(tir.PrimFunc([n, m], tir.Evaluate(ratio))).body.value
+    assert isinstance(kept.b, tvm.ir.Call)
+    assert kept.b.args[-1].same_as(ratio.b)

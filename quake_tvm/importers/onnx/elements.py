@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from math import gcd, isfinite
+from typing import TypeAlias
 
 import tvm
 from tvm import tirx
@@ -32,7 +33,7 @@ class Quotient:
         return self.bottom & (self.bottom - 1) == 0
 
 
-Element = int | float | tvm.ir.Expr | Quotient
+Element: TypeAlias = int | float | tvm.ir.Expr | Quotient
 Operator = Callable[..., Element | None]
 # All integers up to this one are float32 numbers.
 _WHOLE = 2**24

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import product
 from math import lcm
+from typing import TypeAlias
 
 import tvm
 import tvm_ffi
@@ -15,7 +16,7 @@ from tvm import tirx
 
 # The longest axis.
 FAR = 2**31 - 1
-Extent = int | tvm.ir.Expr
+Extent: TypeAlias = int | tvm.ir.Expr
 # The text of an extent, and its upper limit.
 Limit = tuple[str, int]
 # The most cases that a proof distinguishes.

@@ -20,7 +20,7 @@ def affine_grid(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
     QuakeError
         For a size that is computed at run time.
     """
-    size = [int(n) for n in node.constant(1)]
+    size = [int(n) for n in node.required(1)]
     spatial = size[2:]
     if len(spatial) not in (2, 3):
         raise node.refuse(f"a size of {len(size)} numbers")
@@ -114,9 +114,9 @@ def non_max_suppression(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
     boxes, scores = node.inputs[:2]
     if not all(isinstance(n, int) for n in (*node.shape(0), *node.shape(1))):
         raise node.refuse("dynamic shapes; give shapes for the model's inputs")
-    most, overlap, least = (node.constant(k) for k in (2, 3, 4))
+    limit, threshold, least = (node.constant(k) for k in (2, 3, 4))
     count = node.shape(1)[2]
-    most = 0 if most is None else min(int(most.reshape(())), count)
+    most = 0 if limit is None else min(int(limit.reshape(())), count)
     if most <= 0 or 0 in (*node.shape(0), *node.shape(1)):
         return relax.const(np.zeros((0, 3), np.int64), "int64")
     # TVM drops boxes with scores below 0, and suppresses boxes at the threshold itself.
@@ -127,8 +127,8 @@ def non_max_suppression(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
     if least is not None:
         high = builder.emit(relax.op.greater(scores, relax.const(least.reshape(()), "float32")))
         ranked = builder.emit(relax.op.where(high, ranked, relax.const(-2.0)))
-    overlap = np.float32(0) if overlap is None else overlap.reshape(())
-    overlap = max(float(np.nextafter(overlap, np.float32(2))), 1e-30)
+    given = np.float32(0) if threshold is None else threshold.reshape(())
+    overlap = max(float(np.nextafter(given, np.float32(2))), 1e-30)
     parts = [builder.emit(relax.op.strided_slice(boxes, [2], [k], [k + 1])) for k in range(4)]
     if node.attributes.get("center_point_box", 0):
         x, y, width, height = parts

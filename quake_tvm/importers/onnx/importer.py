@@ -35,6 +35,8 @@ class Importer(ONNXGraphImporter):
         Conditions on the inputs' extents.
     """
 
+    _nodes: dict[str, relax.Expr]
+
     def __init__(
         self,
         converters: Mapping[str, Converter],

@@ -25,8 +25,8 @@ class Node:
     Attributes
     ----------
     operator : str
-    inputs : list of Expr or None
-        None for an input that is left out.
+    inputs : list of Expr
+        None for an optional input that is left out.
     attributes : mapping of str to Any
         Strings are str, lists are tuples.
     outputs : int
@@ -37,7 +37,7 @@ class Node:
     """
 
     operator: str
-    inputs: list[relax.Expr | None]
+    inputs: list[relax.Expr]
     attributes: Mapping[str, Any]
     outputs: int = 1
     known: Sequence[Numbers | None] = ()
@@ -105,7 +105,8 @@ class Node:
         """An input as a tensor, also if it is given as sizes."""
         if isinstance(self.inputs[index].ty, relax.TensorType):
             return self.inputs[index]
-        return tensor(builder, self.known[index])
+        known = self.known[index]
+        return self.inputs[index] if known is None else tensor(builder, known)
 
     def require(
         self, builder: relax.BlockBuilder, within: list[Pair], problem: str, index: int = 0

@@ -24,8 +24,8 @@ def pad(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
         node.constant(1)  # raises if data decide the pads
         raise node.refuse("pads are missing")
     filling = node.constant(2)
-    axes = node.constant(3)
-    axes = range(len(shape)) if axes is None else [int(a) % len(shape) for a in axes]
+    chosen = node.constant(3)
+    axes = range(len(shape)) if chosen is None else [int(a) % len(shape) for a in chosen]
     if len(pads) != 2 * len(axes):
         raise node.refuse(f"{len(pads)} pads for {len(axes)} axes")
     both: list[tuple[Extent, Extent]] = [(0, 0)] * len(shape)

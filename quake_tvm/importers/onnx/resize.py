@@ -37,13 +37,13 @@ def resize(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
     axes = axes_of(node, method)
     if not axes:
         return node.inputs[0]
-    lengths = {d: node.shape()[d] for d, a in axes.items() if isinstance(a, Dynamic)}
-    sizes = [(axes[d].resized, length) for d, length in lengths.items() if axes[d].given]
+    dynamic = {d: a for d, a in axes.items() if isinstance(a, Dynamic)}
+    sizes = [(a.resized, node.shape()[d]) for d, a in dynamic.items() if a.given]
     within = [pair for size, n in sizes for pair in ((0, size), (size, size * n))]
     node.require(builder, within, "there is no element to take others from")
     if node.dtype() in ("float32", "float16") and _tvm_agrees(node, axes, method):
         return _resize2d(node, axes, method)
-    varying = [a for a in axes.values() if isinstance(a, Dynamic) and a.table is None]
+    varying = any(a.table is None for a in dynamic.values())
     if varying and not resize_tables.knows(method):
         raise node.refuse("this mode needs all dimensions; give shapes for the model's inputs")
     if method.mode != "nearest" and not node.dtype().startswith("float"):

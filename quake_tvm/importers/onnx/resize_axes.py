@@ -99,14 +99,16 @@ def _scaled(node: Node, scale: Quotient, length: Extent) -> Extent:
     """The number of elements after, for a scale that varies and leaves a whole number."""
     elements = quotient(node.extents, length)
     product = multiply(node.extents, scale, elements) if elements is not None else None
-    if product is None or product.bottom != 1:  # the ratio would not follow from the lengths
+    if (
+        not isinstance(product, Quotient) or product.bottom != 1
+    ):  # the ratio would not follow from the lengths
         raise node.refuse("scales that vary; give shapes for the model's inputs")
     return product.top
 
 
 def _scales(
     node: Node, lengths: list[Extent], sizes: list[Extent], policy: str
-) -> tuple[np.ndarray, list[Extent]]:
+) -> tuple[list[np.float32], list[Extent]]:
     """Scales and sizes after the aspect ratio policy. A scale that varies is NaN."""
     scales = np.full(len(sizes), np.nan, np.float32)
     for k, (length, size) in enumerate(zip(lengths, sizes, strict=True)):
@@ -115,13 +117,13 @@ def _scales(
                 raise node.refuse("an empty tensor has nothing to interpolate")
             scales[k] = np.float32(size) / np.float32(length) if length else 1
     if policy == "stretch":
-        return scales, sizes
+        return list(scales), sizes
     choose = {"not_larger": np.min, "not_smaller": np.max}.get(policy)
     if choose is None or np.isnan(scales).any():
         raise node.refuse(f"keep_aspect_ratio_policy {policy} of these dimensions")
     scales = np.full(len(sizes), choose(scales), np.float32)
     exact = scales * np.array(lengths, np.float32)
-    return scales, [int(n) for n in np.floor(exact + np.float64(0.5))]
+    return list(scales), [int(n) for n in np.floor(exact + np.float64(0.5))]
 
 
 def of_opset_10(node: Node) -> bool:
@@ -130,15 +132,15 @@ def of_opset_10(node: Node) -> bool:
 
 
 def _ratios(node: Node) -> tuple[list, list[Extent] | None]:
-    """The scales and the sizes. One of the two is None."""
+    """The scales, and None; or none, and the sizes."""
     if "scales" in node.attributes:  # Upsample of opset 7
         return list(node.attributes["scales"]), None
     if of_opset_10(node):
         return _elements(node, 1), None
-    scales, sizes = _elements(node, 2) or None, _elements(node, 3) or None
-    if (scales is None) == (sizes is None):
+    scales, sizes = _elements(node, 2), _elements(node, 3)
+    if bool(scales) == bool(sizes):
         raise node.refuse("either scales or sizes must be given")
-    return scales, sizes
+    return scales, sizes or None
 
 
 def _elements(node: Node, index: int) -> list:

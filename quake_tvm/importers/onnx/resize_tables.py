@@ -44,14 +44,14 @@ def table(
 
     def coordinates(sizes: list[tvm.ir.Expr]) -> te.Tensor:
         def element(o: tirx.Var) -> tvm.ir.Expr:
-            return _coordinate(o, *sizes, scale, method.coordinates)
+            return _coordinate(o, sizes[0], sizes[1], scale, method.coordinates)
 
         return te.compute([sizes[1]], element, name="coordinates")
 
     def indices(x: te.Tensor, sizes: list[tvm.ir.Expr]) -> te.Tensor:
         def element(o: tirx.Var, k: tirx.Var) -> tvm.ir.Expr:
             if method.mode == "nearest":
-                index = _nearest(x[o], _ratio(*sizes, scale), method.rounding)
+                index = _nearest(x[o], _ratio(sizes[0], sizes[1], scale), method.rounding)
             else:
                 index = tirx.floor(x[o]) + _place(k, taps)
             last = tirx.Cast("int32", sizes[0] - 1)

@@ -110,14 +110,15 @@ def computed(
     if node.domain or not (name in _OTHERS or name in _MOVED or name in elements.OPERATORS):
         return None
     constants = [None if g is None else g.constant() for g in given]
+    present = [g for g in given if g is not None]  # operators in _MOVED alone omit one in between
     if all(c is not None or g is None for c, g in zip(constants, given, strict=True)):
         outputs = _evaluated(node, constants, opsets)
     elif name in _MOVED:
         outputs = _moved(node, given, opsets)
     elif name in elements.OPERATORS:
-        outputs = _element_wise(node, given, extents)
+        outputs = _element_wise(node, present, extents)
     else:
-        outputs = _OTHERS[name](node, given, extents)
+        outputs = _OTHERS[name](node, present, extents)
     if outputs is None or any(_too_large(o) for o in outputs):
         return None
     return outputs
@@ -148,7 +149,7 @@ def _evaluated(
     """The node on constants, as ONNX's own evaluator computes it."""
     known = {name: v for name, v in zip(node.input, values, strict=True) if v is not None}
     found = evaluate(node, known, opsets)
-    return found and [Numbers.of(found[name]) for name in node.output if name]
+    return None if found is None else [Numbers.of(found[name]) for name in node.output if name]
 
 
 def _moved(
@@ -162,12 +163,16 @@ def _moved(
     holders = _MOVED[node.op_type]
     pool: list[Element] = []
     places: list[np.ndarray | None] = []
-    dtype = given[0].dtype
+    dtype = next(g.dtype for g in given if g is not None)
     for k, value in enumerate(given):
-        if value is None or (holders is not None and k not in holders):
-            places.append(value and value.constant())
-            if value is not None and places[-1] is None:
+        if value is None:
+            places.append(None)
+            continue
+        if holders is not None and k not in holders:
+            constant = value.constant()
+            if constant is None:
                 return None
+            places.append(constant)
             continue
         size = value.elements.size
         places.append(np.arange(len(pool), len(pool) + size).reshape(value.elements.shape))
@@ -181,17 +186,17 @@ def _moved(
 
 
 def _element_wise(
-    node: onnx.NodeProto, given: Sequence[Numbers | None], extents: Extents
+    node: onnx.NodeProto, given: Sequence[Numbers], extents: Extents
 ) -> Outputs | None:
-    name, known = node.op_type, [g for g in given if g is not None]
-    operator = partial(elements.OPERATORS[name], extents)
-    if name in ("Max", "Min"):  # of any number of operands
+    name = node.op_type
 
-        def operator(*values: Element) -> Element | None:
+    def operator(*values: Element) -> Element | None:
+        if name in ("Max", "Min"):  # of any number of operands
             return _reduced(name, values, extents)
+        return elements.OPERATORS[name](extents, *values)
 
-    dtype = np.dtype(bool) if name in _CONDITIONS else known[-1].dtype
-    return _each(operator, known, dtype)
+    dtype = np.dtype(bool) if name in _CONDITIONS else given[-1].dtype
+    return _each(operator, given, dtype)
 
 
 def _each(
@@ -220,9 +225,7 @@ def _reduced(name: str, values: Sequence[Element], extents: Extents) -> Element 
     return reduce(step, values[1:], values[0])
 
 
-def _reduction(
-    node: onnx.NodeProto, given: Sequence[Numbers | None], extents: Extents
-) -> Outputs | None:
+def _reduction(node: onnx.NodeProto, given: Sequence[Numbers], extents: Extents) -> Outputs | None:
     data, axes = given[0], given[1] if len(given) > 1 else None
     options = _attributes(node)
     rank = data.elements.ndim
@@ -238,7 +241,7 @@ def _reduction(
         return None
     result = np.empty(len(rows), object)
     for k, row in enumerate(rows):
-        result[k] = _reduced(_REDUCED[node.op_type], row, extents)
+        result[k] = _reduced(_REDUCED[node.op_type], list(row), extents)
         if result[k] is None:
             return None
     if options.get("keepdims", 1):
@@ -246,9 +249,7 @@ def _reduction(
     return [Numbers(result.reshape(lengths), data.dtype)]
 
 
-def _cast(
-    node: onnx.NodeProto, given: Sequence[Numbers | None], extents: Extents
-) -> Outputs | None:
+def _cast(node: onnx.NodeProto, given: Sequence[Numbers], extents: Extents) -> Outputs | None:
     target = helper.tensor_dtype_to_np_dtype(_attributes(node)["to"])
     if target not in _EXACT:
         return None
@@ -259,17 +260,13 @@ def _cast(
 _EXACT = [np.dtype(t) for t in _KNOWN]
 
 
-def _modulo(
-    node: onnx.NodeProto, given: Sequence[Numbers | None], extents: Extents
-) -> Outputs | None:
+def _modulo(node: onnx.NodeProto, given: Sequence[Numbers], extents: Extents) -> Outputs | None:
     like_c = bool(_attributes(node).get("fmod", 0))
     operator = partial(elements.modulo, extents, like_c=like_c)
     return _each(operator, given, given[0].dtype)
 
 
-def _range(
-    node: onnx.NodeProto, given: Sequence[Numbers | None], extents: Extents
-) -> Outputs | None:
+def _range(node: onnx.NodeProto, given: Sequence[Numbers], extents: Extents) -> Outputs | None:
     """Range of a length that does not vary, as from n to n + 4."""
     start, end, step = (g.elements.item() for g in given)
     whole = not any(isinstance(e, float | elements.Quotient) for e in (start, end, step))

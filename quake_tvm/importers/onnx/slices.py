@@ -5,6 +5,7 @@ bounds that vary with the extents. TVM converts all other slices.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import tvm
 from tvm import relax, te, tirx
@@ -52,7 +53,15 @@ def _counted(place: Extent, extent: Extent, lowest: int, extents: Extents) -> Ex
 
 
 def slice_(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
-    """Convert Slice with known bounds where TVM cannot."""
+    """Convert Slice with known bounds where TVM cannot.
+
+    Raises
+    ------
+    QuakeError
+        For a constant step of 0.
+    """
+    if any(isinstance(n, int) and n == 0 for n in node.numbers(4) or ()):
+        raise node.refuse("a step of 0")
     ranges = _ranges(node)
     if ranges is None:
         _check_axes(builder, node)
@@ -117,11 +126,11 @@ def _ranges(node: Node) -> list[Range | None] | None:
     """The kept part of each axis, None for a whole axis; None instead if computed at run time."""
     if node.inputs[0].ty.shape is None:
         return None
-    given = [node.numbers(k) for k in range(1, 5)]
+    given: list[Any] = [node.numbers(k) for k in range(1, 5)]
     if any(node.input(k) is not None and g is None for k, g in enumerate(given, 1)):
         return None
     if len(node.inputs) == 1:
-        given = [node.attributes.get(k) for k in ("starts", "ends", "axes")] + [None]
+        given = [*(node.attributes.get(k) for k in ("starts", "ends", "axes")), None]
     starts, ends, axes, steps = given
     ranges: list[Range | None] = [None] * len(node.shape())
     axes = range(len(starts)) if axes is None else axes

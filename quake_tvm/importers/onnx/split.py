@@ -44,11 +44,11 @@ def split(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
     node.require(builder, within, problem)
     if lengths is None or all(isinstance(n, int) for n in lengths):
         return None
-    parts = []
+    pieces = []
     for k, length in enumerate(lengths):
         ranges: list[Range | None] = [None] * len(shape)
         ranges[axis] = Range(sum(lengths[:k]), FAR, 1)
         wanted = [*shape]
         wanted[axis] = length
-        parts.append(builder.emit(kept(builder, node, ranges, wanted)))
-    return relax.Tuple(parts)
+        pieces.append(builder.emit(kept(builder, node, ranges, wanted)))
+    return relax.Tuple(pieces)

@@ -68,6 +68,26 @@ def test_slices_of_any_length():
             np.testing.assert_array_equal(got, want)
 
 
+@pytest.mark.parametrize("n", [None, 0, 9])
+@pytest.mark.parametrize("slice_", [(1, 5, 0), (3, 3, 0), (-1, -FAR, 0)], ids=str)
+def test_steps_of_0(slice_, n):
+    shapes = None if n is None else {"x": (n, 2)}
+    with pytest.raises(quake_tvm.QuakeError, match=r"^cannot import Slice: a step of 0$"):
+        quake_tvm.compile(_model([slice_]), shapes=shapes)
+
+
+def test_steps_of_0_with_bounds_that_data_decide():
+    bounds = [helper.make_tensor_value_info(name, TensorProto.INT64, (1,)) for name in ("a", "b")]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ("n", 2))
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    none = numpy_helper.from_array(np.array([0]), "none")
+    node = helper.make_node("Slice", ["x", "a", "b", "none", "none"], ["y"])
+    graph = helper.make_graph([node], "slice", [x, *bounds], [y], [none])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    with pytest.raises(quake_tvm.QuakeError, match=r"^cannot import Slice: a step of 0$"):
+        quake_tvm.compile(model)
+
+
 def test_slices_that_data_decide():
     names = ["start", "end", "axis", "step"]
     given = [helper.make_tensor_value_info(name, TensorProto.INT64, (2,)) for name in names]
