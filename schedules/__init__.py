@@ -168,7 +168,7 @@ def _finished(
         return done if rule.over_rows else with_few(done)
     return joined(
         [
-            (each.when, finished(each.schedule.mod["main"], target, rule.over_rows, each.given))
+            (each.when, finished(each.function, target, rule.over_rows, each.given))
             for each in result
         ]
     )

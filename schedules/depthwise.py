@@ -68,7 +68,7 @@ def apply(function: tir.PrimFunc, target: tvm.target.Target, decide: Decide) -> 
         sch = _scheduled(function, target, decide, tile)
         if sch is None or (not versions and not overlaps(sch.mod["main"], given)):
             return None
-        versions.append(Version(sch, given, given))
+        versions.append(Version(sch.mod["main"], given, given))
     return versions
 
 

@@ -21,7 +21,7 @@ from quake_tvm.tvm_version import tir
 from . import analysis
 from .choice import RULE_DEFAULT, Decide, Key
 from .choices import choices
-from .flat import flattened
+from .flat import flattened, in_vectors
 from .overlap import OVERLAP, overlaps
 from .rule import Scheduled
 from .versions import Version, thread_cases
@@ -131,8 +131,8 @@ def apply(function: tir.PrimFunc, target: tvm.target.Target, decide: Decide) -> 
         return sch
     alone = len(results) == len(analysis.blocks(sch) or []) == 1
     if alone and analysis.elements(sch, results[0][1]) is None:
-        versions = list(_versions(sch.mod["main"], target))
-        if overlaps(versions[0].schedule.mod["main"], versions[0].given):
+        versions = list(_versions(sch, target))
+        if overlaps(versions[0].function, versions[0].given):
             return versions
     # Several results may have different loops, so no single choice applies to them.
     choice = decide(Key(operator, _shape(sch, *results[0]))) if len(results) == 1 else RULE_DEFAULT
@@ -151,20 +151,22 @@ def apply(function: tir.PrimFunc, target: tvm.target.Target, decide: Decide) -> 
     return sch
 
 
-def _versions(function: tir.PrimFunc, target: tvm.target.Target) -> Iterator[Version]:
+def _versions(sch: s_tir.Schedule, target: tvm.target.Target) -> Iterator[Version]:
     """The schedules of one result of symbolic shape: by its last extent, and by its size."""
-    function = flattened(function) or function
-    sch = analysis.start(function)
     (block,) = analysis.blocks(sch) or []
     *outer, last = (sch.get(loop).extent for loop in sch.get_loops(block))
-    count = math.prod(outer, start=last)
-    extents = [sch.get(loop).extent for loop in analysis.groups(sch, sch.get_loops(block)[:-1])]
+    count, flat = math.prod(outer, start=last), flattened(sch.mod["main"])
+    if flat is not None:
+        outer, last = [], count
+    fused = [math.prod(outer[n] for n in each) for each in analysis.grouped(outer)]
     for width in _vector_widths(analysis.constant(last), bool(outer), target):
-        for when, parallel in thread_cases(extents or [last], count):
+        for when, parallel in thread_cases(fused or [last], count):
             fits = last >= width
-            yield Version(
-                _scheduled(function, width, parallel), tir.all(fits, *when), tir.all(fits)
-            )
+            if flat is not None:
+                function = in_vectors(flat, width, parallel is not None)
+            else:
+                function = _scheduled(sch.copy(), width, parallel).mod["main"]
+            yield Version(function, tir.all(fits, *when), tir.all(fits))
 
 
 def _vector_widths(last: int | None, outer: bool, target: tvm.target.Target) -> Iterator[int]:
@@ -180,9 +182,8 @@ def _vector_widths(last: int | None, outer: bool, target: tvm.target.Target) -> 
         lanes = lanes // 2 if lanes > 4 else lanes // 4  # at last 1
 
 
-def _scheduled(function: tir.PrimFunc, width: int, parallel: int | None) -> s_tir.Schedule:
+def _scheduled(sch: s_tir.Schedule, width: int, parallel: int | None) -> s_tir.Schedule:
     """Vectorize the last axis and run one of the outer loops on all cores."""
-    sch = analysis.start(function)
     (block,) = analysis.blocks(sch) or []
     *outer, last = sch.get_loops(block)
     first, inner = sch.split(last, [None, width])

@@ -80,3 +80,30 @@ def _walks_alike(block: s_tir.SBlock, at: list[tir.Var]) -> bool:
 
     rest = tvm_ffi.structural_map(block.body.value, (tvm.ir.TensorLoad, other))
     return all(alike) and not any(uses(rest, var) for var in at)
+
+
+def in_vectors(flat: tir.PrimFunc, width: int, parallel: bool) -> tir.PrimFunc:
+    """A flattened function with a loop over vectors, of which the last overlaps the one before.
+
+    Parameters
+    ----------
+    flat : PrimFunc
+        A result of :func:`flattened` with at least ``width`` elements.
+    width : int
+        Elements of a vector.
+    parallel : bool
+        Whether the vectors are computed on all cores.
+    """
+    root = flat.body.block
+    loop = root.body
+    count, dtype = loop.extent, dtype_of(loop.extent)
+    zero, vector, lane = tir.const(0, dtype), tir.Var("vector", dtype), tir.Var("lane", dtype)
+    place = tir.min(vector * width, count - width) + lane
+    realize = s_tir.SBlockRealize([place], True, loop.body.block)
+    kind = tir.ForKind.PARALLEL if parallel else tir.ForKind.SERIAL
+    lanes = tir.For(lane, zero, tir.const(width, dtype), tir.ForKind.VECTORIZED, realize)
+    body = tir.For(vector, zero, (count + width - 1) // width, kind, lanes)
+    whole = s_tir.SBlock(
+        [], root.reads, root.writes, root.name_hint, body, None, [], [], root.annotations
+    )
+    return flat.with_body(s_tir.SBlockRealize([], True, whole))

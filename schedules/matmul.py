@@ -113,8 +113,8 @@ def apply(function: tir.PrimFunc, target: tvm.target.Target, decide: Decide) -> 
     versions: list[Version] = []
     for when, given, tile in cases(kernel.shape, found, plan, target):
         copy = replace(kernel, sch=kernel.sch.copy())
-        version = Version(_tiled(copy, tile), when, given)
-        if not versions and not overlaps(version.schedule.mod["main"], given):
+        version = Version(_tiled(copy, tile).mod["main"], when, given)
+        if not versions and not overlaps(version.function, given):
             return _tiled(kernel, plan, peeled=True)
         versions.append(version)
     return versions

@@ -26,11 +26,11 @@ FEW = 8
 
 @dataclass(frozen=True)
 class Version:
-    """One of a kernel's schedules.
+    """One of a kernel's schedules: a scheduled function, with the tiles that a rule annotated.
 
     Attributes
     ----------
-    schedule : Schedule
+    function : PrimFunc
     when : Expr
         A condition on symbolic extents. The first version whose condition holds is run. If none
         holds, nothing is run, so all together must hold for every size but an empty result's.
@@ -38,7 +38,7 @@ class Version:
         What is known of the symbolic extents while this version runs: ``when`` implies it.
     """
 
-    schedule: s_tir.Schedule
+    function: tir.PrimFunc
     when: tir.Expr
     given: tir.Expr
 
