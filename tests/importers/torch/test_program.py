@@ -143,5 +143,5 @@ def test_sizes_for_which_the_program_does_not_hold_are_refused():
     with pytest.raises(quake_tvm.QuakeError, match="exported for sizes with"):
         model.run(np.zeros((7, 3), np.float32))
     model = _dynamic(lambda x: x + 1, torch.randn(8, 3), torch.export.Dim("n", min=3, max=10))
-    with pytest.raises(quake_tvm.QuakeError, match="<= 10"):
+    with pytest.raises(quake_tvm.QuakeError, match=r"has 11 in dimension 's.*3 to 10"):
         model.run(np.zeros((11, 3), np.float32))
