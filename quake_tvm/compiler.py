@@ -7,7 +7,7 @@ no operator.
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -18,6 +18,7 @@ import tvm
 from tvm import relax
 
 from .errors import QuakeError, last_line
+from .importers.bound_extents import Ranges, Shapes, with_ranges, with_shapes
 from .importers.onnx import file as onnx_file
 from .importers.onnx import module as onnx_import
 from .kernels.data_sizes import sizes_depend_on_data
@@ -26,7 +27,8 @@ from .options import Options
 from .passes.relax.output_ownership import owned_outputs
 from .passes.relax.pipeline import Pipeline
 from .passes.relax.report import report
-from .runtime.description import CONDITIONS, DESCRIPTION, check_conditions
+from .runtime.description import DESCRIPTION
+from .runtime.extent_limits import ExtentLimits
 from .runtime.model import Model
 from .runtime.model_input import Input
 from .schedules import RULES, Rule
@@ -48,7 +50,8 @@ def compile(
     skip: Sequence[str] | None = None,
     special_values: str = "ieee",
     plan: Plan | str | Path | None = None,
-    shapes: Mapping[str, Sequence[int]] | None = None,
+    shapes: Shapes | None = None,
+    ranges: Ranges | None = None,
     records: Records = None,
     rules: Sequence[Rule] = RULES,
 ) -> Model:
@@ -62,7 +65,12 @@ def compile(
     method, max_error, only, skip, special_values, plan
         As for :class:`quake_tvm.QuAKE`.
     shapes : mapping of input name to shape, optional
-        Static shapes for symbolic dimensions. Other symbolic dimensions stay dynamic.
+        A number is the size of a dimension, a string the name of a dynamic one. Dimensions of one
+        name have one size. Dimensions of inputs that are not mentioned stay as they are in the
+        model. A static dimension can be made dynamic only in an ONNX model.
+    ranges : mapping of dimension name to (least, most), optional
+        The sizes that a dynamic dimension takes, both ends included. Other sizes are refused
+        before the model runs. The names are those of ``shapes``, or the model's own.
     records : path, list of paths, False or None
         Folders of tuning records, which have precedence over the library's own. None: only the
         library's own records. False: no records, only the rules' defaults. Records do not change a
@@ -77,7 +85,8 @@ def compile(
     Raises
     ------
     QuakeError
-        For everything that the user can correct: options, target, file, operators, shapes, records.
+        For everything that the user can correct: options, target, file, operators, shapes, ranges,
+        records.
 
     Notes
     -----
@@ -91,9 +100,9 @@ def compile(
     book = Book.of(records, resolved)
     options = replace(options, rung=book.rung)
     passes = Pipeline(resolved, options, book.decide, book.trace, rules)
-    mod = import_model(model, shapes)
+    mod = import_model(model, shapes, ranges)
     try:
-        return _build(mod, passes)
+        return _build(mod, passes, {n for s in (shapes or {}).values() for n in s})
     except QuakeError:
         raise
     except IndexError as error:  # from a check of indices that become constant by folding
@@ -117,18 +126,21 @@ def _timed(what: str) -> Iterator[None]:
 
 
 @compiling()
-def _build(mod: tvm.IRModule, passes: Pipeline) -> Model:
+def _build(mod: tvm.IRModule, passes: Pipeline, names: Collection[int | str]) -> Model:
     target, options = passes.target, passes.options
     with target:
         with _timed("lowered the nonlinearities"):
             lowered = passes.upto("lower")(mod)
+        _check_names(names, inputs_of(mod), inputs_of(lowered))
         with _timed("fused and scheduled the kernels"):
             scheduled = passes.between("fuse", "schedule")(lowered)
         summary = report(lowered, options, scheduled)
+        limits = ExtentLimits.of(lowered["main"])
         description = json.dumps(
             {
                 "inputs": [asdict(i) for i in inputs_of(lowered)],
-                "conditions": _conditions(lowered),
+                "conditions": limits.conditions,
+                "ranges": limits.ranges,
                 "owned": owned_outputs(scheduled),
                 "sizes_depend_on_data": sizes_depend_on_data(scheduled["main"]),
                 "report": json.loads(summary.to_json()),
@@ -148,6 +160,19 @@ def _build(mod: tvm.IRModule, passes: Pipeline) -> Model:
     return Model(executable, description)
 
 
+def _check_names(
+    names: Collection[int | str], asked: Sequence[Input], found: Sequence[Input]
+) -> None:
+    """Raise unless the dimensions with names that the caller gave are dynamic in the end."""
+    for before, after in zip(asked, found, strict=True):
+        for name, n in zip(before.shape, after.shape, strict=True):
+            if name in names and isinstance(name, str) and isinstance(n, int):
+                raise QuakeError(
+                    f"dimension {name!r} of input {before.name!r} cannot be dynamic: the model "
+                    f"needs the size {n}"
+                )
+
+
 def _describe(description: str) -> relax.Function:
     """A function for the virtual machine that returns the text."""
     builder = relax.BlockBuilder()
@@ -157,22 +182,24 @@ def _describe(description: str) -> relax.Function:
 
 
 @compiling()
-def import_model(model: Any, shapes: Mapping[str, Sequence[int]] | None = None) -> tvm.IRModule:
+def import_model(
+    model: Any, shapes: Shapes | None = None, ranges: Ranges | None = None
+) -> tvm.IRModule:
     """A Relax module from any model that :func:`compile` takes.
 
     Raises
     ------
     QuakeError
-        For a model that cannot be imported, and for shapes that do not fit.
+        For a model that cannot be imported, and for shapes and ranges that do not fit.
     """
-    shapes = checked_shapes(shapes)
+    shapes, ranges = checked_shapes(shapes), _checked_ranges(ranges)
     if isinstance(model, str | Path):
         with _timed(f"imported {model}"):
-            return onnx_import.to_relax(onnx_file.read(model), shapes)
+            return onnx_import.to_relax(onnx_file.read(model), shapes, ranges)
     if isinstance(model, onnx.ModelProto):
-        return onnx_import.to_relax(onnx_file.sound(model), shapes)
+        return onnx_import.to_relax(onnx_file.sound(model), shapes, ranges)
     if isinstance(model, tvm.IRModule):
-        return _bind_shapes(model, shapes)
+        return _bind(model, shapes, ranges)
     if type(model).__module__.startswith("torch.export"):
         from .importers import torch as torch_import  # imports torch
 
@@ -182,15 +209,15 @@ def import_model(model: Any, shapes: Mapping[str, Sequence[int]] | None = None) 
             raise
         except Exception as error:
             raise QuakeError(f"cannot import the torch program: {last_line(error)}") from error
-        return _bind_shapes(imported, shapes)
+        return _bind(imported, shapes, ranges)
     raise QuakeError(
         f"cannot compile a {type(model).__name__}: give an ONNX path or ModelProto, "
         "a torch ExportedProgram or an IRModule"
     )
 
 
-def checked_shapes(shapes: Any) -> dict[str, list[int]]:
-    """The shapes as lists of ints.
+def checked_shapes(shapes: Any) -> dict[str, list[int | str]]:
+    """The shapes as lists of sizes and names.
 
     Raises
     ------
@@ -202,37 +229,34 @@ def checked_shapes(shapes: Any) -> dict[str, list[int]]:
         return {}
     if not isinstance(shapes, Mapping):
         raise QuakeError(f"shapes is {shapes!s:.60}: {example}")
-    return {name: given.shape(shape, repr(name)) for name, shape in shapes.items()}
+    return {name: given.dimensions(shape, repr(name)) for name, shape in shapes.items()}
 
 
-def _bind_shapes(mod: tvm.IRModule, shapes: Mapping[str, Sequence[int]]) -> tvm.IRModule:
-    values: dict[Any, int] = {}
+def _checked_ranges(ranges: Any) -> dict[str, tuple[int, int]]:
+    """The ranges as pairs of ints.
+
+    Raises
+    ------
+    QuakeError
+        For anything but a mapping of names to pairs of positive numbers in ascending order.
+    """
+    if ranges is None:
+        return {}
+    if not isinstance(ranges, Mapping):
+        raise QuakeError(
+            f"ranges is {ranges!s:.60}: give a mapping of dimension name to its least and largest "
+            "size, as ranges={'length': (1, 512)}"
+        )
+    return {name: given.size_range(value, repr(name)) for name, value in ranges.items()}
+
+
+def _bind(mod: tvm.IRModule, shapes: Shapes, ranges: Ranges) -> tvm.IRModule:
     if "main" not in {name.name_hint for name in mod.get_global_vars()}:
         raise QuakeError("the module has no function named main")
     if not isinstance(mod["main"], relax.Function):
         raise QuakeError("main is no Relax function")
     inputs_of(mod)  # raises for inputs that are not tensors
-    parameters = {p.name: p for p in mod["main"].params}
-    for name, shape in shapes.items():
-        if name not in parameters:
-            raise QuakeError(f"no input {name!r}; the inputs: {', '.join(parameters)}")
-        dims, given = list(parameters[name].ty.shape), [int(n) for n in shape]
-        fits = len(dims) == len(given) and all(
-            n == (d.value if hasattr(d, "value") else values.setdefault(d, n))
-            for d, n in zip(dims, given, strict=True)
-        )
-        if not fits:
-            wanted = ", ".join(str(getattr(d, "value", d)) for d in dims)
-            raise QuakeError(f"shape {tuple(given)} does not fit input {name!r} ({wanted})")
-    check_conditions(_conditions(mod), {str(v.name): n for v, n in values.items()})
-    return relax.transform.BindSymbolicVars(values, "main")(mod) if values else mod
-
-
-def _conditions(mod: tvm.IRModule) -> list[str]:
-    attributes = mod["main"].attrs
-    return (
-        [str(c) for c in attributes[CONDITIONS]] if attributes and CONDITIONS in attributes else []
-    )
+    return with_ranges(with_shapes(mod, shapes), ranges)
 
 
 def inputs_of(mod: tvm.IRModule) -> list[Input]:

@@ -25,7 +25,9 @@ BY_RULE = "rule"
 class LoweredSite:
     """One lowered nonlinearity.
 
-    ``record`` is the source of the tunable parameters of its kernel's schedule.
+    ``record`` is the source of the tunable parameters of its kernel's schedule. ``versions`` is the
+    number of versions of its kernel, of which the sizes at hand choose one in each run. If the site
+    is in several kernels, it is the largest of their numbers.
     """
 
     operator: str
@@ -38,6 +40,7 @@ class LoweredSite:
     kernel: str
     schedule: str
     record: str = BY_RULE
+    versions: int = 1
 
     @staticmethod
     def of(
@@ -46,6 +49,7 @@ class LoweredSite:
         schedule: str = "",
         shape: str = "?",
         record: str = BY_RULE,
+        versions: int = 1,
     ) -> "LoweredSite":
         """Build a row from the annotations of a lowering.
 
@@ -58,6 +62,8 @@ class LoweredSite:
         shape : str
             The shape if the annotations have none, as those of kernels that were lowered as
             kernels.
+        versions : int
+            The number of versions of the kernel.
         """
         proven = bound(site["operator"], site["method"])
         return LoweredSite(
@@ -71,7 +77,15 @@ class LoweredSite:
             kernel,
             schedule,
             record,
+            versions,
         )
+
+    @property
+    def scheduled(self) -> str:
+        """The rule and the number of versions, for a table."""
+        if self.versions == 1:
+            return self.schedule
+        return f"{self.schedule}\n{self.versions} versions, by size"
 
 
 @dataclass(frozen=True)
@@ -141,8 +155,12 @@ class Report:
         return replace(self, sites=sites)
 
     def to_json(self) -> str:
-        """The whole report as JSON."""
-        return json.dumps(asdict(self))
+        """The whole report as JSON. Sites whose kernel has one version say nothing of versions."""
+        raw = asdict(self)
+        for site in raw["sites"]:
+            if site["versions"] == 1:
+                del site["versions"]
+        return json.dumps(raw)
 
     @staticmethod
     def from_json(text: str) -> "Report":
@@ -167,7 +185,7 @@ class Report:
             error = f"{site.relative:.3g}" + (f" + {site.absolute:.2g}" if site.absolute else "")
             table.add_row(
                 str(count), site.operator, site.shape, site.method, error, site.source,
-                site.kernel, site.schedule, site.record,
+                site.kernel, site.scheduled, site.record,
             )  # fmt: skip
         console.print(table)
         if self.exact:

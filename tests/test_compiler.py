@@ -1,5 +1,7 @@
 """``quake_tvm.compile``, the compiled model, its report, and its errors for bad input."""
 
+import json
+
 import numpy as np
 import onnx
 import pytest
@@ -53,6 +55,22 @@ def test_report_lists_every_site(model):
     assert gelu.source == "divide+erf+add+multiply+multiply"
     assert gelu.relative == quake_tvm.bound("gelu", "quake2").relative
     assert "gelu" in str(model.report)
+
+
+def test_report_counts_versions_of_kernels(model):
+    report = quake_tvm.compile(mlp(), method="quake2").report
+    gelu, softmax = sorted(report.sites, key=lambda s: s.operator)
+    assert gelu.versions > 1
+    assert f"{gelu.versions} versions, by size" in str(report)
+    assert softmax.versions == 1
+    raw = json.loads(report.to_json())["sites"]
+    assert sorted(site.get("versions", 0) for site in raw) == [0, gelu.versions]
+    assert Report.from_json(report.to_json()) == report
+
+
+def test_report_of_static_shapes_says_nothing_of_versions(model):
+    assert "versions" not in str(model.report)
+    assert "versions" not in model.report.to_json()
 
 
 def test_report_gives_the_reason_for_what_stays_exact():
@@ -143,6 +161,7 @@ def test_wrong_number_of_inputs(model):
         ({"target": {"kind": "nope"}}, "targets are CPUs"),
         ({"shapes": {"z": (1, 2)}}, "no input 'z'"),
         ({"shapes": {"x": (1, 9)}}, "does not fit"),
+        ({"shapes": {"x": ("n", "k")}}, "'k' of input 'x' cannot be dynamic: .* needs the size 8"),
     ],
     ids=str,
 )

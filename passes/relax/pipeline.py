@@ -65,6 +65,7 @@ from .lower_norms import LowerNorms
 from .pack_convolutions import PackConvolutions
 from .pack_transposed_convolutions import PackTransposedConvolutions
 from .pack_weights import PackWeights
+from .plan_memory import PlanMemory
 from .recognize_norms import RecognizeNorms
 from .release_held import ReleaseHeld
 from .sink_reshapes import SinkReshapes
@@ -226,7 +227,8 @@ class Pipeline:
             *cpu_generic.dataflow_lower_passes(self.target)[1:],  # without RewriteDataflowReshape
             ReleaseHeld(),
             CheckAllocations(),
-            *cpu_generic.finalize_passes(self.target),
+            PlanMemory(),
+            *cpu_generic.finalize_passes(self.target)[1:],  # without StaticPlanBlockMemory
         ]
 
 

@@ -11,6 +11,7 @@ from tvm import relax
 from ...options import RECORDED, Options
 from ...report import BY_RULE, ExactSite, LoweredSite, Report
 from ...schedules import RECORD, RULE
+from ...schedules.versions import VERSIONS
 from ...tvm_version import tir
 from .. import lower_tir
 from ..quake import find_sites
@@ -35,12 +36,13 @@ def report(
     scheduled : IRModule, optional
         The same module after fusion and scheduling. It gives the kernels.
     """
-    kernels, records = {}, {}
+    kernels, records, versions = {}, {}, {}
     places: dict[int, list[str]] = {}
     for name, function in scheduled.functions_items() if scheduled else ():
         if isinstance(function, tir.PrimFunc):
             kernels[name.name_hint] = str(function.attrs.get(RULE, "none"))
             records[name.name_hint] = str(function.attrs.get(RECORD, BY_RULE))
+            versions[name.name_hint] = int(function.attrs.get(VERSIONS, 1))
             for number in site_numbers.read(function):
                 places.setdefault(number, []).append(name.name_hint)
     sites: list[LoweredSite] = []
@@ -50,7 +52,7 @@ def report(
         for value in graph.values.values():
             if op_name(value) == "relax.call_tir":
                 sites += [
-                    _lowered(site, places, shape_text(value), options, kernels, records)
+                    _lowered(site, places, shape_text(value), options, kernels, records, versions)
                     for site in lower_tir.sites_of(lowered[value.args[0]])
                 ]
                 exact += _exact_in_kernel(lowered, value, options)
@@ -75,6 +77,7 @@ def _lowered(
     options: Options,
     kernels: dict[str, str],
     records: dict[str, str],
+    versions: dict[str, int],
 ) -> LoweredSite:
     """The report's entry for a lowered site.
 
@@ -86,7 +89,8 @@ def _lowered(
     record = "; ".join(dict.fromkeys(records[kernel] for kernel in found)) or BY_RULE
     chosen = options.choose(site["operator"], shape=site.get("shape", "?"))
     told = f"{record}; {RECORDED}" if chosen.reason == RECORDED else record
-    return LoweredSite.of(site, ", ".join(found), rule, shape, told)
+    most = max((versions[kernel] for kernel in found), default=1)
+    return LoweredSite.of(site, ", ".join(found), rule, shape, told, most)
 
 
 def _exact_in_kernel(mod: tvm.IRModule, call: relax.Call, options: Options) -> list[ExactSite]:

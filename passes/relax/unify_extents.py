@@ -8,7 +8,8 @@ reads past the end of one. With one name for both extents TVM refuses such input
 import tvm
 from tvm import relax, tirx
 
-from quake_tvm.tvm_version import Pass
+from quake_tvm.runtime.extent_limits import ExtentLimits
+from quake_tvm.tvm_version import Pass, updated
 
 from .graph import functions, known_shape, op_name
 
@@ -58,5 +59,8 @@ class UnifyExtents(Pass):
         for name, _function in list(functions(mod)):
             while pairs := _pairs(mod[name]):
                 old, new = pairs[0]
+                limits = ExtentLimits.of(mod[name])
                 mod = relax.transform.BindSymbolicVars({old: new}, name.name_hint)(mod)
+                known = int(new.value) if isinstance(new, tirx.IntImm) else new.name
+                mod = updated(mod, {name: limits.substituted({old.name: known}).write(mod[name])})
         return mod

@@ -28,10 +28,11 @@ from .shell import (
     MaxError,
     Method,
     ModelPath,
+    NamedShape,
     Only,
     PlanPath,
     Records,
-    Shape,
+    SizeRange,
     Skip,
     SpecialValues,
     Target,
@@ -39,8 +40,9 @@ from .shell import (
     errors,
     log_to_console,
     output,
+    parse_named_shapes,
+    parse_ranges,
     parse_records,
-    parse_shapes,
     print_json,
     refuse,
 )
@@ -107,7 +109,8 @@ def compile(
     skip: Skip = None,
     special_values: SpecialValues = "ieee",
     plan: PlanPath = None,
-    shape: Shape = None,
+    shape: NamedShape = None,
+    size_range: SizeRange = None,
     records: Records = None,
     as_json: AsJson = False,
 ) -> None:
@@ -134,7 +137,8 @@ def compile(
             skip=skip,
             special_values=special_values,
             plan=plan,
-            shapes=parse_shapes(shape),
+            shapes=parse_named_shapes(shape),
+            ranges=parse_ranges(size_range),
             records=parse_records(records),
         )
         if out is not None:

@@ -179,7 +179,11 @@ def _feeds(
     for spec in model.inputs:
         if spec.name in feeds:
             continue
-        size = shapes.get(spec.name, [n if isinstance(n, int) else 1 for n in spec.shape])
+        least = [
+            n if isinstance(n, int) else max(1, model.ranges.get(n, (1, None))[0])
+            for n in spec.shape
+        ]
+        size = shapes.get(spec.name, least)
         if np.issubdtype(np.dtype(spec.dtype), np.floating):
             feeds[spec.name] = generator.standard_normal(size).astype(spec.dtype)
         else:

@@ -38,6 +38,20 @@ SpecialValues = Annotated[str, typer.Option(help="ieee, or finite to promise fin
 Shape = Annotated[
     list[str] | None, typer.Option(help="Static shape of an input: NAME=1,128; repeatable.")
 ]
+NamedShape = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--shape",
+        help="Sizes, or names of dynamic dimensions, of an input: NAME=1,length; repeatable.",
+    ),
+]
+SizeRange = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--range",
+        help="The sizes that a dynamic dimension takes, by its name: length=1:512; repeatable.",
+    ),
+]
 Records = Annotated[
     list[str] | None,
     typer.Option(
@@ -135,6 +149,43 @@ def parse_shapes(items: list[str] | None) -> dict[str, list[int]]:
             raise QuakeError(f"--shape takes NAME=1,128, not {item!r:.60}")
         shapes[name] = given.shape(sizes, repr(name))
     return shapes
+
+
+def parse_named_shapes(items: list[str] | None) -> dict[str, list[int | str]]:
+    """The values of ``--shape`` of a command that takes names: input name to sizes and names."""
+    shapes: dict[str, list[int | str]] = {}
+    for item in items or []:
+        name, separator, text = item.rpartition("=")
+        if name in shapes:
+            raise QuakeError(f"--shape {name}=... is given twice: once an input")
+        words = [word.strip() for word in text.split(",")] if text else []
+        if not separator or not all(words):
+            raise QuakeError(f"--shape takes NAME=1,128 or NAME=batch,length, not {item!r:.60}")
+        sizes = [_whole(word) for word in words]
+        shapes[name] = given.dimensions(sizes, repr(name))
+    return shapes
+
+
+def parse_ranges(items: list[str] | None) -> dict[str, tuple[int, int]]:
+    """The values of ``--range``: dimension name to its least and its largest size."""
+    ranges: dict[str, tuple[int, int]] = {}
+    for item in items or []:
+        name, _, text = item.rpartition("=")
+        if name in ranges:
+            raise QuakeError(f"--range {name}=... is given twice: once a dimension")
+        ends = [_whole(word) for word in text.split(":")]
+        if not name or len(ends) != 2 or not all(isinstance(n, int) for n in ends):
+            raise QuakeError(f"--range takes NAME=1:512, not {item!r:.60}")
+        ranges[name] = given.size_range(ends, repr(name))
+    return ranges
+
+
+def _whole(word: str) -> int | str:
+    """A whole number if the word is one, else the word."""
+    try:
+        return int(word)
+    except ValueError:
+        return word
 
 
 def parse_records(items: list[str] | None) -> list[str] | Literal[False] | None:

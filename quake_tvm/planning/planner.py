@@ -16,6 +16,7 @@ import tvm
 
 from .. import compiler
 from ..errors import QuakeError
+from ..importers.bound_extents import Shapes
 from ..machines.targets import runs_here
 from ..machines.targets import target as resolve
 from ..numerics.ladder import METHODS
@@ -49,7 +50,7 @@ def plan(
     target: str | dict | tvm.target.Target = "native",
     *,
     special_values: str = "ieee",
-    shapes: Mapping[str, Sequence[int]] | None = None,
+    shapes: Shapes | None = None,
     records: Records = None,
     progress: Progress = lambda what, done, total: None,
 ) -> Plan:

@@ -19,6 +19,8 @@ DESCRIPTION = "quake_description"
 # The attribute of an imported function: conditions on its symbolic sizes, as Python expressions.
 CONDITIONS = "quake_conditions"
 Inputs = Mapping[str, np.ndarray] | Sequence[np.ndarray] | np.ndarray
+# The least size of a dimension, and the largest one; None if there is no largest.
+Range = tuple[int, int | None]
 
 
 class Described:
@@ -33,6 +35,9 @@ class Described:
         How every nonlinearity was lowered and every kernel scheduled.
     options : dict
         The target and the compile options.
+    ranges : dict
+        The name of a dynamic dimension to its least size and its largest one, or None if there is
+        none. A name without an entry takes every size.
     sizes_depend_on_data : bool
         Whether there are tensors whose sizes do not follow from the sizes of the inputs.
     """
@@ -43,6 +48,9 @@ class Described:
         self.inputs = [Input(i["name"], tuple(i["shape"]), i["dtype"]) for i in raw["inputs"]]
         self.report = Report.from_json(json.dumps(raw["report"]))
         self.options = raw["options"]
+        self.ranges: dict[str, Range] = {
+            name: (least, most) for name, (least, most) in raw.get("ranges", {}).items()
+        }
         self.sizes_depend_on_data: bool = raw.get("sizes_depend_on_data", False)
         self._dtypes = [np.dtype(i.dtype) for i in self.inputs]
         self._conditions: list[str] = raw.get("conditions", [])
@@ -65,17 +73,45 @@ class Described:
                     f"{hint if lists else ''}"
                 )
         sizes: dict[str, int] = {}
+        first: dict[str, str] = {}
         ordered = []
         for spec, dtype, value in zip(self.inputs, self._dtypes, given, strict=True):
             array = _array(spec, value)
             if array.dtype != dtype:
                 raise QuakeError(f"input {spec.name!r} must be {spec.dtype}, got {array.dtype}")
             if array.shape != spec.shape:
-                _check_shape(spec, array.shape, sizes)
+                _check_shape(spec, array.shape)
+                self._check_names(spec, array.shape, sizes, first)
             ordered.append(array)
         if self._conditions:
             check_conditions(self._conditions, sizes)
         return ordered
+
+    def _check_names(
+        self, spec: Input, shape: tuple[int, ...], sizes: dict[str, int], first: dict[str, str]
+    ) -> None:
+        """Raise unless the sizes of an input's dynamic dimensions agree and are in their ranges.
+
+        ``sizes`` collects the size of each name, and ``first`` the input that had it first.
+        """
+        for axis, (name, n) in enumerate(zip(spec.shape, shape, strict=True)):
+            if not isinstance(name, str):
+                continue
+            known = sizes.setdefault(name, n)
+            if known != n:
+                raise QuakeError(
+                    f"input {spec.name!r} has {n} in dimension {name!r} (axis {axis}), which "
+                    f"{first[name]!r} has as {known}{self._takes(name)}"
+                )
+            first.setdefault(name, spec.name)
+            if name in self.ranges and not within(n, self.ranges[name]):
+                raise QuakeError(
+                    f"input {spec.name!r} has {n} in dimension {name!r} (axis {axis}), which takes "
+                    f"{range_text(self.ranges[name])}"
+                )
+
+    def _takes(self, name: str) -> str:
+        return f"; it takes {range_text(self.ranges[name])}" if name in self.ranges else ""
 
     def _by_name(self, given: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         names = [i.name for i in self.inputs]
@@ -97,17 +133,31 @@ def _array(spec: Input, value: object) -> np.ndarray:
         ) from None
 
 
-def _check_shape(spec: Input, shape: tuple[int, ...], sizes: dict[str, int]) -> None:
-    """Raise unless the shape fits; ``sizes`` collects the values of symbolic dimensions."""
+def _check_shape(spec: Input, shape: tuple[int, ...]) -> None:
+    """Raise unless the shape has the input's rank and its static sizes."""
     fits = len(shape) == len(spec.shape) and all(
-        n == (wanted if isinstance(wanted, int) else sizes.setdefault(wanted, n))
-        for n, wanted in zip(shape, spec.shape, strict=False)
+        isinstance(wanted, str) or n == wanted for n, wanted in zip(shape, spec.shape, strict=True)
     )
     if not fits:
-        wanted = ", ".join(
-            str(sizes.get(n, n)) if isinstance(n, str) else str(n) for n in spec.shape
-        )
+        wanted = ", ".join(map(str, spec.shape))
         raise QuakeError(f"input {spec.name!r} must have shape ({wanted}), got {shape}")
+
+
+def within(n: int, limits: Range) -> bool:
+    """Whether a size is in a range."""
+    least, most = limits
+    return least <= n and (most is None or n <= most)
+
+
+def range_text(limits: Range) -> str:
+    """A range in words."""
+    least, most = limits
+    return f"{least} or more" if most is None else f"{least} to {most}"
+
+
+def names_in(condition: str) -> tuple[str, ...]:
+    """The names in a condition."""
+    return _code(condition).co_names
 
 
 @lru_cache(maxsize=1024)

@@ -1,5 +1,6 @@
 """Checks of the types and values of arguments before they are used. Knows no option by name."""
 
+import keyword
 import math
 import operator
 import os
@@ -97,6 +98,52 @@ def shape(value: Any, what: str) -> list[int]:
     if math.prod(max(n, 1) for n in found) > _MOST_ELEMENTS:
         raise QuakeError(f"the shape {(*found,)!s:.60} of {what} has too many elements")
     return found
+
+
+def dimensions(value: Any, what: str) -> list[int | str]:
+    """The shape of a tensor, with names for some of its dimensions.
+
+    Raises
+    ------
+    QuakeError
+        For anything but a sequence of identifiers and of sizes as :func:`shape` takes them.
+    """
+    try:
+        found = [] if isinstance(value, str) else list(value)
+    except TypeError:
+        found = []
+    names = [n for n in found if isinstance(n, str)]
+    if not names:
+        return [*shape(value, what)]
+    for name in names:
+        if not (name.isascii() and name.isidentifier()) or keyword.iskeyword(name):
+            raise QuakeError(
+                f"a dimension of {what} has the name {name!r:.60}: give a word of letters, digits "
+                "and _, as batch"
+            )
+    sizes = iter(shape([n for n in found if not isinstance(n, str)], what))
+    return [n if isinstance(n, str) else next(sizes) for n in found]
+
+
+def size_range(value: Any, what: str) -> tuple[int, int]:
+    """The least and the largest size of a dimension.
+
+    Raises
+    ------
+    QuakeError
+        For anything but two positive whole numbers in ascending order.
+    """
+    try:
+        least, most = (operator.index(n) for n in value)
+    except (TypeError, ValueError):
+        raise QuakeError(
+            f"the range of {what} is its least and its largest size, as (1, 512), not {value!r:.60}"
+        ) from None
+    if not 1 <= least <= most <= _MOST_ELEMENTS:
+        raise QuakeError(
+            f"the range of {what} is {least} to {most}: give positive sizes, the least one first"
+        )
+    return least, most
 
 
 def seconds(value: Any, what: str) -> float:

@@ -5,7 +5,7 @@ It combines the other modules: tasks, runner, cost model, session, records.
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import tvm
 from ..boards.client import parse
 from ..compiler import checked_shapes, import_model
 from ..errors import QuakeError
+from ..importers.bound_extents import Shapes
 from ..importers.onnx import file as onnx_file
 from ..machines.targets import target as resolve
 from ..numerics.operators import OPERATORS
@@ -52,7 +53,7 @@ def tune(
     only: Sequence[str] | None = None,
     skip: Sequence[str] | None = None,
     special_values: str = "ieee",
-    shapes: Mapping[str, Sequence[int]] | None = None,
+    shapes: Shapes | None = None,
     ops: Iterable[str] | None = None,
     tracker: tuple[str, int] | str | None = None,
     key: str | None = None,
@@ -178,7 +179,7 @@ def tune(
     return state
 
 
-def _import(models: Sequence[Any], shapes: Mapping[str, Sequence[int]]) -> list[tvm.IRModule]:
+def _import(models: Sequence[Any], shapes: Shapes) -> list[tvm.IRModule]:
     """The models as Relax modules, each with the shapes that it has inputs for."""
     if len(models) == 1:
         return [import_model(models[0], shapes)]

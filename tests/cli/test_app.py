@@ -32,6 +32,22 @@ def test_compile_run_and_reuse(model, tmp_path):
     np.testing.assert_allclose(np.load(outputs)["arr_0"].sum(-1), 1, rtol=1e-5)
 
 
+def test_compile_for_a_range_of_sizes(model, tmp_path):
+    library, x = tmp_path / "mlp.so", tmp_path / "x.npy"
+    options = "--shape", "x=batch,8", "--range", "batch=2:6"
+    done = quake("compile", model, "-o", library, *options, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["sites"][0]["versions"] > 1
+    done = quake("run", library, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["outputs"][0]["shape"] == [2, 16]
+    np.save(x, np.ones((7, 8), np.float32))
+    done = quake("run", library, "-i", f"x={x}")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line == "error: input 'x' has 7 in dimension 'batch' (axis 0), which takes 2 to 6"
+
+
 def test_compile_prints_the_report(model):
     done = quake("compile", model, "--max-error", "1e-3", "--skip", "softmax")
     assert done.returncode == 0, done.stderr

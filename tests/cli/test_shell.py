@@ -57,6 +57,28 @@ def test_shapes(refusal, model, shape, message):
 
 
 @pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--shape", "x=a b,8"], "the name 'a b': give a word"),
+        (["--shape", "x=n,,8"], "--shape takes NAME=1,128 or NAME=batch,length, not 'x=n,,8'"),
+        (["--shape", "n,8"], "--shape takes NAME=1,128 or"),
+        (["--shape", "x=n,8", "--shape", "x=n,8"], "--shape x=... is given twice"),
+        (["--shape", "x=n,-8"], "negative size"),
+        (["--shape", "x=n,9"], "shape ('n', 9) does not fit input 'x' (n, 8)"),
+        (["--range", "n=1"], "--range takes NAME=1:512, not 'n=1'"),
+        (["--range", "1:2"], "--range takes NAME=1:512, not '1:2'"),
+        (["--range", "n=1:b"], "--range takes NAME=1:512"),
+        (["--range", "n=1:2:3"], "--range takes NAME=1:512"),
+        (["--range", "n=1:2", "--range", "n=1:3"], "--range n=... is given twice"),
+        (["--range", "n=0:2"], "the range of 'n' is 0 to 2: give positive sizes"),
+        (["--range", "m=1:2"], "unknown dimension 'm'; the dimensions: n"),
+    ],
+)
+def test_names_and_ranges(refusal, options, message):
+    assert message in refusal("compile", MODEL, *options)
+
+
+@pytest.mark.parametrize(
     "options",
     [("-m", "quake3"), ("--records", "none"), ("-t", "x86-64-v3", "--rpc", "127.0.0.1:1")],
 )

@@ -5,13 +5,16 @@ importer reads a dimension's name as a sum or product of other names if it has t
 """
 
 import re
+from collections.abc import Iterable, Mapping
 
 import onnx
+
+Dimension = onnx.TensorShapeProto.Dimension
 
 # The last version of the format whose exporters wrote 0 for "any".
 _ZERO_IS_OPEN = 3
 _NAME = re.compile(r"[A-Za-z_]\w*")
-_TWO = re.compile(r"\s*(\w+)\s*(?:[-+*]|//?)\s*(\w+)\s*")
+_TWO = re.compile(r"\s*(\w+)\s*([-+*]|//?)\s*(\w+)\s*")
 
 
 def open_dimensions(model: onnx.ModelProto) -> None:
@@ -40,7 +43,7 @@ def name_dimensions(inputs: list[onnx.ValueInfoProto]) -> None:
     renamed: dict[str, str] = {}
     for name, axis, dim in dims:
         text = dim.dim_param
-        if not re.search(r"\w", text):  # some exporters write "?" for a dimension without a name
+        if not is_named(dim):
             dim.dim_param = _unused(f"{name}_{axis}", plain)
         elif text not in plain and not _computed(text, plain):
             if text not in renamed:
@@ -48,13 +51,40 @@ def name_dimensions(inputs: list[onnx.ValueInfoProto]) -> None:
             dim.dim_param = renamed[text]
 
 
+def is_named(dim: Dimension) -> bool:
+    """Whether a dimension has a name. Some exporters write "?" for one without."""
+    return re.search(r"\w", dim.dim_param) is not None
+
+
+def rename_dimensions(dims: Iterable[Dimension], given: Mapping[str, int | str]) -> None:
+    """Give, in place, named dimensions the sizes and names that the mapping has for their names.
+
+    In a name that is an operation on two names, as ``past + new``, both are replaced.
+    """
+    for dim in dims:
+        if dim.dim_param in given:
+            set_dimension(dim, given[dim.dim_param])
+        elif two := _TWO.fullmatch(dim.dim_param):
+            a, operation, b = (str(given.get(part, part)) for part in two.groups())
+            if (a, b) != two.group(1, 3):
+                dim.dim_param = f"{a} {operation} {b}"
+
+
+def set_dimension(dim: Dimension, n: int | str) -> None:
+    """Give, in place, a dimension a size or a name."""
+    if isinstance(n, str):
+        dim.dim_param = n
+    else:
+        dim.dim_value = n
+
+
 def _computed(text: str, plain: set[str]) -> bool:
     """Whether the text is one operation on two dimensions, or on a dimension and a number."""
     two = _TWO.fullmatch(text)
     return (
         two is not None
-        and all(part in plain or part.isdecimal() for part in two.groups())
-        and any(part in plain for part in two.groups())
+        and all(part in plain or part.isdecimal() for part in two.group(1, 3))
+        and any(part in plain for part in two.group(1, 3))
     )
 
 

@@ -5,7 +5,7 @@ operator and no node.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from math import lcm
 from typing import TypeAlias
@@ -57,12 +57,17 @@ class Extents:
     ----------
     limits : sequence of Limit
         Extents that are limited by a condition of the model.
+    ranges : mapping of dimension name to (least, most)
+        The sizes that extents of inputs have.
     """
 
-    def __init__(self, limits: Sequence[Limit] = ()) -> None:
+    def __init__(
+        self, limits: Sequence[Limit] = (), ranges: Mapping[str, tuple[int, int]] | None = None
+    ) -> None:
         self._analyzer = tvm.sym.Analyzer()
         self._bounds: dict[tirx.Var, tuple[int, int]] = {}
         self._limits = dict(limits)
+        self._ranges = ranges or {}
         self._inputs: set[tirx.Var] = set()
         self.conditions = [f"{_python(text)} <= {most}" for text, most in limits]
 
@@ -187,7 +192,8 @@ class Extents:
     def _learn(self, value: tvm.ir.Expr) -> None:
         for variable in variables(value):
             if variable not in self._bounds:
-                self._bounds[variable] = 0, FAR
+                own = self._ranges if variable.name in self._inputs else {}
+                self._bounds[variable] = own.get(variable.name, (0, FAR))
                 self._bind(variable)
 
     def _bind(self, variable: tirx.Var) -> None:

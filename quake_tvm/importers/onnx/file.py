@@ -1,6 +1,6 @@
 """Read an ONNX model from its file and set its input shapes. Knows no TVM."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +8,18 @@ import onnx
 
 from ...errors import QuakeError
 from ...support import given
-from .dimensions import name_dimensions, open_dimensions
+from ..bound_extents import Ranges, Shapes, check_names
+from .dimensions import (
+    Dimension,
+    is_named,
+    name_dimensions,
+    open_dimensions,
+    rename_dimensions,
+    set_dimension,
+)
 from .external import load_external
-from .fold import all_nodes
+from .fold import all_nodes, graphs
 from .tensors import check_tensors
-
-Shapes = Mapping[str, Sequence[int]]
 
 
 def read(path: str | Path) -> onnx.ModelProto:
@@ -104,54 +110,76 @@ def _rename_default_domain(model: onnx.ModelProto) -> None:
             item.domain = ""
 
 
-def with_shapes(model: onnx.ModelProto, shapes: Shapes) -> onnx.ModelProto:
+def with_shapes(model: onnx.ModelProto, shapes: Shapes, ranges: Ranges) -> onnx.ModelProto:
     """A copy with the given shapes, and with a name for each open dimension.
+
+    A dimension whose range has one size gets that size.
 
     Raises
     ------
     QuakeError
-        For a shape that does not fit.
+        For a shape that does not fit, and for a range of an unknown dimension.
     """
     model = _with_default_domain(model)
     open_dimensions(model)
     own = {i.name: i for i in inputs(model)}
-    sizes: dict[str, int] = {}
+    given: dict[str, int | str] = {}
+    unnamed: list[tuple[Dimension, int | str]] = []
     for name, shape in shapes.items():
         if name not in own:
             raise QuakeError(f"the model has no input {name!r}; its inputs: {', '.join(own)}")
-        _fix_shape(own[name], [int(n) for n in shape], sizes)
+        unnamed += _fit(own[name], shape, given)
     for name, value in own.items():
         if not value.type.tensor_type.HasField("shape"):
             raise QuakeError(f"the model does not say input {name!r}'s rank: give its shape")
-        for dim in value.type.tensor_type.shape.dim:
-            if dim.dim_param in sizes:
-                dim.dim_value = sizes[dim.dim_param]
+    dims = [dim for value in own.values() for dim in value.type.tensor_type.shape.dim]
+    rename_dimensions(dims, given)
+    for dim, n in unnamed:
+        set_dimension(dim, n)
     name_dimensions(list(own.values()))
-    if shapes:  # shapes inferred for the old input shapes are invalid
-        del model.graph.value_info[:]
-        for output in model.graph.output:
-            if output.type.HasField("tensor_type"):
-                output.type.tensor_type.ClearField("shape")
+    check_names(ranges, [dim.dim_param for dim in dims if dim.dim_param.isidentifier()])
+    single: dict[str, int | str] = {
+        name: least for name, (least, most) in ranges.items() if least == most
+    }
+    rename_dimensions(dims, single)
+    if shapes or single:  # shapes inferred for the old input shapes are invalid
+        _forget_shapes(model)
     return model
 
 
-def _fix_shape(value: onnx.ValueInfoProto, given: list[int], sizes: dict[str, int]) -> None:
-    """Give an input its shape; ``sizes`` collects the sizes of named dimensions."""
+def _fit(
+    value: onnx.ValueInfoProto, shape: Sequence[int | str], given: dict[str, int | str]
+) -> list[tuple[Dimension, int | str]]:
+    """The sizes and names of an input's dimensions that have no name in the model.
+
+    Those of named dimensions are added to ``given``.
+    """
     ty = value.type.tensor_type
     if not ty.HasField("shape"):
-        ty.shape.dim.extend(onnx.TensorShapeProto.Dimension() for _ in given)
-    dims = ty.shape.dim
-    # A 0 may mean "any" also in files newer than those that `open_dimensions` handles.
-    fixed = [
-        (d.dim_value or None) if d.HasField("dim_value") else sizes.get(d.dim_param) for d in dims
-    ]
-    fits = len(given) == len(dims) and all(
-        f in (None, g) for f, g in zip(fixed, given, strict=True)
-    )
+        ty.shape.dim.extend(onnx.TensorShapeProto.Dimension() for _ in shape)
+    dims, before, unnamed = ty.shape.dim, dict(given), []
+    fits = len(shape) == len(dims)
+    for dim, n in zip(dims, shape, strict=False):
+        if is_named(dim):
+            fits &= given.setdefault(dim.dim_param, n) == n
+        else:
+            # A 0 may mean "any" also in files newer than those that `open_dimensions` handles.
+            fits &= isinstance(n, str) or dim.dim_value in (0, n)
+            unnamed.append((dim, n))
     if not fits:
-        wanted = ", ".join("?" if f is None else str(f) for f in fixed)
-        raise QuakeError(f"shape {tuple(given)} does not fit input {value.name!r} ({wanted})")
-    for dim, n in zip(dims, given, strict=True):
-        if dim.dim_param:
-            sizes[dim.dim_param] = n
-        dim.dim_value = n
+        wanted = ", ".join(
+            str(before.get(d.dim_param, d.dim_param or d.dim_value or "?")) for d in dims
+        )
+        raise QuakeError(f"shape {tuple(shape)} does not fit input {value.name!r} ({wanted})")
+    return unnamed
+
+
+def _forget_shapes(model: onnx.ModelProto) -> None:
+    """Drop, in place, the shapes of all values but the inputs."""
+    for function in model.functions:
+        del function.value_info[:]
+    for graph in graphs(model.graph):
+        del graph.value_info[:]
+        for output in graph.output:
+            if output.type.HasField("tensor_type"):
+                output.type.tensor_type.ClearField("shape")

@@ -160,6 +160,15 @@ def all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
             yield from all_nodes(attribute.g)
 
 
+def graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """The graph itself, and those of branches and loop bodies in it."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from graphs(attribute.g)
+
+
 def element_types(model: onnx.ModelProto) -> dict[str, int]:
     """The element types that are known, by value name."""
     graph = model.graph

@@ -16,6 +16,7 @@ from tvm import relax
 from tvm.relax.frontend.onnx.onnx_frontend import ONNXGraphImporter, onnx_input
 
 from ...runtime.description import CONDITIONS
+from ..bound_extents import Ranges
 from . import sizes
 from .extents import Extents, Limit, expression, plain
 from .node import Converter, Node, tensor
@@ -31,6 +32,7 @@ class Importer(ONNXGraphImporter):
     read_as_sizes : mapping of operator name to positions
         The inputs that converters take as numbers, and not as tensors.
     shapes : mapping of input name to static shape
+    ranges : mapping of dimension name to (least, most)
     limits : sequence of Limit
         Conditions on the inputs' extents.
     """
@@ -42,12 +44,13 @@ class Importer(ONNXGraphImporter):
         converters: Mapping[str, Converter],
         read_as_sizes: Mapping[str, Sequence[int]],
         shapes: Mapping[str, list[int]],
+        ranges: Ranges,
         limits: Sequence[Limit] = (),
     ) -> None:
         super().__init__(dict(shapes), "float32", keep_params_in_input=False, sanitize=False)
         self._converters = converters
         self._read_as_sizes = read_as_sizes
-        self._extents = Extents(limits)
+        self._extents = Extents(limits, ranges)
         self._known: dict[str, Numbers] = {}
         self._given: list[Numbers | None] = []
         self._opsets: Sequence[onnx.OperatorSetIdProto] = ()

@@ -13,26 +13,30 @@ import tvm
 from tvm import relax
 
 from ...errors import QuakeError, last_line
+from ..bound_extents import Ranges, Shapes, with_ranges
 from . import functions, rewrites
 from .check import check
 from .converters import CONVERTERS, READ_AS_SIZES
 from .empty import without_empty
 from .extents import Limit, NeedsLimit
-from .file import Shapes, inputs, is_dynamic, with_shapes
+from .file import inputs, is_dynamic, with_shapes
 from .fold import fold_shapes
 from .importer import Importer
 from .tensors import check_types
 
 
-def to_relax(model: onnx.ModelProto, shapes: Shapes | None = None) -> tvm.IRModule:
+def to_relax(
+    model: onnx.ModelProto, shapes: Shapes | None = None, ranges: Ranges | None = None
+) -> tvm.IRModule:
     """Import a model.
 
     Parameters
     ----------
     model : onnx.ModelProto
     shapes : mapping of input name to shape, optional
-        Static shapes for inputs whose dimensions are symbolic in the model. Other symbolic
-        dimensions stay symbolic in the module.
+        Sizes and names of the inputs' dimensions. Inputs without an entry keep their own.
+    ranges : mapping of dimension name to (least, most), optional
+        The sizes that symbolic dimensions take.
 
     Returns
     -------
@@ -42,13 +46,15 @@ def to_relax(model: onnx.ModelProto, shapes: Shapes | None = None) -> tvm.IRModu
     Raises
     ------
     QuakeError
-        For a shape that does not fit, and for what TVM cannot import correctly:
+        For shapes and ranges that do not fit, and for what TVM cannot import correctly:
         docs/onnx_operators.md.
     """
-    model = with_shapes(model, shapes or {})
+    ranges = ranges or {}
+    model = with_shapes(model, shapes or {}, ranges)
+    ranges = {name: (least, most) for name, (least, most) in ranges.items() if least < most}
     dynamic = [i.name for i in inputs(model) if is_dynamic(i)]
     try:
-        return _convert(model)
+        return with_ranges(_convert(model, ranges), ranges)
     except QuakeError:
         raise
     except Exception as error:
@@ -62,7 +68,7 @@ def to_relax(model: onnx.ModelProto, shapes: Shapes | None = None) -> tvm.IRModu
         raise QuakeError(f"TVM's ONNX importer failed: {reason}") from error
 
 
-def _convert(model: onnx.ModelProto) -> tvm.IRModule:
+def _convert(model: onnx.ModelProto, ranges: Ranges) -> tvm.IRModule:
     """The steps after the shapes are fixed."""
     model = functions.inline(model)
     check(model)
@@ -76,19 +82,22 @@ def _convert(model: onnx.ModelProto) -> tvm.IRModule:
         for i in inputs(model)
         if not is_dynamic(i)
     }
-    mod = _import(model, sizes)
+    mod = _import(model, sizes, ranges)
     _check_branches(mod["main"])
     return mod
 
 
 def _import(
-    model: onnx.ModelProto, shapes: Mapping[str, list[int]], limits: tuple[Limit, ...] = ()
+    model: onnx.ModelProto,
+    shapes: Mapping[str, list[int]],
+    ranges: Ranges,
+    limits: tuple[Limit, ...] = (),
 ) -> tvm.IRModule:
     """The import, started again for each condition that it finds to be needed."""
     try:
-        return Importer(CONVERTERS, READ_AS_SIZES, shapes, limits).convert(model)
+        return Importer(CONVERTERS, READ_AS_SIZES, shapes, ranges, limits).convert(model)
     except NeedsLimit as need:
-        return _import(model, shapes, (*limits, need.limit))
+        return _import(model, shapes, ranges, (*limits, need.limit))
 
 
 def _check_branches(main: relax.Function) -> None:

@@ -6,7 +6,6 @@ Knows no operator but those that compute sizes.
 import logging
 import operator
 import warnings
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -17,7 +16,9 @@ from torch.utils._sympy.printers import PythonPrinter
 from tvm import relax
 
 from ...errors import QuakeError, last_line
-from ...runtime.description import CONDITIONS
+from ...runtime.description import Range
+from ...runtime.extent_limits import ExtentLimits
+from ...tvm_version import updated
 from . import (  # noqa: F401  they enter their operators in the table
     binary,
     creation,
@@ -139,7 +140,7 @@ class _Import:
     def module(self) -> tvm.IRModule:
         nodes = list(self.program.graph.nodes)
         inputs = self._inputs([n for n in nodes if n.op == "placeholder"])
-        with self.builder.function("main", inputs, attrs=self._limits()):
+        with self.builder.function("main", inputs):
             try:
                 with self.builder.dataflow():
                     output = self.builder.emit_output(self._body(nodes))
@@ -147,7 +148,9 @@ class _Import:
                 self.builder._end_block()  # the builder complains about a block that is left open
                 raise
             self.builder.emit_func_output(output)
-        return self.builder.get()
+        mod = self.builder.get()
+        main = mod.get_global_var("main")
+        return updated(mod, {main: self._limits().write(mod[main])})
 
     def _body(self, nodes: list[fx.Node]) -> relax.Expr:
         for node in nodes:
@@ -159,31 +162,20 @@ class _Import:
                 return self._outputs(node)
         raise QuakeError("the program has no output")
 
-    def _limits(self) -> Mapping[str, Any]:
-        """The ranges of the dimensions, as function attributes with TVM's names."""
-        lower: dict[str, int] = {}
-        upper: dict[str, int] = {}
+    def _limits(self) -> ExtentLimits:
+        """The ranges of the dimensions, and further conditions of the program."""
+        ranges: dict[str, Range] = {}
         for symbol, limits in self.program.range_constraints.items():
-            if str(symbol) in self.sizes.variables:
-                lower[str(symbol)] = int(limits.lower)
-                if limits.upper.is_Integer:
-                    upper[str(symbol)] = int(limits.upper)
-        named = {
-            "tir_var_lower_bound": lower,
-            "tir_var_upper_bound": upper,
-            CONDITIONS: self._conditions(),
-        }
-        return {name: bounds for name, bounds in named.items() if bounds}
+            # torch states a lower limit of 2 for every size and does not check it
+            least = int(limits.lower) if limits.lower > 2 else 0
+            most = int(limits.upper) if limits.upper.is_Integer else None
+            if str(symbol) in self.sizes.variables and (least or most is not None):
+                ranges[str(symbol)] = least, most
+        return ExtentLimits(tuple(self._conditions()), ranges)
 
     def _conditions(self) -> list[str]:
         """Conditions on sizes under which the program is valid, as Python of their names."""
-        found = []
-        for symbol, limits in self.program.range_constraints.items():
-            # torch states a lower limit of 2 for every size and does not check it
-            if limits.lower > 2:
-                found.append(symbol >= limits.lower)
-            if limits.upper.is_Integer:
-                found.append(symbol <= limits.upper)
+        found: list[Any] = []
         if self.shape_env is not None:
             found += [g.expr.xreplace(self.shape_env.replacements) for g in self.shape_env.guards]
         for node in self.program.graph.find_nodes(

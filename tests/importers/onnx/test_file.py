@@ -8,6 +8,7 @@ from onnx import helper
 import quake_tvm
 from quake_tvm import QuakeError
 from quake_tvm.importers.onnx import module as onnx_import
+from quake_tvm.runtime.extent_limits import ExtentLimits
 
 from .models import (
     INT64,
@@ -183,3 +184,91 @@ def test_weights_in_a_file_of_their_own(tmp_path):
     (tmp_path / "weights").unlink()
     with pytest.raises(QuakeError, match=r"is not a valid ONNX model: .*weights"):
         quake_tvm.compile(path)
+
+
+def shapes_of(model):
+    return [i.shape for i in model.inputs]
+
+
+def test_names_of_dimensions():
+    for size in ("n", None, "?", 4):
+        compiled = compare(exp([size, 3]), ramp(4, 3), shapes={"x": ("batch", 3)})
+        assert shapes_of(compiled) == [("batch", 3)]
+        np.testing.assert_allclose(compiled.run(ramp(7, 3))[0], np.exp(ramp(7, 3)), rtol=0.01)
+
+
+def test_a_name_is_one_in_all_inputs():
+    compiled = compare(two_inputs(), ramp(3, 4), ramp(3, 4), shapes={"x": ("batch", 4)})
+    assert shapes_of(compiled) == [("batch", 4)] * 2
+    static = make([node("Add", ["x", "y"], ["z"])], {"x": [2, 3], "y": [2, 3]}, {"z": [2, 3]})
+    names = {"x": ("n", 3), "y": ("n", 3)}
+    compiled = compare(static, ramp(5, 3), ramp(5, 3), shapes=names)
+    with pytest.raises(QuakeError, match=r"'y' has 1 in dimension 'n' \(axis 0\).*'x' has as 5"):
+        compiled.run(ramp(5, 3), ramp(1, 3))
+    with pytest.raises(QuakeError, match=r"\('m', 4\) does not fit input 'y' \(n, 4\)"):
+        quake_tvm.compile(two_inputs(), shapes={"x": ("n", 4), "y": ("m", 4)})
+
+
+def test_names_can_be_exchanged():
+    nodes = [node("Exp", ["x"], ["u"]), node("Tanh", ["y"], ["v"])]
+    model = make(nodes, {"x": ["a", "b"], "y": ["b"]}, {"u": None, "v": None})
+    compiled = compare(model, ramp(2, 3), ramp(3), shapes={"x": ("b", "a")})
+    assert shapes_of(compiled) == [("b", "a"), ("a",)]
+
+
+def test_sums_of_names_follow_them():
+    nodes = [node("Concat", ["x", "z"], ["s"], axis=0), node("Add", ["s", "t"], ["y"])]
+    model = make(nodes, {"x": ["past"], "z": ["new"], "t": ["past + new"]}, {"y": None})
+    for shapes in (None, {"x": ("old",)}, {"x": (2,)}, {"x": ("old",), "z": (5,)}):
+        compare(model, ramp(2), ramp(5), ramp(7), shapes=shapes)
+
+
+def test_stated_shapes_are_forgotten_where_names_make_them_wrong():
+    nodes = [node("Exp", ["x"], ["e"]), node("Tanh", ["e"], ["y"])]
+    model = make(nodes, {"x": [2, 3]}, {"y": [2, 3]})
+    model.graph.value_info.append(value("e", [2, 3]))
+    compare(model, ramp(5, 3), shapes={"x": ("n", 3)})
+
+
+def test_constant_shapes_in_a_model_stay():
+    model = make(
+        [node("Reshape", ["x", "s"], ["y"])],
+        {"x": [2, 6]},
+        {"y": None},
+        [constant(np.array([3, 4]), "s")],
+    )
+    compiled = compare(model, ramp(2, 6), shapes={"x": ("n", 6)})
+    with pytest.raises(QuakeError, match=r"Reshape: .*does not have as many elements") as error:
+        compiled.run(ramp(5, 6))
+    assert "\n" not in str(error.value)
+
+
+def test_ranges():
+    compiled = quake_tvm.compile(
+        exp(["n", "m"]), shapes={"x": ("batch", "m")}, ranges={"batch": (2, 4), "m": (3, 3)}
+    )
+    assert shapes_of(compiled) == [("batch", 3)]
+    assert compiled.ranges == {"batch": (2, 4)}
+    with pytest.raises(QuakeError, match=r"dimension 'n'; the dimensions: batch, m$"):
+        quake_tvm.compile(exp(["n", "m"]), shapes={"x": ("batch", "m")}, ranges={"n": (2, 4)})
+    with pytest.raises(QuakeError, match="the dimensions: none, since all sizes are static"):
+        quake_tvm.compile(exp([2, 3]), ranges={"n": (2, 4)})
+
+
+def test_ranges_prove_conditions():
+    """A table of 8 rows limits a length. A range within the table needs no check of its own."""
+    rows = constant(ramp(8, 3), "table")
+    nodes = [
+        node("Shape", ["x"], ["size"]),
+        node("Slice", ["table", "zero", "size"], ["rows"]),
+        node("Add", ["rows", "x3"], ["y"]),
+    ]
+    model = make(
+        nodes,
+        {"x": ["length"], "x3": ["length", 3]},
+        {"y": None},
+        [rows, constant(np.array([0]), "zero")],
+    )
+    states = [onnx_import.to_relax(model, {}, ranges) for ranges in ({}, {"length": (1, 8)})]
+    found = [ExtentLimits.of(mod["main"]).conditions for mod in states]
+    assert found == [("length <= 8",), ()]

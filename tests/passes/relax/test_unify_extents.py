@@ -1,8 +1,11 @@
 """Equal extents get one name."""
 
+import pytest
 from tvm import relax, tirx
 
+from quake_tvm.errors import QuakeError
 from quake_tvm.passes.relax.unify_extents import UnifyExtents
+from quake_tvm.runtime.extent_limits import ExtentLimits
 from tests.helpers import module
 
 
@@ -40,3 +43,23 @@ def test_channels_of_a_convolution():
     mod = UnifyExtents()(module(relax.op.nn.conv1d, (a, c, n), (d, other, 3)))
     (_, data, _), (_, weight, _) = shapes(mod)
     assert data == weight
+
+
+def test_limits_follow_the_names():
+    a, k, other, b = named("a", "k", "other", "b")
+    mod = module(relax.op.matmul, (a, k), (other, b))
+    given = ExtentLimits(("other <= 7*b",), {"k": (1, 9), "other": (4, None)})
+    mod["main"] = given.write(mod["main"])
+    unified = UnifyExtents()(mod)
+    (_, inner), _ = shapes(unified)
+    limits = ExtentLimits.of(unified["main"])
+    assert limits == ExtentLimits((f"{inner} <= 7*b",), {inner: (4, 9)})
+
+
+def test_a_size_that_the_limits_exclude():
+    a, k, b = named("a", "k", "b")
+    for wrong in (ExtentLimits(ranges={"k": (5, 9)}), ExtentLimits(("k > 4",))):
+        mod = module(relax.op.matmul, (a, k), (4, b))
+        mod["main"] = wrong.write(mod["main"])
+        with pytest.raises(QuakeError, match=r"takes 5 to 9|sizes with k > 4, got k = 4"):
+            UnifyExtents()(mod)
