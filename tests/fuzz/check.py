@@ -3,11 +3,12 @@
 Several graphs may be compiled as one model, for speed.
 """
 
+import itertools
 import json
 import re
 import traceback
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 import onnx
@@ -16,6 +17,7 @@ from onnx import helper
 import quake_tvm
 from quake_tvm.compiler import import_model
 
+from .check_sizes import check_sizes
 from .compare import difference
 from .generate import Case
 from .graph import as_model
@@ -37,6 +39,9 @@ class Verdict:
     method: str
     kind: str
     detail: str = ""
+    # Of a graph with symbolic dimensions: sizes that were compared, and that were never valid.
+    sizes: int = 0
+    never_valid: int = 0
 
     @property
     def reason(self) -> str:
@@ -90,42 +95,54 @@ def _packs(judged: list[tuple[Case, Judge]]) -> list[list[tuple[Case, Judge]]]:
 def _check(judged: list[tuple[Case, Judge]], method: str) -> list[Verdict]:
     if not judged:
         return []
+    if judged[0][0].dynamic:
+        return [_at_sizes(*judged[0], method)]
     try:
         model = quake_tvm.compile(united([case.model for case, _ in judged]), method=method)
     except Exception as error:
         if len(judged) > 1:
             return [v for pair in judged for v in _check([pair], method)]
         return [_refusal(judged[0][0], method, error)]
+    feeds = {name: value for case, _ in judged for name, value in case.feeds[0].items()}
+    try:
+        outputs = model.run(feeds)
+    except Exception as error:
+        if len(judged) > 1:
+            return [v for pair in judged for v in _check([pair], method)]
+        return [_refusal(judged[0][0], method, error)]
+    kept = iter([o.copy() for o in outputs])
     verdicts = []
-    rounds = max(len(case.feeds) for case, _ in judged)
-    for k in range(rounds):
-        feeds = {}
-        for case, _ in judged:
-            feeds |= case.feeds[min(k, len(case.feeds) - 1)]
-        try:
-            outputs = model.run(feeds)
-        except Exception as error:
-            if len(judged) > 1:
-                return [v for pair in judged for v in _check([pair], method)]
-            return [_refusal(judged[0][0], method, error)]
-        kept = [o.copy() for o in outputs]
-        place = 0
-        for case, judge in judged:
-            count = len(case.model.graph.output)
-            if k < len(case.feeds):
-                got = kept[place : place + count]
-                verdicts.append(_compared(case, judge, method, case.feeds[k], got))
-            place += count
-    worst: dict[int, Verdict] = {}
-    for verdict in verdicts:
-        if verdict.seed not in worst or worst[verdict.seed].kind == RIGHT:
-            worst[verdict.seed] = verdict
-    return list(worst.values())
+    for case, judge in judged:
+        got = list(itertools.islice(kept, len(case.model.graph.output)))
+        wrong = _compared(case, judge, method, case.feeds[0], got)
+        verdicts.append(Verdict(case.seed, method, WRONG if wrong else RIGHT, wrong))
+    return verdicts
+
+
+def _at_sizes(case: Case, judge: Judge, method: str) -> Verdict:
+    """The verdict on a graph with symbolic dimensions."""
+
+    def compared(feeds: Mapping[str, np.ndarray], got: list[np.ndarray]) -> str:
+        return _compared(case, judge, method, feeds, got)
+
+    try:
+        found = check_sizes(case, judge, method, compared)
+    except Exception as error:
+        return _refusal(case, method, error)
+    counts = {"sizes": found.right, "never_valid": found.never_valid}
+    if found.fault:
+        return _refusal(case, method, found.fault)
+    if found.wrong:
+        return Verdict(case.seed, method, WRONG, found.wrong, **counts)
+    if found.refusal:
+        return Verdict(case.seed, method, REFUSED, f"at a run: {found.refusal}", **counts)
+    return Verdict(case.seed, method, RIGHT, **counts)
 
 
 def _compared(
-    case: Case, judge: Judge, method: str, feeds: dict[str, np.ndarray], got: list[np.ndarray]
-) -> Verdict:
+    case: Case, judge: Judge, method: str, feeds: Mapping[str, np.ndarray], got: list[np.ndarray]
+) -> str:
+    """What is wrong with the outputs; empty if nothing."""
     wrong = ""
     for runs in (FEW, MANY):  # most outputs pass after a few runs
         seen = judge.outputs(feeds, method, runs)
@@ -135,8 +152,8 @@ def _compared(
         ]
         wrong = "; ".join(f"{name}: {text}" for name, text in differences if text)
         if not wrong:
-            return Verdict(case.seed, method, RIGHT)
-    return Verdict(case.seed, method, WRONG, wrong)
+            break
+    return wrong
 
 
 def _refusal(case: Case, method: str, error: Exception) -> Verdict:
@@ -173,7 +190,7 @@ def united(models: Sequence[onnx.ModelProto]) -> onnx.ModelProto:
 
 def to_line(verdict: Verdict) -> str:
     """The verdict as a line for a pipe."""
-    return json.dumps([verdict.seed, verdict.method, verdict.kind, verdict.detail])
+    return json.dumps(astuple(verdict))
 
 
 def from_line(line: str) -> Verdict:

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
+from .overflow import either_sum
 from .writer import FLOATS, Writer, opset_of, types_of
 
 
@@ -183,10 +184,22 @@ def _grid_sampled(w: Writer, node: onnx.NodeProto) -> None:
     w.do("Where", lost, _instead(w, out, lost, dtype), out, output=node.output[0])
 
 
+def _overflown(w: Writer, node: onnx.NodeProto) -> str:
+    """The products' sums, where these overflow with one of the possible values."""
+    kind = w.types[node.input[0]]
+    out, other, either = either_sum(w, node)
+    return w.do("Where", w.do("And", either, _coin(w, out, kind)), other, out)
+
+
+def _products(w: Writer, node: onnx.NodeProto) -> None:
+    """A product that alone would overflow leaves the sum of a fused multiply-add as it is."""
+    w.do("Identity", _overflown(w, node), output=node.output[0])
+
+
 def _transposed_convolution(w: Writer, node: onnx.NodeProto) -> None:
     """An infinity times a weight that only fills up a block is NaN, and otherwise not there."""
     x, kind = node.input[0], w.types[node.input[0]]
-    out = w.copy(node, x)
+    out = _overflown(w, node)
     lost = w.do("IsNaN", w.do("ReduceSum", w.do("Sub", x, x), keepdims=0))
     lost = w.do("And", lost, _coin(w, out, kind))
     w.do("Where", lost, w.value(np.nan, kind), out, output=node.output[0])
@@ -348,6 +361,7 @@ _CORRECTIONS: dict[str, Callable[[Writer, onnx.NodeProto], None]] = {
     "LRN": _local_response,
     "Clip": _clip,
     "ConvTranspose": _transposed_convolution,
+    **dict.fromkeys(("Conv", "Gemm", "MatMul"), _products),
     "GridSample": _grid_sampled,
     "SkipLayerNormalization": _skip,
     **dict.fromkeys(("Resize", "Upsample", "RoiAlign"), _sampled),

@@ -8,10 +8,16 @@ from onnx import helper, numpy_helper
 
 # Importing these modules adds their makers to the table.
 from . import compositions, elementwise, images, movement, others, products, rows  # noqa: F401
-from .graph import Graph, Skip, as_model, session, value_info
+from . import shapes as _shapes  # noqa: F401
+from . import shapes_of_images as _shapes_of_images  # noqa: F401
+from .graph import Graph, Skip, as_model, value_info
 from .makers import MAKERS
+from .sizes import of_other_sizes, with_names
 
 OPSETS = [9, 11, 13, 13, 17, 17, 18, 20, 21, 22, 23]
+# The share of graphs with symbolic dimensions, and of these the share whose bits are compared with
+# those of a static build.
+DYNAMIC, BITS = 1 / 3, 0.1
 # Operators that often follow the kernels that schedule rules are made for.
 TAILS = ["Slice", "Slice", "Pad", "Concat", "Add", "Mul", "Transpose", "Cast", "Reshape", "silu"]
 
@@ -21,12 +27,14 @@ class Case:
     """A model and the inputs to run it on.
 
     The first entry of ``feeds`` has the shapes that the graph was made with. If the model has
-    dynamic dimensions, another entry has other shapes.
+    dynamic dimensions, the other entries have other shapes; ONNX Runtime may refuse some of them.
+    ``bits`` is the entry whose outputs must have the bits of a static build, if any.
     """
 
     seed: int
     model: onnx.ModelProto
     feeds: list[dict[str, np.ndarray]] = field(default_factory=list)
+    bits: int | None = None
 
     @property
     def dynamic(self) -> bool:
@@ -45,8 +53,8 @@ def opset_of(seed: int) -> int:
     return OPSETS[(seed // 8) % len(OPSETS)]
 
 
-def generate(seed: int) -> Case:
-    """The graph of a seed."""
+def generate(seed: int, share: float = DYNAMIC) -> Case:
+    """The graph of a seed. A share of the graphs has symbolic dimensions, and the same nodes."""
     random = np.random.default_rng(seed)
     graph = Graph(random, opset_of(seed), f"g{seed}_", special=random.random() < 0.15)
     names = list(MAKERS)
@@ -67,7 +75,19 @@ def generate(seed: int) -> Case:
                 continue
             made += len(graph.nodes) > last_size
             last_size = len(graph.nodes)
-    return _finished(graph, seed)
+    case = _finished(graph, seed)
+    random = np.random.default_rng([seed, 1])
+    if random.random() < share:
+        _make_dynamic(case, Graph(random, graph.opset, graph.prefix, graph.special))
+    return case
+
+
+def _make_dynamic(case: Case, graph: Graph) -> None:
+    extents = with_names(graph, case.model, case.feeds[0])
+    if extents:
+        case.feeds += of_other_sizes(graph, case.model, case.feeds[0], extents)
+        if graph.chance(BITS):
+            case.bits = graph.integer(0, len(case.feeds) - 1)
 
 
 def _finished(graph: Graph, seed: int) -> Case:
@@ -85,34 +105,14 @@ def _finished(graph: Graph, seed: int) -> Case:
     read = {i for node in nodes for i in _reads(node)} | set(outputs)
     feeds = {name: v for name, v in graph.inputs.items() if name in read}
     inputs = [value_info(name, value) for name, value in feeds.items()]
-    dynamic = graph.chance(0.2)
-    sizes: dict[str, int] = {}
-    if dynamic:
-        for info in inputs:
-            for axis, dim in enumerate(info.type.tensor_type.shape.dim):
-                if graph.chance(0.7 if axis == 0 else 0.2):
-                    size = dim.dim_value
-                    dim.Clear()
-                    dim.dim_param = f"{graph.prefix}d{size}"
-                    sizes[dim.dim_param] = size
     proto = helper.make_graph(
         nodes,
         f"seed{seed}",
         inputs,
-        [_output(name, graph.values[name], not sizes) for name in outputs],
+        [value_info(name, graph.values[name]) for name in outputs],
         [numpy_helper.from_array(v, n) for n, v in graph.constants.items() if n in read],
     )
-    case = Case(seed, as_model(proto, graph.opset), [feeds])
-    if sizes:
-        other = _other_sizes(graph, case, sizes)
-        case.feeds += [other] if other is not None else []
-    return case
-
-
-def _output(name: str, value: np.ndarray, static: bool) -> onnx.ValueInfoProto:
-    if static:
-        return value_info(name, value)
-    return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(value.dtype), None)
+    return Case(seed, as_model(proto, graph.opset), [feeds])
 
 
 def _reads(node: onnx.NodeProto) -> set[str]:
@@ -128,25 +128,3 @@ def needed(nodes: list[onnx.NodeProto], outputs: list[str]) -> list[onnx.NodePro
             kept.append(node)
             wanted |= _reads(node)
     return kept[::-1]
-
-
-def _other_sizes(graph: Graph, case: Case, sizes: dict[str, int]) -> dict[str, np.ndarray] | None:
-    """Inputs with other dynamic extents, if ONNX Runtime accepts them."""
-    other = {name: size + graph.integer(1, 4) for name, size in sizes.items()}
-    feeds = {}
-    for info in case.model.graph.input:
-        shape = [other.get(d.dim_param, d.dim_value) for d in info.type.tensor_type.shape.dim]
-        value = case.feeds[0][info.name]
-        if list(value.shape) == shape:
-            feeds[info.name] = value
-        elif value.dtype.kind in "iu":  # these may be indices
-            feeds[info.name] = (
-                np.resize(value, shape) if value.size else np.zeros(shape, value.dtype)
-            )
-        else:
-            feeds[info.name] = graph.array(value.dtype, shape)
-    try:
-        session(case.model).run(None, feeds)
-    except Exception:
-        return None
-    return feeds

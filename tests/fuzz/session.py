@@ -25,10 +25,18 @@ class Summary:
     refusals: Counter = field(default_factory=Counter)
     unjudged: Counter = field(default_factory=Counter)
     failures: list[Verdict] = field(default_factory=list)
+    # Of graphs with symbolic dimensions, by method: graphs with a right size, right sizes, and
+    # sizes that ONNX Runtime refuses too.
+    dynamic: Counter = field(default_factory=Counter)
+    sizes: Counter = field(default_factory=Counter)
+    never_valid: Counter = field(default_factory=Counter)
 
     def add(self, verdict: Verdict) -> None:
         """Count a verdict."""
         self.counts[verdict.method, verdict.kind] += 1
+        self.dynamic[verdict.method] += verdict.sizes > 0
+        self.sizes[verdict.method] += verdict.sizes
+        self.never_valid[verdict.method] += verdict.never_valid
         if verdict.kind == REFUSED:
             self.refusals[verdict.reason] += 1
         if verdict.kind == UNJUDGED:
@@ -41,6 +49,11 @@ class Summary:
         for method in dict.fromkeys(m for m, _ in self.counts):
             told = ", ".join(f"{n} {kind}" for (m, kind), n in self.counts.items() if m == method)
             lines.append(f"{method}: {told}")
+            if self.dynamic[method]:
+                lines.append(
+                    f"{method}, symbolic dimensions: {self.dynamic[method]} graphs right at "
+                    f"{self.sizes[method]} sizes; {self.never_valid[method]} sizes never valid"
+                )
         for title, counted in (("refused", self.refusals), ("not judged", self.unjudged)):
             lines += [f"{title} {n}: {reason[:160]}" for reason, n in counted.most_common()]
         return "\n".join(lines)
@@ -72,6 +85,7 @@ def run(
     seconds: float = float("inf"),
     jobs: int = 1,
     told: Callable[[Verdict], None] = lambda _: None,
+    make: Callable[[int], Case] = generate,
 ) -> Summary:
     """Generate, compile, run and judge, until the seeds or the seconds run out, or an interrupt."""
     _warm()
@@ -85,7 +99,7 @@ def run(
             yield pack
 
     def work(pack: list[int]) -> Iterator[str]:
-        cases = [generate(seed) for seed in pack]
+        cases = [make(seed) for seed in pack]
         yield from (to_line(v) for v in check(cases, methods))
 
     def found(ended_pack: list[int], lines: list[str], death: str) -> None:

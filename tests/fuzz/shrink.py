@@ -21,6 +21,10 @@ CANDIDATES = 150
 def shrunk(case: Case, failure: Verdict, check: Check, candidates: int = CANDIDATES) -> Case:
     """The case, made as small as the steps below can while the verdict's kind stays the same."""
     left = candidates
+    for one in _one_size(case):
+        if check(one).kind == failure.kind:
+            case = one
+            break
     progress = True
     while progress and left > 0:
         progress = False
@@ -44,7 +48,14 @@ def shrunk(case: Case, failure: Verdict, check: Check, candidates: int = CANDIDA
 def _copy(case: Case) -> Case:
     model = onnx.ModelProto()
     model.CopyFrom(case.model)
-    return Case(case.seed, model, [dict(case.feeds[-1])])
+    return Case(case.seed, model, [dict(case.feeds[-1])], None if case.bits is None else 0)
+
+
+def _one_size(case: Case) -> Iterator[Case]:
+    """The case with only one of its sizes."""
+    if len(case.feeds) > 1:
+        for k, feeds in enumerate(case.feeds):
+            yield Case(case.seed, case.model, [feeds], 0 if k == case.bits else None)
 
 
 def _whole(case: Case) -> Case | None:

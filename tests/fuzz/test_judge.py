@@ -108,3 +108,19 @@ def test_sigmoid_has_its_tails():
     x = np.array([-80.0, -20.0, 0.0, 20.0, np.inf, -np.inf, np.nan], np.float32)
     want = np.array([1.8048514e-35, 2.0611537e-09, 0.5, 1, 1, 0, np.nan])
     np.testing.assert_allclose(judged([node("Sigmoid", "x")], x)[0], want, rtol=1e-6)
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2], [2, 1, 0]])
+def test_a_product_that_overflows_within_a_sum_may_be_no_infinity(order):
+    x = np.array([[-np.inf, 3e38, 1]], np.float32)[:, order]
+    w = np.array([[1], [1.2], [1]], np.float32)[order]
+    seen = judged([node("MatMul", "x", "w")], x, runs=60, w=w)
+    for value in (-np.inf, np.nan):
+        assert not difference(np.array([[value]], np.float32), seen)
+
+
+def test_a_sum_with_an_infinity_is_compared():
+    x = np.array([[-np.inf, 3e38, 1]], np.float32)
+    seen = judged([node("MatMul", "x", "w")], x, runs=60, w=np.ones((3, 1), np.float32))
+    assert difference(np.array([[np.nan]], np.float32), seen)
+    assert not difference(np.array([[-np.inf]], np.float32), seen)
