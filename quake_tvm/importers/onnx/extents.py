@@ -192,7 +192,7 @@ class Extents:
     def _learn(self, value: tvm.ir.Expr) -> None:
         for variable in variables(value):
             if variable not in self._bounds:
-                own = self._ranges if variable.name in self._inputs else {}
+                own = self._ranges if variable in self._inputs else {}
                 self._bounds[variable] = own.get(variable.name, (0, FAR))
                 self._bind(variable)
 
