@@ -16,6 +16,7 @@ from quake_tvm.kernels.rows import PARALLEL_ELEMENTS
 from quake_tvm.tvm_version import dtype_of, tir
 
 from . import analysis
+from .divisors import divides_by_sizes, never_zero
 from .tiles import mentions, substituted
 
 # The PrimFunc attribute with the number of versions, for the report.
@@ -85,7 +86,8 @@ def thread_cases(
 def with_few(function: tir.PrimFunc) -> tir.PrimFunc:
     """The function with a version without threads, for tensors of few elements.
 
-    A function of constant extents, or without threads, is unchanged.
+    A function of constant extents, or without threads, is unchanged. So is one that divides by
+    extents, since TVM then computes sizes of buffers from the divisors.
     """
     volumes = [
         math.prod(p.ty.shape[1:], start=p.ty.shape[0])
@@ -96,7 +98,7 @@ def with_few(function: tir.PrimFunc) -> tir.PrimFunc:
     def parallel(loop: tir.For) -> bool:
         return loop.kind == tir.ForKind.PARALLEL
 
-    if not volumes or not mentions(function.body, tir.For, parallel):
+    if not volumes or not mentions(function.body, tir.For, parallel) or divides_by_sizes(function):
         return function
 
     def serial(loop: tir.For) -> tir.For:
@@ -120,7 +122,7 @@ def joined(versions: Sequence[tuple[tir.Expr, tir.PrimFunc]]) -> tir.PrimFunc:
         Each condition with its version. All versions have the same parameters, and a root block.
     """
     first = versions[0][1]
-    roots = [_renewed(function, first.params) for _, function in versions]
+    roots = [_renewed(never_zero(function), first.params) for _, function in versions]
     body: tir.Stmt | None = None
     for (when, _), root in zip(reversed(versions), reversed(roots), strict=True):
         body = tir.IfThenElse(when, root.body, body)
