@@ -61,6 +61,11 @@ def extent(sch: s_tir.Schedule, loop: LoopRV) -> int | None:
     return constant(sch.get(loop).extent)
 
 
+def compact(tensor: tir.Buffer) -> bool:
+    """Whether a tensor's elements lie one after another, from the start of its memory on."""
+    return not tensor.strides and constant(tensor.elem_offset) == 0
+
+
 def volume(extents: Iterable[int | tir.Expr]) -> int | None:
     """The product of extents, None if any is symbolic."""
     product = 1

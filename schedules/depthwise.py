@@ -22,7 +22,7 @@ from .choice import Decide, Key
 from .choices import choices
 from .overlap import OVERLAP, overlaps
 from .rule import Scheduled
-from .versions import Version
+from .versions import Version, of_every_size
 
 # Default limits: pixels of a tile, and floats of a padded band.
 PIXELS, BAND = 8, 8192
@@ -69,7 +69,7 @@ def apply(function: tir.PrimFunc, target: tvm.target.Target, decide: Decide) -> 
         if sch is None or (not versions and not overlaps(sch.mod["main"], given)):
             return None
         versions.append(Version(sch.mod["main"], given, given))
-    return versions
+    return of_every_size(versions)
 
 
 def _pixels(function: tir.PrimFunc) -> tir.Expr | None:

@@ -24,7 +24,7 @@ from .choices import choices
 from .flat import flattened, in_vectors
 from .overlap import OVERLAP, overlaps
 from .rule import Scheduled
-from .versions import Version, thread_cases
+from .versions import Version, thread_cases, vector_widths
 
 # Options for the vectors of one iteration.
 SEVERAL = (1, 2, 4, 8)
@@ -177,9 +177,7 @@ def _vector_widths(last: int | None, outer: bool, target: tvm.target.Target) -> 
         return
     if not outer:
         yield choices(target).several[0] * lanes
-    while lanes:
-        yield lanes
-        lanes = lanes // 2 if lanes > 4 else lanes // 4  # at last 1
+    yield from vector_widths(lanes)
 
 
 def _scheduled(sch: s_tir.Schedule, width: int, parallel: int | None) -> s_tir.Schedule:

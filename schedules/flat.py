@@ -9,7 +9,7 @@ import math
 
 import tvm
 import tvm_ffi
-from tvm import s_tir
+from tvm import s_tir, sym
 
 from quake_tvm.tvm_version import dtype_of, tir
 
@@ -28,24 +28,25 @@ def flattened(function: tir.PrimFunc) -> tir.PrimFunc | None:
     Returns
     -------
     PrimFunc or None
-        None if the function is not a single spatial block, or if the block uses an index otherwise
-        than to read and write tensors of the result's shape.
+        None if the function is not a single spatial block that writes the whole result, or if the
+        block uses an index otherwise than to access compact tensors of the result's shape.
     """
     root = function.body.block
     inner, loops = root.body, []
     while isinstance(inner, tir.For):
-        loops.append(inner.loop_var)
+        loops.append(inner)
         inner = inner.body
     if not isinstance(inner, s_tir.SBlockRealize) or root.alloc_buffers:
         return None
     block = inner.block
     at = [each.var for each in block.iter_vars]
-    plain = at and analysis.same(list(inner.iter_values), loops) and block.init is None
-    if not plain or not isinstance(block.body, tir.BufferStore) or not _walks_alike(block, at):
+    plain = at and isinstance(block.body, tir.BufferStore) and block.init is None
+    if not plain or not _walks_alike(block, at) or not _writes_all(inner, loops):
         return None
     shape = list(block.writes[0].source.shape)
     count = math.prod(shape[1:], start=shape[0])
-    number = tir.IterVar((0, count), "element", tir.IterVar.DataPar)
+    zero = tir.const(0, dtype_of(count))
+    number = tir.IterVar(tvm.ir.Range.from_min_extent(zero, count), "element", tir.IterVar.DataPar)
     # Only the last index moves: an address is the sum of the indices times the strides.
     flat = [*((var, tir.const(0, dtype_of(var))) for var in at[:-1]), (at[-1], number.var)]
 
@@ -58,8 +59,7 @@ def flattened(function: tir.PrimFunc) -> tir.PrimFunc | None:
     )  # fmt: skip
     loop = tir.Var("element", dtype_of(count))
     body = tir.For(
-        loop, tir.const(0, dtype_of(count)), count, tir.ForKind.SERIAL,
-        s_tir.SBlockRealize([loop], True, one),
+        loop, zero, count, tir.ForKind.SERIAL, s_tir.SBlockRealize([loop], True, one)
     )  # fmt: skip
     whole = s_tir.SBlock(
         [], root.reads, root.writes, root.name_hint, body, None, [], [], root.annotations
@@ -67,14 +67,30 @@ def flattened(function: tir.PrimFunc) -> tir.PrimFunc | None:
     return function.with_body(s_tir.SBlockRealize([], True, whole))
 
 
+def _writes_all(realize: s_tir.SBlockRealize, loops: list[tir.For]) -> bool:
+    """Whether the loops go over all elements of the result, in the order of its axes."""
+    ranges = [*((loop.min, loop.extent) for loop in loops)]
+    ranges += [(each.dom.min, each.dom.extent) for each in realize.block.iter_vars]
+    shape, known = list(realize.block.writes[0].source.shape), sym.Analyzer()
+    return (
+        analysis.same(list(realize.iter_values), [loop.loop_var for loop in loops])
+        and analysis.constant(realize.predicate) == 1
+        and all(analysis.constant(least) == 0 for least, _ in ranges)
+        and all(map(known.can_prove_equal, [n for _, n in ranges], [*shape, *shape]))
+    )
+
+
 def _walks_alike(block: s_tir.SBlock, at: list[tir.Var]) -> bool:
-    """Whether the block uses its iterators only to access tensors of the result's shape."""
-    shape = list(block.writes[0].source.shape)
-    alike = [analysis.same(list(block.body.indices), at)]
+    """Whether the block uses its iterators only to access compact tensors of the result's shape."""
+    result = block.writes[0].source
+    shape = list(result.shape)
+    alike = [analysis.same(list(block.body.indices), at) and analysis.compact(result)]
 
     def other(load: tvm.ir.TensorLoad) -> tir.Expr:
         alike.append(
-            analysis.same(list(load.source.shape), shape) and analysis.same(list(load.indices), at)
+            analysis.same(list(load.source.shape), shape)
+            and analysis.same(list(load.indices), at)
+            and analysis.compact(load.source)
         )
         return tir.const(0, dtype_of(load))
 

@@ -28,7 +28,7 @@ from .product import Product
 from .product_cases import Extent, cases
 from .product_tiles import Plan, widths
 from .rule import Scheduled
-from .versions import Version
+from .versions import Version, of_every_size
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def apply(function: tir.PrimFunc, target: tvm.target.Target, decide: Decide) -> 
         if not versions and not overlaps(version.function, given):
             return _tiled(kernel, plan, peeled=True)
         versions.append(version)
-    return versions
+    return of_every_size(versions)
 
 
 def _tiled(kernel: _Kernel, plan: Plan, peeled: bool = False) -> s_tir.Schedule:

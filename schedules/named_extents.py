@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import tvm
 import tvm_ffi
+from tvm import s_tir, sym
 
 from quake_tvm.tvm_version import dtype_of, tir
 
@@ -22,12 +23,19 @@ from .tiles import substituted
 def named_extents(function: tir.PrimFunc) -> tir.PrimFunc:
     """The function with a new variable for each such extent of its parameters, wherever it occurs.
 
-    A function whose parameters have only constants and variables as extents is unchanged.
+    A function is unchanged if its parameters have only constants and variables as extents, if one
+    of them is not compact, or if it has no root block.
     """
+    tensors = [p for p in function.params if hasattr(p.ty, "shape")]
+    blocks = isinstance(function.body, s_tir.SBlockRealize)
+    if not blocks or not all(map(analysis.compact, tensors)):
+        return function
+    # TVM has simplified the loops' extents, but not the tensors'.
+    simplify = sym.Analyzer().simplify
     names: list[_Names] = []
     count = 0
-    for parameter in function.params:
-        for extent in getattr(parameter.ty, "shape", ()):
+    for tensor in tensors:
+        for extent in map(simplify, tensor.shape):
             if analysis.constant(extent) is not None or isinstance(extent, tir.Var):
                 continue
             base, more = _parted(extent)
@@ -48,12 +56,11 @@ def named_extents(function: tir.PrimFunc) -> tir.PrimFunc:
         return node
 
     def with_names(old: tir.Var) -> tir.Var:
-        shape = [renamed(n) for n in getattr(old.ty, "shape", ())]
+        shape = [renamed(simplify(n)) for n in old.shape]
         return tir.decl_buffer(shape, old.dtype, old.name, scope=old.scope(), layout=None)
 
-    root = function.body.block
-    tensors = [p for p in function.params if hasattr(p.ty, "shape")]
-    new = {old: with_names(old) for old in (*tensors, *root.alloc_buffers)}
+    buffers = [*tensors, *function.body.block.alloc_buffers]
+    new = {old: with_names(old) for old in buffers}
     body = substituted(renamed(function.body), list(new.items()))
     params = [new.get(p, p) for p in function.params]
     return tir.PrimFunc(params, body, function.ret_type, function.attrs)

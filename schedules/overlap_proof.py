@@ -52,7 +52,8 @@ class Tile:
         if known.can_prove(value < end):
             return True
         # A value that grows with the start is largest in the last tile.
-        grows = any(part.same_as(self.start) for part in terms(value))
+        moved = [part for part in terms(value) if uses(part, self.start)]
+        grows = len(moved) == 1 and moved[0].same_as(self.start)
         return grows and known.can_prove(substituted(value, [(self.start, self.last)]) < end)
 
     def holds(self, place: Place) -> bool:

@@ -22,7 +22,7 @@ from . import analysis
 from .choices import choices
 from .product import Product
 from .product_tiles import PACK_ROWS, WORK, Plan
-from .versions import balanced, thread_cases
+from .versions import balanced, thread_cases, vector_widths
 
 Extent: TypeAlias = int | tir.Expr
 Conditions: TypeAlias = list[tir.Expr]
@@ -89,11 +89,10 @@ def _widths(
     vectors, most = next(iter(choices(target).tiles.items()))
     wide = replace(plan, vectors=vectors, lanes=lanes, rows=most, copied=not packed)
     yield [columns >= vectors * lanes], wide, ()
-    while lanes:
-        low = LOW if lanes == analysis.lanes(target) else LOWEST
-        narrow = replace(wide, vectors=1, lanes=lanes, rows=low[0], copied=False)
-        yield [columns >= lanes], narrow, low
-        lanes = lanes // 2 if lanes > 4 else lanes // 4  # at last 1
+    for width in vector_widths(lanes):
+        low = LOW if width == lanes else LOWEST
+        narrow = replace(wide, vectors=1, lanes=width, rows=low[0], copied=False)
+        yield [columns >= width], narrow, low
 
 
 def _heights(

@@ -7,7 +7,7 @@ versions become the branches of one function. Each version computes the same bit
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import tvm_ffi
 from tvm import s_tir
@@ -17,6 +17,7 @@ from quake_tvm.tvm_version import dtype_of, tir
 
 from . import analysis
 from .divisors import divides_by_sizes, never_zero
+from .overlap import OVERLAP
 from .tiles import mentions, substituted
 
 # The PrimFunc attribute with the number of versions, for the report.
@@ -34,7 +35,8 @@ class Version:
     function : PrimFunc
     when : Expr
         A condition on symbolic extents. The first version whose condition holds is run. If none
-        holds, nothing is run, so all together must hold for every size but an empty result's.
+        holds, nothing is run, so all together must hold for every size but those of a result
+        without elements.
     given : Expr
         What is known of the symbolic extents while this version runs: ``when`` implies it.
     """
@@ -42,6 +44,12 @@ class Version:
     function: tir.PrimFunc
     when: tir.Expr
     given: tir.Expr
+
+
+def vector_widths(lanes: int) -> list[int]:
+    """A vector's lanes, halved as long as there are four, and at last 1, which always fits."""
+    wide = [lanes >> n for n in range(lanes.bit_length()) if lanes >> n >= 4]
+    return [*wide, 1]
 
 
 def balanced(count: tir.Expr, most: int) -> tir.Expr:
@@ -81,6 +89,28 @@ def thread_cases(
     if extent is None:
         yield [outer[0] >= FEW], 0
     yield [], 1
+
+
+def of_every_size(versions: Sequence[Version]) -> Sequence[Version]:
+    """The versions of a kernel whose tiles fit their case at least once, complete.
+
+    No tile fits where the tiled result has no elements. Then nothing needs to run, unless a stage
+    behind the tiles reads the result: a padded or concatenated result may have elements all the
+    same. In this case the last version runs if no condition holds. The loops over its tiles have no
+    iterations then.
+    """
+    last = versions[-1]
+    written: list[tir.Buffer] = []
+
+    def see(block: s_tir.SBlock) -> None:
+        if OVERLAP in block.annotations:
+            written.extend(region.source for region in block.writes)
+
+    tvm_ffi.structural_walk(last.function.body, (s_tir.SBlock, see))
+    params = last.function.params
+    if all(any(map(buffer.same_as, params)) for buffer in written):
+        return versions
+    return [*versions[:-1], replace(last, when=tir.const(True, "bool"))]
 
 
 def with_few(function: tir.PrimFunc) -> tir.PrimFunc:
@@ -144,6 +174,13 @@ def _renewed(function: tir.PrimFunc, params: Sequence[tir.Var]) -> s_tir.SBlock:
     fresh = s_tir.renew_defs(function)
     pairs = list(zip(fresh.params, params, strict=True))
     for new, old in list(pairs):
-        extents = zip(getattr(new.ty, "shape", ()), getattr(old.ty, "shape", ()), strict=True)
-        pairs += [(a, b) for a, b in extents if isinstance(a, tir.Var)]
+        sizes = zip(_sizes(new), _sizes(old), strict=True)
+        pairs += [(a, b) for a, b in sizes if isinstance(a, tir.Var)]
     return substituted(fresh.body.block, pairs)
+
+
+def _sizes(parameter: tir.Var) -> list[tir.Expr]:
+    """What describes a tensor's memory. Nothing for a scalar."""
+    if not hasattr(parameter.ty, "shape"):
+        return []
+    return [*parameter.shape, *parameter.strides, parameter.elem_offset]

@@ -135,10 +135,11 @@ def softmax(
         r: Row, at: tuple[Expr, ...], inputs: list[tir.Buffer], out: tir.Buffer
     ) -> list[Stmt]:
         # A mask has other extents: it needs the row's true indices.
-        place = rows.indices(x.shape[:-1], at[-1]) if mask is not None and symbolic else at
+        place = rows.indices(x.shape[:-1], at[-1]) if mask is not None and numbered else at
         return softmax_row(r, logits(inputs, scale, at, place), exp, out, at)
 
-    symbolic = any(rows.fixed(n) is None for n in x.shape)
+    # Rows of a symbolic shape are addressed by their number, a single row by nothing.
+    numbered = len(x.shape) > 1 and any(rows.fixed(n) is None for n in x.shape)
     inputs = [x] if mask is None else [x, mask]
     return over_rows(inputs, x.shape, program, "quake_softmax", **plan)
 

@@ -182,6 +182,18 @@ def test_dynamic_rows_have_the_bits_of_static_ones(operator, length):
     np.testing.assert_array_equal(results[0], results[-1])
 
 
+@pytest.mark.parametrize("length", [1, 16, 40])
+def test_dynamic_single_row_with_a_mask_has_the_bits_of_a_static_one(length):
+    arrays = [np.random.default_rng(n).normal(size=length).astype(np.float32) for n in range(2)]
+    results = []
+    for size in (te.var("n", dtype="int64"), length):
+        x, mask = placeholder(size), placeholder(size, name="mask")
+        y = compute.softmax(x, mask, method="quake2")
+        function = schedule(te.create_prim_func([x, mask, y]), target())
+        results.append(build_and_run(function, arrays, (length,)))
+    np.testing.assert_array_equal(*results)
+
+
 def test_static_sums_added_to_dynamic_rows():
     n = te.var("n", dtype="int64")
     x, rows = placeholder(16, 64), te.placeholder((n, 16), name="rows")
