@@ -275,7 +275,7 @@ def _instead(w: Writer, x: str, odd: str, kind: int) -> str:
 def _coin(w: Writer, like: str, kind: int) -> str:
     """Random truth values. In some runs all are false, so that not every row has a true one."""
     zero = w.value(0.0, kind)
-    run = w.do("Less", w.random(w.value([0.0], kind), kind), zero)
+    run = w.do("Less", w.random(zero, kind), zero)
     return w.do("And", w.do("Less", w.random(like, kind), zero), run)
 
 

@@ -24,6 +24,7 @@ class Summary:
     counts: Counter = field(default_factory=Counter)
     refusals: Counter = field(default_factory=Counter)
     unjudged: Counter = field(default_factory=Counter)
+    first: dict[str, int] = field(default_factory=dict)  # the first seed of each reason
     failures: list[Verdict] = field(default_factory=list)
     # Of graphs with symbolic dimensions, by method: graphs with a right size, right sizes, and
     # sizes that ONNX Runtime refuses too.
@@ -37,6 +38,8 @@ class Summary:
         self.dynamic[verdict.method] += verdict.sizes > 0
         self.sizes[verdict.method] += verdict.sizes
         self.never_valid[verdict.method] += verdict.never_valid
+        if verdict.kind in (REFUSED, UNJUDGED):
+            self.first.setdefault(verdict.reason, verdict.seed)
         if verdict.kind == REFUSED:
             self.refusals[verdict.reason] += 1
         if verdict.kind == UNJUDGED:
@@ -55,7 +58,8 @@ class Summary:
                     f"{self.sizes[method]} sizes; {self.never_valid[method]} sizes never valid"
                 )
         for title, counted in (("refused", self.refusals), ("not judged", self.unjudged)):
-            lines += [f"{title} {n}: {reason[:160]}" for reason, n in counted.most_common()]
+            for reason, n in counted.most_common():
+                lines.append(f"{title} {n}, as {self.first[reason]}: {reason[:160]}")
         return "\n".join(lines)
 
 

@@ -124,3 +124,15 @@ def test_a_sum_with_an_infinity_is_compared():
     seen = judged([node("MatMul", "x", "w")], x, runs=60, w=np.ones((3, 1), np.float32))
     assert difference(np.array([[np.nan]], np.float32), seen)
     assert not difference(np.array([[-np.inf]], np.float32), seen)
+
+
+@pytest.mark.parametrize("opset", [17, 22])
+def test_a_product_of_vectors_is_a_scalar(opset):
+    graph = helper.make_graph(
+        [node("MatMul", "x", "x")],
+        "graph",
+        [helper.make_tensor_value_info("x", F, X.shape)],
+        [helper.make_tensor_value_info("y", F, None)],
+    )
+    seen = Judge(as_model(graph, opset)).outputs({"x": X}, "exact", 4)
+    assert all(outputs[0].shape == () for outputs in seen)
