@@ -101,6 +101,21 @@ def in_parallel(choice: Choice, count: int | None) -> bool:
     return bool(choice.pick("parallel", (0, 1) if near else (own,), own))
 
 
+def outermost(sch: s_tir.Schedule, loops: Sequence[LoopRV]) -> tuple[LoopRV, LoopRV]:
+    """Fuse nested loops as far as their extents are known.
+
+    Returns
+    -------
+    LoopRV, LoopRV
+        The loop to run on all cores, and the innermost loop that is left.
+    """
+    if None not in [extent(sch, loop) for loop in loops]:
+        fused = sch.fuse(*loops)
+        return fused, fused
+    left = groups(sch, loops)
+    return left[:2][-1], left[-1]
+
+
 def groups(sch: s_tir.Schedule, loops: Sequence[LoopRV]) -> list[LoopRV]:
     """Fuse loops as :func:`grouped` says. Returns those that remain, outermost first."""
     found = grouped([extent(sch, loop) for loop in loops])
@@ -244,10 +259,7 @@ def copy(sch: s_tir.Schedule, block: SBlockRV, target: tvm.target.Target) -> Non
     vectorize(sch, last, lanes(target))
     if not outer or not worth_threads(count):
         return
-    if None in [extent(sch, loop) for loop in outer]:
-        sch.parallel(groups(sch, outer)[:2][-1])
-    else:
-        sch.parallel(sch.fuse(*outer))
+    sch.parallel(outermost(sch, outer)[0])
 
 
 def written_out(function: tir.PrimFunc, *names: str) -> bool:

@@ -33,9 +33,9 @@ def apply(
     count = analysis.elements(sch, loops)
     if count == 0 or len(loops) < 2:
         return None
-    row = sch.fuse(*loops[:-1])
+    widest, row = analysis.outermost(sch, loops[:-1])
     if analysis.worth_threads(count):
-        sch.parallel(row)
+        sch.parallel(widest)
     for stage in reversed(stages):
         sch.compute_at(stage, row, preserve_unit_loops=False)
     analysis.vectorize(sch, sch.get_loops(norm)[-1], analysis.lanes(target))

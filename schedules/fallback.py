@@ -48,7 +48,7 @@ def apply(
         if reduction and len(along) > 1 and count and _reads_along(sch.get(block), along[-1]):
             last = spatial.pop(along[-1])
             sch.reorder(*spatial, *reduction, last)
-            outer = sch.fuse(*spatial)
+            outer, _ = analysis.outermost(sch, spatial)
             if analysis.worth_threads(count):
                 sch.parallel(outer)
             analysis.vectorize(sch, last, analysis.lanes(target))
@@ -59,7 +59,8 @@ def apply(
             spatial = spatial[:-1] or [inner]
         if analysis.worth_threads(count):
             # A peeled loop cannot be an argument of fuse, not even the only one.
-            sch.parallel(sch.fuse(*spatial) if len(spatial) > 1 else spatial[0])
+            many = len(spatial) > 1
+            sch.parallel(analysis.outermost(sch, spatial)[0] if many else spatial[0])
         _begin(sch, block, reduction)
     return sch
 

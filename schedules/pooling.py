@@ -71,9 +71,9 @@ def apply(
     vectors = choice.pick("vectors", options, options[0])
     j_outer, j_inner = sch.split(own[-1], [None, vectors * width])
     sch.annotate(epilogue, OVERLAP, [len(own) - 1])
-    outer = sch.fuse(*own[:-1], j_outer)
+    widest, outer = analysis.outermost(sch, [*own[:-1], j_outer])
     if analysis.in_parallel(choice, count):
-        sch.parallel(outer)
+        sch.parallel(widest)
     sch.compute_at(block, outer, preserve_unit_loops=True)
     inner = sch.get_loops(block)[-len(kinds) :]
     j, reduced = inner[kinds.count("S") - 1], inner[kinds.count("S") :]

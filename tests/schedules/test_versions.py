@@ -146,9 +146,16 @@ def test_last_version_runs_at_every_size_if_a_stage_follows_the_tiles():
     m, n = variables("mn")
     tiled = _annotated(sized(m, 8), behind=False)
     followed = _annotated(sized(n, 8), behind=True)
-    alone = of_every_size([Version(tiled, m >= 8, m >= 8), Version(tiled, m >= 1, m >= 1)])
+    alone = of_every_size(
+        [Version(tiled.mod["main"], m >= 8, m >= 8), Version(tiled.mod["main"], m >= 1, m >= 1)]
+    )
     assert [analysis.constant(each.when) for each in alone] == [None, None]
-    whole = of_every_size([Version(followed, n >= 8, n >= 8), Version(followed, n >= 1, n >= 1)])
+    whole = of_every_size(
+        [
+            Version(followed.mod["main"], n >= 8, n >= 8),
+            Version(followed.mod["main"], n >= 1, n >= 1),
+        ]
+    )
     assert [analysis.constant(each.when) for each in whole] == [None, 1]
 
 
