@@ -9,7 +9,7 @@ import tvm_ffi
 from tvm import s_tir
 from tvm.s_tir.schedule import LoopRV, SBlockRV
 
-from quake_tvm.kernels.rows import PARALLEL_ELEMENTS
+from quake_tvm.kernels.row_kernel import PARALLEL_ELEMENTS
 from quake_tvm.machines import targets
 from quake_tvm.tvm_version import tir
 

@@ -10,7 +10,7 @@ import tvm
 from tvm import s_tir
 
 from quake_tvm.kernels.kernel_spec import KernelSpec
-from quake_tvm.kernels.rows import side_by_side
+from quake_tvm.kernels.row_kernel import side_by_side
 from quake_tvm.tvm_version import tir
 
 from . import analysis

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import tvm_ffi
 from tvm import s_tir
 
-from quake_tvm.kernels.rows import PARALLEL_ELEMENTS
+from quake_tvm.kernels.row_kernel import PARALLEL_ELEMENTS
 from quake_tvm.tvm_version import dtype_of, tir
 
 from . import analysis

@@ -11,7 +11,8 @@ import math
 import tvm
 from tvm import te
 
-from ...kernels.rows import LANES, PARALLEL_ELEMENTS
+from ...kernels.row_kernel import PARALLEL_ELEMENTS
+from ...kernels.rows import LANES
 from ...kernels.tensor_rows import PADDED
 
 

@@ -15,7 +15,7 @@ from ..numerics.exp_bits import constant
 from ..numerics.ladder import LADDER
 from ..numerics.operators import OPERATORS
 from ..tvm_version import alloc, dtype_of, fma, tir
-from . import rows
+from . import row_kernel, rows
 from .rows import Expr, Row, Stmt
 
 RowProgram = Callable[[Row, tuple[Expr, ...], list[tir.Buffer], tir.Buffer], list[Stmt]]
@@ -124,7 +124,7 @@ def softmax(
     scale : float
         Without a mask it must be positive, and is folded into exp.
     **plan
-        Options of :func:`rows.kernel`.
+        Options of :func:`row_kernel.kernel`.
     """
     fold = scale if mask is None else 1.0
 
@@ -135,7 +135,7 @@ def softmax(
         r: Row, at: tuple[Expr, ...], inputs: list[tir.Buffer], out: tir.Buffer
     ) -> list[Stmt]:
         # A mask has other extents: it needs the row's true indices.
-        place = rows.indices(x.shape[:-1], at[-1]) if mask is not None and numbered else at
+        place = row_kernel.indices(x.shape[:-1], at[-1]) if mask is not None and numbered else at
         return softmax_row(r, logits(inputs, scale, at, place), exp, out, at)
 
     # Rows of a symbolic shape are addressed by their number, a single row by nothing.
@@ -159,13 +159,13 @@ def over_rows(
     name : str
         The name of the block.
     **plan
-        Options of :func:`rows.kernel`.
+        Options of :func:`row_kernel.kernel`.
     """
     *outer, length = inputs[0].shape
     return te.extern(
         [shape],
         inputs,
-        lambda ins, outs: rows.kernel(
+        lambda ins, outs: row_kernel.kernel(
             outer, length, lambda r, at: program(r, at, list(ins), outs[0]), **plan
         ),
         name=name,

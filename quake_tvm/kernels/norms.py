@@ -32,7 +32,7 @@ def layer_norm(
         float32, of a row's length. Both or neither.
     epsilon : float
     **plan
-        Options of :func:`rows.kernel`.
+        Options of :func:`row_kernel.kernel`.
     """
 
     def program(
@@ -68,7 +68,7 @@ def rms_norm(x: te.Tensor, gamma: te.Tensor, *, epsilon: float, **plan: int) -> 
         float32, of a row's length.
     epsilon : float
     **plan
-        Options of :func:`rows.kernel`.
+        Options of :func:`row_kernel.kernel`.
     """
 
     def program(

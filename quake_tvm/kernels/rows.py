@@ -12,23 +12,18 @@ Knows no target, no graph and no approximation; the caller brings the formulas.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from ..numerics.exp_bits import constant, let
-from ..tvm_version import Expr, Stmt, alloc, dtype_of, fma, nest, replace_variable, tir
+from ..tvm_version import Expr, Stmt, alloc, dtype_of, fma, tir
 
 LANES = 16
 # The number of accumulators of a maximum, where the order does not matter, and of the norms' sums.
 WIDE = 4
 # Loops of up to this many steps are unrolled; a row of so many chunks stays in registers.
 SHORT = 16
-# Two rows of this length, or four of half of it, are computed at once, interleaved.
-SIDE_BY_SIDE = 128
-# Below this many elements a kernel ends before a second thread has started.
-PARALLEL_ELEMENTS = 16384
 
 Value = Callable[[Expr], Expr]
-Program = Callable[["Row", tuple[Expr, ...]], list[Stmt]]
 
 
 def sequence(*statements: Stmt) -> Stmt:
@@ -74,125 +69,6 @@ def loop(
     extent = count if isinstance(count, Expr) else tir.const(count, dtype)
     var = tir.Var("lane" if kind == tir.ForKind.VECTORIZED else "i", dtype)
     return tir.For(var, tir.const(0, dtype), extent, kind, body(var))
-
-
-def kernel(
-    outer: list[int | Expr],
-    length: int | Expr,
-    program: "Program",
-    rows_at_once: int | None = None,
-    parallel: int | None = None,
-) -> Stmt:
-    """Run a program for every row, on all cores if there are enough elements.
-
-    A few short rows are computed at once, with their statements interleaved, because one row alone
-    is a chain of latencies: of its maximum, its sum, its quotient. If the number of rows is no
-    multiple of ``rows_at_once``, the last rows overlap those before.
-
-    Parameters
-    ----------
-    outer, length
-        The shape: the extents of the rows' indices, and the floats of a row.
-    program : callable
-        (Row, indices of the row) to the row's statements. The statements depend on no other row and
-        on nothing that they write.
-    rows_at_once : int, optional
-        How many rows are computed at once; the kernel must have as many. By default
-        :func:`side_by_side`.
-    parallel : bool, optional
-        Whether to use all cores; by default if the shape has ``PARALLEL_ELEMENTS``.
-
-    Notes
-    -----
-    For a symbolic shape, the sizes at hand decide both at run time. The row's indices are then
-    (0, .., 0, number of the row), which address the same memory without a division;
-    :func:`indices` gives the true ones.
-    """
-    count: int | Expr = 1
-    for n in outer:
-        count = count * n
-    rows, floats = fixed(count), fixed(length)
-    static = rows is not None and floats is not None
-    if rows == 0:
-        return tir.Evaluate(0)
-
-    def at(r: Expr) -> tuple[Expr, ...]:
-        if static:
-            return indices(outer, r)
-        return (*(tir.const(0, dtype_of(r)) for _ in outer[1:]), *([r] if outer else []))
-
-    def blocks(several: int, parallel: int, row: Row | None = None) -> Stmt:
-        def block(b: Expr) -> Stmt:
-            first = b if several == 1 else tir.min(b * several, count - several)
-            places = [at(first + k) for k in range(several)]
-
-            def body(row: Row) -> Stmt:
-                return interleaved([program(row, place) for place in places])
-
-            return by_length(length, body) if row is None else body(row)
-
-        kind = tir.ForKind.PARALLEL if parallel else tir.ForKind.SERIAL
-        return loop((count + several - 1) // several, block, kind, most=1)
-
-    def either(parallel: int) -> Stmt:
-        """Several rows at once if there are as many and if they are short, else one."""
-        several = next(n for n in (4, 2, 1) if rows is None or rows >= n)
-        fits, row = [] if rows is not None else [count >= several], None
-        if floats is None:
-            fits += [length >= LANES, length <= SIDE_BY_SIDE]
-            row = Row(length, LANES)
-        else:
-            several = side_by_side(several, floats)
-        if several == 1:
-            return blocks(1, parallel)
-        many = blocks(several, parallel, row)
-        return tir.IfThenElse(tir.all(*fits), many, blocks(1, parallel)) if fits else many
-
-    if rows is not None and floats is not None:
-        if parallel is None:
-            parallel = rows * floats >= PARALLEL_ELEMENTS
-        return nest(blocks(rows_at_once or side_by_side(rows, floats), parallel))
-    if parallel is not None:
-        return nest(either(parallel))
-    return nest(tir.IfThenElse(count * length >= PARALLEL_ELEMENTS, either(True), either(False)))
-
-
-def indices(outer: Sequence[int | Expr], number: Expr) -> tuple[Expr, ...]:
-    """The indices of a row with this number, for axes of these extents."""
-    at: list[Expr] = []
-    for n in reversed(outer):
-        at.insert(0, number if len(at) == len(outer) - 1 else number % n)
-        number = number // n
-    return tuple(at)
-
-
-def side_by_side(count: int | None, length: int | None) -> int:
-    """How many rows to compute at once: as many as fill the registers."""
-    if count is None or length is None:
-        return 1
-    return next((n for n in (4, 2) if count >= n and n * length <= 2 * SIDE_BY_SIDE), 1)
-
-
-def interleaved(programs: list[list[Stmt]]) -> Stmt:
-    """The programs' statements, interleaved. All programs have the same number of statements.
-
-    Loops of unknown length, and branches, become one that holds the statements of all programs.
-    """
-    flat = [sequence(*program) for program in programs]
-    steps = [s.seq if isinstance(s, tir.SeqStmt) else [s] for s in flat]
-    return sequence(*(s for together in zip(*steps, strict=True) for s in _together(together)))
-
-
-def _together(steps: tuple[Stmt, ...]) -> list[Stmt]:
-    """One step of each program, as one statement if that is a loop or branch of a symbolic size."""
-    first = steps[0]
-    if isinstance(first, tir.IfThenElse):
-        return [tir.IfThenElse(first.condition, interleaved([[s.then_case] for s in steps]), None)]
-    if not isinstance(first, tir.For) or fixed(first.extent) is not None or len(steps) == 1:
-        return list(steps)
-    bodies = [replace_variable(step.body, step.loop_var, first.loop_var) for step in steps]
-    body = interleaved([[body] for body in bodies])
-    return [tir.For(first.loop_var, first.min, first.extent, first.kind, body)]
 
 
 def by_length(

@@ -7,7 +7,7 @@ import tvm_ffi
 from tvm import s_tir, sym, te, topi
 from tvm.script import tirx as T
 
-from quake_tvm.kernels.rows import PARALLEL_ELEMENTS
+from quake_tvm.kernels.row_kernel import PARALLEL_ELEMENTS
 from quake_tvm.machines.targets import target
 from quake_tvm.passes.relax.pack_convolutions import depthwise_convolution
 from quake_tvm.passes.relax.pack_weights import packed_matmul, panels
