@@ -11,6 +11,7 @@ from tvm import relax
 
 from quake_tvm.tvm_version import Pass
 
+from .fold_moves import FoldMoves
 from .graph import functions, op_name
 from .legalize import legalize
 from .lower_norms import rms_norm
@@ -111,4 +112,5 @@ class ChannelsLast(Pass):
         }
         mod = legalize(mod, rules)
         convert = relax.transform.ConvertLayout({}, _wanted)
-        return tvm.transform.Sequential([convert, relax.transform.FoldConstant()])(mod)
+        fold = [FoldMoves(), relax.transform.FoldConstant()]
+        return tvm.transform.Sequential([convert, *fold])(mod)
