@@ -18,7 +18,8 @@ import tvm
 from tvm import relax
 
 from .errors import QuakeError, last_line
-from .importers.bound_extents import Ranges, Shapes, with_ranges, with_shapes
+from .importers.bound_extents import with_ranges, with_shapes
+from .importers.dimensions import Ranges, Shapes
 from .importers.onnx import file as onnx_file
 from .importers.onnx import module as onnx_import
 from .kernels.data_sizes import sizes_depend_on_data

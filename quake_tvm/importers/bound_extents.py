@@ -1,6 +1,6 @@
 """Sizes, names and ranges for the dynamic dimensions of a module's inputs. Knows no format."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import tvm
@@ -9,9 +9,7 @@ from tvm import relax, tirx
 from ..errors import QuakeError
 from ..runtime.extent_limits import ExtentLimits
 from ..tvm_version import updated
-
-Shapes = Mapping[str, Sequence[int | str]]
-Ranges = Mapping[str, tuple[int, int]]
+from .dimensions import Ranges, Shapes, check_names
 
 
 def with_shapes(mod: tvm.IRModule, shapes: Shapes) -> tvm.IRModule:
@@ -93,11 +91,3 @@ def with_ranges(mod: tvm.IRModule, ranges: Ranges) -> tvm.IRModule:
     mod = updated(mod, {main: limits.write(mod[main])})
     single = {name: least for name, (least, most) in limits.ranges.items() if least == most}
     return _bound(mod, {v: single[v.name] for v in variables if v.name in single})
-
-
-def check_names(ranges: Ranges, names: Sequence[str]) -> None:
-    """Raise QuakeError unless all ranges are of these dimensions."""
-    for name in ranges:
-        if name not in names:
-            known = ", ".join(dict.fromkeys(names)) or "none, since all sizes are static"
-            raise QuakeError(f"a range of unknown dimension {name!r}; the dimensions: {known}")

@@ -16,7 +16,7 @@ import tvm
 
 from .. import compiler
 from ..errors import QuakeError
-from ..importers.bound_extents import Shapes
+from ..importers.dimensions import Shapes
 from ..machines.targets import runs_here
 from ..machines.targets import target as resolve
 from ..numerics.ladder import METHODS

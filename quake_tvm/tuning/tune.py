@@ -16,7 +16,7 @@ import tvm
 from ..boards.client import parse
 from ..compiler import checked_shapes, import_model
 from ..errors import QuakeError
-from ..importers.bound_extents import Shapes
+from ..importers.dimensions import Shapes
 from ..importers.onnx import file as onnx_file
 from ..machines.targets import target as resolve
 from ..numerics.operators import OPERATORS

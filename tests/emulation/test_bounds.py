@@ -16,7 +16,7 @@ from quake_tvm.numerics.ladder import METHODS
 from quake_tvm.numerics.operators import OPERATORS, bound
 from tests.emulation import machines
 from tests.emulation.machines import ARMV7
-from tests.numerics.test_bits import ELEMENTWISE, INPUTS, results
+from tests.numerics.test_bits import ELEMENTWISE, INPUTS, emulated
 
 X, _ = INPUTS["spread"]
 
@@ -40,7 +40,7 @@ def test_aarch64_gives_the_recorded_results(operator):
 def test_bounds_on_armv7(operator):
     y = exact(operator, target())(X)
     for method in METHODS:
-        q, promised = results(ARMV7)[f"{operator} {method} spread"], bound(operator, method)
+        q, promised = emulated(ARMV7)[f"{operator} {method} spread"], bound(operator, method)
         limits = Limits(promised.absolute + SMALLEST_NORMAL)
         known = ~np.isinf(X)  # libm's formula can be NaN for an infinity
         before = np.concatenate([q[:1], q[known]])
@@ -52,7 +52,7 @@ def test_bounds_on_armv7(operator):
 @pytest.mark.parametrize("operator", ELEMENTWISE)
 def test_special_values_on_armv7(operator):
     for method in METHODS:
-        found = results(ARMV7)[f"{operator} {method} spread"]
+        found = emulated(ARMV7)[f"{operator} {method} spread"]
         for x, y in OPERATORS[operator].special.items():
             at = np.isnan(X) if np.isnan(x) else np.float32(x) == X
             assert at.any()
@@ -64,5 +64,5 @@ def test_special_values_on_armv7(operator):
 def test_armv7_takes_subnormal_inputs_for_zeros_of_their_sign(operator, negative):
     near = (np.abs(X) < SMALLEST_NORMAL) & (np.signbit(X) == negative)
     for method in METHODS:
-        found = results(ARMV7)[f"{operator} {method} spread"].view(np.uint32)
+        found = emulated(ARMV7)[f"{operator} {method} spread"].view(np.uint32)
         assert set(found[near]) == set(found[near & (X == 0)]), method

@@ -129,7 +129,8 @@ def _compiled(on: str, method: str) -> dict[str, np.ndarray]:
 
 
 @functools.cache
-def _emulated(on: str) -> dict[str, np.ndarray]:
+def emulated(on: str) -> dict[str, np.ndarray]:
+    """The results of every operator on every rung on an emulated machine, by name."""
     machine, functions, calls = machines.emulated(on), {}, {}
     for name, (x, operators) in INPUTS.items():
         for method in METHODS:
@@ -157,7 +158,7 @@ def sha(y: np.ndarray) -> str:
 @functools.cache
 def hashes(on: str, method: str) -> dict[str, dict[str, str]]:
     """Both hashes of the results of every operator on a rung."""
-    found = _emulated(on) if on in EMULATED else _compiled(on, method)
+    found = emulated(on) if on in EMULATED else _compiled(on, method)
     inputs = {name: x for name, (x, _) in INPUTS.items()}
     return {
         name: {"bits": sha(found[name]), "flushed": sha(flushed(inputs[place], found[name]))}

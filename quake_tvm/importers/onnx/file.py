@@ -8,7 +8,7 @@ import onnx
 
 from ...errors import QuakeError
 from ...support import given
-from ..bound_extents import Ranges, Shapes, check_names
+from ..dimensions import Ranges, Shapes, check_names
 from .dimensions import (
     Dimension,
     is_named,

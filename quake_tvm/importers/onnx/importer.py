@@ -16,7 +16,7 @@ from tvm import relax
 from tvm.relax.frontend.onnx.onnx_frontend import ONNXGraphImporter, onnx_input
 
 from ...runtime.description import CONDITIONS
-from ..bound_extents import Ranges
+from ..dimensions import Ranges
 from . import sizes
 from .extents import Extents, Limit, expression, plain
 from .node import Converter, Node, tensor

@@ -13,7 +13,8 @@ import tvm
 from tvm import relax
 
 from ...errors import QuakeError, last_line
-from ..bound_extents import Ranges, Shapes, with_ranges
+from ..bound_extents import with_ranges
+from ..dimensions import Ranges, Shapes
 from . import functions, rewrites
 from .check import check
 from .converters import CONVERTERS, READ_AS_SIZES
