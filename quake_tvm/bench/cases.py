@@ -233,7 +233,7 @@ def models(paths: Sequence[Path], shapes: Mapping[str, Sequence[int]]) -> list[C
         names = {i.name for i in model.graph.input}
         unknown -= names
         own = {name: shape for name, shape in shapes.items() if name in names}
-        model = onnx_file.with_shapes(model, own, {})
+        model = onnx_file.with_shapes(model, own)
         _refuse_dynamic(model, path.name)
         text = ", ".join(_text(shape) for shape in own.values())
         cases.append(Case(path.name, text, model))

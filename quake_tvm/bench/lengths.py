@@ -48,7 +48,7 @@ def _static(model: onnx.ModelProto, batch: int, length: int) -> onnx.ModelProto:
             d.dim_value if d.HasField("dim_value") else (length if axis else batch)
             for axis, d in enumerate(dims)
         ]
-    return onnx_file.with_shapes(model, shapes, {})
+    return onnx_file.with_shapes(model, shapes)
 
 
 def any_size(

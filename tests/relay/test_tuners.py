@@ -158,7 +158,18 @@ PATIENCE = 300
 
 @pytest.fixture(scope="module")
 def log(tmp_path_factory):
-    log = str(tmp_path_factory.mktemp("auto_scheduler") / "records.json")
+    """Records of schedules that are right without this library: TVM samples some that are not."""
+    for seed in range(5):
+        log = str(tmp_path_factory.mktemp("auto_scheduler") / "records.json")
+        _tune(log, seed)
+        with auto_scheduler.ApplyHistoryBest(log), context("auto_scheduler", False):
+            found = run(relay.build(lowered(), TARGET), X)
+        if np.allclose(found, run(build(lowered()), X), rtol=1e-5):
+            return log
+    raise AssertionError("none of five searches of TVM found right schedules")
+
+
+def _tune(log, seed):
     tasks = auto_scheduler_tasks()
     for task in [tasks[name] for name in sorted(TUNED_BY_AUTO_SCHEDULER)]:
         policy = auto_scheduler.SketchPolicy(
@@ -169,7 +180,7 @@ def log(tmp_path_factory):
                 "evolutionary_search_population": 8,
                 "evolutionary_search_num_iters": 1,
             },
-            seed=0,  # some schedules of others are wrong: docs/relay.md
+            seed=seed,
             verbose=0,
         )
         options = auto_scheduler.TuningOptions(
@@ -183,7 +194,6 @@ def log(tmp_path_factory):
             verbose=0,
         )
         task.tune(options, policy)
-    return log
 
 
 @pytest.mark.parametrize("quake", [False, True])

@@ -110,7 +110,9 @@ def _rename_default_domain(model: onnx.ModelProto) -> None:
             item.domain = ""
 
 
-def with_shapes(model: onnx.ModelProto, shapes: Shapes, ranges: Ranges) -> onnx.ModelProto:
+def with_shapes(
+    model: onnx.ModelProto, shapes: Shapes, ranges: Ranges | None = None
+) -> onnx.ModelProto:
     """A copy with the given shapes, and with a name for each open dimension.
 
     A dimension whose range has one size gets that size.
@@ -137,6 +139,7 @@ def with_shapes(model: onnx.ModelProto, shapes: Shapes, ranges: Ranges) -> onnx.
     for dim, n in unnamed:
         set_dimension(dim, n)
     name_dimensions(list(own.values()))
+    ranges = ranges or {}
     check_names(ranges, [dim.dim_param for dim in dims if dim.dim_param.isidentifier()])
     single: dict[str, int | str] = {
         name: least for name, (least, most) in ranges.items() if least == most
