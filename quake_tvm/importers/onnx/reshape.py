@@ -5,6 +5,7 @@ For an extent of -1, TVM divides by a number that may be 0, and ignores the rema
 
 from math import prod
 
+import tvm
 from tvm import relax
 
 from ...kernels.size_check import Need, Pair, equal, held
@@ -55,8 +56,10 @@ def reshape(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
 
 def _quotient(extents: Extents, total: Extent, others: Extent) -> tuple[Extent, list[Pair]]:
     """The extent for a -1, and the conditions under which it is right."""
-    exact = extents.simplify(expression(total) // others)
-    if extents.same(exact * others, total):
+    # Without bounds, which include 0, the analyzer cancels what both sides have in common.
+    analyzer = tvm.sym.Analyzer()
+    exact = analyzer.simplify(expression(total) // others)
+    if analyzer.can_prove_equal(exact * others, expression(total)):
         return exact, []
     quotient = extents.simplify(expression(total) // extents.most(others, 1))
     return quotient, [(1, others), (expression(total) % extents.most(others, 1), 0)]
