@@ -23,8 +23,8 @@ relax-importers := tests/importers
 relax-passes := $(filter-out $(relax-models:%=%/) %__pycache__/ tests/golden_% tests/importers/ tests/relay/,$(wildcard tests/*/))
 RELAX := relax-models relax-passes relax-importers
 # Without emulated machines, real models, programs of the shell, tuners and fuzzers.
-fast-passes := tests/passes tests/importers/onnx tests/planning
-fast-schedules := tests/kernels tests/machines tests/numerics tests/runtime tests/schedules tests/support \
+fast-passes := tests/passes tests/importers/onnx tests/planning tests/runtime tests/support
+fast-schedules := tests/kernels tests/machines tests/numerics tests/schedules \
   $(addprefix tests/test_,compiler.py extending.py forms.py layers.py options.py packaging.py public.py \
   reports.py tvm_version.py)
 fast-relay := $(filter-out %test_models.py,$(BOTH)) $(addprefix tests/relay/test_,fold_affine.py fusion.py \
