@@ -159,8 +159,12 @@ def _versions(sch: s_tir.Schedule, target: tvm.target.Target) -> Iterator[Versio
     if flat is not None:
         outer, last = [], count
     fused = [math.prod(outer[n] for n in each) for each in analysis.grouped(outer)]
-    for width in _vector_widths(analysis.constant(last), bool(outer), target):
-        for when, parallel in thread_cases(fused or [last], count):
+    widths = list(_vector_widths(analysis.constant(last), bool(outer), target))
+    for width in widths:
+        threads = list(thread_cases(fused or [last], count))
+        if flat is not None and width != widths[0]:
+            threads = threads[:1]  # fewer elements than a wide vector need no threads
+        for when, parallel in threads:
             fits = last >= width
             if flat is not None:
                 function = in_vectors(flat, width, parallel is not None)

@@ -9,6 +9,7 @@ The products are those that :mod:`product` recognises.
    panel of columns at a time, into contiguous memory.
 3. Write each tile through the epilogue once.
 4. The last tile of a row or column overlaps the one before.
+5. If rows or columns are symbolic, make one version for each case of :mod:`product_cases`.
 
 k is not split into partial sums, so an element's bits are those of the plain loop.
 """

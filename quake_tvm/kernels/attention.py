@@ -71,7 +71,9 @@ def attention(
     ieee: bool = True,
     scale: float = 1.0,
 ) -> te.Tensor:
-    """softmax(scale * q k^T + mask) v; all shapes static, all dtypes float32.
+    """softmax(scale * q k^T + mask) v; all dtypes float32.
+
+    The features of q, k and v are static. Batch, heads, rows and keys may be symbolic.
 
     Parameters
     ----------
@@ -83,9 +85,7 @@ def attention(
     operands : four Operand
         The axes of q, k, v and the output.
     tiles : two Tile
-        The register tiles of the two products, with equal rows. If rows of scores are long
-        (:func:`whole_rows_fit` is false), the width of v must be a multiple of the second tile's
-        columns.
+        The register tiles of the two products, with equal rows.
     method, ieee, scale
         As for :func:`compute.softmax`.
 
