@@ -19,6 +19,7 @@ from .dimensions import (
 )
 from .external import load_external
 from .fold import all_nodes, graphs
+from .node_order import in_order
 from .tensors import check_tensors
 
 
@@ -32,6 +33,7 @@ def read(path: str | Path) -> onnx.ModelProto:
     try:
         model = onnx.load(path, load_external_data=False)
         load_external(model, path)
+        model = in_order(model)
         onnx.checker.check_model(_skeleton(model))
         return sound(model)
     except Exception as error:
@@ -40,7 +42,7 @@ def read(path: str | Path) -> onnx.ModelProto:
 
 
 def sound(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model itself, after checks that it has nodes, outputs and consistent tensors.
+    """The model with its nodes in order, after checks of nodes, outputs and tensors.
 
     Raises
     ------
@@ -52,7 +54,7 @@ def sound(model: onnx.ModelProto) -> onnx.ModelProto:
     if not model.graph.output:
         raise QuakeError("its graph has no outputs")
     check_tensors(model)
-    return model
+    return in_order(model)
 
 
 def _skeleton(model: onnx.ModelProto) -> onnx.ModelProto:
