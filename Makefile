@@ -103,6 +103,7 @@ records: $(READY)  ## tune the records that the library comes with: half an hour
 prove: $(READY)  ## prove the bounds anew on every float32 input: minutes an operator; PROVE="exp gelu"
 	$(BIN)/python -m quake_tvm.cli accuracy --exhaustive --update $(PROVE)
 	$(BIN)/python -m quake_tvm.accuracy.row_table
+	$(BIN)/python -m quake_tvm.accuracy.half_table
 
 tasks: $(READY)  ## measure what the rungs cost on real tasks: half an hour
 	@$(BIN)/python -m pip install -qq --editable '.[tasks]'

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING
 from quake_tvm.tvm_version import RELAY
 
 if TYPE_CHECKING or not RELAY:  # type checkers see Relax's names
-    from .relax.graph import dtype, functions, rewrite, shape_text
+    from .relax.graph import astype, dtype, functions, rewrite, shape_text
     from .relax.lower import lower
     from .relax.ops import attributes_of, call, operator_of
 else:
-    from .relay.graph import dtype, functions, rewrite, shape_text
+    from .relay.graph import astype, dtype, functions, rewrite, shape_text
     from .relay.lower import lower
     from .relay.ops import attributes_of, call, operator_of
 
 __all__ = [
+    "astype",
     "attributes_of",
     "call",
     "dtype",

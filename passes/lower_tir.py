@@ -1,6 +1,6 @@
 """Lower exp, exp2, tanh, sigmoid and erf inside PrimFuncs, which graph passes do not look into.
 
-Only float32 scalars are lowered. A PrimFunc without such calls is unchanged.
+Calls of half precision compute in float32. A PrimFunc without such calls is unchanged.
 """
 
 import json
@@ -8,6 +8,7 @@ import json
 import tvm
 
 from quake_tvm.numerics.ladder import LADDER
+from quake_tvm.numerics.number_formats import FORMATS
 from quake_tvm.numerics.operators import OPERATORS
 from quake_tvm.options import Options
 from quake_tvm.tvm_version import (
@@ -54,7 +55,7 @@ def lower_function(function: tir.PrimFunc, options: Options) -> tir.PrimFunc:
     chosen = {
         name: options.choose(name, dtype, site=0).method
         for name, dtype in set(intrinsics(function))
-        if dtype == "float32"
+        if dtype in FORMATS
     }
     methods = {name: method for name, method in chosen.items() if method is not None}
     if not methods:
@@ -62,11 +63,13 @@ def lower_function(function: tir.PrimFunc, options: Options) -> tir.PrimFunc:
 
     def replace(call: Call) -> Expr:
         name = _intrinsic(call)
-        if name is None or name not in methods or dtype_of(call) != "float32":
+        number_format = FORMATS.get(dtype_of(call))
+        if name is None or name not in methods or number_format is None:
             return call
         expression = OPERATORS[name].expression
         assert expression is not None
-        return expression(call.args[0], LADDER[methods[name]], options.ieee)
+        x = number_format.widen(call.args[0])
+        return number_format.narrow(expression(x, LADDER[methods[name]], options.ieee))
 
     body = replace_calls(function.body, replace)
     sites = sites_of(function) + [

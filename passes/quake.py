@@ -9,13 +9,14 @@ import tvm
 
 from quake_tvm.kernels import short_lets  # noqa: F401  (prepare TVM's builds)
 from quake_tvm.numerics import single_rounding  # noqa: F401  (prepare TVM's builds)
+from quake_tvm.numerics.number_formats import COMPUTED
 from quake_tvm.options import Options
 from quake_tvm.site_plan import Plan
 from quake_tvm.support.compiler_lock import compiling
 from quake_tvm.tvm_version import Pass
 
 from . import fold_affine, lower_tir, recognize_elementwise, recognize_rows
-from .dialect import call, dtype, rewrite, shape_text
+from .dialect import astype, call, dtype, rewrite, shape_text
 from .dialect import lower as lower_graph
 from .graph import Graph, Site
 from .site_attrs import SiteAttrs
@@ -49,8 +50,9 @@ class QuAKE(Pass):
 
     Notes
     -----
-    float32 sites are lowered. Other dtypes, unknown patterns and everything else in the module stay
-    unchanged. Running the pass on its own result changes nothing.
+    float32, float16 and bfloat16 sites are lowered (on Relay not bfloat16); half precision computes
+    in float32. Other dtypes, unknown patterns and everything else in the module stay unchanged.
+    Running the pass on its own result changes nothing.
     """
 
     def __init__(
@@ -111,7 +113,10 @@ def recognize(mod: tvm.IRModule, options: Options, numbered: bool = False) -> tv
                 **site.attributes,
             }
         )
-        return call(site.operator, *site.args, **attributes.to_attrs())
+        if dtype(x) == COMPUTED:
+            return call(site.operator, *site.args, **attributes.to_attrs())
+        wide = [astype(arg, COMPUTED) for arg in site.args]
+        return astype(call(site.operator, *wide, **attributes.to_attrs()), dtype(x))
 
     def fold(graph: Graph) -> list[Site]:
         """The foldable sites.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from .errors import QuakeError
 from .numerics.ladder import METHODS
+from .numerics.number_formats import COMPUTED, FORMATS
 from .numerics.operators import OPERATORS, within
 from .site_plan import Plan
 from .support import given
@@ -109,7 +110,7 @@ class Options:
         )
 
     def choose(
-        self, operator: str, dtype: str = "float32", shape: str = "?", site: int | None = None
+        self, operator: str, dtype: str = COMPUTED, shape: str = "?", site: int | None = None
     ) -> Choice:
         """The rung for a site of ``operator``, or the reason why it stays exact.
 
@@ -132,22 +133,22 @@ class Options:
             return Choice(None, "not in only=")
         if operator in self.skip:
             return Choice(None, "in skip=")
-        if dtype != "float32":
-            return Choice(None, f"dtype {dtype}: only float32 is lowered")
+        if dtype not in FORMATS:
+            return Choice(None, f"dtype {dtype}: only {', '.join(FORMATS)} are lowered")
         if self.plan is not None:
             method = self.plan.method(operator, site)
             return Choice(method, "" if method else "exact in the plan")
         if self.max_error is None:
             return Choice(self.method)
-        allowed = self.allowed(operator)
+        allowed = self.allowed(operator, dtype)
         if not allowed:
             return Choice(None, f"no rung within max_error={self.max_error:g}")
         recorded = self.rung(operator, shape, allowed) if self.rung is not None else None
         return Choice(recorded, RECORDED) if recorded else Choice(allowed[0])
 
-    def allowed(self, operator: str) -> list[str]:
+    def allowed(self, operator: str, dtype: str = COMPUTED) -> list[str]:
         """The rungs within ``max_error``, the lowest first; empty without ``max_error``."""
-        return [] if self.max_error is None else within(operator, self.max_error)
+        return [] if self.max_error is None else within(operator, self.max_error, dtype)
 
     def check_sites(self, count: int) -> None:
         """Raise QuakeError if there is a plan and it has more sites than the model."""

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import pytest
 
 import quake_tvm
+from quake_tvm.numerics.number_formats import FORMATS
+from quake_tvm.numerics.operators import bound
 from quake_tvm.options import RECORDED, Choice, Options
 from quake_tvm.site_plan import Plan, PlannedSite
 
@@ -49,9 +51,18 @@ def test_the_decision_for_a_site(options: dict, expected: Choice) -> None:
     assert Options.parse(**options).choose("exp") == expected
 
 
-def test_only_float32_is_lowered() -> None:
-    expected = Choice(None, "dtype float16: only float32 is lowered")
-    assert Options.parse().choose("exp", dtype="float16") == expected
+def test_float64_is_not_lowered() -> None:
+    expected = Choice(None, f"dtype float64: only {', '.join(FORMATS)} are lowered")
+    assert Options.parse().choose("exp", dtype="float64") == expected
+    for dtype in FORMATS:
+        assert Options.parse().choose("exp", dtype=dtype) == Choice("quake2")
+
+
+def test_half_precision_has_bounds_of_its_own() -> None:
+    error = bound("exp", "quake3").error
+    assert Options.parse(max_error=error).choose("exp") == Choice("quake3")
+    reason = f"no rung within max_error={error:g}"
+    assert Options.parse(max_error=error).choose("exp", dtype="float16") == Choice(None, reason)
 
 
 def test_a_record_replaces_the_cheapest_rung() -> None:

@@ -118,6 +118,11 @@ def dtype(expr: relax.Expr) -> str:
     return str(expr.ty.dtype)
 
 
+def astype(expr: relax.Expr, dtype: str) -> relax.Expr:
+    """A cast of a tensor."""
+    return relax.op.astype(expr, dtype)
+
+
 def shape_text(expr: relax.Expr) -> str:
     """The shape of a tensor as text for the report: ``1x128xn``."""
     return extents_text(expr.ty.shape) if known_shape(expr) else "?"

@@ -1,7 +1,8 @@
 """The passes between an imported module and the virtual machine's code, in their order.
 
-- ``prepare``: give equal extents one name; check sizes that may not match; replace tensors without
-  elements; keep zeros from being folded by TVM; recognise norms; fold batch norms.
+- ``prepare``: compute half precision in float32; give equal extents one name; check sizes that may
+  not match; replace tensors without elements; keep zeros from being folded by TVM; recognise norms;
+  fold batch norms.
 - ``lower``: lower nonlinearities to bit manipulation. Between recognition and lowering,
   convolutions get their channels last, reshapes sink and attention is fused. Earlier, this would
   change what is recognised. Later, the kernels would prevent it.
@@ -36,6 +37,7 @@ from ..clamp_addresses import ClampAddresses
 from ..keep_zeros import KeepZeros
 from ..pass_nan import PassNaN
 from . import (
+    legalize_casts,
     legalize_computed_shapes,
     legalize_extremes,
     legalize_gathers,
@@ -71,10 +73,12 @@ from .release_held import ReleaseHeld
 from .sink_reshapes import SinkReshapes
 from .unify_extents import UnifyExtents
 from .view_reshapes import ViewReshapes
+from .widen_halves import WidenHalves
 
 PHASES = ("prepare", "lower", "fuse", "schedule", "finish")
 # Operators whose legalization replaces TVM's.
 _LEGALIZED = {
+    **legalize_casts.RULES,
     **legalize_computed_shapes.RULES,
     **legalize_extremes.RULES,
     **legalize_gathers.RULES,
@@ -180,6 +184,7 @@ class Pipeline:
 
     def _prepare(self) -> list[tvm.transform.Pass]:
         return [
+            WidenHalves(),
             UnifyExtents(),
             CheckSizes(SHAPED),
             FillEmpty(),

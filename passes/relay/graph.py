@@ -155,6 +155,11 @@ def dtype(expr: relay.Expr) -> str:
     return expr.checked_type.dtype
 
 
+def astype(expr: relay.Expr, dtype: str) -> relay.Expr:
+    """A cast of a tensor."""
+    return relay.cast(expr, dtype)
+
+
 def shape_text(expr: relay.Expr) -> str:
     """The shape of a tensor as text for the report: ``1x128x?``."""
     extents = getattr(expr.checked_type, "shape", None)

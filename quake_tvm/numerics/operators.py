@@ -7,6 +7,10 @@ Error contract: let y be the exact value of the operator at a float32 input and 
 lowered operator. Then ``|q - y| <= relative*|y| + absolute``. ``bounds.json`` holds the two numbers
 by operator and rung, with the input that comes closest to the bound.
 
+In half precision the same holds for the inputs of the format, with the numbers of
+:mod:`half_bounds`. A result may then be infinite if the exact value is so near to the format's
+largest number that the error in float32 reaches beyond it.
+
 No finite input gives NaN. A result is 0 only where y is 0, or where |y| is below the smallest
 normal float32, 2^-126 (times |x| where the operator multiplies by x), because smaller exponentials
 are flushed. A program that divides by such a result, or takes its logarithm, gets an infinity or
@@ -16,7 +20,7 @@ NaN where a subnormal float32 would have given a number. log_softmax is never ab
 import json
 import math
 from collections.abc import Callable, Mapping, Set
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -28,8 +32,9 @@ from ..errors import QuakeError
 from ..support import given
 from ..support.whole_file import whole_file
 from ..tvm_version import Expr
-from . import formulas, reference, row_bounds
+from . import formulas, half_bounds, reference, row_bounds
 from .ladder import METHODS
+from .number_formats import COMPUTED, FORMATS, NumberFormat
 
 NAN, INF = math.nan, math.inf
 BOUNDS = "bounds.json"
@@ -181,6 +186,8 @@ class Bound:
         rows among the elements of a row. None for operators that are not monotone themselves.
     probability : float or None
         softmax only: the largest ``|q - y|`` of any probability.
+    dtype : str
+        The format of input and result.
     """
 
     operator: str
@@ -190,6 +197,7 @@ class Bound:
     witness: float | None = None
     monotone: bool | None = None
     probability: float | None = None
+    dtype: str = COMPUTED
 
     @property
     def error(self) -> float:
@@ -245,7 +253,7 @@ def operator(name: str) -> Operator:
     return OPERATORS[name]
 
 
-def bound(name: str, method: str = "quake2") -> Bound:
+def bound(name: str, method: str = "quake2", dtype: str = COMPUTED) -> Bound:
     """The proven error bound of an operator.
 
     Parameters
@@ -254,6 +262,9 @@ def bound(name: str, method: str = "quake2") -> Bound:
         An operator of the registry, for example ``"softmax"``.
     method : str
         A rung, ``"quake1"`` to ``"quake5"``.
+    dtype : str
+        ``"float32"``, ``"float16"`` or ``"bfloat16"``: the format of the input and of the result,
+        which is computed in float32 and rounded once.
 
     Returns
     -------
@@ -262,10 +273,16 @@ def bound(name: str, method: str = "quake2") -> Bound:
     Raises
     ------
     QuakeError
-        For an unknown operator or method, and for an operator that is not proven yet.
+        For an unknown operator, method or dtype, and for an operator that is not proven yet.
     """
     given.choice(name, "operator", OPERATORS)
     given.choice(method, "method", METHODS)
+    given.choice(dtype, "dtype", FORMATS)
+    if dtype != COMPUTED:
+        measured = half_bounds.of(name, method, dtype)
+        if measured is None:
+            return _rounded(bound(name, method), FORMATS[dtype])
+        return Bound(name, method, **{k: measured[k] for k in _NUMBERS}, dtype=dtype)
     row_bound = OPERATORS[name].row_bound
     if row_bound is not None:
         return Bound(name, method, **row_bound(method, row_bounds.ROW))
@@ -273,6 +290,19 @@ def bound(name: str, method: str = "quake2") -> Bound:
         prove = f"`quake-tvm accuracy --exhaustive --update {name}` proves them"
         raise QuakeError(f"{name} has no bounds yet: {prove}")
     return Bound(name, method, **_table()[name][method])
+
+
+def _rounded(single: Bound, to: NumberFormat) -> Bound:
+    """The bound of results that are rounded to a format after they were computed in float32."""
+    grown = 1 + to.rounding
+    return replace(
+        single,
+        relative=single.relative * grown + to.rounding,
+        absolute=single.absolute * grown + to.least,
+        witness=None,
+        probability=single.probability and single.probability * grown + to.rounding,
+        dtype=to.name,
+    )
 
 
 def update_bounds(rows: list[Bound]) -> None:
@@ -287,6 +317,6 @@ def update_bounds(rows: list[Bound]) -> None:
     _table.cache_clear()
 
 
-def within(name: str, max_error: float) -> list[str]:
+def within(name: str, max_error: float, dtype: str = COMPUTED) -> list[str]:
     """The rungs whose :attr:`Bound.error` is at most ``max_error``, the lowest first."""
-    return [m for m in METHODS if bound(name, m).error <= max_error]
+    return [m for m in METHODS if bound(name, m, dtype).error <= max_error]

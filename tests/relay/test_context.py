@@ -337,8 +337,22 @@ def test_kernels_of_sites_of_several_shapes() -> None:
     assert rules["6x40"] == "injective"
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float64"])
-def test_other_dtypes_are_reported(dtype: str) -> None:
+def test_half_precision_computes_in_float32() -> None:
+    formula = lambda x: relay.nn.softmax(relay.sigmoid(x))  # noqa: E731
+    lib, report = lowered(module(formula, SHAPE, dtype="float16"), method="quake4")
+    assert operators(report) == ["sigmoid", "softmax"]
+    x = random(*SHAPE).astype("float16")
+    found, error = run(lib, x), quake_tvm.bound("softmax", "quake4", "float16")
+    assert found.dtype == np.float16
+    inner = 1 / (1 + np.exp(-x.astype("float64")))
+    exact = np.exp(inner) / np.exp(inner).sum(1, keepdims=True)
+    # An absolute error of sigmoid is a relative error of softmax, of both signs.
+    most = error.relative + 2 * quake_tvm.bound("sigmoid", "quake4", "float16").relative
+    assert np.all(np.abs(found.astype("float64") - exact) <= most * exact + error.absolute)
+
+
+def test_other_dtypes_are_reported() -> None:
+    dtype = "float64"
     _, report = lowered(module(lambda x: relay.nn.softmax(relay.tanh(x)), SHAPE, dtype=dtype))
     assert report.sites == []
     assert {(site.operator, site.dtype) for site in report.exact} == {

@@ -112,8 +112,8 @@ def test_options(options: dict, stays: set[str]) -> None:
     assert all(site.reason for site in report.exact)
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float64"])
-def test_other_dtypes_stay(dtype: str) -> None:
+def test_other_dtypes_stay() -> None:
+    dtype = "float64"
     _, report, _ = compiled(module(hiding, VECTOR, dtype=dtype))
     assert report.sites == []
     assert {(site.operator, site.dtype) for site in report.exact} == {

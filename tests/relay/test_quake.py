@@ -151,12 +151,11 @@ def test_without_nonlinearities_nothing_changes(formula: Formula) -> None:
     same(QuAKE()(mod), mod)
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float64"])
 @pytest.mark.parametrize(
     "formula", [lambda x: nn.softmax(tanh(x)), softmax], ids=["operators", "written_out"]
 )
-def test_other_dtypes_stay(formula: Formula, dtype: str) -> None:
-    mod = module(formula, dtype=dtype)
+def test_other_dtypes_stay(formula: Formula) -> None:
+    mod = module(formula, dtype="float64")
     same(QuAKE()(mod), mod)
 
 

@@ -93,8 +93,8 @@ def test_node(name, method):
         if name.startswith("hardswish"):
             assert not report.sites + report.exact
         else:
-            assert len(lowered) == (expected.dtype == np.float32)
-            assert len(report.exact) == (expected.dtype != np.float32)
+            assert len(lowered) == (expected.dtype != np.float64)
+            assert len(report.exact) == (expected.dtype == np.float64)
         y = expected.astype(np.float64)
         if name in EXP_ALONE:
             factor = EXP_ALONE[name]
