@@ -24,6 +24,7 @@ from .importers.onnx import file as onnx_file
 from .importers.onnx import module as onnx_import
 from .kernels.data_sizes import sizes_depend_on_data
 from .machines.targets import target as resolve_target
+from .numerics.number_formats import COMPUTED
 from .options import Options
 from .passes.relax.output_ownership import owned_outputs
 from .passes.relax.pipeline import Pipeline
@@ -55,6 +56,7 @@ def compile(
     ranges: Ranges | None = None,
     records: Records = None,
     rules: Sequence[Rule] = RULES,
+    precision: str = COMPUTED,
 ) -> Model:
     """Compile a model with its nonlinearities lowered and its kernels scheduled.
 
@@ -78,6 +80,10 @@ def compile(
         bit of the outputs, except that with ``max_error`` they may select a more accurate rung.
     rules : sequence of quake_tvm.schedules.Rule
         As for :func:`quake_tvm.pipeline`.
+    precision : {"float32", "bfloat16"}
+        The format of the operands of matrix products with constant weights. Sums, and all else,
+        are float32. ``"bfloat16"`` is faster on CPUs with BF16 instructions; its results differ
+        from those of float32 by the rounding of operands to 8 bits.
 
     Returns
     -------
@@ -100,7 +106,7 @@ def compile(
     resolved = resolve_target(target)
     book = Book.of(records, resolved)
     options = replace(options, rung=book.rung)
-    passes = Pipeline(resolved, options, book.decide, book.trace, rules)
+    passes = Pipeline(resolved, options, book.decide, book.trace, rules, precision)
     mod = import_model(model, shapes, ranges)
     try:
         return _build(mod, passes, {n for s in (shapes or {}).values() for n in s})
@@ -150,6 +156,7 @@ def _build(mod: tvm.IRModule, passes: Pipeline, names: Collection[int | str]) ->
                     "method": options.method,
                     "max_error": options.max_error,
                     "special_values": "ieee" if options.ieee else "finite",
+                    "precision": passes.precision,
                 },
             }
         )

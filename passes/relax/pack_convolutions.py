@@ -6,6 +6,7 @@ tap and channel, (window.., c). Other grouped convolutions are independent produ
 group.
 """
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,12 +15,15 @@ import numpy as np
 import tvm
 from tvm import relax, te
 
+from quake_tvm.kernels.bfloat16_products import pair_term
+from quake_tvm.numerics.bfloat16_pairs import packed_rows
+from quake_tvm.numerics.number_formats import COMPUTED
 from quake_tvm.schedules import analysis, product
 from quake_tvm.schedules.product import panel_of, within_panel
 from quake_tvm.tvm_version import Pass, tir
 
 from .legalize import FUSABLE, legalize
-from .pack_weights import Panel, packed_matmul, panels
+from .pack_weights import Panel, Term, in_pairs, packed_matmul, panels
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,12 @@ class Window:
 
 
 def packed_convolution(
-    x: te.Tensor, w: te.Tensor, pixels: Sequence[tir.Expr], channels: int, window: Window
+    x: te.Tensor,
+    w: te.Tensor,
+    pixels: Sequence[tir.Expr],
+    channels: int,
+    window: Window,
+    term: Term = operator.mul,
 ) -> te.Tensor:
     """A convolution with packed weights.
 
@@ -84,6 +93,8 @@ def packed_convolution(
     channels : int
         Output channels.
     window : Window
+    term : callable
+        An element of x and one of w to what is summed.
 
     Returns
     -------
@@ -96,7 +107,7 @@ def packed_convolution(
     def element(n: tir.Expr, *rest: tir.Expr) -> tir.Expr:
         *pixel, o = rest
         weight = w(panel_of(o, width), *taps, i, within_panel(o, width, channels))
-        return te.sum(padded(n, *window.at(pixel, taps), i) * weight, [*taps, i])
+        return te.sum(term(padded(n, *window.at(pixel, taps), i), weight), [*taps, i])
 
     shape = (x.shape[0], *pixels, channels)
     return te.compute(shape, element, name="packed_convolution")
@@ -174,10 +185,12 @@ class PackConvolutions(Pass):
     ----------
     panel : callable
         As for :class:`PackWeights`. A tile's rows are innermost pixels.
+    precision : str
+        As for :class:`PackWeights`. Convolutions of several groups are float32.
     """
 
-    def __init__(self, panel: Panel) -> None:
-        self.panel = panel
+    def __init__(self, panel: Panel, precision: str = COMPUTED) -> None:
+        self.panel, self.precision = panel, precision
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         """Legalize such convolutions. Nothing else is changed."""
@@ -200,6 +213,9 @@ class PackConvolutions(Pass):
             tuple(padding[rank:]),
         )
         depthwise = groups == channels == int(x.ty.shape[-1])
+        paired = self.precision != COMPUTED and groups == 1
+        if paired:
+            values = np.moveaxis(packed_rows(np.moveaxis(values, -1, 0)), 0, -1)
         key = product.key(
             list(call.ty.shape)[:-1],
             channels // groups,
@@ -220,16 +236,17 @@ class PackConvolutions(Pass):
             function = partial(grouped_convolution, channels=channels // groups, window=window)
         else:
             packed = panels(np.moveaxis(values, 0, -1), width)  # (o/p, window.., i, p)
+            term = pair_term if paired else operator.mul
             if window.moves_nowhere:
                 packed = packed.reshape(len(packed), -1, width)
-                function = partial(packed_matmul, columns=channels)
+                function = partial(packed_matmul, columns=channels, term=term)
             else:
-                function = partial(packed_convolution, channels=channels, window=window)
-        weights = relax.const(np.ascontiguousarray(packed), "float32")
+                function = partial(packed_convolution, channels=channels, window=window, term=term)
+        weights = relax.const(np.ascontiguousarray(packed))
         pixels = [] if function.func is packed_matmul else [list(call.ty.shape)[1:-1]]
         result = builder.call_te(
             function,
-            x,
+            in_pairs(builder, x) if paired else x,
             weights,
             *pixels,
             primfunc_name_hint="conv",

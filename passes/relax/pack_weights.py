@@ -5,25 +5,31 @@ schedule reads one panel after the other, and each panel is contiguous. The sche
 width of a panel. The order of each element's sum stays.
 """
 
+import operator
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import tvm
 from tvm import relax, te
 
+from quake_tvm.kernels.bfloat16_products import pair_term, pairs
+from quake_tvm.numerics.bfloat16_pairs import packed_rows
+from quake_tvm.numerics.number_formats import COMPUTED
 from quake_tvm.schedules import analysis, product
 from quake_tvm.schedules.choice import Key
 from quake_tvm.schedules.product import panel_of, within_panel
 from quake_tvm.tvm_version import Pass, tir
 
-from .legalize import FUSABLE, legalize
+from .legalize import FUSABLE, UNFUSABLE, legalize
 
 # Maps a product's key, and the extent of the dimension that gives a tile its rows (None if
 # unknown), to the width of a panel. None leaves the product unchanged.
 Panel = Callable[[Key, int | None], int | None]
+Term = Callable[[tir.Expr, tir.Expr], tir.Expr]
 
 
-def packed_matmul(x: te.Tensor, w: te.Tensor, columns: int) -> te.Tensor:
+def packed_matmul(x: te.Tensor, w: te.Tensor, columns: int, term: Term = operator.mul) -> te.Tensor:
     """The product of x and packed weights.
 
     Parameters
@@ -34,6 +40,8 @@ def packed_matmul(x: te.Tensor, w: te.Tensor, columns: int) -> te.Tensor:
         Of shape (n/p, k, p): the packed form of a matrix (k, columns), as made by :func:`panels`.
     columns : int
         Columns n of the matrix.
+    term : callable
+        An element of x and one of w to what is summed.
 
     Returns
     -------
@@ -45,7 +53,8 @@ def packed_matmul(x: te.Tensor, w: te.Tensor, columns: int) -> te.Tensor:
 
     def element(*i: tir.Expr) -> tir.Expr:
         j = i[-1]
-        return te.sum(x(*i[:-1], k) * w(panel_of(j, width), k, within_panel(j, width, columns)), k)
+        right = w(panel_of(j, width), k, within_panel(j, width, columns))
+        return te.sum(term(x(*i[:-1], k), right), k)
 
     return te.compute((*x.shape[:-1], columns), element, name="packed_matmul")
 
@@ -66,10 +75,12 @@ class PackWeights(Pass):
     panel : callable
         Takes a product's key and the extent of its second-last axis, and returns the width of a
         panel, or None to leave the product.
+    precision : str
+        The format of the operands: ``"float32"`` or ``"bfloat16"``. Sums are always float32.
     """
 
-    def __init__(self, panel: Panel) -> None:
-        self.panel = panel
+    def __init__(self, panel: Panel, precision: str = COMPUTED) -> None:
+        self.panel, self.precision = panel, precision
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         """Legalize such products. Nothing else is changed."""
@@ -81,17 +92,27 @@ class PackWeights(Pass):
         constant = isinstance(w, tvm.ir.expr.GenericConst) and w.ty.ndim == 2
         if not constant or dtypes != {"float32"} or x.ty.ndim < 2:
             return call
-        values = w.value.numpy()
+        paired = self.precision != COMPUTED
+        values = packed_rows(w.value.numpy()) if paired else w.value.numpy()
         depth, columns = values.shape
         key = product.key(list(x.ty.shape)[:-1], columns, [depth])
         width = self.panel(key, analysis.constant(x.ty.shape[-2]))
         if width is None or depth == 0:
             return call
         return builder.call_te(
-            packed_matmul,
-            x,
-            relax.const(panels(values, width), "float32"),
+            partial(packed_matmul, term=pair_term if paired else operator.mul),
+            in_pairs(builder, x) if paired else x,
+            relax.const(panels(values, width)),
             columns,
             primfunc_name_hint="matmul",
             primfunc_attrs=FUSABLE,
         )
+
+
+def in_pairs(builder: relax.BlockBuilder, x: relax.Expr) -> relax.Var:
+    """The elements of x along its last axis as pairs of bfloat16 numbers.
+
+    TVM would fuse the conversion into the product, which reads each element many times.
+    """
+    call = builder.call_te(pairs, x, primfunc_name_hint="pairs", primfunc_attrs=UNFUSABLE)
+    return builder.emit(call)

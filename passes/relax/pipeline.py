@@ -23,6 +23,7 @@ from tvm import relax
 from tvm.relax.backend.cpu_generic import pipeline as cpu_generic
 
 from quake_tvm.errors import QuakeError
+from quake_tvm.numerics.number_formats import COMPUTED
 from quake_tvm.options import Options
 from quake_tvm.schedules import RULES, Recorded, ScheduleKernels, attention, product_tiles
 from quake_tvm.schedules.choice import Decide, Key, rule_default
@@ -118,6 +119,8 @@ class Pipeline:
         Takes a kernel and returns its recorded trace, or None.
     rules : sequence of Rule
         Tried in this order on each kernel.
+    precision : {"float32", "bfloat16"}
+        The format of the operands of matrix products with constant weights.
     """
 
     def __init__(
@@ -127,11 +130,14 @@ class Pipeline:
         decide: Decide = rule_default,
         recorded: Recorded | None = None,
         rules: Sequence[Rule] = RULES,
+        precision: str = COMPUTED,
     ) -> None:
+        given.choice(precision, "precision", (COMPUTED, "bfloat16"))
         if wrong := [rule for rule in rules if not isinstance(rule, Rule)]:
             raise QuakeError(f"rules is a sequence of quake_tvm.schedules.Rule, not {wrong[0]!r}")
         self.target, self.options = target, options
         self.decide, self.recorded, self.rules = decide, recorded, rules
+        self.precision = precision
 
     @classmethod
     def of(
@@ -139,6 +145,7 @@ class Pipeline:
         target: tvm.target.Target,
         records: Records = None,
         rules: Sequence[Rule] = RULES,
+        precision: str = COMPUTED,
         **options: Any,
     ) -> "Pipeline":
         """A pipeline with the options of :class:`quake_tvm.QuAKE` and with records of tuning.
@@ -150,6 +157,8 @@ class Pipeline:
             As for :func:`pipeline`.
         rules : sequence of Rule
             Tried in this order on each kernel.
+        precision : str
+            As for :func:`pipeline`.
         **options
             Those of :class:`quake_tvm.QuAKE`.
 
@@ -160,7 +169,7 @@ class Pipeline:
         """
         book = Book.of(records, target)
         parsed = Options.parse(**options, rung=book.rung)
-        return cls(target, parsed, book.decide, book.trace, rules)
+        return cls(target, parsed, book.decide, book.trace, rules, precision)
 
     def upto(self, last: str) -> tvm.transform.Pass:
         """The phases from the first to this one, which is included."""
@@ -205,9 +214,9 @@ class Pipeline:
             CheckSizes(WINDOWED),
             CheckIndices(),
             LowerNorms(),
-            PackConvolutions(panel),
+            PackConvolutions(panel, self.precision),
             PackTransposedConvolutions(panel),
-            PackWeights(panel),
+            PackWeights(panel, self.precision),
             LegalizeScans(),
             *cpu_generic.library_dispatch_passes(self.target),
             relax.transform.LegalizeOps(orderly(_LEGALIZED)),
@@ -242,6 +251,7 @@ def pipeline(
     *,
     records: Records = None,
     rules: Sequence[Rule] = RULES,
+    precision: str = COMPUTED,
     **options: Any,
 ) -> tvm.transform.Pass:
     """All phases as a ``relax_pipeline`` for ``tvm.compile``.
@@ -255,6 +265,8 @@ def pipeline(
     rules : sequence of quake_tvm.schedules.Rule
         Tried in this order on each kernel: ``(mine, *quake_tvm.schedules.RULES)`` puts one before
         ours.
+    precision : {"float32", "bfloat16"}
+        As for :func:`quake_tvm.compile`.
     **options
         Those of :class:`quake_tvm.QuAKE`.
 
@@ -266,7 +278,7 @@ def pipeline(
     from quake_tvm.machines.targets import target as resolve
 
     resolved = resolve(target)
-    steps = Pipeline.of(resolved, records, rules, **options).upto(PHASES[-1])
+    steps = Pipeline.of(resolved, records, rules, precision, **options).upto(PHASES[-1])
 
     @tvm.transform.module_pass(opt_level=0, name="quake_tvm.pipeline")
     def run(mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:

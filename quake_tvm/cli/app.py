@@ -31,6 +31,7 @@ from .shell import (
     NamedShape,
     Only,
     PlanPath,
+    Precision,
     Records,
     SizeRange,
     Skip,
@@ -112,6 +113,7 @@ def compile(
     shape: NamedShape = None,
     size_range: SizeRange = None,
     records: Records = None,
+    precision: Precision = "float32",
     as_json: AsJson = False,
 ) -> None:
     """Compile an ONNX model and report how each nonlinearity was lowered."""
@@ -140,6 +142,7 @@ def compile(
             shapes=parse_named_shapes(shape),
             ranges=parse_ranges(size_range),
             records=parse_records(records),
+            precision=precision,
         )
         if out is not None:
             compiled.export(out)

@@ -47,15 +47,21 @@ def _widen_bfloat16(x: Expr) -> Expr:
     return tir.reinterpret("float32", bits << _integer(16))
 
 
-def _narrow_bfloat16(x: Expr) -> Expr:
-    """Round the lower half away. The addition would carry a NaN into the sign bit."""
+def bfloat16_bits(x: Expr) -> Expr:
+    """The bits of the nearest bfloat16 in the upper half of an uint32; the lower half is undefined.
+
+    The addition that rounds would carry a NaN into the sign bit.
+    """
     bits = tir.Var("bits", "uint32")
-    upper = bits >> _integer(16)
-    rounded = (bits + _integer(0x7FFF) + (upper & _integer(1))) >> _integer(16)
+    last = (bits >> _integer(16)) & _integer(1)
+    rounded = bits + (_integer(0x7FFF) + last)
     is_nan = (bits & _integer(0x7FFFFFFF)) > _integer(0x7F800000)
-    quiet = upper | _integer(64)
-    narrowed = tir.Cast("uint16", tir.Select(is_nan, quiet, rounded))
-    return tir.reinterpret("bfloat16", tir.Let(bits, tir.reinterpret("uint32", x), narrowed))
+    narrowed = tir.Select(is_nan, bits | _integer(1 << 22), rounded)
+    return tir.Let(bits, tir.reinterpret("uint32", x), narrowed)
+
+
+def _narrow_bfloat16(x: Expr) -> Expr:
+    return tir.reinterpret("bfloat16", tir.Cast("uint16", bfloat16_bits(x) >> _integer(16)))
 
 
 def _same(x: Expr) -> Expr:

@@ -1,11 +1,15 @@
 """Constant weights become panels. The product keeps its bits and can be fused as before."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import tvm
 from tvm import relax
 
+from quake_tvm.kernels.bfloat16_products import pair_term, pairs
 from quake_tvm.machines.targets import target
+from quake_tvm.numerics.bfloat16_pairs import packed_rows
 from quake_tvm.passes.relax.pack_weights import PackWeights, packed_matmul
 from quake_tvm.passes.relax.pipeline import pipeline
 from tests.helpers import module, once, run
@@ -17,6 +21,10 @@ nn, op = relax.op.nn, relax.op
 
 def product(x):
     return op.matmul(x, relax.const(W))
+
+
+def pairs_of_half(key, _):
+    return 48 if key.shape[-2:] == (96, 12) else None
 
 
 def panels_of_48(key, _):
@@ -40,6 +48,27 @@ def test_constant_weight_becomes_panels():
     tvm.ir.assert_structural_equal(after, module(expected, X.shape))
 
 
+def test_bfloat16_operands_are_paired():
+    packed = np.ascontiguousarray(packed_rows(W).reshape(12, 2, 48).transpose(1, 0, 2))
+
+    def expected(x):
+        builder = relax.BlockBuilder.current()
+        narrow = builder.call_te(
+            pairs, x, primfunc_name_hint="pairs", primfunc_attrs={"op_pattern": 8}
+        )
+        return builder.call_te(
+            partial(packed_matmul, term=pair_term),
+            once(narrow),
+            relax.const(packed),
+            96,
+            primfunc_name_hint="matmul",
+            primfunc_attrs={"op_pattern": 4},
+        )
+
+    after = PackWeights(pairs_of_half, "bfloat16")(module(product, X.shape))
+    tvm.ir.assert_structural_equal(after, module(expected, X.shape))
+
+
 @pytest.mark.parametrize(
     "formula",
     [
@@ -52,7 +81,8 @@ def test_constant_weight_becomes_panels():
 )
 def test_everything_else_stays(formula):
     mod = module(formula, X.shape)
-    tvm.ir.assert_structural_equal(PackWeights(panels_of_48)(mod), mod)
+    for precision in ("float32", "bfloat16"):
+        tvm.ir.assert_structural_equal(PackWeights(panels_of_48, precision)(mod), mod)
 
 
 def test_other_dtypes_stay():

@@ -1,0 +1,119 @@
+"""Dot products of bfloat16 pairs: by the instruction, by two fmas, and on emulated ARM."""
+
+import ml_dtypes
+import numpy as np
+import pytest
+import tvm
+from tvm import s_tir, te
+
+from quake_tvm.emulation import kernel
+from quake_tvm.machines.targets import runs_here, target
+from quake_tvm.numerics.bfloat16_pairs import dot, has_instruction, packed, packed_rows
+from tests.emulation.machines import MACHINES, emulated
+
+COUNT = 4096
+ON_X86 = ["native", "x86-64-v2", "x86-64-v3", "x86-64-v4"]
+# Whether the CPU has the instruction.
+ON_ARM = {"neoverse-v1": True, "cortex-a72": False}
+
+
+def operands() -> tuple[np.ndarray, ...]:
+    """Sums, and pairs as two rows: cancellation, infinities and NaN, and no subnormal result."""
+    rng = np.random.default_rng(0)
+
+    def values(*shape: int) -> np.ndarray:
+        return (rng.normal(size=shape) * 2.0 ** rng.integers(-8, 8, shape)).astype(np.float32)
+
+    c, a, b = values(COUNT), values(2, COUNT), values(2, COUNT)
+    narrow = [x.astype(ml_dtypes.bfloat16).astype(np.float32) for x in (a, b)]
+    c[:500] = -narrow[0][1, :500] * narrow[1][1, :500]
+    for k, value in enumerate((np.inf, -np.inf, np.nan, 3e38, 0.0, -0.0)):
+        c[600 + k], a[0, 610 + k], b[1, 620 + k] = value, value, value
+    return c, a, b
+
+
+def exact(c: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """fma(even, fma(odd, c)). float64 holds each sum here, so that each is rounded once."""
+    (even, odd), (left, right) = (x.astype(ml_dtypes.bfloat16).astype(np.float64) for x in (a, b))
+    with np.errstate(over="ignore", invalid="ignore"):
+        inner = (odd * right + c).astype(np.float32)
+        return (even * left + inner).astype(np.float32)
+
+
+def scheduled(lanes: int) -> tvm.tirx.PrimFunc:
+    """A kernel for arrays of sums and of pairs, in vectors."""
+    c = te.placeholder((COUNT,), "float32", "c")
+    a, b = (te.placeholder((COUNT,), "int32", name) for name in "ab")
+    y = te.compute((COUNT,), lambda i: dot(c[i], a[i], b[i]), "y")
+    sch = s_tir.Schedule(te.create_prim_func([c, a, b, y]))
+    (loop,) = sch.get_loops(sch.get_sblock("y"))
+    sch.vectorize(sch.split(loop, [None, lanes])[1])
+    return sch.mod["main"]
+
+
+def same(found: np.ndarray, wanted: np.ndarray) -> None:
+    np.testing.assert_array_equal(found, wanted)
+    np.testing.assert_array_equal(np.signbit(found[found == 0]), np.signbit(wanted[wanted == 0]))
+
+
+@pytest.mark.parametrize("lanes", [1, 4, 8, 16])
+@pytest.mark.parametrize("name", ON_X86)
+def test_the_bits_are_those_of_two_fmas(name: str, lanes: int) -> None:
+    on = target(name)
+    if not runs_here(on):
+        pytest.skip(f"this machine does not run {name}")
+    c, a, b = operands()
+    result = tvm.runtime.empty((COUNT,), "float32")
+    pairs = (packed_rows(x)[0] for x in (a, b))
+    tvm.compile(scheduled(lanes), on)["main"](*map(tvm.runtime.tensor, (c, *pairs)), result)
+    same(result.numpy(), exact(c, a, b))
+
+
+@pytest.mark.parametrize("name", ON_ARM)
+def test_arm_has_the_same_bits(name: str, tmp_path) -> None:
+    on = emulated(name)
+    assert has_instruction(on) == ON_ARM[name]
+    library = kernel.export({"dot": scheduled(4)}, on, tmp_path / "dot.so")
+    c, a, b = operands()
+    pairs = [packed_rows(x)[0] for x in (a, b)]
+    (found,) = kernel.run(library, "dot", [c, *pairs], [((COUNT,), "float32")], on)
+    same(found, exact(c, a, b))
+
+
+@pytest.mark.parametrize(
+    ("on", "instruction"),
+    [
+        ({"kind": "llvm", "mcpu": "znver4"}, "vdpbf16ps"),
+        ({"kind": "llvm", "mcpu": "znver3"}, "vfmadd"),
+        (MACHINES["neoverse-v1"], "bfmlalt"),
+        (MACHINES["cortex-a72"], "fmla"),
+    ],
+    ids=["avx512_bf16", "avx2", "bf16", "neon"],
+)
+def test_the_instruction(on: dict, instruction: str) -> None:
+    on = target(on)
+    lanes = 16 if instruction == "vdpbf16ps" else 4
+    assembly = tvm.compile(scheduled(lanes), on).mod.inspect_source("asm")
+    assert instruction in assembly
+
+
+def test_rows_are_paired() -> None:
+    values = np.array([[1.0, -2.0], [3.1, np.inf], [5.0, 1e-40]], np.float32)
+    pairs = packed_rows(values)
+    halves = pairs.view(ml_dtypes.bfloat16).reshape(2, 2, 2)
+    narrow = values.astype(ml_dtypes.bfloat16)
+    np.testing.assert_array_equal(halves[:, :, 0], narrow[::2])
+    np.testing.assert_array_equal(halves[0, :, 1], narrow[1])
+    assert not halves[1, :, 1].any()
+
+
+def test_a_kernel_packs_as_numpy_does() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 2**32, (2, COUNT), np.uint32).view(np.float32)
+    x[np.isnan(x)] = 1
+    even, odd = te.placeholder((COUNT,), name="even"), te.placeholder((COUNT,), name="odd")
+    y = te.compute((COUNT,), lambda i: packed(even[i], odd[i]), "y")
+    result = tvm.runtime.empty((COUNT,), "int32")
+    built = tvm.compile(te.create_prim_func([even, odd, y]), target())
+    built["main"](*map(tvm.runtime.tensor, x), result)
+    np.testing.assert_array_equal(result.numpy(), packed_rows(x)[0])

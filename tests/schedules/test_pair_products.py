@@ -1,0 +1,117 @@
+"""Products of bfloat16 pairs, compiled: their values, bits and instructions."""
+
+import ml_dtypes
+import numpy as np
+import pytest
+import tvm
+from tvm import relax, tirx
+
+import quake_tvm
+from quake_tvm.machines.targets import runs_here, target
+from quake_tvm.numerics.bfloat16_pairs import dot, has_instruction
+from quake_tvm.schedules.pair_products import accumulate_pairs
+from tests.helpers import module, once
+
+op, nn = relax.op, relax.op.nn
+RNG = np.random.default_rng(0)
+
+
+def rounded(x):
+    return x.astype(ml_dtypes.bfloat16).astype(np.float32)
+
+
+def summed(x, w):
+    """The products in the order of the kernels: for each pair the odd number before the even."""
+    x, w = (rounded(v).astype(np.float64) for v in (x, w))
+    if x.shape[-1] % 2:
+        x, w = np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, 1)]), np.pad(w, [(0, 1), (0, 0)])
+    total = np.zeros((*x.shape[:-1], w.shape[1]), np.float32)
+    for k in range(0, len(w), 2):
+        for n in (k + 1, k):
+            total = (x[..., n, None] * w[n] + total).astype(np.float32)
+    return total
+
+
+def weights(depth, columns):
+    return RNG.normal(size=(depth, columns)).astype(np.float32)
+
+
+def layers(x, w, bias):
+    return nn.gelu(once(op.add(op.matmul(x, relax.const(w)), relax.const(bias))))
+
+
+SHAPES = [(7, 24, 96), (1, 64, 48), (33, 31, 50), (128, 3, 16), (5, 1, 17), (2, 40, 3)]
+
+
+@pytest.fixture(scope="module")
+def products():
+    """One model with a product of each shape."""
+    inputs = [RNG.normal(size=(rows, depth)).astype(np.float32) for rows, depth, _ in SHAPES]
+    constants = [weights(depth, columns) for _, depth, columns in SHAPES]
+
+    def formula(*xs):
+        return tuple(op.matmul(x, relax.const(w)) for x, w in zip(xs, constants, strict=True))
+
+    return module(formula, *(x.shape for x in inputs)), inputs, constants
+
+
+@pytest.mark.parametrize("name", ["native", "x86-64-v2", "x86-64-v3", "x86-64-v4"])
+def test_bits(products, name):
+    mod, inputs, constants = products
+    if not runs_here(target(name)):
+        pytest.skip(f"this machine does not run {name}")
+    found = quake_tvm.compile(mod, name, precision="bfloat16").run(inputs)
+    for x, w, y, shape in zip(inputs, constants, found, SHAPES, strict=True):
+        np.testing.assert_array_equal(y, summed(x, w), str(shape))
+
+
+def test_dynamic_rows_have_the_static_bits():
+    w, bias = weights(20, 64), weights(1, 64)[0]
+    rows = tirx.Var("rows", "int64")
+    dynamic = quake_tvm.compile(
+        module(lambda x: layers(x, w, bias), (rows, 20)), precision="bfloat16"
+    )
+    for n in (0, 1, 5, 16, 33):
+        x = RNG.normal(size=(n, 20)).astype(np.float32)
+        static = module(lambda x: layers(x, w, bias), x.shape)
+        (wanted,) = quake_tvm.compile(static, precision="bfloat16").run(x)
+        np.testing.assert_array_equal(dynamic.run(x)[0], wanted)
+
+
+@pytest.mark.parametrize(("channels", "window"), [(3, 3), (8, 3), (16, 1), (5, 1)])
+def test_convolutions(channels, window):
+    w = RNG.normal(size=(32, channels, window, window)).astype(np.float32)
+    x = RNG.normal(size=(1, channels, 9, 11)).astype(np.float32)
+    mod = module(lambda x: nn.conv2d(x, relax.const(w), padding=1), x.shape)
+    (found,) = quake_tvm.compile(mod, precision="bfloat16").run(x)
+    exact = module(lambda x: nn.conv2d(x, relax.const(rounded(w)), padding=1), x.shape)
+    (wanted,) = quake_tvm.compile(exact).run(rounded(x))
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_the_instruction_is_used():
+    on = target({"kind": "llvm", "mcpu": "znver4"})
+    assert has_instruction(on)
+    mod = module(lambda x: op.matmul(x, relax.const(weights(64, 96))), (32, 64))
+    assembly = quake_tvm.compile(mod, on, precision="bfloat16").kernels.inspect_source("asm")
+    assert assembly.count("vdpbf16ps") >= 12
+    assert "vdpbf16ps" not in quake_tvm.compile(mod, on).kernels.inspect_source("asm")
+
+
+def test_only_sums_from_zero_take_the_product_in():
+    sums, pair = tirx.decl_buffer((4,), "float32"), tirx.const(7, "int32")
+    one, zero = (tirx.const(n, "float32") for n in (1, 0))
+
+    def stored(value):
+        return tvm.tirx.PrimFunc([sums], tirx.BufferStore(sums, value, [0]))
+
+    before = stored(sums[0] + dot(zero, pair, pair))
+    after = stored(dot(sums[0], pair, pair))
+    tvm.ir.assert_structural_equal(accumulate_pairs(before), after)
+    other = stored(sums[0] + dot(one, pair, pair))
+    tvm.ir.assert_structural_equal(accumulate_pairs(other), other)
+
+
+def test_an_unknown_precision():
+    with pytest.raises(quake_tvm.QuakeError, match="unknown precision 'int3'"):
+        quake_tvm.compile(module(nn.gelu), precision="int3")
