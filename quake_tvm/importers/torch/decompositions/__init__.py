@@ -1,0 +1,16 @@
+"""Operators of torch as other operators of torch. Knows nothing of TVM."""
+
+from . import (  # noqa: F401  they enter their operators in the table
+    bags,
+    bits,
+    distances,
+    grids,
+    orders,
+    products,
+    scans,
+    special,
+    views,
+)
+from .table import DECOMPOSITIONS, overload
+
+__all__ = ["DECOMPOSITIONS", "overload"]
