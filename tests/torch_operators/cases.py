@@ -11,6 +11,8 @@ from torch.testing._internal.opinfo.core import OpInfo
 from torch.utils import _pytree as pytree
 
 DTYPES = (torch.float32, torch.int64, torch.bool)
+# Larger samples are left out: they are slow, and torch orders equal elements of long rows at will.
+_MOST_ELEMENTS = 4096
 
 
 @dataclass
@@ -47,12 +49,17 @@ def cases(info: OpInfo, most: int) -> Iterator[Case]:
         torch.manual_seed(0)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            samples = list(info.sample_inputs("cpu", dtype, requires_grad=False))
+            samples = [s for s in info.sample_inputs("cpu", dtype, False) if _small(s)]
         step = max(1, -(-len(samples) // most))
         for sample in samples[::step]:
             yield _case(info.op, dtype, sample)
         if info.inplace_variant is not None and samples:
             yield _case(_on_a_copy(info.inplace_variant), dtype, samples[0], "in place, ")
+
+
+def _small(sample: Any) -> bool:
+    leaves = pytree.tree_leaves((sample.input, sample.args, sample.kwargs))
+    return all(x.numel() <= _MOST_ELEMENTS for x in leaves if isinstance(x, torch.Tensor))
 
 
 def _on_a_copy(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -27,12 +27,12 @@ _SMALL = {
 
 
 def _model(kind: str, inputs: dict[str, torch.Tensor], **settings: Any) -> Built:
-    config = transformers.AutoConfig.for_model(kind)
-    for name, value in {**_SMALL, **settings}.items():
-        if name in settings or isinstance(getattr(config, name, None), int):
+    config = transformers.AutoConfig.for_model(kind, **settings)
+    for name, value in _SMALL.items():
+        if name not in settings and isinstance(vars(config).get(name), int):
             setattr(config, name, value)
     config.use_cache = False
-    if hasattr(config, "layer_types") and config.layer_types:
+    if vars(config).get("layer_types"):
         config.layer_types = config.layer_types[: config.num_hidden_layers]
     return transformers.AutoModel.from_config(config), inputs
 
@@ -81,15 +81,14 @@ TRANSFORMERS: dict[str, Callable[[], Built]] = {
             *("gpt_neo", "codegen", "mpt", "persimmon", "helium", "ctrl", "mixtral"),
         )
     },
-    **{kind: _plain_text(kind) for kind in ("fnet", "xlnet", "mamba", "mamba2", "rwkv")},
+    **{kind: _plain_text(kind) for kind in ("fnet", "xlnet", "mamba")},
+    "mamba2": _plain_text("mamba2", hidden_size=32, num_heads=4, head_dim=16, n_groups=2),
+    "rwkv": _plain_text("rwkv", hidden_size=32, attention_hidden_size=32, num_hidden_layers=2),
     **{
         kind: _translator(kind)
         for kind in ("t5", "bart", "mbart", "marian", "pegasus", "blenderbot", "mt5", "m2m_100")
     },
-    **{
-        kind: _picture(kind, patch_size=8)
-        for kind in ("vit", "deit", "dinov2", "beit", "ijepa", "vit_mae", "yolos")
-    },
+    **{kind: _picture(kind, patch_size=8) for kind in ("vit", "deit", "dinov2", "beit", "ijepa")},
     "swin": _picture("swin", patch_size=2, window_size=2, **_STAGES),
     "swinv2": _picture("swinv2", patch_size=2, window_size=2, **_STAGES),
     "convnext": _picture("convnext", depths=[1, 1, 1, 1], hidden_sizes=[8, 16, 16, 32]),
