@@ -45,10 +45,7 @@ logger = logging.getLogger(__name__)
 
 # _DECOMPOSED: torch does not decompose these by itself. _KEPT: torch decomposes these, but one
 # kernel here does better, or the parts accept other indices than the operator.
-_DECOMPOSED = (
-    *("grid_sampler_2d.default", "adaptive_max_pool2d.default", "adaptive_max_pool3d.default"),
-    *("var_mean.correction", "diagonal_scatter.default", "as_strided_scatter.default"),
-)
+_DECOMPOSED = (*("grid_sampler_2d.default", "var_mean.correction", "diagonal_scatter.default"),)
 _RESIZES = (
     *(f"upsample_nearest{k}d" for k in (1, 2, 3)),
     *(f"_upsample_nearest_exact{k}d" for k in (1, 2, 3)),

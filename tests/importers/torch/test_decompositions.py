@@ -68,6 +68,13 @@ CASES = {
         for padding in (0, 1, 2)
         for aligned in (False, True)
     },
+    "adaptive maxima": ("adaptive_max_pool2d.default", (VOLUME[0], (3, 4)), {}),
+    "adaptive maxima of volumes": ("adaptive_max_pool3d.default", (VOLUME, (2, 7, 4)), {}),
+    "as_strided_scatter": (
+        "as_strided_scatter.default",
+        (WEIGHT, torch.ones(2, 3), (2, 3), (7, 2), 1),
+        {},
+    ),
     "histc": ("histc.default", (torch.randn(99), 7, -1, 2), {}),
     "histc of the range": ("histc.default", (torch.randn(99), 7), {}),
     "angle": ("angle.default", (SPECIAL,), {}),

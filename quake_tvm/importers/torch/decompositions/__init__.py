@@ -6,6 +6,7 @@ from . import (  # noqa: F401  they enter their operators in the table
     distances,
     grids,
     orders,
+    pools,
     products,
     scans,
     special,
