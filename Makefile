@@ -33,7 +33,7 @@ FAST := fast-passes fast-schedules fast-relay
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast test-relax test-xgboost test-relay cross-tools lint format records prove tasks
-.PHONY: plans fuzz fuzz-torch fuzz-files sweep clean $(RELAX) $(FAST)
+.PHONY: plans fuzz fuzz-torch fuzz-files sweep torch-operators torch-models clean $(RELAX) $(FAST)
 
 help:  ## list the goals
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
@@ -81,6 +81,14 @@ fuzz-torch: $(READY)  ## random torch programs against eager PyTorch: SECONDS=, 
 	@$(BIN)/python -c 'import torch' 2>/dev/null || $(BIN)/python -m pip install -qq --editable '.[torch]'
 	@$(BIN)/python -m tests.fuzz.torch_programs --seconds $(or $(SECONDS),120) \
 	  $(if $(SEED),--seed $(SEED))
+
+torch-operators: $(READY)  ## torch's operators on torch's sample inputs against eager: an hour
+	@$(BIN)/python -m pip install -qq --editable '.[torch]'
+	@$(BIN)/python -W ignore -m tests.torch_operators
+
+torch-models: $(READY)  ## architectures of transformers and timm against eager: an hour
+	@$(BIN)/python -m pip install -qq --editable '.[zoo]'
+	@$(BIN)/python -W ignore -m tests.zoo
 
 fuzz-files: $(READY)  ## mutated models, arrays, plans, records: success or one line; SECONDS=, SEED=
 	@$(BIN)/python -m tests.fuzz.files --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED))

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from tvm import relax
 
 from .converter import DEFAULT, TO_FLOAT, Context, converts, dtype_of, is_float
@@ -21,9 +22,7 @@ def operands(c: Context, this: Any, other: Any, kind: Any = DEFAULT) -> tuple[An
 def _add(c: Context, self: Any, other: Any, alpha: Any) -> relax.Expr:
     x, y = operands(c, self, other)
     if c.dtype == "bool":
-        if alpha != 1:
-            raise c.refuse("of bool with alpha")
-        return c.emit(op.logical_or(x, y))
+        return c.emit(op.logical_or(x, y)) if alpha else x
     return c.emit(op.add(x, _times(c, y, alpha)))
 
 
@@ -68,6 +67,29 @@ _binary(("minimum.default",), op.minimum, op.logical_and)
 for _name, _logical in (("and", op.logical_and), ("or", op.logical_or), ("xor", op.logical_xor)):
     _names = tuple(f"bitwise_{_name}.{kind}" for kind in ("Tensor", "Scalar", "Scalar_Tensor"))
     _binary(_names, getattr(op, f"bitwise_{_name}"), _logical)
+
+
+def _shift(direction: str, function: Callable) -> None:
+    names = ("Tensor", "Tensor_Scalar", "Scalar_Tensor")
+
+    @converts(
+        *(f"bitwise_{direction}_shift.{kind}" for kind in names),
+        *(f"__{direction[0]}shift__.{kind}" for kind in ("Tensor", "Scalar")),
+    )
+    def convert(c: Context, self: Any, other: Any) -> relax.Expr:
+        """Shifts that are negative or too wide give 0, or -1 for a negative number to the right."""
+        x, y = operands(c, self, other)
+        width = np.dtype(c.dtype).itemsize * 8
+        zero = relax.const(0, c.dtype)
+        inside = op.logical_and(op.greater_equal(y, zero), op.less(y, relax.const(width, c.dtype)))
+        shifted = function(x, c.emit(op.where(inside, y, zero)))
+        if direction == "left":
+            return c.emit(op.where(inside, shifted, zero))
+        return c.emit(op.where(inside, shifted, function(x, relax.const(width - 1, c.dtype))))
+
+
+_shift("left", op.left_shift)
+_shift("right", op.right_shift)
 
 
 @converts("bitwise_not.default")
@@ -147,5 +169,19 @@ def _pow_scalar(c: Context, self: relax.Expr, exponent: Any) -> relax.Expr:
 @converts("pow.Tensor_Tensor", "pow.Scalar")
 def _pow(c: Context, self: Any, exponent: Any) -> relax.Expr:
     if not is_float(c.dtype):
-        raise c.refuse("of whole numbers")
+        return _whole_power(c, c.tensor(self, c.dtype), c.tensor(exponent, c.dtype))
     return c.emit(op.power(c.tensor(self, c.dtype), c.tensor(exponent, c.dtype)))
+
+
+def _whole_power(c: Context, x: relax.Expr, exponent: relax.Expr) -> relax.Expr:
+    """Powers of whole numbers by repeated squaring. To a negative exponent: 1 / x, rounded to 0."""
+    zero, one, below = (relax.const(value, c.dtype) for value in (0, 1, -1))
+    negative = c.emit(op.less(exponent, zero))
+    result, square, left = one, x, exponent
+    for _ in range(np.dtype(c.dtype).itemsize * 8 - 1):
+        odd = op.equal(op.bitwise_and(left, one), one)
+        result = c.emit(op.where(odd, op.multiply(result, square), result))
+        square = c.emit(op.multiply(square, square))
+        left = c.emit(op.right_shift(left, one))
+    unit = op.logical_or(op.equal(x, one), op.equal(x, below))
+    return c.emit(op.where(op.logical_or(op.logical_not(negative), unit), result, zero))

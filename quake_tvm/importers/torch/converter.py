@@ -60,6 +60,11 @@ def dtype_name(dtype: torch.dtype) -> str:
         raise QuakeError(f"the program has values of {dtype}, which cannot be compiled") from None
 
 
+def real_dtype(dtype: torch.dtype) -> torch.dtype:
+    """The dtype of a complex dtype's parts; any other dtype as it is."""
+    return dtype.to_real() if dtype.is_complex else dtype
+
+
 def dims(x: relax.Expr) -> list[Any]:
     """The sizes of a tensor: ints, or expressions where they are dynamic."""
     return [int(n) if isinstance(n, tirx.IntImm) else n for n in x.ty.shape]
@@ -100,6 +105,7 @@ class Context:
     builder : BlockBuilder
     dtype, shape
         The dtype and shape of the node's result, as torch states them; empty for several results.
+        If the result is complex, the dtype of its parts.
     fakes : dict of str to torch's fake tensors and scalars
         The node's arguments as torch represents them.
     """
@@ -110,7 +116,8 @@ class Context:
         self.result: Any = node.meta.get("val")
         self.dtype, self.shape = "", list[Any]()
         if isinstance(self.result, torch.Tensor):
-            self.dtype, self.shape = dtype_name(self.result.dtype), sizes.shape(self.result.shape)
+            self.dtype = dtype_name(real_dtype(self.result.dtype))
+            self.shape = sizes.shape(self.result.shape)
 
     def emit(self, expression: relax.Expr) -> relax.Var:
         return self.builder.emit(expression)
@@ -185,7 +192,7 @@ class Context:
     def common_dtype(self, *names: str, kind: Any = DEFAULT) -> str:
         """The dtype in which torch combines the arguments, before halves are widened."""
         fakes = [self.fakes[name] for name in names]
-        return dtype_name(elementwise_dtypes(*fakes, type_promotion_kind=kind)[1])
+        return dtype_name(real_dtype(elementwise_dtypes(*fakes, type_promotion_kind=kind)[1]))
 
     def full(self, shape: list[Any], value: bool | int | float, dtype: str) -> relax.Expr:
         """A tensor of one value. TVM's own operator fails for infinity and NaN.
@@ -214,6 +221,8 @@ class Context:
 def arguments(context: Context, values: Callable[[Any], Any]) -> dict[str, Any]:
     """The converter's arguments from a node: the node's values, or the operator's defaults.
 
+    All arguments, if the operator has no converter of real tensors.
+
     Raises
     ------
     QuakeError
@@ -221,7 +230,7 @@ def arguments(context: Context, values: Callable[[Any], Any]) -> dict[str, Any]:
     """
     node = context.node
     target: Any = node.target
-    _, wanted = CONVERTERS[str(target)]
+    _, wanted = CONVERTERS.get(str(target), (None, None))
     positional = list(node.args)
     bound = {}
     for argument in target._schema.arguments:
@@ -230,7 +239,7 @@ def arguments(context: Context, values: Callable[[Any], Any]) -> dict[str, Any]:
             raw = positional.pop(0)
         else:
             raw = node.kwargs.get(argument.name, default)
-        if argument.name in wanted:
+        if wanted is None or argument.name in wanted:
             bound[argument.name] = values(raw)
             context.fakes[argument.name] = fx.node.map_arg(raw, lambda n: n.meta["val"])
         elif argument.name in _PLACE:

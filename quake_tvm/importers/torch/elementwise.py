@@ -151,6 +151,10 @@ def _clamped(c: Context, x: relax.Expr, low: Any, high: Any) -> relax.Expr:
     numbers = all(isinstance(bound, int | float | None) for bound in (low, high))
     if any(isinstance(bound, float) and math.isnan(bound) for bound in (low, high)):
         raise c.refuse("with a bound that is no number")
+    if c.dtype == "bool":
+        if low is not None:
+            x = c.emit(op.logical_or(x, c.tensor(low, "bool")))
+        return x if high is None else c.emit(op.logical_and(x, c.tensor(high, "bool")))
     if numbers and is_float(c.dtype):
         low, high = (-math.inf if low is None else low), (math.inf if high is None else high)
         if low <= high:

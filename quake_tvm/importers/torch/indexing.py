@@ -15,10 +15,9 @@ from ...kernels.index_check import CHECKED, Places, checked
 from .converter import HALF, Context, axis_of, converts, dims, dtype_of, is_float
 
 op = relax.op
-_ONE = relax.const(1, "int64")
 
 
-def _held(c: Context, index: relax.Expr, size: Any, places: Places) -> relax.Expr:
+def held(c: Context, index: relax.Expr, size: Any, places: Places) -> relax.Expr:
     """A checked index tensor, counted from the front. An index out of range ends the run."""
     if size == 0 and 0 not in dims(index):
         raise c.refuse("along a dimension without elements")
@@ -45,7 +44,7 @@ def _index_select(c: Context, self: relax.Expr, dim: int, index: relax.Expr) -> 
 def _taken(c: Context, x: relax.Expr, axis: int, index: relax.Expr) -> relax.Expr:
     if not dims(x):
         x = c.emit(op.reshape(x, [1]))
-    index = _held(c, index, dims(x)[axis], Places.FRONT)
+    index = held(c, index, dims(x)[axis], Places.FRONT)
     if len(dims(index)) == 1 or 0 in dims(index):
         taken = c.emit(op.take(x, index, axis))
         return taken if len(dims(taken)) == len(c.shape) else c.emit(op.reshape(taken, c.shape))
@@ -72,7 +71,7 @@ def _index(c: Context, self: relax.Expr, indices: list[Any]) -> relax.Expr:
     if 0 in shape or 0 in c.shape:
         return c.emit(op.full(c.shape, relax.const(0, c.dtype), c.dtype))
     axes = [k for k, index in enumerate(indices) if index is not None]
-    tensors = [_held(c, indices[k], shape[k], Places.ENDS) for k in axes]
+    tensors = [held(c, indices[k], shape[k], Places.ENDS) for k in axes]
     rank = max(len(dims(i)) for i in tensors)
     together = axes == list(range(axes[0], axes[-1] + 1))
     first = axes[0] if together else 0
@@ -102,7 +101,7 @@ def _gather(
     if 0 in c.shape:
         return c.emit(op.full(c.shape, relax.const(0, c.dtype), c.dtype))
 
-    return c.emit(op.gather_elements(self, _held(c, index, shape[axis], Places.FRONT), axis))
+    return c.emit(op.gather_elements(self, held(c, index, shape[axis], Places.FRONT), axis))
 
 
 @converts("scatter.src", "scatter_add.default")
@@ -202,7 +201,7 @@ def _scattered(
     if dims(source) != counts:
         axes = list(range(len(counts)))
         source = c.emit(op.strided_slice(source, axes, [0] * len(counts), counts))
-    index = _held(c, index, shape[axis], Places.FRONT)
+    index = held(c, index, shape[axis], Places.FRONT)
 
     def write(x: relax.Expr, source: relax.Expr, how: str) -> relax.Expr:
         return op.scatter_elements(x, index, source, axis, how)
@@ -218,15 +217,6 @@ def _written(
         return c.emit(write(x, new, how))
     x, new = (c.emit(op.astype(value, "int8")) for value in (x, new))
     return c.cast(c.emit(write(x, new, "max")), "bool")
-
-
-@converts("index_put.default", "_unsafe_index_put.default")
-def _index_put(
-    c: Context, self: relax.Expr, indices: list[Any], values: relax.Expr, accumulate: bool
-) -> relax.Expr:
-    if any(dtype_of(i) in ("bool", "uint8") for i in indices if i is not None):
-        return _masked_put(c, self, indices, values, accumulate)
-    return _put(c, self, indices, values, accumulate, Places.ENDS)
 
 
 @converts("index_copy.default")
@@ -252,8 +242,8 @@ def _put_along(
     wanted = [*shape[:axis], *dims(index), *shape[axis + 1 :]]
     if dims(source) != wanted:
         source = c.emit(op.reshape(source, wanted))
-    put = _put(c, x, [*[None] * axis, index], source, accumulate, Places.FRONT)
-    return put if c.shape else c.emit(op.reshape(put, []))
+    result = put(c, x, [*[None] * axis, index], source, accumulate, Places.FRONT)
+    return result if c.shape else c.emit(op.reshape(result, []))
 
 
 @converts("put.default")
@@ -262,36 +252,16 @@ def _put_flat(
 ) -> relax.Expr:
     """Write into the flattened tensor."""
     flat, index, source = (c.emit(op.reshape(t, [-1])) for t in (self, index, source))
-    put = _put(c, flat, [index], source, accumulate, Places.ENDS)
-    return c.emit(op.reshape(put, c.shape))
-
-
-@converts("masked_scatter.default")
-def _masked_scatter(
-    c: Context, self: relax.Expr, mask: relax.Expr, source: relax.Expr
-) -> relax.Expr:
-    """Elements of the source, in order, at the positions where the mask is true."""
-    shape = relax.ShapeExpr(c.shape)
-    if not all(isinstance(n, int) for n in [*c.shape, *dims(source)]):
-        raise c.refuse("with dynamic sizes")
-    self, mask = (c.emit(op.broadcast_to(t, shape)) for t in (self, mask))
-    if 0 in c.shape:
-        return self
-    truths = c.emit(op.astype(c.emit(op.reshape(mask, [-1])), "int64"))
-    count = c.emit(op.cumsum(truths, 0, "int64"))
-    place = c.emit(op.subtract(c.emit(op.maximum(count, _ONE)), _ONE))
-    place = c.emit(op.multiply(place, truths))  # any valid index does where nothing is written
-    flat = c.emit(op.reshape(source, [-1]))
-    taken = c.emit(op.take(flat, _held(c, place, dims(flat)[0], Places.FRONT), 0))
-    return c.emit(op.where(mask, c.emit(op.reshape(taken, shape)), self))
+    result = put(c, flat, [index], source, accumulate, Places.ENDS)
+    return c.emit(op.reshape(result, c.shape))
 
 
 @converts("index_fill.int_Scalar", "index_fill.int_Tensor")
 def _index_fill(c: Context, self: Any, dim: int, index: Any, value: Any) -> relax.Expr:
     x, axis, index = _line(c, self, dim, index)
     value = c.tensor(value, c.dtype)
-    put = _put(c, x, [*[None] * axis, index], value, False, Places.ENDS)
-    return put if c.shape else c.emit(op.reshape(put, []))
+    result = put(c, x, [*[None] * axis, index], value, False, Places.ENDS)
+    return result if c.shape else c.emit(op.reshape(result, []))
 
 
 def _line(
@@ -307,12 +277,12 @@ def _one_hot(c: Context, self: relax.Expr, num_classes: Any) -> relax.Expr:
     classes = c.shape[-1]
     if not isinstance(classes, int):
         raise c.refuse("with a number of classes that is not known")
-    index = c.emit(op.expand_dims(_held(c, self, classes, Places.FRONT), -1))
+    index = c.emit(op.expand_dims(held(c, self, classes, Places.FRONT), -1))
     every = relax.const(np.arange(classes, dtype=dtype_of(index)), dtype_of(index))
     return c.cast(c.emit(op.equal(index, every)), c.dtype)
 
 
-def _put(
+def put(
     c: Context,
     self: relax.Expr,
     indices: list[Any],
@@ -320,6 +290,7 @@ def _put(
     accumulate: bool,
     where_to: Places,
 ) -> relax.Expr:
+    """Write values at index tensors, one for each dimension that is not None."""
     shape = dims(self)
     if not all(isinstance(n, int) for n in shape) or 0 in shape:
         raise c.refuse("with dynamic sizes or without elements")
@@ -345,7 +316,7 @@ def _put(
     places = [
         op.reshape(
             op.broadcast_to(
-                c.cast(_held(c, indices[k], shape[k], where_to), "int64"),
+                c.cast(held(c, indices[k], shape[k], where_to), "int64"),
                 relax.ShapeExpr(counts),
             ),
             [number],
@@ -358,11 +329,11 @@ def _put(
     def write(x: relax.Expr, values: relax.Expr, how: str) -> relax.Expr:
         return op.scatter_nd(x, places, values, how)
 
-    put = _written(c, write, moved, values, "add" if accumulate else "update")
+    written = _written(c, write, moved, values, "add" if accumulate else "update")
     back = [0] * len(shape)
     for position, axis in enumerate([*axes, *others]):
         back[axis] = position
-    return c.emit(op.permute_dims(put, back))
+    return c.emit(op.permute_dims(written, back))
 
 
 def _common(shapes: list[list[Any]]) -> list[Any]:
@@ -370,15 +341,3 @@ def _common(shapes: list[list[Any]]) -> list[Any]:
     rank = max(map(len, shapes))
     padded = [[1] * (rank - len(shape)) + shape for shape in shapes]
     return [next((n for n in sizes if n != 1), 1) for sizes in zip(*padded, strict=True)]
-
-
-def _masked_put(
-    c: Context, x: relax.Expr, indices: list[Any], values: relax.Expr, accumulate: bool
-) -> relax.Expr:
-    (mask, *more) = indices
-    if more or accumulate or dims(values) not in ([], [1]) or mask is None:
-        raise c.refuse("with a mask and several values")
-    shape = [*dims(mask), *[1] * (len(c.shape) - len(dims(mask)))]
-    mask = c.cast(c.emit(op.reshape(mask, shape)), "bool")
-    value = c.emit(op.reshape(values, [])) if dims(values) else values
-    return c.emit(op.where(mask, value, x))

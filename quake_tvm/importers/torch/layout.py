@@ -232,7 +232,7 @@ def _diagonal(c: Context, self: relax.Expr, offset: int, dim1: int, dim2: int) -
     return c.kernel("diagonal", diagonal, self)
 
 
-@converts("as_strided.default")
+@converts("as_strided.default", "as_strided_copy.default")
 def _as_strided(
     c: Context, self: relax.Expr, size: Any, stride: list[Any], storage_offset: Any
 ) -> relax.Expr:

@@ -1,9 +1,12 @@
 """Pooling."""
 
+import math
+from dataclasses import dataclass
 from typing import Any
 
-from tvm import relax
+from tvm import relax, te, tirx
 
+from ...kernels.order_keys import order_keys
 from .converter import Context, Missing, converts, dims, dtype_of, is_float
 
 op = relax.op
@@ -60,7 +63,61 @@ def _max_pool(
             ceil_mode=ceil_mode,
         ),
     )
-    return [result, Missing("the indices of a pool")]
+    if all(user.args[1] == 0 for user in c.node.users):
+        return [result, Missing("the indices of a pool")]
+    window = _Window(size, _all(stride, rank, size), pads, _all(dilation, rank))
+    return [result, _places(c, self, window)]
+
+
+@dataclass(frozen=True)
+class _Window:
+    """A pool's parameters, one number for each pooled dimension."""
+
+    size: list[int]
+    stride: list[int]
+    pads: list[int]
+    dilation: list[int]
+
+    def place(self, k: int, out: Any, inside: Any) -> Any:
+        """The place along pooled dimension k of an element of an output's window."""
+        return out * self.stride[k] - self.pads[k] + inside * self.dilation[k]
+
+
+def _places(c: Context, x: relax.Expr, window: _Window) -> relax.Expr:
+    """The places of the maxima in the flattened image."""
+    rank, shape = len(window.size), dims(x)
+    outer, count = len(shape) - rank, math.prod(window.size)
+    outs = c.shape[outer:]
+    lowest = tirx.min_value(dtype_of(x))
+
+    def inside(k: Any) -> list[Any]:
+        """The place in the window, from its number."""
+        found = []
+        for n in reversed(window.size):
+            found.append(tirx.floormod(k, n))
+            k = tirx.floordiv(k, n)
+        return found[::-1]
+
+    def windows(x: te.Tensor) -> te.Tensor:
+        def element(*i: Any) -> Any:
+            within = inside(i[-1])
+            at = [window.place(d, i[outer + d], within[d]) for d in range(rank)]
+            there = [tirx.all(p >= 0, p < n) for p, n in zip(at, shape[outer:], strict=True)]
+            return tirx.if_then_else(tirx.all(*there), x(*i[:outer], *at), lowest)
+
+        return te.compute([*shape[:outer], *outs, count], element, name="windows")
+
+    def places(number: te.Tensor) -> te.Tensor:
+        def element(*i: Any) -> Any:
+            within, flat = inside(number(*i)), tirx.const(0, "int64")
+            for d in range(rank):
+                flat = flat * shape[outer + d] + window.place(d, i[outer + d], within[d])
+            return flat
+
+        return te.compute([*shape[:outer], *outs], element, name="places")
+
+    keys = order_keys(c.builder, c.kernel("windows", windows, x))
+    return c.kernel("places", places, c.emit(op.argmax(keys, -1)))
 
 
 @converts("avg_pool1d.default")

@@ -24,8 +24,10 @@ from . import (  # noqa: F401  they enter their operators in the table
     creation,
     division,
     elementwise,
+    fourier,
     indexing,
     layout,
+    masks,
     norms,
     pads,
     pools,
@@ -33,15 +35,17 @@ from . import (  # noqa: F401  they enter their operators in the table
     reductions,
     resize,
 )
+from .complex_values import Complex, convert, from_real, is_complex
 from .converter import CONVERTERS, Context, Missing, arguments, dims, dtype_name, same_size
 from .creation import constant
+from .decompositions import DECOMPOSITIONS, overload
 from .sizes import Sizes
 
 logger = logging.getLogger(__name__)
 
 # _DECOMPOSED: torch does not decompose these by itself. _KEPT: torch decomposes these, but one
 # kernel here does better, or the parts accept other indices than the operator.
-_DECOMPOSED = ("grid_sampler_2d.default",)
+_DECOMPOSED = (*("grid_sampler_2d.default", "var_mean.correction", "diagonal_scatter.default"),)
 _RESIZES = (
     *(f"upsample_nearest{k}d" for k in (1, 2, 3)),
     *(f"_upsample_nearest_exact{k}d" for k in (1, 2, 3)),
@@ -50,7 +54,7 @@ _RESIZES = (
 )
 _KEPT = (
     *(f"{name}.vec" for name in _RESIZES),
-    *(f"{name}.default" for name in ("index_add", "index_copy", "one_hot", "pad")),
+    *(f"{name}.default" for name in ("_unsafe_view", "index_add", "index_copy", "one_hot", "pad")),
     *("index_fill.int_Scalar", "index_fill.int_Tensor"),
 )
 # Assertions about metadata, which the export already checked.
@@ -100,9 +104,9 @@ def _shape_env(program: torch.export.ExportedProgram) -> Any:
 def _decomposed(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
     table = torch.export.default_decompositions()
     for name in _KEPT:
-        table.pop(_overload(name), None)
-    extra = torch._decomp.get_decompositions([_overload(name) for name in _DECOMPOSED])
-    table.update(extra)
+        table.pop(overload(name), None)
+    table.update(torch._decomp.get_decompositions([overload(name) for name in _DECOMPOSED]))
+    table.update(DECOMPOSITIONS)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -110,11 +114,6 @@ def _decomposed(program: torch.export.ExportedProgram) -> torch.export.ExportedP
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
         raise QuakeError(f"torch cannot decompose this program: {reason}") from error
-
-
-def _overload(name: str) -> torch._ops.OpOverload:
-    packet, overload = name.split(".")
-    return getattr(getattr(torch.ops.aten, packet), overload)
 
 
 def _check_state(program: torch.export.ExportedProgram) -> None:
@@ -202,10 +201,14 @@ class _Import:
                 if not isinstance(state.get(spec.target), torch.Tensor):
                     self.values[node] = Missing(f"{spec.target} ({spec.kind.name})")
                     continue
-                self.values[node] = constant(state[spec.target])
+                self.values[node] = _held(state[spec.target])
             elif isinstance(spec.arg, ConstantArgument):
                 self.values[node] = spec.arg.value
             elif isinstance(fake, torch.Tensor):
+                if fake.is_complex():
+                    raise QuakeError(
+                        f"input {node.name!r} is complex; take its view_as_real as the input"
+                    )
                 shape = self.sizes.of_input(node.name, fake.shape)
                 ty = relax.TensorType(shape, dtype_name(fake.dtype))
                 self.values[node] = relax.Var(node.name, ty)
@@ -241,17 +244,26 @@ class _Import:
             return self.values[source][node.args[1]]
         if target in _ASSERTIONS:
             return None
-        if target not in CONVERTERS:
-            if isinstance(fake, torch.SymBool | torch.SymFloat) or fake is None:
-                return Missing(f"{target} of dynamic sizes")
-            raise QuakeError(
-                f"torch operator {target} cannot be compiled; replace it in the module, or import "
-                "the program yourself and pass the IRModule"
-            )
         context = Context(self.builder, self.sizes, node)
         given = arguments(context, self._value)
         try:
-            result = CONVERTERS[target][0](context, **given)
+            if any(map(is_complex, given.values())):
+                result = convert(context, given)
+            elif target in CONVERTERS:
+                result = CONVERTERS[target][0](context, **given)
+            elif isinstance(fake, torch.SymBool | torch.SymFloat) or fake is None:
+                return Missing(f"{target} of dynamic sizes")
+            else:
+                raise QuakeError(
+                    f"torch operator {target} cannot be compiled; replace it in the module, or "
+                    "import the program yourself and pass the IRModule"
+                )
+            if (
+                isinstance(result, relax.Expr)
+                and isinstance(fake, torch.Tensor)
+                and fake.is_complex()
+            ):
+                result = from_real(context, result)
         except QuakeError:
             raise
         except Exception as error:
@@ -267,6 +279,10 @@ class _Import:
                 if not isinstance(one, Missing):
                     self._check(node, one, stated)
             return
+        if isinstance(result, Complex):
+            fake = fake.real
+            self._check(node, result.imag, fake)
+            result = result.real
         if result.ty.shape is None:
             raise QuakeError(f"torch operator {node.target} has sizes that TVM cannot follow")
         got = (str(result.ty.dtype), dims(result))
@@ -284,6 +300,8 @@ class _Import:
             if spec.kind != OutputKind.USER_OUTPUT:
                 continue
             value = self._value(raw)
+            if isinstance(value, Complex):
+                raise QuakeError("an output of the program is complex; return its view_as_real")
             if isinstance(value, bool | int | float):
                 value = constant(torch.tensor(value, dtype=_NUMBERS[type(value)]))
             elif value is not None and not isinstance(value, relax.Expr):
@@ -296,6 +314,14 @@ class _Import:
         if not found:
             raise QuakeError("the program has no output")
         return relax.Tuple(found)
+
+
+def _held(tensor: torch.Tensor) -> relax.Expr | Complex:
+    """A tensor of the program as a constant."""
+    if not tensor.is_complex():
+        return constant(tensor)
+    tensor = tensor.resolve_conj()
+    return Complex(constant(tensor.real), constant(tensor.imag))
 
 
 _NUMBERS = {bool: torch.bool, int: torch.int64, float: torch.float64}

@@ -208,7 +208,7 @@ def _sort_stable(
 
 def _sorted(c: Context, x: relax.Expr, dim: int, descending: bool) -> list[relax.Expr]:
     if not dims(x) or 0 in dims(x):
-        raise c.refuse("of no elements or of a scalar")
+        return [x, c.full(dims(x), 0, "int64")]
     axis = axis_of(dim, len(dims(x)))
     order = c.emit(op.argsort(order_keys(c.builder, x), axis, descending, "int64"))
     return [c.emit(op.gather_elements(x, order, axis)), order]
@@ -250,10 +250,13 @@ def _vector_norm(
     keepdim: bool,
     dtype: Any,
 ) -> relax.Expr:
-    if 0 in dims(self) or not dims(self):
-        raise c.refuse("of no elements or of a scalar")
+    order = float(ord)
+    if _empty(c, self):
+        return _filled(c, math.inf if order < 0 else 0)
     x = c.widened(c.cast(self, c.dtype))
-    order, axes = float(ord), _axes(x, dim)
+    if not dims(x):
+        x = c.emit(op.reshape(x, [1]))
+    axes = _axes(x, dim)
     constant = lambda value: relax.const(value, dtype_of(x))  # noqa: E731
     if math.isinf(order):
         return c.narrowed(c.emit((op.max if order > 0 else op.min)(op.abs(x), axes, keepdim)))

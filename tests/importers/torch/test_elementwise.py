@@ -88,6 +88,31 @@ def test_dtypes_of_mixed_operands():
     )
 
 
+def test_bits_and_powers_of_whole_numbers():
+    shifts = torch.tensor([-1, 0, 3, 31, 32, 63, 64, 100])
+    many = torch.tensor([-(2**31), -7, -1, 0, 1, 6, 2**31 - 1])[:, None]
+    inside = torch.tensor([0, 1, 7, 30])
+    check(
+        {
+            "left": (torch.bitwise_left_shift, (many, shifts)),
+            "right": (torch.bitwise_right_shift, (many, shifts)),
+            "int32": (lambda x, n: (x << n, x >> n), (many.int(), inside.int())),
+            "by a number": (
+                lambda x: (x << 3, x >> 2, torch.bitwise_left_shift(5, x[3:5])),
+                (many,),
+            ),
+            "powers": (torch.pow, (I, J)),
+            "powers of ones": (
+                torch.pow,
+                (torch.tensor([-1, 0, 1, 2]), torch.tensor([-3, 3, -2, 62])),
+            ),
+            "powers of a number": (lambda x: 3**x, (J,)),
+            "add truths": (lambda b: torch.add(b, b.roll(1), alpha=False), (B,)),
+            "clamp truths": (lambda b: (b.clamp_min(b.roll(2)), b.clamp_max(b.roll(1))), (B,)),
+        }
+    )
+
+
 def test_special_values():
     grid = (SPECIAL[:, None].expand(13, 13).clone(), SPECIAL[None].expand(13, 13).clone())
     names = ("exp", "log1p", "expm1", "sigmoid", "tanh", "isnan", "isinf", "isfinite", "square")

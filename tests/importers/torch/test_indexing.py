@@ -7,12 +7,15 @@ import quake_tvm
 
 from .programs import INF, NAN, PLACES, Call, F, X, check, torch
 
+MASK = torch.arange(20).reshape(4, 5) % 9 < 4  # 10 truths, 4 of them in row 0
+
 
 def _written(x):
     x = x.clone()
     x[1:3, 0] = 7
     x[..., -1] *= 2
     x[x > 3] = 5
+    x[:, MASK[0]] = x[:, 1:] * 2
     x[:, torch.tensor([1, 3])] = x[:, :2] * 3
     x[torch.tensor([0, 1]), :, torch.tensor([2, 3])] = -4
     return x
@@ -57,6 +60,9 @@ def test_layout_and_indexing():
             x.masked_scatter(x > 1, x.flip(0)),
             x.masked_scatter(x[0, 0] > 0, -x),
             x.put(torch.tensor([[0, -1], [7, 7]]), torch.ones(2, 2), accumulate=True),
+            x.index_put((MASK,), torch.arange(10.0)[:, None]),
+            x.index_put((MASK,), X[0, 0], accumulate=True),
+            (x > 0).index_put((MASK,), torch.tensor(True), accumulate=True),
         ),
         "along": lambda x: (
             x.index_copy(-1, torch.tensor([4, 0]), x[..., :2]),

@@ -30,7 +30,30 @@ def test_products_convolutions_and_pools():
     )
     cases["no summand"] = (lambda x: torch.addmm(x[:, :5] * NAN, x, x.T, beta=0), (rows,))
     cases["of nothing"] = (lambda x: (x.mT @ x, F.linear(x, torch.ones(3, 6))), (EMPTY,))
+    cases["adaptive maxima"] = (
+        lambda x, y: (F.adaptive_max_pool2d(x, (4, 3)), F.adaptive_max_pool1d(y, 4)),
+        (PICTURE, SERIES),
+    )
     check(cases, 1e-4)
+
+
+def test_places_of_maxima():
+    options = {"kernel_size": 3, "stride": 2, "padding": 1, "return_indices": True}
+    check(
+        {
+            "one": (lambda x: F.max_pool1d(x, **options), (SERIES,)),
+            "two": (lambda x: F.max_pool2d(x, dilation=2, ceil_mode=True, **options), (PICTURE,)),
+            "three": (lambda x: F.max_pool3d(x, **options), (PICTURE[None],)),
+            "adaptive": (
+                lambda x: F.adaptive_max_pool2d(x, (4, 3), return_indices=True),
+                (PICTURE,),
+            ),
+            "there and back": (
+                lambda x: F.max_unpool2d(*F.max_pool2d(x, 2, return_indices=True), 2),
+                (PICTURE[..., :8, :],),
+            ),
+        }
+    )
 
 
 @pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])

@@ -1,0 +1,17 @@
+"""Operators of torch as other operators of torch. Knows nothing of TVM."""
+
+from . import (  # noqa: F401  they enter their operators in the table
+    bags,
+    bits,
+    distances,
+    grids,
+    orders,
+    pools,
+    products,
+    scans,
+    special,
+    views,
+)
+from .table import DECOMPOSITIONS, overload
+
+__all__ = ["DECOMPOSITIONS", "overload"]

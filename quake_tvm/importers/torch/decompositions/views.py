@@ -1,0 +1,30 @@
+"""Views, which need no strides here, and writes into them.
+
+A decomposition may give a value other strides than the operator that it replaces, and a view of
+these fails although the program is right.
+"""
+
+from typing import Any
+
+import torch
+
+from .table import decomposes
+
+
+@decomposes("view.default")
+def _view(x: torch.Tensor, size: Any) -> torch.Tensor:
+    contiguous = x.clone(memory_format=torch.contiguous_format)
+    return torch.ops.aten._unsafe_view.default(contiguous, size)
+
+
+@decomposes("as_strided_scatter.default")
+def _as_strided_scatter(
+    x: torch.Tensor, source: torch.Tensor, size: Any, stride: Any, offset: Any = None
+) -> torch.Tensor:
+    if not all(isinstance(n, int) for n in (*size, *stride)):
+        return NotImplemented
+    place = torch.full((), offset or 0, dtype=torch.int64)
+    for n, step in zip(size, stride, strict=True):
+        place = place.unsqueeze(-1) + torch.arange(n) * step
+    written = x.reshape(-1).index_copy(0, place.reshape(-1), source.reshape(-1))
+    return written.reshape(x.shape)

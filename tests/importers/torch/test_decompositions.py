@@ -1,0 +1,108 @@
+"""Decompositions in torch, compared with the operators themselves. Nothing is compiled."""
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from quake_tvm.importers.torch.decompositions import DECOMPOSITIONS, overload  # noqa: E402
+
+INF, NAN = float("inf"), float("nan")
+SPECIAL = torch.tensor([0.0, -0.0, NAN, INF, -INF, 1, -1, 0.5, -0.5, 1e-20, 3.25, -7.5, 1e30])
+LINE = torch.linspace(-20, 20, 997)
+torch.manual_seed(0)
+ROWS = torch.randint(-3, 4, (4, 5, 6))
+FLOATS = torch.where(torch.rand(4, 5, 6) < 0.1, NAN, ROWS.float())
+PLACES = torch.randint(-99, 99, (40,)) * 6, torch.randint(-9, 9, (40,)) * 4
+WEIGHT = torch.randn(7, 3)
+BAGS = torch.tensor([1, 2, 4, 5, 4, 3, 2, 0]), torch.tensor([0, 3, 3, 6])
+SORTED = torch.tensor([[1.0, 2, 2, 5], [0, 1, 1, 1]])
+VOLUME, GRID = torch.randn(2, 3, 4, 5, 6), torch.randn(2, 3, 3, 2, 3)
+VALUES = torch.tensor([[2.0, NAN, -1], [1, 0, 9]])
+
+CASES = {
+    **{
+        f"{name} {kind}": (f"{name}.default", (x,), {})
+        for name in ("erfc", "lgamma", "digamma", "signbit", "erfinv")
+        for kind, x in {"line": LINE / 2, "special": SPECIAL, "unit": LINE / 20.01}.items()
+    },
+    **{f"polygamma {n}": ("polygamma.default", (n, LINE.abs() + 0.01), {}) for n in range(4)},
+    **{
+        f"{name} {dim}": (f"{name}", (x, dim), {})
+        for name in ("median.dim", "nanmedian.dim", "cummax.default", "cummin.default")
+        for dim, x in {0: FLOATS, -1: FLOATS, 1: ROWS}.items()
+    },
+    "mode": ("mode.default", (ROWS, 1), {}),
+    "mode of scalars": ("mode.default", (torch.tensor(3.0),), {}),
+    "kthvalue": ("kthvalue.default", (torch.randn(4, 5, 6), 3, 1, True), {}),
+    "median": ("median.default", (FLOATS,), {}),
+    "nanmedian": ("nanmedian.default", (FLOATS,), {}),
+    "logcumsumexp": ("logcumsumexp.default", (torch.randn(4, 5, 6) * 30, -1), {}),
+    "gcd": ("gcd.default", PLACES, {}),
+    "gcd of Fibonacci's": (
+        "gcd.default",
+        (torch.tensor([1836311903], dtype=torch.int32), torch.tensor([1134903170]).int()),
+        {},
+    ),
+    "lcm": ("lcm.default", PLACES, {}),
+    "hypot": ("hypot.default", (SPECIAL[:, None], SPECIAL[None]), {}),
+    "fmax": ("fmax.default", (SPECIAL[:, None], SPECIAL[None]), {}),
+    "fmin": ("fmin.default", (SPECIAL[:, None], SPECIAL[None]), {}),
+    "copysign": ("copysign.Tensor", (SPECIAL[:, None], SPECIAL[None]), {}),
+    "copysign of a number": ("copysign.Scalar", (SPECIAL, -0.0), {}),
+    **{
+        f"cdist {p}": ("_cdist_forward.default", (WEIGHT, torch.randn(2, 4, 3), p, None), {})
+        for p in (0.0, 1.0, 2.0, 3.0, INF)
+    },
+    "pdist": ("_pdist_forward.default", (WEIGHT, 2.0), {}),
+    **{
+        f"searchsorted {right}": ("searchsorted.Tensor", (SORTED, VALUES), {"right": right})
+        for right in (False, True)
+    },
+    **{
+        f"grid of {mode}, {padding}, {aligned}": (
+            "grid_sampler_3d.default",
+            (VOLUME, GRID, mode, padding, aligned),
+            {},
+        )
+        for mode in (0, 1)
+        for padding in (0, 1, 2)
+        for aligned in (False, True)
+    },
+    "adaptive maxima": ("adaptive_max_pool2d.default", (VOLUME[0], (3, 4)), {}),
+    "adaptive maxima of volumes": ("adaptive_max_pool3d.default", (VOLUME, (2, 7, 4)), {}),
+    "as_strided_scatter": (
+        "as_strided_scatter.default",
+        (WEIGHT, torch.ones(2, 3), (2, 3), (7, 2), 1),
+        {},
+    ),
+    "histc": ("histc.default", (torch.randn(99), 7, -1, 2), {}),
+    "histc of the range": ("histc.default", (torch.randn(99), 7), {}),
+    "angle": ("angle.default", (SPECIAL,), {}),
+    "addmv": ("addmv.default", (WEIGHT[:, 0], WEIGHT, WEIGHT[0]), {"beta": 2, "alpha": 0.5}),
+    "addbmm": ("addbmm.default", (WEIGHT[:3], torch.ones(2, 3, 4), torch.ones(2, 4, 3)), {}),
+    "bucketize": ("bucketize.Tensor", (VALUES, SORTED[0]), {"out_int32": True}),
+    "repeat_interleave": (
+        "repeat_interleave.Tensor",
+        (torch.tensor([2, 0, 3]),),
+        {"output_size": 5},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_decomposition(case):
+    name, args, kwargs = CASES[case]
+    expected = overload(name)(*args, **kwargs)
+    got = DECOMPOSITIONS[overload(name)](*args, **kwargs)
+    leaves = torch.utils._pytree.tree_leaves
+    for one, other in zip(leaves(got), leaves(expected), strict=True):
+        torch.testing.assert_close(one, other, rtol=2e-6, atol=1e-6, equal_nan=True)
+
+
+@pytest.mark.parametrize("mode", [0, 1, 2])
+@pytest.mark.parametrize("padding", [-1, 4])
+def test_bags(mode, padding):
+    name = overload("_embedding_bag.default")
+    more = (False, mode, False, None, False, padding)
+    got = DECOMPOSITIONS[name](WEIGHT, *BAGS, *more)[0]
+    torch.testing.assert_close(got, name(WEIGHT, *BAGS, *more)[0])
