@@ -11,8 +11,13 @@ import onnx
 from onnx import helper
 
 from ...errors import QuakeError
+from .contributed import DOMAIN, MICROSOFT
 from .fold import all_nodes
-from .operators import MICROSOFT, STANDARD, versions
+from .operators import STANDARD, versions
+
+
+# The domain of operators whose weights ONNX Runtime blocks for the CPU at hand.
+_OF_ONE_CPU = "com.microsoft.nchwc"
 
 
 def check(model: onnx.ModelProto) -> None:
@@ -29,6 +34,12 @@ def check(model: onnx.ModelProto) -> None:
             raise QuakeError(
                 f"{value.name!r} is a {kind.removesuffix('_type').replace('_', ' ')}: "
                 "a model's inputs and outputs must be tensors"
+            )
+    for node in all_nodes(model.graph):
+        if node.domain.startswith(_OF_ONE_CPU):
+            raise QuakeError(
+                f"{name(node)} has the layout of one CPU, which the file does not say: optimise "
+                'the model to the level "extended" (ORT_ENABLE_EXTENDED) only'
             )
     unknown = sorted({name(n) for n in all_nodes(model.graph) if not _known(n)})
     if unknown:
@@ -76,7 +87,7 @@ def schema(
 
 
 def _known(node: onnx.NodeProto) -> bool:
-    known: dict[str, Collection[str]] = {"": STANDARD, "com.microsoft": MICROSOFT}
+    known: dict[str, Collection[str]] = {"": STANDARD, DOMAIN: MICROSOFT}
     return node.op_type in known.get(node.domain, ())
 
 

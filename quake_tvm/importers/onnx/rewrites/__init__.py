@@ -19,31 +19,36 @@ from . import (
     dropout,
     dynamic_quantize,
     equality,
+    embeddings,
     eye_like,
+    fused_convolution,
+    fused_products,
+    gelus,
     infinities,
     inputs_for_attributes,
     layer_normalization,
     legacy_softmax,
     local_response,
     mean_variance,
+    multi_head_attention,
+    nbits_products,
     old_resize,
     one_hot,
     powers,
     reductions,
     roi_align,
+    rotary_embedding,
     scalar_prelu,
     scaled_products,
     scatter,
     skip_layer_normalization,
     split_to_sequence,
     sums,
+    simplified_normalizations,
     thresholds,
     unique,
 )
-from .graph import Graph, graphs
-
-# Every form that differs between opset 7 and this one is rewritten.
-OPSET = 18
+from .graph import OPSET, Graph, graphs
 
 Rewriting = Callable[[onnx.NodeProto, Graph], None]
 
@@ -78,7 +83,25 @@ STANDARD: dict[str, Rewriting] = {
 }
 MICROSOFT: dict[str, Rewriting] = {
     "Attention": attention.rewrite,
+    "BiasGelu": gelus.bias_gelu,
+    "BiasSplitGelu": gelus.bias_split_gelu,
+    "EmbedLayerNormalization": embeddings.rewrite,
+    "FastGelu": gelus.fast_gelu,
+    "FusedConv": fused_convolution.fused_conv,
+    "FusedGemm": fused_products.fused_gemm,
+    "FusedMatMul": fused_products.fused_mat_mul,
+    "Gelu": gelus.gelu,
+    "LayerNormalization": layer_normalization.rewrite,
+    "MatMulNBits": nbits_products.rewrite,
+    "MultiHeadAttention": multi_head_attention.rewrite,
+    "NhwcConv": fused_convolution.nhwc_conv,
+    "NhwcFusedConv": fused_convolution.nhwc_conv,
+    "QuickGelu": gelus.quick_gelu,
+    "RotaryEmbedding": rotary_embedding.rewrite,
+    "SimplifiedLayerNormalization": simplified_normalizations.simplified,
     "SkipLayerNormalization": skip_layer_normalization.rewrite,
+    "SkipSimplifiedLayerNormalization": simplified_normalizations.skip_simplified,
+    "TransposeMatMul": fused_products.fused_mat_mul,
 }
 _DOMAINS = {"": STANDARD, "com.microsoft": MICROSOFT}
 
