@@ -15,7 +15,6 @@ from .contributed import DOMAIN, MICROSOFT
 from .fold import all_nodes
 from .operators import STANDARD, versions
 
-
 # The domain of operators whose weights ONNX Runtime blocks for the CPU at hand.
 _OF_ONE_CPU = "com.microsoft.nchwc"
 

@@ -65,10 +65,7 @@ def convolutions() -> list[Case]:
         ms("FusedConv", x, K(f(8, 2, 3, 3)), K(f(8)), group=2, activation="Relu", **options),
         ms("FusedConv", x, w, K(f(8)), f(2, 8, 5, 4), activation="Relu"),
         ms("FusedConv", x, w, None, f(2, 8, 5, 4)),
-        *(
-            ms("FusedConv", x, w, K(f(8)), activation=name, **given)
-            for name, given in activated
-        ),
+        *(ms("FusedConv", x, w, K(f(8)), activation=name, **given) for name, given in activated),
     ]
 
 
