@@ -1,8 +1,8 @@
 """Make the branches of If functions of their own, and the rest of their function dataflow blocks.
 
-TVM fuses and folds only in dataflow blocks, which cannot contain an If, and plans memory only for what is
-not in a branch. The functions are lowered, fused, planned and scheduled as any other. A branch
-whose sizes do not follow from the shapes of what it reads stays in its place.
+TVM fuses and folds only in dataflow blocks, which cannot contain an If, and plans memory only for
+what is not in a branch. The functions are lowered, fused, planned and scheduled as any other.
+Sizes that do not follow from the shapes of what a branch reads are arguments.
 """
 
 import tvm
@@ -46,13 +46,14 @@ class _Outliner(relax.PyExprMutator):
             return body
         inputs = relax.analysis.free_vars(body)
         parameters = [relax.Var(v.name, v.ty) for v in inputs]
-        renamed = relax.utils.copy_with_new_vars(
-            relax.Function(parameters, _bound(body, inputs, parameters), body.ty)
-        )
-        if relax.analysis.free_symbolic_vars(renamed):
-            return body
-        function = renamed.without_attr("global_symbol")
-        call = relax.Call(self.builder_.add_func(function, f"{name}_branch"), inputs)
+        function = relax.Function(parameters, _bound(body, inputs, parameters), body.ty)
+        arguments: list[relax.Expr] = list(inputs)
+        if unknown := list(relax.analysis.free_symbolic_vars(function)):
+            sizes = relax.Var("sizes", relax.ShapeType(unknown))
+            function = relax.Function([*parameters, sizes], function.body, body.ty)
+            arguments.append(relax.ShapeExpr(unknown))
+        function = relax.utils.copy_with_new_vars(function).without_attr("global_symbol")
+        call = relax.Call(self.builder_.add_func(function, f"{name}_branch"), arguments)
         return self.builder_.normalize(call)
 
 

@@ -12,7 +12,7 @@ from onnx import helper
 
 from ...errors import QuakeError
 from .contributed import DOMAIN, MICROSOFT
-from .fold import all_nodes
+from .nodes import all_nodes
 from .operators import STANDARD, versions
 
 # The domain of operators whose weights ONNX Runtime blocks for the CPU at hand.
@@ -46,12 +46,6 @@ def check(model: onnx.ModelProto) -> None:
             f"TVM cannot import these ONNX operators: {', '.join(unknown)}; "
             "replace them in the model, or import it yourself and pass the IRModule"
         )
-    for node in _nodes_of_branches(model.graph):
-        if sum(map(bool, node.output)) > 1:
-            raise QuakeError(
-                f"{name(node)} has several outputs, which TVM cannot plan in a branch of If: take "
-                "the node out of the branch"
-            )
     used = {i for n in all_nodes(model.graph) for i in n.input} | _graph_outputs(model.graph)
     for node in all_nodes(model.graph):
         for k in _left_out(model, node):
@@ -88,12 +82,6 @@ def schema(
 def _known(node: onnx.NodeProto) -> bool:
     known: dict[str, Collection[str]] = {"": STANDARD, DOMAIN: MICROSOFT}
     return node.op_type in known.get(node.domain, ())
-
-
-def _nodes_of_branches(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    for node in graph.node:
-        for attribute in node.attribute:
-            yield from all_nodes(attribute.g)
 
 
 def _graph_outputs(graph: onnx.GraphProto) -> set[str]:

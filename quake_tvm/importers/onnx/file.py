@@ -20,7 +20,7 @@ from .dimensions import (
     set_dimension,
 )
 from .external import load_external
-from .fold import all_nodes, graphs
+from .nodes import all_nodes, graphs
 from .tensors import check_tensors
 
 

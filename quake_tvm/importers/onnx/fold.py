@@ -8,7 +8,7 @@ Knows nothing of TVM.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -17,9 +17,11 @@ from onnx.reference import ReferenceEvaluator
 
 from .branches import renamed, take_known
 from .inference import SMALL, inferred
+from .loops import unroll_known
+from .nodes import all_nodes, graphs
 
-# A constant of more elements than this is made only if the tensors that it is made from have as many
-# elements, or if all that are larger have no more than MAX_GROWN together.
+# A constant of more elements than this is made only if the tensors that it is made from have as
+# many elements, or if all that are larger have no more than MAX_GROWN together.
 MAX_FOLDED = 65536
 MAX_GROWN = 1 << 24
 # Dropout is random in training.
@@ -47,8 +49,10 @@ def fold_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
         except Exception:  # a wrong annotation in the file: the importer decides
             break
         count = len(model.graph.node)
-        room -= _fold_once(model, types, known, room)
-        if not take_known(model) and len(model.graph.node) == count:
+        shapes = _shapes(types, known)
+        room -= _fold_once(model, types, shapes, known, room)
+        changed = take_known(model) | unroll_known(model, known, shapes)
+        if not changed and len(model.graph.node) == count:
             break
         known |= {c.name: c for c in model.graph.initializer}
     _drop_unused(model)
@@ -58,18 +62,13 @@ def fold_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
 def _fold_once(
     model: onnx.ModelProto,
     types: onnx.GraphProto,
+    shapes: Mapping[str, list[int | None]],
     known: dict[str, onnx.TensorProto],
     room: int,
 ) -> int:
     """Evaluate nodes in place, and add their values to ``known``; returns how much larger they are
     than what they are made from."""
     graph, grown = model.graph, 0
-    shapes = {
-        v.name: [d.dim_value if d.HasField("dim_value") else None for d in t.shape.dim]
-        for v in (*types.value_info, *types.input)
-        if (t := v.type.tensor_type).HasField("shape")
-    }
-    shapes |= {name: list(c.dims) for name, c in known.items()}
     dtypes = element_types(types) | {name: c.data_type for name, c in known.items()}
     outputs = {o.name for o in graph.output}
     kept = []
@@ -98,6 +97,18 @@ def _fold_once(
     del graph.node[:]
     graph.node.extend(kept)
     return grown
+
+
+def _shapes(
+    types: onnx.GraphProto, known: Mapping[str, onnx.TensorProto]
+) -> dict[str, list[int | None]]:
+    """The extents of all values of known rank."""
+    shapes = {
+        v.name: [d.dim_value if d.HasField("dim_value") else None for d in t.shape.dim]
+        for v in (*types.value_info, *types.input)
+        if (t := v.type.tensor_type).HasField("shape")
+    }
+    return shapes | {name: list(c.dims) for name, c in known.items()}
 
 
 def _readable(node: onnx.NodeProto, known: Mapping[str, onnx.TensorProto]) -> bool:
@@ -240,23 +251,6 @@ def evaluate(
 def _size(value: onnx.ValueInfoProto) -> int:
     """The number of elements of a tensor, with unknown extents counted as 0."""
     return math.prod(d.dim_value for d in value.type.tensor_type.shape.dim)
-
-
-def all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    """The graph's nodes, including those of branches and loop bodies."""
-    for node in graph.node:
-        yield node
-        for attribute in node.attribute:
-            yield from all_nodes(attribute.g)
-
-
-def graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
-    """The graph itself, and those of branches and loop bodies in it."""
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                yield from graphs(attribute.g)
 
 
 def element_types(graph: onnx.GraphProto) -> dict[str, int]:

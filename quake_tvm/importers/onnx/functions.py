@@ -11,8 +11,9 @@ from tvm.relax.frontend.onnx import onnx_frontend
 from ...errors import QuakeError
 from . import rewrites
 from .check import schema
-from .fold import all_nodes, element_types
+from .fold import element_types
 from .inference import inferred
+from .nodes import all_nodes
 
 # The importer confuses it with ONNX Runtime's operator.
 _WRONG = {"Attention"}

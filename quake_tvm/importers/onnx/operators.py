@@ -88,6 +88,8 @@ STANDARD: dict[str, frozenset[str]] = {
         "LeakyRelu": "alpha",
         "LogSoftmax": "axis",
         "LpPool": f"{_WINDOW} p",
+        "Loop": "M body cond",
+        "LpNormalization": "axis p",
         "MatMulInteger": "a_zero_point b_zero_point",
         "MaxPool": f"{_WINDOW} storage_order",
         "MaxRoiPool": "pooled_shape spatial_scale",
@@ -110,6 +112,8 @@ STANDARD: dict[str, frozenset[str]] = {
         "RoiAlign": "coordinate_transformation_mode mode output_height output_width sampling_ratio"
         " spatial_scale",
         "RotaryEmbedding": "interleaved num_heads position_ids rotary_embedding_dim",
+        "Scan": "body num_scan_inputs scan_input_axes scan_input_directions scan_output_axes"
+        " scan_output_directions",
         "Scatter": "axis",
         "ScatterElements": "axis reduction",
         "ScatterND": "reduction",

@@ -11,8 +11,8 @@ import onnx
 from onnx import TensorProto, helper
 
 from ...errors import QuakeError
-from .fold import all_nodes
 from .inference import inferred
+from .nodes import all_nodes
 
 # Packed types, with the number of elements per byte.
 _PACKED = {

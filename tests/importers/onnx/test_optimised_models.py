@@ -70,7 +70,7 @@ def test_of_each_level(name, tmp_path):
         feeds = {i.name: rng.normal(size=i.shape).astype(np.float32) for i in session.get_inputs()}
         (wanted,) = session.run(None, feeds)
         if name == "convolutions" and level == "ALL":
-            with pytest.raises(QuakeError, match='layout of one CPU.*"extended"'):
+            with pytest.raises(QuakeError, match=r'layout of one CPU.*"extended"'):
                 quake_tvm.compile(path)
             continue
         (y,) = quake_tvm.compile(path, method="exact").run(feeds)

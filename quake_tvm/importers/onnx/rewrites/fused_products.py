@@ -44,7 +44,7 @@ def fused_gemm(node: onnx.NodeProto, graph: Graph) -> None:
 
 
 def _turned(graph: Graph, node: onnx.NodeProto, name: str, swap: bool, batch: bool) -> str:
-    """The operand with its last two dimensions swapped, and with the first moved before the last."""
+    """The operand with its last dimensions swapped, and with the first moved before the last."""
     rank = graph.rank(name)
     if (not swap and not batch) or rank == 1:
         return name

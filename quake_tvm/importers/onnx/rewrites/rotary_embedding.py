@@ -55,7 +55,7 @@ def _row(graph: Graph, table: str, places: str) -> str:
 
 
 def _turn(graph: Graph, x: str, cos: str, sin: str, half: int, interleaved: bool) -> str:
-    """The first 2·half features of (batch, length, heads, features) turned, the others as they are."""
+    """(batch, length, heads, features) with the first 2·half features turned."""
     turned = _sliced(graph, x, 0, 2 * half)
     rest = _sliced(graph, x, 2 * half, np.iinfo(np.int64).max)
     if interleaved:
