@@ -1,8 +1,8 @@
 """The passes between an imported module and the virtual machine's code, in their order.
 
-- ``prepare``: compute half precision in float32; give equal extents one name; check sizes that may
-  not match; replace tensors without elements; keep zeros from being folded by TVM; recognise norms;
-  fold batch norms.
+- ``prepare``: compute half precision in float32; make branches functions of their own; give equal
+  extents one name; check sizes that may not match; replace tensors without elements; keep zeros from
+  being folded by TVM; recognise norms; fold batch norms.
 - ``lower``: lower nonlinearities to bit manipulation. Between recognition and lowering,
   convolutions get their channels last, reshapes sink and attention is fused. Earlier, this would
   change what is recognised. Later, the kernels would prevent it.
@@ -65,6 +65,7 @@ from .legalize import orderly
 from .legalize_scans import LegalizeScans
 from .limit_fusion import LimitFusion
 from .lower_norms import LowerNorms
+from .outline_branches import OutlineBranches
 from .pack_convolutions import PackConvolutions
 from .pack_transposed_convolutions import PackTransposedConvolutions
 from .pack_weights import PackWeights
@@ -194,6 +195,7 @@ class Pipeline:
     def _prepare(self) -> list[tvm.transform.Pass]:
         return [
             WidenHalves(),
+            OutlineBranches(),
             UnifyExtents(),
             CheckSizes(SHAPED),
             FillEmpty(),

@@ -37,7 +37,7 @@ def _inlined(
     for constant in branch.initializer:
         graph.initializer.append(constant)
         graph.initializer[-1].name = names[constant.name]
-    nodes = [_renamed(n, names) for n in branch.node]
+    nodes = [renamed(n, names) for n in branch.node]
     nodes += [
         helper.make_node("Identity", [names.get(o.name, o.name)], [output])
         for o, output in zip(branch.output, node.output, strict=True)
@@ -46,7 +46,7 @@ def _inlined(
     return nodes
 
 
-def _renamed(node: onnx.NodeProto, names: dict[str, str]) -> onnx.NodeProto:
+def renamed(node: onnx.NodeProto, names: dict[str, str]) -> onnx.NodeProto:
     """A copy of a node with its values renamed, in subgraphs too."""
     copy = onnx.NodeProto()
     copy.CopyFrom(node)
@@ -57,7 +57,7 @@ def _renamed(node: onnx.NodeProto, names: dict[str, str]) -> onnx.NodeProto:
             hidden = {v.name for v in (*attribute.g.input, *attribute.g.initializer)}
             hidden |= {name for n in attribute.g.node for name in n.output}
             outer = {old: new for old, new in names.items() if old not in hidden}
-            nodes = [_renamed(n, outer) for n in attribute.g.node]
+            nodes = [renamed(n, outer) for n in attribute.g.node]
             del attribute.g.node[:]
             attribute.g.node.extend(nodes)
             for output in attribute.g.output:

@@ -8,7 +8,9 @@ import math
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper, shape_inference
+from onnx import helper, numpy_helper
+
+from .inference import inferred
 
 # The value of a reduction over no elements, as in ONNX Runtime: the standard does not define the
 # mean.
@@ -23,13 +25,12 @@ OVER_NOTHING = {
 def without_empty(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model, changed in place, without the nodes whose outputs have no elements."""
     try:
-        inferred = shape_inference.infer_shapes(model, data_prop=True)
+        known = inferred(model)
     except Exception:  # a wrong annotation in the file: the importer decides
         return model
-    known = inferred.graph
     values = {v.name: v for v in (*known.input, *known.value_info, *known.output)}
     empty = {name: value for name, v in values.items() if (value := _filled(v)) is not None}
-    empty |= {c.name: numpy_helper.to_array(c) for c in known.initializer if 0 in c.dims}
+    empty |= {c.name: numpy_helper.to_array(c) for c in model.graph.initializer if 0 in c.dims}
     by_input = any(not o.domain and o.version >= 13 for o in model.opset_import)
     nodes = []
     for node in model.graph.node:

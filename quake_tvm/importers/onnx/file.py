@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+from onnx import helper
 
 from ...errors import QuakeError
 from ...support import given
 from ..dimensions import Ranges, Shapes, check_names
+from .contributed import DOMAIN, MISPLACED
 from .dimensions import (
     Dimension,
     is_named,
@@ -18,8 +20,8 @@ from .dimensions import (
     set_dimension,
 )
 from .external import load_external
-from .fold import all_nodes, graphs
 from .node_order import in_order
+from .nodes import all_nodes, graphs
 from .tensors import check_tensors
 
 
@@ -75,7 +77,7 @@ def _skeleton(model: onnx.ModelProto) -> onnx.ModelProto:
             ty = value.type.tensor_type
             ty.elem_type = ty.elem_type or onnx.TensorProto.FLOAT
             ty.shape.SetInParent()
-    _rename_default_domain(copy)
+    _rename_domains(copy)
     return copy
 
 
@@ -98,18 +100,26 @@ def is_dynamic(value: onnx.ValueInfoProto) -> bool:
     return any(not d.HasField("dim_value") for d in value.type.tensor_type.shape.dim)
 
 
-def _with_default_domain(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy in which the standard's domain is always called ""."""
+def _with_domains(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy in which each operator has its own domain; the standard's is called ""."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    _rename_default_domain(copy)
+    _rename_domains(copy)
     return copy
 
 
-def _rename_default_domain(model: onnx.ModelProto) -> None:
+def _rename_domains(model: onnx.ModelProto) -> None:
+    """Call, in place, the standard's domain "", and move what ONNX Runtime wrote into it."""
     for item in (*model.opset_import, *all_nodes(model.graph)):
         if item.domain == "ai.onnx":
             item.domain = ""
+    opset = next((o.version for o in model.opset_import if not o.domain), 0)
+    for node in all_nodes(model.graph):
+        since = MISPLACED.get(node.op_type, 0)
+        if not node.domain and (since is None or opset < since):
+            node.domain = DOMAIN
+    if DOMAIN not in {o.domain for o in model.opset_import}:
+        model.opset_import.append(helper.make_opsetid(DOMAIN, 1))
 
 
 def with_shapes(
@@ -124,7 +134,7 @@ def with_shapes(
     QuakeError
         For a shape that does not fit, and for a range of an unknown dimension.
     """
-    model = _with_default_domain(model)
+    model = _with_domains(model)
     open_dimensions(model)
     own = {i.name: i for i in inputs(model)}
     given: dict[str, int | str] = {}

@@ -5,13 +5,15 @@ latter, those are expanded that TVM's importer lacks or gets wrong and that have
 """
 
 import onnx
-from onnx import helper, inliner, shape_inference
+from onnx import helper, inliner
 from tvm.relax.frontend.onnx import onnx_frontend
 
 from ...errors import QuakeError
 from . import rewrites
 from .check import schema
-from .fold import all_nodes, element_types
+from .fold import element_types
+from .inference import inferred
+from .nodes import all_nodes
 
 # The importer confuses it with ONNX Runtime's operator.
 _WRONG = {"Attention"}
@@ -82,7 +84,7 @@ def _with_function(model: onnx.ModelProto) -> set[tuple[str, str]]:
     lacking = {n.op_type for n in all_nodes(model.graph)} - onnx_frontend._get_convert_map().keys()
     lacking = (lacking | _WRONG) - rewrites.STANDARD.keys()
     if any(node.op_type in _FLOAT32_ONLY for node in model.graph.node):
-        types = element_types(shape_inference.infer_shapes(model))
+        types = element_types(inferred(model))
         lacking |= {
             node.op_type
             for node in model.graph.node

@@ -102,6 +102,15 @@ class Importer(ONNXGraphImporter):
             self._nodes, self._known = outer
         return results[0] if len(results) == 1 else relax.Tuple(results)
 
+    def _branch(self, graph: onnx.GraphProto) -> relax.SeqExpr:
+        """A branch of If with bindings of its own."""
+        self.bb._begin_binding_block()
+        try:
+            value = self.bb.emit(self._convert_subgraph(self.bb, graph))
+        finally:
+            block = self.bb._end_block()
+        return relax.SeqExpr([block], value)
+
     def _convert_nodes(self, nodes: Iterable[onnx.NodeProto]) -> None:
         for node in nodes:
             if node.op_type == "If":
@@ -122,10 +131,7 @@ class Importer(ONNXGraphImporter):
             value = self._convert_subgraph(self.bb, taken)
         else:
             test = self._tensor(node.input[0])
-            parts = [
-                relax.SeqExpr(blocks=[], body=self._convert_subgraph(self.bb, branches[name]))
-                for name in ("then_branch", "else_branch")
-            ]
+            parts = [self._branch(branches[name]) for name in ("then_branch", "else_branch")]
             value = self.bb.emit(relax.If(test, *parts))
         if len(node.output) == 1:
             self._nodes[node.output[0]] = value

@@ -1,9 +1,9 @@
 """Convert an ONNX model to a Relax module that TVM can compile.
 
 The steps, in this order: set the inputs' shapes, inline functions, refuse features that would be
-ignored, rewrite operators that TVM's importer gets wrong, fold the subgraphs that compute shapes
-and take the branches that are known, replace tensors without elements, import. Knows nothing of
-nonlinearities.
+ignored, rewrite operators that TVM's importer gets wrong, fold what computes shapes and other
+constants, take the branches and unroll the loops that are known, replace tensors without elements,
+import. Knows nothing of nonlinearities.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from tvm import relax
 from ...errors import QuakeError, last_line
 from ..bound_extents import with_ranges
 from ..dimensions import Ranges, Shapes
-from . import functions, rewrites
+from . import functions, loops, rewrites
 from .check import check
 from .converters import CONVERTERS, READ_AS_SIZES
 from .empty import without_empty
@@ -76,6 +76,7 @@ def _convert(model: onnx.ModelProto, ranges: Ranges) -> tvm.IRModule:
     model = functions.expand(model)
     check(model)  # the nodes of the expanded functions
     model = fold_shapes(rewrites.rewrite(model))
+    loops.refuse(model)
     check_types(model)
     model = without_empty(model)
     sizes = {

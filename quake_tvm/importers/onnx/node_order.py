@@ -9,7 +9,7 @@ from heapq import heapify, heappop, heappush
 
 import onnx
 
-from .fold import graphs
+from .nodes import graphs
 
 
 def in_order(model: onnx.ModelProto) -> onnx.ModelProto:

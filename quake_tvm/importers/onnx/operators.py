@@ -1,11 +1,9 @@
-"""The attributes, inputs and outputs of each ONNX operator that are honoured.
+"""The attributes, inputs and outputs of each operator of the standard that are honoured.
 
 :mod:`check` refuses all others. ``STANDARD`` names, for each operator, the attributes, the optional
-inputs and the outputs after the first. ``MICROSOFT`` does the same for the operators of ONNX
-Runtime's domain, which have no schema. Knows no model and no TVM.
+inputs and the outputs after the first. Knows no model and no TVM.
 """
 
-from dataclasses import dataclass
 from functools import cache
 
 import onnx
@@ -90,6 +88,8 @@ STANDARD: dict[str, frozenset[str]] = {
         "LeakyRelu": "alpha",
         "LogSoftmax": "axis",
         "LpPool": f"{_WINDOW} p",
+        "Loop": "M body cond",
+        "LpNormalization": "axis p",
         "MatMulInteger": "a_zero_point b_zero_point",
         "MaxPool": f"{_WINDOW} storage_order",
         "MaxRoiPool": "pooled_shape spatial_scale",
@@ -112,6 +112,8 @@ STANDARD: dict[str, frozenset[str]] = {
         "RoiAlign": "coordinate_transformation_mode mode output_height output_width sampling_ratio"
         " spatial_scale",
         "RotaryEmbedding": "interleaved num_heads position_ids rotary_embedding_dim",
+        "Scan": "body num_scan_inputs scan_input_axes scan_input_directions scan_output_axes"
+        " scan_output_directions",
         "Scatter": "axis",
         "ScatterElements": "axis reduction",
         "ScatterND": "reduction",
@@ -141,41 +143,6 @@ STANDARD: dict[str, frozenset[str]] = {
         "Unsqueeze": "axes",
         "Upsample": "mode scales",
     }.items()
-}
-
-
-@dataclass(frozen=True)
-class Contributed:
-    """What is honoured of an operator in ONNX Runtime's domain."""
-
-    inputs: frozenset[int]
-    outputs: frozenset[int] = frozenset({0})
-    attributes: frozenset[str] = frozenset()
-    # Attribute values that a node may have because they change nothing.
-    defaults: tuple[tuple[str, object], ...] = ()
-
-
-MICROSOFT: dict[str, Contributed] = {
-    "Attention": Contributed(
-        frozenset({0, 1, 2, 3, 5}),
-        attributes=frozenset(
-            {"mask_filter_value", "num_heads", "qkv_hidden_sizes", "scale", "unidirectional"}
-        ),
-        defaults=(("do_rotary", 0), ("past_present_share_buffer", 0)),
-    ),
-    "BiasGelu": Contributed(frozenset({0, 1})),
-    "DequantizeLinear": Contributed(frozenset({0, 1, 2}), attributes=frozenset({"axis"})),
-    "EmbedLayerNormalization": Contributed(
-        frozenset({0, 1, 2, 3, 4, 5, 6, 8}), attributes=frozenset({"epsilon"})
-    ),
-    "FastGelu": Contributed(frozenset({0, 1})),
-    "Gelu": Contributed(frozenset({0})),
-    "QuantizeLinear": Contributed(frozenset({0, 1, 2}), attributes=frozenset({"axis"})),
-    "SkipLayerNormalization": Contributed(
-        frozenset({0, 1, 2, 3, 4}),
-        outputs=frozenset({0, 1, 2, 3}),
-        attributes=frozenset({"epsilon"}),
-    ),
 }
 
 

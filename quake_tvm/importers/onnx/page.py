@@ -8,7 +8,8 @@ from pathlib import Path
 import onnx
 
 from ...support.generated_page import write_section
-from .operators import MICROSOFT, OLDEST, STANDARD, forms, honours
+from .contributed import MICROSOFT
+from .operators import OLDEST, STANDARD, forms, honours
 
 PAGE = Path(__file__).parents[3] / "docs" / "onnx_operators.md"
 

@@ -11,7 +11,8 @@ import onnx
 from onnx import TensorProto, helper
 
 from ...errors import QuakeError
-from .fold import all_nodes
+from .inference import inferred
+from .nodes import all_nodes
 
 # Packed types, with the number of elements per byte.
 _PACKED = {
@@ -27,6 +28,8 @@ _HELD = {
     *(TensorProto.UINT8, TensorProto.UINT16, TensorProto.UINT32, TensorProto.UINT64),
     *(TensorProto.FLOAT8E4M3FN, TensorProto.FLOAT8E5M2, TensorProto.BOOL),
 }
+# Types that TVM computes as the standard says.
+_COMPUTED = _HELD - {TensorProto.FLOAT8E4M3FN, TensorProto.FLOAT8E5M2}
 _DATA = (
     *("raw_data", "float_data", "int32_data", "string_data"),
     *("int64_data", "double_data", "uint64_data"),
@@ -58,25 +61,45 @@ def check_tensors(model: onnx.ModelProto) -> None:
 
 
 def check_types(model: onnx.ModelProto) -> None:
-    """Refuse constants of types that TVM does not support, if an operator reads them.
+    """Refuse values of types that TVM does not support, or computes wrongly as 8-bit floats.
 
     Constants of such types that nothing reads are removed in place.
 
     Raises
     ------
     QuakeError
-        With the operator that reads the constant, the tensor's name and its type.
+        With the operator that makes or reads the value, its name and its type.
     """
+    _check_constants(model)
+    try:
+        known = inferred(model)
+    except Exception:  # a wrong annotation in the file: the importer decides
+        return
+    types = {v.name: v.type.tensor_type.elem_type for v in (*known.value_info, *known.output)}
+    types |= {v.name: v.type.tensor_type.elem_type for v in known.input}
+    for value in known.input:
+        if types[value.name] and types[value.name] not in _COMPUTED:
+            raise _unsupported("the input", value.name, types[value.name])
+    for node in model.graph.node:
+        for name in node.output:
+            if types.get(name) and types[name] not in _COMPUTED:
+                raise _unsupported(f"{node.op_type} makes", name, types[name])
+
+
+def _unsupported(what: str, name: str, kind: int) -> QuakeError:
+    return QuakeError(
+        f"{what} {name!r} of type {_named(kind)}, which is not supported: store it as another type"
+    )
+
+
+def _check_constants(model: onnx.ModelProto) -> None:
     odd = {c.name: c for c in model.graph.initializer if c.data_type not in _HELD}
     if not odd:
         return
     for node in all_nodes(model.graph):
         for name in node.input:
             if name in odd:
-                raise QuakeError(
-                    f"{node.op_type} reads {name!r} of type {_kind(odd[name])}, which is not "
-                    "supported: store it as another type"
-                )
+                raise _unsupported(f"{node.op_type} reads", name, odd[name].data_type)
     for constant in odd.values():
         model.graph.initializer.remove(constant)
 
@@ -149,4 +172,8 @@ def _check(tensor: onnx.TensorProto) -> None:
 
 
 def _kind(tensor: onnx.TensorProto) -> str:
-    return TensorProto.DataType.Name(tensor.data_type).lower()
+    return _named(tensor.data_type)
+
+
+def _named(kind: int) -> str:
+    return TensorProto.DataType.Name(kind).lower()

@@ -8,7 +8,8 @@ from onnx import TensorProto, helper, numpy_helper
 import quake_tvm
 from quake_tvm import QuakeError
 from quake_tvm.importers.onnx.check import check
-from quake_tvm.importers.onnx.operators import MICROSOFT, OLDEST, STANDARD, forms, honours
+from quake_tvm.importers.onnx.contributed import MICROSOFT
+from quake_tvm.importers.onnx.operators import OLDEST, STANDARD, forms, honours
 
 from .models import alone, value
 

@@ -6,18 +6,14 @@ at their default values.
 
 import math
 
-import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
 from ....errors import QuakeError
+from .attention_masks import LEFT_OUT, Keys
 from .graph import Graph, attributes
 
 _READ = ("num_heads", "qkv_hidden_sizes")
-# What ONNX Runtime adds to masked scores, unless the node says otherwise.
-_LEFT_OUT = -10000.0
-# What ONNX Runtime adds to the scores of later positions, with `unidirectional`.
-_LOWEST = float(np.finfo(np.float32).min)
 
 
 def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
@@ -42,8 +38,7 @@ def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
             )
         )
         return
-    length = shape[1] if shape is not None and len(shape) == 3 else None
-    batch = shape[0] if shape is not None else None
+    batch, length = shape[:2] if shape is not None and len(shape) == 3 else (None, None)
     sizes = _sizes(graph, weights, given)
     q, k, v = _heads(graph, inputs[:3], sizes, given["num_heads"])
     scale = given.get("scale") or 1 / math.sqrt(sizes[0] // given["num_heads"])
@@ -51,11 +46,11 @@ def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
     scores = graph.emit("MatMul", [q, k])
     scores = graph.emit("Mul", [scores, graph.constant(scale, dtype, "scale")])
     added = [scores_bias] if scores_bias else []
+    keys = Keys(graph, node.op_type, x, 1, batch, length)
     if mask:
-        left_out = given.get("mask_filter_value", _LEFT_OUT)
-        added.append(_mask(graph, mask, x, batch, length, left_out))
+        added.append(keys.mask(mask, given.get("mask_filter_value", LEFT_OUT)))
     if given.get("unidirectional"):
-        added.append(_after(graph, x, length))
+        added.append(keys.after())
     for term in added:
         scores = graph.emit("Add", [scores, term])
     y = graph.emit("MatMul", [graph.emit("Softmax", [scores], axis=-1), v])
@@ -96,66 +91,3 @@ def _heads(graph: Graph, inputs: list[str], sizes: list[int], heads: int) -> lis
         shape = graph.constant([0, 0, heads, size // heads], TensorProto.INT64, "shape")
         found.append(graph.emit("Transpose", [graph.emit("Reshape", [part, shape])], perm=order))
     return found
-
-
-def _mask(
-    graph: Graph, mask: str, x: str, batch: int | None, length: int | None, left_out: float
-) -> str:
-    """The term that a mask adds to the scores: from lengths, starts and lengths, or mask values."""
-    shape = graph.shape(mask)
-    rank = None if shape is None else len(shape)
-    if rank not in (1, 2, 3):
-        raise QuakeError(f"com.microsoft.Attention: a mask {mask!r} of rank {rank}")
-    if rank == 1:
-        terms = _by_length(graph, mask, x, batch, length, left_out)
-        return graph.emit("Unsqueeze", [terms, _axes(graph, 1, 2)])
-    zero = graph.constant(0, graph.dtype(mask), "zero")
-    seen = graph.emit("Greater", [mask, zero])
-    terms = _terms(graph, seen, x, left_out)
-    return graph.emit("Unsqueeze", [terms, _axes(graph, *((1, 2) if rank == 2 else (1,)))])
-
-
-def _by_length(
-    graph: Graph, mask: str, x: str, batch: int | None, length: int | None, left_out: float
-) -> str:
-    """The term of a mask of lengths: keys before the length, from the start on if given."""
-    (count,) = graph.shape(mask) or [None]
-    starts = count is not None and batch is not None and count == 2 * batch and batch > 0
-    if not starts and None not in (count, batch) and count != batch:
-        raise QuakeError(f"com.microsoft.Attention: a mask of {count} lengths for {batch} rows")
-    places = _places(graph, x, length, graph.dtype(mask))
-    last = graph.emit("Unsqueeze", [mask, _axes(graph, 1)])
-    if not starts:
-        return _terms(graph, graph.emit("Less", [places, last]), x, left_out)
-    parts = [graph.fresh(name) for name in ("ends", "starts")]
-    sizes = graph.constant([batch, batch], TensorProto.INT64, "sizes")
-    graph.keep(helper.make_node("Split", [last, sizes], parts, axis=0))
-    before_end = graph.emit("Less", [places, parts[0]])
-    from_start = graph.emit("GreaterOrEqual", [places, parts[1]])
-    return _terms(graph, graph.emit("And", [before_end, from_start]), x, left_out)
-
-
-def _after(graph: Graph, x: str, length: int | None) -> str:
-    """The term that masks the keys after the query."""
-    keys = _places(graph, x, length, TensorProto.INT64)
-    queries = graph.emit("Unsqueeze", [keys, _axes(graph, 1)])
-    return _terms(graph, graph.emit("LessOrEqual", [keys, queries]), x, _LOWEST)
-
-
-def _places(graph: Graph, x: str, length: int | None, dtype: int) -> str:
-    """0, 1, 2, … for the keys."""
-    if length is not None:
-        return graph.constant(np.arange(length), dtype, "places")
-    count = graph.emit("Squeeze", [graph.emit("Shape", [x], start=1, end=2)])
-    ends = [graph.constant(n, TensorProto.INT64, "end") for n in (0, 1)]
-    places = graph.emit("Range", [ends[0], count, ends[1]])
-    return places if dtype == TensorProto.INT64 else graph.emit("Cast", [places], to=dtype)
-
-
-def _terms(graph: Graph, seen: str, x: str, left_out: float) -> str:
-    zero, low = (graph.constant(n, graph.dtype(x), "term") for n in (0.0, left_out))
-    return graph.emit("Where", [seen, zero, low])
-
-
-def _axes(graph: Graph, *axes: int) -> str:
-    return graph.constant(list(axes), TensorProto.INT64, "axes")

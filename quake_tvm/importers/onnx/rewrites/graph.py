@@ -11,8 +11,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
-# Constants of more elements are hidden from shape inference.
-_SMALL = 1024
+from ..inference import SMALL, inferred
+
+# Every form that differs between opset 7 and this one is rewritten.
+OPSET = 18
 
 
 class Graph:
@@ -33,12 +35,12 @@ class Graph:
     @cached_property
     def _types(self) -> dict[str, onnx.TypeProto.Tensor]:
         try:
-            inferred = shape_inference.infer_shapes(_without_weights(self._model), data_prop=True)
+            known = inferred(self._model)
         except Exception:  # a wrong annotation in the file
-            inferred = self._model
+            known = self._model.graph
         return {
             value.name: value.type.tensor_type
-            for g in graphs(inferred.graph)
+            for g in graphs(known)
             for value in (*g.value_info, *g.input, *g.output)
             if value.type.HasField("tensor_type")
         }
@@ -119,6 +121,7 @@ class Graph:
         output = self.fresh(stem)
         tensor = numpy_helper.from_array(array, output)
         self.nodes.append(helper.make_node("Constant", [], [output], value=tensor))
+        self._constants[output] = tensor
         return output
 
     def emit(
@@ -137,30 +140,41 @@ class Graph:
             The node's attributes.
         """
         output = output or self.fresh(operator.lower())
-        self.nodes.append(helper.make_node(operator, list(inputs), [output], **attributes))
+        self.keep(helper.make_node(operator, list(inputs), [output], **attributes))
         return output
 
     def keep(self, node: onnx.NodeProto) -> None:
         """Emit a node as it is."""
         self.nodes.append(node)
+        self._learn(node)
 
+    def _learn(self, node: onnx.NodeProto) -> None:
+        """Infer the types of an emitted node's outputs: what follows an operator of another domain
+        has none yet."""
+        if node.domain or all(self.shape(name) is not None for name in node.output if name):
+            return
+        given = [name for name in node.input if name]
+        types = {name: t for name in given if (t := self._type(name)) is not None}
+        small = {
+            name: self._constants[name]
+            for name in given
+            if name in self._constants and np.prod(self._constants[name].dims) <= SMALL
+        }
+        try:
+            form = onnx.defs.get_schema(node.op_type, max(self.opset, OPSET))
+            found = shape_inference.infer_node_outputs(form, node, types, small)
+        except Exception:  # an input of unknown type, or an operator without inference
+            return
+        self._types |= {
+            name: t.tensor_type for name, t in found.items() if t.HasField("tensor_type")
+        }
 
-def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with large constants as inputs: shape inference would copy them several times."""
-    graph = onnx.GraphProto(name=model.graph.name)
-    for field in ("node", "input", "output", "value_info"):
-        getattr(graph, field).extend(getattr(model.graph, field))
-    known = {i.name for i in graph.input}
-    for constant in model.graph.initializer:
-        if np.prod(constant.dims) <= _SMALL:
-            graph.initializer.append(constant)
-        elif constant.name not in known:
-            graph.input.append(
-                helper.make_tensor_value_info(constant.name, constant.data_type, constant.dims)
-            )
-    return onnx.ModelProto(
-        ir_version=model.ir_version, opset_import=model.opset_import, graph=graph
-    )
+    def _type(self, name: str) -> onnx.TypeProto | None:
+        if name in self._constants:
+            constant = self._constants[name]
+            return helper.make_tensor_type_proto(constant.data_type, constant.dims)
+        known = self._types.get(name)
+        return None if known is None else onnx.TypeProto(tensor_type=known)
 
 
 def attributes(node: onnx.NodeProto) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from . import (
     contributed,
     elementwise,
     functions,
+    fused,
     gathers,
     normalizations,
     products,
@@ -31,6 +32,7 @@ CASES: list[Case] = [
     *functions.functions(),
     *functions.attention(),
     *contributed.contributed(),
+    *fused.fused(),
 ]
 
 __all__ = ["CASES", "Case", "K", "model_of"]

@@ -1,0 +1,70 @@
+"""What is honoured of ONNX Runtime's own operators, which have no schema in onnx.
+
+Its optimiser and its tools write them. :mod:`check` refuses everything else. Knows no model and no
+TVM.
+"""
+
+from dataclasses import dataclass
+
+DOMAIN = "com.microsoft"
+# Operators that ONNX Runtime writes into the standard's domain, with the opset since which the
+# standard has them too.
+MISPLACED = {"LayerNormalization": 17, "SimplifiedLayerNormalization": None}
+
+
+@dataclass(frozen=True)
+class Contributed:
+    """What is honoured of an operator in ONNX Runtime's domain."""
+
+    inputs: frozenset[int]
+    outputs: frozenset[int] = frozenset({0})
+    attributes: frozenset[str] = frozenset()
+    # Attribute values that a node may have because they change nothing.
+    defaults: tuple[tuple[str, object], ...] = ()
+
+
+def _of(inputs: str, attributes: str = "", outputs: str = "0", **defaults: object) -> Contributed:
+    """The numbers of inputs and outputs, and the names of attributes, with spaces between them."""
+    numbers = [frozenset(int(n) for n in text.split()) for text in (inputs, outputs)]
+    return Contributed(*numbers, frozenset(attributes.split()), tuple(defaults.items()))
+
+
+_CONV = "auto_pad dilations group kernel_shape pads strides"
+_FUSED = f"{_CONV} activation activation_params"
+
+MICROSOFT: dict[str, Contributed] = {
+    "Attention": _of(
+        "0 1 2 3 5",
+        "mask_filter_value num_heads qkv_hidden_sizes scale unidirectional",
+        do_rotary=0,
+        past_present_share_buffer=0,
+    ),
+    "BiasGelu": _of("0 1"),
+    "BiasSplitGelu": _of("0 1"),
+    "DequantizeLinear": _of("0 1 2", "axis"),
+    "EmbedLayerNormalization": _of("0 1 2 3 4 5 6 7 8", "epsilon", "0 1 2", mask_index_type=1),
+    "FastGelu": _of("0 1"),
+    "FusedConv": _of("0 1 2 3", _FUSED),
+    "FusedGemm": _of(
+        "0 1 2",
+        "activation activation_alpha activation_beta activation_gamma alpha beta transA transB",
+    ),
+    "FusedMatMul": _of("0 1", "alpha transA transB transBatchA transBatchB"),
+    "Gelu": _of("0"),
+    "LayerNormalization": _of("0 1 2", "axis epsilon", "0 1 2", stash_type=1),
+    "MatMulNBits": _of("0 1 2 3 4 5", "K N bits block_size accuracy_level", weight_prepacked=0),
+    "MultiHeadAttention": _of(
+        "0 1 2 3 4 5 6 7", "mask_filter_value num_heads scale unidirectional", "0 1 2 3"
+    ),
+    "NhwcConv": _of("0 1 2", _CONV),
+    "NhwcFusedConv": _of("0 1 2 3", _FUSED),
+    "QuantizeLinear": _of("0 1 2", "axis"),
+    "QuickGelu": _of("0", "alpha"),
+    "RotaryEmbedding": _of(
+        "0 1 2 3", "interleaved num_heads rotary_embedding_dim", is_packed_batching=0, scale=1.0
+    ),
+    "SimplifiedLayerNormalization": _of("0 1", "axis epsilon", "0 1", stash_type=1),
+    "SkipLayerNormalization": _of("0 1 2 3 4", "epsilon", "0 1 2 3"),
+    "SkipSimplifiedLayerNormalization": _of("0 1 2 3", "epsilon", "0 2 3"),
+    "TransposeMatMul": _of("0 1", "alpha transA transB"),
+}

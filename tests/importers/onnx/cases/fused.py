@@ -1,0 +1,143 @@
+"""The operators into which ONNX Runtime's optimiser and tools fuse others."""
+
+from functools import partial
+
+import numpy as np
+
+from .case import Case, K, c, f, i
+
+ms = partial(c, domain="com.microsoft")
+
+
+def fused() -> list[Case]:
+    return [*products(), *convolutions(), *activations(), *norms(), *attention(), *quantized()]
+
+
+def products() -> list[Case]:
+    activated = [
+        ("Relu", {}),
+        ("LeakyRelu", {"activation_alpha": 0.2}),
+        ("HardSigmoid", {"activation_alpha": 0.3, "activation_beta": 0.4}),
+        ("Tanh", {}),
+        ("Elu", {"activation_alpha": 0.7}),
+        ("Softplus", {}),
+        ("Softsign", {}),
+        ("ThresholdedRelu", {"activation_alpha": 0.5}),
+    ]
+    return [
+        ms("FusedMatMul", f(2, 3, 4), f(2, 4, 5), alpha=0.25),
+        ms("FusedMatMul", f(2, 4, 3), f(2, 5, 4), transA=1, transB=1, alpha=-2.0),
+        ms("FusedMatMul", f(3, 2, 5, 4), K(f(6, 4)), transB=1),
+        ms("FusedMatMul", f(3, 2, 4), f(2, 4, 5), transBatchA=1),
+        ms("FusedMatMul", f(4, 2, 3), f(4, 2, 5), transA=1, transBatchA=1, transBatchB=1),
+        ms("FusedMatMul", f(4), f(4, 3), transA=1),
+        ms("TransposeMatMul", f(2, 4, 3), f(2, 5, 4), transA=1, transB=1, alpha=0.5),
+        ms(
+            "FusedGemm",
+            f(4, 3),
+            f(5, 4),
+            f(5),
+            transA=1,
+            transB=1,
+            alpha=0.5,
+            beta=2.0,
+            activation="Sigmoid",
+        ),
+        *(
+            ms("FusedGemm", f(3, 4), f(4, 5), f(3, 5), activation=name, **given)
+            for name, given in activated
+        ),
+    ]
+
+
+def convolutions() -> list[Case]:
+    activated = [
+        ("Sigmoid", {}),
+        ("Tanh", {}),
+        ("LeakyRelu", {"activation_params": [0.1]}),
+        ("Clip", {"activation_params": [-0.5, 0.5]}),
+        ("HardSigmoid", {"activation_params": [0.2, 0.5]}),
+    ]
+    x, w = f(2, 4, 7, 6), K(f(8, 4, 3, 3))
+    options = {"strides": [2, 1], "pads": [1, 0, 1, 2], "dilations": [1, 2]}
+    return [
+        ms("FusedConv", x, w, auto_pad="SAME_UPPER", kernel_shape=[3, 3]),
+        ms("FusedConv", x, K(f(8, 2, 3, 3)), K(f(8)), group=2, activation="Relu", **options),
+        ms("FusedConv", x, w, K(f(8)), f(2, 8, 5, 4), activation="Relu"),
+        ms("FusedConv", x, w, None, f(2, 8, 5, 4)),
+        *(ms("FusedConv", x, w, K(f(8)), activation=name, **given) for name, given in activated),
+    ]
+
+
+def activations() -> list[Case]:
+    return [
+        ms("QuickGelu", f(3, 4)),
+        ms("QuickGelu", f(3, 4), alpha=1.0),
+        ms("QuickGelu", f(3, 4), alpha=-0.5),
+    ]
+
+
+def norms() -> list[Case]:
+    x, skip, w = f(2, 3, 8), f(2, 3, 8), K(f(8))
+    ids = i(2, 3, low=0, high=5, dtype="int32")
+    tables = [K(f(5, 8)), K(f(6, 8)), K(f(2, 8)), w, K(f(8))]
+    kept = np.array([[1, 1, 0], [1, 1, 1]], np.int32)
+    return [
+        ms("SkipSimplifiedLayerNormalization", x, skip, w, epsilon=0.1),
+        ms("SkipSimplifiedLayerNormalization", x, skip, w, K(f(8)), outputs=4, read=1),
+        ms("EmbedLayerNormalization", ids, ids % 2, *tables, kept, epsilon=0.2, outputs=3),
+        ms("EmbedLayerNormalization", ids, None, *tables[:2], None, *tables[3:], outputs=3),
+    ]
+
+
+def attention() -> list[Case]:
+    q, k, v = f(2, 3, 8), f(2, 5, 8), f(2, 5, 12)
+    heads = partial(ms, "MultiHeadAttention", num_heads=2)
+    lengths, values = np.array([5, 2], np.int32), np.array([[1, 0, 1, 1, 0]] * 2, np.int32)
+    cos, sin = K(f(9, 4)), K(f(9, 4))
+    places = i(2, 3, low=0, high=9)
+    turned = partial(ms, "RotaryEmbedding")
+    return [
+        heads(q, k, v),
+        heads(q, k, v, scale=0.3),
+        heads(q, k, v, K(f(28))),
+        heads(q, k, v, None, lengths),
+        heads(q, k, v, None, values, mask_filter_value=-50.0),
+        heads(q, k, v, None, None, f(1, 2, 3, 5)),
+        heads(q, k, v, None, None, f(2, 1, 3, 5)),
+        heads(q, q, q, unidirectional=1),
+        heads(q, q, q, outputs=3),
+        heads(q, f(2, 2, 5, 4), f(2, 2, 5, 4)),
+        heads(q, q, q, None, None, None, f(2, 2, 4, 4), f(2, 2, 4, 4), outputs=3),
+        heads(q, q, q, None, None, None, f(2, 2, 4, 4), f(2, 2, 4, 4), outputs=3, unidirectional=1),
+        turned(f(2, 3, 16), places, cos, sin),
+        turned(f(2, 3, 16), places, cos, sin, interleaved=1),
+        turned(f(2, 2, 3, 8), places, cos, sin),
+        turned(f(2, 3, 20), places, K(f(9, 3)), K(f(9, 3)), num_heads=2, rotary_embedding_dim=6),
+        turned(
+            f(2, 3, 20),
+            places,
+            K(f(9, 3)),
+            K(f(9, 3)),
+            num_heads=2,
+            rotary_embedding_dim=6,
+            interleaved=1,
+        ),
+    ]
+
+
+def quantized() -> list[Case]:
+    """Products with matrices of 20 columns and 40 rows, in blocks of 16 rows."""
+    cases = []
+    for bits in (4, 8):
+        size = 16 * bits // 8
+        packed = i(20, 3, size, low=0, high=256, dtype="uint8")
+        points = i(20 * -(-3 * bits // 8), low=0, high=256, dtype="uint8")
+        given = {"K": 40, "N": 20, "bits": bits, "block_size": 16, "rtol": 1e-4}
+        plain = [f(3, 40), K(packed), K(np.abs(f(60)))]
+        cases += [
+            ms("MatMulNBits", *plain, **given),
+            ms("MatMulNBits", *plain, K(points), **given),
+            ms("MatMulNBits", *plain, K(points), None, K(f(20)), accuracy_level=0, **given),
+        ]
+    return cases
