@@ -22,7 +22,7 @@ _RANDOM = {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLi
     "Multinomial", "Bernoulli", "Dropout"
 }  # fmt: skip
 # Operators that ONNX's reference evaluator computes differently from the standard.
-UNRELIABLE = {"BatchNormalization", "LRN", "LpPool", "RoiAlign"}
+UNRELIABLE = {"BatchNormalization", "GRU", "LRN", "LSTM", "LpPool", "RNN", "RoiAlign"}
 
 
 def fold_shapes(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -14,6 +14,7 @@ from . import (
     normalizations,
     products,
     quantization,
+    recurrent,
     reductions,
     shapes,
 )
@@ -28,6 +29,7 @@ CASES: list[Case] = [
     *products.products(),
     *normalizations.normalizations(),
     *quantization.quantization(),
+    *recurrent.recurrent(),
     *functions.functions(),
     *functions.attention(),
     *contributed.contributed(),
