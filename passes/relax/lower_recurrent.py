@@ -12,6 +12,7 @@ from tvm import relax, te
 
 from quake_tvm.kernels.gate_functions import GateFunction
 from quake_tvm.kernels.kernel_spec import KernelSpec
+from quake_tvm.kernels.recurrent_operator import RECURRENT, cell_of, layer_of, states_of
 from quake_tvm.kernels.recurrent_tile import RecurrentTile
 from quake_tvm.options import Options
 from quake_tvm.tvm_version import tir
@@ -23,7 +24,6 @@ from .fold_constants import FoldConstants
 from .fold_moves import FoldMoves
 from .graph import extents_text
 from .legalize import FUSABLE, Legalize, legalize
-from .recurrent import RECURRENT, cell_of, layer_of, states_of
 
 # Maps (gates of the first product, rows, units of a state) to the kernel's tile. The rows are None
 # if only the run knows them.

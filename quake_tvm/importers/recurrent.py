@@ -9,7 +9,7 @@ from typing import Any
 
 from tvm import relax
 
-from ..passes.relax.recurrent import recurrent
+from ..kernels.recurrent_operator import recurrent
 
 op = relax.op
 

@@ -1,7 +1,7 @@
-"""The operator ``quake.recurrent``: all steps of an LSTM, a GRU or an RNN.
+"""The operator ``quake.recurrent`` in Relax: all steps of an LSTM, a GRU or an RNN.
 
-Importers write it, and :mod:`lower_recurrent` lowers it. Its operands are those of
-:func:`quake_tvm.kernels.recurrent.recurrent`, but the recurrent weights are one tensor (direction,
+Importers write it and a pass lowers it. Its operands are those of :func:`.recurrent.recurrent`, but
+the recurrent weights are one tensor (direction,
 gate * unit, unit), as in ONNX. The attribute ``layer`` has the kernel's options as JSON: what the
 layer computes, not how.
 """
@@ -12,8 +12,8 @@ from typing import Any
 import tvm
 from tvm import relax
 
-from quake_tvm.kernels.recurrent_cells import Cell, cell
-from quake_tvm.tvm_version import make_attrs, register_op
+from ..tvm_version import make_attrs, register_op
+from .recurrent_cells import Cell, cell
 
 RECURRENT = "quake.recurrent"
 # Options of the layer that are not the cell's.
