@@ -23,6 +23,7 @@ from . import (
     fallback,
     matmul,
     pooling,
+    recurrent,
     reduction,
     rows,
 )
@@ -46,6 +47,7 @@ RULES = (
     Rule("depthwise", depthwise.apply),
     Rule("attention", attention.apply, over_rows=True),
     Rule("rows", rows.apply, over_rows=True),
+    Rule("recurrent", recurrent.apply, over_rows=True),
     Rule("exact_softmax", exact_softmax.apply),
     Rule("elementwise", elementwise.apply),
     Rule("pooling", pooling.apply),

@@ -10,7 +10,7 @@ from typing import Any
 
 from tvm import relax, te
 
-from quake_tvm.kernels.kernel_spec import KernelSpec
+from quake_tvm.kernels.kernel_spec import WRITTEN_OUT, KernelSpec
 from quake_tvm.tvm_version import tir
 
 from .legalize import UNFUSABLE
@@ -39,7 +39,7 @@ def call_written_out(
     args : sequence of Expr
         The kernel's tensors, of known shape.
     result : Type
-        Type of the call.
+        Type of the call, a tuple for several results.
     attributes : mapping, optional
         Further attributes of the PrimFunc.
 
@@ -54,8 +54,10 @@ def call_written_out(
     if any(None in shape for shape in shapes):
         return builder.call_te(kernel, *args, primfunc_name_hint=name, primfunc_attrs=attributes)
     types = tuple((tuple(s), str(a.ty.dtype)) for s, a in zip(shapes, args, strict=True))
-    function = _written(kernel.name, json.dumps(kernel.options), types).with_attrs(attributes)
-    return relax.call_tir(builder.add_func(function, name), list(args), result)
+    text = kernel.attributes[WRITTEN_OUT]
+    function = _written(text, types).with_attrs(attributes)
+    results = list(result.fields) if isinstance(result, relax.TupleType) else result
+    return relax.call_tir(builder.add_func(function, name), list(args), results)
 
 
 def _extent(n: tir.Expr, names: dict[tir.Var, str]) -> int | str | None:
@@ -66,7 +68,7 @@ def _extent(n: tir.Expr, names: dict[tir.Var, str]) -> int | str | None:
 
 
 @lru_cache(maxsize=64)
-def _written(name: str, options: str, types: tuple[_Tensor, ...]) -> tir.PrimFunc:
+def _written(kernel: str, types: tuple[_Tensor, ...]) -> tir.PrimFunc:
     extents = {
         n: tir.Var(f"n{n}", "int64") if isinstance(n, str) else tir.const(n, "int64")
         for shape, _ in types
@@ -76,6 +78,5 @@ def _written(name: str, options: str, types: tuple[_Tensor, ...]) -> tir.PrimFun
         te.placeholder([extents[n] for n in shape], dtype, f"x{k}")
         for k, (shape, dtype) in enumerate(types)
     ]
-    result = KernelSpec(name, json.loads(options))(*inputs)
-    function = te.create_prim_func([*inputs, result], "int64")  # as Relax does
+    function = KernelSpec(**json.loads(kernel)).function(inputs)
     return function.without_attr("global_symbol")

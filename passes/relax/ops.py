@@ -60,6 +60,7 @@ def attributes_of(call: relax.Call) -> SiteAttrs:
 
 
 def operator_of(expr: Any) -> str | None:
-    """The name in the registry if ``expr`` calls a ``quake`` operator, else None."""
+    """The name in the registry if ``expr`` calls the operator of one of its rows, else None."""
     name = op_name(expr)
-    return name.removeprefix(PREFIX) if name.startswith(PREFIX) else None
+    operator = name.removeprefix(PREFIX) if name.startswith(PREFIX) else None
+    return operator if operator in OPERATORS else None

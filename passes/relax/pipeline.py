@@ -25,7 +25,14 @@ from tvm.relax.backend.cpu_generic import pipeline as cpu_generic
 from quake_tvm.errors import QuakeError
 from quake_tvm.numerics.number_formats import COMPUTED
 from quake_tvm.options import Options
-from quake_tvm.schedules import RULES, Recorded, ScheduleKernels, attention, product_tiles
+from quake_tvm.schedules import (
+    RULES,
+    Recorded,
+    ScheduleKernels,
+    attention,
+    product_tiles,
+    recurrent,
+)
 from quake_tvm.schedules.choice import Decide, Key, rule_default
 from quake_tvm.schedules.records.book import Book, Records
 from quake_tvm.schedules.rule import Rule
@@ -48,6 +55,7 @@ from . import (
     legalize_scatter,
     legalize_xor,
     lower_attention,
+    lower_recurrent,
     site_numbers,
 )
 from .center_logsumexp import CenterLogSumExp
@@ -98,13 +106,15 @@ class LowerNonlinearities(Pass):
 
     def __init__(self, target: tvm.target.Target, options: Options) -> None:
         self.fuse_attention = FuseAttention(partial(attention.tiles, target=target))
+        self.recurrent_tile = partial(recurrent.tile, target=target)
         self.options = options
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         """Recognise, convert layouts, sink reshapes, fuse attention, lower."""
         recognized = CenterLogSumExp()(quake.recognize(mod, self.options, numbered=True))
         fused = self.fuse_attention(SinkReshapes()(ChannelsLast()(recognized)))
-        return site_numbers.write(quake.lower(lower_attention.lower(fused), self.options))
+        layers = lower_recurrent.lower(fused, self.options, self.recurrent_tile)
+        return site_numbers.write(quake.lower(lower_attention.lower(layers), self.options))
 
 
 class Pipeline:

@@ -15,6 +15,7 @@ from ..tvm_version import tir
 from . import compute, norms
 from .attention import attention
 from .attention_products import operands
+from .recurrent import recurrent
 from .register_tile import Tile
 
 # The attribute of a PrimFunc that holds the name and the options as JSON.
@@ -27,13 +28,14 @@ def _attention(*tensors: te.Tensor, axes: list[int], tiles: list[int], **options
     return attention(*tensors, operands=operands(axes), tiles=both, **options)
 
 
-KERNELS: dict[str, Callable[..., te.Tensor]] = {
+KERNELS: dict[str, Callable[..., te.Tensor | list[te.Tensor]]] = {
     "softmax": compute.softmax,
     "log_softmax": compute.log_softmax,
     "logsumexp": compute.logsumexp,
     "layer_norm": norms.layer_norm,
     "rms_norm": norms.rms_norm,
     "attention": _attention,
+    "recurrent": recurrent,
 }
 
 
@@ -47,19 +49,30 @@ class KernelSpec:
         One of ``KERNELS``.
     options : dict
         The keyword arguments, JSON values only.
+    results : int
+        The number of results, the last parameters of the PrimFunc.
     """
 
     name: str
     options: dict[str, Any]
+    results: int = 1
 
-    def __call__(self, *tensors: te.Tensor) -> te.Tensor:
-        """The kernel's result as a tensor."""
+    def __call__(self, *tensors: te.Tensor) -> te.Tensor | list[te.Tensor]:
+        """The kernel's result as a tensor, or its results."""
         return KERNELS[self.name](*tensors, **self.options)
 
     @property
     def attributes(self) -> dict[str, str]:
         """The attributes that the kernel's PrimFunc must carry."""
-        return {WRITTEN_OUT: json.dumps({"name": self.name, "options": self.options})}
+        several = {"results": self.results} if self.results > 1 else {}
+        text = json.dumps({"name": self.name, "options": self.options, **several})
+        return {WRITTEN_OUT: text}
+
+    def function(self, inputs: list[te.Tensor]) -> tir.PrimFunc:
+        """The kernel as a PrimFunc of its inputs and results."""
+        made = self(*inputs)
+        results = made if isinstance(made, list) else [made]
+        return te.create_prim_func([*inputs, *results], "int64")  # as Relax does
 
     @staticmethod
     def of(function: tir.PrimFunc) -> "KernelSpec | None":
@@ -73,14 +86,15 @@ class KernelSpec:
         Parameters
         ----------
         function : PrimFunc
-            A function generated from this specification. Its result is the last parameter.
+            A function generated from this specification.
         **options
             The options that change.
         """
-        kernel = KernelSpec(self.name, self.options | options)
+        kernel = KernelSpec(self.name, self.options | options, self.results)
         inputs = [
-            te.placeholder(list(p.ty.shape), str(p.ty.dtype), p.name) for p in function.params[:-1]
+            te.placeholder(list(p.ty.shape), str(p.ty.dtype), p.name)
+            for p in function.params[: -self.results]
         ]
-        fresh = te.create_prim_func([*inputs, kernel(*inputs)], "int64")  # as Relax does
+        fresh = kernel.function(inputs)
         fresh = tir.PrimFunc(fresh.params, fresh.body, fresh.ret_type, function.attrs)
         return fresh.with_attr(WRITTEN_OUT, kernel.attributes[WRITTEN_OUT])

@@ -15,6 +15,7 @@ from tvm import te, topi
 from quake_tvm.kernels import compute, norms
 from quake_tvm.kernels.attention import attention
 from quake_tvm.kernels.attention_products import Operand
+from quake_tvm.kernels.recurrent import recurrent
 from quake_tvm.kernels.register_tile import Tile
 from quake_tvm.machines.targets import target
 from quake_tvm.passes.relax.pack_weights import packed_matmul
@@ -105,6 +106,12 @@ def attended(_):
     return [q, k, v], attention(q, k, v, **options)
 
 
+def recurrent_layer(_):
+    x, w, h = placeholder(5, 3, 20), placeholder(1, 2, 20, 16, name="w"), placeholder(1, 3, 20)
+    options = {"kind": "rnn", "functions": [["tanh", 0, 0, "quake1"]], "reverse": [True]}
+    return [x, w, h], recurrent(x, w, h, **options, tile=2, block=3)
+
+
 def channels_first(_):
     x, w = placeholder(1, 2, 5, 21), placeholder(3, 2, 3, 3, name="w")
     return [x, w], topi.nn.relu(topi.nn.conv2d(x, w, 1, 0, 1, "NCHW"))
@@ -142,6 +149,7 @@ CASES = {
     ),
     "layer_norm": ("x86-64-v4", "rows", layer_norm),
     "attention": ("x86-64-v4", "attention", attended),
+    "recurrent": ("x86-64-v4", "recurrent", recurrent_layer),
     "exact_softmax": ("x86-64-v4", "exact_softmax", lambda _: one(topi.nn.softmax, 3, 40)),
     "elementwise_flat": ("x86-64-v4", "elementwise", lambda _: one(gelu, 3, 50)),
     "elementwise_flat_a53": (
@@ -168,7 +176,8 @@ CASES = {
 def script(name):
     kind, rule, kernel = CASES[name]
     inputs, output = kernel(kind)
-    function = schedule(te.create_prim_func([*inputs, output]), target(kind))
+    outputs = output if isinstance(output, list) else [output]
+    function = schedule(te.create_prim_func([*inputs, *outputs]), target(kind))
     assert function.attrs[RULE] == rule
     return function.script() + "\n"
 

@@ -1,6 +1,6 @@
 """The ONNX operators that have a converter here because TVM's importer gets them wrong."""
 
-from . import convolution, einsum, gathers, images, pooling
+from . import convolution, einsum, gathers, images, pooling, recurrent
 from .expand import expand
 from .filled import constant_of_shape
 from .fitting import broadcast, concat
@@ -29,6 +29,7 @@ CONVERTERS: dict[str, Converter] = {
     "Einsum": einsum.einsum,
     "Expand": expand,
     "Gather": gathers.gather,
+    **dict.fromkeys(("GRU", "LSTM", "RNN"), recurrent.layer),
     "GatherElements": gathers.gather_elements,
     "GatherND": gathers.gather_nd,
     "GlobalAveragePool": pooling.global_average_pool,

@@ -29,12 +29,12 @@ _RANDOM = {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLi
     "Multinomial", "Bernoulli", "Dropout"
 }  # fmt: skip
 # Operators that ONNX's reference evaluator computes differently from the standard.
-UNRELIABLE = {"BatchNormalization", "LRN", "LpPool", "RoiAlign"}
+UNRELIABLE = {"BatchNormalization", "GRU", "LRN", "LSTM", "LpPool", "RNN", "RoiAlign"}
 # Operators that the reference computes with loops in Python: only small ones are evaluated.
 _SLOW = {
-    *("AveragePool", "Col2Im", "Conv", "ConvInteger", "ConvTranspose", "DFT", "DeformConv", "GRU"),
-    *("GatherND", "GridSample", "LSTM", "MaxPool", "MaxUnpool", "NonMaxSuppression", "QLinearConv"),
-    *("RNN", "Resize", "STFT", "ScatterElements", "ScatterND", "TopK", "Unique", "Upsample"),
+    *("AveragePool", "Col2Im", "Conv", "ConvInteger", "ConvTranspose", "DFT", "DeformConv"),
+    *("GatherND", "GridSample", "MaxPool", "MaxUnpool", "NonMaxSuppression", "QLinearConv"),
+    *("Resize", "STFT", "ScatterElements", "ScatterND", "TopK", "Unique", "Upsample"),
 }
 
 

@@ -26,6 +26,10 @@ _REDUCTIONS = (
     "ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd"
     " ReduceSum ReduceSumSquare"
 )
+_RECURRENT = (
+    "B Y_h activation_alpha activation_beta activations clip direction hidden_size initial_h layout"
+    " sequence_lens"
+)
 _WINDOW = "auto_pad ceil_mode dilations kernel_shape pads strides"
 
 STANDARD: dict[str, frozenset[str]] = {
@@ -68,6 +72,7 @@ STANDARD: dict[str, frozenset[str]] = {
         "Elu": "alpha",
         "EyeLike": "dtype k",
         "Flatten": "axis",
+        "GRU": f"{_RECURRENT} linear_before_reset",
         "Gather": "axis",
         "GatherElements": "axis",
         "GatherND": "batch_dims",
@@ -84,6 +89,7 @@ STANDARD: dict[str, frozenset[str]] = {
         "InstanceNormalization": "epsilon",
         "IsInf": "detect_negative detect_positive",
         "LRN": "alpha beta bias size",
+        "LSTM": f"{_RECURRENT} P Y_c initial_c input_forget",
         "LayerNormalization": "B InvStdDev Mean axis epsilon",
         "LeakyRelu": "alpha",
         "LogSoftmax": "axis",
@@ -105,6 +111,7 @@ STANDARD: dict[str, frozenset[str]] = {
         "OptionalHasElement": "input",
         "Pad": "axes constant_value mode pads value",
         "QuantizeLinear": "axis output_dtype y_zero_point",
+        "RNN": _RECURRENT,
         "RMSNormalization": "axis epsilon stash_type",
         "Reshape": "allowzero",
         "Resize": "antialias axes coordinate_transformation_mode cubic_coeff_a exclude_outside"

@@ -73,9 +73,8 @@ def test_the_model_given_stays_as_it_is():
         (node("Det", ["x"], ["y"]), "Det"),
         (node("Exp", ["x"], ["y"], domain="acme"), "acme.Exp"),
         (node("FFT", ["x"], ["y"], domain="acme"), "acme.FFT"),
-        (node("LSTM", ["x", "x", "x"], ["y"], hidden_size=3), "LSTM"),
     ],
-    ids=["standard", "known_name", "unknown_name", "lstm"],
+    ids=["standard", "known_name", "unknown_name"],
 )
 def test_operators_tvm_cannot_import(made, named, capsys):
     model = make([made], {"x": [3, 3]}, {"y": None}, domains=["acme"])

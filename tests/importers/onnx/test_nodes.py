@@ -28,15 +28,13 @@ with warnings.catch_warnings():
 # The beginnings of the cases' names (expand_dim_... is another operator's).
 NAME = re.compile(
     "(softmax|logsoftmax|reduce_log_sum_exp|sigmoid|tanh|gelu|elu|selu|celu|softplus|mish|swish"
-    "|swiglu|hardswish|exp|erf|lstm|gru)(_|$)"
+    "|swiglu|hardswish|exp|erf)(_|$)"
 )
 CASES = {name: case for name, case in ALL.items() if NAME.match(name)}
 
 # Case to the text of the error.
 NOT_IMPORTABLE = {
-    **{name: "cannot import these ONNX operators: GRU" for name in CASES if name[:4] == "gru_"},
-    **{name: "cannot import these ONNX operators: LSTM" for name in CASES if name[:5] == "lstm_"},
-    **{name: "Only constant axes" for name in CASES if name.startswith("reduce_log_sum_exp")},
+    name: "Only constant axes" for name in CASES if name.startswith("reduce_log_sum_exp")
 }
 # A reduction over no elements gives a constant, whatever the axes.
 OVER_NOTHING = "reduce_log_sum_exp_empty_set"

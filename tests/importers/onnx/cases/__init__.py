@@ -15,6 +15,7 @@ from . import (
     normalizations,
     products,
     quantization,
+    recurrent,
     reductions,
     shapes,
 )
@@ -29,6 +30,7 @@ CASES: list[Case] = [
     *products.products(),
     *normalizations.normalizations(),
     *quantization.quantization(),
+    *recurrent.recurrent(),
     *functions.functions(),
     *functions.attention(),
     *contributed.contributed(),

@@ -1,0 +1,131 @@
+"""Lower ``quake.recurrent`` to its kernel, with a rung for each function of its gates.
+
+The recurrent weights are packed in panels of neighbouring units, which TVM folds for constant
+weights. The functions are sites for the report; a plan has one rung for all of them.
+"""
+
+import json
+from collections.abc import Callable
+
+import tvm
+from tvm import relax, te
+
+from quake_tvm.kernels.gate_functions import GateFunction
+from quake_tvm.kernels.kernel_spec import KernelSpec
+from quake_tvm.kernels.recurrent_operator import RECURRENT, cell_of, layer_of, states_of
+from quake_tvm.kernels.recurrent_tile import RecurrentTile
+from quake_tvm.options import Options
+from quake_tvm.tvm_version import tir
+
+from ..lower_tir import SITES
+from ..site_attrs import SiteAttrs
+from .call_written_out import call_written_out
+from .fold_constants import FoldConstants
+from .fold_moves import FoldMoves
+from .graph import extents_text
+from .legalize import FUSABLE, Legalize, legalize
+
+# Maps (gates of the first product, rows, units of a state) to the kernel's tile. The rows are None
+# if only the run knows them.
+Tiles = Callable[[int, int | None, int], RecurrentTile]
+
+
+def panels(weights: te.Tensor, hidden: int, gates: tuple[int, ...], units: int) -> te.Tensor:
+    """Pack weights (direction, gate * unit, unit) as (direction, panel, unit, gate * unit).
+
+    Parameters
+    ----------
+    weights : Tensor
+    hidden : int
+        Units of each gate.
+    gates : tuple of int
+        The gates to pack, in this order.
+    units : int
+        Units of a panel. The last panel ends with the last unit.
+    """
+    directions, _, depth = weights.shape
+
+    def element(d: tir.Expr, p: tir.Expr, k: tir.Expr, j: tir.Expr) -> tir.Expr:
+        gate = tir.const(gates[0], "int64")
+        for place, n in enumerate(gates):
+            gate = tir.Select(j // units == place, tir.const(n, "int64"), gate)
+        unit = tir.min(p * units, hidden - units) + j % units
+        return weights[d, gate * hidden + unit, k]
+
+    shape = (directions, -(-hidden // units), depth, len(gates) * units)
+    return te.compute(shape, element, name="recurrent_panels")
+
+
+def rule(options: Options, tiles: Tiles) -> dict[str, Legalize]:
+    """The legalization of the operator."""
+
+    def run(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
+        layer = layer_of(call)
+        cell = cell_of(layer)
+        x, weights, *rest = call.args
+        (directions, batch, hidden) = states_of(call)[0].ty.shape
+        result = call.ty.fields[0]
+        shape = extents_text([*list(result.shape)[:2], directions * hidden])
+        functions = [_with_rung(function, options, shape) for function in cell.functions]
+        tile = tiles(len(cell.parts[0].gates), getattr(batch, "value", None), int(hidden))
+        packed = [
+            builder.emit(
+                builder.call_te(
+                    panels,
+                    weights,
+                    int(hidden),
+                    part.gates,
+                    tile.units,
+                    primfunc_name_hint="recurrent_panels",
+                    primfunc_attrs=FUSABLE,
+                )
+            )
+            for part in cell.parts
+        ]
+        made = {
+            **layer,
+            "functions": [list(vars(function).values()) for function in functions],
+            "ieee": options.ieee,
+            "tile": tile.rows,
+            "block": tile.block,
+        }
+        return call_written_out(
+            builder,
+            f"quake_{layer['kind']}",
+            KernelSpec("recurrent", made, results=1 + cell.states),
+            [x, *packed, *rest],
+            call.ty,
+            {SITES: json.dumps(_sites(functions, options, layer["kind"], shape))},
+        )
+
+    return {RECURRENT: run}
+
+
+def lower(mod: tvm.IRModule, options: Options, tiles: Tiles) -> tvm.IRModule:
+    """Legalize recurrent layers, and fold what their weights are computed from.
+
+    A module without such a layer is unchanged.
+    """
+    lowered = legalize(mod, rule(options, tiles))
+    if lowered is mod:
+        return mod
+    return tvm.transform.Sequential([FoldMoves(), FoldConstants()])(lowered)
+
+
+def _with_rung(function: GateFunction, options: Options, shape: str) -> GateFunction:
+    if not function.operator:
+        return function
+    return function.on(options.choose(function.operator, shape=shape, site=0).method)
+
+
+def _sites(functions: list[GateFunction], options: Options, kind: str, shape: str) -> list[dict]:
+    """The report's entries: one for each operator and its parameters."""
+    found = []
+    for function in functions:
+        if function.method is None:
+            continue
+        site = SiteAttrs(function.method, options.ieee, kind, shape, numbers=function.parameters)
+        entry = {**site.mark(function.operator), **site.numbers}
+        if entry not in found:
+            found.append(entry)
+    return found

@@ -1,0 +1,222 @@
+"""ONNX's LSTM, GRU and RNN, against the standard's node tests, float64 and ONNX Runtime."""
+
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import onnxruntime
+import pytest
+from onnx import helper
+
+import quake_tvm
+from quake_tvm.numerics.ladder import METHODS
+from tests import recurrent
+from tests.recurrent import DEFAULTS, Layer, random_layer
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from onnx.backend.test.case.node import collect_testcases
+
+    NODES = [c for c in collect_testcases(None) if c.name.startswith(("test_gru", "test_lstm"))]
+    NODES += [c for c in collect_testcases(None) if "_rnn_" in c.name]
+
+# quake5's largest error in a test, in units of the largest output. A few steps add up their errors.
+HIGHEST = 2e-6
+
+
+def run(layers, method="quake5", opset=14, constant=True, **options):
+    model, feeds = recurrent.model(layers, opset, constant)
+    return quake_tvm.compile(model, method=method, **options).run(feeds)
+
+
+def assert_right(results, expected, tolerance=HIGHEST):
+    for q, y in zip(results, expected, strict=True):
+        assert q.shape == y.shape
+        assert q.dtype == np.float32
+        scale = max(1.0, np.abs(y).max(initial=0))
+        np.testing.assert_allclose(q, y, 0, tolerance * scale)
+
+
+def layers(seed, count):
+    rng = np.random.default_rng(seed)
+    return [random_layer(rng) for _ in range(count)]
+
+
+def of(operator, steps=5, batch=3, hidden=19, features=7, directions=1, seed=0):
+    """A plain layer, with biases."""
+    rng, gates = np.random.default_rng(seed), recurrent.GATES[operator]
+
+    def normal(*shape):
+        return (rng.normal(size=shape) / np.sqrt(hidden)).astype(np.float32)
+
+    return Layer(
+        operator,
+        rng.normal(size=(steps, batch, features)).astype(np.float32),
+        normal(directions, gates * hidden, features),
+        normal(directions, gates * hidden, hidden),
+        normal(directions, 2 * gates * hidden),
+        attributes={
+            "hidden_size": hidden,
+            "direction": "bidirectional" if directions == 2 else "forward",
+        },
+    )
+
+
+@pytest.mark.parametrize("case", NODES, ids=lambda case: case.name)
+def test_the_standards_nodes(case):
+    compiled = quake_tvm.compile(case.model, method="quake5")
+    for inputs, outputs in case.data_sets:
+        assert_right(compiled.run(list(inputs)), outputs)
+
+
+def test_random_layers():
+    made = layers(0, 6)
+    assert_right(run(made), recurrent.expected(made))
+
+
+def by_onnx_runtime(made):
+    model, feeds = recurrent.model(made)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    return session.run(None, feeds)
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("seed", range(20))
+def test_more_random_layers(seed):
+    made = layers(seed + 1, 10)
+    results = run(made)
+    assert_right(results, recurrent.expected(made))
+    assert_right(results, by_onnx_runtime(made), 1e-5)
+
+
+@pytest.mark.parametrize("method", [*METHODS, "exact"])
+def test_every_rung(method):
+    made = [of(operator) for operator in DEFAULTS]
+    # Each step multiplies the error of the one before by less than 2 in these layers.
+    bound = 0 if method == "exact" else quake_tvm.bound("sigmoid", method).error
+    assert_right(run(made, method), recurrent.expected(made), 8 * bound + HIGHEST)
+
+
+def test_weights_that_are_inputs():
+    made = layers(3, 3)
+    np.testing.assert_array_equal(run(made, constant=False)[0], run(made)[0])
+
+
+def test_an_old_opset():
+    made = [of("LSTM", directions=2), of("GRU")]
+    assert_right(run(made, opset=7), recurrent.expected(made))
+
+
+def with_layout(layer):
+    return replace(layer, attributes={**layer.attributes, "layout": 1})
+
+
+def test_rows_before_steps():
+    made = [with_layout(of("LSTM", directions=2)), with_layout(layers(5, 1)[0])]
+    assert_right(run(made), recurrent.expected(made))
+
+
+def of_size(layer, steps, batch):
+    """The layer on other inputs."""
+    rng = np.random.default_rng([steps, batch])
+
+    def normal(*shape):
+        return rng.normal(size=shape).astype(np.float32)
+
+    lengths = None if layer.lengths is None else rng.integers(0, steps + 1, batch).astype(np.int32)
+    states = [None if s is None else normal(s.shape[0], batch, s.shape[2]) for s in layer.states]
+    x = normal(steps, batch, layer.x.shape[2])
+    return replace(layer, x=x, lengths=lengths, states=states)
+
+
+@pytest.fixture(scope="module")
+def open_layers():
+    made = [of_size(layer, 3, 2) for layer in [of("LSTM"), of("GRU", hidden=1), *layers(11, 1)]]
+    model, _ = recurrent.model(made, dims=True)
+    return made, quake_tvm.compile(model, method="quake5")
+
+
+@pytest.mark.parametrize(("steps", "batch"), [(1, 1), (4, 3), (0, 2), (3, 0), (5, 17), (60, 4)])
+def test_any_number_of_steps_and_rows(open_layers, steps, batch):
+    made, compiled = open_layers
+    made = [of_size(layer, steps, batch) for layer in made]
+    results = compiled.run(recurrent.model(made)[1])
+    assert_right(results, recurrent.expected(made))
+
+
+@pytest.mark.parametrize(("steps", "batch"), [(4, 3), (1, 17)])
+def test_open_sizes_change_no_bit(open_layers, steps, batch):
+    made, compiled = open_layers
+    made = [of_size(layer, steps, batch) for layer in made]
+    for q, static in zip(compiled.run(recurrent.model(made)[1]), run(made), strict=True):
+        np.testing.assert_array_equal(q, static)
+
+
+def test_nothing_to_do():
+    made = [of_size(of("LSTM"), 0, 2), of_size(of("GRU"), 3, 0)]
+    assert_right(run(made), recurrent.expected(made))
+
+
+def test_states_that_do_not_fit_are_refused(open_layers):
+    made, compiled = open_layers
+    feeds = recurrent.model(made)[1]
+    name = next(n for n, array in feeds.items() if n.endswith("_5"))
+    feeds[name] = feeds[name][:, :1]
+    with pytest.raises(quake_tvm.QuakeError):
+        compiled.run(feeds)
+
+
+def test_special_values_stay_in_their_row():
+    layer = of("LSTM")
+    plain = run([layer], "quake2")
+    layer.x[1, 1, 0], layer.x[2, 2, 0] = np.nan, np.inf
+    y = run([layer], "quake2")[0]
+    np.testing.assert_array_equal(y[:, 0, 0], plain[0][:, 0, 0])
+    assert np.isnan(y[1:, 0, 1]).all()
+    assert np.isfinite(y[:1, 0]).all()
+    assert np.isfinite(y[2, 0, 2]).all()
+
+
+def test_functions_are_sites():
+    report = quake_tvm.compile(recurrent.model([of("GRU")])[0]).report
+    assert {(s.operator, s.source, s.schedule) for s in report.sites} == {
+        ("sigmoid", "gru", "recurrent"),
+        ("tanh", "gru", "recurrent"),
+    }
+    assert {s.shape for s in report.sites} == {"5x3x19"}
+    skipped = quake_tvm.compile(recurrent.model([of("GRU")])[0], skip=["tanh"]).report
+    assert [s.operator for s in skipped.sites] == ["sigmoid"]
+    assert [(s.operator, s.reason) for s in skipped.exact] == [("tanh", "in skip=")]
+    best = quake_tvm.compile(recurrent.model([of("GRU")])[0], max_error=1e-4).report
+    assert all(s.relative <= 1e-4 for s in best.sites)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "reason"),
+    [
+        ({"activations": ["Gelu"]}, "the activation 'Gelu'"),
+        ({"activations": ["Tanh", "Tanh"]}, "2 activations for 1 directions"),
+        ({"direction": "sideways"}, "the direction 'sideways'"),
+        ({"hidden_size": 20}, r"input 2 has the shape \[1, 19, 19\], not \[1, 19, 20\]"),
+    ],
+)
+def test_what_is_refused(attributes, reason):
+    layer = of("RNN")
+    layer.attributes |= attributes
+    with pytest.raises(quake_tvm.QuakeError, match=f"^cannot import RNN: {reason}"):
+        run([layer])
+
+
+def test_other_types_are_refused():
+    model, _ = recurrent.model([of("RNN")])
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.elem_type = 10
+    del model.graph.initializer[:]
+    shapes = {"x0_1": [1, 19, 7], "x0_2": [1, 19, 19], "x0_3": [1, 38]}
+    model.graph.input.extend(helper.make_tensor_value_info(n, 10, s) for n, s in shapes.items())
+    with pytest.raises(quake_tvm.QuakeError, match="only float32 is supported"):
+        quake_tvm.compile(model)
