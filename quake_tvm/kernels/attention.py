@@ -26,7 +26,7 @@ def _whole_rows(op: Attention, place: Place, transposed: tir.Buffer, scores: tir
     """A block of rows whose scores fit into the first-level cache."""
 
     def softmax(row: Row, r: Expr) -> list[Stmt]:
-        return softmax_row(row, op.logits(place, r, 0, scores), op.exp, scores, (r,))
+        return softmax_row(row, op.logits(place, r, 0, scores), op.exp, scores, (r,), op.empty)
 
     return rows.sequence(
         op.scores(place, op.keys, 0, transposed, scores),
@@ -70,6 +70,7 @@ def attention(
     method: str,
     ieee: bool = True,
     scale: float = 1.0,
+    empty: float | None = None,
 ) -> te.Tensor:
     """softmax(scale * q k^T + mask) v; all dtypes float32.
 
@@ -86,7 +87,7 @@ def attention(
         The axes of q, k, v and the output.
     tiles : two Tile
         The register tiles of the two products, with equal rows.
-    method, ieee, scale
+    method, ieee, scale, empty
         As for :func:`compute.softmax`.
 
     Returns
@@ -110,7 +111,7 @@ def attention(
             operands, tiles, length, depth, keys, width, most, line, scale,
             lambda t: exp_bits.softmax_exp(t, LADDER[method], ieee, scale=fold),
             lambda t: exp_bits.exp(t, HIGHEST, ieee, scale=fold, high=0),
-            q, k, v, masks, out,
+            empty, q, k, v, masks, out,
         )  # fmt: skip
 
         def head(n: Expr) -> Stmt:

@@ -66,6 +66,7 @@ class Attention:
     scale: float
     exp: Callable[[Expr], Expr]
     rescale: Callable[[Expr], Expr]
+    empty: float | None
     q: tir.Buffer
     k: tir.Buffer
     v: tir.Buffer

@@ -14,6 +14,7 @@ from ..numerics.exp_bits import constant
 from ..tvm_version import alloc, fma, tir
 from . import rows
 from .attention_products import Attention, Place
+from .compute import above, divisor
 from .rows import Expr, Row, Stmt
 
 # The most keys of a block: the scores of eight rows leave room in the first-level cache. The number
@@ -48,6 +49,7 @@ def long_rows(op: Attention, place: Place, transposed: tir.Buffer, scores: tir.B
     sizes = [rows.once(n) for n in block_sizes(op.keys)]
     count, size, last = (n for _, n in sizes)
     lowest = constant(-math.inf)
+    whole = divisor if op.empty is not None else lambda total: total
 
     def keys(n: Expr | int, here: int | Expr) -> Stmt:
         (known, here), (placed, start) = rows.once(here), rows.once(n * size)
@@ -90,7 +92,7 @@ def long_rows(op: Attention, place: Place, transposed: tir.Buffer, scores: tir.B
         op.each_row(empty),
         each(lambda r, e: tir.BufferStore(result, constant(0), [0, r, e])),
         *blocks,
-        op.each_row(lambda r: [tir.BufferStore(total, constant(1) / total[r], [r])]),
+        op.each_row(lambda r: [tir.BufferStore(total, constant(1) / whole(total[r]), [r])]),
         each(lambda r, e: op.write(place, r, e, result[count % turns, r, e] * total[r])),
     )
 
@@ -108,7 +110,7 @@ def _running_row(
     steps, highest = rows.maximum(row, value)
     keep_risen, risen = rows.store_scalar(tir.max(top[r], highest))
     # If all elements so far are masked, the maximum is -inf and must not be subtracted.
-    keep, above = rows.store_scalar(tir.Select(risen == constant(-math.inf), constant(0), risen))
+    keep, shift = rows.store_scalar(above(risen))
     last, lanes = rows.local(row.lanes), rows.local(row.lanes)
 
     def add(lane: Expr, element: Expr) -> Stmt:
@@ -118,7 +120,7 @@ def _running_row(
         at = c * row.lanes
         return rows.sequence(
             row.vector(
-                lambda n: tir.BufferStore(scores, op.exp(value(at + n) - above), [r, at + n])
+                lambda n: tir.BufferStore(scores, op.exp(value(at + n) - shift), [r, at + n])
             ),
             row.vector(lambda n: add(n, scores[r, at + n])),
         )
@@ -131,12 +133,12 @@ def _running_row(
         alloc(last),
         alloc(lanes),
         row.vector(lambda n: tir.BufferStore(lanes, constant(0), [n])),
-        *row.tail(lambda i, n: tir.BufferStore(last, op.exp(value(i) - above), [n])),
+        *row.tail(lambda i, n: tir.BufferStore(last, op.exp(value(i) - shift), [n])),
         rows.loop(row.chunks, chunk),
         *row.tail(lambda i, n: add(n, tir.Select(row.new_in_tail(n), last[n], constant(0)))),
         *row.tail(lambda i, n: tir.BufferStore(scores, last[n], [r, i])),
         *sums,
-        tir.BufferStore(factor, op.rescale(top[r] - above), [r]),
+        tir.BufferStore(factor, op.rescale(top[r] - shift), [r]),
         tir.BufferStore(total, fma(total[r], factor[r], whole), [r]),
         tir.BufferStore(top, risen, [r]),
     ]
