@@ -53,7 +53,7 @@ _KEPT = (
     *(f"{name}.vec" for name in _RESIZES),
     *(f"{name}.default" for name in ("index_add", "index_copy", "one_hot", "pad")),
     *("index_fill.int_Scalar", "index_fill.int_Tensor"),
-    *("scaled_dot_product_attention.default", "_safe_softmax.default"),
+    *("scaled_dot_product_attention.default", "_safe_softmax.default", "matmul.default"),
 )
 # Assertions about metadata, which the export already checked.
 _ASSERTIONS = {"aten._assert_tensor_metadata.default"}
