@@ -1,9 +1,11 @@
 """Find softmax, log_softmax and logsumexp, as TVM's operators or composed of simpler ones.
 
 The composed forms are exp(t)/sum(exp(t)), its logarithm, t - log(sum(exp(t))) and log(sum(exp(t)))
-+ m. Here t may be x - max(x), and then x is the input. A scale and a mask in front of softmax are
-left to :mod:`fold_affine`.
++ m. Here t may be x - max(x), and then x is the input. softmax may be followed by a choice of 0 for
+rows of -inf. A scale and a mask in front of softmax are left to :mod:`fold_affine`.
 """
+
+import math
 
 from .graph import Expr, Graph, Shape, Site
 
@@ -101,6 +103,24 @@ class _Finder:
         _, t, axis, _ = total
         return self.site("softmax", self.unshifted(t, axis)[0], axis=axis)
 
+    def safe_softmax(self) -> Site | None:
+        """0 where the maximum is -inf, else softmax."""
+        chosen = _args(self.graph, self.root, "where")
+        if chosen is None or self.graph.scalar(chosen[1]) != 0.0:
+            return None
+        compared = _args(self.graph, chosen[0], "equal")
+        top = _reduced(self.graph, compared[0], "max") if compared else None
+        inner = _Finder(self.graph, chosen[2]) if chosen[2] in self.graph.values else None
+        found = inner and (inner.operator() or inner.softmax())
+        if not top or not found or found.operator != "softmax":
+            return None
+        x, axis = found.args[0], found.attributes["axis"]
+        lowest = self.graph.scalar(compared[1]) if compared else None
+        if lowest != -math.inf or top[0] != x or top[1] != axis or not top[2]:
+            return None
+        self.see(chosen[0], *top[3], *found.region)
+        return self.site("softmax", x, axis=axis, empty=0.0)
+
     def log_softmax(self) -> Site | None:
         return self.log_of_softmax() or self.logits_less_logsumexp()
 
@@ -162,7 +182,7 @@ def find(graph: Graph) -> list[Site]:
     for root in reversed(list(graph.values)):
         if root in taken or graph.shape(root) is None:
             continue
-        for form in ("operator", "softmax", "log_softmax", "logsumexp"):
+        for form in ("operator", "safe_softmax", "softmax", "log_softmax", "logsumexp"):
             site = getattr(_Finder(graph, root), form)()
             if site is not None:
                 sites.append(site)

@@ -6,6 +6,8 @@ Rows of up to :data:`.long_rows.MOST_KEYS` keys are complete when softmax reads 
 has the order of the separate kernels. :mod:`.long_rows` has the others.
 """
 
+from collections.abc import Callable
+
 from tvm import te
 
 from ..numerics import exp_bits
@@ -14,36 +16,29 @@ from ..tvm_version import alloc, tir
 from . import rows
 from .attention_products import Attention, Operand, Place
 from .compute import softmax_row
-from .long_rows import MOST_KEYS, block_sizes, long_rows, whole_rows_fit
-from .open_attention import OpenAttention, height
+from .long_rows import MOST_KEYS, RunningSums, block_sizes, long_rows, whole_rows_fit
+from .open_attention import OpenAttention, height, open_rows
+from .parts import in_parts
 from .register_tile import SQUARE, Tile, over_tiles
 from .rows import Expr, Row, Stmt
 
 HIGHEST = LADDER["quake5"]
+# Units of work: where there are fewer heads, the rows of a head are split, into parts in which
+# transposing the keys takes less than a fiftieth of the time.
+MOST_UNITS, ROWS_OF_UNIT = 64, 128
 
 
 def _whole_rows(op: Attention, place: Place, transposed: tir.Buffer, scores: tir.Buffer) -> Stmt:
     """A block of rows whose scores fit into the first-level cache."""
 
     def softmax(row: Row, r: Expr) -> list[Stmt]:
-        return softmax_row(row, op.logits(place, r, 0, scores), op.exp, scores, (r,))
+        return softmax_row(row, op.logits(place, r, 0, scores), op.exp, scores, (r,), op.empty)
 
     return rows.sequence(
         op.scores(place, op.keys, 0, transposed, scores),
         rows.by_length(op.keys, lambda row: op.each_row(lambda r: softmax(row, r)), True),
         op.values(place, op.keys, 0, scores, lambda r, e, s: op.write(place, r, e, s)),
     )
-
-
-def _block(op: Attention, place: Place, transposed: tir.Buffer, scores: tir.Buffer) -> Stmt:
-    """A block of rows."""
-    fit = whole_rows_fit(op.keys)
-    made = [
-        make(op, place, transposed, scores)
-        for make, wanted in ((_whole_rows, True), (long_rows, False))
-        if not isinstance(fit, bool) or fit is wanted
-    ]
-    return made[0] if len(made) == 1 else tir.IfThenElse(fit, *made)
 
 
 def _lines(keys: int | Expr, fill: bool) -> tuple[int | Expr, int]:
@@ -70,6 +65,7 @@ def attention(
     method: str,
     ieee: bool = True,
     scale: float = 1.0,
+    empty: float | None = None,
 ) -> te.Tensor:
     """softmax(scale * q k^T + mask) v; all dtypes float32.
 
@@ -86,7 +82,7 @@ def attention(
         The axes of q, k, v and the output.
     tiles : two Tile
         The register tiles of the two products, with equal rows.
-    method, ieee, scale
+    method, ieee, scale, empty
         As for :func:`compute.softmax`.
 
     Returns
@@ -106,28 +102,33 @@ def attention(
         of_keys, of_scores = _lines(keys, fill)
         known = [rows.once(n) for n in (height(length, tiles[0].rows), of_keys)]
         most, line = (n for _, n in known)
+        splits = _splits(batch * heads, length)
         op = make(
             operands, tiles, length, depth, keys, width, most, line, scale,
             lambda t: exp_bits.softmax_exp(t, LADDER[method], ieee, scale=fold),
             lambda t: exp_bits.exp(t, HIGHEST, ieee, scale=fold, high=0),
-            q, k, v, masks, out,
+            empty, q, k, v, masks, out,
         )  # fmt: skip
 
-        def head(n: Expr) -> Stmt:
-            b, h = n // heads, n % heads
-            shape = (depth * of_keys,) if rows.fixed(line) is None else (depth, line)
-            transposed = tir.decl_buffer(shape, "float32", "keys_first")
-            scores = tir.decl_buffer((tiles[0].rows, of_scores), "float32", "scores")
+        shape = (depth * of_keys,) if rows.fixed(line) is None else (depth, line)
+        transposed = tir.decl_buffer(shape, "float32", "keys_first")
+        scores = tir.decl_buffer((tiles[0].rows, of_scores), "float32", "scores")
+        prepare, block = _blocks(op, transposed, scores)
+
+        def unit(n: Expr) -> Stmt:
+            (in_b, b), (in_h, h) = rows.once(n // splits // heads), rows.once(n // splits % heads)
             return rows.sequence(
-                alloc(transposed),
-                alloc(scores),
+                *in_b,
+                *in_h,
                 op.keys_first(b, h, transposed),
-                over_tiles(length, most, lambda i: _block(op, (b, h, i), transposed, scores)),
+                over_tiles(length, most, lambda i: block((b, h, i)), (n % splits, splits)),
             )
 
+        units = batch * heads * splits
+        work = batch * heads * length * keys * (depth + width)
         return rows.sequence(
             *(step for steps, _ in known for step in steps),
-            rows.loop(batch * heads, head, tir.ForKind.PARALLEL),
+            in_parts(units, work, [alloc(transposed), alloc(scores), *prepare], unit),
         )
 
     return te.extern(
@@ -137,6 +138,28 @@ def attention(
         name="quake_attention",
         dtype="float32",
     )
+
+
+def _blocks(
+    op: Attention, transposed: tir.Buffer, scores: tir.Buffer
+) -> tuple[list[Stmt], Callable[[Place], Stmt]]:
+    """What is done before all blocks of rows, and the statement for the block at a place."""
+    fit = whole_rows_fit(op.keys)
+    if not isinstance(fit, bool):
+        return open_rows(op, transposed, scores)
+    if fit:
+        return [], lambda place: _whole_rows(op, place, transposed, scores)
+    sums = RunningSums.of(op)
+    return sums.allocated(), lambda place: long_rows(op, place, transposed, scores, sums)
+
+
+def _splits(heads: int | Expr, length: int | Expr) -> int | Expr:
+    """Into how many units of work the rows of a head are split.
+
+    Each of them transposes the head's keys again.
+    """
+    wanted = (MOST_UNITS + heads - 1) // rows.greatest(heads, 1)
+    return rows.greatest(rows.least(wanted, length // ROWS_OF_UNIT), 1)
 
 
 def fill_tiles(length: int | Expr, keys: int | Expr, tiles: tuple[Tile, Tile]) -> bool:

@@ -6,12 +6,11 @@ Knows how the products read and write, not what happens to the scores between th
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ..numerics.exp_bits import constant
 from ..tvm_version import tir
 from . import rows
 from .compute import logits
 from .register_tile import SQUARE, Tile, over_tiles, transpose, vector_at
-from .rows import Expr, Stmt
+from .rows import Expr, Stmt, least
 
 # Batch, head and first row of a block of rows.
 Place = tuple[Expr, Expr, Expr]
@@ -66,6 +65,7 @@ class Attention:
     scale: float
     exp: Callable[[Expr], Expr]
     rescale: Callable[[Expr], Expr]
+    empty: float | None
     q: tir.Buffer
     k: tir.Buffer
     v: tir.Buffer
@@ -81,19 +81,12 @@ class Attention:
 
         If the keys do not fill a square, the last one is written several times.
         """
-        last = self.keys - 1
-        known, fill = rows.fixed(self.keys), self._squares(b, h, lambda j: j, transposed)
-        if known is not None and known >= SQUARE:
-            return fill
-        repeat = self._squares(b, h, lambda j: tir.min(j, last), transposed)
-        return repeat if known is not None else tir.IfThenElse(self.keys >= SQUARE, fill, repeat)
+        # Outside all loops. The first square starts at key 0 if there are fewer keys.
+        lines = [rows.once(least(tir.const(r, "int64"), self.keys - 1)) for r in range(SQUARE)]
 
-    def _squares(
-        self, b: Expr, h: Expr, key: Callable[[Expr], Expr], transposed: tir.Buffer
-    ) -> Stmt:
         def square(j: Expr, d: Expr) -> Stmt:
             def line(r: int) -> Expr:
-                at = self.operands[1].at(b, h, key(j + r), vector_at(d))
+                at = self.operands[1].at(b, h, j + lines[r][1], vector_at(d))
                 return tir.BufferLoad(self.k, list(at))
 
             return transpose(
@@ -103,9 +96,10 @@ class Attention:
                 ),
             )
 
-        return over_tiles(
+        squares = over_tiles(
             self.keys, SQUARE, lambda j: over_tiles(self.depth, SQUARE, lambda d: square(j, d))
         )
+        return rows.sequence(*(step for steps, _ in lines for step in steps), squares)
 
     def key_at(self, d: Expr, j: Expr, several: Callable[[Expr], Expr] = lambda j: j) -> list[Expr]:
         """The indices in the transposed keys of one element, or of ``several`` from this one.
@@ -161,9 +155,13 @@ class Attention:
         start: Expr | int,
         weights: tir.Buffer,
         store: Callable[[int, Expr, Expr], Stmt],
-        before: Callable[[int, Expr], Expr] = lambda r, e: constant(0),
+        before: Callable[[int, Expr], Expr] | None = None,
+        after_first: bool | Expr = True,
     ) -> Stmt:
-        """The second product for a block of rows. ``before`` gives the sums' initial values."""
+        """The second product for a block of rows.
+
+        ``before`` gives the sums' initial values where ``after_first`` holds.
+        """
         b, h, _ = place
         tile = self.tiles[1]
         return over_tiles(
@@ -174,7 +172,8 @@ class Attention:
                 lambda r, j: weights[r, j],
                 lambda j, e: self.v[self.operands[2].at(b, h, start + j, first + e)],
                 lambda r, e, s: store(r, first + e, s),
-                lambda r, e: before(r, first + e),
+                None if before is None else lambda r, e: before(r, first + e),
+                after_first,
             ),
         )
 

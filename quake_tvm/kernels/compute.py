@@ -105,11 +105,12 @@ def softmax(
     method: str,
     ieee: bool = True,
     scale: float = 1.0,
+    empty: float | None = None,
     **plan: int,
 ) -> te.Tensor:
     """softmax(scale*x + mask) along the last axis.
 
-    A row that holds +inf, or a NaN, or only -inf, gives NaN, as in PyTorch.
+    A row that holds +inf, or a NaN, gives NaN, as in PyTorch.
 
     Parameters
     ----------
@@ -123,6 +124,8 @@ def softmax(
         Whether NaN and infinities must come out right.
     scale : float
         Without a mask it must be positive, and is folded into exp.
+    empty : 0 or None
+        The results for a row of -inf. None gives NaN.
     **plan
         Options of :func:`row_kernel.kernel`.
     """
@@ -136,7 +139,7 @@ def softmax(
     ) -> list[Stmt]:
         # A mask has other extents: it needs the row's true indices.
         place = row_kernel.indices(x.shape[:-1], at[-1]) if mask is not None and numbered else at
-        return softmax_row(r, logits(inputs, scale, at, place), exp, out, at)
+        return softmax_row(r, logits(inputs, scale, at, place), exp, out, at, empty)
 
     # Rows of a symbolic shape are addressed by their number, a single row by nothing.
     numbered = len(x.shape) > 1 and any(rows.fixed(n) is None for n in x.shape)
@@ -179,6 +182,7 @@ def softmax_row(
     exp: Callable[[Expr], Expr],
     out: tir.Buffer,
     at: tuple[Expr, ...],
+    empty: float | None,
 ) -> list[Stmt]:
     """softmax of one row.
 
@@ -194,8 +198,13 @@ def softmax_row(
     out : Buffer
     at : tuple of PrimExpr
         The row's indices in ``out``.
+    empty : 0 or None
+        The results for a row of -inf.
     """
     steps, top = rows.maximum(r, value)
+    if empty is not None:
+        more, top = rows.store_scalar(above(top))
+        steps = [*steps, *more]
     in_registers = r.short
     e = rows.local(int(r.chunks) * r.lanes if in_registers else r.lanes)
     last, lanes = rows.local(r.lanes), rows.local(r.lanes)
@@ -227,7 +236,7 @@ def softmax_row(
         return tir.BufferStore(out, last[lane] * inverse, [*at, i])
 
     sums, whole = r.halve(lanes, r.lanes, lambda a, b: a + b)
-    keep, inverse = rows.store_scalar(constant(1) / whole)
+    keep, inverse = rows.store_scalar(constant(1) / (whole if empty is None else divisor(whole)))
     return [
         *steps,
         *map(alloc, (e, last, lanes)),
@@ -240,6 +249,16 @@ def softmax_row(
         r.whole(scale),
         *r.tail(scale_last),
     ]
+
+
+def above(top: Expr) -> Expr:
+    """What to subtract from a row with this maximum, so that exp gives 0 where the row is -inf."""
+    return tir.Select(top == constant(-math.inf), constant(0), top)
+
+
+def divisor(total: Expr) -> Expr:
+    """A sum of exponentials, or 1 if all of them are 0."""
+    return tir.Select(total == constant(0), constant(1), total)
 
 
 def log_softmax(x: te.Tensor, *, method: str, ieee: bool = True, **plan: int) -> te.Tensor:

@@ -10,12 +10,13 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import replace
 
-from ..numerics.exp_bits import constant
 from ..tvm_version import tir
 from . import rows
 from .attention_products import Attention, Place
+from .compute import softmax_row
+from .long_rows import RunningSums, block_sizes, whole_rows_fit
 from .register_tile import Tile
-from .rows import Expr, Stmt
+from .rows import Expr, Row, Stmt
 
 
 def heights(length: int | Expr, most: int) -> list[int]:
@@ -99,7 +100,60 @@ class OpenAttention(Attention):
         start: Expr | int,
         weights: tir.Buffer,
         store: Callable[[int, Expr, Expr], Stmt],
-        before: Callable[[int, Expr], Expr] = lambda r, e: constant(0),
+        before: Callable[[int, Expr], Expr] | None = None,
+        after_first: bool | Expr = True,
     ) -> Stmt:
         """The second product."""
-        return self._by_height(lambda op: op.values(place, keys, start, weights, store, before))
+        return self._by_height(
+            lambda op: op.values(place, keys, start, weights, store, before, after_first)
+        )
+
+
+def open_rows(
+    op: OpenAttention, transposed: tir.Buffer, scores: tir.Buffer
+) -> tuple[list[Stmt], Callable[[Place], Stmt]]:
+    """Blocks of rows over any number of keys: what is done before them, and one block.
+
+    Rows that are whole are one block of keys, so that both products exist only once.
+    """
+    fit, sizes = whole_rows_fit(op.keys), [rows.once(n) for n in block_sizes(op.keys)]
+    count, size, last = (n for _, n in sizes)
+    sums = RunningSums.of(op)
+
+    def block(place: Place) -> Stmt:
+        def keys(n: Expr) -> Stmt:
+            known, here = rows.once(tir.Select(n < count - 1, size, last))
+            placed, start = rows.once(n * size)
+
+            def whole(row: Row, r: Expr) -> list[Stmt]:
+                return softmax_row(
+                    row, op.logits(place, r, 0, scores), op.exp, scores, (r,), op.empty
+                )
+
+            def part(r: Expr) -> list[Stmt]:
+                row = Row(here, rows.LANES, ends_in_tail=True)
+                return sums.add(op, row, r, op.logits(place, r, start, scores), scores)
+
+            def store(r: int, e: Expr, s: Expr) -> Stmt:
+                return tir.IfThenElse(fit, op.write(place, r, e, s), sums.store(n, r, e, s))
+
+            in_rows = rows.by_length(
+                op.keys, lambda row: op.each_row(lambda r: whole(row, r)), True
+            )
+            return rows.sequence(
+                *known,
+                *placed,
+                op.scores(place, here, start, transposed, scores),
+                tir.IfThenElse(fit, in_rows, op.each_row(part)),
+                op.values(
+                    place, here, start, scores, store, lambda r, e: sums.before(n, r, e), n > 0
+                ),
+            )
+
+        return rows.sequence(
+            tir.IfThenElse(fit, tir.Evaluate(0), sums.begin(op)),
+            rows.loop(count, keys),
+            tir.IfThenElse(fit, tir.Evaluate(0), sums.write(op, place, count)),
+        )
+
+    return [*(step for steps, _ in sizes for step in steps), *sums.allocated()], block

@@ -35,7 +35,8 @@ class Tile:
         a: Callable[[int, Expr], Expr],
         b: Callable[[Expr, Expr], Expr],
         store: Callable[[int, Expr, Expr], Stmt],
-        start: Callable[[int, Expr], Expr] = lambda r, j: constant(0),
+        start: Callable[[int, Expr], Expr] | None = None,
+        started: bool | Expr = True,
     ) -> Stmt:
         """``store(r, j, start(r, j) + sum over k of a(r, k) * b(k, j))`` for all r and j.
 
@@ -45,8 +46,12 @@ class Tile:
             The number of k.
         a, b : callable
             The elements of the two factors.
-        store, start : callable
-            The statement that stores a result, and the initial value of a sum.
+        store : callable
+            The statement that stores a result.
+        start : callable, optional
+            The initial value of a sum, 0 by default.
+        started : bool or PrimExpr
+            Whether the sums have this initial value; if not, it is 0.
         """
         sums = [rows.local(self.columns) for _ in range(self.rows)]
 
@@ -62,15 +67,27 @@ class Tile:
         def step(k: Expr) -> Stmt:
             return each(lambda r, j: tir.BufferStore(sums[r], sums[r][j] + a(r, k) * b(k, j), [j]))
 
+        def begin(value: Callable[[int, Expr], Expr]) -> Stmt:
+            return each(lambda r, j: tir.BufferStore(sums[r], value(r, j), [j]))
+
+        first = begin(lambda r, j: constant(0))
+        if start is not None:
+            own = begin(start)
+            first = own if started is True else tir.IfThenElse(started, own, first)
         return rows.sequence(
             *map(alloc, sums),
-            each(lambda r, j: tir.BufferStore(sums[r], start(r, j), [j])),
+            first,
             rows.loop(depth, step, most=1),
             each(lambda r, j: store(r, j, sums[r][j])),
         )
 
 
-def over_tiles(count: int | Expr, size: int | Expr, body: Callable[[Expr], Stmt]) -> Stmt:
+def over_tiles(
+    count: int | Expr,
+    size: int | Expr,
+    body: Callable[[Expr], Stmt],
+    share: tuple[int | Expr, int | Expr] = (0, 1),
+) -> Stmt:
     """Run ``body`` for the start of every tile. The last tile overlaps the tile before it.
 
     Parameters
@@ -80,17 +97,24 @@ def over_tiles(count: int | Expr, size: int | Expr, body: Callable[[Expr], Stmt]
         tile starts at 0 and ends behind them.
     body : callable
         The start of a tile to its statement.
+    share : two int or PrimExpr
+        (s, n): only the s-th of n shares of the tiles.
     """
     known = rows.fixed(count), rows.fixed(size)
     tiles = (count + size - 1) // size
-    if None not in known and count >= size:
-        return rows.loop(tiles, lambda t: body(tir.min(t * size, count - size)), most=1)
 
     def tile(t: Expr) -> Stmt:
-        steps, start = rows.once(tir.max(tir.min(t * size, count - size), tir.const(0, "int64")))
+        start = tir.min(t * size, count - size)
+        if None not in known and count >= size:
+            return body(start)
+        steps, start = rows.once(tir.max(start, tir.const(0, "int64")))
         return rows.sequence(*steps, body(start))
 
-    return rows.loop(tiles, tile, most=1)
+    part, of = share
+    if rows.fixed(of) == 1:
+        return rows.loop(tiles, tile, most=1)
+    (begin, first), (end, last) = (rows.once(tiles * s // of) for s in (part, part + 1))
+    return rows.sequence(*begin, *end, rows.loop(last - first, lambda t: tile(first + t)))
 
 
 def vector_at(start: Expr | int) -> Expr:

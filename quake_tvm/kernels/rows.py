@@ -44,6 +44,18 @@ def fixed(value: int | Expr) -> int | None:
     return int(value) if isinstance(value, int | tir.IntImm) else None
 
 
+def least(a: int | Expr, b: int | Expr) -> int | Expr:
+    """The smaller of two sizes, as a number if both are known."""
+    known = fixed(a), fixed(b)
+    return tir.min(a, b) if None in known else min(known)
+
+
+def greatest(a: int | Expr, b: int | Expr) -> int | Expr:
+    """The larger of two sizes, as a number if both are known."""
+    known = fixed(a), fixed(b)
+    return tir.max(a, b) if None in known else max(known)
+
+
 def loop(
     count: int | Expr,
     body: Callable[[Expr], Stmt],

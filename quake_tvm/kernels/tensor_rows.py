@@ -19,7 +19,7 @@ from ..numerics import exp_bits
 from ..numerics.exp_bits import constant
 from ..numerics.ladder import LADDER
 from ..tvm_version import Expr, tir
-from .compute import finite, logits
+from .compute import divisor, finite, logits
 from .rows import LANES
 
 # The name of the padding stage.
@@ -72,6 +72,7 @@ def softmax(
     method: str,
     ieee: bool = True,
     scale: float = 1.0,
+    empty: float | None = None,
 ) -> te.Tensor:
     """:func:`compute.softmax` as a tensor expression."""
     inputs = [x] if mask is None else [x, mask]
@@ -83,9 +84,12 @@ def softmax(
         lambda *at: value(*at) - top(*at[:-1]),
         lambda t: exp_bits.softmax_exp(t, LADDER[method], ieee, scale=fold),
     )
-    return te.compute(
-        x.shape, lambda *at: e(*at) * (constant(1) / total(*at[:-1])), name="quake_softmax"
-    )
+
+    def result(*at: Expr) -> Expr:
+        whole = total(*at[:-1])
+        return e(*at) * (constant(1) / (whole if empty is None else divisor(whole)))
+
+    return te.compute(x.shape, result, name="quake_softmax")
 
 
 def log_softmax(x: te.Tensor, *, method: str, ieee: bool = True) -> te.Tensor:

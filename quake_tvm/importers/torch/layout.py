@@ -3,7 +3,9 @@
 from functools import reduce
 from typing import Any
 
+import numpy as np
 from tvm import relax, te, tirx
+from tvm.ir.expr import GenericConst
 
 from ...kernels.size_check import equal
 from .converter import Context, axis_of, converts, dims, same_size
@@ -178,6 +180,8 @@ def _split(c: Context, self: relax.Expr, split_sizes: list[Any], dim: int) -> li
         begins = [0, *ends]
         return [_cut(c, self, axis, b, n, 1) for b, n in zip(begins, split_sizes, strict=False)]
     cuts = ends[:-1]
+    if isinstance(self, GenericConst):  # parts of weights are weights
+        return [relax.const(part) for part in np.split(self.value.numpy(), cuts, axis)]
     parts = c.emit(op.split(self, cuts, axis))
     return [c.emit(relax.TupleGetItem(parts, k)) for k in range(len(split_sizes))]
 

@@ -23,6 +23,19 @@ def _bmm(c: Context, self: relax.Expr, mat2: relax.Expr) -> relax.Expr:
     return c.narrowed(_product(c, self, mat2))
 
 
+@converts("matmul.default")
+def _matmul(c: Context, self: relax.Expr, other: relax.Expr) -> relax.Expr:
+    if 0 in [*dims(self), *dims(other)]:
+        return c.full(c.shape, 0, c.dtype)
+    if len(dims(self)) == 1:
+        self = c.emit(op.expand_dims(self, 0))
+    if len(dims(other)) == 1:
+        other = c.emit(op.expand_dims(other, 1))
+    result = c.narrowed(_product(c, self, other))
+    whole = len(dims(result)) == len(c.shape)
+    return result if whole else c.emit(op.reshape(result, relax.ShapeExpr(c.shape)))
+
+
 def _product(c: Context, x: relax.Expr, y: relax.Expr) -> relax.Expr:
     """The product, in the dtype in which it is accumulated."""
     if dtype_of(x) == "bool":

@@ -20,6 +20,7 @@ from ...runtime.description import Range
 from ...runtime.extent_limits import ExtentLimits
 from ...tvm_version import updated
 from . import (  # noqa: F401  they enter their operators in the table
+    attention,
     binary,
     creation,
     division,
@@ -56,6 +57,7 @@ _KEPT = (
     *(f"{name}.vec" for name in _RESIZES),
     *(f"{name}.default" for name in ("_unsafe_view", "index_add", "index_copy", "one_hot", "pad")),
     *("index_fill.int_Scalar", "index_fill.int_Tensor"),
+    *("scaled_dot_product_attention.default", "_safe_softmax.default", "matmul.default"),
 )
 # Assertions about metadata, which the export already checked.
 _ASSERTIONS = {"aten._assert_tensor_metadata.default"}
