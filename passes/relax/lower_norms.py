@@ -5,12 +5,13 @@ followed by a factor and a shift per channel.
 """
 
 from collections.abc import Sequence
+from math import prod
 
 import tvm
 from tvm import relax
 
 from quake_tvm.kernels.kernel_spec import KernelSpec
-from quake_tvm.tvm_version import Pass
+from quake_tvm.tvm_version import Pass, tir
 
 from . import spell_out_norms
 from .call_written_out import call_written_out
@@ -58,17 +59,14 @@ def _grouped(
     shape = list(x.ty.shape)
     axis = int(call.attrs.channel_axis if hasattr(call.attrs, "channel_axis") else call.attrs.axis)
     axes = sorted(int(a) % len(shape) for a in call.attrs.axes)
-    static = all(hasattr(n, "value") for n in shape[1:])
     if getattr(shape[0], "value", 0) == 1:  # torch's instance_norm has one sample, and averages it
         axes = [a for a in axes if a]
     channels_first = axis % len(shape) == 1 and axes == list(range(2, len(shape)))
     floats = all(str(a.ty.dtype) == "float32" for a in call.args)
-    if not (static and channels_first and floats):
+    if not (hasattr(shape[1], "value") and channels_first and floats):
         return otherwise(builder, call)
-    length = 1
-    for n in shape[1:]:
-        length *= int(n)
-    flat = builder.emit(relax.op.reshape(x, (shape[0], groups, length // groups)))
+    length = prod(shape[2:], start=tir.const(int(shape[1]) // groups, "int64"))
+    flat = builder.emit(relax.op.reshape(x, (shape[0], groups, length)))
     normal = builder.emit(_emit(builder, call, "layer_norm", [flat]))
     normal = builder.emit(relax.op.reshape(normal, shape))
     return spell_out_norms.weighted(builder, call, normal, weights, [1])

@@ -80,6 +80,7 @@ from .pack_weights import PackWeights
 from .plan_memory import PlanMemory
 from .recognize_norms import RecognizeNorms
 from .release_held import ReleaseHeld
+from .restrict_pointers import RestrictPointers
 from .sink_reshapes import SinkReshapes
 from .unify_extents import UnifyExtents
 from .view_reshapes import ViewReshapes
@@ -255,6 +256,7 @@ class Pipeline:
             CheckAllocations(),
             PlanMemory(),
             *cpu_generic.finalize_passes(self.target)[1:],  # without StaticPlanBlockMemory
+            RestrictPointers(),
         ]
 
 

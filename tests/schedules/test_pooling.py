@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from tvm import topi
 
 from tests.schedules.kernels import both, placeholder, random_inputs
+from tests.schedules.symbolic import SIZES, Symbolic, mixed, sized, variables
 
 TARGETS = ["x86-64-v2", "x86-64-v3", "native"]
 
@@ -104,3 +105,22 @@ def test_epilogue_and_threads():
     y = topi.tanh(topi.add(pooled("avg", 3, 1, 1)(x), b))
     _, ours, plain = both([x, b], y)
     np.testing.assert_array_equal(ours, plain)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("reduce", [topi.sum, topi.max])
+def test_unknown_columns(reduce, name):
+    m, n = variables("mn")
+    x = sized(m, 3, n)
+    kernel = Symbolic([m, n], [x], topi.tanh(reduce(x, axis=1)), name)
+    assert kernel.rule == "pooling"
+    kernel.check(mixed(2, (0, *SIZES)))
+
+
+def test_unknown_columns_and_depth():
+    m, n = variables("mn")
+    x = sized(m, n)
+    kernel = Symbolic([m, n], [x], topi.sum(x, axis=0))
+    assert kernel.rule == "pooling"
+    kernel.check(sizes for sizes in mixed(2, (0, *SIZES)) if sizes[0])
+    assert not kernel.run("ours", (0, 9))[0].any()

@@ -1,0 +1,30 @@
+"""Say of functions with a single tensor that their tensors do not overlap.
+
+TVM's code generator treats all functions of a module like the last one by name. In a module with
+symbolic sizes this is often ``shape_func``, which TVM makes without the attribute. Then no kernel
+could keep its accumulators in registers.
+"""
+
+import tvm
+
+from quake_tvm.tvm_version import Pass, tir, updated
+
+NO_ALIAS = "tirx.noalias"
+
+
+@tvm.transform.module_pass(opt_level=0, name="RestrictPointers")
+class RestrictPointers(Pass):
+    """Set the attribute of functions with at most one tensor. Others keep what they say."""
+
+    def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
+        """Change the functions."""
+        updates = {
+            name: function.with_attr(NO_ALIAS, True)
+            for name, function in mod.functions_items()
+            if isinstance(function, tir.PrimFunc) and _tensors(function) <= 1
+        }
+        return updated(mod, updates)
+
+
+def _tensors(function: tir.PrimFunc) -> int:
+    return sum(hasattr(parameter.ty, "shape") for parameter in function.params)
