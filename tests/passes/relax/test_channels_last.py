@@ -8,7 +8,6 @@ from tvm import relax
 import quake_tvm
 from quake_tvm.passes.relax.channels_last import ChannelsLast
 from quake_tvm.passes.relax.graph import Graph, op_name
-from quake_tvm.tvm_version import tir
 from tests.helpers import module, once, run
 
 RNG = np.random.default_rng(0)
