@@ -7,6 +7,7 @@ zero where a phase has fewer taps.
 """
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,7 +15,7 @@ import numpy as np
 import tvm
 from tvm import relax, te
 
-from quake_tvm.schedules import product
+from quake_tvm.schedules import analysis, product
 from quake_tvm.schedules.product import panel_of, within_panel
 from quake_tvm.tvm_version import Pass, tir
 
@@ -35,25 +36,27 @@ class Phases:
         The number of phases.
     pads : tuple of int
         Rows and columns that the transposed convolution drops in front.
-    pixels : tuple of int
-        Output pixels of one phase.
+    more : tuple of int
+        How many more pixels one phase has than the input.
     """
 
     taps: tuple[int, ...]
     strides: tuple[int, ...]
     pads: tuple[int, ...]
-    pixels: tuple[int, ...]
+    more: tuple[int, ...]
 
-    def window(self, sizes: tuple[int, ...]) -> Window:
-        """A window whose padding keeps every tap of every phase inside an input of these sizes."""
+    def window(self) -> Window:
+        """A window whose padding keeps every tap of every phase inside the input."""
         before, after = [], []
-        for t, s, pad, q, n in zip(
-            self.taps, self.strides, self.pads, self.pixels, sizes, strict=True
-        ):
+        for t, s, pad, more in zip(self.taps, self.strides, self.pads, self.more, strict=True):
             before.append(max(0, t - 1 - pad // s))
-            after.append(max(0, q - 1 + (s - 1 + pad) // s - (n - 1)))
-        ones = (1,) * len(sizes)
+            after.append(max(0, more + (s - 1 + pad) // s))
+        ones = (1,) * len(self.taps)
         return Window(self.taps, ones, ones, tuple(before), tuple(after))
+
+    def pixels(self, sizes: Sequence[tir.Expr]) -> list[tir.Expr]:
+        """Output pixels of one phase for an input of these sizes."""
+        return [n + more for n, more in zip(sizes, self.more, strict=True)]
 
 
 def transposed_convolution(x: te.Tensor, w: te.Tensor, channels: int, phases: Phases) -> te.Tensor:
@@ -74,7 +77,7 @@ def transposed_convolution(x: te.Tensor, w: te.Tensor, channels: int, phases: Ph
     Tensor
         Of shape (n, (pixels, phase).., o): two axes for each spatial dimension.
     """
-    window = phases.window(tuple(int(n) for n in x.shape[1:-1]))
+    window = phases.window()
     padded, width = window.padded(x), int(w.shape[-1])
     taps, i = window.axes(), te.reduce_axis((0, x.shape[-1]), "i")
 
@@ -87,8 +90,23 @@ def transposed_convolution(x: te.Tensor, w: te.Tensor, channels: int, phases: Ph
         weight = w(*places[1::2], panel_of(o, width), *taps, i, within_panel(o, width, channels))
         return te.sum(padded(n, *at, i) * weight, [*taps, i])
 
-    places = itertools.chain.from_iterable(zip(phases.pixels, phases.strides, strict=True))
+    pixels = phases.pixels(x.shape[1:-1])
+    places = itertools.chain.from_iterable(zip(pixels, phases.strides, strict=True))
     return te.compute((x.shape[0], *places, channels), element, name="transposed_convolution")
+
+
+def interleaved(y: te.Tensor, sizes: Sequence[tir.Expr], strides: Sequence[int]) -> te.Tensor:
+    """The pixels of all phases in their order, (n, sizes.., o), without those that are too many.
+
+    Only constants divide an index, which a reshape of symbolic extents does not ensure.
+    """
+
+    def element(n: tir.Expr, *rest: tir.Expr) -> tir.Expr:
+        *places, o = rest
+        each = ((at // s, at % s) for at, s in zip(places, strides, strict=True))
+        return y(n, *itertools.chain.from_iterable(each), o)
+
+    return te.compute((y.shape[0], *sizes, y.shape[-1]), element, name="interleaved")
 
 
 def phase_weights(weights: np.ndarray, phases: Phases) -> np.ndarray:
@@ -124,26 +142,32 @@ class PackTransposedConvolutions(Pass):
 
     def _legalize(self, builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
         x, weights = call.args
-        static = all(hasattr(n, "value") for n in list(x.ty.shape)[1:])
-        if not channels_last(call) or not static or {*map(int, call.attrs.dilation)} != {1}:
+        if not channels_last(call) or {*map(int, call.attrs.dilation)} != {1}:
             return call
         values = weights.value.numpy()  # (i, window.., o)
         size, channels = values.shape[1:-1], values.shape[-1]
-        strides = tuple(map(int, call.attrs.strides))
-        out = [int(n) for n in list(call.ty.shape)[1:-1]]
+        rank, strides = len(size), tuple(map(int, call.attrs.strides))
+        padding = [int(n) for n in call.attrs.padding]
+        extra = [int(n) for n in call.attrs.output_padding]
+        ends = zip(size, padding[:rank], padding[rank:], extra, strict=True)
         phases = Phases(
             tuple(-(-k // s) for k, s in zip(size, strides, strict=True)),
             strides,
-            tuple(int(n) for n in call.attrs.padding)[: len(size)],
-            tuple(-(-n // s) for n, s in zip(out, strides, strict=True)),
+            tuple(padding[:rank]),
+            tuple(
+                -((s - (k - before - after + e)) // s)
+                for s, (k, before, after, e) in zip(strides, ends, strict=True)
+            ),
         )
-        rows, depth = (x.ty.shape[0], *phases.pixels), (*phases.taps, values.shape[0])
+        batch, *sizes, _ = x.ty.shape
+        pixels = phases.pixels(sizes)
+        rows, depth = (batch, *pixels), (*phases.taps, values.shape[0])
         key = product.key(rows, channels, depth, strides, window=True)
-        width = self.panel(key, phases.pixels[-1])
+        width = self.panel(key, analysis.constant(pixels[-1]))
         if width is None:
             return call
         packed = panels(phase_weights(values, phases), width)
-        packed = np.ascontiguousarray(np.moveaxis(packed, 0, len(size)))
+        packed = np.ascontiguousarray(np.moveaxis(packed, 0, rank))
         result = builder.call_te(
             partial(transposed_convolution, channels=channels, phases=phases),
             x,
@@ -151,9 +175,10 @@ class PackTransposedConvolutions(Pass):
             primfunc_name_hint="conv_transpose",
             primfunc_attrs=FUSABLE,
         )
-        whole = [q * s for q, s in zip(phases.pixels, strides, strict=True)]
-        result = relax.op.reshape(builder.emit(result), (x.ty.shape[0], *whole, channels))
-        if whole == out:
-            return result
-        axes = list(range(1, len(out) + 1))
-        return relax.op.strided_slice(builder.emit(result), axes, [0] * len(out), out)
+        out = list(call.ty.shape)[1:-1]
+        return builder.call_te(
+            partial(interleaved, strides=strides),
+            builder.emit(result),
+            out,
+            primfunc_name_hint="interleave",
+        )

@@ -1,9 +1,12 @@
-"""One build for any size beside a build for each size: cases over batches and lengths.
+"""One build for any size beside a build for each size: cases over the sizes of dimensions.
 
-A model's input has the batch as its first axis. Its other symbolic axes have the length.
+A dimension gets the sizes of its name, if there are any. Otherwise the first axis of an input is
+the batch, and other symbolic axes have the length.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 
 import onnx
@@ -20,34 +23,87 @@ from .relax_peers import compiled
 from .runtimes import Contender, Job
 
 ANY = "any size"
+# What dimensions without sizes of their own are.
+BATCH, LENGTH = 0, 1
 
 
-def cases(path: Path, batches: Sequence[int], lengths: Sequence[int]) -> list[Case]:
-    """The model with static shapes of each batch and length.
+@dataclass(frozen=True)
+class Sizes:
+    """The sizes to measure.
+
+    Attributes
+    ----------
+    batches, lengths : sequence of int
+    named : mapping of str to sequence of int
+        The sizes of dimensions by their names in the model.
+    """
+
+    batches: Sequence[int]
+    lengths: Sequence[int] = ()
+    named: Mapping[str, Sequence[int]] = field(default_factory=dict)
+
+
+def cases(path: Path, sizes: Sizes) -> list[Case]:
+    """The model with static shapes, one case for each combination of sizes.
 
     Raises
     ------
     QuakeError
-        For a file that is no model, and for a model without symbolic dimensions.
+        For a file that is no model, for a model without symbolic dimensions, for a name that it
+        does not have, and for a dimension without sizes.
     """
     model = onnx_file.read(path)
     if not any(map(onnx_file.is_dynamic, onnx_file.inputs(model))):
-        raise QuakeError(f"{path.name} has no dynamic dimensions: leave out --lengths")
-    return [
-        Case(path.name, f"{batch}x{length}", _static(model, batch, length))
-        for batch in batches
-        for length in lengths
-    ]
+        raise QuakeError(f"{path.name} has no dynamic dimensions: leave out the sizes")
+    dims = [d for value in onnx_file.inputs(model) for d in _dimensions(value)]
+    names = dict.fromkeys(d.dim_param for _, d in dims if d.dim_param)
+    for name in sizes.named:
+        if name not in names:
+            known = ", ".join(names) or "no names"
+            raise QuakeError(f"{path.name} has no dimension {name!r}; it has {known}")
+    used = dict.fromkeys(_key(axis, d, sizes) for axis, d in dims)
+    ways: dict[str | int, Sequence[int]] = {BATCH: sizes.batches, LENGTH: sizes.lengths}
+    ways |= {name: sizes.named[name] for name in names if name in sizes.named}
+    ways = {key: way for key, way in ways.items() if key in used}
+    if not all(ways.values()):
+        raise QuakeError(f"{path.name} has dimensions without sizes: give --lengths or --sizes")
+    found = []
+    for chosen in product(*ways.values()):
+        each = dict(zip(ways, chosen, strict=True))
+        found.append(Case(path.name, _text(each), _static(model, each, sizes)))
+    return found
 
 
-def _static(model: onnx.ModelProto, batch: int, length: int) -> onnx.ModelProto:
+def _dimensions(
+    value: onnx.ValueInfoProto,
+) -> Iterator[tuple[int, onnx.TensorShapeProto.Dimension]]:
+    """The dynamic dimensions of an input, with their axes."""
+    for axis, dim in enumerate(value.type.tensor_type.shape.dim):
+        if not dim.HasField("dim_value"):
+            yield axis, dim
+
+
+def _key(axis: int, dim: onnx.TensorShapeProto.Dimension, sizes: Sizes) -> str | int:
+    if dim.dim_param in sizes.named:
+        return str(dim.dim_param)
+    return LENGTH if axis else BATCH
+
+
+def _text(sizes: Mapping[str | int, int]) -> str:
+    plain = "x".join(str(n) for key, n in sizes.items() if isinstance(key, int))
+    named = [f"{key} {n}" for key, n in sizes.items() if isinstance(key, str)]
+    return ", ".join([*([plain] if plain else []), *named])
+
+
+def _static(
+    model: onnx.ModelProto, chosen: Mapping[str | int, int], sizes: Sizes
+) -> onnx.ModelProto:
     shapes = {}
     for value in onnx_file.inputs(model):
-        dims = value.type.tensor_type.shape.dim
-        shapes[value.name] = [
-            d.dim_value if d.HasField("dim_value") else (length if axis else batch)
-            for axis, d in enumerate(dims)
-        ]
+        shape = [d.dim_value for d in value.type.tensor_type.shape.dim]
+        for axis, dim in _dimensions(value):
+            shape[axis] = chosen[_key(axis, dim, sizes)]
+        shapes[value.name] = shape
     return onnx_file.with_shapes(model, shapes)
 
 

@@ -63,6 +63,12 @@ def bench(
         typer.Option(help="One build for any size beside one for each of these: 8,32,128,512."),
     ] = None,
     batches: Annotated[str | None, typer.Option(help="With --lengths: 1,8. [1]")] = None,
+    sizes: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=N,N", help="The same for a dimension by its name: height=224,640."
+        ),
+    ] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the medians: .png, .svg, ...")] = None,
     static: Annotated[
         bool,
@@ -102,17 +108,18 @@ def bench(
         _count(todo, methods, target, records, as_json)
         return
     resolved = _resolve(target, here=not (rpc or tracker))
-    if lengths is not None or batches is not None:
+    if sizes or lengths is not None or batches is not None:
         if RELAY:
-            raise QuakeError(f"--lengths needs the TVM that has Relax: {RELAX_INSTALL}")
+            raise QuakeError(f"--lengths and --sizes need the TVM that has Relax: {RELAX_INSTALL}")
         if not models or kernel or shape or rpc or tracker or len(methods) > 1:
             raise QuakeError(
-                "--lengths takes models and one --method: leave out --kernel, --shape and boards"
+                "--lengths and --sizes take models and one --method: "
+                "leave out --kernel, --shape and boards"
             )
-        sizes = bench_lengths.sizes(batches or "1", lengths or "", plot, models)
+        chosen = bench_lengths.sizes(batches, lengths, sizes or [], plot, models)
         facts = {**machine(resolved), "threads": threads, "rounds": rounds}
         known = parse_records(records)
-        results = bench_lengths.results(models, sizes, methods[0], resolved, facts, known, _each)
+        results = bench_lengths.results(models, chosen, methods[0], resolved, facts, known, _each)
         bench_lengths.draw(results, plot)
         _show(results, facts, plot, as_json)
         return

@@ -1,4 +1,4 @@
-"""``quake-tvm bench --lengths``: one build for any size beside a build for each size."""
+"""``quake-tvm bench --lengths`` and ``--sizes``: one build for any size beside static builds."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,21 +11,38 @@ if TYPE_CHECKING:
     import tvm
 
     from ..bench.cases import Case
+    from ..bench.lengths import Sizes
 
-Sizes = tuple[list[int], list[int]]
 
-
-def sizes(batches: str, lengths: str, plot: Path | None, models: Sequence[Path]) -> Sizes:
-    """The batches and the lengths.
+def sizes(
+    batches: str | None,
+    lengths: str | None,
+    named: Sequence[str],
+    plot: Path | None,
+    models: Sequence[Path],
+) -> "Sizes":
+    """The sizes to measure. Without batches there is one, of 1.
 
     Raises
     ------
     QuakeError
         For anything but positive numbers, and for a picture that cannot be drawn.
     """
-    if plot is not None and (plot.suffix != ".svg" or len(models) > 1):
-        raise QuakeError("--plot with --lengths draws one model as .svg")
-    return _numbers(batches, "--batches"), _numbers(lengths, "--lengths")
+    from ..bench.lengths import Sizes
+
+    if plot is not None and (plot.suffix != ".svg" or len(models) > 1 or named):
+        raise QuakeError("--plot with --lengths draws one model as .svg, without --sizes")
+    found: dict[str, list[int]] = {}
+    for item in named:
+        name, _, numbers = item.rpartition("=")
+        if not name or name in found:
+            raise QuakeError(f"--sizes takes each NAME=8,32,128 once, not {item!r:.60}")
+        found[name] = _numbers(numbers, f"--sizes {name}")
+    return Sizes(
+        _numbers(batches or "1", "--batches"),
+        [] if lengths is None else _numbers(lengths, "--lengths"),
+        found,
+    )
 
 
 def _numbers(text: str, option: str) -> list[int]:
@@ -37,7 +54,7 @@ def _numbers(text: str, option: str) -> list[int]:
 
 def results(
     models: Sequence[Path],
-    sizes: Sizes,
+    sizes: "Sizes",
     method: str,
     target: "tvm.target.Target",
     facts: Mapping[str, Any],
@@ -50,8 +67,7 @@ def results(
     ----------
     models : sequence of Path
         ONNX files.
-    sizes : (list of int, list of int)
-        Batches and lengths.
+    sizes : Sizes
     method : str
         A rung.
     target : tvm.target.Target
@@ -67,7 +83,7 @@ def results(
 
     found = []
     for path in models:
-        todo = lengths.cases(path, *sizes)
+        todo = lengths.cases(path, sizes)
         others = {lengths.ANY: lengths.any_size(path, target, method, records), **RUNTIMES}
 
         def measured(case: "Case", step: Callable[[str], None], others: Any = others) -> Any:

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from quake_tvm.bench import lengths
+from quake_tvm.bench.lengths import Sizes
 from quake_tvm.machines.targets import target
 from tests.importers.onnx.models import exp, make, node
 from tests.shell import quake
@@ -25,12 +26,24 @@ def tokens():
 
 
 def test_cases_have_static_shapes(tmp_path):
-    cases = lengths.cases(saved(tokens(), tmp_path), [1, 2], [3, 7])
+    cases = lengths.cases(saved(tokens(), tmp_path), Sizes([1, 2], [3, 7]))
     assert [case.shape for case in cases] == ["1x3", "1x7", "2x3", "2x7"]
     dims = [
         [d.dim_value for d in i.type.tensor_type.shape.dim] for i in cases[-1].model.graph.input
     ]
     assert dims == [[2, 7, 5], [2, 7, 1]]
+
+
+def test_named_dimensions_have_sizes_of_their_own(tmp_path):
+    cases = lengths.cases(saved(tokens(), tmp_path), Sizes([1, 2], named={"length": [3, 7]}))
+    assert [case.shape for case in cases] == [
+        "1, length 3", "1, length 7", "2, length 3", "2, length 7"
+    ]  # fmt: skip
+    (case,) = lengths.cases(
+        saved(tokens(), tmp_path), Sizes([1], named={"length": [3], "batch": [5]})
+    )
+    dims = [[d.dim_value for d in i.type.tensor_type.shape.dim] for i in case.model.graph.input]
+    assert (case.shape, dims) == ("batch 5, length 3", [[5, 3, 5], [5, 3, 1]])
 
 
 def test_each_size_is_measured_with_one_build_and_with_its_own(tmp_path):
@@ -66,7 +79,11 @@ def test_one_build_serves_all_cases(tmp_path, monkeypatch):
         (["--lengths", "0"], "--lengths takes positive numbers"),
         (["--lengths", "8,x"], "--lengths takes positive numbers"),
         (["--lengths", "8", "--batches", "-1"], "--batches takes positive numbers"),
-        (["--batches", "1"], "--lengths takes positive numbers"),
+        (["--batches", "1"], "dimensions without sizes: give --lengths or --sizes"),
+        (["--sizes", "length"], "--sizes takes each NAME=8,32,128 once"),
+        (["--sizes", "length=0"], "--sizes length takes positive numbers"),
+        (["--sizes", "width=8"], "no dimension 'width'; it has batch, length"),
+        (["--sizes", "length=8", "--plot", "lines.svg"], "without --sizes"),
         (["--lengths", "8", "--shape", "x=1,2,5"], "leave out --kernel, --shape"),
         (["--lengths", "8", "-m", "quake2", "-m", "quake3"], "one --method"),
         (["--lengths", "8", "--plot", "lines.png"], "draws one model as .svg"),

@@ -1,13 +1,16 @@
-"""ONNX's convolutions: Conv is checked, ConvTranspose is converted with its output_shape."""
+"""ONNX's convolutions, where TVM's importer is wrong or slow: auto_pad, output_shape.
+
+TVM's importer adds the pads of ``auto_pad`` by a kernel of its own, and only for static sizes.
+"""
 
 from tvm import relax, topi
 
 from .node import Node
-from .windows import check_fit, check_strides, windows_of
+from .windows import check_fit, pads_apart, windows_of
 
 
-def conv(builder: relax.BlockBuilder, node: Node) -> None:
-    """Check Conv, which TVM's importer converts.
+def conv(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
+    """Check Conv, and convert it with auto_pad SAME_UPPER or SAME_LOWER.
 
     Raises
     ------
@@ -15,12 +18,23 @@ def conv(builder: relax.BlockBuilder, node: Node) -> None:
         For a kernel_shape that differs from the weights' shape, and for negative pads.
     """
     _check_kernel(node)
-    windows = windows_of(node, node.shape(1)[2:], check_only=True)
+    windows = windows_of(node, node.shape(1)[2:])
     if not node.attributes.get("auto_pad", "NOTSET").startswith("SAME"):
         check_fit(node, windows)
-        return
-    for window in windows:
-        check_strides(node, window)
+        return None
+    x, windows = pads_apart(builder, node, node.inputs[0], windows)
+    layout = "DHW"[-len(windows) :]
+    y = getattr(relax.op.nn, f"conv{len(windows)}d")(
+        x,
+        node.inputs[1],
+        strides=[w.stride for w in windows],
+        padding=[w.before for w in windows] + [w.after for w in windows],
+        dilation=[w.dilation for w in windows],
+        groups=node.attributes.get("group", 1),
+        data_layout=f"NC{layout}",
+        kernel_layout=f"OI{layout}",
+    )
+    return _with_bias(builder, node, builder.emit(y))
 
 
 def conv_transpose(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
@@ -51,7 +65,7 @@ def conv_transpose(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None
         after.append(half if lower else max(total, 0) - half)
         missing.append(max(-total, 0))
     operator = getattr(relax.op.nn, f"conv{rank}d_transpose")
-    layout = "DHW"[3 - rank :] if rank > 1 else "W"
+    layout = "DHW"[-rank:]
     y = builder.emit(
         operator(
             node.inputs[0],
@@ -67,10 +81,14 @@ def conv_transpose(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None
     )
     if any(missing):
         y = builder.emit_te(topi.nn.pad, y, [0] * (rank + 2), [0, 0, *missing])
+    return _with_bias(builder, node, y)
+
+
+def _with_bias(builder: relax.BlockBuilder, node: Node, y: relax.Expr) -> relax.Expr:
     bias = node.input(2)
     if bias is None:
         return y
-    return relax.op.add(y, relax.op.reshape(bias, [1, -1, *[1] * rank]))
+    return relax.op.add(y, relax.op.reshape(bias, [1, -1, *[1] * (len(node.shape()) - 2)]))
 
 
 def _check_kernel(node: Node) -> None:

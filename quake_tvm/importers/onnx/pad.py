@@ -4,7 +4,7 @@ import tvm
 from tvm import relax, te, tirx
 
 from ...kernels.size_check import Pair, padded
-from .extents import Extent, expression
+from .extents import Extent, Extents, expression, plain
 from .node import Node
 
 
@@ -39,7 +39,7 @@ def pad(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
     if all(isinstance(n, int) for pair in both for n in pair):
         return None
     value = 0 if filling is None else filling.reshape(()).item()
-    return _padded(builder, node, both, mode, value)
+    return with_pads(builder, node.inputs[0], both, mode, value, node.extents)
 
 
 def _conditions(length: Extent, before: Extent, after: Extent, mode: str) -> list[Pair]:
@@ -56,17 +56,32 @@ def _conditions(length: Extent, before: Extent, after: Extent, mode: str) -> lis
     return found
 
 
-def _padded(
+def with_pads(
     builder: relax.BlockBuilder,
-    node: Node,
+    x: relax.Expr,
     both: list[tuple[Extent, Extent]],
     mode: str,
     value: float,
+    extents: Extents,
 ) -> relax.Expr:
-    """The tensor with pads that vary, by one kernel."""
-    extents = [
-        node.extents.simplify(expression(n) + before + after)
-        for n, (before, after) in zip(node.shape(), both, strict=True)
+    """A tensor with pads that vary, by one kernel.
+
+    Parameters
+    ----------
+    builder : BlockBuilder
+    x : Expr
+        Of known rank.
+    both : list of (Extent, Extent)
+        The pads before and after each axis.
+    mode : str
+        As ONNX's Pad has it.
+    value : float
+        What mode ``constant`` fills in.
+    extents : Extents
+    """
+    sizes = [
+        extents.simplify(expression(plain(n)) + before + after)
+        for n, (before, after) in zip(x.ty.shape, both, strict=True)
     ]
 
     def kernel(x: te.Tensor, firsts: list[tvm.ir.Expr], shape: list[tvm.ir.Expr]) -> te.Tensor:
@@ -81,8 +96,9 @@ def _padded(
         return te.compute(shape, element, name="padded")
 
     firsts = [expression(before) for before, _ in both]
-    shape = [expression(n) for n in extents]
-    return builder.call_te(kernel, node.inputs[0], firsts, shape, primfunc_name_hint="pad")
+    shape = [expression(n) for n in sizes]
+    padded = builder.call_te(kernel, x, firsts, shape, primfunc_name_hint="pad")
+    return builder.normalize(padded)
 
 
 def _inside(place: tvm.ir.Expr, length: tvm.ir.Expr, mode: str) -> tvm.ir.Expr:

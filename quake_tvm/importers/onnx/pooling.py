@@ -11,7 +11,7 @@ from tvm import relax
 from ...kernels.index_check import Places, checked
 from ...kernels.size_check import equal
 from .node import Node
-from .windows import Window, check_fit, windows_of
+from .windows import Window, check_fit, pads_apart, windows_of
 
 
 def max_pool(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
@@ -20,12 +20,14 @@ def max_pool(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
     Raises
     ------
     QuakeError
-        For pads that cannot be computed because dimensions are dynamic.
+        For a ceil_mode whose pads cannot be computed because dimensions are dynamic.
     """
-    windows = windows_of(node, node.attributes["kernel_shape"])
+    dtype = np.dtype(node.dtype())
+    least = -np.inf if dtype.kind == "f" else int(np.iinfo(dtype).min)
+    x, windows = pads_apart(builder, node, node.inputs[0], _windows(node), least)
     if _ceils_alike(node, windows):
-        return _pool("max", node.inputs[0], windows, ceil_mode=True)
-    return _pool("max", node.inputs[0], _rounded_up(node, windows))
+        return _pool("max", x, windows, ceil_mode=True)
+    return _pool("max", x, _rounded_up(node, windows))
 
 
 def average_pool(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
@@ -36,18 +38,23 @@ def average_pool(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
     QuakeError
         For pads or counts that cannot be computed because dimensions are dynamic.
     """
-    windows = windows_of(node, node.attributes["kernel_shape"])
+    x, windows = pads_apart(builder, node, node.inputs[0], own := _windows(node))
     include = bool(node.attributes.get("count_include_pad", 0))
+    if windows is not own and not include:
+        ones = builder.emit(relax.op.ones([1, 1, *node.shape()[2:]], node.dtype()))
+        ones, _ = pads_apart(builder, node, ones, own)
+        share = builder.emit(_pool("avg", ones, windows))
+        return relax.op.divide(builder.emit(_pool("avg", x, windows)), share)
     if _ceils_alike(node, windows):
-        return _pool("avg", node.inputs[0], windows, include, ceil_mode=True)
+        return _pool("avg", x, windows, include, ceil_mode=True)
     rounded = _rounded_up(node, windows)
-    if not node.attributes.get("ceil_mode", 0):
-        return _pool("avg", node.inputs[0], rounded, include)
+    if not _ceils(node):
+        return _pool("avg", x, rounded, include)
     counts = [_counted(node, w, r, include) for w, r in zip(windows, rounded, strict=True)]
     factors = np.ones(())
     for window, count in zip(windows, counts, strict=True):
         factors = np.multiply.outer(factors, window.kernel / count)
-    mean = _pool("avg", node.inputs[0], rounded, True)
+    mean = _pool("avg", x, rounded, True)
     if np.all(factors == 1):
         return mean
     return relax.op.multiply(mean, relax.const(factors.astype(node.dtype()), node.dtype()))
@@ -59,11 +66,11 @@ def lp_pool(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
     Raises
     ------
     QuakeError
-        For pads that cannot be computed because dimensions are dynamic.
+        For a ceil_mode whose pads cannot be computed because dimensions are dynamic.
     """
-    windows = windows_of(node, node.attributes["kernel_shape"])
+    x, windows = pads_apart(builder, node, node.inputs[0], _windows(node))
     p = node.attributes.get("p", 2)
-    powers = _power(builder, node.inputs[0], p, node.dtype())
+    powers = _power(builder, x, p, node.dtype())
     mean = builder.emit(_pool("avg", powers, _rounded_up(node, windows), True))
     size = relax.const(prod(w.kernel for w in windows), node.dtype())
     return _root(builder.emit(relax.op.multiply(mean, size)), p, node.dtype())
@@ -99,7 +106,7 @@ def max_unpool(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
         For an output_shape that is not the inferred one, and for dynamic shapes.
     """
     shape = node.shape()
-    windows = windows_of(node, node.attributes["kernel_shape"])
+    windows = _windows(node)
     if not all(isinstance(n, int) for n in shape):
         raise node.refuse("dynamic shapes; give shapes for the model's inputs")
     spatial = [
@@ -121,20 +128,36 @@ def max_unpool(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
     return relax.op.reshape(relax.op.scatter_elements(zeros, indices, values), wanted)
 
 
+def _windows(node: Node) -> list[Window]:
+    """The windows of a pooling."""
+    windows = windows_of(node, node.attributes["kernel_shape"])
+    if _same(node) and any(w.dilation != 1 for w in windows):
+        raise node.refuse("auto_pad with dilations, on which runtimes differ; write pads")
+    return windows
+
+
+def _same(node: Node) -> bool:
+    return bool(node.attributes.get("auto_pad", "NOTSET").startswith("SAME"))
+
+
+def _ceils(node: Node) -> bool:
+    """Whether ceil_mode adds elements. An auto_pad has pads for all of them already."""
+    return bool(node.attributes.get("ceil_mode", 0)) and not _same(node)
+
+
 def _ceils_alike(node: Node, windows: list[Window]) -> bool:
     """Whether dimensions are dynamic and TVM's ceil_mode equals the standard's.
 
     The two are equal if no window can lie in the pads alone.
     """
     dynamic = any(w.length is None for w in windows)
-    ceils = node.attributes.get("ceil_mode", 0) and dynamic
-    return bool(ceils) and all(w.reach >= w.stride + w.after for w in windows)
+    return _ceils(node) and dynamic and all(w.reach >= w.stride + w.after for w in windows)
 
 
 def _rounded_up(node: Node, windows: list[Window]) -> list[Window]:
     """The windows, padded for the element of ceil_mode unless it lies in the pads alone."""
     check_fit(node, windows)
-    if not node.attributes.get("ceil_mode", 0):
+    if not _ceils(node):
         return windows
     rounded = []
     for w in windows:

@@ -72,6 +72,8 @@ def slice_(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
         return relax.op.zeros(relax.ShapeExpr(lengths), node.dtype())
     if all(r is None or r.is_plain(n) for r, n in zip(ranges, shape, strict=True)):
         return None
+    if _keep_all(ranges, lengths, node):
+        return node.inputs[0]
     within = [
         (r.end, n)
         for r, n in zip(ranges, shape, strict=True)
@@ -79,6 +81,12 @@ def slice_(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
     ]
     node.require(builder, within, "more elements than the axis has")
     return kept(builder, node, ranges, lengths)
+
+
+def _keep_all(ranges: list[Range | None], lengths: list[Extent], node: Node) -> bool:
+    """Whether all elements are kept in their order."""
+    each = zip(ranges, lengths, node.shape(), strict=True)
+    return all(r is None or (r.step == 1 and node.extents.same(k, n)) for r, k, n in each)
 
 
 def kept(

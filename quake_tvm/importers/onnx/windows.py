@@ -1,20 +1,27 @@
 """The windows of ONNX's pooling and convolutions, with auto_pad turned into plain pads."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from tvm import relax
+
+from .extents import Extent
 from .node import Node
+from .pad import with_pads
 
 
 @dataclass(frozen=True)
 class Window:
-    """A window along one spatial axis. ``length`` is None if it is dynamic."""
+    """A window along one spatial axis. ``length`` is None if it is dynamic.
+
+    Pads of ``auto_pad`` may vary with a dynamic length.
+    """
 
     length: int | None
     kernel: int
     stride: int
     dilation: int
-    before: int
-    after: int
+    before: Extent
+    after: Extent
 
     @property
     def reach(self) -> int:
@@ -37,8 +44,8 @@ def windows_of(node: Node, kernel: list[int], check_only: bool = False) -> list[
     Raises
     ------
     QuakeError
-        For a kernel of another rank, for negative pads, and for an auto_pad that cannot be
-        resolved.
+        For a kernel of another rank, for negative pads, and for an auto_pad on which runtimes
+        differ.
     """
     shape = node.shape()[2:]
     rank = len(kernel)
@@ -58,7 +65,7 @@ def windows_of(node: Node, kernel: list[int], check_only: bool = False) -> list[
         before, after = (pads[d], pads[rank + d]) if how == "NOTSET" else (0, 0)
         window = Window(known, int(size), strides[d], dilations[d], before, after)
         if how.startswith("SAME") and not check_only:
-            window = _same(node, window, how == "SAME_LOWER")
+            window = _same(node, window, length, how == "SAME_LOWER")
         windows.append(window)
     return windows
 
@@ -80,23 +87,36 @@ def check_strides(node: Node, window: Window) -> None:
         raise node.refuse("auto_pad of strides beyond the window, on which runtimes differ")
 
 
-def _same_pads(window: Window, length: int) -> int:
+def pads_apart(
+    builder: relax.BlockBuilder,
+    node: Node,
+    x: relax.Expr,
+    windows: list[Window],
+    filling: float = 0.0,
+) -> tuple[relax.Expr, list[Window]]:
+    """The tensor with those pads that vary, and its windows without them."""
+    if all(isinstance(n, int) for w in windows for n in (w.before, w.after)):
+        return x, windows
+    both: list[tuple[Extent, Extent]] = [(0, 0), (0, 0)]
+    both += [(w.before, w.after) for w in windows]
+    padded = with_pads(builder, x, both, "constant", filling, node.extents)
+    return padded, [replace(w, before=0, after=0) for w in windows]
+
+
+def _same_pads(window: Window, length: Extent) -> Extent:
     """The pads at both ends together that give ceil(length / stride) elements."""
-    elements = -(-length // window.stride)
+    elements = (length + (window.stride - 1)) // window.stride
     return (elements - 1) * window.stride + window.reach - length
 
 
-def _same(node: Node, window: Window, lower: bool) -> Window:
+def _same(node: Node, window: Window, length: Extent, lower: bool) -> Window:
     """SAME_LOWER or SAME_UPPER as pads that give ceil(length / stride) elements."""
-    if window.dilation != 1:
-        raise node.refuse("auto_pad with dilations, on which runtimes differ; write pads")
     check_strides(node, window)
-    if window.stride == 1:
-        total = window.kernel - 1
-    elif window.length is None:
-        raise node.refuse("auto_pad of dynamic dimensions; give shapes for the model's inputs")
-    else:
-        total = max(_same_pads(window, window.length), 0)
-    small, large = total // 2, total - total // 2
-    pads = (large, small) if lower else (small, large)
-    return Window(window.length, window.kernel, window.stride, 1, *pads)
+    total: Extent = window.reach - 1
+    if window.stride != 1:
+        pads = node.extents.simplify(_same_pads(window, length))
+        total = node.extents.most(pads, 0)
+    small = node.extents.simplify(total // 2)
+    large = node.extents.simplify(total - small)
+    before, after = (large, small) if lower else (small, large)
+    return replace(window, before=before, after=after)

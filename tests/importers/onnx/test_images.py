@@ -143,11 +143,23 @@ def test_a_network_of_odd_attributes():
         Case("MaxPool", 12, [], [], {"kernel_shape": [3, 2], "auto_pad": "SAME_LOWER"}),
         Case("AveragePool", 12, [], [], {
             "kernel_shape": [3, 2], "strides": [2, 2], "ceil_mode": 1, "pads": [1, 0, 1, 0]}),
+        *(
+            Case(operator, 18, [], constants, {**given, "auto_pad": pad, "strides": [2, 3]})
+            for pad in ("SAME_UPPER", "SAME_LOWER")
+            for operator, constants, given in [
+                ("MaxPool", [], {"kernel_shape": [3, 3]}),
+                ("AveragePool", [], {"kernel_shape": [3, 4]}),
+                ("AveragePool", [], {"kernel_shape": [2, 5], "count_include_pad": 1}),
+                ("LpPool", [], {"kernel_shape": [2, 3]}),
+                ("Conv", [values(5, 2, 3, 4), values(5)], {}),
+                ("Conv", [values(6, 1, 1, 3)], {"group": 2}),
+            ]
+        ),
     ],
     ids=str,
 )  # fmt: skip
 def test_dynamic_nodes(case):
-    shapes = [(1, 2, 4, 6), (1, 2, 7, 3), (1, 2, 3, 2)]
+    shapes = [(1, 2, 4, 6), (1, 2, 7, 3), (1, 2, 3, 2), (1, 2, 9, 11)]
     made, _ = model([Case(case.operator, case.opset, [values(*shapes[0])], case.constants,
                           case.attributes)])  # fmt: skip
     for value in (*made.graph.input, *made.graph.output):

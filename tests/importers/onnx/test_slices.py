@@ -115,3 +115,17 @@ def test_slices_that_data_decide():
     for axis, problem in (((0, 3), "outside"), ((0, -4), "outside"), ((1, -2), "given twice")):
         with pytest.raises(quake_tvm.QuakeError, match=f"^Slice: .*{problem}"):
             compiled.run(feeds((0, 0), (2, 2), axis, (1, 1)))
+
+
+def test_a_slice_of_all_elements_is_its_input():
+    """As a kernel it would hide the input from the passes."""
+    constants = {"starts": [0, 0], "ends": [FAR, 2], "axes": [0, 1], "steps": [1, 1]}
+    graph = helper.make_graph(
+        [helper.make_node("Slice", ["x", *constants], ["y"])],
+        "slice",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ("n", 2))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(np.array(value), name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    assert "slice" not in import_model(model).script()

@@ -127,6 +127,21 @@ def test_weights_that_are_inputs():
     check("ConvTranspose", (1, 4, 6, 7), (3, 3), 8, constant=False, strides=[2, 2])
 
 
-@pytest.mark.parametrize("unknown", [(0,), (3,), (0, 2, 3)], ids=str)
-def test_unknown_extents(unknown):
-    check("ConvTranspose", (2, 4, 6, 7), (3, 3), 8, unknown=unknown, strides=[2, 2])
+@pytest.mark.parametrize(
+    ("unknown", "size", "options"),
+    [
+        ((0,), (3, 3), {}),
+        ((3,), (3, 3), {}),
+        ((2, 3), (2, 2), {}),
+        ((0, 2, 3), (4, 4), {"pads": [1] * 4}),
+        ((0, 2, 3), (3, 1), {"pads": [1, 0, 1, 0], "output_padding": [1, 0]}),
+        ((2, 3), (3, 3), {"group": 2}),
+    ],
+    ids=str,
+)
+def test_unknown_extents(unknown, size, options):
+    groups = options.get("group", 1)
+    kernels = check(
+        "ConvTranspose", (2, 4, 6, 7), size, 8, groups, unknown=unknown, strides=[2, 2], **options
+    )
+    assert groups > 1 or "matmul" in kernels.values()
