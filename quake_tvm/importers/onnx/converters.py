@@ -14,6 +14,7 @@ from .reshape import reshape
 from .resize import resize
 from .slices import slice_
 from .split import split
+from .squeeze import squeeze
 from .tile import tile
 
 CONVERTERS: dict[str, Converter] = {
@@ -53,6 +54,7 @@ CONVERTERS: dict[str, Converter] = {
     "ScatterND": gathers.scatter_nd,
     "Slice": slice_,
     "Split": split,
+    "Squeeze": squeeze,
     "Tile": tile,
     "TopK": top_k,
     "Upsample": resize,
