@@ -34,8 +34,9 @@ def block_sizes(keys: int | Expr) -> tuple[int | Expr, int | Expr, int | Expr]:
     The last block may have fewer keys than the others, but enough for a chunk of softmax. If fewer
     keys were left, they are in the block before.
     """
-    blocks = (keys + MOST_KEYS - 1) // MOST_KEYS
+    blocks = rows.greatest((keys + MOST_KEYS - 1) // MOST_KEYS, 1)
     size = ((keys + blocks - 1) // blocks + rows.LANES - 1) // rows.LANES * rows.LANES
+    size = rows.greatest(size, rows.LANES)
     count = rows.greatest((keys - rows.LANES) // size + 1, 1)
     return count, size, keys - (count - 1) * size
 
