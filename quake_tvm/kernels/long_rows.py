@@ -64,7 +64,7 @@ class RunningSums:
         tall, columns = op.tiles[1].rows, op.tiles[1].columns
         turns = 1 if op.width % columns == 0 else 2
         result = tir.decl_buffer((turns, tall, op.width), "float32", "result")
-        return cls(*(rows.local(tall) for _ in range(3)), result)
+        return cls(rows.local(tall), rows.local(tall), rows.local(tall), result)
 
     def allocated(self) -> list[Stmt]:
         return [alloc(b) for b in (self.top, self.total, self.factor, self.result)]
