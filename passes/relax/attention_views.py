@@ -47,8 +47,8 @@ class View:
     @property
     def sizes(self) -> list[Any]:
         """The operand's extents, which compare by structure."""
-        extents = [getattr(n, "value", n) for n in self.shape]
-        return [extents[a] if isinstance(extents[a], int) else Extent(extents[a]) for a in self.axes]
+        extents = (getattr(n, "value", n) for n in (self.shape[a] for a in self.axes))
+        return [n if isinstance(n, int) else Extent(n) for n in extents]
 
     def in_four(self) -> relax.Expr:
         """The tensor with four dimensions."""

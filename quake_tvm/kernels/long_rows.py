@@ -34,8 +34,9 @@ def block_sizes(keys: int | Expr) -> tuple[int | Expr, int | Expr, int | Expr]:
     The last block may have fewer keys than the others, but enough for a chunk of softmax. If fewer
     keys were left, they are in the block before.
     """
-    blocks = (keys + MOST_KEYS - 1) // MOST_KEYS
+    blocks = rows.greatest((keys + MOST_KEYS - 1) // MOST_KEYS, 1)
     size = ((keys + blocks - 1) // blocks + rows.LANES - 1) // rows.LANES * rows.LANES
+    size = rows.greatest(size, rows.LANES)
     count = rows.greatest((keys - rows.LANES) // size + 1, 1)
     return count, size, keys - (count - 1) * size
 
@@ -63,7 +64,7 @@ class RunningSums:
         tall, columns = op.tiles[1].rows, op.tiles[1].columns
         turns = 1 if op.width % columns == 0 else 2
         result = tir.decl_buffer((turns, tall, op.width), "float32", "result")
-        return cls(*(rows.local(tall) for _ in range(3)), result)
+        return cls(rows.local(tall), rows.local(tall), rows.local(tall), result)
 
     def allocated(self) -> list[Stmt]:
         return [alloc(b) for b in (self.top, self.total, self.factor, self.result)]

@@ -110,7 +110,7 @@ class OpenAttention(Attention):
 
 
 def open_rows(
-    op: OpenAttention, transposed: tir.Buffer, scores: tir.Buffer
+    op: Attention, transposed: tir.Buffer, scores: tir.Buffer
 ) -> tuple[list[Stmt], Callable[[Place], Stmt]]:
     """Blocks of rows over any number of keys: what is done before them, and one block.
 

@@ -46,14 +46,14 @@ def fixed(value: int | Expr) -> int | None:
 
 def least(a: int | Expr, b: int | Expr) -> int | Expr:
     """The smaller of two sizes, as a number if both are known."""
-    known = fixed(a), fixed(b)
-    return tir.min(a, b) if None in known else min(known)
+    x, y = fixed(a), fixed(b)
+    return tir.min(a, b) if x is None or y is None else min(x, y)
 
 
 def greatest(a: int | Expr, b: int | Expr) -> int | Expr:
     """The larger of two sizes, as a number if both are known."""
-    known = fixed(a), fixed(b)
-    return tir.max(a, b) if None in known else max(known)
+    x, y = fixed(a), fixed(b)
+    return tir.max(a, b) if x is None or y is None else max(x, y)
 
 
 def loop(

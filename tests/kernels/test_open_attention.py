@@ -28,7 +28,9 @@ SHORT = [
 LONG = [(1, 1025), (2, 1500), (9, 1100), (3, 2048), (1, 57 * 1024 + 1)]
 
 
-def function(batch, heads, length, keys, masked, name, method="quake2", width=WIDTH, row_mask=1):
+def function(
+    batch, heads, length, keys, masked, name, method="quake2", width=WIDTH, row_mask=1, empty=None
+):
     shapes = [
         HEADS_LAST.at(batch, heads, length, DEPTH),
         HEADS_LAST.at(batch, heads, keys, DEPTH),
@@ -43,6 +45,7 @@ def function(batch, heads, length, keys, masked, name, method="quake2", width=WI
         tiles=tiles(*known, width, target(name)),
         method=method,
         scale=SCALE,
+        empty=empty,
     )
     done = schedule(te.create_prim_func([*tensors, result], "int64"), target(name))
     assert done.attrs[RULE] == "attention"
@@ -146,6 +149,27 @@ def test_whole_rows_have_the_bits_of_the_separate_kernels(length, keys):
     plain = te.create_prim_func([q, k, v, result], "int64")
     built = tvm.compile(plain, target=target("native"))["main"]
     np.testing.assert_array_equal(run(of_any_size(False, "native"), arrays), run(built, arrays))
+
+
+@pytest.mark.parametrize("name", ["x86-64-v3", "native"])
+def test_empty_rows_give_zero(name):
+    kernel = of_any_size(True, name, empty=0.0)
+    for size in [(1, 1), (3, 5), (20, 50), (9, 1100)]:
+        arrays = operands(2, 2, *size, True)
+        found = run(kernel, arrays)
+        np.testing.assert_array_equal(found[0], 0)
+        np.testing.assert_array_equal(found[1], run(of_any_size(True, name), arrays)[1])
+
+
+@pytest.mark.parametrize("length", [256, 300, 1000])
+def test_rows_of_one_head_in_several_parts(length):
+    """Few heads: their rows are units of work of their own, with the same bits."""
+    arrays = operands(1, 1, length, 37, False)
+    static = library({"main": function(1, 1, length, 37, False, "native")}, "native")["main"]
+    found = run(of_any_size(False, "native"), arrays)
+    np.testing.assert_array_equal(found, run(static, arrays))
+    first = [arrays[0][:, :100].copy(), *arrays[1:]]
+    np.testing.assert_array_equal(found[:, :100], run(of_any_size(False, "native"), first))
 
 
 def test_one_head():

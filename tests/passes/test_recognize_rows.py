@@ -1,8 +1,23 @@
 """softmax, log_softmax and logsumexp are found as TVM's operators and as single operators."""
 
+import math
+
 import pytest
 from tvm import relax
-from tvm.relax.op import broadcast_to, exp, expand_dims, log, max, mean, min, nn, square, sum
+from tvm.relax.op import (
+    broadcast_to,
+    equal,
+    exp,
+    expand_dims,
+    log,
+    max,
+    mean,
+    min,
+    nn,
+    square,
+    sum,
+    where,
+)  # fmt: skip
 
 from quake_tvm.passes.graph import Site
 from quake_tvm.passes.recognize_rows import find
@@ -81,6 +96,25 @@ def test_form_is_one_site(operator: str, form: Formula, axis: int) -> None:
     assert (site.operator, site.attributes) == (operator, attributes)
     assert site.args == (main.params[0],)
     assert site.region == set(Graph(main).values)
+
+
+def safe(x: relax.Expr, axis: int, of: int | None = None, otherwise: float = 0.0) -> relax.Expr:
+    top = once(max(x, axis if of is None else of, keepdims=True))
+    return where(once(equal(top, c(-math.inf))), c(otherwise), once(nn.softmax(x, axis)))
+
+
+@pytest.mark.parametrize("axis", [0, -1])
+def test_softmax_that_is_zero_where_all_is_masked(axis: int) -> None:
+    main, (site,) = sites_of(lambda x: safe(x, axis))
+    assert (site.operator, site.attributes) == ("softmax", {"axis": axis % 3, "empty": 0.0})
+    assert site.region == set(Graph(main).values)
+
+
+@pytest.mark.parametrize("options", [{"of": 1}, {"otherwise": 1.0}])
+def test_other_choices_stay_behind_the_softmax(options: dict) -> None:
+    _, (site,) = sites_of(lambda x: safe(x, 2, **options))
+    assert (site.operator, site.attributes) == ("softmax", {"axis": 2})
+    assert len(site.region) == 1
 
 
 def test_logsumexp_without_kept_axis() -> None:

@@ -57,7 +57,8 @@ def _attention(
     if attn_mask is not None:
         scores = c.emit(op.add(scores, _mask(c, attn_mask, dtype_of(q))))
     if is_causal:
-        scores = c.emit(op.add(scores, _causal(c, *dims(scores)[2:], dtype_of(q))))
+        rows, keys = dims(scores)[2:]
+        scores = c.emit(op.add(scores, _causal(c, rows, keys, dtype_of(q))))
     result = c.narrowed(c.emit(op.matmul(safe_softmax(c, scores, 3), v)))
     return c.emit(op.reshape(result, relax.ShapeExpr(c.shape)))
 

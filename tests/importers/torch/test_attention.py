@@ -55,7 +55,7 @@ OTHERS = {
     "no keys": (attention(), given(2, 3, keys=0)),
     "safe softmax": (lambda x: torch._safe_softmax(x, 1), (added(5, 7).mT,)),
     "ranks of products": (
-        lambda x, y: (x @ y[0, 0], x[0, 0, 0] @ y, x[0, 0] @ y[0, 0, :, 0], x[0, 0, 0] @ y[0, 0, :, 0]),
+        lambda x, y: (x @ y[0, 0], x[0, 0, 0] @ y, x @ y[0, 0, :, 0], x[0, 0, 0] @ y[0, 0, :, 0]),
         (torch.randn(2, 3, 4, 5), torch.randn(2, 3, 5, 6)),
     ),
 }  # fmt: skip

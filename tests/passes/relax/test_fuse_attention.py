@@ -81,6 +81,61 @@ def test_others_stay(formula):
     assert names.count("relax.matmul") == 2
 
 
+def one_axis_of_heads(q, k, v, mask=None):
+    """Batch and heads are one axis, as in torch's own layers: (position, head, feature) is kept."""
+    q, k, v = (once(op.permute_dims(x, [1, 0, 2])) for x in (q, k, v))
+    scores = once(op.matmul(once(q * c(0.5)), once(op.permute_dims(k, [0, 2, 1]))))
+    scores = scores if mask is None else once(op.add(scores, mask))
+    weights = once(nn.softmax(scores, axis=-1))
+    return op.permute_dims(once(op.matmul(weights, v)), [1, 0, 2])
+
+
+def test_three_dimensions():
+    found = calls(fused(module(one_axis_of_heads, (24, 8, 32), (9, 8, 32), (9, 8, 48), (8, 24, 9))))
+    assert sorted(map(op_name, found)) == [ATTENTION, *["relax.reshape"] * 4]
+    (call,) = (e for e in found if op_name(e) == ATTENTION)
+    assert [o.axes for o in operands_of(call)] == [(1, 2, 0, 3)] * 4
+    assert [int(n) for n in call.ty.shape] == [24, 1, 8, 48]
+
+
+def test_heads_split_behind_their_transpose():
+    """(position, batch*head, feature), transposed, and then split into batch and head."""
+
+    def formula(q, k, v):
+        q, k, v = (once(op.permute_dims(x, [1, 0, 2])) for x in (q, k, v))
+        q, k, v = (once(op.reshape(x, (2, 4, -1, 32))) for x in (q, k, v))
+        scores = once(op.matmul(q, once(op.permute_dims(k, [0, 1, 3, 2]))))
+        return op.matmul(once(nn.softmax(scores, axis=-1)), v)
+
+    found = calls(fused(module(formula, *[(24, 8, 32)] * 3)))
+    assert sorted(map(op_name, found)) == [ATTENTION, *["relax.reshape"] * 3]
+    (call,) = (e for e in found if op_name(e) == ATTENTION)
+    assert [o.axes for o in operands_of(call)] == [(1, 2, 0, 3)] * 3 + [(0, 1, 2, 3)]
+
+
+def safe(x):
+    empty = once(op.equal(once(op.max(x, -1, keepdims=True)), c(-np.inf)))
+    return op.where(empty, c(0.0), once(nn.softmax(x, axis=-1)))
+
+
+def test_rows_that_are_masked_give_zero():
+    def formula(q, k, v, mask):
+        scores = once(op.matmul(heads(q), once(op.permute_dims(k, [0, 2, 3, 1]))))
+        return op.matmul(once(safe(once(op.add(scores, mask)))), heads(v))
+
+    mod = module(formula, BSHD, BSHD, BSHD, (24, 24))
+    (call,) = calls(fused(mod))
+    assert float(call.attrs["empty"]) == 0.0
+    rng = np.random.default_rng(0)
+    arrays = [rng.normal(size=BSHD).astype(np.float32) for _ in range(3)]
+    mask = np.zeros((24, 24), np.float32)
+    mask[3], mask[5, 5] = -np.inf, np.nan
+    (result,) = quake_tvm.compile(mod, method="quake2").run(*arrays, mask)
+    np.testing.assert_array_equal(result[:, :, 3], 0)
+    assert np.isnan(result[:, :, 5]).all()
+    assert np.isfinite(np.delete(result, 5, axis=2)).all()
+
+
 def var(name):
     return tvm.tirx.Var(name, "int64")
 
