@@ -109,11 +109,11 @@ def _heights(
             yield [rows >= high], [rows >= high], replace(plan, rows=high)
         return
     if plan.by_rows or most > MOST:  # images are rarely narrower than a tile
-        tall = [n for n in (most, most * 3 // 4, most // 2) if n > 1]
-        for own in tall:
-            least = [_spent(rows, own) <= _spent(rows, other) for other in tall if other != own]
-            yield [rows >= own, *least], [rows >= own], replace(plan, rows=own)
-        for own in dict.fromkeys(n for n in (most // 2, most // 4, 1) if n):
+        # The highest tile that computes the fewest rows, as far as half of it fits.
+        half = max(most // 2, 1)
+        fewest = [rows >= most, _spent(rows, most) <= _spent(rows, half)]
+        yield fewest, [rows >= most], replace(plan, rows=most)
+        for own in (n for n in dict.fromkeys((half, *LOWEST)) if n <= half):
             yield [rows >= own], [rows >= own], replace(plan, rows=own)
         return
     for copied in (True, False) if plan.copied else (False,):
