@@ -145,6 +145,7 @@ def _tiled(kernel: _Kernel, plan: Plan, peeled: bool = False) -> tuple[s_tir.Sch
     """
     sch, found, epilogue, own = kernel.sch, kernel.found, kernel.epilogue, kernel.loops
     i_outer, i_inner = sch.split(own[found.row], [None, plan.rows])
+    number = sch.get(i_outer).loop_var
     j_outer, j_inner = sch.split(own[found.column], [None, plan.vectors * plan.lanes])
     batch, free = [own[n] for n in found.batch], [own[n] for n in found.free]
     first, second = (i_outer, j_outer) if plan.by_rows else (j_outer, i_outer)
@@ -179,7 +180,7 @@ def _tiled(kernel: _Kernel, plan: Plan, peeled: bool = False) -> tuple[s_tir.Sch
         sch.vectorize(sch.split(along, [None, plan.lanes])[1])
     _registers(sch, found, plan.lanes, plan.unroll)
     sch.vectorize(sch.split(j_inner, [None, plan.lanes])[1])
-    return sch, sch.get(i_outer).loop_var
+    return sch, number
 
 
 def _registers(sch: s_tir.Schedule, found: Product, width: int, unroll: int) -> None:

@@ -120,4 +120,4 @@ class Tiled:
         rest = tvm_ffi.structural_map(self.function.body, (tir.Add, index))
         moving = [self.number, *within]
         tvm_ffi.structural_walk(rest, (tir.For, check), with_def_region_kind=(tir.Var, check_use))
-        return within if all(fits) else None
+        return within if within and all(fits) else None
