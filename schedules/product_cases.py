@@ -28,6 +28,8 @@ Extent: TypeAlias = int | tir.Expr
 Conditions: TypeAlias = list[tir.Expr]
 # Heights of tiles that are one vector wide, and of narrower ones.
 LOW, LOWEST = (8, 4, 1), (4, 1)
+# Weights of so many elements take longer to read than a thread to start, even for one row.
+HEAVY = 1 << 17
 # Tiles of up to this height come in every height.
 MOST = 8
 
@@ -55,14 +57,19 @@ def cases(
     least = math.prod(n for n in shape if isinstance(n, int)) * WORK
     count = math.prod(shape, start=tir.const(WORK, "int64"))
     lead = [shape[n] for n in (*found.batch, *(found.free if plan.by_rows else ()))]
+    # Whether the tiled rows are the only extent that may be large.
+    alone = all(isinstance(n, int) for axis, n in enumerate(shape) if axis != found.row)
+    depth = found.key["depth"]
+    heavy = isinstance(columns, int) and depth is not None and columns * depth >= HEAVY
     for fits, wide, low in _widths(columns, plan, bool(found.packed), target):
-        for when, given, tile in _heights(rows, wide, low):
+        for when, given, tile in _heights(rows, wide, low, alone):
             size = tile.rows if plan.by_rows else tile.vectors * tile.lanes
             outer = [*lead, -(-(rows if plan.by_rows else columns) // size)]
             fused = [math.prod(outer[n] for n in each) for each in analysis.grouped(outer)]
             threads: Iterator[tuple[Conditions, int | None]]
             # Near the threshold it hardly matters, and a version costs compile time.
-            many = analysis.worth_threads(2 * least * (1 if isinstance(rows, int) else tile.rows))
+            high = 1 if isinstance(rows, int) else tile.rows
+            many = heavy or analysis.worth_threads(2 * least * high)
             if plan.by_rows:  # there are many pixels
                 threads = iter([([], len(fused[:2]) - 1)])
             else:
@@ -96,7 +103,7 @@ def _widths(
 
 
 def _heights(
-    rows: Extent, plan: Plan, low: Sequence[int]
+    rows: Extent, plan: Plan, low: Sequence[int], alone: bool
 ) -> Iterator[tuple[Conditions, Conditions, Plan]]:
     """The heights of tiles of one width: when each applies, what is known then, and its plan."""
     most = plan.rows
@@ -109,11 +116,14 @@ def _heights(
             yield [rows >= high], [rows >= high], replace(plan, rows=high)
         return
     if plan.by_rows or most > MOST:  # images are rarely narrower than a tile
-        # The highest tile that computes the fewest rows, as far as half of it fits.
         half = max(most // 2, 1)
-        fewest = [rows >= most, _spent(rows, most) <= _spent(rows, half)]
-        yield fewest, [rows >= most], replace(plan, rows=most)
-        for own in (n for n in dict.fromkeys((half, *LOWEST)) if n <= half):
+        lower = [n for n in dict.fromkeys((half, *LOWEST)) if n <= half]
+        if alone and len(lower) > 2:  # few rows are little work
+            lower = lower[1:]
+        # The highest tile only where it computes no more rows than the next.
+        least = [rows >= most, _spent(rows, most) <= _spent(rows, half)]
+        yield least, [rows >= most], replace(plan, rows=most)
+        for own in lower:
             yield [rows >= own], [rows >= own], replace(plan, rows=own)
         return
     for copied in (True, False) if plan.copied else (False,):

@@ -92,11 +92,7 @@ class Tiled:
     def _limits(self, guard: tir.Expr) -> bool:
         """Whether a guard says that an index of a tile of one index exists."""
         of_sum = isinstance(guard, tir.LT) and isinstance(guard.a, tir.Add)
-        return (
-            of_sum
-            and guard.a.a.same_as(self.number)
-            and analysis.same([guard.b], [self.extent])
-        )
+        return of_sum and guard.a.a.same_as(self.number) and analysis.same([guard.b], [self.extent])
 
     def _within(self) -> list[tir.Var] | None:
         """The variables of the loops over the indices of a tile. None as in :meth:`of_size`."""
