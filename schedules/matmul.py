@@ -139,9 +139,8 @@ def _version(kernel: _Kernel, plan: Plan, made: dict[Plan, Tiled]) -> tir.PrimFu
 def _tiled(kernel: _Kernel, plan: Plan, peeled: bool = False) -> tuple[s_tir.Schedule, tir.Var]:
     """Split the result into tiles and accumulate each in registers.
 
-    Returns the schedule, and the variable of the loop over tiles of rows.
-
     If ``peeled``, last tiles along symbolic extents get loops of their own instead of overlapping.
+    Returns the schedule, and the variable of the loop over tiles of rows.
     """
     sch, found, epilogue, own = kernel.sch, kernel.found, kernel.epilogue, kernel.loops
     i_outer, i_inner = sch.split(own[found.row], [None, plan.rows])

@@ -2,9 +2,9 @@
 
 - Columns: a wide tile if it fits, else one vector, else a part of a vector.
 - Rows: a tile as high as static rows would get, which divides them evenly. Fewer heights for
-  narrow tiles.
+  narrow tiles and for images.
 - A right operand that is not packed is copied if there are many rows.
-- Threads: none if the result is small.
+- Threads: none if the result is small and the weights are few.
 
 Every tile fits its case at least once, so that no tile needs a guard.
 """
@@ -118,11 +118,13 @@ def _heights(
     if plan.by_rows or most > MOST:  # images are rarely narrower than a tile
         half = max(most // 2, 1)
         lower = [n for n in dict.fromkeys((half, *LOWEST)) if n <= half]
+        tall = [most, most * 3 // 4]
         if alone and len(lower) > 2:  # few rows are little work
-            lower = lower[1:]
-        # The highest tile only where it computes no more rows than the next.
-        least = [rows >= most, _spent(rows, most) <= _spent(rows, half)]
-        yield least, [rows >= most], replace(plan, rows=most)
+            tall, lower = tall[:1], lower[1:]
+        # A tall tile only where no other computes fewer rows.
+        for own in (n for n in tall if n > half):
+            least = [_spent(rows, own) <= _spent(rows, n) for n in (*tall, half) if n != own]
+            yield [rows >= own, *least], [rows >= own], replace(plan, rows=own)
         for own in lower:
             yield [rows >= own], [rows >= own], replace(plan, rows=own)
         return
