@@ -49,9 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         lines.append(row(Path(name), int(length), options.rounds))
         print(lines[-1], flush=True)
     if options.page:
-        names = [Path(each).name for each in options.models]
-        table = "\n".join(lines)
-        write_section(options.page, "models", f"`{PROGRAM} {' '.join(names)}`:\n\n{table}")
+        names = " ".join(Path(each).name for each in options.models)
+        command = f"{PROGRAM} {names} --rounds {options.rounds}"
+        write_section(options.page, "models", f"`{command}`:\n\n" + "\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ def test_page_has_table_and_command(tmp_path):
     model = f"{tmp_path / 'net.onnx'}:7"
     any_size.main([model, "--rounds", "1", "--page", str(page)])
     text = page.read_text()
-    assert "any_size net.onnx:7`" in text
+    assert "any_size net.onnx:7 --rounds 1`" in text
     (line,) = [each for each in text.splitlines() if each.startswith("| net |")]
     _, _, shape, one, many, ratio, _ = line.split("|")
     assert shape.strip() == "1x7"
