@@ -14,7 +14,7 @@ from typing import Any
 from quake_tvm.compiler import compile
 from quake_tvm.support.generated_page import write_section
 
-from .lengths import cases
+from .lengths import Sizes, cases
 
 PROGRAM = "python -m quake_tvm.bench.any_size"
 ROUNDS = 3
@@ -29,7 +29,7 @@ def seconds(model: Any) -> float:
 
 def row(path: Path, length: int, rounds: int) -> str:
     """The line of the table for one model."""
-    (case,) = cases(path, [1], [length])
+    (case,) = cases(path, Sizes([1], [length]))
     compile(case.model)  # load what is loaded only once
     both = [(seconds(case.model), seconds(path)) for _ in range(rounds)]
     one, any_size = map(min, zip(*both, strict=True))

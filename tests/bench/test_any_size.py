@@ -7,7 +7,7 @@ from quake_tvm.bench import any_size
 
 
 def test_page_has_table_and_command(tmp_path):
-    tensors = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", 4]) for n in "xy"]
+    tensors = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", "m"]) for n in "xy"]
     graph = helper.make_graph(
         [helper.make_node("Tanh", ["x"], ["y"])], "net", tensors[:1], tensors[1:]
     )
