@@ -21,11 +21,14 @@ from . import analysis
 from .choice import Decide, Key
 from .choices import choices
 from .overlap import OVERLAP, overlaps
+from .retile import Tiled
 from .rule import Scheduled
 from .versions import Version, of_every_size
 
 # Default limits: pixels of a tile, and floats of a padded band.
 PIXELS, BAND = 8, 8192
+# Pixels of a tile in an image that is narrower, if the width is unknown.
+NARROW = (PIXELS // 2, 1)
 # Rows of a band if the width or height of the image is unknown.
 SOME = 4
 # Options for a tile's pixels, its vectors of channels, and a band's rows.
@@ -59,16 +62,23 @@ def apply(function: tir.PrimFunc, target: tvm.target.Target, decide: Decide) -> 
 
     See :class:`~quake_tvm.schedules.rule.Rule` for the parameters.
     """
-    extents = _pixels(function)
-    if extents is None or analysis.constant(extents) is not None:
-        return _scheduled(function, target, decide)
-    versions: list[Version] = []
-    for tile in (PIXELS, PIXELS // 2, 1):
-        given = extents >= tile
-        sch = _scheduled(function, target, decide, tile)
-        if sch is None or (not versions and not overlaps(sch.mod["main"], given)):
+    extent = _pixels(function)
+    if extent is None or analysis.constant(extent) is not None:
+        made = _scheduled(function, target, decide)
+        return made[0] if made else None
+    made = _scheduled(function, target, decide, PIXELS)
+    if made is None:
+        return None
+    sch, number, pixels = made
+    wide = sch.mod["main"]
+    if not overlaps(wide, extent >= PIXELS):
+        return None
+    versions = [Version(wide, extent >= PIXELS, extent >= PIXELS)]
+    for size in NARROW:
+        narrow = Tiled(wide, number, PIXELS, pixels).of_size(size)
+        if narrow is None:
             return None
-        versions.append(Version(sch.mod["main"], given, given))
+        versions.append(Version(narrow, extent >= size, extent >= size))
     return of_every_size(versions)
 
 
@@ -84,8 +94,11 @@ def _pixels(function: tir.PrimFunc) -> tir.Expr | None:
 
 def _scheduled(
     function: tir.PrimFunc, target: tvm.target.Target, decide: Decide, tile: int | None = None
-) -> s_tir.Schedule | None:
-    """Schedule a convolution with tiles of ``tile`` pixels, by default as the rule chooses."""
+) -> tuple[s_tir.Schedule, tir.Var, tir.Expr] | None:
+    """Schedule a convolution with tiles of ``tile`` pixels, by default as the rule chooses.
+
+    Returns the schedule, the variable of the loop over tiles of pixels, and the pixels in a row.
+    """
     sch = analysis.start(function)
     blocks = analysis.blocks(sch)
     product = _convolution(sch, blocks) if blocks else None
@@ -101,6 +114,7 @@ def _scheduled(
     *outer, y, x, c = own = sch.get_loops(epilogue)
     # The epilogue may write only the beginning of the convolution's result.
     height, pixels, channels = (analysis.extent(sch, loop) for loop in (y, x, c))
+    row = sch.get(x).extent
     every = analysis.elements(sch, [*own, *loops[spatial:]])
     if len(own) != spatial or every == 0 or not channels:
         return None
@@ -139,7 +153,7 @@ def _scheduled(
     _registers(sch, product, width)
     sch.vectorize(sch.split(c_inner, [None, width])[1])
     sch.unroll(x_inner)
-    return sch
+    return sch, sch.get(x_outer).loop_var, row
 
 
 def _registers(sch: s_tir.Schedule, product: SBlockRV, width: int) -> None:

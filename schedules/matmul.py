@@ -28,6 +28,7 @@ from .overlap import OVERLAP, overlaps
 from .product import Product
 from .product_cases import Extent, cases
 from .product_tiles import Plan, widths
+from .retile import Tiled
 from .rule import Scheduled
 from .versions import Version, of_every_size
 
@@ -107,27 +108,43 @@ def apply(function: tir.PrimFunc, target: tvm.target.Target, decide: Decide) -> 
     found, rows, columns = kernel.found, kernel.rows, kernel.columns
     plan = product_tiles.plan(found, rows, columns, kernel.innermost, target, decide(found.key))
     if rows is not None and columns is not None:
-        return _tiled(kernel, plan)
+        return _tiled(kernel, plan)[0]
     weights = analysis.volume(kernel.sch.get(found.block).reads[1].source.shape)
     small = weights is not None and weights <= product_tiles.CACHED
     plan = replace(plan, by_rows=bool(found.packed) and found.pixels and small)
     versions: list[Version] = []
+    made: dict[Plan, Tiled] = {}
     for when, given, tile in cases(kernel.shape, found, plan, target):
-        copy = replace(kernel, sch=kernel.sch.copy())
-        version = Version(_tiled(copy, tile).mod["main"], when, given)
+        version = Version(_version(kernel, tile, made), when, given)
         if not versions and not overlaps(version.function, given):
-            return _tiled(kernel, plan, peeled=True)
+            return _tiled(kernel, plan, peeled=True)[0]
         versions.append(version)
     return of_every_size(versions)
 
 
-def _tiled(kernel: _Kernel, plan: Plan, peeled: bool = False) -> s_tir.Schedule:
+def _version(kernel: _Kernel, plan: Plan, made: dict[Plan, Tiled]) -> tir.PrimFunc:
+    """The kernel in tiles of a plan. ``made`` has a schedule for each plan, whatever its height."""
+    alike = replace(plan, rows=0)
+    again = made[alike].of_size(plan.rows) if alike in made else None
+    if again is not None:
+        return again
+    copy = replace(kernel, sch=kernel.sch.copy())
+    sch, number = _tiled(copy, plan)
+    function = sch.mod["main"]
+    if plan.rows > 1:
+        made[alike] = Tiled(function, number, plan.rows, kernel.shape[kernel.found.row])
+    return function
+
+
+def _tiled(kernel: _Kernel, plan: Plan, peeled: bool = False) -> tuple[s_tir.Schedule, tir.Var]:
     """Split the result into tiles and accumulate each in registers.
 
     If ``peeled``, last tiles along symbolic extents get loops of their own instead of overlapping.
+    Returns the schedule, and the variable of the loop over tiles of rows.
     """
     sch, found, epilogue, own = kernel.sch, kernel.found, kernel.epilogue, kernel.loops
     i_outer, i_inner = sch.split(own[found.row], [None, plan.rows])
+    number = sch.get(i_outer).loop_var
     j_outer, j_inner = sch.split(own[found.column], [None, plan.vectors * plan.lanes])
     batch, free = [own[n] for n in found.batch], [own[n] for n in found.free]
     first, second = (i_outer, j_outer) if plan.by_rows else (j_outer, i_outer)
@@ -162,7 +179,7 @@ def _tiled(kernel: _Kernel, plan: Plan, peeled: bool = False) -> s_tir.Schedule:
         sch.vectorize(sch.split(along, [None, plan.lanes])[1])
     _registers(sch, found, plan.lanes, plan.unroll)
     sch.vectorize(sch.split(j_inner, [None, plan.lanes])[1])
-    return sch
+    return sch, number
 
 
 def _registers(sch: s_tir.Schedule, found: Product, width: int, unroll: int) -> None:

@@ -2,9 +2,9 @@
 
 - Columns: a wide tile if it fits, else one vector, else a part of a vector.
 - Rows: a tile as high as static rows would get, which divides them evenly. Fewer heights for
-  narrow tiles.
+  narrow tiles and for images.
 - A right operand that is not packed is copied if there are many rows.
-- Threads: none if the result is small.
+- Threads: none if the result is small and the weights are few.
 
 Every tile fits its case at least once, so that no tile needs a guard.
 """
@@ -28,6 +28,8 @@ Extent: TypeAlias = int | tir.Expr
 Conditions: TypeAlias = list[tir.Expr]
 # Heights of tiles that are one vector wide, and of narrower ones.
 LOW, LOWEST = (8, 4, 1), (4, 1)
+# Weights of so many elements take longer to read than a thread to start, even for one row.
+HEAVY = 1 << 17
 # Tiles of up to this height come in every height.
 MOST = 8
 
@@ -55,14 +57,19 @@ def cases(
     least = math.prod(n for n in shape if isinstance(n, int)) * WORK
     count = math.prod(shape, start=tir.const(WORK, "int64"))
     lead = [shape[n] for n in (*found.batch, *(found.free if plan.by_rows else ()))]
+    # Whether the tiled rows are the only extent that may be large.
+    alone = all(isinstance(n, int) for axis, n in enumerate(shape) if axis != found.row)
+    depth = found.key["depth"]
+    heavy = isinstance(columns, int) and depth is not None and columns * depth >= HEAVY
     for fits, wide, low in _widths(columns, plan, bool(found.packed), target):
-        for when, given, tile in _heights(rows, wide, low):
+        for when, given, tile in _heights(rows, wide, low, alone):
             size = tile.rows if plan.by_rows else tile.vectors * tile.lanes
             outer = [*lead, -(-(rows if plan.by_rows else columns) // size)]
             fused = [math.prod(outer[n] for n in each) for each in analysis.grouped(outer)]
             threads: Iterator[tuple[Conditions, int | None]]
             # Near the threshold it hardly matters, and a version costs compile time.
-            many = analysis.worth_threads(2 * least * (1 if isinstance(rows, int) else tile.rows))
+            high = 1 if isinstance(rows, int) else tile.rows
+            many = heavy or analysis.worth_threads(2 * least * high)
             if plan.by_rows:  # there are many pixels
                 threads = iter([([], len(fused[:2]) - 1)])
             else:
@@ -96,7 +103,7 @@ def _widths(
 
 
 def _heights(
-    rows: Extent, plan: Plan, low: Sequence[int]
+    rows: Extent, plan: Plan, low: Sequence[int], alone: bool
 ) -> Iterator[tuple[Conditions, Conditions, Plan]]:
     """The heights of tiles of one width: when each applies, what is known then, and its plan."""
     most = plan.rows
@@ -109,11 +116,16 @@ def _heights(
             yield [rows >= high], [rows >= high], replace(plan, rows=high)
         return
     if plan.by_rows or most > MOST:  # images are rarely narrower than a tile
-        tall = [n for n in (most, most * 3 // 4, most // 2) if n > 1]
-        for own in tall:
-            least = [_spent(rows, own) <= _spent(rows, other) for other in tall if other != own]
+        half = max(most // 2, 1)
+        lower = [n for n in dict.fromkeys((half, *LOWEST)) if n <= half]
+        tall = [most, most * 3 // 4]
+        if alone and len(lower) > 2:  # few rows are little work
+            tall, lower = tall[:1], lower[1:]
+        # A tall tile only where no other computes fewer rows.
+        for own in (n for n in tall if n > half):
+            least = [_spent(rows, own) <= _spent(rows, n) for n in (*tall, half) if n != own]
             yield [rows >= own, *least], [rows >= own], replace(plan, rows=own)
-        for own in dict.fromkeys(n for n in (most // 2, most // 4, 1) if n):
+        for own in lower:
             yield [rows >= own], [rows >= own], replace(plan, rows=own)
         return
     for copied in (True, False) if plan.copied else (False,):

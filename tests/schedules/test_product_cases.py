@@ -93,3 +93,12 @@ def test_threads_run_batches_if_rows_are_few_and_columns_if_batches_are():
     sizes = [(1, 1, 33), (2, 8, 33), (9, 8, 33), (2, 300, 33), (9, 300, 33)]
     made = chosen("x86-64-v3", [(b, m, 5), (b, 5, n)], [b, m, n], sizes)
     assert [case[0].parallel for _, case in made] == [None, None, 0, 1, 0]
+
+
+@pytest.mark.parametrize(("columns", "always"), [(512, True), (16, False)])
+def test_heavy_weights_have_no_version_without_threads(columns, always):
+    (m,) = variables("m")
+    made, shape = found((m, 512), (512, columns))
+    plan = product_tiles.plan(made, None, columns, None, target("x86-64-v4"), RULE_DEFAULT)
+    every = [tile for _, _, tile in cases(shape, made, plan, target("x86-64-v4"))]
+    assert all(tile.parallel is not None for tile in every) == always
