@@ -21,12 +21,10 @@ def results(name: str) -> dict[str, np.ndarray]:
     on, functions, calls = machines.emulated(name), {}, []
     for key, options in LAYERS.items():
         gates = len(cell(**options).parts[0].gates)
-        functions[key], arrays, shapes = layer(
-            key, STEPS, ROWS, UNITS, tile(gates, ROWS, UNITS, on)
-        )
+        cut = tile(gates, ROWS, UNITS, on)
+        functions[key], arrays, shapes = layer(key, STEPS, ROWS, UNITS, cut)
         calls.append(kernel.Call(key, arrays, [(shape, "float32") for shape in shapes]))
-    found = iter(machines.run(functions, calls, on))
-    return {key: np.atleast_1d(next(found)) for key in functions}
+    return dict(zip(functions, machines.run(functions, calls, on), strict=True))
 
 
 @pytest.mark.parametrize("name", ["x86-64-v3", "cortex-a72"])

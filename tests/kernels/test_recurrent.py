@@ -1,4 +1,4 @@
-"""The kernel of recurrent layers: its sums and bits do not depend on how it is cut, and its code."""
+"""The kernel of recurrent layers: its bits do not depend on how it is cut; its code."""
 
 import re
 
