@@ -1,9 +1,8 @@
 """The operator ``quake.recurrent`` in Relax: all steps of an LSTM, a GRU or an RNN.
 
 Importers write it and a pass lowers it. Its operands are those of :func:`.recurrent.recurrent`, but
-the recurrent weights are one tensor (direction,
-gate * unit, unit), as in ONNX. The attribute ``layer`` has the kernel's options as JSON: what the
-layer computes, not how.
+the recurrent weights are one tensor (direction, gate * unit, unit), as in ONNX. The attribute
+``layer`` has the kernel's options as JSON: what the layer computes, not how.
 """
 
 import json

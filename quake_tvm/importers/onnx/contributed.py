@@ -42,6 +42,11 @@ MICROSOFT: dict[str, Contributed] = {
     "BiasGelu": _of("0 1"),
     "BiasSplitGelu": _of("0 1"),
     "DequantizeLinear": _of("0 1 2", "axis"),
+    "DynamicQuantizeLSTM": _of(
+        "0 1 2 3 4 5 6 7 8 9 10 11",
+        "activation_alpha activation_beta activations clip direction hidden_size input_forget",
+        "0 1 2",
+    ),
     "EmbedLayerNormalization": _of("0 1 2 3 4 5 6 7 8", "epsilon", "0 1 2", mask_index_type=1),
     "FastGelu": _of("0 1"),
     "FusedConv": _of("0 1 2 3", _FUSED),

@@ -33,6 +33,7 @@ from . import (  # noqa: F401  they enter their operators in the table
     pads,
     pools,
     products,
+    recurrent,
     reductions,
     resize,
 )
@@ -105,7 +106,7 @@ def _shape_env(program: torch.export.ExportedProgram) -> Any:
 
 def _decomposed(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
     table = torch.export.default_decompositions()
-    for name in _KEPT:
+    for name in (*_KEPT, *filter(lambda name: _takes_layers(program, name), recurrent.OPERATORS)):
         table.pop(overload(name), None)
     table.update(torch._decomp.get_decompositions([overload(name) for name in _DECOMPOSED]))
     table.update(DECOMPOSITIONS)
@@ -116,6 +117,12 @@ def _decomposed(program: torch.export.ExportedProgram) -> torch.export.ExportedP
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
         raise QuakeError(f"torch cannot decompose this program: {reason}") from error
+
+
+def _takes_layers(program: torch.export.ExportedProgram, name: str) -> bool:
+    """Whether all recurrent layers of this operator can be converted."""
+    nodes = program.graph.find_nodes(op="call_function", target=overload(name))
+    return all(map(recurrent.takes, nodes))
 
 
 def _check_state(program: torch.export.ExportedProgram) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import onnxruntime
 import pytest
-from onnx import helper
+from onnx import helper, numpy_helper
 
 import quake_tvm
 from quake_tvm.numerics.ladder import METHODS
@@ -220,3 +220,28 @@ def test_other_types_are_refused():
     model.graph.input.extend(helper.make_tensor_value_info(n, 10, s) for n, s in shapes.items())
     with pytest.raises(quake_tvm.QuakeError, match="only float32 is supported"):
         quake_tvm.compile(model)
+
+
+@pytest.mark.parametrize("per_column", [False, True])
+def test_quantized_weights(per_column):
+    """Weights that are whole numbers times a scale are dequantized without an error."""
+    layer, rng, scales = of("LSTM", directions=2), np.random.default_rng(0), []
+    model, feeds = recurrent.model([layer])
+    node, names = model.graph.node[0], {c.name: c for c in model.graph.initializer}
+    for k, array in ((1, layer.weights), (2, layer.recurrent)):
+        whole = rng.integers(-120, 120, array.shape).astype(np.int8)
+        columns = array.shape[1] if per_column else 1
+        scale = rng.uniform(0.001, 0.004, (2, columns)).astype(np.float32)
+        zero = rng.integers(-3, 3, scale.shape).astype(np.int8)
+        array[:] = (whole.astype(np.float32) - zero[..., None]) * scale[..., None]
+        stored = numpy_helper.from_array(whole.transpose(0, 2, 1).copy(), f"x0_{k}")
+        names[f"x0_{k}"].CopyFrom(stored)
+        scales += [each if per_column else each[:, 0] for each in (scale, zero)]
+    node.input.extend(["", "", ""][: 8 - len(node.input)])
+    for k, array in enumerate(scales):
+        model.graph.initializer.append(numpy_helper.from_array(array, f"scale{k}"))
+        node.input.append(f"scale{k}")
+    node.op_type, node.domain = "DynamicQuantizeLSTM", "com.microsoft"
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    results = quake_tvm.compile(model, method="quake5").run(feeds)
+    assert_right(results, recurrent.expected([layer]))

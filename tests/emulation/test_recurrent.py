@@ -1,0 +1,34 @@
+"""Recurrent layers have the same bits on emulated machines as here."""
+
+import functools
+
+import numpy as np
+import pytest
+
+from quake_tvm.emulation import kernel
+from quake_tvm.kernels.recurrent_cells import cell
+from quake_tvm.schedules.recurrent import tile
+from tests.emulation import machines
+from tests.kernels.test_recurrent import LAYERS
+from tests.kernels.test_recurrent import kernel as layer
+
+STEPS, ROWS, UNITS = 4, 3, 21
+
+
+@functools.cache
+def results(name: str) -> dict[str, np.ndarray]:
+    """The result of each layer on a machine."""
+    on, functions, calls = machines.emulated(name), {}, []
+    for key, options in LAYERS.items():
+        gates = len(cell(**options).parts[0].gates)
+        cut = tile(gates, ROWS, UNITS, on)
+        functions[key], arrays, shapes = layer(key, STEPS, ROWS, UNITS, cut)
+        calls.append(kernel.Call(key, arrays, [(shape, "float32") for shape in shapes]))
+    return dict(zip(functions, machines.run(functions, calls, on), strict=True))
+
+
+@pytest.mark.parametrize("name", ["x86-64-v3", "cortex-a72"])
+@pytest.mark.parametrize("key", LAYERS)
+def test_same_bits(key, name):
+    here, there = results("native")[key], results(name)[key]
+    np.testing.assert_array_equal(here, there)

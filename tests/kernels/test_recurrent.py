@@ -1,0 +1,144 @@
+"""The kernel of recurrent layers: its bits do not depend on how it is cut; its code."""
+
+import re
+
+import numpy as np
+import pytest
+import tvm
+from tvm import te
+
+from quake_tvm.kernels.recurrent import recurrent
+from quake_tvm.kernels.recurrent_cells import cell
+from quake_tvm.kernels.recurrent_tile import RecurrentTile
+from quake_tvm.machines.targets import target
+from quake_tvm.schedules import RULE, schedule
+from quake_tvm.schedules.recurrent import tile as own_tile
+from quake_tvm.tvm_version import tir
+from tests.kernels.test_assembly import LIBM
+
+SIGMOID, TANH = (["sigmoid", 0.0, 0.0, "quake2"], ["tanh", 0.0, 0.0, "quake2"])
+LAYERS = {
+    "lstm": {"kind": "lstm", "functions": [SIGMOID, TANH, TANH], "peepholes": True},
+    "gru": {"kind": "gru", "functions": [SIGMOID, TANH]},
+    "gru_after": {"kind": "gru", "functions": [SIGMOID, TANH], "reset_after": True},
+    "rnn": {"kind": "rnn", "functions": [TANH], "clip": 1.5},
+}
+
+
+def packed(weights, gates, units):
+    """Weights (direction, gate * unit, unit) of some gates in panels."""
+    directions, _, hidden = weights.shape
+    each = weights.reshape(directions, -1, hidden, hidden)[:, list(gates)]
+    starts = np.minimum(np.arange(0, hidden, units), hidden - units)
+    panels = np.stack([each[:, :, s : s + units] for s in starts], 1)
+    shape = (directions, len(starts), hidden, len(gates) * units)
+    return np.ascontiguousarray(panels.transpose(0, 1, 4, 2, 3).reshape(shape))
+
+
+def kernel(name, steps, batch, hidden, tile, *, symbolic=False, directions=2, **options):
+    """(PrimFunc, arrays, shapes of the results) of a layer with random weights."""
+    made = cell(**LAYERS[name])
+    rng = np.random.default_rng([steps, batch, hidden])
+
+    def normal(*shape):
+        return rng.normal(size=shape).astype(np.float32)
+
+    weights = normal(directions, made.gates * hidden, hidden) / np.float32(np.sqrt(hidden))
+    arrays = [
+        normal(steps, batch, directions * made.gates * hidden),
+        *(packed(weights, part.gates, tile.units) for part in made.parts),
+        *(normal(directions, count * hidden) for _, count in made.weights),
+        *(normal(directions, batch, hidden) for _ in range(made.states)),
+        rng.integers(0, steps + 1, batch).astype(np.int32),
+    ]
+    t, b = (tir.Var(n, "int64") for n in ("t", "b")) if symbolic else (steps, batch)
+    shapes = [list(array.shape) for array in arrays]
+    shapes[0][:2] = t, b
+    for shape in shapes[-1 - made.states : -1]:
+        shape[1] = b
+    shapes[-1] = [b]
+    tensors = [
+        te.placeholder(shape, str(a.dtype), f"x{k}")
+        for k, (shape, a) in enumerate(zip(shapes, arrays, strict=True))
+    ]
+    results = recurrent(
+        *tensors,
+        **LAYERS[name],
+        reverse=[False, True][:directions],
+        lengths=True,
+        tile=tile.rows,
+        block=tile.block,
+        **options,
+    )
+    state = (directions, batch, hidden)
+    sizes = [(steps, batch, directions, hidden), *[state] * made.states]
+    return te.create_prim_func([*tensors, *results], "int64"), arrays, sizes
+
+
+def run(kind, *args, **options):
+    function, arrays, shapes = kernel(*args, **options)
+    done = schedule(function, target(kind))
+    assert done.attrs[RULE] == "recurrent"
+    outputs = [tvm.runtime.empty(shape, "float32") for shape in shapes]
+    built = tvm.compile(done, target=target(kind))["main"]
+    built(*map(tvm.runtime.tensor, arrays), *outputs)
+    return [output.numpy() for output in outputs]
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_no_cut_changes_a_bit(name):
+    sizes = (5, 7, 19)
+    expected = run("x86-64-v3", name, *sizes, RecurrentTile(1, 1, 7))
+    cuts = [
+        ("x86-64-v3", RecurrentTile(3, 8, 7), {"parallel": 1}),
+        ("native", RecurrentTile(4, 16, 4), {"parallel": 1}),
+        ("native", RecurrentTile(4, 16, 16), {"symbolic": True}),
+    ]
+    for kind, tile, options in cuts:
+        for q, y in zip(run(kind, name, *sizes, tile, **options), expected, strict=True):
+            np.testing.assert_array_equal(q, y)
+
+
+@pytest.mark.parametrize("kind", ["x86-64-v3", "x86-64-v4", "aarch64"])
+@pytest.mark.parametrize("gates", [1, 2, 3, 4])
+@pytest.mark.parametrize("batch", [None, 1, 5, 16, 33])
+def test_a_tile_fits_its_layer(kind, gates, batch):
+    for hidden in (1, 7, 64, 500):
+        tile = own_tile(gates, batch, hidden, target(kind))
+        assert 1 <= tile.units <= hidden
+        assert 1 <= tile.rows <= tile.block <= max(batch or 16, 1)
+
+
+# For each target: a multiply-add of whole vectors, and one of single floats.
+FMA = {
+    "x86-64-v3": (r"vfmadd\w+ps\b.*ymm", r"vfn?madd\w+ss\b"),
+    "x86-64-v4": (r"vfmadd\w+ps\b.*zmm", r"vfn?madd\w+ss\b"),
+    "aarch64": (r"fmla\s+v\d+\.4s", r"fmadd\s+s\d+"),
+}
+
+
+@pytest.mark.parametrize("kind", FMA)
+def test_the_loop_has_vectors_and_no_calls(kind):
+    on = target(kind)
+    function, *_ = kernel("gru_after", 50, 1, 64, own_tile(3, 1, 64, on), directions=1, parallel=0)
+    asm = tvm.compile(schedule(function, on), target=on).mod.inspect_source("asm")
+    body = re.search(r"^main_compute_:$.*?^\.Lfunc_end", asm, re.MULTILINE | re.DOTALL).group()
+    whole, single = FMA[kind]
+    assert not LIBM.search(asm)
+    assert len(re.findall(whole, body)) > 10
+    assert not re.search(single, body)
+    # Memory is allocated before the first step and freed after the last one.
+    calls = [m.start() for m in re.finditer(r"\b(?:callq?|blr?)\s", body)]
+    products = [m.start() for m in re.finditer(whole, body)]
+    assert not [at for at in calls if products[0] < at < products[-1]]
+
+
+def test_code_does_not_depend_on_the_number_of_steps():
+    on = target("x86-64-v3")
+    tile = own_tile(4, 1, 64, on)
+    lengths = []
+    for steps in (16, 512):
+        function, *_ = kernel("lstm", steps, 1, 64, tile, directions=1, parallel=0)
+        asm = tvm.compile(schedule(function, on), target=on).mod.inspect_source("asm")
+        lengths.append(len(asm.splitlines()))
+    assert abs(lengths[0] - lengths[1]) < 20
