@@ -82,7 +82,7 @@ def test_names_and_ranges(refusal, options, message):
     ("command", "message"),
     [
         (["plan", MODEL, "--inputs", "x.npz", "-o", "plan.toml"], ""),
-        (["tune", MODEL, "--output", "records"], ""),
+        (["tune", MODEL, "--records", "records"], ""),
         (["bench", MODEL], ", or leave it out and give --lengths 8,128 for one build for any size"),
     ],
     ids=["plan", "tune", "bench"],
