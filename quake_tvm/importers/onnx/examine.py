@@ -14,8 +14,9 @@ from ..dimensions import Ranges, Shapes
 from . import functions, rewrites
 from .check import name, problems
 from .file import with_shapes
-from .fold import all_nodes, fold_shapes
+from .fold import fold_shapes
 from .module import to_relax
+from .nodes import all_nodes
 
 # What may become of a node: it is computed when the model runs, replaced by other nodes, computed
 # during the import, or not imported.
@@ -69,16 +70,23 @@ def examine(
         if refused:
             return refused, None
         rewritten = rewrites.rewrite(_copied(expanded))
+        left = _nodes(rewritten)
         folded = fold_shapes(rewritten)
         module = to_relax(model, shapes, ranges)
     except QuakeError as error:
         return [Finding("", REFUSED, what=str(error))], None
-    left, kept = _nodes(rewritten), _nodes(folded)
+    kept = {output for node in all_nodes(folded.graph) for output in node.output}
     fates = Counter(
-        (name(node), REWRITTEN if key not in left else TAKEN if key in kept else FOLDED)
+        (name(node), _fate(key in left, node.output[0] in kept))
         for key, node in _nodes(own).items()
     )
     return [Finding(*of, count) for of, count in sorted(fates.items())], module
+
+
+def _fate(as_it_was: bool, computed: bool) -> str:
+    if not as_it_was:
+        return REWRITTEN
+    return TAKEN if computed else FOLDED
 
 
 def _refused(model: onnx.ModelProto) -> list[Finding]:

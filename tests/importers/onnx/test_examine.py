@@ -46,13 +46,13 @@ def test_all_that_is_refused_is_found():
         model(
             node("Multinomial", ["x"], ["a"]),
             node("Multinomial", ["x"], ["b"]),
-            node("Loop", ["", "", "x"], ["c"], body=helper.make_graph([], "body", [], [])),
+            node("Det", ["x"], ["c"]),
             node("Softmax", ["x"], ["y"], name="rows", flavour=1),
         )
     )
     assert module is None
     assert [(f.operator, f.fate, f.nodes) for f in findings] == [
-        ("Loop", REFUSED, 1),
+        ("Det", REFUSED, 1),
         ("Multinomial", REFUSED, 2),
         ("Softmax", REFUSED, 1),
     ]
