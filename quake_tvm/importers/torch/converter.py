@@ -19,7 +19,7 @@ from tvm import relax, te, tirx
 
 from ...errors import QuakeError
 from ...kernels.size_check import Need, Pair, held
-from ...schedules.tiles import substituted
+from ...tvm_version import replace_variable
 from .sizes import Sizes
 
 Convert = Callable[..., Any]
@@ -188,7 +188,9 @@ class Context:
         used = list(self.sizes.variables.values())
 
         def number(sizes: list[Any]) -> te.Tensor:
-            own = substituted(value, list(zip(used, sizes, strict=True)))
+            own = value
+            for outer, inner in zip(used, sizes, strict=True):
+                own = replace_variable(own, outer, inner)
             return te.compute([], lambda: own.astype(dtype), name="number")
 
         return self.kernel("number", number, used)

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from tvm import relax, tirx
 
-from ...schedules.keep_floats import fenced
 from ..computed_taps import Expr, computed_taps
 
 Sizes = Sequence[Expr]
@@ -71,9 +70,14 @@ def cubic(
 
 
 def _keys(x: Expr, a: float) -> Expr:
-    near = fenced(fenced(fenced((a + 2) * x) - (a + 3)) * x * x) + 1.0
-    far = fenced((fenced((fenced(a * x) - 5 * a) * x) + 8 * a) * x) - 4 * a
+    near = _fenced(_fenced(_fenced((a + 2) * x) - (a + 3)) * x * x) + 1.0
+    far = _fenced((_fenced((_fenced(a * x) - 5 * a) * x) + 8 * a) * x) - 4 * a
     return tirx.Select(x < 1.0, near, tirx.Select(x < 2.0, far, tirx.const(0.0, "float64")))
+
+
+def _fenced(x: Expr) -> Expr:
+    """The number, rounded before anything is added to it."""
+    return tirx.call_llvm_pure_intrin("float64", "llvm.arithmetic.fence", x)
 
 
 def _tap(first: int, x: Expr, k: tirx.Var, _: Sizes) -> Expr:
