@@ -235,8 +235,25 @@ def targets(as_json: AsJson = False) -> None:
 
 
 @app.command()
-def doctor(as_json: AsJson = False) -> None:
-    """Check this installation: versions, target, linker, one kernel against its bound."""
+def doctor(
+    model: Annotated[
+        Path | None, typer.Argument(help="An ONNX file: say what of it can be compiled.")
+    ] = None,
+    shape: NamedShape = None,
+    size_range: SizeRange = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check this installation, or without compiling it a model.
+
+    Of the installation: versions, target, linker, one kernel against its bound. Of a model: which
+    operators are taken, rewritten or refused, what is left exact, and what to change. Ends with
+    status 1 if something is bad or refused.
+    """
+    if model is not None:
+        _examine(model, shape, size_range, as_json)
+        return
+    if shape or size_range:
+        raise QuakeError("--shape and --range are for a model: name its file")
     from .doctor import examine
 
     with busy("examining"):
@@ -250,6 +267,26 @@ def doctor(as_json: AsJson = False) -> None:
             table.add_row(marks[check.ok], check.name, check.finding)
         output.print(table)
     if any(check.ok is False for check in checks):
+        raise typer.Exit(1)
+
+
+def _examine(
+    model: Path, shape: list[str] | None, size_range: list[str] | None, as_json: bool
+) -> None:
+    """Handle ``doctor MODEL``."""
+    from .. import tvm_version
+    from . import doctor_model
+
+    if tvm_version.RELAY:
+        raise QuakeError(f"a model needs the TVM that has Relax: {tvm_version.RELAX_INSTALL}")
+    with busy(f"examining {model.name}"):
+        shapes, ranges = parse_named_shapes(shape), parse_ranges(size_range)
+        found = doctor_model.examine(model, shapes, ranges)
+    if as_json:
+        print_json({"model": str(model), **doctor_model.to_dict(found)})
+    else:
+        doctor_model.show(model, found)
+    if found.refused:
         raise typer.Exit(1)
 
 

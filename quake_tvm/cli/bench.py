@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from ..boards.client import Remote
 
 ROUNDS = 15
+_ANY_SIZE = ", or leave it out and give --lengths 8,128 for one build for any size"
 PACKAGES = ("quake-tvm", "apache-tvm", "hhb-tvm", "onnxruntime", "openvino", "torch", "numpy")
 
 
@@ -103,7 +104,7 @@ def bench(
             raise QuakeError(
                 "--static takes no time: leave out --threads, --rounds, --plot, --rpc and --tracker"
             )
-        todo = cases.models(models or [], parse_shapes(shape))
+        todo = cases.models(models or [], parse_shapes(shape, _ANY_SIZE))
         todo += cases.small(kernel) if kernel or not models else []
         _count(todo, methods, target, records, as_json)
         return
@@ -125,7 +126,7 @@ def bench(
         return
     if plot is not None:
         require_matplotlib(plot)
-    todo = cases.models(models or [], parse_shapes(shape))
+    todo = cases.models(models or [], parse_shapes(shape, _ANY_SIZE))
     for case in todo:
         peers.check(case)  # raises for what TVM lacks, before anything is measured
     if kernel or not models:

@@ -18,17 +18,17 @@ from .shell import (
     AsJson,
     Key,
     Method,
+    NamedShape,
     Records,
     Rpc,
-    Shape,
     Target,
     Timeout,
     Tracker,
     board,
     busy,
     output,
+    parse_named_shapes,
     parse_records,
-    parse_shapes,
     print_json,
 )
 
@@ -48,7 +48,7 @@ def run(
     repeat: Annotated[int, typer.Option(help="Timed repetitions.")] = 5,
     method: Method = None,
     target: Target = "native",
-    shape: Shape = None,
+    shape: NamedShape = None,
     records: Records = None,
     rpc: Rpc = None,
     tracker: Tracker = None,
@@ -73,7 +73,7 @@ def run(
     given.count(seed, "--seed", least=0)
     if out is not None:
         check_writable(out)
-    shapes, apart = parse_shapes(shape), None
+    shapes, apart = parse_named_shapes(shape), None
     options = {"method": method, "shapes": shapes, "records": parse_records(records)}
     with busy(f"running {model.name}"), board(rpc, tracker, key, timeout) as remote:
         loaded = _load(model, target, options, remote)
@@ -158,7 +158,7 @@ def _load(
 
 
 def _feeds(
-    model: "Described", items: list[str], shapes: Mapping[str, Sequence[int]], seed: int
+    model: "Described", items: list[str], shapes: Mapping[str, Sequence[int | str]], seed: int
 ) -> dict[str, Any]:
     feeds: dict[str, Any] = {}
     for item in items:
@@ -173,19 +173,24 @@ def _feeds(
         if name not in names:
             raise QuakeError(f"--shape: no input {name!r}; the inputs: {', '.join(names)}")
         found = feeds[name].shape if name in feeds else tuple(size)
-        if found != tuple(size):
+        if len(found) != len(size) or any(
+            isinstance(n, int) and n != m for n, m in zip(size, found, strict=True)
+        ):
             raise QuakeError(f"--shape says {tuple(size)} for {name!r}, and its file has {found}")
+    known: dict[int | str, int] = {}  # the sizes of dynamic dimensions
+    for spec in model.inputs:
+        size = feeds[spec.name].shape if spec.name in feeds else shapes.get(spec.name, ())
+        known |= {dim: n for dim, n in zip(spec.shape, size, strict=False) if isinstance(n, int)}
     generator = np.random.default_rng(seed)
     for spec in model.inputs:
         if spec.name in feeds:
             continue
-        least = [
-            n if isinstance(n, int) else max(1, model.ranges.get(n, (1, None))[0])
-            for n in spec.shape
+        shape = [
+            n if isinstance(n, int) else known.get(n, max(1, model.ranges.get(n, (1, None))[0]))
+            for n in shapes.get(spec.name, spec.shape)
         ]
-        size = shapes.get(spec.name, least)
         if np.issubdtype(np.dtype(spec.dtype), np.floating):
-            feeds[spec.name] = generator.standard_normal(size).astype(spec.dtype)
+            feeds[spec.name] = generator.standard_normal(shape).astype(spec.dtype)
         else:
-            feeds[spec.name] = np.ones(size, spec.dtype)
+            feeds[spec.name] = np.ones(shape, spec.dtype)
     return feeds

@@ -137,20 +137,22 @@ def board(
         yield remote
 
 
-def parse_shapes(items: list[str] | None) -> dict[str, list[int]]:
-    """The values of ``--shape``: input name to shape."""
+def parse_shapes(items: list[str] | None, instead: str = "") -> dict[str, list[int]]:
+    """The values of ``--shape`` of a command that needs sizes: input name to shape.
+
+    ``instead`` is what the error for a name recommends besides sizes.
+    """
     shapes = {}
-    for item in items or []:
-        name, separator, numbers = item.rpartition("=")
-        if name in shapes:
-            raise QuakeError(f"--shape {name}=... is given twice: once an input")
-        try:
-            sizes = [int(n) for n in numbers.split(",")] if numbers else []
-        except ValueError:
-            separator = ""
-        if not separator:
-            raise QuakeError(f"--shape takes NAME=1,128, not {item!r:.60}")
-        shapes[name] = given.shape(sizes, repr(name))
+    for name, dims in parse_named_shapes(items).items():
+        sizes = [n for n in dims if isinstance(n, int)]
+        if len(sizes) < len(dims):
+            named = ", ".join(n for n in dims if isinstance(n, str))
+            example = ",".join(str(n) if isinstance(n, int) else "8" for n in dims)
+            raise QuakeError(
+                f"--shape of {name!r} has the name {named}, and this command needs sizes to "
+                f"measure at: give numbers, as {name}={example}{instead}"
+            )
+        shapes[name] = sizes
     return shapes
 
 

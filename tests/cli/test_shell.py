@@ -44,8 +44,8 @@ def refusal(folder, monkeypatch, capfd):
         ("x=-1,3", "the shape (-1, 3) of 'x' has a negative size"),
         ("x=9223372036854775808,8", "too many elements"),
         ("x=0,9223372036854775807", "too many elements"),
-        ("x=1,,8", "--shape takes NAME=1,128, not 'x=1,,8'"),
-        ("x=1.5,8", "--shape takes NAME=1,128"),
+        ("x=1,,8", "--shape takes NAME=1,128 or NAME=batch,length, not 'x=1,,8'"),
+        ("x=1.5,8", "the name '1.5': give a word"),
         ("y=1,8", "no input 'y'"),
         ("=1,8", "no input ''"),
         ("x=", "input 'x'"),
@@ -76,6 +76,22 @@ def test_shapes(refusal, model, shape, message):
 )
 def test_names_and_ranges(refusal, options, message):
     assert message in refusal("compile", MODEL, *options)
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["plan", MODEL, "--inputs", "x.npz", "-o", "plan.toml"], ""),
+        (["tune", MODEL, "--records", "records"], ""),
+        (["bench", MODEL], ", or leave it out and give --lengths 8,128 for one build for any size"),
+    ],
+    ids=["plan", "tune", "bench"],
+)
+def test_a_command_that_measures_needs_sizes(refusal, command, message):
+    assert refusal(*command, "--shape", "x=rows,8") == (
+        "--shape of 'x' has the name rows, and this command needs sizes to measure at: "
+        f"give numbers, as x=8,8{message}"
+    )
 
 
 @pytest.mark.parametrize(

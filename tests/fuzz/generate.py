@@ -18,8 +18,6 @@ OPSETS = [9, 11, 13, 13, 17, 17, 18, 20, 21, 22, 23]
 # The share of graphs with symbolic dimensions, and of these the share whose bits are compared with
 # those of a static build.
 DYNAMIC, BITS = 1 / 3, 0.1
-# Operators whose sums a static build adds in another order.
-OTHER_ORDER = {"ConvTranspose"}
 # Operators that often follow the kernels that schedule rules are made for.
 TAILS = ["Slice", "Slice", "Pad", "Concat", "Add", "Mul", "Transpose", "Cast", "Reshape", "silu"]
 
@@ -88,7 +86,7 @@ def _make_dynamic(case: Case, graph: Graph) -> None:
     extents = with_names(graph, case.model, case.feeds[0])
     if extents:
         case.feeds += of_other_sizes(graph, case.model, case.feeds[0], extents)
-        if graph.chance(BITS) and not case.operators & OTHER_ORDER:
+        if graph.chance(BITS):
             case.bits = graph.integer(0, len(case.feeds) - 1)
 
 

@@ -6,6 +6,7 @@ has a form of an unknown opset. Knows no TVM.
 """
 
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 
 import onnx
 from onnx import helper
@@ -19,6 +20,22 @@ from .operators import STANDARD, versions
 _OF_ONE_CPU = "com.microsoft.nchwc"
 
 
+@dataclass(frozen=True)
+class Problem:
+    """What would be ignored, or cannot be imported.
+
+    Attributes
+    ----------
+    operator : str
+        The operator's name; empty for an input or output of the model.
+    message : str
+        One line that says what to do.
+    """
+
+    operator: str
+    message: str
+
+
 def check(model: onnx.ModelProto) -> None:
     """Refuse nodes of which something would be ignored.
 
@@ -27,40 +44,55 @@ def check(model: onnx.ModelProto) -> None:
     QuakeError
         For a node whose operator, form, attribute, input or output is not honoured.
     """
+    unknown = _unknown(model)
+    for problem in problems(model):
+        raise QuakeError(_lacking(unknown) if problem.operator in unknown else problem.message)
+
+
+def problems(model: onnx.ModelProto) -> Iterator[Problem]:
+    """All problems of a model, in the order in which an import meets them."""
     for value in (*model.graph.input, *model.graph.output):
         kind = value.type.WhichOneof("value")
         if kind not in (None, "tensor_type"):
-            raise QuakeError(
-                f"{value.name!r} is a {kind.removesuffix('_type').replace('_', ' ')}: "
-                "a model's inputs and outputs must be tensors"
-            )
+            kind = kind.removesuffix("_type").replace("_", " ")
+            what = "a model's inputs and outputs must be tensors"
+            yield Problem("", f"{value.name!r} is a {kind}: {what}")
     for node in all_nodes(model.graph):
         if node.domain.startswith(_OF_ONE_CPU):
-            raise QuakeError(
+            yield Problem(
+                name(node),
                 f"{name(node)} has the layout of one CPU, which the file does not say: optimise "
-                'the model to the level "extended" (ORT_ENABLE_EXTENDED) only'
+                'the model to the level "extended" (ORT_ENABLE_EXTENDED) only',
             )
-    unknown = sorted({name(n) for n in all_nodes(model.graph) if not _known(n)})
-    if unknown:
-        raise QuakeError(
-            f"TVM cannot import these ONNX operators: {', '.join(unknown)}; "
-            "replace them in the model, or import it yourself and pass the IRModule"
-        )
+    yield from (Problem(operator, _lacking([operator])) for operator in _unknown(model))
     used = {i for n in all_nodes(model.graph) for i in n.input} | _graph_outputs(model.graph)
     for node in all_nodes(model.graph):
-        for k in _left_out(model, node):
-            raise QuakeError(
-                f"the ONNX operator {name(node)} needs its input {k}, which is left out"
-                f"{f' (node {node.name!r})' if node.name else ''}"
-            )
-        for what in (_not_honoured if node.domain == "" else _not_honoured_of_microsoft)(
-            model, node, used
-        ):
-            raise QuakeError(
-                f"{what} of the ONNX operator {name(node)} is not supported"
-                f"{f' (node {node.name!r})' if node.name else ''}; "
-                "write the node without it, or import the model yourself and pass the IRModule"
-            )
+        if _known(node):
+            yield from (Problem(name(node), m) for m in _problems_of(model, node, used))
+
+
+def _problems_of(model: onnx.ModelProto, node: onnx.NodeProto, used: set[str]) -> Iterator[str]:
+    place = f" (node {node.name!r})" if node.name else ""
+    for k in _left_out(model, node):
+        yield f"the ONNX operator {name(node)} needs its input {k}, which is left out{place}"
+    ignored = _not_honoured if node.domain == "" else _not_honoured_of_microsoft
+    for what in ignored(model, node, used):
+        yield (
+            f"{what} of the ONNX operator {name(node)} is not supported{place}; "
+            "write the node without it, or import the model yourself and pass the IRModule"
+        )
+
+
+def _unknown(model: onnx.ModelProto) -> list[str]:
+    nodes = [n for n in all_nodes(model.graph) if not n.domain.startswith(_OF_ONE_CPU)]
+    return sorted({name(n) for n in nodes if not _known(n)})
+
+
+def _lacking(operators: list[str]) -> str:
+    return (
+        f"TVM cannot import these ONNX operators: {', '.join(operators)}; "
+        "replace them in the model, or import it yourself and pass the IRModule"
+    )
 
 
 def name(node: onnx.NodeProto) -> str:

@@ -3,7 +3,7 @@
 from . import convolution, einsum, gathers, images, pooling, recurrent
 from .expand import expand
 from .filled import constant_of_shape
-from .fitting import broadcast, concat
+from .fitting import broadcast, concat, matmul, prelu
 from .limits import clip, extreme
 from .node import Converter
 from .norms import instance_normalization
@@ -20,7 +20,7 @@ from .tile import tile
 CONVERTERS: dict[str, Converter] = {
     **dict.fromkeys(("Add", "And", "Div", "Equal", "Greater", "GreaterOrEqual"), broadcast),
     **dict.fromkeys(("Less", "LessOrEqual", "Max", "Mean", "Min", "Mod", "Mul"), broadcast),
-    **dict.fromkeys(("Or", "Pow", "PRelu", "Sub", "Sum", "Where", "Xor"), broadcast),
+    **dict.fromkeys(("Or", "Pow", "Sub", "Sum", "Where", "Xor"), broadcast),
     "AffineGrid": images.affine_grid,
     "AveragePool": pooling.average_pool,
     "Clip": clip,
@@ -39,12 +39,14 @@ CONVERTERS: dict[str, Converter] = {
     "GlobalMaxPool": pooling.global_max_pool,
     "InstanceNormalization": instance_normalization,
     "LpPool": pooling.lp_pool,
+    "MatMul": matmul,
     "Max": extreme,
     "MaxPool": pooling.max_pool,
     "MaxRoiPool": images.max_roi_pool,
     "MaxUnpool": pooling.max_unpool,
     "Min": extreme,
     "NonMaxSuppression": images.non_max_suppression,
+    "PRelu": prelu,
     "Pad": pad,
     "Range": range_,
     "Reshape": reshape,

@@ -17,11 +17,31 @@ _PROBLEM = "the sizes of the operands differ; an extent that varies must not be 
 
 def broadcast(builder: relax.BlockBuilder, node: Node) -> None:
     """Check an element-wise operator, which TVM's importer converts, and fit its operands."""
+    _fit_all(builder, node, 1)
+
+
+def matmul(builder: relax.BlockBuilder, node: Node) -> None:
+    """Check MatMul, which TVM's importer converts, and fit the operands' batch dimensions."""
+    _fit_all(builder, node, 3)
+
+
+def prelu(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
+    """Fit PRelu's operands, and convert it if extents vary, since TVM's needs a known last one."""
+    broadcast(builder, node)
+    x, slope = node.inputs
+    if all(isinstance(n, int) for n in node.shape()):
+        return None
+    bent = builder.emit(relax.op.multiply(x, slope))
+    return relax.op.where(relax.op.less(x, relax.const(0, node.dtype())), bent, x)
+
+
+def _fit_all(builder: relax.BlockBuilder, node: Node, first: int) -> None:
+    """Fit the operands along all dimensions from this one on, counted from the last."""
     if not _are_tensors(node):
         return
     shapes = [node.shape(k) for k in range(len(node.inputs))]
     rank = max(len(s) for s in shapes)
-    for axis in range(1, rank + 1):
+    for axis in range(first, rank + 1):
         present = [k for k, s in enumerate(shapes) if len(s) >= axis and not _is_one(s[-axis])]
         _fit(builder, node, shapes, present, -axis)
     _apply(builder, node, shapes)

@@ -6,8 +6,8 @@ or None if TVM's own converter is right. What nodes compute from extents alone i
 except If, and those that read a shape.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import onnx
@@ -15,10 +15,11 @@ import tvm
 from tvm import relax
 from tvm.relax.frontend.onnx.onnx_frontend import ONNXGraphImporter, onnx_input
 
+from ...errors import QuakeError, last_line
 from ...runtime.description import CONDITIONS
 from ..dimensions import Ranges
 from . import sizes
-from .extents import Extents, Limit, expression, plain
+from .extents import Extents, Limit, NeedsLimit, expression, plain
 from .node import Converter, Node, tensor
 from .sizes import Numbers
 
@@ -119,10 +120,11 @@ class Importer(ONNXGraphImporter):
             if node.op_type == "If":
                 self._convert_if(node)
                 continue
-            numbers = self._computed(node)
-            if numbers is None:
-                self._convert_node(node)
-                continue
+            with _errors_of(node):
+                numbers = self._computed(node)
+                if numbers is None:
+                    self._convert_node(node)
+                    continue
             self._known |= zip([name for name in node.output if name], numbers, strict=True)
 
     def _convert_if(self, node: onnx.NodeProto) -> None:
@@ -216,6 +218,24 @@ class Importer(ONNXGraphImporter):
                 return self.bb.normalize(value)
             inputs[:] = node.inputs
         return super()._convert_operator(op_name, inputs, attrs, opset)
+
+
+@contextmanager
+def _errors_of(node: onnx.NodeProto) -> Iterator[None]:
+    """Raise errors of a node's conversion as QuakeErrors that name the node."""
+    place = f"node {node.name!r}" if node.name else f"the node of {node.output[0]!r}"
+    try:
+        yield
+    except NeedsLimit:
+        raise
+    except QuakeError as error:
+        raise QuakeError(f"{error} ({place})") from error
+    except Exception as error:
+        raise NotTaken(f"TVM cannot take {node.op_type} ({place}): {last_line(error)}") from error
+
+
+class NotTaken(QuakeError):
+    """A node that TVM cannot take, for a reason that TVM gives."""
 
 
 def _text(value: object) -> object:

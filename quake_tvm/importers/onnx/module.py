@@ -22,7 +22,7 @@ from .empty import without_empty
 from .extents import Limit, NeedsLimit
 from .file import inputs, is_dynamic, with_shapes
 from .fold import fold_shapes
-from .importer import Importer
+from .importer import Importer, NotTaken
 from .tensors import check_types
 
 
@@ -54,19 +54,17 @@ def to_relax(
     model = with_shapes(model, shapes or {}, ranges)
     ranges = {name: (least, most) for name, (least, most) in ranges.items() if least < most}
     dynamic = [i.name for i in inputs(model) if is_dynamic(i)]
+    advice = "replace the operator in the model, or import it yourself and pass the IRModule"
+    if dynamic:
+        advice = f"give shapes for: {', '.join(f'{name}=...' for name in dynamic)}"
     try:
         return with_ranges(_convert(model, ranges), ranges)
+    except NotTaken as error:
+        raise QuakeError(f"{error}; {advice}") from error
     except QuakeError:
         raise
     except Exception as error:
-        reason = last_line(error)
-        if dynamic:
-            example = ", ".join(f"{name}=..." for name in dynamic)
-            raise QuakeError(
-                f"TVM cannot import this model with dynamic dimensions ({reason}); "
-                f"give shapes for: {example}"
-            ) from error
-        raise QuakeError(f"TVM's ONNX importer failed: {reason}") from error
+        raise QuakeError(f"TVM cannot import this model ({last_line(error)}); {advice}") from error
 
 
 def _convert(model: onnx.ModelProto, ranges: Ranges) -> tvm.IRModule:

@@ -27,6 +27,8 @@ def reshape(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
     if not isinstance(data.ty, relax.TensorType) or data.ty.shape is None:
         return None
     numbers = node.numbers(1)
+    if numbers is None and isinstance(node.inputs[1].ty, relax.TensorType):
+        node.constant(1)  # raises if data decide the shape
     given = node.shape()
     if numbers is None or all(isinstance(n, int) for n in (*given, *numbers)):
         return None

@@ -3,10 +3,12 @@
 The formulas are those of :mod:`resampling`, computed by the model itself.
 """
 
-import numpy as np
-import tvm
-from tvm import relax, te, tirx
+from collections.abc import Sequence
 
+import numpy as np
+from tvm import relax, tirx
+
+from ..computed_taps import Expr, computed_taps
 from ..resampling import HALF, Method
 from .extents import Extent, expression
 
@@ -40,46 +42,27 @@ def table(
     method : Method
     """
     taps = {"nearest": 1, "linear": 2, "cubic": 4}[method.mode]
+
+    def coordinate(o: tirx.Var, sizes: Sequence[Expr]) -> Expr:
+        return _coordinate(o, sizes[0], sizes[1], scale, method.coordinates)
+
+    def index(x: Expr, k: tirx.Var, sizes: Sequence[Expr]) -> Expr:
+        if method.mode == "nearest":
+            return _nearest(x, _ratio(sizes[0], sizes[1], scale), method.rounding)
+        return tirx.floor(x) + _place(k, taps)
+
+    def weight(x: Expr, k: tirx.Var) -> Expr:
+        distance = tirx.abs(x - tirx.floor(x) - _place(k, taps))
+        if method.mode == "linear":
+            return _float(1) - distance
+        return _cubic(distance, method.cubic_coeff_a)
+
     sizes = [expression(length), expression(resized)]
-
-    def coordinates(sizes: list[tvm.ir.Expr]) -> te.Tensor:
-        def element(o: tirx.Var) -> tvm.ir.Expr:
-            return _coordinate(o, sizes[0], sizes[1], scale, method.coordinates)
-
-        return te.compute([sizes[1]], element, name="coordinates")
-
-    def indices(x: te.Tensor, sizes: list[tvm.ir.Expr]) -> te.Tensor:
-        def element(o: tirx.Var, k: tirx.Var) -> tvm.ir.Expr:
-            if method.mode == "nearest":
-                index = _nearest(x[o], _ratio(sizes[0], sizes[1], scale), method.rounding)
-            else:
-                index = tirx.floor(x[o]) + _place(k, taps)
-            last = tirx.Cast("int32", sizes[0] - 1)
-            return tirx.max(tirx.min(tirx.Cast("int32", index), last), 0)
-
-        return te.compute([sizes[1], taps], element, name="indices")
-
-    def weights(x: te.Tensor) -> te.Tensor:
-        def element(o: tirx.Var, k: tirx.Var) -> tvm.ir.Expr:
-            distance = tirx.abs(x[o] - tirx.floor(x[o]) - _place(k, taps))
-            if method.mode == "linear":
-                return _float(1) - distance
-            return _cubic(distance, method.cubic_coeff_a)
-
-        return te.compute([x.shape[0], taps], element, name="weights")
-
-    # not fused: TVM 0.27 cannot bind a quotient of floats that may be 0 to a variable
-    alone = {"op_pattern": 8}
-    x = builder.emit_te(
-        coordinates, sizes, primfunc_name_hint="resize_coordinates", primfunc_attrs=alone
-    )
-    found = builder.emit_te(indices, x, sizes, primfunc_name_hint="resize_indices")
-    if method.mode == "nearest":
-        return found, None
-    return found, builder.emit_te(weights, x, primfunc_name_hint="resize_weights")
+    formula = None if method.mode == "nearest" else weight
+    return computed_taps(builder, sizes, taps, coordinate, index, formula)
 
 
-def _place(tap: tirx.Var, taps: int) -> tvm.ir.Expr:
+def _place(tap: tirx.Var, taps: int) -> Expr:
     """How far a tap is from the element before the coordinate."""
     return tirx.Cast("float32", tap - (taps // 2 - 1))
 
@@ -88,7 +71,7 @@ def _float(value: float | np.float32) -> tirx.FloatImm:
     return tirx.const(float(value), "float32")
 
 
-def _ratio(length: tvm.ir.Expr, resized: tvm.ir.Expr, scale: np.float32 | None) -> tvm.ir.Expr:
+def _ratio(length: Expr, resized: Expr, scale: np.float32 | None) -> Expr:
     if scale is not None:
         return _float(scale)
     return tirx.Cast("float32", resized) / tirx.Cast("float32", length)
@@ -96,11 +79,11 @@ def _ratio(length: tvm.ir.Expr, resized: tvm.ir.Expr, scale: np.float32 | None) 
 
 def _coordinate(
     o: tirx.Var,
-    length: tvm.ir.Expr,
-    resized: tvm.ir.Expr,
+    length: Expr,
+    resized: Expr,
     scale: np.float32 | None,
     mode: str,
-) -> tvm.ir.Expr:
+) -> Expr:
     """The position of an element of the resized axis on the original axis."""
     place, half = tirx.Cast("float32", o), _float(0.5)
     ratio = _ratio(length, resized, scale)
@@ -117,7 +100,7 @@ def _coordinate(
     return x
 
 
-def _nearest(x: tvm.ir.Expr, ratio: tvm.ir.Expr, rounding: str) -> tvm.ir.Expr:
+def _nearest(x: Expr, ratio: Expr, rounding: str) -> Expr:
     """The index of the element nearest to a coordinate."""
     if rounding == "simple":
         return tirx.Select(ratio < _float(1), tirx.ceil(x), tirx.trunc(x))
@@ -130,7 +113,7 @@ def _nearest(x: tvm.ir.Expr, ratio: tvm.ir.Expr, rounding: str) -> tvm.ir.Expr:
     return tirx.Select(tie, up, tirx.Cast("float32", wide))
 
 
-def _cubic(x: tvm.ir.Expr, a: float) -> tvm.ir.Expr:
+def _cubic(x: Expr, a: float) -> Expr:
     """The kernel of Keys (https://doi.org/10.1109/TASSP.1981.1163711) at a distance."""
     near = (_float(a + 2) * x - _float(a + 3)) * x * x + _float(1)
     far = ((_float(a) * x - _float(5 * a)) * x + _float(8 * a)) * x - _float(4 * a)

@@ -1,6 +1,6 @@
 """ONNX's Split: check that the lengths add up to the axis's extent, which TVM does not check.
 
-TVM converts it, unless the lengths vary with the extents.
+TVM converts it, unless the lengths vary with the extents or a part is empty.
 """
 
 from tvm import relax
@@ -42,7 +42,7 @@ def split(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
         within = [((extent + parts - 1) // parts * (parts - 1), extent)]
         problem = f"the axis has too few elements for {parts} parts"
     node.require(builder, within, problem)
-    if lengths is None or all(isinstance(n, int) for n in lengths):
+    if lengths is None or all(isinstance(n, int) and n > 0 for n in lengths):
         return None
     pieces = []
     for k, length in enumerate(lengths):

@@ -19,6 +19,7 @@ from tvm import relax, te, tirx
 
 from ...errors import QuakeError
 from ...kernels.size_check import Need, Pair, held
+from ...tvm_version import replace_variable
 from .sizes import Sizes
 
 Convert = Callable[..., Any]
@@ -176,9 +177,23 @@ class Context:
         if isinstance(getattr(value, "ty", None), relax.TensorType):
             return self.cast(value, dtype)
         if tvm.ir.is_prim_expr(value):
+            if is_float(str(value.ty.dtype)):
+                return self._number(value, dtype)
             size = self.emit(relax.op.shape_to_tensor(relax.ShapeExpr([value])))
             return self.cast(self.emit(relax.op.squeeze(size, axis=[0])), dtype)
         raise self.refuse(f"with a {type(value).__name__}")
+
+    def _number(self, value: Any, dtype: str) -> relax.Expr:
+        """A number that is computed from sizes in float64 as a tensor."""
+        used = list(self.sizes.variables.values())
+
+        def number(sizes: list[Any]) -> te.Tensor:
+            own = value
+            for outer, inner in zip(used, sizes, strict=True):
+                own = replace_variable(own, outer, inner)
+            return te.compute([], lambda: own.astype(dtype), name="number")
+
+        return self.kernel("number", number, used)
 
     def cast(self, x: relax.Expr, dtype: str) -> relax.Expr:
         if dtype_of(x) == dtype:

@@ -10,13 +10,15 @@ from .converter import Context, Missing, converts, dims, dtype_of
 op = relax.op
 
 
-def _affine(x: relax.Expr, shape: list[int], weight: Any, bias: Any) -> tuple[Any, Any]:
+def _affine(c: Context, x: relax.Expr, shape: list[Any], weight: Any, bias: Any) -> tuple[Any, Any]:
     """Scale and offset; ones and zeros if they are missing."""
-    dtype = dtype_of(x)
-    return (
-        relax.const(np.ones(shape), dtype) if weight is None else weight,
-        relax.const(np.zeros(shape), dtype) if bias is None else bias,
-    )
+
+    def every(value: int) -> relax.Expr:
+        if all(isinstance(n, int) for n in shape):
+            return relax.const(np.full(shape, value), dtype_of(x))
+        return c.full(shape, value, dtype_of(x))
+
+    return every(1) if weight is None else weight, every(0) if bias is None else bias
 
 
 def _alone(c: Context, result: relax.Expr) -> list[Any]:
@@ -39,8 +41,8 @@ def _layer_norm(
     eps: float,
 ) -> list[Any]:
     _first(c, input)
-    shape = [int(n) for n in normalized_shape]
-    scale, offset = _affine(input, shape, weight, bias)
+    shape = list(normalized_shape)
+    scale, offset = _affine(c, input, shape, weight, bias)
     axes = list(range(-len(shape), 0))
     return _alone(c, c.emit(op.nn.layer_norm(input, scale, offset, axes=axes, epsilon=eps)))
 
@@ -63,7 +65,7 @@ def _group_norm(
         stretched = c.emit(op.expand_dims(input, [2]))
         result, *rest = _group_norm(c, stretched, weight, bias, N, C, HxW, group, eps)
         return [c.emit(op.squeeze(result, [2])), *rest]
-    scale, offset = _affine(input, [int(shape[1])], weight, bias)
+    scale, offset = _affine(c, input, [shape[1]], weight, bias)
     result = op.nn.group_norm(
         input,
         scale,
@@ -88,7 +90,7 @@ def _batch_norm(
     eps: float,
 ) -> list[Any]:
     _first(c, input)
-    scale, offset = _affine(input, [int(dims(input)[1])], weight, bias)
+    scale, offset = _affine(c, input, [dims(input)[1]], weight, bias)
     result = op.nn.batch_norm(
         input,
         scale,
@@ -118,7 +120,7 @@ def _batch_norm_no_stats(
 ) -> list[Any]:
     _first(c, input)
     shape = dims(input)
-    scale, offset = _affine(input, [int(shape[1])], weight, bias)
+    scale, offset = _affine(c, input, [shape[1]], weight, bias)
     axes = [0, *range(2, len(shape))]
     result = op.nn.instance_norm(input, scale, offset, channel_axis=1, axes=axes, epsilon=eps)
     return _alone(c, c.emit(result))

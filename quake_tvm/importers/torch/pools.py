@@ -174,4 +174,6 @@ def _averaged(
 def _adaptive(c: Context, self: relax.Expr, output_size: Any) -> relax.Expr:
     rank = _spatial(c)
     size = _all(output_size, rank)
+    if not all(isinstance(n, int) for n in size):
+        raise c.refuse("with dynamic output sizes (mode area; nearest and bilinear can have them)")
     return _batched(c, self, rank, lambda x: getattr(op.nn, f"adaptive_avg_pool{rank}d")(x, size))

@@ -244,7 +244,7 @@ class _Import:
 
     def _call(self, node: fx.Node) -> Any:
         fake, target = node.meta.get("val"), str(node.target)
-        if isinstance(fake, torch.SymInt):
+        if isinstance(fake, torch.SymInt | torch.SymFloat):
             return self.sizes.of(fake)
         if isinstance(fake, int | float | bool):
             return fake
@@ -260,7 +260,7 @@ class _Import:
                 result = convert(context, given)
             elif target in CONVERTERS:
                 result = CONVERTERS[target][0](context, **given)
-            elif isinstance(fake, torch.SymBool | torch.SymFloat) or fake is None:
+            elif isinstance(fake, torch.SymBool) or fake is None:
                 return Missing(f"{target} of dynamic sizes")
             else:
                 raise QuakeError(

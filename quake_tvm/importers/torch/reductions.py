@@ -1,9 +1,10 @@
 """Operators that combine the elements of rows: sums, extremes, sorting."""
 
 import math
+from functools import reduce
 from typing import Any
 
-from tvm import relax
+from tvm import relax, tirx
 
 from ...kernels.order_keys import order_keys, top
 from .converter import Context, axis_of, converts, dims, dtype_of
@@ -17,13 +18,6 @@ def _axes(x: relax.Expr, dim: Any) -> list[int]:
     if dim is None or dim == []:
         return list(range(rank))
     return [axis_of(d, rank) for d in ([dim] if isinstance(dim, int) else dim)]
-
-
-def _count(c: Context, x: relax.Expr, axes: list[int]) -> int:
-    sizes = [dims(x)[a] for a in axes]
-    if not all(isinstance(n, int) for n in sizes):
-        raise c.refuse("over a dynamic dimension")
-    return math.prod(sizes)
 
 
 def _reduced(c: Context, function: Any, x: relax.Expr, dim: Any, keepdim: bool) -> relax.Expr:
@@ -104,9 +98,13 @@ def _var(c: Context, self: relax.Expr, dim: Any, correction: Any, keepdim: bool)
         return _filled(c, math.nan)
     if correction == 0:
         return c.narrowed(c.emit(op.variance(x, axes, keepdims=keepdim)))
-    count = _count(c, x, axes)
-    degrees = max(count - correction, 0)
     variance = c.emit(op.variance(x, axes, keepdims=keepdim))
+    count = reduce(lambda n, m: n * m, [dims(x)[a] for a in axes])
+    if not isinstance(count, int):
+        degrees = tirx.max(tirx.Cast("float64", count) - float(correction), 0.0)
+        factor = c.tensor(tirx.Cast("float64", count) / degrees, dtype_of(x))
+        return c.narrowed(c.emit(op.multiply(variance, factor)))
+    degrees = max(count - correction, 0)
     if degrees:
         return c.narrowed(c.emit(op.multiply(variance, relax.const(count / degrees, dtype_of(x)))))
     # With 0 degrees of freedom: 0/0 is NaN, anything else is infinite.

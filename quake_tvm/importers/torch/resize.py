@@ -2,7 +2,7 @@
 
 Along each spatial dimension an output element is a weighted sum of a few input elements. Indices
 and weights follow from the sizes alone. They are computed here, in torch's arithmetic, and become
-constants of one kernel for all modes.
+constants of one kernel for all modes. Where sizes are dynamic, :mod:`dynamic_taps` has formulas.
 """
 
 import math
@@ -12,10 +12,13 @@ from typing import Any
 import numpy as np
 from tvm import relax, te, tirx
 
+from . import dynamic_taps
 from .converter import HALF, Context, converts, dims, dtype_of
 
 # Input indices and weights of each output element along a dimension, both (out, taps).
 Taps = tuple[np.ndarray, np.ndarray]
+Rows = Taps | dynamic_taps.Taps
+Mode = Callable[..., Any]
 # The index of a missing tap, where an output element has fewer taps than others.
 _NONE = -1
 
@@ -114,61 +117,88 @@ def _triangle(x: np.ndarray) -> np.ndarray:
     return np.maximum(1 - x, 0)
 
 
-def _resized(c: Context, x: relax.Expr, taps: list[Taps]) -> relax.Expr:
+def _resized(c: Context, x: relax.Expr, taps: list[Rows]) -> relax.Expr:
     """One kernel: the sum over the taps of all dimensions."""
     rank = len(taps)
     dtype = "float64" if dtype_of(x) == "float64" else "float32"
-    constants: list[relax.Expr] = []
-    for places, weights in taps:
-        constants += [relax.const(places.astype(np.int32)), relax.const(weights.astype(dtype))]
-    missing = any((places == _NONE).any() for places, _ in taps)
-    copies = all(weights.shape[1] == 1 for _, weights in taps)
+    places = [_constant(places, "int32") for places, _ in taps]
+    missing = any(isinstance(p, np.ndarray) and (p == _NONE).any() for p, _ in taps)
+    copies = all(dims(p)[1] == 1 for p in places)
+    weights = [] if copies else [c.cast(_constant(w, dtype), dtype) for _, w in taps]
 
-    def resize(x: te.Tensor, *tables: te.Tensor) -> te.Tensor:
+    def resize(
+        x: te.Tensor, shape: list[Any], places: list[te.Tensor], weights: list[te.Tensor]
+    ) -> te.Tensor:
         def element(*i: Any) -> Any:
             outer, inner = i[:-rank], i[-rank:]
             if copies:
-                return x(*outer, *(p(k, 0) for p, k in zip(tables[::2], inner, strict=True)))
+                return x(*outer, *(p(k, 0) for p, k in zip(places, inner, strict=True)))
             return te.sum(_term(outer, inner), axis=axes)
 
         def _term(outer: Any, inner: Any) -> Any:
-            at = [p(k, a.var) for p, k, a in zip(tables[::2], inner, axes, strict=True)]
+            at = [p(k, a.var) for p, k, a in zip(places, inner, axes, strict=True)]
             read = [tirx.max(place, 0) for place in at] if missing else at
             term = x(*outer, *read).astype(dtype)
-            for w, k, a in zip(tables[1::2], inner, axes, strict=True):
+            for w, k, a in zip(weights, inner, axes, strict=True):
                 term = term * w(k, a.var)
             if missing:  # a weight of 0 is not enough: 0 times infinity is NaN
                 there = tirx.all(*(place >= 0 for place in at))
                 term = tirx.Select(there, term, tirx.const(0, dtype))
             return term
 
-        axes = [
-            te.reduce_axis((0, table.shape[1]), f"tap{k}") for k, table in enumerate(tables[::2])
-        ]
-        return te.compute(c.shape, element, name="resize")
+        axes = [te.reduce_axis((0, p.shape[1]), f"tap{k}") for k, p in enumerate(places)]
+        return te.compute(shape, element, name="resize")
 
-    result = c.kernel("resize", resize, x, *constants)
+    result = c.kernel("resize", resize, x, list(c.shape), places, weights)
     return c.narrowed(result) if c.dtype in HALF else result
 
 
-def _sizes(c: Context, x: relax.Expr, factors: Any) -> list[tuple[int, int, float | None]]:
+def _constant(table: np.ndarray | relax.Expr, dtype: str) -> relax.Expr:
+    return relax.const(table.astype(dtype)) if isinstance(table, np.ndarray) else table
+
+
+def _along(
+    c: Context, x: relax.Expr, factors: Any, known: Mode, dynamic: Mode, *given: bool
+) -> tuple[relax.Expr, list[Rows]]:
+    """The tensor, which must have elements, and the taps of each of its spatial dimensions.
+
+    Parameters
+    ----------
+    c : Context
+    x : Expr
+    factors : list of float or None
+    known, dynamic : callable
+        The mode's formula for sizes that are known, and for others.
+    *given : bool
+        Its further arguments.
+    """
+    found: list[Rows] = []
+    for size, out, factor in _sizes(c, x, factors):
+        if isinstance(size, int) and isinstance(out, int):
+            found.append(known(size, out, factor, *given))
+        else:
+            found.append(dynamic(c.builder, size, out, factor, *given))
+    within = [(1, n) for n in (*dims(x)[2:], *c.shape[2:])]
+    return c.hold(x, within, "there is no element to take others from"), found
+
+
+def _sizes(c: Context, x: relax.Expr, factors: Any) -> list[tuple[Any, Any, float | None]]:
     """Input size, output size and requested factor of each spatial dimension."""
     rank = len(c.shape) - 2
     before, after = dims(x)[2:], c.shape[2:]
-    if not all(isinstance(n, int) and n for n in [*before, *after]):
-        raise c.refuse("with dynamic sizes or without elements")
-    factors = factors or [None] * rank
-    return list(zip(before, after, factors, strict=True))
+    if 0 in (*before, *after):
+        raise c.refuse("without elements")
+    return list(zip(before, after, factors or [None] * rank, strict=True))
 
 
 @converts(*(f"upsample_nearest{k}d.vec" for k in (1, 2, 3)))
 def _nearest(c: Context, input: Any, output_size: Any, scale_factors: Any) -> Any:
-    return _resized(c, input, [nearest(*size) for size in _sizes(c, input, scale_factors)])
+    return _resized(c, *_along(c, input, scale_factors, nearest, dynamic_taps.nearest))
 
 
 @converts(*(f"_upsample_nearest_exact{k}d.vec" for k in (1, 2, 3)))
 def _nearest_exact(c: Context, input: Any, output_size: Any, scale_factors: Any) -> Any:
-    return _resized(c, input, [nearest(*size, True) for size in _sizes(c, input, scale_factors)])
+    return _resized(c, *_along(c, input, scale_factors, nearest, dynamic_taps.nearest, True))
 
 
 @converts("upsample_linear1d.vec", "upsample_bilinear2d.vec", "upsample_trilinear3d.vec")
@@ -179,8 +209,7 @@ def _linear(
     align_corners: bool,
     scale_factors: Any,
 ) -> Any:
-    sizes = _sizes(c, input, scale_factors)
-    return _resized(c, input, [linear(*size, align_corners) for size in sizes])
+    return _resized(c, *_along(c, input, scale_factors, linear, dynamic_taps.linear, align_corners))
 
 
 @converts("upsample_bicubic2d.vec")
@@ -191,8 +220,7 @@ def _cubic(
     align_corners: bool,
     scale_factors: Any,
 ) -> Any:
-    sizes = _sizes(c, input, scale_factors)
-    return _resized(c, input, [cubic(*size, align_corners) for size in sizes])
+    return _resized(c, *_along(c, input, scale_factors, cubic, dynamic_taps.cubic, align_corners))
 
 
 @converts("_upsample_bilinear2d_aa.vec", "_upsample_bicubic2d_aa.vec")
@@ -205,8 +233,10 @@ def _antialiased(
 ) -> Any:
     linearly = "bilinear" in str(c.node.target)
     kernel = _triangle if linearly else lambda x: _keys(x, -0.5)
-    taps = []
+    taps: list[Rows] = []
     for size, out, factor in _sizes(c, input, scale_factors):
+        if not isinstance(size, int) or not isinstance(out, int):
+            raise c.refuse("with dynamic sizes (antialias=False can be)")
         scale = _scale(size, out, factor, align_corners)
         taps.append(antialiased(kernel, 1.0 if linearly else 2.0, size, out, scale))
     return _resized(c, input, taps)

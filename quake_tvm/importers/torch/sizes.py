@@ -1,10 +1,12 @@
 """The sizes of an exported program as sizes of a Relax module.
 
 torch.export states the shape of every value as formulas of symbols, one symbol per dynamic
-dimension of an input. This module converts these formulas to TVM's expressions. Knows no operator.
+dimension of an input. This module converts these formulas to TVM's expressions: whole numbers to
+int64, others to float64, in which Python computes them. Knows no operator.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from fractions import Fraction
 from functools import reduce
 from typing import Any
 
@@ -50,8 +52,8 @@ class Sizes:
                 )
         return found
 
-    def of(self, size: int | torch.SymInt) -> Any:
-        """A size as an int, or as a TVM expression of the variables.
+    def of(self, size: int | torch.SymInt | torch.SymFloat) -> Any:
+        """A number that follows from sizes, as a number or as an expression of the variables.
 
         Raises
         ------
@@ -74,26 +76,83 @@ class Sizes:
                     "the inputs' shapes can be compiled"
                 )
             return self.variables[str(formula)]
+        if isinstance(formula, sympy.Float):
+            return tirx.const(float(formula), "float64")
         build = _BUILD.get(type(formula))
-        if build is None or any(a.is_Integer is False and a.is_Number for a in formula.args):
+        if build is None or any(_is_fraction(a) for a in formula.args):
             raise QuakeError(f"a value's size is {formula}, which cannot be compiled")
+        ratio = _ratio(formula)
+        if ratio is not None:
+            size = self._convert(formula.args[0].args[1].args[0])
+            return tirx.floordiv(size * ratio.numerator, ratio.denominator)
         return build(*map(self._convert, formula.args))
 
 
-def _formula(size: int | torch.SymInt) -> sympy.Expr:
-    return size.node.expr if isinstance(size, torch.SymInt) else sympy.Integer(size)
+def _formula(size: int | torch.SymInt | torch.SymFloat) -> sympy.Expr:
+    return sympy.Integer(size) if isinstance(size, int) else size.node.expr
+
+
+def _is_fraction(number: sympy.Expr) -> bool:
+    """Whether the formula is a number that sympy has as a fraction, or that is none."""
+    return number.is_Number and not isinstance(number, sympy.Integer | sympy.Float)
+
+
+def _ratio(formula: sympy.Expr) -> Fraction | None:
+    """The factor of a size that is a short fraction times another, rounded down; else None.
+
+    Such a product is exact in float64, so whole numbers give the same, and TVM can reason on them.
+    """
+    if not isinstance(formula, torch_sympy.TruncToInt | torch_sympy.FloorToInt):
+        return None
+    match formula.args[0]:
+        case sympy.Mul(args=(sympy.Float() as factor, torch_sympy.ToFloat())) if factor > 0:
+            ratio = Fraction(float(factor))
+            return ratio if max(ratio.numerator, ratio.denominator) <= _LONGEST else None
+    return None
 
 
 def _power(base: Any, exponent: Any) -> Any:
+    root = getattr(exponent, "value", None)
+    if root in (0.5, -0.5):
+        root_of = tirx.sqrt(_float(base))
+        return root_of if root == 0.5 else 1.0 / root_of
     if not isinstance(exponent, int) or exponent < 1:
-        raise QuakeError(f"a value's size is a power to {exponent}, which cannot be compiled")
+        raise QuakeError(f"a size is raised to the power {exponent}, which cannot be compiled")
     return reduce(lambda x, y: x * y, [base] * exponent)
 
 
+def _float(number: Any) -> Any:
+    return tirx.Cast("float64", tirx.const(0, "int64") + number) if _is_whole(number) else number
+
+
+def _is_whole(number: Any) -> bool:
+    return isinstance(number, int) or "int" in str(number.ty.dtype)
+
+
+def _quotient(x: Any, y: Any) -> Any:
+    return _float(x) / _float(y)
+
+
+def _rounded(rounding: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda x: tirx.Cast("int64", rounding(_float(x)))
+
+
+# The largest numerator and denominator of a factor that is computed in whole numbers.
+_LONGEST = 2**20
 _BUILD: Mapping[type, Any] = {
     sympy.Add: lambda *terms: sum(terms[1:], terms[0]),
     sympy.Mul: lambda *factors: reduce(lambda x, y: x * y, factors),
     sympy.Pow: _power,
+    torch_sympy.PowByNatural: _power,
+    torch_sympy.FloatPow: _power,
+    torch_sympy.OpaqueUnaryFn_sqrt: lambda x: tirx.sqrt(_float(x)),
+    torch_sympy.ToFloat: _float,
+    torch_sympy.IntTrueDiv: _quotient,
+    torch_sympy.FloatTrueDiv: _quotient,
+    torch_sympy.TruncToInt: _rounded(tirx.trunc),
+    torch_sympy.FloorToInt: _rounded(tirx.floor),
+    torch_sympy.CeilToInt: _rounded(tirx.ceil),
+    torch_sympy.RoundToInt: _rounded(tirx.nearbyint),
     torch_sympy.FloorDiv: lambda x, y: tirx.floordiv(x, y),
     torch_sympy.CleanDiv: lambda x, y: tirx.floordiv(x, y),
     torch_sympy.Mod: lambda x, y: tirx.floormod(x, y),

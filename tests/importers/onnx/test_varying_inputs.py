@@ -30,13 +30,17 @@ GIVEN = [
     node("Concat", ["twice", "five"], ["larger"], axis=0),
     node("Unsqueeze", ["size.0", "zero"], ["size.1"]),
     node("Concat", ["size.1", "ones.0"], ["scales"], axis=0),
+    node("Transpose", ["x"], ["sideways"]),
+    node("Slice", ["x", "zero", "one", "one"], ["first column"]),
+    node("Squeeze", ["first column", "one"], ["slopes"]),
 ]
 CONSTANTS = {
     "zero": np.array([0]), "one": np.array([1]), "two": np.array([2]), "three": np.array([3]),
     "five": np.array([5]), "-1": np.array([-1]), "far": np.array([2**62]),
     "-far": np.array([-(2**62)]), "0": np.int64(0), "1": np.int64(1), "-2": np.int64(-2),
     "9": np.int64(9), "1.0": np.float32(1), "2.0": np.float32(2), "7.5": np.float32(7.5),
-    "ones.0": np.ones(1, np.float32), "row": np.arange(2, dtype=np.float32)[None],
+    "off and on": np.array([-1, 2], np.float32), "ones.0": np.ones(1, np.float32),
+    "row": np.arange(2, dtype=np.float32)[None],
     "table": np.arange(24, dtype=np.float32).reshape(12, 2), "flat": np.array([-1]),
 }  # fmt: skip
 BOUNDS = [("a", "n"), ("-a", "n - 3"), ("n - 3", "far"), ("b", "-1")]
@@ -57,6 +61,9 @@ NODES = {
     "Reshape": [["x", "flat"]],
     "Gather": [["x", "a"], ["table", "b"]],
     "Add": [["x", "size.0"], ["x", "size.1"]],
+    "PRelu": [["sideways", "slopes"]],
+    "OneHot": [["pair", "n", "off and on"]],
+    "LayerNormalization": [["sideways", "slopes"]],
 }
 PADS = [("pads", "constant"), ("pads", "edge"), ("few", "reflect"), ("few", "wrap")]
 RESIZES = [
@@ -137,6 +144,30 @@ def _expanded():
     )
     opsets = [helper.make_opsetid("", 18)]
     return quake_tvm.compile(helper.make_model(graph, opset_imports=opsets, ir_version=9))
+
+
+def test_batches_of_two_names_are_equal():
+    graph = helper.make_graph(
+        [node("MatMul", ["x", "w"], ["y"]), node("Split", ["y", "4 and 0"], ["a", "b"], axis=0)],
+        "batches",
+        [
+            helper.make_tensor_value_info("x", FLOAT, ("m", 3, 2)),
+            helper.make_tensor_value_info("w", FLOAT, ("n", 2, 3)),
+        ],
+        [helper.make_tensor_value_info(name, FLOAT, None) for name in "ab"],
+        [numpy_helper.from_array(np.array([4, 0]), "4 and 0")],
+    )
+    opsets = [helper.make_opsetid("", 18)]
+    proto = helper.make_model(graph, opset_imports=opsets, ir_version=9)
+    compiled = quake_tvm.compile(proto, method="exact")
+    x, w = np.arange(24.0, dtype="f4").reshape(4, 3, 2), np.arange(24.0, dtype="f4")
+    all_of_it, nothing = compiled.run(x, w.reshape(4, 2, 3))
+    np.testing.assert_allclose(all_of_it, x @ w.reshape(4, 2, 3), rtol=1e-6)
+    assert nothing.shape == (0, 3, 3)
+    with pytest.raises(quake_tvm.QuakeError, match="MatMul: the sizes of the operands differ"):
+        compiled.run(x, w[:6].reshape(1, 2, 3))
+    with pytest.raises(quake_tvm.QuakeError, match="Split: the axis does not have the 4 elements"):
+        compiled.run(x[:2], w[:12].reshape(2, 2, 3))
 
 
 def test_a_size_that_data_decide_is_no_extent_of_the_same_name():

@@ -7,13 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tvm import relax
 
+import quake_tvm
 from quake_tvm.passes.relax.pack_transposed_convolutions import (
     PackTransposedConvolutions,
     Phases,
     phase_weights,
 )
 from tests.helpers import module
-from tests.passes.relax.onnx_convolutions import check
+from tests.passes.relax.onnx_convolutions import RNG, check, model
 
 nn = relax.op.nn
 
@@ -145,3 +146,18 @@ def test_unknown_extents(unknown, size, options):
         "ConvTranspose", (2, 4, 6, 7), size, 8, groups, unknown=unknown, strides=[2, 2], **options
     )
     assert groups > 1 or "matmul" in kernels.values()
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [{"strides": [2, 2], "pads": [1] * 4, "output_padding": [1, 1]}, {"strides": [3, 1]}],
+    ids=["padded", "cut"],
+)
+def test_unknown_extents_give_the_bits_of_known_ones(attributes):
+    weights = RNG(0).normal(size=(4, 8, 3, 3)).astype(np.float32)
+    proto = model("ConvTranspose", ["n", 4, "h", "w"], weights, **attributes)
+    unknown = quake_tvm.compile(proto, method="exact")
+    for shape in ((1, 4, 9, 16), (3, 4, 1, 2)):
+        x = RNG(1).normal(size=shape).astype(np.float32)
+        known = quake_tvm.compile(proto, method="exact", shapes={"x": shape})
+        np.testing.assert_array_equal(unknown.run(x)[0], known.run(x)[0])

@@ -127,7 +127,10 @@ def rewrite(model: onnx.ModelProto) -> onnx.ModelProto:
     for graph in graphs(model.graph):
         around.nodes = []
         for node in graph.node:
+            first = len(around.nodes)
             _DOMAINS[node.domain].get(node.op_type, _keep)(_without_unused(node, around), around)
+            for made in around.nodes[first:]:  # errors name the node that the user knows
+                made.name = made.name or node.name or node.output[0]
         rewritten.append((graph, around.nodes))
     # branches first, because their nodes are copied into the outer graph
     for graph, nodes in reversed(rewritten):

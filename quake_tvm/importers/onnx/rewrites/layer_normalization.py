@@ -28,6 +28,9 @@ def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
         axis -= len(shape)
     row: list[int | None] = shape[axis:] if shape else [None] * -axis
     weights = [_of_a_row(graph, w, x, axis, row) for w in (scale, *bias) if w]
+    if len(weights) == 1 and None in row:  # the importer would need a constant
+        zeros = graph.emit("ConstantOfShape", [graph.emit("Shape", weights)])
+        weights.append(graph.emit("CastLike", [zeros, weights[0]]))
     graph.keep(
         helper.make_node("LayerNormalization", [x, *weights], node.output[:1], node.name, **given)
     )

@@ -1,0 +1,150 @@
+"""``quake-tvm doctor MODEL``: what of an ONNX model is compiled, and what to change in it.
+
+The findings are the importer's and the recognisers' own. Nothing is compiled.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from ..importers.dimensions import Ranges, Shapes
+from .shell import output
+
+if TYPE_CHECKING:
+    import tvm
+
+    from ..importers.onnx.examine import Finding
+
+_FATES = {
+    "taken": "computed as it is",
+    "rewritten": "replaced by operators with the same result",
+    "folded": "computed during the import",
+    "refused": "REFUSED",
+}
+
+
+@dataclass(frozen=True)
+class Input:
+    """An input: its dimensions are sizes, or the names of those that a run decides."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+
+
+@dataclass(frozen=True)
+class Nonlinearity:
+    """An exponential of the model. ``exact`` is the reason if it is not approximated."""
+
+    operator: str
+    shape: str
+    dtype: str
+    exact: str
+
+
+@dataclass(frozen=True)
+class Examination:
+    """All that is found out about a model."""
+
+    inputs: list[Input]
+    conditions: list[str]
+    operators: "list[Finding]"
+    nonlinearities: list[Nonlinearity]
+
+    @property
+    def refused(self) -> "list[Finding]":
+        return [finding for finding in self.operators if finding.fate == "refused"]
+
+
+def examine(path: Path, shapes: Shapes, ranges: Ranges) -> Examination:
+    """Examine a file.
+
+    Raises
+    ------
+    QuakeError
+        For a file that is no ONNX model, and for shapes and ranges that do not fit it.
+    """
+    from onnx import helper
+
+    from ..importers.onnx import file
+    from ..importers.onnx.examine import examine as operators_of
+
+    model = file.read(path)
+    found, module = operators_of(model, shapes, ranges)
+    inputs = [
+        Input(
+            value.name,
+            helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name,
+            tuple(d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim),
+        )
+        for value in file.inputs(file.with_shapes(model, shapes, ranges))
+    ]
+    if module is None:
+        return Examination(inputs, [], found, [])
+    return Examination(inputs, _conditions(module), found, _nonlinearities(module))
+
+
+def _conditions(module: "tvm.IRModule") -> list[str]:
+    from ..runtime.extent_limits import ExtentLimits
+
+    return list(ExtentLimits.of(module["main"]).conditions)
+
+
+def _nonlinearities(module: "tvm.IRModule") -> list[Nonlinearity]:
+    from ..options import Options
+    from ..passes.dialect import dtype, functions, shape_text
+    from ..passes.quake import find_sites
+    from ..passes.relax.graph import Graph
+
+    options, found = Options.parse(), []
+    for _, function in functions(module):
+        for site in find_sites(Graph(function)):
+            x = site.args[0]
+            reason = options.choose(site.operator, dtype(x)).reason
+            found.append(Nonlinearity(site.operator, shape_text(x), dtype(x), reason))
+    return found
+
+
+def to_dict(examination: Examination) -> dict[str, Any]:
+    """The examination as JSON has it."""
+    return {**asdict(examination), "taken": not examination.refused}
+
+
+def show(model: Path, examination: Examination) -> None:
+    """Print an examination."""
+    refused = examination.refused
+    table = Table("input", "type", "shape: a name stands for any size", title=model.name)
+    for given in examination.inputs:
+        table.add_row(given.name, given.dtype, ", ".join(map(str, given.shape)) or "scalar")
+    output.print(table)
+    for condition in examination.conditions:
+        output.print(f"only for {condition}", markup=False, soft_wrap=True)
+    table = Table("operator", "nodes", "what becomes of it")
+    for finding in examination.operators:
+        if finding.operator:
+            table.add_row(finding.operator, str(finding.nodes), _FATES[finding.fate])
+    if table.row_count:
+        output.print(table)
+    _show_nonlinearities(examination.nonlinearities)
+    for finding in refused:
+        output.print(f"refused: {finding.what}", markup=False, soft_wrap=True)
+    if refused:
+        verdict = f"{model.name} cannot be compiled as it is"
+    else:
+        verdict = f"{model.name} can be compiled: quake-tvm compile {model}"
+    output.print(verdict, markup=False, soft_wrap=True)
+
+
+def _show_nonlinearities(found: list[Nonlinearity]) -> None:
+    groups: dict[tuple[str, str], int] = {}
+    for one in found:
+        key = one.operator, f"left exact: {one.exact}" if one.exact else "approximated"
+        groups[key] = groups.get(key, 0) + 1
+    if not groups:
+        return
+    table = Table("nonlinearity", "sites", "what becomes of it")
+    for (operator, fate), count in groups.items():
+        table.add_row(operator, str(count), fate)
+    output.print(table)

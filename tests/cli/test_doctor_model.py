@@ -1,0 +1,89 @@
+"""``quake-tvm doctor MODEL``: what of a model can be compiled, and how it ends."""
+
+import json
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from tests.shell import quake
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("doctor")
+    for name, kind, operators in [
+        ("good", TensorProto.FLOAT, ["Relu", "Sigmoid"]),
+        ("double", TensorProto.DOUBLE, ["Sigmoid"]),
+        ("bad", TensorProto.FLOAT, ["Sigmoid", "Multinomial"]),
+    ]:
+        names = ["x", *(f"v{k}" for k in range(1, len(operators))), "y"]
+        nodes = [
+            helper.make_node(op, [a], [b])
+            for op, a, b in zip(operators, names[:-1], names[1:], strict=True)
+        ]
+        given, made = (
+            helper.make_tensor_value_info(n, kind, ["rows", 8] if n == "x" else None)
+            for n in ("x", "y")
+        )
+        graph = helper.make_graph(nodes, name, [given], [made])
+        opsets = [helper.make_opsetid("", 18)]
+        onnx.save(
+            helper.make_model(graph, opset_imports=opsets, ir_version=9), folder / f"{name}.onnx"
+        )
+    (folder / "text.onnx").write_text("no model")
+    return folder
+
+
+def test_a_model_that_is_taken(folder):
+    done = quake("doctor", folder / "good.onnx", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["taken"]
+    assert found["inputs"] == [{"name": "x", "dtype": "float32", "shape": ["rows", 8]}]
+    assert [(o["operator"], o["fate"], o["nodes"]) for o in found["operators"]] == [
+        ("Relu", "taken", 1),
+        ("Sigmoid", "taken", 1),
+    ]
+    assert [(n["operator"], n["exact"]) for n in found["nonlinearities"]] == [("sigmoid", "")]
+    done = quake("doctor", folder / "good.onnx")
+    assert "can be compiled: quake-tvm compile" in done.stdout
+
+
+def test_names_and_sizes_may_be_given(folder):
+    done = quake("doctor", folder / "good.onnx", "--shape", "x=2,width", "--json")
+    assert json.loads(done.stdout)["inputs"][0]["shape"] == [2, "width"]
+
+
+def test_what_stays_exact_has_a_reason(folder):
+    found = json.loads(quake("doctor", folder / "double.onnx", "--json").stdout)
+    (site,) = found["nonlinearities"]
+    assert site["exact"].startswith("dtype float64: ")
+
+
+def test_a_model_that_is_refused(folder):
+    done = quake("doctor", folder / "bad.onnx", "--json")
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["taken"]) == (1, False)
+    (refused,) = found["operators"]
+    assert (refused["operator"], refused["fate"]) == ("Multinomial", "refused")
+    done = quake("doctor", folder / "bad.onnx")
+    assert done.returncode == 1
+    assert "refused: TVM cannot import these ONNX operators: Multinomial; replace" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["text.onnx"], "error: text.onnx is not a valid ONNX model: "),
+        (["missing.onnx"], "error: no such file: missing.onnx"),
+        (["good.onnx", "--shape", "z=1,8"], "error: the model has no input 'z'"),
+        (["--shape", "x=1,8"], "error: --shape and --range are for a model"),
+    ],
+    ids=["text", "missing", "input", "installation"],
+)
+def test_errors_are_one_line(folder, arguments, message):
+    done = quake("doctor", *arguments, cwd=folder)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(message)

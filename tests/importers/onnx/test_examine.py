@@ -1,0 +1,90 @@
+"""What is found out about a model without compiling it."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from quake_tvm.importers.onnx.examine import FOLDED, REFUSED, REWRITTEN, TAKEN, Finding, examine
+
+node = helper.make_node
+
+
+def model(*nodes, **constants):
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 4])
+    given = [numpy_helper.from_array(value, name) for name, value in constants.items()]
+    graph = helper.make_graph(nodes, "g", [x], [onnx.ValueInfoProto(name="y")], given)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+
+
+def test_every_node_has_a_fate():
+    findings, module = examine(
+        model(
+            node("Gemm", ["x", "w"], ["g"], alpha=2.0),
+            node("Shape", ["w"], ["s"]),
+            node("ReduceProd", ["s"], ["p"], keepdims=0),
+            node("Cast", ["p"], ["f"], to=TensorProto.FLOAT),
+            node("Mul", ["g", "f"], ["m"]),
+            node("Relu", ["m"], ["r"]),
+            node("Relu", ["r"], ["y"]),
+            w=np.ones((4, 4), np.float32),
+        )
+    )
+    assert module is not None
+    assert findings == [
+        Finding("Cast", FOLDED, 1),
+        Finding("Gemm", REWRITTEN, 1),
+        Finding("Mul", TAKEN, 1),
+        Finding("ReduceProd", FOLDED, 1),
+        Finding("Relu", TAKEN, 2),
+        Finding("Shape", FOLDED, 1),
+    ]
+
+
+def test_all_that_is_refused_is_found():
+    findings, module = examine(
+        model(
+            node("Multinomial", ["x"], ["a"]),
+            node("Multinomial", ["x"], ["b"]),
+            node("Det", ["x"], ["c"]),
+            node("Softmax", ["x"], ["y"], name="rows", flavour=1),
+        )
+    )
+    assert module is None
+    assert [(f.operator, f.fate, f.nodes) for f in findings] == [
+        ("Det", REFUSED, 1),
+        ("Multinomial", REFUSED, 2),
+        ("Softmax", REFUSED, 1),
+    ]
+    assert all("replace" in f.what or "without it" in f.what for f in findings)
+    assert "'rows'" in findings[-1].what
+
+
+@pytest.mark.parametrize(
+    ("nodes", "what"),
+    [
+        (
+            [
+                node("ReduceMax", ["x"], ["m"], keepdims=0),
+                node("Cast", ["m"], ["s"], to=TensorProto.INT64),
+                node("Unsqueeze", ["s", "axes"], ["t"]),
+                node("Reshape", ["x", "t"], ["y"], name="turn"),
+            ],
+            "cannot import Reshape: input 1 must be a constant (node 'turn')",
+        ),
+        (
+            [
+                node("Transpose", ["x"], ["t"]),
+                node("GroupNormalization", ["t", "one", "one"], ["y"], num_groups=1, name="gn"),
+            ],
+            "TVM cannot take GroupNormalization (node 'gn'): ",
+        ),
+    ],
+    ids=["by_this_library", "by_tvm"],
+)
+def test_a_refusal_names_the_node(nodes, what):
+    constants = {"axes": np.array([0]), "one": np.ones(1, np.float32)}
+    (finding,), module = examine(model(*nodes, **constants))
+    assert module is None
+    assert finding.what.startswith(what)
+    assert "\n" not in finding.what

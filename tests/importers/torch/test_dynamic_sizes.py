@@ -1,0 +1,99 @@
+"""Programs whose sizes only the run knows, compared with eager at several sizes.
+
+Each case has an input of its own, whose dimensions are dynamic. One model has all cases of a test.
+"""
+
+import math
+
+import numpy as np
+import pytest
+
+import quake_tvm
+
+from .programs import F, Several, torch
+
+pytestmark = pytest.mark.slow
+DYNAMIC = torch.export.Dim.DYNAMIC
+
+
+def _model(functions, shapes):
+    given = tuple(torch.rand(shape) for shape in shapes)
+    with torch.no_grad():
+        several = Several([(f, (x,)) for f, x in zip(functions, given, strict=True)])
+        dims = dict.fromkeys(range(1, given[0].ndim), DYNAMIC)
+        program = torch.export.export(several, given, dynamic_shapes=((dims,) * len(given),))
+    return quake_tvm.compile(program, method="exact", records=False)
+
+
+def _compare(cases, export_at, sizes):
+    model = _model(cases.values(), [(2, *(n + k for n in export_at)) for k in range(len(cases))])
+    for size in sizes:
+        given = [torch.rand(2, *size) for _ in cases]
+        results = iter(model.run(*(x.numpy() for x in given)))
+        for (name, function), x in zip(cases.items(), given, strict=True):
+            for expected in torch.utils._pytree.tree_leaves(function(x)):
+                got, wanted = next(results), np.asarray(expected)
+                assert (got.shape, got.dtype) == (wanted.shape, wanted.dtype), (name, size)
+                np.testing.assert_allclose(got, wanted, 2e-5, 2e-5, err_msg=f"{name} {size}")
+
+
+def _resized(mode, **more):
+    return lambda x: F.interpolate(x[:, None], mode=mode, **{k: v(x) for k, v in more.items()})
+
+
+def _whole(x):
+    return x.shape[1] * 2 + 1, x.shape[2] - 1
+
+
+def _yes(x):
+    return True
+
+
+RESIZED = {
+    "nearest to": _resized("nearest", size=_whole),
+    "exact by 0.57": _resized("nearest-exact", scale_factor=lambda x: 0.57),
+    "linear by 1.5": _resized("bilinear", scale_factor=lambda x: (1.5, 0.57)),
+    "linear recomputed": _resized(
+        "bilinear", scale_factor=lambda x: 1.3, recompute_scale_factor=_yes
+    ),
+    "linear to": _resized("bilinear", size=_whole),
+    "linear aligned": _resized("bilinear", size=_whole, align_corners=_yes),
+    "cubic by 1.3": _resized("bicubic", scale_factor=lambda x: 1.3),
+    "to a picture's size": lambda x: F.interpolate(
+        F.avg_pool2d(x[:, None], 2), x.shape[1:], mode="bilinear"
+    ),
+}
+
+
+def test_resizing():
+    _compare(RESIZED, (9, 8), ((5, 6), (12, 100), (40, 16)))
+
+
+def test_resizing_has_the_bits_of_static_sizes():
+    cases = {k: RESIZED[k] for k in ("linear to", "linear by 1.5", "cubic by 1.3", "exact by 0.57")}
+    dynamic = _model(cases.values(), [(2, 9 + k, 8 + k) for k in range(len(cases))])
+    given = [torch.rand(2, 13, 29) for _ in cases]
+    several = Several([(f, (x,)) for f, x in zip(cases.values(), given, strict=True)])
+    static = quake_tvm.compile(
+        torch.export.export(several, tuple(given)), method="exact", records=False
+    )
+    arrays = [x.numpy() for x in given]
+    for name, one, other in zip(cases, dynamic.run(*arrays), static.run(*arrays), strict=True):
+        np.testing.assert_array_equal(one, other, err_msg=name)
+
+
+def test_arithmetic_of_sizes():
+    cases = {
+        "half": lambda x: x[:, : x.shape[1] // 2],
+        "product with a float": lambda x: x * (x.shape[1] + 0.5),
+        "quotient": lambda x: x * (x.shape[1] / x.shape[2]),
+        "root": lambda x: x * x.shape[2] ** -0.5,
+        "rounded down": lambda x: x[:, : math.floor(x.shape[1] * 0.57)],
+        "rounded up": lambda x: x[:, : -(-x.shape[1] // 2)],
+        "padded to a multiple": lambda x: F.pad(x, (0, 8 - x.shape[2] % 8)),
+        "reflected": lambda x: F.pad(x, (x.shape[2] // 3, 1), mode="reflect"),
+        "repeated": lambda x: F.pad(x, (x.shape[1] - 4, 1), mode="replicate"),
+        "variance": lambda x: x.var(1),
+        "norm": lambda x: F.layer_norm(x, (x.shape[2],)),
+    }
+    _compare(cases, (9, 8), ((5, 6), (12, 30), (7, 16)))
