@@ -137,7 +137,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             lines.append(line(name, found))
             print(lines[-1], flush=True)
             if options.every:
-                print(*(f"    {row}" for row in sorted(found, key=lambda row: -row.ratio)), sep="\n")
+                print(
+                    *(f"    {row}" for row in sorted(found, key=lambda row: -row.ratio)), sep="\n"
+                )
     if options.page:
         write_section(options.page, "sizes", "\n".join([HEADER, *lines]))
 
