@@ -1,4 +1,4 @@
-"""Kernels of symbolic size as ONNX graphs, and random sizes for them. Knows no runtime and no clock.
+"""Kernels of symbolic size as ONNX graphs, and random sizes for them. Knows no clock.
 
 A kernel is written as the graph of a model. Each letter in a shape is a symbolic size; inputs whose
 shapes have no letter are constants of the model.
@@ -28,9 +28,7 @@ PRODUCTS = {
         "(float[b, t, 128] x, float[128, 512] k, float[512] v) => (y)"
         "{ p = MatMul(x, k) a = Add(p, v) y = Gelu(a) }"
     ),
-    "product of two inputs": (
-        "(float[b, t, 64] x, float[b, 64, s] k) => (y) { y = MatMul(x, k) }"
-    ),
+    "product of two inputs": ("(float[b, t, 64] x, float[b, 64, s] k) => (y) { y = MatMul(x, k) }"),
     "product over a symbolic depth": (
         "(float[b, t, s] x, float[b, s, 64] k) => (y) { y = MatMul(x, k) }"
     ),
@@ -38,9 +36,7 @@ PRODUCTS = {
         "(float[b, 4, t, 32] q, float[b, 4, 32, s] k, float[b, 4, s, 32] v) => (y)"
         "{ p = MatMul(q, k) a = Softmax(p) y = MatMul(a, v) }"
     ),
-    "convolution 1x1": (
-        f"({_IMAGES}, float[64, 32, 1, 1] k) => (y) {{ y = Conv(x, k) }}"
-    ),
+    "convolution 1x1": (f"({_IMAGES}, float[64, 32, 1, 1] k) => (y) {{ y = Conv(x, k) }}"),
     "convolution 3x3": (
         f"({_IMAGES}, float[32, 32, 3, 3] k) => (y) {{ y = Conv<pads=[1, 1, 1, 1]>(x, k) }}"
     ),
@@ -49,8 +45,7 @@ PRODUCTS = {
         "{ y = Conv<pads=[1, 1, 1, 1], strides=[2, 2]>(x, k) }"
     ),
     "depthwise convolution 3x3": (
-        f"({_IMAGES}, float[32, 1, 3, 3] k) => (y)"
-        "{ y = Conv<pads=[1, 1, 1, 1], group=32>(x, k) }"
+        f"({_IMAGES}, float[32, 1, 3, 3] k) => (y){{ y = Conv<pads=[1, 1, 1, 1], group=32>(x, k) }}"
     ),
     "depthwise convolution 3x3, stride 2": (
         f"({_IMAGES}, float[32, 1, 3, 3] k) => (y)"
@@ -64,8 +59,7 @@ ROWS = {
     "softmax": "(float[t, f] x) => (y) { y = Softmax(x) }",
     "log_softmax": "(float[t, f] x) => (y) { y = LogSoftmax(x) }",
     "LayerNorm": (
-        "(float[b, t, 384] x, float[384] k, float[384] v) => (y)"
-        "{ y = LayerNormalization(x, k, v) }"
+        "(float[b, t, 384] x, float[384] k, float[384] v) => (y){ y = LayerNormalization(x, k, v) }"
     ),
     "RMSNorm": (
         "(float[b, t, 384] x, float[384] k) => (y) <int64[1] last = {-1}, float two = {2}>"
@@ -98,9 +92,7 @@ REDUCTIONS = {
     "CumSum": "(float[t, f] x) => (y) <int64 axis = {1}> { y = CumSum(x, axis) }",
 }
 POOLS = {
-    "MaxPool": (
-        f"({_IMAGES}) => (y) {{ y = MaxPool<kernel_shape=[3, 3], pads=[1, 1, 1, 1]>(x) }}"
-    ),
+    "MaxPool": (f"({_IMAGES}) => (y) {{ y = MaxPool<kernel_shape=[3, 3], pads=[1, 1, 1, 1]>(x) }}"),
     "MaxPool, stride 2": (
         f"({_IMAGES}) => (y)"
         "{ y = MaxPool<kernel_shape=[3, 3], pads=[1, 1, 1, 1], strides=[2, 2]>(x) }"
@@ -121,9 +113,7 @@ POOLS = {
 MOVEMENTS = {
     "Transpose": "(float[t, f] x) => (y) { y = Transpose<perm=[1, 0]>(x) }",
     "channels last": f"({_IMAGES}) => (y) {{ y = Transpose<perm=[0, 2, 3, 1]>(x) }}",
-    "heads first": (
-        "(float[b, t, 4, 32] x) => (y) { y = Transpose<perm=[0, 2, 1, 3]>(x) }"
-    ),
+    "heads first": ("(float[b, t, 4, 32] x) => (y) { y = Transpose<perm=[0, 2, 1, 3]>(x) }"),
     "Concat of features": "(float[t, f] x, float[t, s] k) => (y) { y = Concat<axis=1>(x, k) }",
     "Concat of tokens": "(float[t, 64] x, float[s, 64] k) => (y) { y = Concat<axis=0>(x, k) }",
     "Pad": (
@@ -135,9 +125,7 @@ MOVEMENTS = {
     ),
     "Gather": "(int64[b, t] x, float[100, 64] k) => (y) { y = Gather(k, x) }",
     "Tile": "(float[t, f] x) => (y) <int64[2] times = {2, 3}> { y = Tile(x, times) }",
-    "Expand": (
-        "(float[t, 1] x, float[t, f] k) => (y) { p = Shape(k) y = Expand(x, p) }"
-    ),
+    "Expand": ("(float[t, 1] x, float[t, f] k) => (y) { p = Shape(k) y = Expand(x, p) }"),
     "Resize, nearest": (
         f"({_IMAGES}) => (y) <float[4] scales = {{1, 1, 2, 2}}>"
         '{ y = Resize<mode="nearest">(x, , scales) }'
@@ -178,7 +166,10 @@ class Kernel:
         """Random sizes, the same in each run. Small ones are as frequent as large ones."""
         chance = random.Random(self.name)
         return [
-            {each: round(math.exp(chance.uniform(0, math.log(MOST[each])))) for each in self.letters}
+            {
+                each: round(math.exp(chance.uniform(0, math.log(MOST[each]))))
+                for each in self.letters
+            }
             for _ in range(count)
         ]
 
