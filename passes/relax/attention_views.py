@@ -48,7 +48,9 @@ class View:
     def sizes(self) -> list[Any]:
         """The operand's extents, which compare by structure."""
         extents = [getattr(n, "value", n) for n in self.shape]
-        return [extents[a] if isinstance(extents[a], int) else Extent(extents[a]) for a in self.axes]
+        return [
+            extents[a] if isinstance(extents[a], int) else Extent(extents[a]) for a in self.axes
+        ]
 
     def in_four(self) -> relax.Expr:
         """The tensor with four dimensions."""
