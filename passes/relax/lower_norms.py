@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from math import prod
 
 import tvm
-from tvm import relax
+from tvm import relax, sym
 
 from quake_tvm.kernels.kernel_spec import KernelSpec
-from quake_tvm.tvm_version import Pass, tir
+from quake_tvm.tvm_version import Pass
 
 from . import spell_out_norms
 from .call_written_out import call_written_out
@@ -63,9 +63,12 @@ def _grouped(
         axes = [a for a in axes if a]
     channels_first = axis % len(shape) == 1 and axes == list(range(2, len(shape)))
     floats = all(str(a.ty.dtype) == "float32" for a in call.args)
-    if not (hasattr(shape[1], "value") and channels_first and floats):
+    static = all(hasattr(n, "value") for n in shape[1:])
+    # TVM copies where the pixels of one channel are viewed as a row of unknown length.
+    viewed = static or (hasattr(shape[1], "value") and groups < int(shape[1]))
+    if not (viewed and channels_first and floats):
         return otherwise(builder, call)
-    length = prod(shape[2:], start=tir.const(int(shape[1]) // groups, "int64"))
+    length = sym.Analyzer().simplify(prod(shape[2:], start=shape[1] // groups))
     flat = builder.emit(relax.op.reshape(x, (shape[0], groups, length)))
     normal = builder.emit(_emit(builder, call, "layer_norm", [flat]))
     normal = builder.emit(relax.op.reshape(normal, shape))

@@ -81,6 +81,7 @@ from .plan_memory import PlanMemory
 from .recognize_norms import RecognizeNorms
 from .release_held import ReleaseHeld
 from .restrict_pointers import RestrictPointers
+from .reuse_shapes import ReuseShapes
 from .sink_reshapes import SinkReshapes
 from .unify_extents import UnifyExtents
 from .view_reshapes import ViewReshapes
@@ -256,6 +257,7 @@ class Pipeline:
             CheckAllocations(),
             PlanMemory(),
             *cpu_generic.finalize_passes(self.target)[1:],  # without StaticPlanBlockMemory
+            ReuseShapes(),
             RestrictPointers(),
         ]
 

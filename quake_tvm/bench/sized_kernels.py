@@ -1,4 +1,4 @@
-"""Kernels of symbolic size as ONNX graphs, and random sizes for them. Knows no runtime and no clock.
+"""Kernels of symbolic size as ONNX graphs, and random sizes for them. Knows no clock.
 
 A kernel is written as the graph of a model. Each letter in a shape is a symbolic size; inputs whose
 shapes have no letter are constants of the model.

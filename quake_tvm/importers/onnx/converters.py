@@ -6,7 +6,6 @@ from .filled import constant_of_shape
 from .fitting import broadcast, concat, matmul, prelu
 from .limits import clip, extreme
 from .node import Converter
-from .norms import instance_normalization
 from .order import top_k
 from .pad import pad
 from .range import range_
@@ -37,7 +36,6 @@ CONVERTERS: dict[str, Converter] = {
     "GlobalAveragePool": pooling.global_average_pool,
     "GlobalLpPool": pooling.global_lp_pool,
     "GlobalMaxPool": pooling.global_max_pool,
-    "InstanceNormalization": instance_normalization,
     "LpPool": pooling.lp_pool,
     "MatMul": matmul,
     "Max": extreme,

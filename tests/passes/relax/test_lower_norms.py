@@ -113,8 +113,8 @@ def test_the_only_sample_may_be_averaged():
     np.testing.assert_array_equal(*(quake_tvm.compile(m).run(x)[0] for m in (mod, wanted)))
 
 
-@pytest.mark.parametrize("formula", [group_norm, instance_norm])
-def test_unknown_pixels_have_the_bits_of_known_ones(formula):
+def test_unknown_pixels_have_the_bits_of_known_ones():
+    formula = group_norm
     n, h, w = (tir.Var(name, "int64") for name in "nhw")
     dynamic = quake_tvm.compile(module(formula, (n, 6, h, w)))
     for shape in [X, (1, 6, 1, 1), (2, 6, 3, 7), (1, 6, 0, 3)]:
