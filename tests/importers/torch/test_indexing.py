@@ -30,7 +30,11 @@ def test_layout_and_indexing():
         "expand": lambda x: (x[:1].expand(3, 5, 6), x[:, :1].expand(2, 4, 5, 6)),
         "cat": lambda x: (torch.cat([torch.tensor([]), x], -2), torch.stack([x, x + 1], -1)),
         "parts": lambda x: (x.split(2, 1), x.chunk(4, 2), x.unbind(1)[2]),
-        "pad": lambda x: (F.pad(x, (1, 2, 0, 3), value=2.5), F.pad(x, (-1, 2, 1, -2))),
+        "pad": lambda x: (
+            F.pad(x, (1, 2, 0, 3), value=2.5),
+            F.pad(x, (-1, 2, 1, -2)),
+            F.pad(x > 1, (1, 2), value=2),
+        ),
         "mirrored": lambda x: (
             F.pad(x, (2, 1), mode="reflect"),
             F.pad(x, (2, 3), mode="replicate"),
