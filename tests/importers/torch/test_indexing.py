@@ -24,6 +24,7 @@ def _written(x):
 def test_layout_and_indexing():
     views = {
         "slices": lambda x: (x[1:3, ::2, -4:-1], x[:, 3:100], x[3:1], x[:, -100:2], x[:, 1::3]),
+        "narrow": lambda x: torch.narrow_copy(x, 1, 2, 2),
         "select": lambda x: (x[1], x[-1], x[..., -2]),
         "turned": lambda x: (x.permute(-1, 0, -2), x.transpose(0, 1).reshape(4, 30), x.mT),
         "squeeze": lambda x: (x.squeeze(0), x[:1, :, :1].squeeze(), x[:1].squeeze((0, 1))),

@@ -17,6 +17,11 @@ def _view(x: torch.Tensor, size: Any) -> torch.Tensor:
     return torch.ops.aten._unsafe_view.default(contiguous, size)
 
 
+@decomposes("narrow_copy.default")
+def _narrow_copy(x: torch.Tensor, dim: int, start: Any, length: Any) -> torch.Tensor:
+    return torch.narrow(x, dim, start, length).clone()
+
+
 @decomposes("as_strided_scatter.default")
 def _as_strided_scatter(
     x: torch.Tensor, source: torch.Tensor, size: Any, stride: Any, offset: Any = None
