@@ -59,6 +59,11 @@ def _empty_strided(c: Context, size: Any, stride: Any, dtype: Any) -> relax.Expr
     return _filled(c, 0)
 
 
+@converts("empty_permuted.default")
+def _empty_permuted(c: Context, size: Any, physical_layout: Any, dtype: Any) -> relax.Expr:
+    return _filled(c, 0)
+
+
 @converts("scalar_tensor.default")
 def _scalar_tensor(c: Context, s: Any, dtype: Any) -> relax.Expr:
     return c.tensor(s, c.dtype)

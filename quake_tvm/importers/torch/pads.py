@@ -15,6 +15,7 @@ op = relax.op
 @converts("constant_pad_nd.default")
 def _pad_constant(c: Context, self: relax.Expr, pad: list[Any], value: Any) -> relax.Expr:
     before, after = _widths(c, pad)
+    value = bool(value) if c.dtype == "bool" else value
     if _known(before, after) and min(before + after, default=0) >= 0:
         width = [n for pair in zip(before, after, strict=True) for n in pair]
         return c.emit(op.nn.pad(self, width, "constant", float(value))) if width else self

@@ -253,7 +253,7 @@ def _vector_norm(
         return _filled(c, math.inf if order < 0 else 0)
     x = c.widened(c.cast(self, c.dtype))
     if not dims(x):
-        x = c.emit(op.reshape(x, [1]))
+        x, keepdim = c.emit(op.reshape(x, [1])), False
     axes = _axes(x, dim)
     constant = lambda value: relax.const(value, dtype_of(x))  # noqa: E731
     if math.isinf(order):

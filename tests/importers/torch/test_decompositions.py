@@ -68,6 +68,7 @@ CASES = {
         for padding in (0, 1, 2)
         for aligned in (False, True)
     },
+    "diagonal_scatter": ("diagonal_scatter.default", (ROWS, ROWS[0, :, :4] * 10, -1, 2, 0), {}),
     "adaptive maxima": ("adaptive_max_pool2d.default", (VOLUME[0], (3, 4)), {}),
     "adaptive maxima of volumes": ("adaptive_max_pool3d.default", (VOLUME, (2, 7, 4)), {}),
     "as_strided_scatter": (
@@ -79,6 +80,11 @@ CASES = {
     "histc of the range": ("histc.default", (torch.randn(99), 7), {}),
     "angle": ("angle.default", (SPECIAL,), {}),
     "addmv": ("addmv.default", (WEIGHT[:, 0], WEIGHT, WEIGHT[0]), {"beta": 2, "alpha": 0.5}),
+    "trilinear": (
+        "_trilinear.default",
+        (WEIGHT[:, :2], torch.randn(5, 2, 3), WEIGHT, [1, 3], [0], [1, 2], [2, 3]),
+        {},
+    ),
     "addbmm": ("addbmm.default", (WEIGHT[:3], torch.ones(2, 3, 4), torch.ones(2, 4, 3)), {}),
     "bucketize": ("bucketize.Tensor", (VALUES, SORTED[0]), {"out_int32": True}),
     "repeat_interleave": (

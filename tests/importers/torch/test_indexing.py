@@ -24,13 +24,18 @@ def _written(x):
 def test_layout_and_indexing():
     views = {
         "slices": lambda x: (x[1:3, ::2, -4:-1], x[:, 3:100], x[3:1], x[:, -100:2], x[:, 1::3]),
+        "narrow": lambda x: torch.narrow_copy(x, 1, 2, 2),
         "select": lambda x: (x[1], x[-1], x[..., -2]),
         "turned": lambda x: (x.permute(-1, 0, -2), x.transpose(0, 1).reshape(4, 30), x.mT),
         "squeeze": lambda x: (x.squeeze(0), x[:1, :, :1].squeeze(), x[:1].squeeze((0, 1))),
         "expand": lambda x: (x[:1].expand(3, 5, 6), x[:, :1].expand(2, 4, 5, 6)),
         "cat": lambda x: (torch.cat([torch.tensor([]), x], -2), torch.stack([x, x + 1], -1)),
         "parts": lambda x: (x.split(2, 1), x.chunk(4, 2), x.unbind(1)[2]),
-        "pad": lambda x: (F.pad(x, (1, 2, 0, 3), value=2.5), F.pad(x, (-1, 2, 1, -2))),
+        "pad": lambda x: (
+            F.pad(x, (1, 2, 0, 3), value=2.5),
+            F.pad(x, (-1, 2, 1, -2)),
+            F.pad(x > 1, (1, 2), value=2),
+        ),
         "mirrored": lambda x: (
             F.pad(x, (2, 1), mode="reflect"),
             F.pad(x, (2, 3), mode="replicate"),

@@ -13,7 +13,11 @@ def _cdist(x: torch.Tensor, y: torch.Tensor, p: float, compute_mode: int | None)
 
 @decomposes("_pdist_forward.default")
 def _pdist(x: torch.Tensor, p: float = 2.0) -> torch.Tensor:
-    if not isinstance(x.shape[0], int):
+    size = x.shape[0]
+    if not isinstance(size, int):
         return NotImplemented
-    first, second = torch.triu_indices(x.shape[0], x.shape[0], 1)
+    row, pair = torch.arange(size), torch.arange(size * (size - 1) // 2)
+    starts = row * (2 * size - row - 1) // 2  # the number of each row's first pair
+    first = (pair.unsqueeze(1) >= starts[1:].unsqueeze(0)).sum(1)
+    second = pair - starts[first] + first + 1
     return torch.linalg.vector_norm(x[first] - x[second], p, dim=-1)

@@ -1,5 +1,6 @@
 """Sums with products of matrices and vectors."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -32,3 +33,24 @@ def _addbmm(
     x: torch.Tensor, batch1: torch.Tensor, batch2: torch.Tensor, *, beta: Any = 1, alpha: Any = 1
 ) -> torch.Tensor:
     return _sum(x, torch.bmm(batch1, batch2).sum(0), beta, alpha)
+
+
+@decomposes("_trilinear.default")
+def _trilinear(
+    x: torch.Tensor,
+    y: torch.Tensor,
+    z: torch.Tensor,
+    expand1: Sequence[int],
+    expand2: Sequence[int],
+    expand3: Sequence[int],
+    sumdim: Sequence[int],
+    unroll_dim: int = 1,
+) -> torch.Tensor:
+    """The sum over some dimensions of the product of three tensors, each with added dimensions."""
+    spread = []
+    for factor, added in ((x, expand1), (y, expand2), (z, expand3)):
+        for dim in added:
+            factor = factor.unsqueeze(dim)
+        spread.append(factor)
+    product = spread[0] * spread[1] * spread[2]
+    return product.sum(list(sumdim)) if sumdim else product

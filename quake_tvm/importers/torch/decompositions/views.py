@@ -17,6 +17,11 @@ def _view(x: torch.Tensor, size: Any) -> torch.Tensor:
     return torch.ops.aten._unsafe_view.default(contiguous, size)
 
 
+@decomposes("narrow_copy.default")
+def _narrow_copy(x: torch.Tensor, dim: int, start: Any, length: Any) -> torch.Tensor:
+    return torch.narrow(x, dim, start, length).clone()
+
+
 @decomposes("as_strided_scatter.default")
 def _as_strided_scatter(
     x: torch.Tensor, source: torch.Tensor, size: Any, stride: Any, offset: Any = None
@@ -28,3 +33,17 @@ def _as_strided_scatter(
         place = place.unsqueeze(-1) + torch.arange(n) * step
     written = x.reshape(-1).index_copy(0, place.reshape(-1), source.reshape(-1))
     return written.reshape(x.shape)
+
+
+@decomposes("diagonal_scatter.default")
+def _diagonal_scatter(
+    x: torch.Tensor, source: torch.Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1
+) -> torch.Tensor:
+    count = source.shape[-1]
+    if not isinstance(count, int):
+        return NotImplemented
+    places = torch.arange(count)
+    moved = x.movedim((dim1, dim2), (-2, -1))
+    at = [None] * (x.dim() - 2) + [places + max(-offset, 0), places + max(offset, 0)]
+    written = torch.ops.aten.index_put.default(moved, at, source)
+    return written.movedim((-2, -1), (dim1, dim2))
