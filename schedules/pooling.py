@@ -70,9 +70,8 @@ def apply(function: tir.PrimFunc, target: tvm.target.Target, decide: Decide) -> 
     if columns is None:
         return _versions(sch, block, epilogue, target)
     width = min(analysis.lanes(target), 1 << (columns.bit_length() - 1))
-    choice = decide(
-        Key.of("pooling", rows=None if count is None else count // whole, columns=whole)
-    )
+    rows = None if count is None or whole is None else count // whole
+    choice = decide(Key.of("pooling", rows=rows, columns=whole))
     options = [n for n in VECTORS if n * width <= columns]
     vectors = choice.pick("vectors", options, options[0])
     parallel = 1 if analysis.in_parallel(choice, count) else None

@@ -103,7 +103,8 @@ def rows(case: Kernel, count: int, rounds: int) -> list[Row]:
         both = Build(dynamic, feeds), Build(static, feeds)
         same = [a.tobytes() for a in both[0].outputs] == [a.tobytes() for a in both[1].outputs]
         turns = [[build.seconds() for build in both] for _ in range(rounds)]
-        found.append(Row(sizes, *map(min, zip(*turns, strict=True)), same))
+        any_size, one_size = map(min, zip(*turns, strict=True))
+        found.append(Row(sizes, any_size, one_size, same))
     return found
 
 
