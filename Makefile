@@ -33,7 +33,7 @@ FAST := fast-passes fast-schedules fast-relay
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast test-relax test-xgboost test-relay cross-tools lint format records prove tasks
-.PHONY: plans fuzz fuzz-torch fuzz-files sweep torch-operators torch-models clean $(RELAX) $(FAST)
+.PHONY: plans fuzz fuzz-torch fuzz-files sweep onnx-tests torch-operators torch-models clean $(RELAX) $(FAST)
 
 help:  ## list the goals
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
@@ -95,6 +95,9 @@ fuzz-files: $(READY)  ## mutated models, arrays, plans, records: success or one 
 
 sweep: $(READY)  ## every rule with every epilogue and extent, every ONNX case: hours; SWEEP="-k pooling"
 	$(BIN)/python -m pytest -m sweep $(SWEEP)
+
+onnx-tests: $(READY)  ## onnx's own tests of its operators; writes docs/onnx_node_tests.md: half an hour
+	$(BIN)/python -W ignore -m tests.importers.onnx.collection
 
 lint: $(READY)  ## check style and types
 	$(BIN)/ruff check .

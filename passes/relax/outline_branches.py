@@ -44,7 +44,8 @@ class _Outliner(relax.PyExprMutator):
         body = self.visit_with_new_scope(branch)
         if not isinstance(body, relax.SeqExpr) or not body.blocks:
             return body
-        inputs = relax.analysis.free_vars(body)
+        read = relax.analysis.free_vars(body)
+        inputs = [v for v in read if not isinstance(v.ty, tvm.ir.PrimType)]  # not sizes
         parameters = [relax.Var(v.name, v.ty) for v in inputs]
         function = relax.Function(parameters, _bound(body, inputs, parameters), body.ty)
         arguments: list[relax.Expr] = list(inputs)

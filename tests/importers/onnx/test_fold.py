@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 import quake_tvm
 from quake_tvm import QuakeError
@@ -97,6 +97,36 @@ def test_large_constants_are_not_made(side):
     model = make(nodes, {}, {"y": None}, [constant(np.array([side, side]), "shape")])
     folded = onnx_import.fold_shapes(model)
     assert kinds(folded) == (["ConstantOfShape", "Exp"] if side > 8 else ["Exp"])
+
+
+def test_weights_that_operators_compute_are_folded_whatever_their_size():
+    """A weight norm of more elements than a constant may have that is made of smaller ones."""
+    v = np.random.default_rng(0).normal(size=(96, 96, 3, 3)).astype(np.float32)
+    nodes = [
+        node("ReduceL2", ["v"], ["length"], axes=[1, 2, 3]),
+        node("Div", ["v", "length"], ["w"]),
+        node("ReduceL2", ["v"], ["same_length"], axes=[1, 2, 3]),
+        node("Div", ["v", "same_length"], ["same"]),
+        node("Conv", ["x", "w"], ["a"]),
+        node("Conv", ["a", "same"], ["y"]),
+    ]
+    model = make(nodes, {"x": [1, 96, 8, 8]}, {"y": None}, [constant(v, "v")])
+    folded = onnx_import.fold_shapes(model)
+    assert kinds(folded) == ["Conv", "Conv"]
+    (weights,) = folded.graph.initializer  # one for both, and the one that it is made of is gone
+    wanted = v / np.sqrt((v.astype(float) ** 2).sum((1, 2, 3), keepdims=True))
+    np.testing.assert_allclose(numpy_helper.to_array(weights), wanted, rtol=1e-5)
+
+
+def test_all_that_grows_is_bounded():
+    """Each fits, but not all together."""
+    nodes = [node("Expand", [f"c{k}", "shape"], [f"e{k}"]) for k in range(3)]
+    nodes.append(node("Sum", ["x", "e0", "e1", "e2"], ["y"]))
+    side = 1 << 11
+    constants = [constant(np.float32([k]), f"c{k}") for k in range(3)]
+    constants.append(constant(np.array([2, side, side // 2 * 3]), "shape"))
+    model = make(nodes, {"x": [1]}, {"y": None}, constants)
+    assert kinds(onnx_import.fold_shapes(model)) == ["Expand", "Expand", "Sum"]
 
 
 def test_outputs_are_not_folded():

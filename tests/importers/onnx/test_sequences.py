@@ -90,6 +90,32 @@ def test_what_is_in_branches_is_honoured():
         compare([chosen], {"x": np.float32([[3, 1, 2]]), "c": np.array(truth)}, ["y"], opset=9)
 
 
+@pytest.mark.parametrize("truth", [True, False])
+def test_nodes_of_several_outputs_in_branches(truth):
+    """Also nested ones, and a branch that hands on a constant."""
+    node, x = helper.make_node, np.float32([[3, 1, 2, 5], [2, 7, 1, 1]])
+    halves = [node("Split", ["x"], ["a", "b"], axis=1), node("Sub", ["a", "b"], ["d"])]
+    top = [node("TopK", ["x", "two"], ["v", "i"]), node("Neg", ["v"], ["n"])]
+    inner = [
+        helper.make_graph(nodes, name, [], [value(name, [2, 2])])
+        for nodes, name in ((halves, "d"), (top, "n"))
+    ]
+    nested = [
+        node("Not", ["c"], ["other"]),
+        node("If", ["other"], ["t"], then_branch=inner[0], else_branch=inner[1]),
+    ]
+    branches = [
+        helper.make_graph(nested, "then", [], [value("t", [2, 2])]),
+        helper.make_graph([node("Identity", ["w"], ["e"])], "else", [], [value("e", [2, 2])]),
+    ]
+    nodes = [
+        node("If", ["c"], ["y"], then_branch=branches[0], else_branch=branches[1]),
+        node("Abs", ["y"], ["z"]),
+    ]
+    constants = {"two": [2], "w": np.float32([[1, -2], [3, 4]])}
+    compare(nodes, {"x": x, "c": np.array(truth)}, ["z"], opset=17, constants=constants)
+
+
 @pytest.mark.parametrize(
     ("node", "message"),
     [
@@ -98,10 +124,8 @@ def test_what_is_in_branches_is_honoured():
             "attribute value_string=text of the ONNX operator Constant",
         ),
         (helper.make_node("Det", ["x"], ["t"]), "cannot import these ONNX operators: Det"),
-        # The outputs of TopK would be written to memory that does not exist.
-        (helper.make_node("TopK", ["x", "k"], ["t", "i"]), "TopK has several outputs"),
     ],
-    ids=["attribute", "operator", "outputs"],
+    ids=["attribute", "operator"],
 )
 def test_what_is_in_branches_is_refused(node, message):
     with pytest.raises(QuakeError, match=message):
