@@ -25,8 +25,8 @@ class Contributed:
 
 def _of(inputs: str, attributes: str = "", outputs: str = "0", **defaults: object) -> Contributed:
     """The numbers of inputs and outputs, and the names of attributes, with spaces between them."""
-    numbers = [frozenset(int(n) for n in text.split()) for text in (inputs, outputs)]
-    return Contributed(*numbers, frozenset(attributes.split()), tuple(defaults.items()))
+    given, made = (frozenset(int(n) for n in text.split()) for text in (inputs, outputs))
+    return Contributed(given, made, frozenset(attributes.split()), tuple(defaults.items()))
 
 
 _CONV = "auto_pad dilations group kernel_shape pads strides"

@@ -5,6 +5,7 @@ Knows no TVM.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -37,7 +38,8 @@ def unroll_known(
     QuakeError
         If there would be too many nodes.
     """
-    nodes, unrolled = [], False
+    nodes: list[onnx.NodeProto] = []
+    unrolled = False
     for node in model.graph.node:
         unroll = _UNROLLERS.get(node.op_type) if not node.domain else None
         emitted = unroll(_Loop(node, model.graph), known, shapes) if unroll else None
@@ -79,7 +81,7 @@ class _Loop:
                 "make the model's step a model of its own and call it in a loop"
             )
 
-    def emit(self, operator: str, inputs: Sequence[str], name: str, **attributes: object) -> str:
+    def emit(self, operator: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:
         self.nodes.append(helper.make_node(operator, inputs, [name], **attributes))
         return name
 

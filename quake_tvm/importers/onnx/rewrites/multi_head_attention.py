@@ -22,7 +22,7 @@ def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
     query, key, value, bias, mask, added, past_key, past_value = [*node.input, *[""] * 8][:8]
     output, present_key, present_value, scores_output = [*node.output, *[""] * 4][:4]
     heads, shape = given["num_heads"], graph.shape(query)
-    width = shape[2] if shape is not None and len(shape) == 3 else None
+    batch, _, width = shape if shape is not None and len(shape) == 3 else (None, None, None)
     if not key or not value or width is None or graph.rank(key) not in (3, 4):
         raise QuakeError(
             "com.microsoft.MultiHeadAttention needs queries, keys and values apart, and queries "
@@ -44,7 +44,7 @@ def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
     product = graph.emit("MatMul", [q, turned])
     scores = graph.emit("Mul", [product, graph.constant(scale, graph.dtype(query), "scale")])
     extents = graph.shape(k)
-    keys = Keys(graph, node.op_type, k, 2, shape[0], extents[2] if extents else None)
+    keys = Keys(graph, node.op_type, k, 2, batch, extents[2] if extents else None)
     if mask:
         left_out = given.get("mask_filter_value", LEFT_OUT)
         scores = graph.emit("Add", [scores, keys.mask(mask, left_out)])
