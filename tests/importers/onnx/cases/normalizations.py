@@ -15,6 +15,8 @@ def normalizations() -> list[Case]:
         c("InstanceNormalization", x, f(4), f(4), epsilon=0.1),
         c("InstanceNormalization", f(2, 3, 7), f(3), f(3)),
         c("LRN", x, size=3, alpha=0.3, beta=0.6, bias=1.5),
+        c("LpNormalization", x),
+        c("LpNormalization", x, axis=1, p=1),
         c("MeanVarianceNormalization", x, rtol=1e-4),
         c("MeanVarianceNormalization", x, axes=[0, 1], rtol=1e-4),
         c("GroupNormalization", x, f(2), f(2), num_groups=2, epsilon=0.1, since=18, until=20),
