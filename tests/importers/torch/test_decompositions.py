@@ -31,6 +31,10 @@ CASES = {
         for name in ("median.dim", "nanmedian.dim", "cummax.default", "cummin.default")
         for dim, x in {0: FLOATS, -1: FLOATS, 1: ROWS}.items()
     },
+    **{
+        f"polygamma {n} below 0": ("polygamma.default", (n, (LINE - 20.013).double() / 3), {})
+        for n in (1, 2, 3)
+    },
     "mode": ("mode.default", (ROWS, 1), {}),
     "mode of scalars": ("mode.default", (torch.tensor(3.0),), {}),
     "kthvalue": ("kthvalue.default", (torch.randn(4, 5, 6), 3, 1, True), {}),

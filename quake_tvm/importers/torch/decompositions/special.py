@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 
+import numpy as np
 import torch
 
 from .table import decomposes
@@ -114,5 +115,24 @@ def _polygamma(n: int, x: torch.Tensor) -> torch.Tensor:
     if n == 0:
         return torch.digamma(x)
     dtype = x.dtype if x.is_floating_point() else torch.get_default_dtype()
-    value = (-1) ** (n + 1) * math.factorial(n) * _zeta(float(n + 1), x.to(torch.float64))
+    x = x.to(torch.float64)
+    reflected = x < 0
+    factor = (-1) ** (n + 1) * math.factorial(n)
+    value = factor * _zeta(float(n + 1), torch.where(reflected, 1 - x, x))
+    turn = (math.pi ** (n + 1)) * _cotangent(n, math.pi * (x - torch.round(x)))
+    value = torch.where(reflected, (-1) ** n * value - turn, value)
     return value.to(dtype)
+
+
+def _cotangent(n: int, x: torch.Tensor) -> torch.Tensor:
+    """The n-th derivative of the cotangent, as a polynomial of the cotangent c.
+
+    The derivative of c is -(1 + c²).
+    """
+    polynomial = np.polynomial.Polynomial([0, 1])
+    for _ in range(n):
+        polynomial = -polynomial.deriv() * np.polynomial.Polynomial([1, 0, 1])
+    c, total = 1 / torch.tan(x), torch.zeros_like(x)
+    for coefficient in reversed(polynomial.coef.tolist()):
+        total = total * c + coefficient
+    return total
