@@ -4,13 +4,15 @@
   extents one name; check sizes that may not match; replace tensors without elements; keep zeros
   from being folded by TVM; recognise norms; fold batch norms.
 - ``lower``: lower nonlinearities to bit manipulation. Between recognition and lowering,
-  convolutions get their channels last, reshapes sink and attention is fused. Earlier, this would
-  change what is recognised. Later, the kernels would prevent it.
+  convolutions get their channels last, reshapes sink, attention is fused, and attention and
+  recurrent layers become kernels. Earlier, this would change what is recognised. Later, the kernels
+  would prevent it.
 - ``fuse``: check windows that may not fit; check indices; lower norms to kernels over rows; pack
   constant weights in panels; legalize all other operators; fold constants; fuse operators up to a
   maximal size. Each fused kernel carries the numbers of its sites.
 - ``schedule``: merge equal kernels; apply the schedule rules.
-- ``finish``: TVM's lowering to the virtual machine, with checks of computed sizes.
+- ``finish``: TVM's lowering to the virtual machine, with checks of computed sizes; plan memory for
+  the largest sizes; make each shape once; say which tensors do not overlap.
 """
 
 from collections.abc import Sequence
