@@ -53,23 +53,23 @@ def sites_of(function: tir.PrimFunc) -> list[dict]:
 def lower_function(function: tir.PrimFunc, options: Options) -> tir.PrimFunc:
     """Lower the intrinsic calls of one function, and add them to its sites."""
     chosen = {
-        name: options.choose(name, dtype, site=0).method
-        for name, dtype in set(intrinsics(function))
-        if dtype in FORMATS
+        each: options.choose(*each, site=0).method
+        for each in set(intrinsics(function))
+        if each[1] in FORMATS
     }
-    methods = {name: method for name, method in chosen.items() if method is not None}
+    methods = {each: method for each, method in chosen.items() if method is not None}
     if not methods:
         return function
 
     def replace(call: Call) -> Expr:
-        name = _intrinsic(call)
-        number_format = FORMATS.get(dtype_of(call))
-        if name is None or name not in methods or number_format is None:
+        name, dtype = _intrinsic(call), dtype_of(call)
+        if name is None or (name, dtype) not in methods:
             return call
         expression = OPERATORS[name].expression
         assert expression is not None
-        x = number_format.widen(call.args[0])
-        return number_format.narrow(expression(x, LADDER[methods[name]], options.ieee))
+        x = FORMATS[dtype].widen(call.args[0])
+        result = expression(x, LADDER[methods[name, dtype]], options.ieee)
+        return FORMATS[dtype].narrow(result)
 
     body = replace_calls(function.body, replace)
     sites = sites_of(function) + [
@@ -79,7 +79,7 @@ def lower_function(function: tir.PrimFunc, options: Options) -> tir.PrimFunc:
             "special_values": "ieee" if options.ieee else "finite",
             "source": "TIR",
         }
-        for name, method in sorted(methods.items())
+        for name, method in sorted({(name, method) for (name, _), method in methods.items()})
     ]
     return function.with_body(body).with_attr(SITES, json.dumps(sites))
 

@@ -35,7 +35,7 @@ from .versions import Version, of_every_size
 
 @dataclass(frozen=True)
 class _Kernel:
-    """A product's kernel before its tiles are plan.
+    """A product's kernel before it is tiled.
 
     Attributes
     ----------

@@ -77,9 +77,8 @@ def _versions(
 ) -> Sequence[Version] | None:
     """The schedules for sizes that only the run knows: by the rows, and by all elements.
 
-    The blocks are of rows along the last of the outer axes but those of extent 1. Fused axes would
-    divide by extents.
-    ``few`` is the kernel for fewer rows than the smallest block has.
+    Blocks are along the last outer axis that is longer than 1, since fused axes would divide by
+    symbolic extents. ``few`` is the kernel for fewer rows than the smallest block has.
     """
     at = max((n for n in range(rank) if analysis.constant(extents[n]) != 1), default=0)
     rows = extents[at]

@@ -1,7 +1,8 @@
 """A tensor that stands behind transposes, reshapes and scalar factors, seen in four dimensions.
 
 Attention's operands are (batch, head, position, feature). Models keep them as (batch, position,
-head, feature), or with batch and head as one axis. Knows no operator but those that move elements.
+head, feature), or with batch and head as one axis. Knows no operator but those that move elements
+or scale all of them.
 """
 
 from dataclasses import dataclass, replace

@@ -129,6 +129,8 @@ def has_instruction(target: tvm.target.Target) -> bool:
 
 def _instruction(target: tvm.target.Target) -> tuple[str, tuple[int, ...]] | None:
     has = tvm.target.codegen.target_has_features
+    if has("vfp4", target):  # 32-bit ARM, for which LLVM has other intrinsics
+        return None
     return next((code for name, code in _INSTRUCTIONS.items() if has(name, target)), None)
 
 

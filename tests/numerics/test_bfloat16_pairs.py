@@ -80,6 +80,14 @@ def test_arm_has_the_same_bits(name: str, tmp_path) -> None:
     same(found, exact(c, a, b))
 
 
+ARM32_BF16 = {
+    "kind": "llvm",
+    "mtriple": "armv8.6a-linux-gnueabihf",
+    "mcpu": "generic",
+    "mattr": ["+v8.6a", "+neon", "+bf16"],
+}
+
+
 @pytest.mark.parametrize(
     ("on", "instruction"),
     [
@@ -87,8 +95,9 @@ def test_arm_has_the_same_bits(name: str, tmp_path) -> None:
         ({"kind": "llvm", "mcpu": "znver3"}, "vfmadd"),
         (MACHINES["neoverse-v1"], "bfmlalt"),
         (MACHINES["cortex-a72"], "fmla"),
+        (ARM32_BF16, "vfma"),
     ],
-    ids=["avx512_bf16", "avx2", "bf16", "neon"],
+    ids=["avx512_bf16", "avx2", "bf16", "neon", "arm32"],
 )
 def test_the_instruction(on: dict, instruction: str) -> None:
     on = target(on)

@@ -139,3 +139,21 @@ def test_dtypes_side_by_side_in_script() -> None:
     mod = lower(Module, Options.parse())
     assert sorted(intrinsics(mod["main"])) == [("exp", "float64"), ("sigmoid", "float64")]
     assert mod["plain"].same_as(Module["plain"])
+
+
+def test_each_dtype_has_its_own_rung() -> None:
+    @I.ir_module
+    class Module:
+        @T.prim_func(s_tir=True)
+        def main(x: T.Buffer((4,), "float32"), y: T.Buffer((4,), "float16")):
+            for i in range(4):
+                x[i] = T.exp(x[i]) + T.tanh(x[i])
+                y[i] = T.exp(y[i])
+
+    assert bound("exp", "quake5", "float16").error > 2e-4
+    mod = lower(Module, Options.parse(max_error=2e-4))
+    assert intrinsics(mod["main"]) == [("exp", "float16")]
+    assert [(s["operator"], s["method"]) for s in sites(mod)] == [
+        ("exp", "quake3"),
+        ("tanh", "quake3"),
+    ]

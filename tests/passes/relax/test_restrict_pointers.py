@@ -26,6 +26,10 @@ def test_functions_of_a_single_tensor_are_restricted():
         def copy(a: T.Buffer((1,), "int64"), b: T.Buffer((1,), "int64")):
             b[0] = a[0]
 
+        @T.prim_func(s_tir=True)
+        def pointers(a: T.handle, b: T.handle):
+            T.evaluate(0)
+
     @I.ir_module
     class Expected:
         @T.prim_func(s_tir=True)
@@ -41,6 +45,10 @@ def test_functions_of_a_single_tensor_are_restricted():
         @T.prim_func(s_tir=True)
         def copy(a: T.Buffer((1,), "int64"), b: T.Buffer((1,), "int64")):
             b[0] = a[0]
+
+        @T.prim_func(s_tir=True)
+        def pointers(a: T.handle, b: T.handle):
+            T.evaluate(0)
 
     tvm.ir.assert_structural_equal(RestrictPointers()(Before), Expected)
 
