@@ -13,7 +13,7 @@ from onnx import helper
 
 from ...errors import QuakeError
 from .contributed import DOMAIN, MICROSOFT
-from .nodes import all_nodes
+from .nodes import all_nodes, place
 from .operators import STANDARD, versions
 
 # The domain of operators whose weights ONNX Runtime blocks for the CPU at hand.
@@ -72,13 +72,13 @@ def problems(model: onnx.ModelProto) -> Iterator[Problem]:
 
 
 def _problems_of(model: onnx.ModelProto, node: onnx.NodeProto, used: set[str]) -> Iterator[str]:
-    place = f" (node {node.name!r})" if node.name else ""
     for k in _left_out(model, node):
-        yield f"the ONNX operator {name(node)} needs its input {k}, which is left out{place}"
+        what = f"the ONNX operator {name(node)} needs its input {k}, which is left out"
+        yield f"{what} ({place(node)})"
     ignored = _not_honoured if node.domain == "" else _not_honoured_of_microsoft
     for what in ignored(model, node, used):
         yield (
-            f"{what} of the ONNX operator {name(node)} is not supported{place}; "
+            f"{what} of the ONNX operator {name(node)} is not supported ({place(node)}); "
             "write the node without it, or import the model yourself and pass the IRModule"
         )
 

@@ -21,6 +21,7 @@ from ..dimensions import Ranges
 from . import sizes
 from .extents import Extents, Limit, NeedsLimit, expression, plain
 from .node import Converter, Node, tensor
+from .nodes import errors_of, place
 from .sizes import Numbers
 
 
@@ -158,8 +159,10 @@ class Importer(ONNXGraphImporter):
         return self._known[name]
 
     def _tensor(self, name: str) -> relax.Expr:
-        """A value in Relax."""
+        """A value in Relax. Raises QuakeError if nothing that came before gives it."""
         if name not in self._nodes:
+            if name not in self._known:
+                raise QuakeError(f"no input and no node before gives {name!r}: correct the model")
             self._nodes[name] = tensor(self.bb, self._known[name])
         return self._nodes[name]
 
@@ -169,7 +172,7 @@ class Importer(ONNXGraphImporter):
             known = self._known.get(node.input[0])
             if known is not None:
                 return [sizes.shape(node, known.elements.shape)]
-            ty = self._nodes[node.input[0]].ty
+            ty = self._tensor(node.input[0]).ty
             if not isinstance(ty, relax.TensorType) or ty.shape is None:
                 return None
             return [sizes.shape(node, [plain(n) for n in ty.shape])]
@@ -223,15 +226,14 @@ class Importer(ONNXGraphImporter):
 @contextmanager
 def _errors_of(node: onnx.NodeProto) -> Iterator[None]:
     """Raise errors of a node's conversion as QuakeErrors that name the node."""
-    place = f"node {node.name!r}" if node.name else f"the node of {node.output[0]!r}"
     try:
-        yield
-    except NeedsLimit:
+        with errors_of(node):
+            yield
+    except (NeedsLimit, QuakeError):
         raise
-    except QuakeError as error:
-        raise QuakeError(f"{error} ({place})") from error
     except Exception as error:
-        raise NotTaken(f"TVM cannot take {node.op_type} ({place}): {last_line(error)}") from error
+        what = f"TVM cannot take {node.op_type} ({place(node)}): {last_line(error)}"
+        raise NotTaken(what) from error
 
 
 class NotTaken(QuakeError):

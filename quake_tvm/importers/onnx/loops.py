@@ -13,7 +13,7 @@ from onnx import helper, numpy_helper
 
 from ...errors import QuakeError
 from .branches import renamed
-from .nodes import all_nodes
+from .nodes import all_nodes, errors_of, place
 
 # More nodes than this would take hours to compile.
 MAX_NODES = 20000
@@ -42,7 +42,8 @@ def unroll_known(
     unrolled = False
     for node in model.graph.node:
         unroll = _UNROLLERS.get(node.op_type) if not node.domain else None
-        emitted = unroll(_Loop(node, model.graph), known, shapes) if unroll else None
+        with errors_of(node):
+            emitted = unroll(_Loop(node, model.graph), known, shapes) if unroll else None
         nodes += [node] if emitted is None else emitted
         unrolled |= emitted is not None
     if unrolled:
@@ -57,7 +58,7 @@ def refuse(model: onnx.ModelProto) -> None:
         if node.op_type in _UNROLLERS and not node.domain:
             raise QuakeError(
                 f"{node.op_type} is supported only if its number of iterations is known: give "
-                "shapes, or constants for its limit and its condition"
+                f"shapes, or constants for its limit and its condition ({place(node)})"
             )
 
 
@@ -135,7 +136,7 @@ def _loop(
         return None
     rows: list[list[str]] = []
     if count < 1 and any(loop.node.output[len(state) :]):
-        return None  # the types of the joined results would be unknown
+        raise QuakeError("Loop of no iterations gives empty results: take it out of the model")
     loop.check(count)
     always = loop.constant(np.array(True), f"{loop.stem}/condition")
     for step in range(count):

@@ -22,7 +22,7 @@ def in_order(model: onnx.ModelProto) -> onnx.ModelProto:
         return model
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    for graph in list(graphs(copy.graph)):
+    for graph in reversed(list(graphs(copy.graph))):  # inner ones first: nodes are copied
         nodes = [graph.node[k] for k in _sorted(graph)]
         ordered = onnx.GraphProto(node=nodes)
         del graph.node[:]

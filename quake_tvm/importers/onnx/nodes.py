@@ -1,8 +1,12 @@
-"""Walks over the nodes of an ONNX graph and of its branches and loop bodies. Knows no operator."""
+"""Walks over the nodes of an ONNX graph and of its branches and loop bodies, and what errors call a
+node. Knows no operator."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import onnx
+
+from ...errors import QuakeError
 
 
 def all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
@@ -20,3 +24,17 @@ def graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
         for attribute in node.attribute:
             if attribute.HasField("g"):
                 yield from graphs(attribute.g)
+
+
+def place(node: onnx.NodeProto) -> str:
+    """What errors call a node: its name, or that of its first output."""
+    return f"node {node.name!r}" if node.name else f"the node of {node.output[0]!r}"
+
+
+@contextmanager
+def errors_of(node: onnx.NodeProto) -> Iterator[None]:
+    """Raise QuakeErrors of a node's import as ones that name the node."""
+    try:
+        yield
+    except QuakeError as error:
+        raise QuakeError(f"{error} ({place(node)})") from error

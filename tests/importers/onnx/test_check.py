@@ -41,7 +41,7 @@ def node_with(form: onnx.defs.OpSchema, name: str) -> onnx.NodeProto:
     """A node that sets an attribute, input or output, and everything that is required."""
     node = onnx.NodeProto(op_type=form.name)
     for k, formal in enumerate(form.inputs):
-        needed = formal.option == onnx.defs.OpSchema.FormalParameterOption.Single
+        needed = formal.option != onnx.defs.OpSchema.FormalParameterOption.Optional
         node.input.append(f"x{k}" if needed or formal.name == name else "")
     for k, formal in enumerate(form.outputs):
         node.output.append(f"y{k}" if k == 0 or formal.name == name else "")

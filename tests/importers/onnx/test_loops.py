@@ -83,7 +83,19 @@ def test_loops_of_unknown_length_are_refused(limit, condition):
     loop = node("Loop", [limit, "", "x"], ["y", "rows"], body=loop_body(condition))
     feeds = {"x": X, "n": np.array(2)}
     model = model_of([loop], feeds, ["y"], {"three": 3, "w": np.float32([0.5, 2])})
-    with pytest.raises(QuakeError, match="Loop is supported only if its number of iterations"):
+    with pytest.raises(QuakeError, match=r"if its number of iterations .*node 'y'"):
+        quake_tvm.compile(model)
+
+
+def test_loops_without_iterations():
+    loop = node("Loop", ["n", "", "x"], ["y"], body=loop_body())
+    loop.output.append("")
+    constants = {"n": 0, "w": np.float32([0.5, 2])}
+    (y,) = quake_tvm.compile(model_of([loop], {"x": X}, ["y"], constants)).run(X)
+    np.testing.assert_array_equal(y, X)
+    loop.output[1] = "rows"
+    model = model_of([loop], {"x": X}, ["y"], constants)
+    with pytest.raises(QuakeError, match=r"of no iterations gives .*node 'y'"):
         quake_tvm.compile(model)
 
 

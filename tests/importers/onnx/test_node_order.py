@@ -45,6 +45,21 @@ def test_a_branch_waits_for_what_it_reads():
     assert kinds(in_order(nested())) == ["Constant", "Tanh", "If"]
 
 
+def test_nodes_of_a_branch():
+    branches = {
+        name: helper.make_graph(nodes, name, [], [value(name)])
+        for name, nodes in (
+            ("then_branch", [node("Neg", ["q"], ["then_branch"]), node("Exp", ["x"], ["q"])]),
+            ("else_branch", [node("Exp", ["x"], ["else_branch"])]),
+        )
+    }
+    ordered = in_order(
+        make([node("If", ["c"], ["y"], **branches)], {"x": [2], "c": []}, {"y": None})
+    )
+    (branch,) = (a.g for a in ordered.graph.node[0].attribute if a.name == "then_branch")
+    assert [n.op_type for n in branch.node] == ["Exp", "Neg"]
+
+
 def test_such_models_compile(tmp_path):
     onnx.save(chain(2, 1, 0), tmp_path / "model.onnx")
     x = ramp(2, 3)
@@ -57,7 +72,7 @@ def test_a_cycle_is_refused(tmp_path):
     nodes = [node("Add", ["x", "b"], ["a"]), node("Exp", ["a"], ["b"]), node("Neg", ["b"], ["y"])]
     model = make(nodes, {"x": [2]}, {"y": None})
     assert kinds(in_order(model)) == ["Add", "Exp", "Neg"]
-    with pytest.raises(QuakeError):
+    with pytest.raises(QuakeError, match=r"no node before gives 'b': .*'a'"):
         quake_tvm.compile(model)
     onnx.save(model, tmp_path / "model.onnx")
     with pytest.raises(QuakeError, match="topologically sorted"):

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import onnx
 
+from ..nodes import errors_of
 from . import (
     attention,
     bit_shift,
@@ -76,6 +77,7 @@ STANDARD: dict[str, Rewriting] = {
     "OneHot": one_hot.rewrite,
     "PRelu": scalar_prelu.rewrite,
     "Pow": powers.rewrite,
+    "RMSNormalization": layer_normalization.rms,
     "Resize": old_resize.rewrite,
     "RoiAlign": roi_align.rewrite,
     "Scan": old_scan.rewrite,
@@ -128,7 +130,9 @@ def rewrite(model: onnx.ModelProto) -> onnx.ModelProto:
         around.nodes = []
         for node in graph.node:
             first = len(around.nodes)
-            _DOMAINS[node.domain].get(node.op_type, _keep)(_without_unused(node, around), around)
+            rule = _DOMAINS[node.domain].get(node.op_type, _keep)
+            with errors_of(node):
+                rule(_without_unused(node, around), around)
             for made in around.nodes[first:]:  # errors name the node that the user knows
                 made.name = made.name or node.name or node.output[0]
         rewritten.append((graph, around.nodes))

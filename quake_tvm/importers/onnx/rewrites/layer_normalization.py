@@ -1,4 +1,4 @@
-"""LayerNormalization with its second and third output, and with weights that broadcast."""
+"""LayerNormalization with its second and third output, and norms with weights that broadcast."""
 
 import numpy as np
 import onnx
@@ -16,18 +16,9 @@ def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
     QuakeError
         If the axes that make a row are unknown.
     """
-    x, scale, *bias = node.input
-    given = attributes(node)
-    axis, shape = given.get("axis", -1), graph.shape(x)
-    if axis >= 0:
-        if shape is None:
-            raise QuakeError(
-                f"LayerNormalization along axis {axis} of {x!r}, whose rank is not known: count "
-                "the axis from the last"
-            )
-        axis -= len(shape)
-    row: list[int | None] = shape[axis:] if shape else [None] * -axis
-    weights = [_of_a_row(graph, w, x, axis, row) for w in (scale, *bias) if w]
+    x, given = node.input[0], attributes(node)
+    axis, row = _row(node, graph)
+    weights = [_of_a_row(graph, w, x, axis, row) for w in node.input[1:] if w]
     if len(weights) == 1 and None in row:  # the importer would need a constant
         zeros = graph.emit("ConstantOfShape", [graph.emit("Shape", weights)])
         weights.append(graph.emit("CastLike", [zeros, weights[0]]))
@@ -37,12 +28,43 @@ def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
     statistics(graph, x, axis, given.get("epsilon", 1e-5), *node.output[1:])
 
 
+def rms(node: onnx.NodeProto, graph: Graph) -> None:
+    """Emit RMSNormalization with a weight of a row's extents.
+
+    Raises
+    ------
+    QuakeError
+        If the axes that make a row are unknown.
+    """
+    node.input[1] = _of_a_row(graph, node.input[1], node.input[0], *_row(node, graph))
+    graph.keep(node)
+
+
+def _row(node: onnx.NodeProto, graph: Graph) -> tuple[int, list[int | None]]:
+    """The first axis of a row, counted from the last, and the row's extents."""
+    x = node.input[0]
+    axis, shape = attributes(node).get("axis", -1), graph.shape(x)
+    if axis >= 0:
+        if shape is None:
+            raise QuakeError(
+                f"{node.op_type} along axis {axis} of {x!r}, whose rank is not known: count the "
+                "axis from the last"
+            )
+        axis -= len(shape)
+    return axis, shape[axis:] if shape else [None] * -axis
+
+
 def _of_a_row(graph: Graph, weights: str, x: str, axis: int, row: list[int | None]) -> str:
     """The weights, expanded to a row's extents."""
     shape = graph.shape(weights)
-    if shape is None or shape == row or (len(shape) == len(row) and None in row):
+    if shape is None or (len(shape) == len(row) and all(map(_equal, shape, row))):
         return weights
     return graph.emit("Expand", [weights, graph.emit("Shape", [x], start=axis)])
+
+
+def _equal(weight: int | None, row: int | None) -> bool:
+    """Whether extents are equal, or must be because that of the weights does not broadcast."""
+    return weight == row or (weight != 1 and None in (weight, row))
 
 
 def statistics(

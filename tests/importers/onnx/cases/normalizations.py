@@ -23,6 +23,8 @@ def normalizations() -> list[Case]:
         c("GroupNormalization", x, f(4), f(4), num_groups=2, epsilon=0.1, since=21),
         c("RMSNormalization", x, f(5), epsilon=0.1),
         c("RMSNormalization", x, f(3, 5), axis=-2, stash_type=1),
+        c("RMSNormalization", x, f(5), axis=1),
+        c("RMSNormalization", x, f(3, 1), axis=2),
         c("Dropout", x),
         c("Dropout", x, ratio=0.9, until=11),
         c("Dropout", x, s(0.9)),
