@@ -1,6 +1,7 @@
 """Lower exp, exp2, tanh, sigmoid and erf inside PrimFuncs, which graph passes do not look into.
 
-Calls of half precision compute in float32. A PrimFunc without such calls is unchanged.
+Calls of half precision compute in float32. Those of bfloat16 numbers that the PrimFunc has computed
+stay, as do PrimFuncs without such calls.
 """
 
 import json
@@ -16,6 +17,7 @@ from quake_tvm.tvm_version import (
     Call,
     Expr,
     dtype_of,
+    is_load,
     replace_calls,
     tir,
     updated,
@@ -29,6 +31,14 @@ INTRINSICS = {PREFIX + name: name for name in ("exp", "exp2", "tanh", "sigmoid",
 
 def _intrinsic(call: Call) -> str | None:
     return INTRINSICS.get(call.op.name) if isinstance(call.op, tvm.ir.Op) else None
+
+
+def _has_bits(x: Expr) -> bool:
+    """Whether TVM keeps a number in its own format. It computes bfloat16 in float32."""
+    made = (
+        isinstance(x, Call) and isinstance(x.op, tvm.ir.Op) and x.op.name == PREFIX + "reinterpret"
+    )
+    return dtype_of(x) != "bfloat16" or is_load(x) or made
 
 
 def intrinsics(function: tir.PrimFunc) -> list[tuple[str, str]]:
@@ -61,17 +71,21 @@ def lower_function(function: tir.PrimFunc, options: Options) -> tir.PrimFunc:
     if not methods:
         return function
 
+    lowered: set[tuple[str, str]] = set()
+
     def replace(call: Call) -> Expr:
         name, dtype = _intrinsic(call), dtype_of(call)
-        if name is None or (name, dtype) not in methods:
+        if name is None or (name, dtype) not in methods or not _has_bits(call.args[0]):
             return call
-        expression = OPERATORS[name].expression
+        expression, method = OPERATORS[name].expression, methods[name, dtype]
         assert expression is not None
+        lowered.add((name, method))
         x = FORMATS[dtype].widen(call.args[0])
-        result = expression(x, LADDER[methods[name, dtype]], options.ieee)
-        return FORMATS[dtype].narrow(result)
+        return FORMATS[dtype].narrow(expression(x, LADDER[method], options.ieee))
 
     body = replace_calls(function.body, replace)
+    if not lowered:
+        return function
     sites = sites_of(function) + [
         {
             "operator": name,
@@ -79,7 +93,7 @@ def lower_function(function: tir.PrimFunc, options: Options) -> tir.PrimFunc:
             "special_values": "ieee" if options.ieee else "finite",
             "source": "TIR",
         }
-        for name, method in sorted({(name, method) for (name, _), method in methods.items()})
+        for name, method in sorted(lowered)
     ]
     return function.with_body(body).with_attr(SITES, json.dumps(sites))
 

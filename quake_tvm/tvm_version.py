@@ -85,6 +85,11 @@ def fma(a: Expr, b: Expr, c: Expr) -> Expr:
     return tir.call_intrin(dtype_of(a), PREFIX + "fma", a, b, c)
 
 
+def is_load(expr: Expr) -> bool:
+    """Whether an expression is an element of a buffer."""
+    return isinstance(expr, tir.BufferLoad if RELAY else tvm.ir.TensorLoad)
+
+
 def fma_operands(call: Call) -> "list[Expr] | None":
     """The operands of :func:`fma` and of what TVM lowers it to; None for other calls."""
     if not isinstance(call.op, tvm.ir.Op):

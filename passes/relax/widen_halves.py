@@ -16,9 +16,10 @@ from tvm.relax.expr_functor import PyExprMutator, mutator
 
 from quake_tvm.numerics.formula_numbers import widened
 from quake_tvm.numerics.number_formats import COMPUTED, HALVES
-from quake_tvm.tvm_version import Pass, updated
+from quake_tvm.tvm_version import Pass, tir, updated
 
 from .graph import functions, op_name
+from .legalize import UNFUSABLE
 
 
 def _wide(ty: tvm.ir.Type) -> tvm.ir.Type:
@@ -135,6 +136,11 @@ class _Widener(PyExprMutator):
         return builder._end_block()
 
 
+def _element(parameter: tir.Var) -> str:
+    """The dtype of a kernel's parameter."""
+    return str(getattr(parameter.ty, "dtype", ""))
+
+
 def _is_affected(function: relax.Function) -> bool:
     found: list[bool] = []
     relax.analysis.post_order_visit(function, lambda e: found.append(_has_half(e.ty)))
@@ -151,5 +157,11 @@ class WidenHalves(Pass):
         if not affected:
             return mod
         wide = {name: _Widener(mod, f).visit_expr(f) for name, f in affected}
+        # TVM cannot compile a kernel in which bfloat16 is computed and then widened by its bits.
+        alone = {
+            name: f.with_attrs(UNFUSABLE)
+            for name, f in mod.functions_items()
+            if isinstance(f, tir.PrimFunc) and "bfloat16" in map(_element, f.params)
+        }
         # Without casts that do nothing, and without outputs of blocks that nothing reads.
-        return relax.transform.CanonicalizeBindings()(updated(mod, wide))
+        return relax.transform.CanonicalizeBindings()(updated(mod, {**wide, **alone}))

@@ -1,16 +1,18 @@
 """ONNX's Einsum: check that all dimensions of one letter have the same extent.
 
-TVM takes the extent from one operand, and would read past the end of a shorter operand.
+TVM takes the extent from one operand, and would read past the end of a shorter operand. It would
+also sum half precision in half precision.
 """
 
 import tvm
-from tvm import relax
+from tvm import relax, topi
 
+from ...numerics.number_formats import COMPUTED, HALVES
 from .node import Node
 
 
-def einsum(builder: relax.BlockBuilder, node: Node) -> None:
-    """Check Einsum, which TVM's importer converts.
+def einsum(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
+    """Check Einsum, and convert it for half precision. TVM's importer converts all else.
 
     Raises
     ------
@@ -32,3 +34,8 @@ def einsum(builder: relax.BlockBuilder, node: Node) -> None:
                     f"{letter!r} stands for {first} and {size}; give both dimensions one name, or "
                     "give shapes for the model's inputs"
                 )
+    if node.dtype() not in HALVES:
+        return None
+    wide = [builder.emit(relax.op.astype(x, COMPUTED)) for x in node.inputs]
+    found = builder.emit_te(topi.einsum, node.attributes["equation"], *wide)
+    return relax.op.astype(found, node.dtype())

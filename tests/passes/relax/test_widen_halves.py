@@ -129,6 +129,31 @@ def test_kernels_keep_their_types():
     assert_becomes(Before, Expected)
 
 
+def test_a_kernel_that_computes_bfloat16():
+    @I.ir_module
+    class Module:
+        @T.prim_func(private=True, s_tir=True)
+        def double(x: T.Buffer((4,), "bfloat16"), y: T.Buffer((4,), "bfloat16")):
+            for i in range(4):
+                with T.sblock("double"):
+                    k = T.axis.spatial(4, i)
+                    y[k] = x[k] + x[k]
+
+        @R.function
+        def main(x: R.Tensor((4,), "bfloat16")):
+            cls = Module
+            with R.dataflow():
+                a = R.negative(x)
+                b = R.call_tir(cls.double, (a,), out_ty=R.Tensor((4,), "bfloat16"))
+                c = R.abs(b)
+                R.output(c)
+            return c
+
+    x = np.array([1, -2, 0.5, np.inf], ml_dtypes.bfloat16)
+    (found,) = quake_tvm.compile(Module).run(x)
+    np.testing.assert_array_equal(found, np.abs(x + x))
+
+
 def test_branches():
     @I.ir_module
     class Before:
