@@ -55,6 +55,7 @@ from . import (
     legalize_odd,
     legalize_reshape,
     legalize_scatter,
+    legalize_sizes,
     legalize_xor,
     lower_attention,
     lower_recurrent,
@@ -100,6 +101,7 @@ _LEGALIZED = {
     **legalize_odd.RULES,
     **legalize_reshape.RULES,
     **legalize_scatter.RULES,
+    **legalize_sizes.RULES,
     **legalize_xor.RULES,
 }
 

@@ -39,8 +39,8 @@ def read(path: str | Path) -> onnx.ModelProto:
         onnx.checker.check_model(_skeleton(model))
         return sound(model)
     except Exception as error:
-        reason = (str(error).strip().splitlines() or ["unreadable"])[0]
-        raise QuakeError(f"{path} is not a valid ONNX model: {reason[:160]}") from None
+        reason = " ".join(str(error).split()) or "unreadable"
+        raise QuakeError(f"{path} is not a valid ONNX model: {reason[:200]}") from None
 
 
 def sound(model: onnx.ModelProto) -> onnx.ModelProto:

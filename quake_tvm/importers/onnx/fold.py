@@ -29,7 +29,9 @@ _RANDOM = {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLi
     "Multinomial", "Bernoulli", "Dropout"
 }  # fmt: skip
 # Operators that ONNX's reference evaluator computes differently from the standard.
-UNRELIABLE = {"BatchNormalization", "GRU", "LRN", "LSTM", "LpPool", "RNN", "RoiAlign"}
+UNRELIABLE = {
+    *("BatchNormalization", "GRU", "LRN", "LSTM", "LpNormalization", "LpPool", "RNN", "RoiAlign"),
+}
 # Operators that the reference computes with loops in Python: only small ones are evaluated.
 _SLOW = {
     *("AveragePool", "Col2Im", "Conv", "ConvInteger", "ConvTranspose", "DFT", "DeformConv"),

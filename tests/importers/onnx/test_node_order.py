@@ -75,5 +75,5 @@ def test_a_cycle_is_refused(tmp_path):
     with pytest.raises(QuakeError, match=r"no node before gives 'b': .*'a'"):
         quake_tvm.compile(model)
     onnx.save(model, tmp_path / "model.onnx")
-    with pytest.raises(QuakeError, match="topologically sorted"):
+    with pytest.raises(QuakeError, match=r"topologically sorted.* OpType: Add is not output"):
         quake_tvm.compile(tmp_path / "model.onnx")
