@@ -1,6 +1,7 @@
 """ONNX's Split: check that the lengths add up to the axis's extent, which TVM does not check.
 
-TVM converts it, unless the lengths vary with the extents or a part is empty.
+TVM converts it, unless an extent or a length varies or a part is empty. Of an axis of unknown extent
+TVM does not see that a part has its length.
 """
 
 from tvm import relax
@@ -42,7 +43,7 @@ def split(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
         within = [((extent + parts - 1) // parts * (parts - 1), extent)]
         problem = f"the axis has too few elements for {parts} parts"
     node.require(builder, within, problem)
-    if lengths is None or all(isinstance(n, int) and n > 0 for n in lengths):
+    if lengths is None or all(isinstance(n, int) and n > 0 for n in (extent, *lengths)):
         return None
     pieces = []
     for k, length in enumerate(lengths):
