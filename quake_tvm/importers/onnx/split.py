@@ -1,7 +1,7 @@
 """ONNX's Split: check that the lengths add up to the axis's extent, which TVM does not check.
 
-TVM converts it, unless an extent or a length varies or a part is empty. Of an axis of unknown extent
-TVM does not see that a part has its length.
+TVM converts it, unless an extent or a length varies or a part is empty. Of an axis of unknown
+extent TVM does not see that a part has its length.
 """
 
 from tvm import relax
