@@ -78,15 +78,16 @@ def _fold_once(
         values = None if outputs & set(node.output) else _shape(node, shapes)
         if values is None and not outputs & set(node.output):
             values = _constant(node)
-        if values is None and not outputs & set(node.output) and _readable(node, known):
-            given = {name: known[name] for name in node.input if name}
+        plain = _without_like(node, dtypes)
+        if values is None and not outputs & set(node.output) and _readable(plain, known):
+            given = {name: known[name] for name in plain.input if name}
             size = sum(math.prod(c.dims) for c in given.values())
             if node.op_type in _SLOW:
                 limit = MAX_FOLDED if size <= MAX_FOLDED else 0
             else:
                 limit = max(MAX_FOLDED, size, room - grown)
             arrays = {name: numpy_helper.to_array(c) for name, c in given.items()}
-            found = evaluate(_without_like(node, dtypes), arrays, model.opset_import, limit)
+            found = evaluate(plain, arrays, model.opset_import, limit)
             if found is not None:
                 values = {k: numpy_helper.from_array(np.asarray(v), k) for k, v in found.items()}
                 made = sum(np.size(v) for v in found.values())
