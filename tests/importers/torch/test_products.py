@@ -1,6 +1,5 @@
 """Products, convolutions, pools, norms and recurrent layers of torch."""
 
-
 from .programs import EMPTY, NAN, PICTURE, SERIES, F, X, check, nn, torch
 
 
