@@ -1,7 +1,7 @@
 """The bounds in half precision as a table of ``docs/accuracy.md``.
 
 ``python -m quake_tvm.accuracy.half_table`` measures them on every input, stores them and writes the
-table: a minute. Measures nothing itself.
+table: a minute. :mod:`halves` measures. Knows the registry.
 """
 
 import sys

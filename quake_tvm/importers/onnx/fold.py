@@ -18,7 +18,7 @@ from onnx.reference import ReferenceEvaluator
 from .branches import renamed, take_known
 from .inference import SMALL, inferred
 from .loops import unroll_known
-from .nodes import all_nodes, graphs
+from .nodes import graphs, read_by
 
 # A constant of more elements than this is made only if the tensors that it is made from have as
 # many elements, or if all that are larger have no more than MAX_GROWN together.
@@ -140,7 +140,7 @@ def _merge_equal(model: onnx.ModelProto) -> None:
     names: dict[str, str] = {}
     kept = []
     for node in graph.node:
-        if names.keys() & _names_used(node):
+        if names.keys() & read_by(node):
             node = renamed(node, names)
         kept.append(node)
         if not all(name in constant or not name for name in node.input) or not node.input:
@@ -162,7 +162,7 @@ def _merge_equal(model: onnx.ModelProto) -> None:
 def _drop_unused(model: onnx.ModelProto) -> None:
     """Remove, in place, the constants that nothing reads."""
     graph = model.graph
-    used = {name for node in graph.node for name in _names_used(node)}
+    used = {name for node in graph.node for name in read_by(node)}
     used |= {o.name for o in graph.output}
     used |= {o.name for g in graphs(graph) for o in g.output}
     unused = {c.name for c in graph.initializer} - used
@@ -170,11 +170,6 @@ def _drop_unused(model: onnx.ModelProto) -> None:
         for k in reversed(range(len(field))):
             if field[k].name in unused:
                 del field[k]
-
-
-def _names_used(node: onnx.NodeProto) -> set[str]:
-    inner = (n for a in node.attribute for n in all_nodes(a.g))
-    return {name for n in (node, *inner) for name in n.input}
 
 
 def _without_like(node: onnx.NodeProto, types: Mapping[str, int]) -> onnx.NodeProto:

@@ -4,12 +4,11 @@ The standard asks for this order. Converters, onnxruntime's float16 converter am
 nodes without it, and ONNX Runtime runs such files. Knows no operator.
 """
 
-from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
 
 import onnx
 
-from .nodes import graphs
+from .nodes import graphs, read_by
 
 
 def in_order(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -34,7 +33,7 @@ def _sorted(graph: onnx.GraphProto) -> list[int]:
     """The nodes' positions in order, the first possible one first."""
     producers = {name: k for k, node in enumerate(graph.node) for name in node.output if name}
     waits_for = [
-        {producers[name] for name in _reads(node) if name in producers} for node in graph.node
+        {producers[name] for name in read_by(node) if name in producers} for node in graph.node
     ]
     readers: list[list[int]] = [[] for _ in graph.node]
     for k, others in enumerate(waits_for):
@@ -52,12 +51,3 @@ def _sorted(graph: onnx.GraphProto) -> list[int]:
                 heappush(ready, reader)
     rest = set(range(len(graph.node))) - set(found)
     return [*found, *sorted(rest)]
-
-
-def _reads(node: onnx.NodeProto) -> Iterable[str]:
-    """The values that a node reads, also inside its branches and bodies."""
-    yield from node.input
-    for attribute in node.attribute:
-        for graph in graphs(attribute.g) if attribute.HasField("g") else ():
-            yield from (o.name for o in graph.output)
-            yield from (name for inner in graph.node for name in inner.input)

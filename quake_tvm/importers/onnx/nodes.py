@@ -26,6 +26,16 @@ def graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
                 yield from graphs(attribute.g)
 
 
+def read_by(node: onnx.NodeProto) -> set[str]:
+    """The names of the values that a node reads, also inside its branches and loop bodies."""
+    names = set(node.input)
+    for attribute in node.attribute:
+        for graph in graphs(attribute.g) if attribute.HasField("g") else ():
+            names |= {output.name for output in graph.output}
+            names |= {name for inner in graph.node for name in inner.input}
+    return names
+
+
 def place(node: onnx.NodeProto) -> str:
     """What errors call a node: its name, or that of its first output."""
     return f"node {node.name!r}" if node.name else f"the node of {node.output[0]!r}"

@@ -46,6 +46,7 @@ _GRU = _Kind("gru", (1, 0, 2), ("sigmoid", "tanh"), {"reset_after": True})
 _TANH, _RELU = (_Kind("rnn", (0,), (name,), {}) for name in ("tanh", "relu"))
 _ATEN = torch.ops.aten
 _KINDS = {
+    _ATEN.lstm: _LSTM,
     **dict.fromkeys((_ATEN.gru, _ATEN.gru_cell), _GRU),
     **dict.fromkeys((_ATEN.rnn_tanh, _ATEN.rnn_tanh_cell), _TANH),
     **dict.fromkeys((_ATEN.rnn_relu, _ATEN.rnn_relu_cell), _RELU),
@@ -73,11 +74,11 @@ def _weights(node: fx.Node) -> list[fx.Node]:
     return [each for each in given if isinstance(each, fx.Node)]
 
 
-@converts("lstm.input")
-def _lstm(
+@converts("lstm.input", "gru.input", "rnn_tanh.input", "rnn_relu.input")
+def _recurrent(
     c: Context,
     input: relax.Expr,
-    hx: list[relax.Expr],
+    hx: relax.Expr | list[relax.Expr],
     params: list[relax.Expr],
     has_biases: bool,
     num_layers: int,
@@ -88,25 +89,8 @@ def _lstm(
 ) -> list[relax.Expr]:
     _refuse_dropout(c, dropout, train)
     weights = _split(params, num_layers, bidirectional)
-    return _layers(c, _LSTM, input, hx, weights, batch_first)
-
-
-@converts("gru.input", "rnn_tanh.input", "rnn_relu.input")
-def _one_state(
-    c: Context,
-    input: relax.Expr,
-    hx: relax.Expr,
-    params: list[relax.Expr],
-    has_biases: bool,
-    num_layers: int,
-    dropout: float,
-    train: bool,
-    bidirectional: bool,
-    batch_first: bool,
-) -> list[relax.Expr]:
-    _refuse_dropout(c, dropout, train)
-    weights = _split(params, num_layers, bidirectional)
-    return _layers(c, _kind(c), input, [hx], weights, batch_first)
+    states = list(hx) if isinstance(hx, list | tuple) else [hx]
+    return _layers(c, _kind(c), input, states, weights, batch_first)
 
 
 @converts("lstm_cell.default")

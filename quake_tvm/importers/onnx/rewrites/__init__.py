@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import onnx
 
-from ..nodes import errors_of
+from ..nodes import errors_of, graphs
 from . import (
     attention,
     bit_shift,
@@ -53,7 +53,7 @@ from . import (
     thresholds,
     unique,
 )
-from .graph import OPSET, Graph, graphs
+from .graph import OPSET, Graph
 
 Rewriting = Callable[[onnx.NodeProto, Graph], None]
 

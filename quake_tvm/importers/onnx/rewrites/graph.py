@@ -12,6 +12,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 from ..inference import SMALL, inferred
+from ..nodes import graphs
 
 # Every form that differs between opset 7 and this one is rewritten.
 OPSET = 18
@@ -181,15 +182,6 @@ def attributes(node: onnx.NodeProto) -> dict[str, Any]:
     """A node's attributes by name, with text as str."""
     values = {a.name: helper.get_attribute_value(a) for a in node.attribute}
     return {k: v.decode() if isinstance(v, bytes) else v for k, v in values.items()}
-
-
-def graphs(graph: onnx.GraphProto) -> Iterable[onnx.GraphProto]:
-    """The graph and all its subgraphs."""
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                yield from graphs(attribute.g)
 
 
 def _names(graph: onnx.GraphProto) -> Iterable[str]:
