@@ -76,6 +76,10 @@ def __getattr__(name: str) -> Any:
     return value
 
 
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
+
+
 def _refusal(name: str, wanted: str, instead: str) -> Any:
     def refuse(*_: Any, **__: Any) -> None:
         from .errors import QuakeError

@@ -29,10 +29,10 @@ from .options import Options
 from .passes.relax.output_ownership import owned_outputs
 from .passes.relax.pipeline import Pipeline
 from .passes.relax.report import report
-from .runtime.description import DESCRIPTION
+from .runtime.description import DESCRIPTION, OUTPUTS
 from .runtime.extent_limits import ExtentLimits
 from .runtime.model import Model
-from .runtime.model_input import Input
+from .runtime.model_tensor import ModelTensor
 from .schedules import RULES, Rule
 from .schedules.records.book import Book, Records
 from .site_plan import Plan
@@ -146,6 +146,7 @@ def _build(mod: tvm.IRModule, passes: Pipeline, names: Collection[int | str]) ->
         description = json.dumps(
             {
                 "inputs": [asdict(i) for i in inputs_of(lowered)],
+                "outputs": [asdict(o) for o in outputs_of(lowered)],
                 "conditions": limits.conditions,
                 "ranges": limits.ranges,
                 "owned": owned_outputs(scheduled),
@@ -169,7 +170,7 @@ def _build(mod: tvm.IRModule, passes: Pipeline, names: Collection[int | str]) ->
 
 
 def _check_names(
-    names: Collection[int | str], asked: Sequence[Input], found: Sequence[Input]
+    names: Collection[int | str], asked: Sequence[ModelTensor], found: Sequence[ModelTensor]
 ) -> None:
     """Raise unless the dimensions with names that the caller gave are dynamic in the end."""
     for before, after in zip(asked, found, strict=True):
@@ -267,7 +268,7 @@ def _bind(mod: tvm.IRModule, shapes: Shapes, ranges: Ranges) -> tvm.IRModule:
     return with_ranges(with_shapes(mod, shapes), ranges)
 
 
-def inputs_of(mod: tvm.IRModule) -> list[Input]:
+def inputs_of(mod: tvm.IRModule) -> list[ModelTensor]:
     """The inputs of ``main``, without weights that are bound in the module."""
     main = mod["main"]
     count = int(main.attrs.get("num_input", len(main.params))) if main.attrs else len(main.params)
@@ -279,5 +280,33 @@ def inputs_of(mod: tvm.IRModule) -> list[Input]:
                 f"the input {parameter.name!r} is a {ty}: main takes tensors of known shape"
             )
         shape = tuple(int(n) if hasattr(n, "value") else str(n) for n in ty.shape)
-        found.append(Input(parameter.name, shape, str(ty.dtype)))
+        found.append(ModelTensor(parameter.name, shape, str(ty.dtype)))
     return found
+
+
+def outputs_of(mod: tvm.IRModule) -> list[ModelTensor]:
+    """The outputs of ``main``, nested ones in order: ``output_0`` and so on if they have no names.
+
+    A result that is a shape counts as a tensor of its sizes.
+    """
+
+    def leaves(ty: relax.Type) -> list[relax.Type]:
+        if isinstance(ty, relax.TupleType):
+            return [leaf for field in ty.fields for leaf in leaves(field)]
+        return [ty]
+
+    main = mod["main"]
+    found = leaves(main.ret_ty)
+    names = [str(name) for name in (main.attrs or {}).get(OUTPUTS, ())]
+    if len(names) != len(found):
+        names = [f"output_{k}" for k in range(len(found))]
+    return [_output(name, ty) for name, ty in zip(names, found, strict=True)]
+
+
+def _output(name: str, ty: relax.Type) -> ModelTensor:
+    if isinstance(ty, relax.ShapeType):
+        return ModelTensor(name, (ty.ndim if ty.ndim >= 0 else "?",), "int64")
+    if ty.shape is None:
+        return ModelTensor(name, ("?",) * max(ty.ndim, 1), str(ty.dtype))
+    shape = tuple(int(n) if hasattr(n, "value") else str(n) for n in ty.shape)
+    return ModelTensor(name, shape, str(ty.dtype))

@@ -4,7 +4,6 @@ This module has the data and its text. :mod:`passes.relax.report` and :mod:`pass
 fill it from a module.
 """
 
-import io
 import json
 from collections import Counter
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from rich.table import Table
 
 from .numerics.operators import bound
 from .options import Options
+from .support.notebook import console, page
 
 # The source of a schedule's tunable parameters if no record was used.
 BY_RULE = "rule"
@@ -175,7 +175,15 @@ class Report:
         )
 
     def __str__(self) -> str:
-        console = Console(width=140, record=True, file=io.StringIO())
+        shown = console()
+        self.write(shown)
+        return shown.export_text().rstrip()
+
+    def _repr_html_(self) -> str:
+        return page("", self.write)
+
+    def write(self, console: Console) -> None:
+        """Print the report on a console of rich."""
         table = Table(title=f"{len(self.sites)} lowered")
         names = "n", "operator", "shape", "rung", "error bound", "from", "kernel", "schedule"
         for name in (*names, "record"):
@@ -199,7 +207,6 @@ class Report:
             console.print(f"plan: {self.plan}", markup=False, soft_wrap=True)
         for line in self._schedules():
             console.print(line, soft_wrap=True)
-        return console.export_text().rstrip()
 
     def _schedules(self) -> list[str]:
         """The number of kernels per rule and per record, and the kernels without their own rule."""

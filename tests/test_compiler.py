@@ -143,7 +143,7 @@ def test_bad_inputs(model, inputs, message):
 
 
 def test_wrong_number_of_inputs(model):
-    with pytest.raises(QuakeError, match="takes 1 inputs"):
+    with pytest.raises(QuakeError, match=r"takes 1 input \(x\), got 2"):
         model.run(X, X)
 
 

@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from ..errors import QuakeError
 from ..importers.onnx import file as onnx_file
 from ..numerics.operators import OPERATORS
-from ..runtime.model_input import Input
+from ..runtime.model_tensor import ModelTensor
 
 # From the module ``torch`` to the kernel as a function of tensors.
 Torch = Callable[[Any], Callable[..., Any]]
@@ -255,7 +255,7 @@ def _refuse_dynamic(model: onnx.ModelProto, name: str) -> None:
         raise QuakeError(f"{name} has dynamic dimensions: give {missing}")
 
 
-def random_feeds(inputs: Sequence[Input]) -> dict[str, np.ndarray]:
+def random_feeds(inputs: Sequence[ModelTensor]) -> dict[str, np.ndarray]:
     """Random inputs: normal floats; 0 and 1 for integers, as valid tokens; ones for masks."""
     generator = np.random.default_rng(0)
     feeds = {}

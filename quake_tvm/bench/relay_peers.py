@@ -13,7 +13,7 @@ from tvm.contrib import graph_executor
 
 from ..errors import QuakeError
 from ..relay_context import PassContext
-from ..runtime.model_input import Input
+from ..runtime.model_tensor import ModelTensor
 from .cases import Case, random_feeds
 from .runtimes import Contender, Job
 
@@ -43,7 +43,7 @@ def job(
         reason = (str(error).strip().splitlines() or [type(error).__name__])[-1][:160]
         raise QuakeError(f"TVM cannot import {case.name} ({reason})") from None
     inputs = [
-        Input(p.name_hint, tuple(map(int, p.type_annotation.shape)), p.type_annotation.dtype)
+        ModelTensor(p.name_hint, tuple(map(int, p.type_annotation.shape)), p.type_annotation.dtype)
         for p in mod["main"].params
         if p.name_hint not in params
     ]

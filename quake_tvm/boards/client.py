@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..errors import QuakeError
 from ..runtime.description import Described, Inputs
@@ -26,10 +27,12 @@ class RemoteModel(Described):
         super().__init__(description)
         self._board, self._number = board, number
 
-    def run(self, *inputs: Inputs) -> list[np.ndarray]:
+    def run(self, *inputs: Inputs, **named: ArrayLike) -> list[np.ndarray]:
         """Run once on the board; otherwise like :meth:`quake_tvm.Model.run`."""
-        ordered = self._ordered(inputs)
+        ordered = self._ordered(inputs, named)
         return self._board._ask("running the model", "run", self._number, ordered)
+
+    __call__ = run
 
     def benchmark(self, *inputs: Inputs, number: int = 10, repeat: int = 5) -> list[float]:
         """Time calls by the board's clock; otherwise like :meth:`quake_tvm.Model.benchmark`."""

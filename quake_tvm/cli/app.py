@@ -16,6 +16,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.table import Table
 
+from .. import __version__
 from ..errors import QuakeError
 from ..support.interrupts import leave
 from ..support.whole_file import check_writable, whole_file
@@ -69,9 +70,15 @@ app = typer.Typer(
     cls=_Commands,
     help="Exponential nonlinearities as bit manipulation, with proven error bounds.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"quake-tvm {__version__}")
+        raise typer.Exit
 
 
 @app.callback()
@@ -81,6 +88,9 @@ def _before(
         int, typer.Option("--verbose", "-v", count=True, help="Say what happens; -vv: all of it.")
     ] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Leave out warnings.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     if quiet and verbose:
         raise QuakeError("give either --quiet or --verbose, not both")

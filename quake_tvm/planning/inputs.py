@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import QuakeError
-from ..runtime.model_input import Input
+from ..runtime.model_tensor import ModelTensor
 from ..support.array_file import read_npz
 
 
-def read(paths: Sequence[Path], inputs: Sequence[Input]) -> list[dict[str, np.ndarray]]:
+def read(paths: Sequence[Path], inputs: Sequence[ModelTensor]) -> list[dict[str, np.ndarray]]:
     """The inputs of each call.
 
     Parameters
@@ -21,7 +21,7 @@ def read(paths: Sequence[Path], inputs: Sequence[Input]) -> list[dict[str, np.nd
     paths : sequence of Path
         ``.npz`` files. If an array has one axis more than the model's input, the first axis counts
         the calls.
-    inputs : sequence of Input
+    inputs : sequence of ModelTensor
         The model's inputs.
 
     Returns
@@ -36,7 +36,7 @@ def read(paths: Sequence[Path], inputs: Sequence[Input]) -> list[dict[str, np.nd
     return [call for path in paths for call in _calls(path, inputs)]
 
 
-def _calls(path: Path, inputs: Sequence[Input]) -> list[dict[str, np.ndarray]]:
+def _calls(path: Path, inputs: Sequence[ModelTensor]) -> list[dict[str, np.ndarray]]:
     arrays = read_npz(path)
     names = [i.name for i in inputs]
     if sorted(arrays) != sorted(names):

@@ -182,8 +182,12 @@ def plan(
 def _check_numbers(inputs: Sequence[Inputs]) -> None:
     """Refuse inputs with NaN, which hides errors from the metric. Infinities may be masks."""
     for number, call in enumerate(inputs, 1):
-        arrays = call.values() if isinstance(call, Mapping) else call
-        for array in arrays if isinstance(call, Mapping | list | tuple) else [call]:
+        arrays: list[Any] = [call]
+        if isinstance(call, Mapping):
+            arrays = list(call.values())
+        elif isinstance(call, list | tuple):
+            arrays = list(call)
+        for array in arrays:
             if isinstance(array, np.ndarray) and array.dtype.kind == "f" and np.isnan(array).any():
                 raise QuakeError(f"calibration input {number} has NaN: give typical ones")
 

@@ -7,18 +7,22 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from types import CodeType
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..errors import QuakeError
 from ..report import Report
-from .model_input import Input
+from .model_tensor import ModelTensor
 
 # The virtual machine's function that returns the model's description.
 DESCRIPTION = "quake_description"
 # The attribute of an imported function: conditions on its symbolic sizes, as Python expressions.
 CONDITIONS = "quake_conditions"
-Inputs = Mapping[str, np.ndarray] | Sequence[np.ndarray] | np.ndarray
+# The attribute of an imported function: the names of its outputs.
+OUTPUTS = "quake_outputs"
+Inputs = Mapping[str, ArrayLike] | Sequence[ArrayLike] | ArrayLike
 # The least size of a dimension, and the largest one; None if there is no largest.
 Range = tuple[int, int | None]
 
@@ -30,7 +34,7 @@ class Described:
     ----------
     description : str
         The description as JSON.
-    inputs : list of Input
+    inputs, outputs : list of ModelTensor
     report : Report
         How every nonlinearity was lowered and every kernel scheduled.
     options : dict
@@ -45,7 +49,10 @@ class Described:
     def __init__(self, description: str) -> None:
         raw = json.loads(description)
         self.description = description
-        self.inputs = [Input(i["name"], tuple(i["shape"]), i["dtype"]) for i in raw["inputs"]]
+        self.inputs, self.outputs = (
+            [ModelTensor(t["name"], tuple(t["shape"]), t["dtype"]) for t in raw.get(kind, ())]
+            for kind in ("inputs", "outputs")
+        )
         self.report = Report.from_json(json.dumps(raw["report"]))
         self.options = raw["options"]
         self.ranges: dict[str, Range] = {
@@ -55,10 +62,16 @@ class Described:
         self._dtypes = [np.dtype(i.dtype) for i in self.inputs]
         self._conditions: list[str] = raw.get("conditions", [])
 
-    def _ordered(self, inputs: tuple[Inputs, ...]) -> list[np.ndarray]:
+    def _ordered(
+        self, inputs: tuple[Inputs, ...], named: Mapping[str, ArrayLike] | None = None
+    ) -> list[np.ndarray]:
         """A call's arrays, given by name or by position, in order. Raises QuakeError for others."""
         given: Sequence[object]
-        if len(inputs) == 1 and isinstance(inputs[0], Mapping):
+        if named:
+            if inputs:
+                raise QuakeError("give the inputs by position or by name, not both")
+            given = self._by_name(named)
+        elif len(inputs) == 1 and isinstance(inputs[0], Mapping):
             given = self._by_name(inputs[0])
         else:
             given = inputs
@@ -66,19 +79,23 @@ class Described:
                 given = inputs[0]
             if len(given) != len(self.inputs):
                 names = ", ".join(i.name for i in self.inputs)
-                hint = "; give arrays, as numpy.asarray makes of lists"
-                lists = given and not any(isinstance(g, np.ndarray) for g in given)
+                counted = "input" if len(self.inputs) == 1 else "inputs"
+                hint = "; a list stands for all inputs, so put a list for one input into a list"
+                listed = given is not inputs and not any(hasattr(g, "dtype") for g in given)
                 raise QuakeError(
-                    f"the model takes {len(self.inputs)} inputs ({names}), got {len(given)}"
-                    f"{hint if lists else ''}"
+                    f"the model takes {len(self.inputs)} {counted} ({names}), got {len(given)}"
+                    f"{hint if listed else ''}"
                 )
         sizes: dict[str, int] = {}
         first: dict[str, str] = {}
         ordered = []
         for spec, dtype, value in zip(self.inputs, self._dtypes, given, strict=True):
-            array = _array(spec, value)
+            array = value if isinstance(value, np.ndarray) else _array(spec, dtype, value)
             if array.dtype != dtype:
-                raise QuakeError(f"input {spec.name!r} must be {spec.dtype}, got {array.dtype}")
+                raise QuakeError(
+                    f"input {spec.name!r} must be {spec.dtype}, got {array.dtype}; convert it, as "
+                    f"with numpy's astype"
+                )
             if array.shape != spec.shape:
                 _check_shape(spec, array.shape)
                 self._check_names(spec, array.shape, sizes, first)
@@ -88,7 +105,11 @@ class Described:
         return ordered
 
     def _check_names(
-        self, spec: Input, shape: tuple[int, ...], sizes: dict[str, int], first: dict[str, str]
+        self,
+        spec: ModelTensor,
+        shape: tuple[int, ...],
+        sizes: dict[str, int],
+        first: dict[str, str],
     ) -> None:
         """Raise unless the sizes of an input's dynamic dimensions agree and are in their ranges.
 
@@ -113,7 +134,7 @@ class Described:
     def _takes(self, name: str) -> str:
         return f"; it takes {range_text(self.ranges[name])}" if name in self.ranges else ""
 
-    def _by_name(self, given: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    def _by_name(self, given: Mapping[str, ArrayLike]) -> list[ArrayLike]:
         names = [i.name for i in self.inputs]
         for name in given:
             if name not in names:
@@ -124,16 +145,31 @@ class Described:
         return [given[name] for name in names]
 
 
-def _array(spec: Input, value: object) -> np.ndarray:
+def _array(spec: ModelTensor, dtype: np.dtype, value: Any) -> np.ndarray:
+    """An array of anything but an array.
+
+    Lists and numbers have no dtype of their own. They get the input's, if it has their values or
+    both are floats.
+    """
     try:
-        return np.asarray(value)
+        if hasattr(value, "detach"):  # a torch tensor; numpy takes no bfloat16 of torch
+            bfloat16 = dtype.name == "bfloat16" and str(value.dtype) == "torch.bfloat16"
+            tensor = value.detach()
+            return tensor.float().numpy().astype(dtype) if bfloat16 else np.asarray(tensor)
+        array = np.asarray(value)
+        if hasattr(value, "dtype") or array.dtype == dtype:
+            return array
+        converted = array.astype(dtype)
+        exact = np.array_equal(converted, array)
     except Exception:  # numpy raises many types of error for ragged lists and for foreign objects
         raise QuakeError(
             f"input {spec.name!r} must be an array of {spec.dtype}, got a {type(value).__name__}"
         ) from None
+    floats = array.dtype.kind == "f" and dtype.kind in "fV"
+    return converted if exact or floats else array
 
 
-def _check_shape(spec: Input, shape: tuple[int, ...]) -> None:
+def _check_shape(spec: ModelTensor, shape: tuple[int, ...]) -> None:
     """Raise unless the shape has the input's rank and its static sizes."""
     fits = len(shape) == len(spec.shape) and all(
         isinstance(wanted, str) or n == wanted for n, wanted in zip(shape, spec.shape, strict=True)

@@ -7,16 +7,18 @@ description.
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tvm
+from numpy.typing import ArrayLike
 from tvm import relax
 
 from ..errors import QuakeError, last_line
 from ..support import given
+from ..support.notebook import page
 from ..support.quiet import without_notes
 from ..support.toolchain import linker
 from ..support.whole_file import whole_file
@@ -61,18 +63,20 @@ class Model(Described):
         ]
         self._machines = self._new_machines()
 
-    def run(self, *inputs: Inputs) -> list[np.ndarray]:
-        """Run the model once.
+    def run(self, *inputs: Inputs, **named: ArrayLike) -> list[np.ndarray]:
+        """Run the model once. ``model(...)`` is the same.
 
         Parameters
         ----------
         inputs : one mapping of name to array, or the arrays in the order of ``self.inputs``
+        **named
+            The arrays by name, instead.
 
         Returns
         -------
         list of numpy.ndarray
-            The outputs in the model's order. The caller may keep and change them (with NumPy before
-            2.1 only read them).
+            The outputs in the order of ``self.outputs``. The caller may keep and change them (with
+            NumPy before 2.1 only read them).
 
         Raises
         ------
@@ -83,8 +87,9 @@ class Model(Described):
 
         Notes
         -----
-        Contiguous, writable inputs on a 64-byte address are not copied. Outputs have such
-        addresses.
+        Arrays and torch tensors must have the input's dtype. Lists and numbers get it, if it has
+        their values or both are floats. Contiguous, writable arrays on a 64-byte address are not
+        copied. Outputs have such addresses.
 
         Any number of threads may call at once. As many calls run as there are cores; the others
         wait. All calls share the weights. A call that finds the model idle uses TVM's worker
@@ -93,7 +98,7 @@ class Model(Described):
         Workers are pinned to cores only with ``TVM_BIND_THREADS=1``. A forked child may call too,
         and has its own workers.
         """
-        ordered = self._served(inputs)
+        ordered = self._served(inputs, named)
         machines = self._machines
         try:
             machine = machines.first.pop() if this_thread.ready else machines.take()
@@ -119,6 +124,8 @@ class Model(Described):
             machine.home.append(machine)
             if machines.waiting:
                 machines.wake()
+
+    __call__ = run
 
     def benchmark(self, *inputs: Inputs, number: int = 10, repeat: int = 5) -> list[float]:
         """Time calls inside the runtime, without Python between them.
@@ -196,11 +203,14 @@ class Model(Described):
         return self.__copy__()
 
     def __repr__(self) -> str:
-        inputs = ", ".join(
-            f"{i.name}: {i.dtype}[{', '.join(map(str, i.shape))}]" for i in self.inputs
-        )
+        inputs, outputs = (", ".join(map(str, ts)) for ts in (self.inputs, self.outputs))
         chosen = self.options["method"] or f"max_error={self.options['max_error']:g}"
-        return f"<quake_tvm.Model ({inputs}), {chosen}, {len(self.report.sites)} sites lowered>"
+        count = len(self.report.sites)
+        sites = f"{count} {'site' if count == 1 else 'sites'} lowered"
+        return f"<quake_tvm.Model ({inputs}) -> ({outputs}), {chosen}, {sites}>"
+
+    def _repr_html_(self) -> str:
+        return page(repr(self), self.report.write)
 
     @property
     def kernels(self) -> tvm.runtime.Module:
@@ -219,9 +229,11 @@ class Model(Described):
         copy._machines = self._new_machines(instrument)
         return copy
 
-    def _served(self, inputs: tuple[Inputs, ...]) -> list[np.ndarray]:
+    def _served(
+        self, inputs: tuple[Inputs, ...], named: Mapping[str, ArrayLike] | None = None
+    ) -> list[np.ndarray]:
         """The inputs in order. Empties the runtime's memory pool if the run needs it."""
-        ordered = self._ordered(inputs)
+        ordered = self._ordered(inputs, named)
         if self._pool is not None:
             self._pool.serve(ordered)
         return ordered

@@ -189,7 +189,7 @@ def test_difference():
 
 def test_random_inputs_are_fit_for_tokens_and_masks():
     specs = [("x", "float32"), ("input_ids", "int64"), ("attention_mask", "int64"), ("on", "bool")]
-    feeds = cases.random_feeds([cases.Input(name, (50,), dtype) for name, dtype in specs])
+    feeds = cases.random_feeds([cases.ModelTensor(name, (50,), dtype) for name, dtype in specs])
     assert [str(array.dtype) for array in feeds.values()] == [dtype for _, dtype in specs]
     assert set(feeds["input_ids"]) == {0, 1}
     assert feeds["attention_mask"].all()

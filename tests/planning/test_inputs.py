@@ -5,9 +5,9 @@ import pytest
 
 from quake_tvm.errors import QuakeError
 from quake_tvm.planning.inputs import read
-from quake_tvm.runtime.model_input import Input
+from quake_tvm.runtime.model_tensor import ModelTensor
 
-INPUTS = [Input("x", (1, 3), "float32"), Input("n", (2,), "int64")]
+INPUTS = [ModelTensor("x", (1, 3), "float32"), ModelTensor("n", (2,), "int64")]
 
 
 def save(path, **arrays):

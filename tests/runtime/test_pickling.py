@@ -61,7 +61,8 @@ def test_a_library_that_is_gone_or_another(model, tmp_path):
 
 
 def test_what_it_says_of_itself(model):
-    assert repr(model) == "<quake_tvm.Model (x0: float32[4, 8]), quake2, 1 sites lowered>"
+    tensors = "(x0: float32[4, 8]) -> (output_0: float32[4, 8])"
+    assert repr(model) == f"<quake_tvm.Model {tensors}, quake2, 1 site lowered>"
     dynamic = quake_tvm.compile(
         module(relax.op.nn.softmax, (tir.Var("n", "int64"), 8)), max_error=1e-3
     )

@@ -16,7 +16,7 @@ from tvm import relax
 from tvm.relax.frontend.onnx.onnx_frontend import ONNXGraphImporter, onnx_input
 
 from ...errors import QuakeError, last_line
-from ...runtime.description import CONDITIONS
+from ...runtime.description import CONDITIONS, OUTPUTS
 from ..dimensions import Ranges
 from . import sizes
 from .extents import Extents, Limit, NeedsLimit, expression, plain
@@ -82,6 +82,7 @@ class Importer(ONNXGraphImporter):
             raise
         if self._extents.conditions:
             mod["main"] = mod["main"].with_attr(CONDITIONS, self._extents.conditions)
+        mod["main"] = mod["main"].with_attr(OUTPUTS, [output.name for output in model.graph.output])
         return mod
 
     def _check_for_unsupported_ops(self, graph: onnx.GraphProto) -> None:

@@ -16,7 +16,7 @@ from torch.utils._sympy.printers import PythonPrinter
 from tvm import relax
 
 from ...errors import QuakeError, last_line
-from ...runtime.description import Range
+from ...runtime.description import OUTPUTS, Range
 from ...runtime.extent_limits import ExtentLimits
 from ...tvm_version import updated
 from . import (  # noqa: F401  they enter their operators in the table
@@ -41,6 +41,7 @@ from .complex_values import Complex, convert, from_real, is_complex
 from .converter import CONVERTERS, Context, Missing, arguments, dims, dtype_name, same_size
 from .creation import constant
 from .decompositions import DECOMPOSITIONS, overload
+from .output_names import output_names
 from .sizes import Sizes
 
 logger = logging.getLogger(__name__)
@@ -158,7 +159,8 @@ class _Import:
             self.builder.emit_func_output(output)
         mod = self.builder.get()
         main = mod.get_global_var("main")
-        return updated(mod, {main: self._limits().write(mod[main])})
+        function = mod[main].with_attr(OUTPUTS, output_names(self.program))
+        return updated(mod, {main: self._limits().write(function)})
 
     def _body(self, nodes: list[fx.Node]) -> relax.Expr:
         for node in nodes:
