@@ -6,6 +6,7 @@ no operator.
 
 import json
 import logging
+import sys
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -47,6 +48,7 @@ def compile(
     target: str | dict | tvm.target.Target = "native",
     method: str | None = None,
     *,
+    example_inputs: Any = None,
     max_error: float | None = None,
     only: Sequence[str] | None = None,
     skip: Sequence[str] | None = None,
@@ -62,15 +64,17 @@ def compile(
 
     Parameters
     ----------
-    model : path, onnx.ModelProto, torch.export.ExportedProgram or tvm.IRModule
+    model : path, onnx.ModelProto, torch.nn.Module, torch.export.ExportedProgram or tvm.IRModule
     target : str, dict or tvm.target.Target
         As for :func:`quake_tvm.target`.
     method, max_error, only, skip, special_values, plan
         As for :class:`quake_tvm.QuAKE`.
+    example_inputs : tensor, tuple of arguments or mapping of keyword to argument
+        Only for a torch module, which is exported with them (in eval mode, by torch.export).
     shapes : mapping of input name to shape, optional
         A number is the size of a dimension, a string the name of a dynamic one. Dimensions of one
         name have one size. Dimensions of inputs that are not mentioned stay as they are in the
-        model. A static dimension can be made dynamic only in an ONNX model.
+        model. A static dimension can be made dynamic only in an ONNX model or a torch module.
     ranges : mapping of dimension name to (least, most), optional
         The sizes that a dynamic dimension takes, both ends included. Other sizes are refused
         before the model runs. The names are those of ``shapes``, or the model's own.
@@ -107,6 +111,7 @@ def compile(
     book = Book.of(records, resolved)
     options = replace(options, rung=book.rung)
     passes = Pipeline(resolved, options, book.decide, book.trace, rules, precision)
+    model, shapes = _exported(model, example_inputs, shapes)
     mod = import_model(model, shapes, ranges)
     try:
         return _build(mod, passes, {n for s in (shapes or {}).values() for n in s})
@@ -123,6 +128,18 @@ def compile(
             f"TVM cannot compile this model with dynamic dimensions ({reason}); "
             f"give shapes for: {', '.join(f'{name}=...' for name in dynamic)}"
         ) from error
+
+
+def _exported(model: Any, example_inputs: Any, shapes: Shapes | None) -> tuple[Any, Shapes | None]:
+    """A torch module as an exported program, which has the shapes; anything else as it is."""
+    torch = sys.modules.get("torch")  # whoever has a module has imported torch
+    if torch is None or not isinstance(model, torch.nn.Module):
+        if example_inputs is not None:
+            raise QuakeError("example_inputs are for a torch module, and this is none")
+        return model, shapes
+    from .importers.torch.modules import exported
+
+    return exported(model, example_inputs, checked_shapes(shapes))
 
 
 @contextmanager
@@ -221,7 +238,7 @@ def import_model(
         return _bind(imported, shapes, ranges)
     raise QuakeError(
         f"cannot compile a {type(model).__name__}: give an ONNX path or ModelProto, "
-        "a torch ExportedProgram or an IRModule"
+        "a torch module or ExportedProgram, or an IRModule"
     )
 
 

@@ -18,8 +18,54 @@ BAGS = torch.tensor([1, 2, 4, 5, 4, 3, 2, 0]), torch.tensor([0, 3, 3, 6])
 SORTED = torch.tensor([[1.0, 2, 2, 5], [0, 1, 1, 1]])
 VOLUME, GRID = torch.randn(2, 3, 4, 5, 6), torch.randn(2, 3, 3, 2, 3)
 VALUES = torch.tensor([[2.0, NAN, -1], [1, 0, 9]])
+WIDTH, HEADS = 8, 2
+SEQUENCES = torch.randn(2, 5, WIDTH)
+ATTENTION = tuple(
+    torch.randn(shape) / 4 for shape in ((3 * WIDTH, WIDTH), 3 * WIDTH, (WIDTH, WIDTH), WIDTH)
+)
+NORM = torch.rand(WIDTH), torch.randn(WIDTH) / 4
+FEED = tuple(torch.randn(shape) / 4 for shape in ((12, WIDTH), 12, (WIDTH, 12), WIDTH))
+LATER = torch.ones(5, 5).triu(1) > 0
+PADDING = torch.tensor([[False] * 5, [False] * 3 + [True] * 2])
+MASKS = {
+    "none": (None, None),
+    "pairs": (LATER, 0),
+    "keys": (PADDING, 1),
+    "both": ((LATER | PADDING[:, None, None, :]).expand(2, HEADS, 5, 5), 2),
+}
 
 CASES = {
+    **{
+        f"attention, mask {name}, weights {needed}, mean {mean}": (
+            "_native_multi_head_attention.default",
+            (*[SEQUENCES] * 3, WIDTH, HEADS, *ATTENTION, mask, needed, mean, kind),
+            {},
+        )
+        for name, (mask, kind) in MASKS.items()
+        for needed, mean in ((True, True), (True, False), (False, True))
+    },
+    **{
+        f"encoder layer, mask {name}, gelu {gelu}, norm first {first}": (
+            "_transformer_encoder_layer_fwd.default",
+            (
+                SEQUENCES,
+                WIDTH,
+                HEADS,
+                *ATTENTION,
+                gelu,
+                first,
+                1e-5,
+                *NORM,
+                *NORM,
+                *FEED,
+                mask,
+                kind,
+            ),
+            {},
+        )
+        for name, (mask, kind) in MASKS.items()
+        for gelu, first in ((True, True), (False, False))
+    },
     **{
         f"{name} {kind}": (f"{name}.default", (x,), {})
         for name in ("erfc", "lgamma", "digamma", "signbit", "erfinv")

@@ -5,6 +5,7 @@ from . import (  # noqa: F401  they enter their operators in the table
     bits,
     distances,
     grids,
+    layers,
     orders,
     pools,
     products,

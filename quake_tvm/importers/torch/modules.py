@@ -1,0 +1,97 @@
+"""A torch module as an exported program: example inputs, and dynamic dimensions by name.
+
+Knows torch.export, no operator.
+"""
+
+import inspect
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from ...errors import QuakeError, last_line
+from ..dimensions import Shapes
+
+_EXAMPLE = "as example_inputs=(torch.zeros(1, 128),)"
+
+
+def exported(
+    module: torch.nn.Module, example_inputs: Any, shapes: Shapes
+) -> tuple[torch.export.ExportedProgram, Shapes]:
+    """Export a module in eval mode. Its own mode is kept.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    example_inputs : torch.Tensor, tuple of arguments or mapping of keyword to argument
+    shapes : mapping of input name to shape
+        Names make a dimension dynamic. Sizes must be those of the example.
+
+    Returns
+    -------
+    ExportedProgram
+    mapping
+        The shapes by the names that the program gives its inputs.
+
+    Raises
+    ------
+    QuakeError
+        If the examples or shapes do not fit, or if the export fails.
+    """
+    if example_inputs is None:
+        raise QuakeError(
+            f"a torch module needs example inputs to be exported: give them {_EXAMPLE}"
+        )
+    positional, keyword = _arguments(example_inputs)
+    try:
+        bound = inspect.signature(module.forward).bind(*positional, **keyword).arguments
+    except TypeError as error:
+        raise QuakeError(f"example_inputs do not fit the module's forward: {error}") from None
+    tensors = {name: a for name, a in bound.items() if isinstance(a, torch.Tensor)}
+    for name in shapes:
+        if name not in tensors:
+            raise QuakeError(f"shapes has no input {name!r}; the inputs: {', '.join(tensors)}")
+    dynamic = {name: _dynamic(name, a, shapes.get(name, ())) for name, a in tensors.items()}
+    training = [part for part in module.modules() if part.training]
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            module.eval()(*positional, **keyword)  # a mistake is told more plainly than by export
+            program = torch.export.export(
+                module,
+                positional,
+                keyword,
+                dynamic_shapes={name: dynamic.get(name) for name in bound} if shapes else None,
+                strict=False,
+            )
+    except Exception as error:  # torch.export raises any type
+        raise QuakeError(
+            f"the module fails on its example inputs, or torch.export on the module: "
+            f"{last_line(error)[:300]}"
+        ) from error
+    finally:
+        for part in training:
+            part.training = True
+    return program, shapes
+
+
+def _arguments(example_inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    if isinstance(example_inputs, Mapping):
+        return (), dict(example_inputs)
+    if isinstance(example_inputs, tuple | list):
+        return tuple(example_inputs), {}
+    return (example_inputs,), {}
+
+
+def _dynamic(name: str, tensor: torch.Tensor, shape: Any) -> dict[int, Any]:
+    """The dynamic dimensions of an input."""
+    if shape and len(shape) != tensor.dim():
+        raise QuakeError(
+            f"shapes gives {name!r} {len(shape)} dimensions, and its example has {tensor.dim()}"
+        )
+    for n, have in zip(shape, tensor.shape, strict=False):
+        if isinstance(n, int) and n != have:
+            raise QuakeError(f"shapes gives {name!r} {tuple(shape)}, and its example has "
+                             f"{tuple(tensor.shape)}: give an example of these sizes")  # fmt: skip
+    return {axis: torch.export.Dim.AUTO for axis, n in enumerate(shape) if isinstance(n, str)}

@@ -1,0 +1,1 @@
+"""This library inside other frameworks. Each module here imports its framework."""

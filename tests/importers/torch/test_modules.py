@@ -1,0 +1,83 @@
+"""Torch modules with example inputs, compiled directly."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import quake_tvm  # noqa: E402
+from quake_tvm.errors import QuakeError  # noqa: E402
+
+X = torch.linspace(-2, 2, 24).reshape(3, 8)
+
+
+class _Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.linear = torch.nn.Linear(8, 4)
+        self.dropout = torch.nn.Dropout()
+
+    def forward(self, x, mask=None, scale=2.0):
+        p = torch.softmax(self.dropout(self.linear(x)) * scale, -1)
+        return p if mask is None else p * mask
+
+
+NET = _Net()
+
+
+def expected(*inputs, **named):
+    NET.eval()
+    with torch.no_grad():
+        result = NET(*inputs, **named).numpy()
+    NET.train()
+    return result
+
+
+def test_one_tensor_and_the_mode_is_kept():
+    model = quake_tvm.compile(NET, method="quake5", example_inputs=X)
+    assert NET.training
+    assert NET.dropout.training
+    np.testing.assert_allclose(model(X)[0], expected(X), rtol=1e-5)
+
+
+def test_dynamic_dimensions_by_name():
+    shapes = {"x": ("batch", 8), "mask": ("batch", 4)}
+    examples = X, torch.ones(3, 4)
+    model = quake_tvm.compile(
+        NET, method="quake5", example_inputs=examples, shapes=shapes, ranges={"batch": (1, 9)}
+    )
+    assert model.inputs[0].shape == ("batch", 8)
+    for n in (1, 2, 9):
+        x, mask = torch.randn(n, 8), torch.rand(n, 4)
+        np.testing.assert_allclose(model(x, mask)[0], expected(x, mask), rtol=2e-5)
+    with pytest.raises(QuakeError, match="takes 1 to 9"):
+        model(torch.randn(10, 8), torch.rand(10, 4))
+
+
+def test_keywords_and_fixed_arguments():
+    model = quake_tvm.compile(NET, method="quake5", example_inputs={"x": X, "scale": 0.5})
+    assert [i.name for i in model.inputs] == ["x"]
+    np.testing.assert_allclose(model(x=X)[0], expected(X, scale=0.5), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "needs example inputs"),
+        ({"example_inputs": (X, X, X, X)}, "do not fit the module.s forward: too many"),
+        ({"example_inputs": X[:, :7]}, "fails on its example inputs"),
+        ({"example_inputs": X, "shapes": {"y": (1,)}}, "shapes has no input 'y'; the inputs: x"),
+        ({"example_inputs": X, "shapes": {"x": ("n", 9)}}, "give an example of these sizes"),
+        ({"example_inputs": X, "shapes": {"x": ("n",)}}, "1 dimensions, and its example has 2"),
+        ({"example_inputs": X, "shapes": {"x": ("n", "k")}}, "takes no name 'k'"),
+    ],
+)
+def test_refused(options, message):
+    with pytest.raises(QuakeError, match=message):
+        quake_tvm.compile(NET, **options)
+
+
+def test_examples_are_for_modules_only():
+    with pytest.raises(QuakeError, match="example_inputs are for a torch module"):
+        quake_tvm.compile("model.onnx", example_inputs=X)

@@ -1,0 +1,160 @@
+"""torch.compile with this library as the backend, against eager mode."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from quake_tvm.integrations import torch_compile  # noqa: E402
+
+nn = torch.nn
+OPTIONS = {"method": "quake5"}
+
+
+@pytest.fixture(autouse=True)
+def fresh():
+    """Forget the graphs of other tests."""
+    torch._dynamo.reset()
+    torch.manual_seed(0)
+
+
+def compiled(module, **options):
+    return torch.compile(module, backend="quake_tvm", options={**OPTIONS, **options})
+
+
+def check(module, *calls, tolerance=1e-5):
+    """The compiled module gives eager's outputs at each call, and nothing is left to eager mode."""
+    module = module.eval()
+    quick = compiled(module)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.filterwarnings("error", "quake_tvm leaves")
+        for call in calls:
+            got, wanted = (torch.utils._pytree.tree_flatten(f(*call)) for f in (quick, module))
+            assert got[1] == wanted[1]
+            for a, b in zip(got[0], wanted[0], strict=True):
+                assert type(a) is type(b)
+                if isinstance(b, torch.Tensor):
+                    assert a.dtype == b.dtype
+                    torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance)
+                else:
+                    assert a == b
+    return quick
+
+
+def test_torch_knows_the_backend():
+    assert "quake_tvm" in torch._dynamo.list_backends()
+
+
+def test_rows_vary():
+    net = nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.GELU())
+    check(net, *((torch.randn(n, 4),) for n in (3, 7, 2, 9)))
+
+
+def test_an_encoder_with_padding():
+    layer = nn.TransformerEncoderLayer(32, 2, 48, batch_first=True, activation="gelu")
+    mask = torch.tensor([[False] * 7, [False] * 4 + [True] * 3])
+    check(layer, (torch.randn(2, 7, 32), None, mask))
+
+
+class _Breaks(nn.Module):
+    """Two graphs, and outputs of every kind."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(8, 8)
+
+    def forward(self, x, flag=None):
+        y = torch.sigmoid(self.linear(x))
+        torch._dynamo.graph_break()
+        return {"y": y * 2, "x": x, "n": x.shape[0], "flag": flag, "pair": (y + 1, 2.5)}
+
+
+def test_graph_breaks_and_outputs_of_every_kind():
+    check(_Breaks(), (torch.randn(2, 8),), (torch.randn(5, 8),))
+
+
+def test_bfloat16():
+    net = nn.Sequential(nn.Linear(8, 8), nn.SiLU()).bfloat16()
+    check(net, (torch.randn(2, 8).bfloat16(),), tolerance=0.02)
+
+
+def test_weights_that_change():
+    net = nn.Linear(8, 8).eval()
+    quick, x = compiled(net), torch.randn(2, 8)
+    with torch.no_grad():
+        quick(x)
+        net.weight.mul_(3)
+        torch.testing.assert_close(quick(x), net(x))
+        net.weight = nn.Parameter(torch.randn(8, 8))
+        torch.testing.assert_close(quick(x), net(x))
+        net.load_state_dict(nn.Linear(8, 8).state_dict())
+        torch.testing.assert_close(quick(x), net(x))
+
+
+def test_weights_of_inference_mode():
+    with torch.inference_mode():
+        net = nn.Linear(8, 8).eval()
+        x = torch.randn(2, 8)
+        torch.testing.assert_close(compiled(net)(x), net(x))
+
+
+def test_training_runs_in_eager_mode():
+    net = nn.Sequential(nn.Linear(8, 8), nn.SiLU())
+    x = torch.randn(2, 8)
+    with pytest.warns(UserWarning, match="it records gradients; call .*inference_mode"):
+        compiled(net)(x).sum().backward()
+    assert net[0].weight.grad is not None
+
+
+class _Writes(nn.Module):
+    def forward(self, x):
+        x.add_(1)
+        return torch.exp(x)
+
+
+class _Rounds(nn.Module):
+    def forward(self, x):
+        return torch.linalg.svdvals(x)
+
+
+@pytest.mark.parametrize(
+    ("module", "reason"),
+    [(_Writes(), "writes into its inputs"), (_Rounds(), "aten._linalg_svd")],
+    ids=["writes", "operator"],
+)
+def test_what_cannot_be_compiled_runs_in_eager_mode(module, reason):
+    x = torch.randn(3, 3)
+    mine, theirs = x.clone(), x.clone()
+    with torch.no_grad(), pytest.warns(UserWarning, match=f"eager mode: .*{reason}"):
+        got = compiled(module)(mine)
+    torch.testing.assert_close(got, module(theirs))
+    torch.testing.assert_close(mine, theirs)
+
+
+def test_a_call_that_the_code_refuses_runs_in_eager_mode():
+    table = torch.arange(6.0)
+
+    def pick(indices):
+        return table[indices] * 2
+
+    quick = compiled(pick)
+    quick(torch.tensor([1, 2]))
+    with pytest.warns(UserWarning, match="a call to eager mode"), pytest.raises(IndexError):
+        quick(torch.tensor([1, 9]))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"method": "quake9"}, "unknown method"), ({"targett": "x"}, "targett")],
+)
+def test_wrong_options(options, message):
+    with pytest.raises(Exception, match=message):
+        compiled(nn.Linear(3, 3), **options)(torch.ones(2, 3))
+
+
+def test_a_tensor_of_every_dtype():
+    for dtype in ("float32", "float16", "int64", "uint8", "bool"):
+        array = np.ones(3, dtype)
+        assert str(torch_compile._tensor(array).dtype) == f"torch.{dtype}"
