@@ -18,6 +18,8 @@ import onnx
 import tvm
 from tvm import relax
 
+from . import build_cache
+from .build_key import key_of
 from .errors import QuakeError, last_line
 from .importers.bound_extents import with_ranges, with_shapes
 from .importers.dimensions import Ranges, Shapes
@@ -59,6 +61,7 @@ def compile(
     records: Records = None,
     rules: Sequence[Rule] = RULES,
     precision: str = COMPUTED,
+    cache: bool = False,
 ) -> Model:
     """Compile a model with its nonlinearities lowered and its kernels scheduled.
 
@@ -89,6 +92,11 @@ def compile(
         are float32. ``"bfloat16"`` is faster on CPUs with BF16 instructions; its results differ
         from those of float32 by the rounding of operands to 8 bits.
 
+    cache : bool
+        Keep the build on disk, and load it the next time: :mod:`quake_tvm.build_cache`. Anything
+        that a build depends on has an influence on its key. An IRModule, and a build with rules or
+        operators of the user's, is not kept.
+
     Returns
     -------
     Model
@@ -109,9 +117,22 @@ def compile(
     options = Options.parse(method, max_error, only, skip, special_values, plan)
     resolved = resolve_target(target)
     book = Book.of(records, resolved)
-    options = replace(options, rung=book.rung)
+    parsed, options = options, replace(options, rung=book.rung)
     passes = Pipeline(resolved, options, book.decide, book.trace, rules, precision)
     model, shapes = _exported(model, example_inputs, shapes)
+    key = None
+    if cache and rules is RULES:
+        sizes = checked_shapes(shapes), _checked_ranges(ranges)
+        key = key_of(model, resolved, parsed, book.folders, sizes, precision)
+    if key is not None and (kept := build_cache.find(key)):
+        return kept
+    built = _compiled(model, passes, shapes, ranges)
+    if key is not None:
+        build_cache.keep(key, built)
+    return built
+
+
+def _compiled(model: Any, passes: Pipeline, shapes: Shapes | None, ranges: Ranges | None) -> Model:
     mod = import_model(model, shapes, ranges)
     try:
         return _build(mod, passes, {n for s in (shapes or {}).values() for n in s})

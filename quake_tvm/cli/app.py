@@ -22,10 +22,12 @@ from ..support.interrupts import leave
 from ..support.whole_file import check_writable, whole_file
 from .accuracy import accuracy
 from .bench import bench
+from .cache import cache
 from .plan import plan as plan_command
 from .run import run
 from .shell import (
     AsJson,
+    Cache,
     MaxError,
     Method,
     ModelPath,
@@ -124,6 +126,7 @@ def compile(
     size_range: SizeRange = None,
     records: Records = None,
     precision: Precision = "float32",
+    keep: Cache = False,
     as_json: AsJson = False,
 ) -> None:
     """Compile an ONNX model and report how each nonlinearity was lowered."""
@@ -153,6 +156,7 @@ def compile(
             ranges=parse_ranges(size_range),
             records=parse_records(records),
             precision=precision,
+            cache=keep,
         )
         if out is not None:
             compiled.export(out)
@@ -208,6 +212,7 @@ app.command(name="plan")(plan_command)
 app.command()(tune)
 app.command()(bench)
 app.command()(accuracy)
+app.command()(cache)
 
 
 @app.command()

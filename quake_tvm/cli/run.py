@@ -13,6 +13,7 @@ from ..support.whole_file import check_writable, whole_file
 from .shell import (
     TIMEOUT,
     AsJson,
+    Cache,
     Key,
     MaxError,
     Method,
@@ -61,6 +62,7 @@ def run(
     size_range: SizeRange = None,
     records: Records = None,
     precision: Precision = "float32",
+    keep: Cache = False,
     rpc: Rpc = None,
     tracker: Tracker = None,
     key: Key = None,
@@ -88,6 +90,7 @@ def run(
         "ranges": parse_ranges(size_range) or None,
         "records": parse_records(records),
         "precision": precision if precision != "float32" else None,
+        "cache": keep or None,
     }
     options = {name: value for name, value in options.items() if value is not None}
     if not _is_source(model):

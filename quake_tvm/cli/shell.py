@@ -65,6 +65,9 @@ Records = Annotated[
 PlanPath = Annotated[
     Path | None, typer.Option("--plan", help="Rungs site by site, as `quake-tvm plan` wrote them.")
 ]
+Cache = Annotated[
+    bool, typer.Option("--cache", help="Keep the build on disk, and load it the next time.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Rpc = Annotated[
     str | None,

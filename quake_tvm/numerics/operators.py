@@ -168,6 +168,7 @@ OPERATORS = {
         Operator("logsumexp", "log(sum e^x)", reduces=True, row_bound=row_bounds.logsumexp),
     )
 }
+_BUILT_IN = len(OPERATORS)
 
 
 @dataclass(frozen=True)
@@ -244,6 +245,11 @@ def register(row: Operator, bounds: Mapping[str, Mapping[str, Any]]) -> None:
         raise QuakeError(f"{row.name!r} needs {error.name}: references have only {known}") from None
     OPERATORS[row.name] = row
     _table()[row.name] = {method: dict(bounds[method]) for method in METHODS}
+
+
+def extended() -> bool:
+    """Whether there are user-defined operators."""
+    return len(OPERATORS) > _BUILT_IN
 
 
 def operator(name: str) -> Operator:

@@ -7,6 +7,7 @@ folder, or the link's target in the folder of the model's own target. Knows no T
 
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import onnx
@@ -36,6 +37,13 @@ def load_external(model: onnx.ModelProto, path: Path) -> None:
             tensor.raw_data = _data(tensor, path)
             tensor.ClearField("external_data")
             tensor.ClearField("data_location")
+
+
+def contents(model: onnx.ModelProto, path: Path) -> Iterator[bytes]:
+    """The data of the tensors that are in other files; parameters and errors as above."""
+    for tensor in tensors(model):
+        if tensor.data_location == TensorProto.EXTERNAL:
+            yield _data(tensor, path)
 
 
 def _data(tensor: onnx.TensorProto, path: Path) -> bytes:

@@ -1,0 +1,152 @@
+"""Builds that are kept on disk: what has the same key, what has not, and what is removed."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import pytest
+
+import quake_tvm
+from quake_tvm import build_cache, build_key
+from quake_tvm.machines.targets import target
+from quake_tvm.options import Options
+from tests.shell import quake
+from tests.test_compiler import X, mlp
+
+NATIVE = target("native")
+
+
+@pytest.fixture(autouse=True)
+def folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path / "quake_tvm" / "builds"
+
+
+def key(model=None, on=NATIVE, records=(), more=(), **options):
+    model = mlp() if model is None else model
+    return build_key.key_of(model, on, Options.parse(**options), records, *more)
+
+
+def test_the_second_start_loads_what_the_first_compiled(folder, caplog):
+    first = quake_tvm.compile(mlp(), cache=True)
+    assert len(list(folder.iterdir())) == 1
+    with caplog.at_level("INFO", "quake_tvm"):
+        second = quake_tvm.compile(mlp(), cache=True)
+    assert "loaded the kept build" in caplog.text
+    np.testing.assert_array_equal(first(X)[0], second(X)[0])
+    assert (first.report, first.options) == (second.report, second.options)
+
+
+def test_a_damaged_build_is_compiled_again(folder, caplog):
+    model = quake_tvm.compile(mlp(), cache=True)
+    (path,) = folder.iterdir()
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    np.testing.assert_array_equal(quake_tvm.compile(mlp(), cache=True)(X)[0], model(X)[0])
+    assert "damaged" in caplog.text
+    quake_tvm.load(path)
+
+
+def test_the_key_depends_on_everything(tmp_path, monkeypatch):
+    changed = mlp()
+    changed.graph.initializer[0].raw_data = changed.graph.initializer[0].raw_data[:-1] + b"\x01"
+    (tmp_path / "x86-64-v3").mkdir()
+    record = tmp_path / "x86-64-v3" / "exp.jsonl"
+    record.write_text("{}")
+    keys = [
+        key(),
+        key(changed),
+        key(on=target("x86-64-v3")),
+        key(on=target("cortex-a72")),
+        key(method="quake3"),
+        key(max_error=0.1),
+        key(only=["gelu"]),
+        key(skip=["gelu"]),
+        key(special_values="finite"),
+        key(more=({"x": [1, 8]},)),
+        key(more=("bfloat16",)),
+        key(records=[tmp_path]),
+    ]
+    record.write_text("{ }")
+    keys.append(key(records=[tmp_path]))
+    build_key._versions.cache_clear()
+    monkeypatch.setattr(build_key.tvm, "__version__", "0.99")
+    keys.append(key())
+    build_key._versions.cache_clear()
+    assert None not in keys
+    assert len(set(keys)) == len(keys)
+
+
+def test_the_key_is_the_same_in_another_process():
+    script = (
+        "from tests.test_build_cache import key; print(key(skip=['tanh', 'gelu', 'exp', 'elu']))"
+    )
+    seeds = [_output(script, PYTHONHASHSEED=str(seed)) for seed in (1, 2)]  # the order of sets
+    assert seeds[0] == seeds[1] == key(skip=["elu", "exp", "gelu", "tanh"])
+
+
+def _output(script, **environment):
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, **environment},
+    )
+    return done.stdout.strip()
+
+
+def test_files_have_the_key_of_their_content(tmp_path):
+    path = tmp_path / "model.onnx"
+    onnx.save(mlp(), path, save_as_external_data=True, location="weights", size_threshold=0)
+    first = key(path)
+    weights = tmp_path / "weights"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    assert None not in (first, key(path))
+    assert key(path) != first
+
+
+def test_what_has_no_key(tmp_path):
+    (tmp_path / "model.onnx").write_bytes(b"nonsense")
+    assert key(tmp_path / "model.onnx") is None
+    assert key(tmp_path / "missing.onnx") is None
+    assert key(quake_tvm.compiler.import_model(mlp())) is None
+
+
+def test_programs_of_torch():
+    torch = pytest.importorskip("torch")
+    net = torch.nn.Linear(3, 3).eval()
+
+    def exported():
+        return torch.export.export(net, (torch.ones(2, 3),))
+
+    first = key(exported())
+    assert first == key(exported())
+    with torch.no_grad():
+        net.weight[0, 0] += 1
+    assert first != key(exported())
+
+
+def test_the_builds_that_were_used_longest_ago_are_removed(folder):
+    folder.mkdir(parents=True)
+    for name, used in (("a", 30), ("b", 10), ("c", 20)):
+        (folder / f"{name}.so").write_bytes(bytes(100))
+        os.utime(folder / f"{name}.so", (used, used))
+    assert [b.path.name for b in build_cache.clear(250)] == ["b.so"]
+    assert [b.path.name for b in build_cache.builds()] == ["a.so", "c.so"]
+
+
+def test_the_command(folder, tmp_path):
+    onnx.save(mlp(), tmp_path / "mlp.onnx")
+    home = str(tmp_path)
+    done = quake("compile", tmp_path / "mlp.onnx", "--cache", XDG_CACHE_HOME=home)
+    assert done.returncode == 0, done.stderr
+    kept = json.loads(quake("cache", "--json", XDG_CACHE_HOME=home).stdout)
+    assert kept["folder"] == str(folder)
+    assert len(kept["builds"]) == 1
+    assert "removed: 1 build" in quake("cache", "--clear", XDG_CACHE_HOME=home).stdout
+    assert list(folder.iterdir()) == []
