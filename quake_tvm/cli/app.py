@@ -23,6 +23,7 @@ from ..support.whole_file import check_writable, whole_file
 from .accuracy import accuracy
 from .bench import bench
 from .cache import cache
+from .compare import compare
 from .plan import plan as plan_command
 from .run import run
 from .shell import (
@@ -210,6 +211,7 @@ def runtime(target: Target = "native") -> None:
 app.command()(run)
 app.command(name="plan")(plan_command)
 app.command()(tune)
+app.command()(compare)
 app.command()(bench)
 app.command()(accuracy)
 app.command()(cache)

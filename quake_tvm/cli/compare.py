@@ -1,0 +1,131 @@
+"""``quake-tvm compare`` in the shell: a model on each rung beside other runtimes, in one table."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.progress import TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from ..errors import QuakeError
+from ..numerics.ladder import METHODS
+from .bench import machine
+from .shell import (
+    AsJson,
+    ModelPath,
+    Records,
+    Shape,
+    output,
+    parse_records,
+    parse_shapes,
+    print_json,
+    progress,
+)
+
+if TYPE_CHECKING:
+    from ..bench.compare import Result, Row
+
+# A more accurate rung that takes at most so much more time is recommended instead.
+WORTH = 1.02
+_OTHERS = ("ONNX Runtime", "OpenVINO")
+
+
+def compare(
+    model: ModelPath,
+    shape: Shape = None,
+    threads: Annotated[int, typer.Option(min=1, max=1024, help="The same for all.")] = 1,
+    rounds: Annotated[int, typer.Option(min=1, help="Interleaved repetitions.")] = 15,
+    records: Records = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare a model on every rung with ONNX Runtime and OpenVINO: time, difference, size.
+
+    Ends with the rung to take: the most accurate one that costs no time. The runtimes take part if
+    they are installed: pip install onnxruntime openvino.
+    """
+    os.environ.update(TVM_NUM_THREADS=str(threads), TVM_BIND_THREADS="0")  # read when TVM starts
+    from ..bench import cases, peers
+    from ..bench.compare import compare as measured
+    from ..machines.targets import target
+    from ..tvm_version import RELAX_INSTALL, RELAY
+
+    if RELAY:
+        raise QuakeError(f"compare needs the TVM that has Relax: {RELAX_INSTALL}")
+    (case,) = cases.models([model], parse_shapes(shape))
+    native, known = target("native"), parse_records(records)
+    methods = [*METHODS[::-1], peers.EXACT]
+    others = {name: peers.PEERS[name] for name in _OTHERS}
+    with progress(TextColumn("{task.description}", markup=False), TimeElapsedColumn()) as bar:
+        task = bar.add_task("", total=None)
+        result = measured(
+            case,
+            methods,
+            native,
+            threads,
+            rounds,
+            lambda what: bar.update(task, description=what),
+            records=known,
+            others=others,
+        )
+        best = recommended(result)
+        bar.update(task, description=f"{case.name}: measuring the library's size")
+        sizes = {"library": _size(case.model, native, best.contender, known),
+                 "model": model.stat().st_size}  # fmt: skip
+    facts = {**machine(native), "threads": threads, "rounds": rounds}
+    if as_json:
+        print_json({**facts, "bytes": sizes, "take": best.contender, **result.to_dict()})
+        return
+    output.print(
+        f"{facts['cpu']}, threads: {threads}", markup=False, soft_wrap=True, highlight=False
+    )
+    output.print(_table(result, best, sizes))
+    for name, reason in result.skipped.items():
+        output.print(f"without {name}: {reason}", markup=False, soft_wrap=True)
+    output.print(verdict(result, best), markup=False, soft_wrap=True)
+
+
+def recommended(result: "Result") -> "Row":
+    """The most accurate rung that is as fast as the fastest one, within ``WORTH``."""
+    rungs = {row.contender: row for row in result.rows if row.contender not in _OTHERS}
+    limit = WORTH * min(row.seconds.median for row in rungs.values())
+    by_accuracy = [rungs[name] for name in (*METHODS, "exact") if name in rungs]
+    return [row for row in by_accuracy if row.seconds.median <= limit][-1]
+
+
+def verdict(result: "Result", best: "Row") -> str:
+    """What to take, and how it compares with the fastest of the other runtimes."""
+    rivals = [row for row in result.rows if row.contender in _OTHERS]
+    advice = f'Take method="{best.contender}"'
+    if not rivals:
+        return f"{advice}: {best.seconds.median * 1e3:.4g} ms a call."
+    rival = min(rivals, key=lambda row: row.seconds.median)
+    share = best.seconds.median / rival.seconds.median
+    return f"{advice}: {share:.2f} of the time of {rival.contender}."
+
+
+def _table(result: "Result", best: "Row", sizes: dict[str, int]) -> Table:
+    table = Table("", "ms a call", "of the chosen", "largest difference", "MB")
+    base = best.seconds.median
+    for row in sorted(result.rows, key=lambda row: row.seconds.median):
+        other = row.contender in _OTHERS
+        size = sizes["model" if other else "library"]
+        table.add_row(
+            row.contender,
+            f"{row.seconds.median * 1e3:.4g}",
+            f"{row.seconds.median / base:.2f}",
+            "-" if row.difference is None else f"{row.difference:.2g}",
+            f"{size / 1e6:.1f}",
+            style="bold" if row is best else None,
+        )
+    return table
+
+
+def _size(model: Any, native: Any, method: str, records: Any) -> int:
+    """Bytes of the exported library."""
+    from .. import compiler
+
+    compiled = compiler.compile(model, native, method, records=records)
+    with tempfile.TemporaryDirectory() as folder:
+        return compiled.export(Path(folder) / "model.so").stat().st_size

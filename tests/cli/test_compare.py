@@ -1,0 +1,58 @@
+"""``quake-tvm compare``: which rung is recommended, and what is printed."""
+
+import json
+
+import onnx
+import pytest
+
+from quake_tvm.bench.cases import Case
+from quake_tvm.bench.compare import Result, Row
+from quake_tvm.cli.compare import recommended, verdict
+from quake_tvm.support.timing import Spread
+from tests.shell import quake
+from tests.test_compiler import mlp
+
+
+def result(**milliseconds):
+    names = {"onnx_runtime": "ONNX Runtime", "openvino": "OpenVINO"}
+    rows = [
+        Row(names.get(name, name), None, Spread(ms / 1e3, 0, 0), 0.0, None, [ms / 1e3])
+        for name, ms in milliseconds.items()
+    ]
+    return Result(Case("model", "", None), rows)
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "best"),
+    [
+        ({"quake1": 1.0, "quake2": 1.0, "quake5": 1.01, "exact": 1.3}, "quake5"),
+        ({"quake1": 1.0, "quake3": 1.015, "quake5": 1.1, "exact": 1.3}, "quake3"),
+        ({"quake1": 1.0, "quake5": 1.0, "exact": 1.0, "onnx_runtime": 0.1}, "exact"),
+    ],
+)
+def test_the_most_accurate_rung_that_costs_no_time(milliseconds, best):
+    assert recommended(result(**milliseconds)).contender == best
+
+
+def test_the_verdict_names_the_fastest_other_runtime():
+    rows = result(quake4=2.0, onnx_runtime=4.0, openvino=3.2)
+    said = verdict(rows, recommended(rows))
+    assert said == 'Take method="quake4": 0.62 of the time of OpenVINO.'
+    alone = result(quake4=2.0)
+    assert verdict(alone, alone.rows[0]) == 'Take method="quake4": 2 ms a call.'
+
+
+def test_the_command(tmp_path):
+    path = tmp_path / "mlp.onnx"
+    onnx.save(mlp(), path)
+    options = "--shape", "x=4,8", "--rounds", "2"
+    said = quake("compare", path, *options)
+    assert said.returncode == 0, said.stderr
+    assert "Take method=" in said.stdout
+    assert max(map(len, said.stdout.splitlines())) <= 80
+    facts = json.loads(quake("compare", path, *options, "--json").stdout)
+    assert {c["contender"] for c in facts["contenders"]} >= {"quake1", "quake5", "exact"}
+    assert facts["bytes"]["library"] > 0
+    refused = quake("compare", path)
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert "--shape x=" in refused.stderr
