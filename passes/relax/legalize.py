@@ -22,17 +22,16 @@ def legalize(mod: tvm.IRModule, rules: Mapping[str, Legalize]) -> tvm.IRModule:
     mod : IRModule
     rules : mapping of str to callable
         Maps an operator's name to its legalization. A legalization may emit operators that the
-        module did not contain: TVM legalizes these too.
+        module did not contain: these are legalized too, by TVM if no rule is for them.
     """
     present: set[str] = set()
     for _name, function in functions(mod):
         relax.analysis.post_order_visit(function, lambda e: present.add(op_name(e)))
     present.discard("")
-    wanted = {name: rule for name, rule in rules.items() if name in present}
-    if not wanted:
+    if not present & rules.keys():
         return mod
-    others = sorted(present - wanted.keys())
-    return relax.transform.LegalizeOps(orderly(wanted), skip_ops=others)(mod)
+    others = sorted(present - rules.keys())
+    return relax.transform.LegalizeOps(orderly(rules), skip_ops=others)(mod)
 
 
 def orderly(rules: Mapping[str, Legalize]) -> dict[str, Legalize]:

@@ -13,7 +13,7 @@ from tvm import relax, sym
 from quake_tvm.kernels.kernel_spec import KernelSpec
 from quake_tvm.tvm_version import Pass
 
-from . import spell_out_norms
+from . import legalize_reshape, spell_out_norms
 from .call_written_out import call_written_out
 from .graph import dtype
 from .legalize import Legalize, legalize
@@ -63,10 +63,7 @@ def _grouped(
         axes = [a for a in axes if a]
     channels_first = axis % len(shape) == 1 and axes == list(range(2, len(shape)))
     floats = all(str(a.ty.dtype) == "float32" for a in call.args)
-    static = all(hasattr(n, "value") for n in shape[1:])
-    # TVM copies where the pixels of one channel are viewed as a row of unknown length.
-    viewed = static or (hasattr(shape[1], "value") and groups < int(shape[1]))
-    if not (viewed and channels_first and floats):
+    if not (hasattr(shape[1], "value") and channels_first and floats):
         return otherwise(builder, call)
     length = sym.Analyzer().simplify(prod(shape[2:], start=shape[1] // groups))
     flat = builder.emit(relax.op.reshape(x, (shape[0], groups, length)))
@@ -101,5 +98,6 @@ class LowerNorms(Pass):
                 "relax.nn.rms_norm": rms_norm,
                 "relax.nn.group_norm": _group_norm,
                 "relax.nn.instance_norm": _instance_norm,
+                **legalize_reshape.RULES,
             },
         )

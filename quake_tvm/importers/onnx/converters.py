@@ -4,6 +4,7 @@ from . import convolution, einsum, gathers, images, pooling, recurrent
 from .expand import expand
 from .filled import constant_of_shape
 from .fitting import broadcast, concat, matmul, prelu
+from .instance_norm import instance_norm
 from .limits import clip, extreme
 from .node import Converter
 from .order import top_k
@@ -36,6 +37,7 @@ CONVERTERS: dict[str, Converter] = {
     "GlobalAveragePool": pooling.global_average_pool,
     "GlobalLpPool": pooling.global_lp_pool,
     "GlobalMaxPool": pooling.global_max_pool,
+    "InstanceNormalization": instance_norm,
     "LpPool": pooling.lp_pool,
     "MatMul": matmul,
     "Max": extreme,
