@@ -24,6 +24,7 @@ from .choices import choices
 from .flat import flattened, in_vectors
 from .overlap import OVERLAP, overlaps
 from .rule import Scheduled
+from .segments import in_segments, segments
 from .versions import Version, thread_cases, vector_widths
 
 # Options for the vectors of one iteration.
@@ -131,6 +132,8 @@ def apply(function: tir.PrimFunc, target: tvm.target.Target, decide: Decide) -> 
         return sch
     alone = len(results) == len(analysis.blocks(sch) or []) == 1
     if alone and analysis.elements(sch, results[0][1]) is None:
+        if cut := list(_cut_versions(sch, target)):
+            return cut
         versions = list(_versions(sch, target))
         if overlaps(versions[0].function, versions[0].given):
             return versions
@@ -171,6 +174,24 @@ def _versions(sch: s_tir.Schedule, target: tvm.target.Target) -> Iterator[Versio
             else:
                 function = _scheduled(sch.copy(), width, parallel).mod["main"]
             yield Version(function, tir.all(fits, *when), tir.all(fits))
+
+
+def _cut_versions(sch: s_tir.Schedule, target: tvm.target.Target) -> Iterator[Version]:
+    """The schedules of one result whose rows have segments, by its size."""
+    (block,) = analysis.blocks(sch) or []
+    *outer, last = (sch.get(loop).extent for loop in sch.get_loops(block))
+    found = segments(sch.mod["main"]) if outer else None
+    if found is None:
+        return
+    groups, always = analysis.grouped(outer), tir.const(True, "bool")
+    fused = [math.prod(outer[n] for n in each) for each in groups]
+    for when, parallel in thread_cases(fused, math.prod(outer, start=last)):
+        own = sch.copy()
+        loops = analysis.groups(own, own.get_loops(block)[:-1])
+        if parallel is not None:
+            own.parallel(loops[parallel])
+        rows = in_segments(own.mod["main"], found, vector_widths(analysis.lanes(target))[:-1])
+        yield Version(rows, tir.all(always, *when), always)
 
 
 def _vector_widths(last: int | None, outer: bool, target: tvm.target.Target) -> Iterator[int]:
