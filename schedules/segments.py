@@ -2,8 +2,8 @@
 
 A pad or a concatenation is ``if_then_else(f <= j, b[i, j - f], a[i, j])``. A vector of such
 elements would be computed one by one, since its lanes may take different branches. Here a loop goes
-over each segment of a row in which no condition changes. Segments are vectorized like rows: the last
-vector overlaps the one before. Knows no target.
+over each segment of a row in which no condition changes. Segments are vectorized like rows: the
+last vector overlaps the one before. Knows no target.
 """
 
 from collections.abc import Callable
@@ -54,9 +54,10 @@ class Segments:
                     return tir.const(bool(1 - neutral), "bool")
                 left = [s for s, value in zip(sides, values, strict=True) if value != neutral]
                 return type(condition)(*left) if len(left) == 2 else (*left, sides[0])[0]
-            if not uses(condition, index):
+            found = _threshold(condition, index)
+            if found is None:
                 return condition
-            least, true_from = _threshold(condition, index)
+            least, true_from = found
             place = next(n for n, cut in enumerate(self.cuts) if sizes.can_prove_equal(cut, least))
             return tir.const((place < number) == true_from, "bool")
 

@@ -56,6 +56,7 @@ from . import (
     legalize_reshape,
     legalize_scatter,
     legalize_sizes,
+    legalize_tile,
     legalize_xor,
     lower_attention,
     lower_recurrent,
@@ -102,6 +103,7 @@ _LEGALIZED = {
     **legalize_reshape.RULES,
     **legalize_scatter.RULES,
     **legalize_sizes.RULES,
+    **legalize_tile.RULES,
     **legalize_xor.RULES,
 }
 
