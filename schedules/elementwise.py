@@ -25,6 +25,7 @@ from .flat import flattened, in_vectors
 from .overlap import OVERLAP, overlaps
 from .rule import Scheduled
 from .segments import in_segments, segments
+from .tables import in_tables
 from .versions import Version, thread_cases, vector_widths
 
 # Options for the vectors of one iteration.
@@ -172,7 +173,7 @@ def _versions(sch: s_tir.Schedule, target: tvm.target.Target) -> Iterator[Versio
             if flat is not None:
                 function = in_vectors(flat, width, parallel is not None)
             else:
-                function = _scheduled(sch.copy(), width, parallel).mod["main"]
+                function = in_tables(_scheduled(sch.copy(), width, parallel).mod["main"])
             yield Version(function, tir.all(fits, *when), tir.all(fits))
 
 
