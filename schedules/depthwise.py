@@ -23,12 +23,12 @@ from .choices import choices
 from .overlap import OVERLAP, overlaps
 from .retile import Tiled
 from .rule import Scheduled
-from .versions import Version, of_every_size
+from .versions import Version, computed, of_every_size
 
 # Default limits: pixels of a tile, and floats of a padded band.
 PIXELS, BAND = 8, 8192
-# Pixels of a tile in an image that is narrower, if the width is unknown.
-NARROW = (PIXELS // 2, 1)
+# Pixels of a tile if the width is unknown: another tall one, and those for narrower images.
+OTHER, NARROW = PIXELS * 3 // 4, (PIXELS // 2, 1)
 # Rows of a band if the width or height of the image is unknown.
 SOME = 4
 # Options for a tile's pixels, its vectors of channels, and a band's rows.
@@ -73,8 +73,9 @@ def apply(function: tir.PrimFunc, target: tvm.target.Target, decide: Decide) -> 
     wide = sch.mod["main"]
     if not overlaps(wide, extent >= PIXELS):
         return None
-    versions = [Version(wide, extent >= PIXELS, extent >= PIXELS)]
-    for size in NARROW:
+    least = computed(extent, PIXELS) <= computed(extent, OTHER)
+    versions = [Version(wide, tir.all(extent >= PIXELS, least), extent >= PIXELS)]
+    for size in (OTHER, *NARROW):
         narrow = Tiled(wide, number, PIXELS, pixels).of_size(size)
         if narrow is None:
             return None

@@ -22,7 +22,7 @@ from . import analysis
 from .choices import choices
 from .product import Product
 from .product_tiles import PACK_ROWS, WORK, Plan
-from .versions import balanced, thread_cases, vector_widths
+from .versions import balanced, computed, thread_cases, vector_widths
 
 Extent: TypeAlias = int | tir.Expr
 Conditions: TypeAlias = list[tir.Expr]
@@ -123,7 +123,7 @@ def _heights(
             tall, lower = tall[:1], lower[1:]
         # A tall tile only where no other computes fewer rows.
         for own in (n for n in tall if n > half):
-            least = [_spent(rows, own) <= _spent(rows, n) for n in (*tall, half) if n != own]
+            least = [computed(rows, own) <= computed(rows, n) for n in (*tall, half) if n != own]
             yield [rows >= own, *least], [rows >= own], replace(plan, rows=own)
         for own in lower:
             yield [rows >= own], [rows >= own], replace(plan, rows=own)
@@ -134,8 +134,3 @@ def _heights(
         for own in sorted({analysis.balanced(n, most) for n in counts}, reverse=True):
             even = balanced(rows, most) == own
             yield [*many, even], [rows >= own], replace(plan, rows=own, copied=copied)
-
-
-def _spent(rows: tir.Expr, high: int) -> tir.Expr:
-    """The rows that tiles of this height compute, those that overlap counted twice."""
-    return (rows + (high - 1)) // high * high

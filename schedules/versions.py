@@ -61,6 +61,11 @@ def balanced(count: tir.Expr, most: int) -> tir.Expr:
     return (count + tiles - 1) // tiles
 
 
+def computed(count: tir.Expr, size: int) -> tir.Expr:
+    """The elements that tiles of this size compute, those that overlap counted twice."""
+    return (count + (size - 1)) // size * size
+
+
 def thread_cases(
     outer: Sequence[int | tir.Expr], count: tir.Expr, surely: bool = False
 ) -> Iterator[tuple[list[tir.Expr], int | None]]:
