@@ -62,7 +62,7 @@ def cases(
     depth = found.key["depth"]
     heavy = isinstance(columns, int) and depth is not None and columns * depth >= HEAVY
     for fits, wide, low in _widths(columns, plan, bool(found.packed), target):
-        for when, given, tile in _heights(rows, wide, low, alone):
+        for when, given, tile, most in _heights(rows, wide, low, alone, found.pixels):
             size = tile.rows if plan.by_rows else tile.vectors * tile.lanes
             outer = [*lead, -(-(rows if plan.by_rows else columns) // size)]
             fused = [math.prod(outer[n] for n in each) for each in analysis.grouped(outer)]
@@ -72,6 +72,8 @@ def cases(
             many = heavy or analysis.worth_threads(2 * least * high)
             if plan.by_rows:  # there are many pixels
                 threads = iter([([], len(fused[:2]) - 1)])
+            elif alone and most is not None and not (many or analysis.worth_threads(least * most)):
+                threads = iter([([], None)])
             else:
                 # Of products of a batch with few rows, those in the batch run side by side.
                 few = not found.packed and not tile.copied
@@ -103,19 +105,21 @@ def _widths(
 
 
 def _heights(
-    rows: Extent, plan: Plan, low: Sequence[int], alone: bool
-) -> Iterator[tuple[Conditions, Conditions, Plan]]:
-    """The heights of tiles of one width: when each applies, what is known then, and its plan."""
+    rows: Extent, plan: Plan, low: Sequence[int], alone: bool, pixels: bool
+) -> Iterator[tuple[Conditions, Conditions, Plan, int | None]]:
+    """The heights of tiles of one width.
+
+    Yields when each applies, what is known then, its plan, and the most rows, None if any number.
+    """
     most = plan.rows
     if isinstance(rows, int):
         copied = plan.copied and rows >= PACK_ROWS
-        yield [], [], replace(plan, rows=analysis.balanced(rows, most), copied=copied)
+        yield [], [], replace(plan, rows=analysis.balanced(rows, most), copied=copied), rows
         return
     if low:
-        for high in low:
-            yield [rows >= high], [rows >= high], replace(plan, rows=high)
+        yield from _lower(rows, plan, low)
         return
-    if plan.by_rows or most > MOST:  # images are rarely narrower than a tile
+    if plan.by_rows or pixels or most > MOST:  # images are rarely narrower than a tile
         half = max(most // 2, 1)
         lower = [n for n in dict.fromkeys((half, *LOWEST)) if n <= half]
         tall = [most, most * 3 // 4]
@@ -123,14 +127,41 @@ def _heights(
             tall, lower = tall[:1], lower[1:]
         # A tall tile only where no other computes fewer rows.
         for own in (n for n in tall if n > half):
+<<<<<<< HEAD
             least = [computed(rows, own) <= computed(rows, n) for n in (*tall, half) if n != own]
             yield [rows >= own, *least], [rows >= own], replace(plan, rows=own)
         for own in lower:
             yield [rows >= own], [rows >= own], replace(plan, rows=own)
+=======
+            least = [_spent(rows, own) <= _spent(rows, n) for n in (*tall, half) if n != own]
+            yield [rows >= own, *least], [rows >= own], replace(plan, rows=own), None
+        yield from _lower(rows, plan, lower)
+>>>>>>> fcee6e4e76d54338a1b0d7a5b1711444216a4122
         return
     for copied in (True, False) if plan.copied else (False,):
         counts = range(PACK_ROWS, PACK_ROWS * most) if copied else range(1, most + 1)
         many = [rows >= PACK_ROWS] if copied else []
         for own in sorted({analysis.balanced(n, most) for n in counts}, reverse=True):
             even = balanced(rows, most) == own
+<<<<<<< HEAD
             yield [*many, even], [rows >= own], replace(plan, rows=own, copied=copied)
+=======
+            # More rows than a tile has are at least two tiles, of more than half its height.
+            alike = None if copied or 2 * own > most else own
+            yield [*many, even], [rows >= own], replace(plan, rows=own, copied=copied), alike
+
+
+def _lower(
+    rows: tir.Expr, plan: Plan, heights: Sequence[int]
+) -> Iterator[tuple[Conditions, Conditions, Plan, int | None]]:
+    """Tiles of descending heights, each where no higher one fits."""
+    most: int | None = None
+    for own in heights:
+        yield [rows >= own], [rows >= own], replace(plan, rows=own), most
+        most = own - 1
+
+
+def _spent(rows: tir.Expr, high: int) -> tir.Expr:
+    """The rows that tiles of this height compute, those that overlap counted twice."""
+    return (rows + (high - 1)) // high * high
+>>>>>>> fcee6e4e76d54338a1b0d7a5b1711444216a4122

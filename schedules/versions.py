@@ -87,13 +87,20 @@ def thread_cases(
     """
     if not surely:
         yield [count < PARALLEL_ELEMENTS], None
-    extent = analysis.constant(outer[0])
-    if len(outer) == 1 or (extent is not None and extent >= FEW):
+    if len(outer) == 1 or _least(outer[0]) >= FEW:
         yield [], 0
         return
-    if extent is None:
+    if analysis.constant(outer[0]) is None:
         yield [outer[0] >= FEW], 0
     yield [], 1
+
+
+def _least(extent: int | tir.Expr) -> int:
+    """The product of the constant factors: an extent that is not 0 is at least that."""
+    if isinstance(extent, tir.Mul):
+        return _least(extent.a) * _least(extent.b)
+    known = analysis.constant(extent)
+    return 1 if known is None else known
 
 
 def of_every_size(versions: Sequence[Version]) -> Sequence[Version]:

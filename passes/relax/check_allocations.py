@@ -156,14 +156,18 @@ class _Places:
 
 
 def _workspaces(function: tirx.PrimFunc) -> list[Shape]:
-    """The symbolic shapes that a kernel allocates itself."""
-    found: list[Shape] = []
+    """The symbolic shapes that a kernel allocates itself.
+
+    Of a local buffer TVM keeps no more than a tile, in registers.
+    """
+    found: list[tirx.Buffer] = []
     callbacks = [
-        (SBlock, lambda block: found.extend(list(b.shape) for b in block.alloc_buffers)),
-        (tirx.AllocBuffer, lambda alloc: found.append(list(alloc.buffer.shape))),
+        (SBlock, lambda block: found.extend(block.alloc_buffers)),
+        (tirx.AllocBuffer, lambda alloc: found.append(alloc.buffer)),
     ]
     tvm_ffi.structural_walk(function.body, callbacks)
-    return [shape for shape in found if any(map(_is_open, shape))]
+    shapes = (list(buffer.shape) for buffer in found if buffer.scope() != "local")
+    return [shape for shape in shapes if any(map(_is_open, shape))]
 
 
 class _Needs:

@@ -77,6 +77,7 @@ from .legalize import orderly
 from .legalize_scans import LegalizeScans
 from .limit_fusion import LimitFusion
 from .lower_norms import LowerNorms
+from .merge_kernels import MergeKernels
 from .outline_branches import OutlineBranches
 from .pack_convolutions import PackConvolutions
 from .pack_transposed_convolutions import PackTransposedConvolutions
@@ -253,7 +254,7 @@ class Pipeline:
 
     def _schedule(self) -> list[tvm.transform.Pass]:
         scheduled = ScheduleKernels(self.target, self.decide, self.recorded, self.rules)
-        return [site_numbers.MergeKernels(), scheduled]
+        return [MergeKernels(), scheduled]
 
     def _finish(self) -> list[tvm.transform.Pass]:
         return [

@@ -3,14 +3,14 @@
 1. ``write`` puts the number of a PrimFunc's sites on its blocks, which keep it when TVM fuses them.
    A kernel that TVM fuses with nothing keeps its marks.
 2. ``read`` gives the numbers in a kernel.
-3. ``MergeKernels`` merges kernels that differ only in their numbers. An attribute of the merged
-   kernel lists the numbers of all of them.
+3. ``without_numbers`` removes them, and ``listed`` lists the numbers of all the kernels that became
+   one.
 
 Knows Relax, no operator and no schedule.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import count
 from typing import Any
 
@@ -19,10 +19,9 @@ import tvm_ffi
 from tvm import s_tir
 
 from quake_tvm.kernels.kernel_spec import KernelSpec
-from quake_tvm.tvm_version import Pass, tir, updated
+from quake_tvm.tvm_version import tir, updated
 
 from ..lower_tir import SITES, sites_of
-from .graph import functions
 
 # The annotation of a block with one number, and the attribute of a merged kernel with all numbers.
 NUMBER, NUMBERS = "quake.site", "quake.site_numbers"
@@ -66,56 +65,8 @@ def read(function: tir.PrimFunc) -> frozenset[int]:
     return frozenset(found)
 
 
-@tvm.transform.module_pass(opt_level=0, name="MergeKernels")
-class MergeKernels(Pass):
-    """Merge the kernels that differ only in the numbers of their sites."""
-
-    def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
-        """Remove the numbers, merge kernels that are then equal, and redirect the calls."""
-        kernels: dict[tvm.ir.GlobalVar, tir.PrimFunc] = {}
-        numbers: dict[tvm.ir.GlobalVar, set[int]] = {}
-        merged: dict[tvm.ir.GlobalVar, tvm.ir.GlobalVar] = {}
-        alike: dict[int, list[tvm.ir.GlobalVar]] = {}
-        for name, function in mod.functions_items():
-            found = read(function) if isinstance(function, tir.PrimFunc) else frozenset()
-            if not found:
-                continue
-            kernel = _without_numbers(function)
-            bare = kernel.without_attr("global_symbol")
-            rivals = alike.setdefault(tvm_ffi.structural_hash(bare), [])
-            same = next(
-                (
-                    other
-                    for other in rivals
-                    if tvm_ffi.structural_equal(kernels[other].without_attr("global_symbol"), bare)
-                ),
-                None,
-            )
-            if same is None:
-                rivals.append(name)
-                kernels[name], numbers[name] = kernel, set(found)
-            else:
-                merged[name] = same
-                numbers[same] |= found
-        if not kernels:
-            return mod
-        left = {name: f for name, f in mod.functions_items() if name not in merged}
-        left |= {n: kernel.with_attr(NUMBERS, sorted(numbers[n])) for n, kernel in kernels.items()}
-        result = tvm.IRModule(left, attrs=mod.attrs, global_infos=mod.global_infos)
-        if not merged:
-            return result
-
-        def other(name: tvm.ir.GlobalVar) -> tvm.ir.GlobalVar:
-            return merged.get(name, name)
-
-        redirected = {
-            name: tvm_ffi.structural_map(function, (tvm.ir.GlobalVar, other))
-            for name, function in functions(mod)
-        }
-        return updated(result, redirected)
-
-
-def _without_numbers(function: tir.PrimFunc) -> tir.PrimFunc:
+def without_numbers(function: tir.PrimFunc) -> tir.PrimFunc:
+    """The kernel without the numbers of its sites."""
     marks = [{k: v for k, v in m.items() if k != "site"} for m in sites_of(function)]
     bare = _with_marks(function, marks) if marks else function
 
@@ -125,6 +76,11 @@ def _without_numbers(function: tir.PrimFunc) -> tir.PrimFunc:
         return _annotated(block, {k: v for k, v in block.annotations.items() if k != NUMBER})
 
     return bare if _unfusable(function) else _map_blocks(bare, strip)
+
+
+def listed(function: tir.PrimFunc, numbers: Iterable[int]) -> tir.PrimFunc:
+    """The kernel with an attribute that lists the numbers of its sites."""
+    return function.with_attr(NUMBERS, sorted(numbers))
 
 
 def _unfusable(function: tir.PrimFunc) -> bool:

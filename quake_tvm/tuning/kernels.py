@@ -12,8 +12,9 @@ import tvm
 from ..options import Options
 from ..passes.lower_tir import sites_of
 from ..passes.relax.graph import extents_text, kernel_calls
+from ..passes.relax.merge_kernels import MergeKernels
 from ..passes.relax.pipeline import Pipeline
-from ..passes.relax.site_numbers import MergeKernels, read
+from ..passes.relax.site_numbers import read
 from ..passes.relax.view_reshapes import ViewReshapes
 from ..schedules.choice import Key
 from ..schedules.records.trace import fingerprint

@@ -14,6 +14,7 @@ from quake_tvm.options import Options
 from quake_tvm.passes.lower_tir import SITES
 from quake_tvm.passes.relax import site_numbers
 from quake_tvm.passes.relax.graph import extents_text, kernel_calls
+from quake_tvm.passes.relax.merge_kernels import MergeKernels
 from quake_tvm.passes.relax.pipeline import Pipeline
 from quake_tvm.planning.placement import placement
 from quake_tvm.tuning.kernels import kernels
@@ -74,7 +75,7 @@ def test_rungs_are_filed_under_the_shapes_of_their_kernels():
 def test_merging_leaves_what_is_built_without_numbers():
     """The merged kernels equal those of a module whose sites were never numbered, in its order."""
 
-    merge = site_numbers.MergeKernels()
+    merge = MergeKernels()
 
     def kernels_of(numbered: bool) -> list[tir.PrimFunc]:
         with target():
@@ -120,7 +121,7 @@ def test_a_module_lowered_by_the_pass_alone_is_reported(model):
 def test_no_number_is_left_in_a_mark():
     with target():
         mod = Pipeline(target(), Options.parse("quake2")).upto("fuse")(network())
-    merged = site_numbers.MergeKernels()(mod)
+    merged = MergeKernels()(mod)
     marks = [
         mark
         for _, f in merged.functions_items()
