@@ -6,7 +6,7 @@ fill it from a module.
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from rich.table import Table
 
 from .numerics.operators import bound
 from .options import Options
-from .support.notebook import console, page
+from .support.notebook import WIDTH, console, page
 
 # The source of a schedule's tunable parameters if no record was used.
 BY_RULE = "rule"
@@ -115,6 +115,24 @@ class ExactSite:
         return ExactSite(operator, shape, dtype, reason)
 
 
+# The columns of a report's table, and those that a console of 80 characters shows.
+_COLUMNS: dict[str, Callable[[LoweredSite], str]] = {
+    "operator": lambda site: site.operator,
+    "shape": lambda site: site.shape,
+    "rung": lambda site: site.method,
+    "error bound": lambda site: _error(site),
+    "from": lambda site: site.source,
+    "kernel": lambda site: site.kernel,
+    "schedule": lambda site: site.scheduled,
+    "record": lambda site: site.record,
+}
+_NARROW = ("operator", "shape", "rung", "error bound", "schedule")
+
+
+def _error(site: LoweredSite) -> str:
+    return f"{site.relative:.3g}" + (f" + {site.absolute:.2g}" if site.absolute else "")
+
+
 # (operator, shape, source) of sites to a list, in order, of each site's kernel and its rule.
 Kernels = dict[tuple[str, str, str], list[tuple[str, str]]]
 
@@ -183,19 +201,16 @@ class Report:
         return page("", self.write)
 
     def write(self, console: Console) -> None:
-        """Print the report on a console of rich."""
+        """Print the report on a console of rich. A narrow one gets fewer columns."""
+        columns = _COLUMNS if console.width >= WIDTH else _NARROW
         table = Table(title=f"{len(self.sites)} lowered")
-        names = "n", "operator", "shape", "rung", "error bound", "from", "kernel", "schedule"
-        for name in (*names, "record"):
+        for name in ("n", *columns):
             table.add_column(name, overflow="fold")
-        counted = Counter(self.sites)
-        for site, count in counted.items():
-            error = f"{site.relative:.3g}" + (f" + {site.absolute:.2g}" if site.absolute else "")
-            table.add_row(
-                str(count), site.operator, site.shape, site.method, error, site.source,
-                site.kernel, site.scheduled, site.record,
-            )  # fmt: skip
-        console.print(table)
+        rows = Counter(tuple(_COLUMNS[name](site) for name in columns) for site in self.sites)
+        for cells, count in rows.items():
+            table.add_row(str(count), *cells)
+        if self.sites:
+            console.print(table)
         if self.exact:
             table = Table(title=f"{len(self.exact)} left exact")
             for name in ("n", "operator", "shape", "dtype", "reason"):
@@ -207,6 +222,11 @@ class Report:
             console.print(f"plan: {self.plan}", markup=False, soft_wrap=True)
         for line in self._schedules():
             console.print(line, soft_wrap=True)
+
+    @property
+    def largest(self) -> LoweredSite | None:
+        """The site with the largest bound, relative or absolute; None without sites."""
+        return max(self.sites, key=lambda s: max(s.relative, s.absolute), default=None)
 
     def _schedules(self) -> list[str]:
         """The number of kernels per rule and per record, and the kernels without their own rule."""

@@ -11,7 +11,7 @@ import sys
 import warnings
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.table import Table
@@ -52,6 +52,9 @@ from .shell import (
     refuse,
 )
 from .tune import tune
+
+if TYPE_CHECKING:
+    from ..runtime.model import Model
 
 # Click's class; newer Typers have their own copy of it.
 _UsageError: Any = typer.BadParameter.__base__
@@ -171,7 +174,8 @@ def compile(
         }
         print_json({"model": str(model), **made, **report})
         return
-    output.print(str(compiled.report), markup=False, soft_wrap=True)
+    compiled.report.write(output)
+    output.print(_chosen(compiled), markup=False, soft_wrap=True)
     if out is not None:
         output.print(f"written: {out}", markup=False, soft_wrap=True)
     if program is not None:
@@ -179,6 +183,18 @@ def compile(
         lines = "\n".join(f"  {line}" for line in commands)
         text = f"{how}: {program}, which runs it without Python:\n{lines}"
         output.print(text, markup=False, soft_wrap=True)
+
+
+def _chosen(compiled: "Model") -> str:
+    """What was chosen, in one line."""
+    largest = compiled.report.largest
+    if largest is None:
+        return "no nonlinearity is approximated"
+    rungs = ", ".join(sorted({site.method for site in compiled.report.sites}))
+    return (
+        f"{rungs}: no error above {largest.relative:.2g} ({largest.operator}); "
+        "quake-tvm compare says which rung costs no time"
+    )
 
 
 def _write_runner(library: Path, commands: list[str]) -> tuple[Path, bool]:
