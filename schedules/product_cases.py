@@ -127,25 +127,15 @@ def _heights(
             tall, lower = tall[:1], lower[1:]
         # A tall tile only where no other computes fewer rows.
         for own in (n for n in tall if n > half):
-<<<<<<< HEAD
             least = [computed(rows, own) <= computed(rows, n) for n in (*tall, half) if n != own]
-            yield [rows >= own, *least], [rows >= own], replace(plan, rows=own)
-        for own in lower:
-            yield [rows >= own], [rows >= own], replace(plan, rows=own)
-=======
-            least = [_spent(rows, own) <= _spent(rows, n) for n in (*tall, half) if n != own]
             yield [rows >= own, *least], [rows >= own], replace(plan, rows=own), None
         yield from _lower(rows, plan, lower)
->>>>>>> fcee6e4e76d54338a1b0d7a5b1711444216a4122
         return
     for copied in (True, False) if plan.copied else (False,):
         counts = range(PACK_ROWS, PACK_ROWS * most) if copied else range(1, most + 1)
         many = [rows >= PACK_ROWS] if copied else []
         for own in sorted({analysis.balanced(n, most) for n in counts}, reverse=True):
             even = balanced(rows, most) == own
-<<<<<<< HEAD
-            yield [*many, even], [rows >= own], replace(plan, rows=own, copied=copied)
-=======
             # More rows than a tile has are at least two tiles, of more than half its height.
             alike = None if copied or 2 * own > most else own
             yield [*many, even], [rows >= own], replace(plan, rows=own, copied=copied), alike
@@ -159,9 +149,3 @@ def _lower(
     for own in heights:
         yield [rows >= own], [rows >= own], replace(plan, rows=own), most
         most = own - 1
-
-
-def _spent(rows: tir.Expr, high: int) -> tir.Expr:
-    """The rows that tiles of this height compute, those that overlap counted twice."""
-    return (rows + (high - 1)) // high * high
->>>>>>> fcee6e4e76d54338a1b0d7a5b1711444216a4122

@@ -27,8 +27,9 @@ FLOORS = [
     {"runtime"},
     {"passes"},
     {"importers", "relay_context"},
+    {"build_cache", "build_key"},
     {"compiler"},
-    {"planning", "emulation"},
+    {"planning", "emulation", "integrations"},
     {"bench", "boards"},
     {"tuning", "accuracy"},
     {"__init__"},  # the public names
