@@ -6,7 +6,6 @@ tap and channel, (window.., c). Other grouped convolutions are independent produ
 group.
 """
 
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,7 +22,8 @@ from quake_tvm.schedules.product import panel_of, within_panel
 from quake_tvm.tvm_version import Pass, tir
 
 from .legalize import FUSABLE, legalize
-from .pack_weights import Panel, Term, in_pairs, packed_matmul, panels
+from .pack_weights import Panel, Term, in_pairs, packed_matmul, panels, widened_term
+from .weights import computed_in_float32
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def packed_convolution(
     pixels: Sequence[tir.Expr],
     channels: int,
     window: Window,
-    term: Term = operator.mul,
+    term: Term = widened_term,
 ) -> te.Tensor:
     """A convolution with packed weights.
 
@@ -141,7 +141,8 @@ def grouped_convolution(
     def element(n: tir.Expr, *rest: tir.Expr) -> tir.Expr:
         *pixel, g, o = rest
         weight = w(g, panel_of(o, width), *taps, i, within_panel(o, width, channels))
-        return te.sum(padded(n, *window.at(pixel, taps), g * inputs + i) * weight, [*taps, i])
+        pixels = padded(n, *window.at(pixel, taps), g * inputs + i)
+        return te.sum(widened_term(pixels, weight), [*taps, i])
 
     shape = (x.shape[0], *pixels, groups, channels)
     return te.compute(shape, element, name="grouped_convolution")
@@ -171,7 +172,7 @@ def depthwise_convolution(
 
     def element(n: tir.Expr, *rest: tir.Expr) -> tir.Expr:
         *pixel, c = rest
-        return te.sum(padded(n, *window.at(pixel, taps), c) * w(*taps, c), taps)
+        return te.sum(widened_term(padded(n, *window.at(pixel, taps), c), w(*taps, c)), taps)
 
     shape = (x.shape[0], *pixels, x.shape[-1])
     return te.compute(shape, element, name="depthwise_convolution")
@@ -213,7 +214,9 @@ class PackConvolutions(Pass):
             tuple(padding[rank:]),
         )
         depthwise = groups == channels == int(x.ty.shape[-1])
-        paired = self.precision != COMPUTED and groups == 1 and not depthwise
+        paired = (
+            weights.ty.dtype == self.precision == "bfloat16" and groups == 1 and not depthwise
+        )
         if paired:
             values = np.moveaxis(packed_rows(np.moveaxis(values, -1, 0)), 0, -1)
         key = product.key(
@@ -236,7 +239,7 @@ class PackConvolutions(Pass):
             function = partial(grouped_convolution, channels=channels // groups, window=window)
         else:
             packed = panels(np.moveaxis(values, 0, -1), width)  # (o/p, window.., i, p)
-            term = pair_term if paired else operator.mul
+            term = pair_term if paired else widened_term
             if window.moves_nowhere:
                 packed = packed.reshape(len(packed), -1, width)
                 function = partial(packed_matmul, columns=channels, term=term)
@@ -258,12 +261,11 @@ class PackConvolutions(Pass):
 
 def channels_last(call: relax.Call) -> bool:
     """Whether a convolution is float32 with channels last and constant, non-empty weights."""
-    x, weights = call.args
-    dtypes = {str(x.ty.dtype), str(weights.ty.dtype), str(call.attrs.out_dtype or "float32")}
+    weights = call.args[1]
     layouts = {str(call.attrs.data_layout), str(call.attrs.out_layout)}
     return (
         isinstance(weights, tvm.ir.expr.GenericConst)
-        and dtypes <= {"float32"}
+        and computed_in_float32(call)
         and layouts <= {"NWC", "NHWC", "NDHWC"}
         and 0 not in weights.value.numpy().shape
     )

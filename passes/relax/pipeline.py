@@ -25,7 +25,8 @@ from tvm import relax
 from tvm.relax.backend.cpu_generic import pipeline as cpu_generic
 
 from quake_tvm.errors import QuakeError
-from quake_tvm.numerics.number_formats import COMPUTED
+from quake_tvm.machines.targets import widened_in_loops
+from quake_tvm.numerics.number_formats import COMPUTED, FORMATS
 from quake_tvm.options import Options
 from quake_tvm.schedules import (
     RULES,
@@ -71,11 +72,13 @@ from .fill_empty import FillEmpty
 from .flatten_norms import FlattenNorms
 from .fold_batch_norm import FoldBatchNorm
 from .fold_constants import FoldConstants
+from .fold_moves import FoldMoves
 from .fuse_attention import FuseAttention
 from .legalize import orderly
 from .legalize_scans import LegalizeScans
 from .limit_fusion import LimitFusion
 from .lower_norms import LowerNorms
+from .narrow_weights import NarrowWeights
 from .outline_branches import OutlineBranches
 from .pack_convolutions import PackConvolutions
 from .pack_transposed_convolutions import PackTransposedConvolutions
@@ -89,6 +92,7 @@ from .sink_reshapes import SinkReshapes
 from .unify_extents import UnifyExtents
 from .view_reshapes import ViewReshapes
 from .widen_halves import WidenHalves
+from .widen_weights import WidenWeights
 
 PHASES = ("prepare", "lower", "fuse", "schedule", "finish")
 # Operators whose legalization replaces TVM's.
@@ -149,7 +153,7 @@ class Pipeline:
         rules: Sequence[Rule] = RULES,
         precision: str = COMPUTED,
     ) -> None:
-        given.choice(precision, "precision", (COMPUTED, "bfloat16"))
+        given.choice(precision, "precision", tuple(FORMATS))
         if wrong := [rule for rule in rules if not isinstance(rule, Rule)]:
             raise QuakeError(f"rules is a sequence of quake_tvm.schedules.Rule, not {wrong[0]!r}")
         self.target, self.options = target, options
@@ -210,7 +214,8 @@ class Pipeline:
 
     def _prepare(self) -> list[tvm.transform.Pass]:
         return [
-            WidenHalves(),
+            FoldMoves(),
+            WidenHalves(widened_in_loops(self.target)),
             OutlineBranches(),
             UnifyExtents(),
             CheckSizes(SHAPED),
@@ -219,6 +224,7 @@ class Pipeline:
             RecognizeNorms(),
             FlattenNorms(),
             FoldBatchNorm(),
+            NarrowWeights(self.precision),
         ]
 
     def _lower(self) -> list[tvm.transform.Pass]:
@@ -235,6 +241,7 @@ class Pipeline:
             PackConvolutions(panel, self.precision),
             PackTransposedConvolutions(panel),
             PackWeights(panel, self.precision),
+            WidenWeights(),
             LegalizeScans(),
             *cpu_generic.library_dispatch_passes(self.target),
             relax.transform.LegalizeOps(orderly(_LEGALIZED)),

@@ -8,7 +8,7 @@ bfloat16 are not. Knows no operator and no target.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..tvm_version import RELAY, Expr, tir
+from ..tvm_version import RELAY, Expr, dtype_of, tir
 
 
 @dataclass(frozen=True)
@@ -78,5 +78,12 @@ FORMATS = {
 }
 if RELAY:  # its TVM cannot compute a softmax of bfloat16 tensors, nor cast them right
     del FORMATS["bfloat16"]
+
+
+def widen(x: Expr) -> Expr:
+    """The float32 of the same value as an expression of any of these formats."""
+    return FORMATS[dtype_of(x)].widen(x)
+
+
 # The formats of fewer bits than float32.
 HALVES = frozenset(FORMATS) - {COMPUTED}
