@@ -2,7 +2,7 @@
 
 Products read the whole of their weights, so that of a few rows takes half the time. Small tables
 stay, as those of positions in an image, whose elements are no features. So do the few weights of
-convolutions of several groups.
+convolutions of several groups, and of those from or to one channel.
 """
 
 import numpy as np
@@ -55,8 +55,10 @@ class _Narrower(PyExprMutator):
         dtype = str(weights.ty.dtype)
         if op_name(call) == TABLE:
             return dtype == "float32" and weights.value.numpy().size >= _TABLE
-        grouped = int(getattr(call.attrs, "groups", 1)) > 1
-        return dtype != self.dtype and computed_in_float32(call) and not grouped
+        few = op_name(call) != "relax.matmul" and (
+            int(call.attrs.groups) > 1 or 1 in map(int, weights.ty.shape[:2])
+        )
+        return dtype != self.dtype and computed_in_float32(call) and not few
 
 
 @tvm.transform.module_pass(opt_level=0, name="NarrowWeights")

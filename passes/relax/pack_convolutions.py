@@ -22,7 +22,7 @@ from quake_tvm.schedules.product import panel_of, within_panel
 from quake_tvm.tvm_version import Pass, tir
 
 from .legalize import FUSABLE, legalize
-from .pack_weights import Panel, Term, in_pairs, packed_matmul, panels, widened_term
+from .pack_weights import Panel, Term, in_halves, packed_matmul, panels, widened_term
 from .weights import computed_in_float32
 
 
@@ -94,7 +94,7 @@ def packed_convolution(
         Output channels.
     window : Window
     term : callable
-        An element of x and one of w to what is summed.
+        What is summed.
 
     Returns
     -------
@@ -102,12 +102,13 @@ def packed_convolution(
         Of shape (n, pixels.., channels).
     """
     padded, width = window.padded(x), int(w.shape[-1])
-    taps, i = window.axes(), te.reduce_axis((0, x.shape[-1]), "i")
+    taps, i = window.axes(), te.reduce_axis((0, w.shape[-2]), "i")
 
     def element(n: tir.Expr, *rest: tir.Expr) -> tir.Expr:
         *pixel, o = rest
         weight = w(panel_of(o, width), *taps, i, within_panel(o, width, channels))
-        return te.sum(term(padded(n, *window.at(pixel, taps), i), weight), [*taps, i])
+        at = window.at(pixel, taps)
+        return te.sum(term(lambda k: padded(n, *at, k), i, weight), [*taps, i])
 
     shape = (x.shape[0], *pixels, channels)
     return te.compute(shape, element, name="packed_convolution")
@@ -141,8 +142,9 @@ def grouped_convolution(
     def element(n: tir.Expr, *rest: tir.Expr) -> tir.Expr:
         *pixel, g, o = rest
         weight = w(g, panel_of(o, width), *taps, i, within_panel(o, width, channels))
-        pixels = padded(n, *window.at(pixel, taps), g * inputs + i)
-        return te.sum(widened_term(pixels, weight), [*taps, i])
+        at = window.at(pixel, taps)
+        term = widened_term(lambda k: padded(n, *at, g * inputs + k), i, weight)
+        return te.sum(term, [*taps, i])
 
     shape = (x.shape[0], *pixels, groups, channels)
     return te.compute(shape, element, name="grouped_convolution")
@@ -172,7 +174,8 @@ def depthwise_convolution(
 
     def element(n: tir.Expr, *rest: tir.Expr) -> tir.Expr:
         *pixel, c = rest
-        return te.sum(widened_term(padded(n, *window.at(pixel, taps), c), w(*taps, c)), taps)
+        at = window.at(pixel, taps)
+        return te.sum(widened_term(lambda k: padded(n, *at, k), c, w(*taps, c)), taps)
 
     shape = (x.shape[0], *pixels, x.shape[-1])
     return te.compute(shape, element, name="depthwise_convolution")
@@ -249,7 +252,7 @@ class PackConvolutions(Pass):
         pixels = [] if function.func is packed_matmul else [list(call.ty.shape)[1:-1]]
         result = builder.call_te(
             function,
-            in_pairs(builder, x) if paired else x,
+            in_halves(builder, x) if paired else x,
             weights,
             *pixels,
             primfunc_name_hint="conv",

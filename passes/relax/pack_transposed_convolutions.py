@@ -88,7 +88,7 @@ def transposed_convolution(x: te.Tensor, w: te.Tensor, channels: int, phases: Ph
         )
         at = [q + (r + pad) // s - t + before for q, r, t, pad, s, before in steps]
         weight = w(*places[1::2], panel_of(o, width), *taps, i, within_panel(o, width, channels))
-        return te.sum(widened_term(padded(n, *at, i), weight), [*taps, i])
+        return te.sum(widened_term(lambda k: padded(n, *at, k), i, weight), [*taps, i])
 
     pixels = phases.pixels(x.shape[1:-1])
     places = itertools.chain.from_iterable(zip(pixels, phases.strides, strict=True))

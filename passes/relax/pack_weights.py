@@ -13,7 +13,7 @@ import numpy as np
 import tvm
 from tvm import relax, te
 
-from quake_tvm.kernels.bfloat16_products import pair_term, pairs
+from quake_tvm.kernels.bfloat16_products import halves, pair_term
 from quake_tvm.numerics.bfloat16_pairs import packed_rows
 from quake_tvm.numerics.number_formats import COMPUTED, widen
 from quake_tvm.schedules import analysis, product
@@ -21,18 +21,19 @@ from quake_tvm.schedules.choice import Key
 from quake_tvm.schedules.product import panel_of, within_panel
 from quake_tvm.tvm_version import Pass, tir
 
-from .legalize import FUSABLE, UNFUSABLE, legalize
+from .legalize import FUSABLE, legalize
 from .weights import computed_in_float32
 
 # Maps a product's key, and the extent of the dimension that gives a tile its rows (None if
 # unknown), to the width of a panel. None leaves the product unchanged.
 Panel = Callable[[Key, int | None], int | None]
-Term = Callable[[tir.Expr, tir.Expr], tir.Expr]
+# What a product sums, from the elements of a row of x by their number, that number, and a weight.
+Term = Callable[[Callable[[tir.Expr], tir.Expr], tir.Expr, tir.Expr], tir.Expr]
 
 
-def widened_term(x: tir.Expr, w: tir.Expr) -> tir.Expr:
+def widened_term(x: Callable[[tir.Expr], tir.Expr], k: tir.Expr, w: tir.Expr) -> tir.Expr:
     """The product of a float32 and of a weight in any format."""
-    return x * widen(w)
+    return x(k) * widen(w)
 
 
 def packed_matmul(x: te.Tensor, w: te.Tensor, columns: int, term: Term = widened_term) -> te.Tensor:
@@ -41,13 +42,13 @@ def packed_matmul(x: te.Tensor, w: te.Tensor, columns: int, term: Term = widened
     Parameters
     ----------
     x : Tensor
-        Of shape (.., k).
+        Of shape (.., k), or the halves of such a matrix.
     w : Tensor
         Of shape (n/p, k, p): the packed form of a matrix (k, columns), as made by :func:`panels`.
     columns : int
         Columns n of the matrix.
     term : callable
-        An element of x and one of w to what is summed.
+        What is summed.
 
     Returns
     -------
@@ -60,7 +61,7 @@ def packed_matmul(x: te.Tensor, w: te.Tensor, columns: int, term: Term = widened
     def element(*i: tir.Expr) -> tir.Expr:
         j = i[-1]
         right = w(panel_of(j, width), k, within_panel(j, width, columns))
-        return te.sum(term(x(*i[:-1], k), right), k)
+        return te.sum(term(lambda n: x(*i[:-1], n), k, right), k)
 
     return te.compute((*x.shape[:-1], columns), element, name="packed_matmul")
 
@@ -106,7 +107,7 @@ class PackWeights(Pass):
             return call
         return builder.call_te(
             partial(packed_matmul, term=pair_term if paired else widened_term),
-            in_pairs(builder, x) if paired else x,
+            in_halves(builder, x) if paired else x,
             relax.const(panels(values, width)),
             columns,
             primfunc_name_hint="matmul",
@@ -114,10 +115,6 @@ class PackWeights(Pass):
         )
 
 
-def in_pairs(builder: relax.BlockBuilder, x: relax.Expr) -> relax.Var:
-    """The elements of x along its last axis as pairs of bfloat16 numbers.
-
-    TVM would fuse the conversion into the product, which reads each element many times.
-    """
-    call = builder.call_te(pairs, x, primfunc_name_hint="pairs", primfunc_attrs=UNFUSABLE)
-    return builder.emit(call)
+def in_halves(builder: relax.BlockBuilder, x: relax.Expr) -> relax.Var:
+    """The elements of x rounded to bfloat16."""
+    return builder.emit(builder.call_te(halves, x, primfunc_name_hint="halves"))

@@ -242,6 +242,7 @@ class Pipeline:
             PackTransposedConvolutions(panel),
             PackWeights(panel, self.precision),
             WidenWeights(),
+            *self._shared_operands(),
             LegalizeScans(),
             *cpu_generic.library_dispatch_passes(self.target),
             relax.transform.LegalizeOps(orderly(_LEGALIZED)),
@@ -255,6 +256,11 @@ class Pipeline:
             LimitFusion(),
             relax.transform.FuseTIR(),
         ]
+
+    def _shared_operands(self) -> list[tvm.transform.Pass]:
+        """An operand of several products is rounded once."""
+        rounded = self.precision == "bfloat16"
+        return [relax.transform.EliminateCommonSubexpr(call_only=True)] if rounded else []
 
     def _schedule(self) -> list[tvm.transform.Pass]:
         scheduled = ScheduleKernels(self.target, self.decide, self.recorded, self.rules)
