@@ -56,7 +56,7 @@ class _Narrower(PyExprMutator):
         if op_name(call) == TABLE:
             return dtype == "float32" and weights.value.numpy().size >= _TABLE
         few = op_name(call) != "relax.matmul" and (
-            int(call.attrs.groups) > 1 or 1 in map(int, weights.ty.shape[:2])
+            int(call.attrs.groups) > 1 or 1 in map(int, list(weights.ty.shape)[:2])
         )
         return dtype != self.dtype and computed_in_float32(call) and not few
 
