@@ -84,5 +84,7 @@ class NarrowWeights(Pass):
         narrower = _Narrower(mod, self.dtype)
         changed = tvm.IRModule(mod.functions, attrs=mod.attrs, global_infos=mod.global_infos)
         for name, function in functions(mod):
-            changed.update_func(name, relax.analysis.remove_all_unused(narrower.visit_expr(function)))
+            changed.update_func(
+                name, relax.analysis.remove_all_unused(narrower.visit_expr(function))
+            )
         return changed

@@ -217,9 +217,7 @@ class PackConvolutions(Pass):
             tuple(padding[rank:]),
         )
         depthwise = groups == channels == int(x.ty.shape[-1])
-        paired = (
-            weights.ty.dtype == self.precision == "bfloat16" and groups == 1 and not depthwise
-        )
+        paired = weights.ty.dtype == self.precision == "bfloat16" and groups == 1 and not depthwise
         if paired:
             values = np.moveaxis(packed_rows(np.moveaxis(values, -1, 0)), 0, -1)
         key = product.key(

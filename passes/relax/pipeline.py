@@ -114,17 +114,20 @@ _LEGALIZED = {
 class LowerNonlinearities(Pass):
     """The phase ``lower``."""
 
-    def __init__(self, target: tvm.target.Target, options: Options) -> None:
+    def __init__(
+        self, target: tvm.target.Target, options: Options, precision: str = COMPUTED
+    ) -> None:
         self.fuse_attention = FuseAttention(partial(attention.tiles, target=target))
         self.recurrent_tile = partial(recurrent.tile, target=target)
-        self.options = options
+        self.options, self.precision = options, precision
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         """Recognise, convert layouts, sink reshapes, fuse attention, lower."""
         recognized = CenterLogSumExp()(quake.recognize(mod, self.options, numbered=True))
         fused = self.fuse_attention(SinkReshapes()(ChannelsLast()(recognized)))
         layers = lower_recurrent.lower(fused, self.options, self.recurrent_tile)
-        return site_numbers.write(quake.lower(lower_attention.lower(layers), self.options))
+        kernels = lower_attention.lower(layers, self.precision)
+        return site_numbers.write(quake.lower(kernels, self.options))
 
 
 class Pipeline:
@@ -228,7 +231,7 @@ class Pipeline:
         ]
 
     def _lower(self) -> list[tvm.transform.Pass]:
-        return [LowerNonlinearities(self.target, self.options)]
+        return [LowerNonlinearities(self.target, self.options, self.precision)]
 
     def _fuse(self) -> list[tvm.transform.Pass]:
         def panel(key: Key, rows: int | None) -> int:

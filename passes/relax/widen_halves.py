@@ -71,9 +71,7 @@ def _is_kernel(call: relax.Call) -> bool:
 class _Widener(PyExprMutator):
     """Rewrites one function. Weights in the formats of ``kept`` stay."""
 
-    def __init__(
-        self, mod: tvm.IRModule, function: relax.Function, kept: Collection[str]
-    ) -> None:
+    def __init__(self, mod: tvm.IRModule, function: relax.Function, kept: Collection[str]) -> None:
         super().__init__(mod)
         self.kept = kept
         self.halves = [p for p in function.params if _has_half(p.ty)]

@@ -10,11 +10,11 @@ from quake_tvm.emulation import kernel
 from quake_tvm.machines.targets import runs_here, target
 from quake_tvm.numerics.bfloat16_pairs import (
     dot,
-    has_instruction,
     joined,
     narrowed,
     packed_rows,
 )
+from quake_tvm.numerics.pair_instructions import has_instruction
 from tests.emulation.machines import MACHINES, emulated
 
 COUNT = 4096

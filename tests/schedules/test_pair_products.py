@@ -8,7 +8,8 @@ from tvm import relax, tirx
 
 import quake_tvm
 from quake_tvm.machines.targets import runs_here, target
-from quake_tvm.numerics.bfloat16_pairs import dot, has_instruction
+from quake_tvm.numerics.bfloat16_pairs import dot
+from quake_tvm.numerics.pair_instructions import has_instruction
 from quake_tvm.schedules.pair_products import accumulate_pairs
 from tests.helpers import module, once
 
