@@ -60,7 +60,7 @@ define internal {short} @{name}({float} %x) alwaysinline {{
 """
 # By LLVM's name of an instruction set: the code of each operator, and the lanes that it has.
 _INSTRUCTIONS = {
-    "avx512bf16": {DOT: (_X86_DOT, (4, 8, 16)), NARROW: (_NARROWED, (4, 8, 16))},
+    "avx512bf16": {DOT: (_X86_DOT, (16,)), NARROW: (_NARROWED, (4, 8, 16))},
     "bf16": {DOT: (_ARM_DOT, (4,)), NARROW: (_NARROWED, (4, 8, 16))},
 }
 
@@ -101,7 +101,9 @@ def _instructions(target: tvm.target.Target) -> dict[str, tuple[str, tuple[int, 
     has = tvm.target.codegen.target_has_features
     if has("vfp4", target):  # 32-bit ARM, for which LLVM has other intrinsics
         return {}
-    return next((own for name, own in _INSTRUCTIONS.items() if has(name, target)), {})
+    own = next((own for name, own in _INSTRUCTIONS.items() if has(name, target)), {})
+    # A target may have them for whole registers only.
+    return own | {DOT: (_X86_DOT, (4, 8, 16))} if own and has("avx512vl", target) else own
 
 
 def _name(operator: str, lanes: int) -> str:
