@@ -143,8 +143,8 @@ class Pipeline:
         Takes a kernel and returns its recorded trace, or None.
     rules : sequence of Rule
         Tried in this order on each kernel.
-    precision : {"float32", "bfloat16"}
-        The format of the operands of matrix products with constant weights.
+    precision : {"float32", "float16", "bfloat16"}
+        As for :func:`quake_tvm.compile`.
     """
 
     def __init__(
@@ -301,7 +301,7 @@ def pipeline(
     rules : sequence of quake_tvm.schedules.Rule
         Tried in this order on each kernel: ``(mine, *quake_tvm.schedules.RULES)`` puts one before
         ours.
-    precision : {"float32", "bfloat16"}
+    precision : {"float32", "float16", "bfloat16"}
         As for :func:`quake_tvm.compile`.
     **options
         Those of :class:`quake_tvm.QuAKE`.
