@@ -226,6 +226,7 @@ class PackConvolutions(Pass):
             values.shape[1:],
             [groups],
             window=groups > 1 or not window.moves_nowhere,
+            dtype=str(values.dtype),
         )
         width = self.panel(key, analysis.constant(call.ty.shape[-2]))
         known = all(hasattr(n, "value") for n in call.ty.shape)

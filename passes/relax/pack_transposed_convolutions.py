@@ -162,7 +162,7 @@ class PackTransposedConvolutions(Pass):
         batch, *sizes, _ = x.ty.shape
         pixels = phases.pixels(sizes)
         rows, depth = (batch, *pixels), (*phases.taps, values.shape[0])
-        key = product.key(rows, channels, depth, strides, window=True)
+        key = product.key(rows, channels, depth, strides, True, str(values.dtype))
         width = self.panel(key, analysis.constant(pixels[-1]))
         if width is None:
             return call

@@ -101,7 +101,8 @@ class PackWeights(Pass):
         paired = w.ty.dtype == self.precision == "bfloat16"
         values = packed_rows(w.value.numpy()) if paired else w.value.numpy()
         depth, columns = values.shape
-        key = product.key(list(x.ty.shape)[:-1], columns, [depth])
+        rows = list(x.ty.shape)[:-1]
+        key = product.key(rows, columns, [depth], dtype=str(values.dtype))
         width = self.panel(key, analysis.constant(x.ty.shape[-2]))
         if width is None or depth == 0:
             return call
