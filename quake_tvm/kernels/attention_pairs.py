@@ -3,7 +3,7 @@
 Knows how they are rounded and read, not in which tiles.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..numerics.bfloat16_pairs import joined, narrowed, pair
@@ -75,7 +75,7 @@ class Pairs:
         end = tir.BufferStore(self.weights, tir.const(0, "uint16"), [r, keys])
         return rows.sequence(each, *_if_odd(keys, end))
 
-    def round_values(self, keys: int | Expr, at: rows.Value) -> Stmt:
+    def round_values(self, keys: int | Expr, at: Callable[[Expr, Expr], Expr]) -> Stmt:
         """Round the values of a head. ``at`` takes the indices of a key and of a feature."""
 
         def line(j: Expr, odd: rows.Value) -> Stmt:

@@ -4,6 +4,8 @@ They are replaced in front of TVM's code generator, where vectors are known. Kno
 no product.
 """
 
+from collections.abc import Callable
+
 import tvm
 import tvm_ffi
 
@@ -88,7 +90,7 @@ def _narrow(x: Expr) -> Expr:
 
 
 # The operators where the target has no instruction.
-_SPELLED_OUT = {DOT: _dot, PAIR: joined, NARROW: _narrow}
+_SPELLED_OUT: dict[str, Callable[..., Expr]] = {DOT: _dot, PAIR: joined, NARROW: _narrow}
 
 
 def has_instruction(target: tvm.target.Target) -> bool:
