@@ -87,10 +87,11 @@ def compile(
         bit of the outputs, except that with ``max_error`` they may select a more accurate rung.
     rules : sequence of quake_tvm.schedules.Rule
         As for :func:`quake_tvm.pipeline`.
-    precision : {"float32", "bfloat16"}
-        The format of the operands of matrix products with constant weights. Sums, and all else,
-        are float32. ``"bfloat16"`` is faster on CPUs with BF16 instructions; its results differ
-        from those of float32 by the rounding of operands to 8 bits.
+    precision : {"float32", "float16", "bfloat16"}
+        ``"float16"``: constant weights of products and large tables are stored in it.
+        ``"bfloat16"``: these, and both operands of products with constant weights and of attention,
+        are rounded to it. Sums, and all else, are float32. It is faster on CPUs with BF16
+        instructions; its results differ from those of float32 by the rounding to 8 bits.
 
     cache : bool
         Keep the build on disk, and load it the next time: :mod:`quake_tvm.build_cache`. Anything

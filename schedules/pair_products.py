@@ -6,6 +6,7 @@ dot(c, a, b)``, which rounds twice and not three times. Knows no tile.
 
 import tvm_ffi
 
+from quake_tvm.numerics import pair_instructions  # noqa: F401  (compiles what is made here)
 from quake_tvm.numerics.bfloat16_pairs import dot, is_dot
 from quake_tvm.tvm_version import tir
 

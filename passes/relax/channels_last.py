@@ -15,6 +15,7 @@ from .fold_moves import FoldMoves
 from .graph import functions, op_name
 from .legalize import legalize
 from .lower_norms import rms_norm
+from .weights import computed_in_float32, weights_of
 
 LAYOUTS = {
     "relax.nn.conv1d": ["NWC", "OWI"],
@@ -38,11 +39,9 @@ def _own(call: relax.Call) -> list[str]:
 
 
 def _gains(call: relax.Call) -> bool:
-    constant = isinstance(call.args[1], tvm.ir.expr.GenericConst)
-    floats = {str(a.ty.dtype) for a in call.args} == {"float32"}
-    return (
-        constant and floats and (_simple(call) if "transpose" in op_name(call) else _packed(call))
-    )
+    if weights_of(call) is None or not computed_in_float32(call):
+        return False
+    return _simple(call) if "transpose" in op_name(call) else _packed(call)
 
 
 def _packed(call: relax.Call) -> bool:

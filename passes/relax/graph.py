@@ -26,6 +26,13 @@ def op_name(expr: Any) -> str:
     return ""
 
 
+def with_attributes(attributes: tvm.ir.Attrs, **changed: Any) -> tvm.ir.Attrs:
+    """An operator's attributes with some of them changed."""
+    info = type(attributes).__tvm_ffi_type_info__
+    values = {field.name: getattr(attributes, field.name) for field in info.fields or ()}
+    return tvm.ir.make_node(info.type_key, **{**values, **changed})
+
+
 @dataclass(frozen=True)
 class Extent:
     """A symbolic extent. Extents of equal structure are equal."""

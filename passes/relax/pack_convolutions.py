@@ -6,7 +6,6 @@ tap and channel, (window.., c). Other grouped convolutions are independent produ
 group.
 """
 
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,7 +22,8 @@ from quake_tvm.schedules.product import panel_of, within_panel
 from quake_tvm.tvm_version import Pass, tir
 
 from .legalize import FUSABLE, legalize
-from .pack_weights import Panel, Term, in_pairs, packed_matmul, panels
+from .pack_weights import Panel, Term, in_halves, packed_matmul, panels, widened_term
+from .weights import computed_in_float32
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def packed_convolution(
     pixels: Sequence[tir.Expr],
     channels: int,
     window: Window,
-    term: Term = operator.mul,
+    term: Term = widened_term,
 ) -> te.Tensor:
     """A convolution with packed weights.
 
@@ -94,7 +94,7 @@ def packed_convolution(
         Output channels.
     window : Window
     term : callable
-        An element of x and one of w to what is summed.
+        What is summed.
 
     Returns
     -------
@@ -102,12 +102,13 @@ def packed_convolution(
         Of shape (n, pixels.., channels).
     """
     padded, width = window.padded(x), int(w.shape[-1])
-    taps, i = window.axes(), te.reduce_axis((0, x.shape[-1]), "i")
+    taps, i = window.axes(), te.reduce_axis((0, w.shape[-2]), "i")
 
     def element(n: tir.Expr, *rest: tir.Expr) -> tir.Expr:
         *pixel, o = rest
         weight = w(panel_of(o, width), *taps, i, within_panel(o, width, channels))
-        return te.sum(term(padded(n, *window.at(pixel, taps), i), weight), [*taps, i])
+        at = window.at(pixel, taps)
+        return te.sum(term(lambda k: padded(n, *at, k), i, weight), [*taps, i])
 
     shape = (x.shape[0], *pixels, channels)
     return te.compute(shape, element, name="packed_convolution")
@@ -141,7 +142,9 @@ def grouped_convolution(
     def element(n: tir.Expr, *rest: tir.Expr) -> tir.Expr:
         *pixel, g, o = rest
         weight = w(g, panel_of(o, width), *taps, i, within_panel(o, width, channels))
-        return te.sum(padded(n, *window.at(pixel, taps), g * inputs + i) * weight, [*taps, i])
+        at = window.at(pixel, taps)
+        term = widened_term(lambda k: padded(n, *at, g * inputs + k), i, weight)
+        return te.sum(term, [*taps, i])
 
     shape = (x.shape[0], *pixels, groups, channels)
     return te.compute(shape, element, name="grouped_convolution")
@@ -171,7 +174,8 @@ def depthwise_convolution(
 
     def element(n: tir.Expr, *rest: tir.Expr) -> tir.Expr:
         *pixel, c = rest
-        return te.sum(padded(n, *window.at(pixel, taps), c) * w(*taps, c), taps)
+        at = window.at(pixel, taps)
+        return te.sum(widened_term(lambda k: padded(n, *at, k), c, w(*taps, c)), taps)
 
     shape = (x.shape[0], *pixels, x.shape[-1])
     return te.compute(shape, element, name="depthwise_convolution")
@@ -213,7 +217,7 @@ class PackConvolutions(Pass):
             tuple(padding[rank:]),
         )
         depthwise = groups == channels == int(x.ty.shape[-1])
-        paired = self.precision != COMPUTED and groups == 1 and not depthwise
+        paired = weights.ty.dtype == self.precision == "bfloat16" and groups == 1 and not depthwise
         if paired:
             values = np.moveaxis(packed_rows(np.moveaxis(values, -1, 0)), 0, -1)
         key = product.key(
@@ -222,6 +226,7 @@ class PackConvolutions(Pass):
             values.shape[1:],
             [groups],
             window=groups > 1 or not window.moves_nowhere,
+            dtype=str(values.dtype),
         )
         width = self.panel(key, analysis.constant(call.ty.shape[-2]))
         known = all(hasattr(n, "value") for n in call.ty.shape)
@@ -236,7 +241,7 @@ class PackConvolutions(Pass):
             function = partial(grouped_convolution, channels=channels // groups, window=window)
         else:
             packed = panels(np.moveaxis(values, 0, -1), width)  # (o/p, window.., i, p)
-            term = pair_term if paired else operator.mul
+            term = pair_term if paired else widened_term
             if window.moves_nowhere:
                 packed = packed.reshape(len(packed), -1, width)
                 function = partial(packed_matmul, columns=channels, term=term)
@@ -246,7 +251,7 @@ class PackConvolutions(Pass):
         pixels = [] if function.func is packed_matmul else [list(call.ty.shape)[1:-1]]
         result = builder.call_te(
             function,
-            in_pairs(builder, x) if paired else x,
+            in_halves(builder, x) if paired else x,
             weights,
             *pixels,
             primfunc_name_hint="conv",
@@ -258,12 +263,11 @@ class PackConvolutions(Pass):
 
 def channels_last(call: relax.Call) -> bool:
     """Whether a convolution is float32 with channels last and constant, non-empty weights."""
-    x, weights = call.args
-    dtypes = {str(x.ty.dtype), str(weights.ty.dtype), str(call.attrs.out_dtype or "float32")}
+    weights = call.args[1]
     layouts = {str(call.attrs.data_layout), str(call.attrs.out_layout)}
     return (
         isinstance(weights, tvm.ir.expr.GenericConst)
-        and dtypes <= {"float32"}
+        and computed_in_float32(call)
         and layouts <= {"NWC", "NHWC", "NDHWC"}
         and 0 not in weights.value.numpy().shape
     )

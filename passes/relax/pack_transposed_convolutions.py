@@ -21,7 +21,7 @@ from quake_tvm.tvm_version import Pass, tir
 
 from .legalize import FUSABLE, legalize
 from .pack_convolutions import Window, channels_last
-from .pack_weights import Panel, panels
+from .pack_weights import Panel, panels, widened_term
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def transposed_convolution(x: te.Tensor, w: te.Tensor, channels: int, phases: Ph
         )
         at = [q + (r + pad) // s - t + before for q, r, t, pad, s, before in steps]
         weight = w(*places[1::2], panel_of(o, width), *taps, i, within_panel(o, width, channels))
-        return te.sum(padded(n, *at, i) * weight, [*taps, i])
+        return te.sum(widened_term(lambda k: padded(n, *at, k), i, weight), [*taps, i])
 
     pixels = phases.pixels(x.shape[1:-1])
     places = itertools.chain.from_iterable(zip(pixels, phases.strides, strict=True))
@@ -162,7 +162,7 @@ class PackTransposedConvolutions(Pass):
         batch, *sizes, _ = x.ty.shape
         pixels = phases.pixels(sizes)
         rows, depth = (batch, *pixels), (*phases.taps, values.shape[0])
-        key = product.key(rows, channels, depth, strides, window=True)
+        key = product.key(rows, channels, depth, strides, True, str(values.dtype))
         width = self.panel(key, analysis.constant(pixels[-1]))
         if width is None:
             return call
@@ -171,7 +171,7 @@ class PackTransposedConvolutions(Pass):
         result = builder.call_te(
             partial(transposed_convolution, channels=channels, phases=phases),
             x,
-            relax.const(packed, "float32"),
+            relax.const(packed),
             primfunc_name_hint="conv_transpose",
             primfunc_attrs=FUSABLE,
         )

@@ -2,10 +2,10 @@
 
 ``x w`` with a constant w of shape (k, n) becomes a PrimFunc over w packed as (n/p, k, p). The
 schedule reads one panel after the other, and each panel is contiguous. The schedule chooses the
-width of a panel. The order of each element's sum stays.
+width of a panel. The order of each element's sum stays. Weights in half precision stay so; they
+are widened as they are read.
 """
 
-import operator
 from collections.abc import Callable
 from functools import partial
 
@@ -13,35 +13,42 @@ import numpy as np
 import tvm
 from tvm import relax, te
 
-from quake_tvm.kernels.bfloat16_products import pair_term, pairs
+from quake_tvm.kernels.bfloat16_products import halves, pair_term
 from quake_tvm.numerics.bfloat16_pairs import packed_rows
-from quake_tvm.numerics.number_formats import COMPUTED
+from quake_tvm.numerics.number_formats import COMPUTED, widen
 from quake_tvm.schedules import analysis, product
 from quake_tvm.schedules.choice import Key
 from quake_tvm.schedules.product import panel_of, within_panel
 from quake_tvm.tvm_version import Pass, tir
 
-from .legalize import FUSABLE, UNFUSABLE, legalize
+from .legalize import FUSABLE, legalize
+from .weights import computed_in_float32
 
 # Maps a product's key, and the extent of the dimension that gives a tile its rows (None if
 # unknown), to the width of a panel. None leaves the product unchanged.
 Panel = Callable[[Key, int | None], int | None]
-Term = Callable[[tir.Expr, tir.Expr], tir.Expr]
+# What a product sums, from the elements of a row of x by their number, that number, and a weight.
+Term = Callable[[Callable[[tir.Expr], tir.Expr], tir.Expr, tir.Expr], tir.Expr]
 
 
-def packed_matmul(x: te.Tensor, w: te.Tensor, columns: int, term: Term = operator.mul) -> te.Tensor:
+def widened_term(x: Callable[[tir.Expr], tir.Expr], k: tir.Expr, w: tir.Expr) -> tir.Expr:
+    """The product of a float32 and of a weight in any format."""
+    return x(k) * widen(w)
+
+
+def packed_matmul(x: te.Tensor, w: te.Tensor, columns: int, term: Term = widened_term) -> te.Tensor:
     """The product of x and packed weights.
 
     Parameters
     ----------
     x : Tensor
-        Of shape (.., k).
+        Of shape (.., k), or the halves of such a matrix.
     w : Tensor
         Of shape (n/p, k, p): the packed form of a matrix (k, columns), as made by :func:`panels`.
     columns : int
         Columns n of the matrix.
     term : callable
-        An element of x and one of w to what is summed.
+        What is summed.
 
     Returns
     -------
@@ -54,7 +61,7 @@ def packed_matmul(x: te.Tensor, w: te.Tensor, columns: int, term: Term = operato
     def element(*i: tir.Expr) -> tir.Expr:
         j = i[-1]
         right = w(panel_of(j, width), k, within_panel(j, width, columns))
-        return te.sum(term(x(*i[:-1], k), right), k)
+        return te.sum(term(lambda n: x(*i[:-1], n), k, right), k)
 
     return te.compute((*x.shape[:-1], columns), element, name="packed_matmul")
 
@@ -68,7 +75,7 @@ def panels(weights: np.ndarray, width: int) -> np.ndarray:
 
 @tvm.transform.module_pass(opt_level=0, name="PackWeights")
 class PackWeights(Pass):
-    """Pack every constant float32 matrix that is the right operand of a matmul.
+    """Pack every constant matrix that is the right operand of a float32 matmul.
 
     Parameters
     ----------
@@ -76,7 +83,7 @@ class PackWeights(Pass):
         Takes a product's key and the extent of its second-last axis, and returns the width of a
         panel, or None to leave the product.
     precision : str
-        The format of the operands: ``"float32"`` or ``"bfloat16"``. Sums are always float32.
+        ``"bfloat16"``: x is rounded to it where the weights are bfloat16. Sums are always float32.
     """
 
     def __init__(self, panel: Panel, precision: str = COMPUTED) -> None:
@@ -88,20 +95,20 @@ class PackWeights(Pass):
 
     def _legalize(self, builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
         x, w = call.args
-        dtypes = {str(x.ty.dtype), str(w.ty.dtype), str(call.attrs.out_dtype or "float32")}
         constant = isinstance(w, tvm.ir.expr.GenericConst) and w.ty.ndim == 2
-        if not constant or dtypes != {"float32"} or x.ty.ndim < 2:
+        if not constant or not computed_in_float32(call) or x.ty.ndim < 2:
             return call
-        paired = self.precision != COMPUTED
+        paired = w.ty.dtype == self.precision == "bfloat16"
         values = packed_rows(w.value.numpy()) if paired else w.value.numpy()
         depth, columns = values.shape
-        key = product.key(list(x.ty.shape)[:-1], columns, [depth])
+        rows = list(x.ty.shape)[:-1]
+        key = product.key(rows, columns, [depth], dtype=str(values.dtype))
         width = self.panel(key, analysis.constant(x.ty.shape[-2]))
         if width is None or depth == 0:
             return call
         return builder.call_te(
-            partial(packed_matmul, term=pair_term if paired else operator.mul),
-            in_pairs(builder, x) if paired else x,
+            partial(packed_matmul, term=pair_term if paired else widened_term),
+            in_halves(builder, x) if paired else x,
             relax.const(panels(values, width)),
             columns,
             primfunc_name_hint="matmul",
@@ -109,10 +116,6 @@ class PackWeights(Pass):
         )
 
 
-def in_pairs(builder: relax.BlockBuilder, x: relax.Expr) -> relax.Var:
-    """The elements of x along its last axis as pairs of bfloat16 numbers.
-
-    TVM would fuse the conversion into the product, which reads each element many times.
-    """
-    call = builder.call_te(pairs, x, primfunc_name_hint="pairs", primfunc_attrs=UNFUSABLE)
-    return builder.emit(call)
+def in_halves(builder: relax.BlockBuilder, x: relax.Expr) -> relax.Var:
+    """The elements of x rounded to bfloat16."""
+    return builder.emit(builder.call_te(halves, x, primfunc_name_hint="halves"))

@@ -25,7 +25,8 @@ from tvm import relax
 from tvm.relax.backend.cpu_generic import pipeline as cpu_generic
 
 from quake_tvm.errors import QuakeError
-from quake_tvm.numerics.number_formats import COMPUTED
+from quake_tvm.machines.targets import widened_in_loops
+from quake_tvm.numerics.number_formats import COMPUTED, FORMATS
 from quake_tvm.options import Options
 from quake_tvm.schedules import (
     RULES,
@@ -72,12 +73,14 @@ from .fill_empty import FillEmpty
 from .flatten_norms import FlattenNorms
 from .fold_batch_norm import FoldBatchNorm
 from .fold_constants import FoldConstants
+from .fold_moves import FoldMoves
 from .fuse_attention import FuseAttention
 from .legalize import orderly
 from .legalize_scans import LegalizeScans
 from .limit_fusion import LimitFusion
 from .lower_norms import LowerNorms
 from .merge_kernels import MergeKernels
+from .narrow_weights import NarrowWeights
 from .outline_branches import OutlineBranches
 from .pack_convolutions import PackConvolutions
 from .pack_transposed_convolutions import PackTransposedConvolutions
@@ -91,6 +94,7 @@ from .sink_reshapes import SinkReshapes
 from .unify_extents import UnifyExtents
 from .view_reshapes import ViewReshapes
 from .widen_halves import WidenHalves
+from .widen_weights import WidenWeights
 
 PHASES = ("prepare", "lower", "fuse", "schedule", "finish")
 # Operators whose legalization replaces TVM's.
@@ -113,17 +117,20 @@ _LEGALIZED = {
 class LowerNonlinearities(Pass):
     """The phase ``lower``."""
 
-    def __init__(self, target: tvm.target.Target, options: Options) -> None:
+    def __init__(
+        self, target: tvm.target.Target, options: Options, precision: str = COMPUTED
+    ) -> None:
         self.fuse_attention = FuseAttention(partial(attention.tiles, target=target))
         self.recurrent_tile = partial(recurrent.tile, target=target)
-        self.options = options
+        self.options, self.precision = options, precision
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         """Recognise, convert layouts, sink reshapes, fuse attention, lower."""
         recognized = CenterLogSumExp()(quake.recognize(mod, self.options, numbered=True))
         fused = self.fuse_attention(SinkReshapes()(ChannelsLast()(recognized)))
         layers = lower_recurrent.lower(fused, self.options, self.recurrent_tile)
-        return site_numbers.write(quake.lower(lower_attention.lower(layers), self.options))
+        kernels = lower_attention.lower(layers, self.precision)
+        return site_numbers.write(quake.lower(kernels, self.options))
 
 
 class Pipeline:
@@ -139,8 +146,8 @@ class Pipeline:
         Takes a kernel and returns its recorded trace, or None.
     rules : sequence of Rule
         Tried in this order on each kernel.
-    precision : {"float32", "bfloat16"}
-        The format of the operands of matrix products with constant weights.
+    precision : {"float32", "float16", "bfloat16"}
+        As for :func:`quake_tvm.compile`.
     """
 
     def __init__(
@@ -152,7 +159,7 @@ class Pipeline:
         rules: Sequence[Rule] = RULES,
         precision: str = COMPUTED,
     ) -> None:
-        given.choice(precision, "precision", (COMPUTED, "bfloat16"))
+        given.choice(precision, "precision", tuple(FORMATS))
         if wrong := [rule for rule in rules if not isinstance(rule, Rule)]:
             raise QuakeError(f"rules is a sequence of quake_tvm.schedules.Rule, not {wrong[0]!r}")
         self.target, self.options = target, options
@@ -213,7 +220,8 @@ class Pipeline:
 
     def _prepare(self) -> list[tvm.transform.Pass]:
         return [
-            WidenHalves(),
+            FoldMoves(),
+            WidenHalves(widened_in_loops(self.target)),
             OutlineBranches(),
             UnifyExtents(),
             CheckSizes(SHAPED),
@@ -222,10 +230,11 @@ class Pipeline:
             RecognizeNorms(),
             FlattenNorms(),
             FoldBatchNorm(),
+            NarrowWeights(self.precision),
         ]
 
     def _lower(self) -> list[tvm.transform.Pass]:
-        return [LowerNonlinearities(self.target, self.options)]
+        return [LowerNonlinearities(self.target, self.options, self.precision)]
 
     def _fuse(self) -> list[tvm.transform.Pass]:
         def panel(key: Key, rows: int | None) -> int:
@@ -238,6 +247,8 @@ class Pipeline:
             PackConvolutions(panel, self.precision),
             PackTransposedConvolutions(panel),
             PackWeights(panel, self.precision),
+            WidenWeights(),
+            *self._shared_operands(),
             LegalizeScans(),
             *cpu_generic.library_dispatch_passes(self.target),
             relax.transform.LegalizeOps(orderly(_LEGALIZED)),
@@ -251,6 +262,11 @@ class Pipeline:
             LimitFusion(),
             relax.transform.FuseTIR(),
         ]
+
+    def _shared_operands(self) -> list[tvm.transform.Pass]:
+        """An operand of several products is rounded once."""
+        rounded = self.precision == "bfloat16"
+        return [relax.transform.EliminateCommonSubexpr(call_only=True)] if rounded else []
 
     def _schedule(self) -> list[tvm.transform.Pass]:
         scheduled = ScheduleKernels(self.target, self.decide, self.recorded, self.rules)
@@ -288,7 +304,7 @@ def pipeline(
     rules : sequence of quake_tvm.schedules.Rule
         Tried in this order on each kernel: ``(mine, *quake_tvm.schedules.RULES)`` puts one before
         ours.
-    precision : {"float32", "bfloat16"}
+    precision : {"float32", "float16", "bfloat16"}
         As for :func:`quake_tvm.compile`.
     **options
         Those of :class:`quake_tvm.QuAKE`.

@@ -3,10 +3,12 @@
 Half precision is a format to store numbers in. Its operators compute in float32, so that every
 kernel for float32 serves. Inputs and outputs of a function keep their types. Between them nothing
 is rounded to half precision: results are closer to the exact ones, and a value that is too large
-for float16 does not become infinite. Kernels and other functions that are called get and return the
-types that they have. Knows no kernel.
+for float16 does not become infinite. Constant weights of products and tables of rows stay in half
+precision, which takes half the memory: kernels widen what they read of them. Kernels and other
+functions that are called get and return the types that they have. Knows no kernel.
 """
 
+from collections.abc import Collection
 from typing import Any
 
 import tvm
@@ -18,8 +20,9 @@ from quake_tvm.numerics.formula_numbers import widened
 from quake_tvm.numerics.number_formats import COMPUTED, HALVES
 from quake_tvm.tvm_version import Pass, tir, updated
 
-from .graph import functions, op_name
+from .graph import functions, op_name, with_attributes
 from .legalize import UNFUSABLE
+from .weights import TABLE, product, weights_of
 
 
 def _wide(ty: tvm.ir.Type) -> tvm.ir.Type:
@@ -53,10 +56,9 @@ def _attributes(attributes: Any) -> Any:
     """An operator's attributes with float32 in place of half precision."""
     if attributes is None:
         return None
-    info = type(attributes).__tvm_ffi_type_info__
-    values = {field.name: getattr(attributes, field.name) for field in info.fields or ()}
-    wide = {name: COMPUTED for name, value in values.items() if str(value) in HALVES}
-    return tvm.ir.make_node(info.type_key, **{**values, **wide}) if wide else attributes
+    names = [field.name for field in type(attributes).__tvm_ffi_type_info__.fields or ()]
+    wide = [name for name in names if str(getattr(attributes, name)) in HALVES]
+    return with_attributes(attributes, **dict.fromkeys(wide, COMPUTED)) if wide else attributes
 
 
 def _is_kernel(call: relax.Call) -> bool:
@@ -67,10 +69,11 @@ def _is_kernel(call: relax.Call) -> bool:
 
 @mutator
 class _Widener(PyExprMutator):
-    """Rewrites one function."""
+    """Rewrites one function. Weights in the formats of ``kept`` stay."""
 
-    def __init__(self, mod: tvm.IRModule, function: relax.Function) -> None:
+    def __init__(self, mod: tvm.IRModule, function: relax.Function, kept: Collection[str]) -> None:
         super().__init__(mod)
+        self.kept = kept
         self.halves = [p for p in function.params if _has_half(p.ty)]
         self.body = function.body
 
@@ -82,11 +85,22 @@ class _Widener(PyExprMutator):
     def visit_call_(self, call: relax.Call) -> relax.Expr:
         if _is_kernel(call):
             return self._around(call)
+        weights = weights_of(call)
+        if weights is not None and str(weights.ty.dtype) in self.kept:
+            return self._with_weights(call, weights)
         args = [self.visit_expr(arg) for arg in call.args]
         attributes = _attributes(call.attrs)
         if op_name(call) == "relax.astype" and args[0].ty.dtype == attributes.dtype:
             return args[0]
         return relax.Call(call.op, args, attributes, call.ty_args, call.span)
+
+    def _with_weights(self, call: relax.Call, weights: tvm.ir.GenericConst) -> relax.Call:
+        """A product or a lookup of weights that stay in half precision."""
+        args = [arg if arg.same_as(weights) else self.visit_expr(arg) for arg in call.args]
+        if op_name(call) != TABLE:
+            return product(call, args)
+        rows = self.builder_.emit(relax.Call(call.op, args, call.attrs, call.ty_args, call.span))
+        return relax.op.astype(rows, COMPUTED)
 
     def _around(self, call: relax.Call) -> relax.Expr:
         """A call that keeps its types: narrow its operands, widen its result."""
@@ -149,14 +163,23 @@ def _is_affected(function: relax.Function) -> bool:
 
 @tvm.transform.module_pass(opt_level=0, name="WidenHalves")
 class WidenHalves(Pass):
-    """Rewrite the functions that contain half precision."""
+    """Rewrite the functions that contain half precision.
+
+    Parameters
+    ----------
+    kept : collection of str
+        The formats that constant weights stay in.
+    """
+
+    def __init__(self, kept: Collection[str] = ()) -> None:
+        self.kept = kept
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         """Rewrite them."""
         affected = [(name, f) for name, f in functions(mod) if _is_affected(f)]
         if not affected:
             return mod
-        wide = {name: _Widener(mod, f).visit_expr(f) for name, f in affected}
+        wide = {name: _Widener(mod, f, self.kept).visit_expr(f) for name, f in affected}
         # TVM cannot compile a kernel in which bfloat16 is computed and then widened by its bits.
         alone = {
             name: f.with_attrs(UNFUSABLE)

@@ -12,8 +12,10 @@ from tvm import te
 
 from ..numerics import exp_bits
 from ..numerics.ladder import LADDER
+from ..numerics.number_formats import COMPUTED
 from ..tvm_version import alloc, tir
 from . import rows
+from .attention_pairs import Pairs
 from .attention_products import Attention, Operand, Place
 from .compute import softmax_row
 from .long_rows import MOST_KEYS, RunningSums, block_sizes, long_rows, whole_rows_fit
@@ -66,6 +68,7 @@ def attention(
     ieee: bool = True,
     scale: float = 1.0,
     empty: float | None = None,
+    precision: str = COMPUTED,
 ) -> te.Tensor:
     """softmax(scale * q k^T + mask) v; all dtypes float32.
 
@@ -84,6 +87,8 @@ def attention(
         The register tiles of the two products, with equal rows.
     method, ieee, scale, empty
         As for :func:`compute.softmax`.
+    precision : str
+        ``"bfloat16"``: both products round their operands to it. The features of q must be even.
 
     Returns
     -------
@@ -100,6 +105,9 @@ def attention(
     def body(inputs: list[tir.Buffer], out: tir.Buffer) -> Stmt:
         q, k, v, *masks = inputs
         of_keys, of_scores = _lines(keys, fill)
+        pairs = None
+        if precision == "bfloat16":
+            pairs = Pairs.of(tiles[0].rows, depth, of_scores, keys, width)
         known = [rows.once(n) for n in (height(length, tiles[0].rows), of_keys)]
         most, line = (n for _, n in known)
         splits = _splits(batch * heads, length)
@@ -107,13 +115,15 @@ def attention(
             operands, tiles, length, depth, keys, width, most, line, scale,
             lambda t: exp_bits.softmax_exp(t, LADDER[method], ieee, scale=fold),
             lambda t: exp_bits.exp(t, HIGHEST, ieee, scale=fold, high=0),
-            empty, q, k, v, masks, out,
+            empty, q, k, v, masks, out, pairs,
         )  # fmt: skip
 
-        shape = (depth * of_keys,) if rows.fixed(line) is None else (depth, line)
-        transposed = tir.decl_buffer(shape, "float32", "keys_first")
+        lines, dtype = (depth, "float32") if pairs is None else (depth // 2, "int32")
+        shape = (lines * of_keys,) if rows.fixed(line) is None else (lines, line)
+        transposed = tir.decl_buffer(shape, dtype, "keys_first")
         scores = tir.decl_buffer((tiles[0].rows, of_scores), "float32", "scores")
         prepare, block = _blocks(op, transposed, scores)
+        buffers = [alloc(transposed), alloc(scores), *(pairs.allocated() if pairs else [])]
 
         def unit(n: Expr) -> Stmt:
             (in_b, b), (in_h, h) = rows.once(n // splits // heads), rows.once(n // splits % heads)
@@ -121,14 +131,18 @@ def attention(
                 *in_b,
                 *in_h,
                 op.keys_first(b, h, transposed),
-                over_tiles(length, most, lambda i: block((b, h, i)), (n % splits, splits)),
+                *op.rounded_values(b, h),
+                over_tiles(length, most, lambda i: rounded((b, h, i)), (n % splits, splits)),
             )
+
+        def rounded(place: Place) -> Stmt:
+            return rows.sequence(*op.rounded_queries(place), block(place))
 
         units = batch * heads * splits
         work = batch * heads * length * keys * (depth + width)
         return rows.sequence(
             *(step for steps, _ in known for step in steps),
-            in_parts(units, work, [alloc(transposed), alloc(scores), *prepare], unit),
+            in_parts(units, work, [*buffers, *prepare], unit),
         )
 
     return te.extern(

@@ -6,8 +6,10 @@ Knows how the products read and write, not what happens to the scores between th
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ..numerics.bfloat16_pairs import dot
 from ..tvm_version import tir
 from . import rows
+from .attention_pairs import Pairs, paired_columns
 from .compute import logits
 from .register_tile import SQUARE, Tile, over_tiles, transpose, vector_at
 from .rows import Expr, Stmt, least
@@ -71,6 +73,7 @@ class Attention:
     v: tir.Buffer
     masks: list[tir.Buffer]
     out: tir.Buffer
+    pairs: Pairs | None = None  # of bfloat16 numbers, if the products take such
 
     def each_row(self, program: Callable[[Expr], list[Stmt]]) -> Stmt:
         """The statements of a program for every row of a block."""
@@ -89,12 +92,16 @@ class Attention:
                 at = self.operands[1].at(b, h, j + lines[r][1], vector_at(d))
                 return tir.BufferLoad(self.k, list(at))
 
-            return transpose(
-                line,
-                lambda c, column: tir.BufferStore(
-                    transposed, column, self.key_at(d + c, j, vector_at)
-                ),
-            )
+            def store(columns: list[Expr]) -> list[Stmt]:
+                first = d
+                if self.pairs is not None:
+                    columns, first = paired_columns(columns), d // 2
+                return [
+                    tir.BufferStore(transposed, column, self.key_at(first + c, j, vector_at))
+                    for c, column in enumerate(columns)
+                ]
+
+            return transpose(line, store)
 
         squares = over_tiles(
             self.keys, SQUARE, lambda j: over_tiles(self.depth, SQUARE, lambda d: square(j, d))
@@ -141,11 +148,17 @@ class Attention:
     ) -> Stmt:
         """A tile of the first product, from the column ``first`` of the scores."""
         b, h, i = place
+
+        def key(d: Expr, j: Expr) -> Expr:
+            return transposed[tuple(self.key_at(d, start + first + j))]
+
+        def store(r: int, j: Expr, s: Expr) -> Stmt:
+            return tir.BufferStore(scores, s, [r, first + j])
+
+        if self.pairs is not None:
+            return tile.product(self.depth // 2, self.pairs.query, key, store, add=dot)
         return tile.product(
-            self.depth,
-            lambda r, d: self.q[self.operands[0].at(b, h, i + r, d)],
-            lambda d, j: transposed[tuple(self.key_at(d, start + first + j))],
-            lambda r, j, s: tir.BufferStore(scores, s, [r, first + j]),
+            self.depth, lambda r, d: self.q[self.operands[0].at(b, h, i + r, d)], key, store
         )
 
     def values(
@@ -162,20 +175,80 @@ class Attention:
 
         ``before`` gives the sums' initial values where ``after_first`` holds.
         """
+        return rows.sequence(
+            *self.rounded_weights(keys, weights),
+            self.value_tiles(place, keys, start, weights, store, before, after_first),
+        )
+
+    def value_tiles(
+        self,
+        place: Place,
+        keys: int | Expr,
+        start: Expr | int,
+        weights: tir.Buffer,
+        store: Callable[[int, Expr, Expr], Stmt],
+        before: Callable[[int, Expr], Expr] | None,
+        after_first: bool | Expr,
+    ) -> Stmt:
+        """All tiles of the second product. See :meth:`values`."""
         b, h, _ = place
-        tile = self.tiles[1]
-        return over_tiles(
-            self.width,
-            tile.columns,
-            lambda first: tile.product(
+        tile, pairs = self.tiles[1], self.pairs
+
+        def one(first: Expr) -> Stmt:
+            def stored(r: int, e: Expr, s: Expr) -> Stmt:
+                return store(r, first + e, s)
+
+            begin = None if before is None else lambda r, e: before(r, first + e)
+            if pairs is not None:
+                return tile.product(
+                    (keys + 1) // 2,
+                    pairs.weight,
+                    lambda j, e: pairs.value(start // 2 + j, first + e),
+                    stored,
+                    begin,
+                    after_first,
+                    dot,
+                )
+            return tile.product(
                 keys,
                 lambda r, j: weights[r, j],
                 lambda j, e: self.v[self.operands[2].at(b, h, start + j, first + e)],
-                lambda r, e, s: store(r, first + e, s),
-                None if before is None else lambda r, e: before(r, first + e),
+                stored,
+                begin,
                 after_first,
-            ),
-        )
+            )
+
+        return over_tiles(self.width, tile.columns, one)
+
+    def rounded_queries(self, place: Place) -> list[Stmt]:
+        """What the first product needs of a block of rows."""
+        pairs = self.pairs
+        if pairs is None:
+            return []
+        b, h, i = place
+
+        def row(r: Expr) -> list[Stmt]:
+            def element(d: Expr) -> Expr:
+                return self.q[self.operands[0].at(b, h, i + r, d)]
+
+            return [pairs.round_query(r, self.depth, element)]
+
+        return [self.each_row(row)]
+
+    def rounded_weights(self, keys: int | Expr, weights: tir.Buffer) -> list[Stmt]:
+        """What the second product needs of a block's weights."""
+        pairs = self.pairs
+        if pairs is None:
+            return []
+        return [self.each_row(lambda r: [pairs.round_weights(r, keys, weights)])]
+
+    def rounded_values(self, b: Expr, h: Expr) -> list[Stmt]:
+        """What the second product needs of the values of one head."""
+        if self.pairs is None:
+            return []
+        return [
+            self.pairs.round_values(self.keys, lambda j, e: self.v[self.operands[2].at(b, h, j, e)])
+        ]
 
     def logits(
         self, place: Place, r: int | Expr, start: Expr | int, scores: tir.Buffer

@@ -1,16 +1,22 @@
-"""Matrix products of bfloat16 pairs as tensor computations, and the conversion of their operands.
+"""Matrix products of bfloat16 numbers as tensor computations, and the rounding of their operands.
 
-Knows no graph and no target.
+The left operand is rows of bfloat16 numbers, of which two neighbours are one pair, and the right
+operand is pairs. Numbers are stored by their bits, since TVM cannot compute with bfloat16. Knows no
+graph and no target.
 """
+
+from collections.abc import Callable
 
 from tvm import te
 
-from ..numerics.bfloat16_pairs import dot, packed
+from ..numerics.bfloat16_pairs import dot, narrowed, pair
 from ..tvm_version import tir
 
+At = Callable[[tir.Expr], tir.Expr]
 
-def pairs(x: te.Tensor) -> te.Tensor:
-    """Neighbouring elements of each row as pairs.
+
+def halves(x: te.Tensor) -> te.Tensor:
+    """The elements rounded to bfloat16, and a 0 at the end of rows of odd length.
 
     Parameters
     ----------
@@ -20,18 +26,18 @@ def pairs(x: te.Tensor) -> te.Tensor:
     Returns
     -------
     Tensor
-        int32, of shape (.., (k + 1)/2). A last element without a neighbour is paired with 0.
+        uint16, of shape (.., k), or (.., k + 1) where k is odd or unknown and rounded up to even.
     """
     *outer, length = x.shape
 
-    def pair(*i: tir.Expr) -> tir.Expr:
-        even, odd = x(*i[:-1], 2 * i[-1]), x(*i[:-1], 2 * i[-1] + 1)
+    def half(*i: tir.Expr) -> tir.Expr:
         if _is_even(length):
-            return packed(even, odd)
-        zero = tir.const(0, "float32")
-        return packed(even, tir.if_then_else(2 * i[-1] + 1 < length, odd, zero))
+            return narrowed(x(*i))
+        inside = tir.if_then_else(i[-1] < length, x(*i), tir.const(0, "float32"))
+        return narrowed(inside)
 
-    return te.compute((*outer, (length + 1) // 2), pair, name="pairs")
+    even = length if _is_even(length) else (length + 1) // 2 * 2
+    return te.compute((*outer, even), half, name="halves")
 
 
 def _is_even(length: tir.Expr) -> bool:
@@ -39,6 +45,16 @@ def _is_even(length: tir.Expr) -> bool:
     return isinstance(length, tir.IntImm) and length.value % 2 == 0
 
 
-def pair_term(a: tir.Expr, b: tir.Expr) -> tir.Expr:
-    """What a product of pairs sums."""
-    return dot(tir.const(0, "float32"), a, b)
+def pair_term(x: At, k: tir.Expr, w: tir.Expr) -> tir.Expr:
+    """What a product of pairs sums.
+
+    Parameters
+    ----------
+    x : callable
+        The halves of a row by their number.
+    k : Expr
+        The number of the pair.
+    w : Expr
+        The pair of the right operand.
+    """
+    return dot(tir.const(0, "float32"), pair(x(2 * k), x(2 * k + 1)), w)

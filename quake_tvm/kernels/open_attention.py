@@ -104,9 +104,10 @@ class OpenAttention(Attention):
         after_first: bool | Expr = True,
     ) -> Stmt:
         """The second product."""
-        return self._by_height(
-            lambda op: op.values(place, keys, start, weights, store, before, after_first)
+        tiles = self._by_height(
+            lambda op: op.value_tiles(place, keys, start, weights, store, before, after_first)
         )
+        return rows.sequence(*self.rounded_weights(keys, weights), tiles)
 
 
 def open_rows(

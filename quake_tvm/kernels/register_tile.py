@@ -37,6 +37,7 @@ class Tile:
         store: Callable[[int, Expr, Expr], Stmt],
         start: Callable[[int, Expr], Expr] | None = None,
         started: bool | Expr = True,
+        add: Callable[[Expr, Expr, Expr], Expr] = lambda s, x, y: s + x * y,
     ) -> Stmt:
         """``store(r, j, start(r, j) + sum over k of a(r, k) * b(k, j))`` for all r and j.
 
@@ -52,6 +53,8 @@ class Tile:
             The initial value of a sum, 0 by default.
         started : bool or PrimExpr
             Whether the sums have this initial value; if not, it is 0.
+        add : callable
+            A sum and two factors to the next sum.
         """
         sums = [rows.local(self.columns) for _ in range(self.rows)]
 
@@ -65,7 +68,9 @@ class Tile:
             return rows.sequence(*(vector(r, j) for r in range(self.rows) for j in firsts))
 
         def step(k: Expr) -> Stmt:
-            return each(lambda r, j: tir.BufferStore(sums[r], sums[r][j] + a(r, k) * b(k, j), [j]))
+            return each(
+                lambda r, j: tir.BufferStore(sums[r], add(sums[r][j], a(r, k), b(k, j)), [j])
+            )
 
         def begin(value: Callable[[int, Expr], Expr]) -> Stmt:
             return each(lambda r, j: tir.BufferStore(sums[r], value(r, j), [j]))
@@ -123,8 +128,8 @@ def vector_at(start: Expr | int) -> Expr:
     return tir.Ramp(start, tir.const(1, "int64"), SQUARE)
 
 
-def transpose(load: Callable[[int], Expr], store: Callable[[int, Expr], Stmt]) -> Stmt:
-    """Transpose a square of vectors: ``store(c, column c)`` from ``load(r)``.
+def transpose(load: Callable[[int], Expr], store: Callable[[list[Expr]], list[Stmt]]) -> Stmt:
+    """Transpose a square of vectors: ``store(columns)`` from ``load(r)``.
 
     Each of the log2(SQUARE) steps swaps the off-diagonal quarters of squares half the size of those
     before.
@@ -146,5 +151,4 @@ def transpose(load: Callable[[int], Expr], store: Callable[[int, Expr], Stmt]) -
             shuffled = tir.Shuffle([upper, lower], [tir.const(n, "int64") for n in pick])
             steps.append(tir.BufferStore(swapped[r], shuffled, [lane]))
         lines, size = swapped, size // 2
-    steps += [store(c, tir.BufferLoad(line, [lane])) for c, line in enumerate(lines)]
-    return rows.sequence(*steps)
+    return rows.sequence(*steps, *store([tir.BufferLoad(line, [lane]) for line in lines]))

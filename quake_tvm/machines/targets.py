@@ -12,6 +12,7 @@ from typing import Any
 import tvm
 
 from ..errors import QuakeError
+from ..numerics.number_formats import HALVES
 from ..numerics.single_rounding import INSTRUCTIONS
 from ..support import given
 from ..support.toolchain import triple
@@ -31,6 +32,8 @@ _VECTORS = {
     "neon": ("NEON", 4),
     "simd128": ("SIMD128", 4),
 }
+# The features that convert vectors of float16 to float32.
+_FLOAT16 = ("f16c", "fp-armv8", "fp16")
 # Other features worth reporting, and LLVM's names for them.
 _FEATURES = {
     "fma": INSTRUCTIONS,
@@ -209,6 +212,13 @@ def runs_here(target: tvm.target.Target) -> bool:
 def vectors(target: tvm.target.Target) -> str:
     """The name of the vector unit that kernels are compiled for: ``"AVX2"``, ``"NEON"``."""
     return _unit(target)[0]
+
+
+def widened_in_loops(target: tvm.target.Target) -> frozenset[str]:
+    """The formats of half precision that the target widens in a few instructions a vector."""
+    has = tvm.target.codegen.target_has_features
+    fast = any(has(feature, target) for feature in _FLOAT16)
+    return HALVES if fast else HALVES - {"float16"}
 
 
 def features(target: tvm.target.Target) -> list[str]:

@@ -8,7 +8,7 @@ bfloat16 are not. Knows no operator and no target.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..tvm_version import RELAY, Expr, tir
+from ..tvm_version import RELAY, Expr, dtype_of, tir
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,13 @@ def bfloat16_bits(x: Expr) -> Expr:
 
     The addition that rounds would carry a NaN into the sign bit.
     """
-    bits = tir.Var("bits", "uint32")
-    last = (bits >> _integer(16)) & _integer(1)
-    rounded = bits + (_integer(0x7FFF) + last)
-    is_nan = (bits & _integer(0x7FFFFFFF)) > _integer(0x7F800000)
-    narrowed = tir.Select(is_nan, bits | _integer(1 << 22), rounded)
-    return tir.Let(bits, tir.reinterpret("uint32", x), narrowed)
+    dtype = dtype_of(x).replace("float", "uint")
+    bits = tir.Var("bits", dtype)
+    last = (bits >> _integer(16, dtype)) & _integer(1, dtype)
+    rounded = bits + (_integer(0x7FFF, dtype) + last)
+    is_nan = (bits & _integer(0x7FFFFFFF, dtype)) > _integer(0x7F800000, dtype)
+    narrowed = tir.Select(is_nan, bits | _integer(1 << 22, dtype), rounded)
+    return tir.Let(bits, tir.reinterpret(dtype, x), narrowed)
 
 
 def _narrow_bfloat16(x: Expr) -> Expr:
@@ -78,5 +79,12 @@ FORMATS = {
 }
 if RELAY:  # its TVM cannot compute a softmax of bfloat16 tensors, nor cast them right
     del FORMATS["bfloat16"]
+
+
+def widen(x: Expr) -> Expr:
+    """The float32 of the same value as an expression of any of these formats."""
+    return FORMATS[dtype_of(x)].widen(x)
+
+
 # The formats of fewer bits than float32.
 HALVES = frozenset(FORMATS) - {COMPUTED}

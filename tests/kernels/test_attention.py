@@ -149,7 +149,7 @@ def test_transpose_of_a_square():
         [x],
         lambda ins, outs: transpose(
             lambda r: tir.BufferLoad(ins[0], [r, lane]),
-            lambda c, line: tir.BufferStore(outs[0], line, [c, lane]),
+            lambda lines: [tir.BufferStore(outs[0], x, [c, lane]) for c, x in enumerate(lines)],
         ),
         dtype="float32",
     )

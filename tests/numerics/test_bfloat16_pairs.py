@@ -8,7 +8,13 @@ from tvm import s_tir, te
 
 from quake_tvm.emulation import kernel
 from quake_tvm.machines.targets import runs_here, target
-from quake_tvm.numerics.bfloat16_pairs import dot, has_instruction, packed, packed_rows
+from quake_tvm.numerics.bfloat16_pairs import (
+    dot,
+    joined,
+    narrowed,
+    packed_rows,
+)
+from quake_tvm.numerics.pair_instructions import has_instruction
 from tests.emulation.machines import MACHINES, emulated
 
 COUNT = 4096
@@ -121,7 +127,7 @@ def test_a_kernel_packs_as_numpy_does() -> None:
     x = rng.integers(0, 2**32, (2, COUNT), np.uint32).view(np.float32)
     x[np.isnan(x)] = 1
     even, odd = te.placeholder((COUNT,), name="even"), te.placeholder((COUNT,), name="odd")
-    y = te.compute((COUNT,), lambda i: packed(even[i], odd[i]), "y")
+    y = te.compute((COUNT,), lambda i: joined(narrowed(even[i]), narrowed(odd[i])), "y")
     result = tvm.runtime.empty((COUNT,), "int32")
     built = tvm.compile(te.create_prim_func([even, odd, y]), target())
     built["main"](*map(tvm.runtime.tensor, x), result)

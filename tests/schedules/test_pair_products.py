@@ -1,14 +1,21 @@
 """Products of bfloat16 pairs, compiled: their values, bits and instructions."""
 
+import re
+
 import ml_dtypes
 import numpy as np
 import pytest
 import tvm
-from tvm import relax, tirx
+from tvm import relax, te, tirx
 
 import quake_tvm
+from quake_tvm.kernels.bfloat16_products import halves, pair_term
+from quake_tvm.machines.table import TARGETS
 from quake_tvm.machines.targets import runs_here, target
-from quake_tvm.numerics.bfloat16_pairs import dot, has_instruction
+from quake_tvm.numerics.bfloat16_pairs import dot
+from quake_tvm.numerics.pair_instructions import has_instruction
+from quake_tvm.passes.relax.pack_weights import packed_matmul
+from quake_tvm.schedules import schedule
 from quake_tvm.schedules.pair_products import accumulate_pairs
 from tests.helpers import module, once
 
@@ -87,8 +94,7 @@ def test_convolutions(channels, filters, window):
     x = RNG.normal(size=(1, channels, 9, 11)).astype(np.float32)
     mod = module(lambda x: nn.conv2d(x, relax.const(w), padding=1), x.shape)
     (found,) = quake_tvm.compile(mod, precision="bfloat16").run(x)
-    each_alone = channels == filters == 1  # a depthwise convolution, which is float32
-    near = (lambda v: v) if each_alone else rounded
+    near = (lambda v: v) if channels == 1 else rounded  # of one channel it is float32
     exact = module(lambda x: nn.conv2d(x, relax.const(near(w)), padding=1), x.shape)
     (wanted,) = quake_tvm.compile(exact).run(near(x))
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
@@ -101,6 +107,45 @@ def test_the_instruction_is_used():
     assembly = quake_tvm.compile(mod, on, precision="bfloat16").kernels.inspect_source("asm")
     assert assembly.count("vdpbf16ps") >= 12
     assert "vdpbf16ps" not in quake_tvm.compile(mod, on).kernels.inspect_source("asm")
+
+
+@pytest.fixture(scope="module")
+def half_products():
+    """A product of bfloat16 numbers and one of float16 weights."""
+    x, rows = te.placeholder((8, 64), name="x"), te.placeholder((8, 64), "uint16", "rows")
+    pairs = te.placeholder((2, 32, 48), "int32", "pairs")
+    narrow = te.placeholder((2, 64, 48), "float16", "narrow")
+    return {
+        "rounded": te.create_prim_func([x, halves(x)]),
+        "paired": te.create_prim_func([rows, pairs, packed_matmul(rows, pairs, 96, pair_term)]),
+        "widened": te.create_prim_func([x, narrow, packed_matmul(x, narrow, 96)]),
+    }
+
+
+WITHOUT_VL = {"kind": "llvm", "mtriple": "x86_64-linux-gnu", "mattr": ["+avx512bf16", "+avx2"]}
+# Mnemonics, and what a target that has them reports.
+MNEMONICS = {
+    r"\bvdpbf16ps\b|\bvcvtneps2bf16\b": "avx512bf16",
+    r"\bbfmlal[bt]\b|\bbfcvtn": "bf16",
+    r"\bvcvtph2ps\b": "f16c",
+    r"\bfcvtl": "fp-armv8",
+}
+
+
+# One name for each CPU.
+CPUS = {(row.mtriple, row.mcpu): name for name, row in TARGETS.items()}
+
+
+@pytest.mark.parametrize("name", [*CPUS.values(), WITHOUT_VL], ids=str)
+def test_targets_get_the_instructions_that_they_have(half_products, name):
+    on = target(name)
+    scheduled = {
+        key: schedule(f, on).with_attr("global_symbol", key) for key, f in half_products.items()
+    }
+    assembly = tvm.compile(tvm.IRModule(scheduled), on).mod.inspect_source("asm")
+    has = tvm.target.codegen.target_has_features
+    for mnemonic, feature in MNEMONICS.items():
+        assert bool(re.search(mnemonic, assembly)) == has(feature, on), mnemonic
 
 
 def test_only_sums_from_zero_take_the_product_in():

@@ -7,7 +7,7 @@ import pytest
 import tvm
 from tvm import relax
 
-from quake_tvm.kernels.bfloat16_products import pair_term, pairs
+from quake_tvm.kernels.bfloat16_products import halves, pair_term
 from quake_tvm.machines.targets import target
 from quake_tvm.numerics.bfloat16_pairs import packed_rows
 from quake_tvm.passes.relax.pack_weights import PackWeights, packed_matmul
@@ -49,13 +49,13 @@ def test_constant_weight_becomes_panels():
 
 
 def test_bfloat16_operands_are_paired():
+    narrow_w = W.astype("bfloat16")
+
     packed = np.ascontiguousarray(packed_rows(W).reshape(12, 2, 48).transpose(1, 0, 2))
 
     def expected(x):
         builder = relax.BlockBuilder.current()
-        narrow = builder.call_te(
-            pairs, x, primfunc_name_hint="pairs", primfunc_attrs={"op_pattern": 8}
-        )
+        narrow = builder.call_te(halves, x, primfunc_name_hint="halves")
         return builder.call_te(
             partial(packed_matmul, term=pair_term),
             once(narrow),
@@ -65,7 +65,10 @@ def test_bfloat16_operands_are_paired():
             primfunc_attrs={"op_pattern": 4},
         )
 
-    after = PackWeights(pairs_of_half, "bfloat16")(module(product, X.shape))
+    def before(x):
+        return op.matmul(x, relax.const(narrow_w), out_dtype="float32")
+
+    after = PackWeights(pairs_of_half, "bfloat16")(module(before, X.shape))
     tvm.ir.assert_structural_equal(after, module(expected, X.shape))
 
 

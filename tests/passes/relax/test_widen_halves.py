@@ -173,6 +173,41 @@ def test_branches():
         np.testing.assert_array_equal(found, f(x.astype("float64")).astype("float16"))
 
 
+def test_weights_stay_in_the_formats_that_are_kept():
+    w, table = np.ones((4, 3), "float16"), np.ones((9, 4), "float16")
+
+    @I.ir_module
+    class Before:
+        @R.function
+        def main(x: R.Tensor(("n", 4), "float16"), i: R.Tensor((5,), "int64")):
+            n = T.int64()
+            with R.dataflow():
+                a: R.Tensor((n, 3), "float16") = R.matmul(x, R.const(w))
+                b: R.Tensor((9, n), "float16") = R.matmul(R.const(table), R.permute_dims(x))
+                c = R.take(R.const(table), i, axis=0)
+                R.output(a, b, c)
+            return (a, b, c)
+
+    @I.ir_module
+    class Expected:
+        @R.function
+        def main(x: R.Tensor(("n", 4), "float16"), i: R.Tensor((5,), "int64")):
+            with R.dataflow():
+                wide = R.astype(x, "float32")
+                a = R.matmul(wide, R.const(w), out_dtype="float32")
+                t = R.permute_dims(wide)
+                b = R.matmul(R.const(table.astype("float32")), t)
+                rows = R.take(R.const(table), i, axis=0)
+                c = R.astype(rows, "float32")
+                x1 = R.astype(a, "float16")
+                x2 = R.astype(b, "float16")
+                x3 = R.astype(c, "float16")
+                R.output(x1, x2, x3)
+            return (x1, x2, x3)
+
+    tvm.ir.assert_structural_equal(WidenHalves({"float16"})(Before), Expected)
+
+
 def test_a_module_without_halves_is_unchanged():
     mod = module(R.exp)
     assert WidenHalves()(mod).same_as(mod)

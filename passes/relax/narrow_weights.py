@@ -1,0 +1,90 @@
+"""Store constant weights in half precision, if the rounding of each stays small.
+
+Products read the whole of their weights, so that of a few rows takes half the time. Small tables
+stay, as those of positions in an image, whose elements are no features. So do the few weights of
+convolutions of several groups, and of those from or to one channel.
+"""
+
+import numpy as np
+import tvm
+from tvm import relax
+from tvm.relax.expr_functor import PyExprMutator, mutator
+
+from quake_tvm.numerics.number_formats import FORMATS, HALVES
+from quake_tvm.tvm_version import Pass
+
+from .graph import functions, op_name
+from .weights import TABLE, computed_in_float32, product, weights_of
+
+# Elements of a table that is worth it.
+_TABLE = 1 << 20
+
+
+def _narrow(values: np.ndarray, dtype: str) -> np.ndarray | None:
+    """The values in a format, None if it cannot hold the largest ones."""
+    with np.errstate(over="ignore"):
+        narrow = values.astype(dtype)
+    most = FORMATS[dtype].rounding * np.abs(values).max(initial=0)
+    fits = np.abs(narrow.astype(np.float32) - values) <= most
+    return narrow if fits.all() else None
+
+
+@mutator
+class _Narrower(PyExprMutator):
+    def __init__(self, mod: tvm.IRModule, dtype: str) -> None:
+        super().__init__(mod)
+        self.dtype = dtype
+
+    def visit_call_(self, call: relax.Call) -> relax.Expr:
+        """Replace the weights of one product or table."""
+        call = super().visit_call_(call)
+        weights = weights_of(call)
+        if weights is None or not self._gains(call, weights):
+            return call
+        narrow = _narrow(weights.value.numpy().astype(np.float32), self.dtype)
+        if narrow is None:
+            return call
+        own = relax.const(narrow)
+        args = [own if arg.same_as(weights) else arg for arg in call.args]
+        if op_name(call) != TABLE:
+            return product(call, args)
+        rows = self.builder_.emit(relax.Call(call.op, args, call.attrs, call.ty_args, call.span))
+        return relax.op.astype(rows, "float32")
+
+    def _gains(self, call: relax.Call, weights: tvm.ir.GenericConst) -> bool:
+        dtype = str(weights.ty.dtype)
+        if op_name(call) == TABLE:
+            return dtype == "float32" and weights.value.numpy().size >= _TABLE
+        few = op_name(call) != "relax.matmul" and (
+            int(call.attrs.groups) > 1 or 1 in map(int, list(weights.ty.shape)[:2])
+        )
+        return dtype != self.dtype and computed_in_float32(call) and not few
+
+
+@tvm.transform.module_pass(opt_level=0, name="NarrowWeights")
+class NarrowWeights(Pass):
+    """Round the weights of float32 products, and of large tables.
+
+    Weights stay if one of them is too large for the format, or if all are so small that it has
+    fewer bits for them.
+
+    Parameters
+    ----------
+    dtype : str
+        The format. Nothing is changed if it is float32.
+    """
+
+    def __init__(self, dtype: str) -> None:
+        self.dtype = dtype
+
+    def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
+        """Rewrite the functions."""
+        if self.dtype not in HALVES:
+            return mod
+        narrower = _Narrower(mod, self.dtype)
+        changed = tvm.IRModule(mod.functions, attrs=mod.attrs, global_infos=mod.global_infos)
+        for name, function in functions(mod):
+            changed.update_func(
+                name, relax.analysis.remove_all_unused(narrower.visit_expr(function))
+            )
+        return changed

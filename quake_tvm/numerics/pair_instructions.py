@@ -1,0 +1,188 @@
+"""The operators of :mod:`bfloat16_pairs` as instructions, or spelled out where there are none.
+
+They are replaced in front of TVM's code generator, where vectors are known. Knows instruction sets,
+no product.
+"""
+
+from collections.abc import Callable
+
+import tvm
+import tvm_ffi
+
+from ..tvm_version import (
+    PREFIX,
+    Call,
+    Expr,
+    dtype_of,
+    import_llvm,
+    is_load,
+    replace_build,
+    replace_calls,
+    tir,
+    updated,
+)
+from . import single_rounding  # noqa: F401  (its preparation of builds must run after this one)
+from .bfloat16_pairs import DOT, NARROW, PAIR, joined
+from .number_formats import bfloat16_bits
+
+# LLVM IR of the operators with an instruction.
+_DOT_BY = """
+define internal {float} @{name}({float} %c, {integer} %a, {integer} %b) alwaysinline {{
+  %x = bitcast {integer} %a to {halves}
+  %y = bitcast {integer} %b to {halves}
+"""
+_X86_DOT = (
+    """
+declare {float} @llvm.x86.avx512bf16.dpbf16ps.{bits}({float}, {halves}, {halves})"""
+    + _DOT_BY
+    + """
+  %r = call {float} @llvm.x86.avx512bf16.dpbf16ps.{bits}({float} %c, {halves} %x, {halves} %y)
+  ret {float} %r
+}}
+"""
+)
+_ARM_DOT = (
+    """
+declare {float} @llvm.aarch64.neon.bfmlalt({float}, {halves}, {halves})
+declare {float} @llvm.aarch64.neon.bfmlalb({float}, {halves}, {halves})"""
+    + _DOT_BY
+    + """
+  %d = call {float} @llvm.aarch64.neon.bfmlalt({float} %c, {halves} %x, {halves} %y)
+  %r = call {float} @llvm.aarch64.neon.bfmlalb({float} %d, {halves} %x, {halves} %y)
+  ret {float} %r
+}}
+"""
+)
+_NARROWED = """
+define internal {short} @{name}({float} %x) alwaysinline {{
+  %y = fptrunc {float} %x to {half}
+  %r = bitcast {half} %y to {short}
+  ret {short} %r
+}}
+"""
+# By LLVM's name of an instruction set: the code of each operator, and the lanes that it has.
+_INSTRUCTIONS = {
+    "avx512bf16": {DOT: (_X86_DOT, (16,)), NARROW: (_NARROWED, (4, 8, 16))},
+    "bf16": {DOT: (_ARM_DOT, (4,)), NARROW: (_NARROWED, (4, 8, 16))},
+}
+
+
+def _dot(c: Expr, a: Expr, b: Expr) -> Expr:
+    dtype = dtype_of(a)
+
+    def high(pair: Expr) -> Expr:
+        return tir.reinterpret(dtype_of(c), pair & tir.const(-(1 << 16), dtype))
+
+    def low(pair: Expr) -> Expr:
+        return tir.reinterpret(dtype_of(c), pair << tir.const(16, dtype))
+
+    def fma(x: Expr, y: Expr, z: Expr) -> Expr:
+        # What TVM has lowered its own fma to by now.
+        return tir.call_llvm_pure_intrin(dtype_of(c), "llvm.fmuladd", x, y, z)
+
+    return fma(low(a), low(b), fma(high(a), high(b), c))
+
+
+def _narrow(x: Expr) -> Expr:
+    bits = bfloat16_bits(x)
+    dtype = dtype_of(bits)
+    return tir.Cast(dtype.replace("uint32", "uint16"), bits >> tir.const(16, dtype))
+
+
+# The operators where the target has no instruction.
+_SPELLED_OUT: dict[str, Callable[..., Expr]] = {DOT: _dot, PAIR: joined, NARROW: _narrow}
+
+
+def has_instruction(target: tvm.target.Target) -> bool:
+    """Whether the target has instructions for :func:`dot` and :func:`narrowed`."""
+    return bool(_instructions(target))
+
+
+def _instructions(target: tvm.target.Target) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """The code of the operators that the target has instructions for."""
+    has = tvm.target.codegen.target_has_features
+    if has("vfp4", target):  # 32-bit ARM, for which LLVM has other intrinsics
+        return {}
+    own = next((own for name, own in _INSTRUCTIONS.items() if has(name, target)), {})
+    # A target may have them for whole registers only.
+    return own | {DOT: (_X86_DOT, (4, 8, 16))} if own and has("avx512vl", target) else own
+
+
+def _name(operator: str, lanes: int) -> str:
+    return f"{operator.removeprefix(PREFIX)}_{lanes}"
+
+
+def _source(operator: str, code: str, lanes: int) -> str:
+    return code.format(
+        name=_name(operator, lanes),
+        bits=32 * lanes,
+        float=f"<{lanes} x float>",
+        integer=f"<{lanes} x i32>",
+        short=f"<{lanes} x i16>",
+        half=f"<{lanes} x bfloat>",
+        halves=f"<{2 * lanes} x bfloat>",
+    )
+
+
+def _pairs_at_once(body: tir.Stmt) -> tir.Stmt:
+    """The statement, in which :func:`pair` of two numbers in memory reads an int32.
+
+    LLVM joins the two reads as well. But it loses track then of what the one read may alias, and
+    stores all sums of a product in every step.
+    """
+    views: dict[tir.Var, tir.Var] = {}
+
+    def read(call: Call) -> Expr:
+        in_memory = all(map(is_load, call.args))
+        if not (in_memory and isinstance(call.op, tvm.ir.Op) and call.op.name == PAIR):
+            return call
+        (index,), source = call.args[0].indices, call.args[0].source
+        if source not in views:
+            views[source] = tir.decl_buffer((1,), "int32", f"{source.name}_pairs", source.data)
+        half = tir.shift_right(index, tir.const(1, dtype_of(index)))
+        return tir.BufferLoad(views[source], [half])
+
+    def declare(stmt: tir.DeclBuffer | tir.AllocBuffer) -> tir.Stmt:
+        if stmt.buffer not in views:
+            return stmt
+        view = tir.DeclBuffer(views[stmt.buffer], data=stmt.buffer.data)
+        return tir.SeqStmt([stmt, view])
+
+    body = replace_calls(body, read)
+    if not views:
+        return body
+    return tvm_ffi.structural_map(body, ((tir.DeclBuffer, tir.AllocBuffer), declare))
+
+
+def _prepare(mod: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule:
+    """Replace the operators in a lowered module by the target's instructions or by others."""
+    instructions = _instructions(target)
+    found: set[str] = set()
+    used: set[tuple[str, int]] = set()
+
+    def replace(call: Call) -> Expr:
+        operator = call.op.name if isinstance(call.op, tvm.ir.Op) else ""
+        if operator not in _SPELLED_OUT:
+            return call
+        lanes = tvm.DataType(dtype_of(call)).lanes
+        found.add(operator)
+        if operator not in instructions or lanes not in instructions[operator][1]:
+            return _SPELLED_OUT[operator](*call.args)
+        used.add((operator, lanes))
+        return tir.call_pure_extern(dtype_of(call), _name(operator, lanes), *call.args)
+
+    functions = {
+        name: function.with_body(replace_calls(_pairs_at_once(function.body), replace))
+        for name, function in mod.functions.items()
+        if isinstance(function, tir.PrimFunc)
+    }
+    if not found:
+        return mod
+    if used:  # the import applies to the whole module
+        source = "".join(_source(op, instructions[op][0], lanes) for op, lanes in sorted(used))
+        first = next(iter(functions))
+        functions[first] = functions[first].with_body(import_llvm(source, functions[first].body))
+    return updated(mod, functions)
+
+
+replace_build("llvm", _prepare)
