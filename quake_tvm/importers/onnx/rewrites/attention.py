@@ -38,7 +38,7 @@ def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
             )
         )
         return
-    batch, length = shape[:2] if shape is not None and len(shape) == 3 else (None, None)
+    batch = shape[0] if shape is not None and len(shape) == 3 else None
     sizes = _sizes(graph, weights, given)
     q, k, v = _heads(graph, inputs[:3], sizes, given["num_heads"])
     scale = given.get("scale") or 1 / math.sqrt(sizes[0] // given["num_heads"])
@@ -46,7 +46,7 @@ def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
     scores = graph.emit("MatMul", [q, k])
     scores = graph.emit("Mul", [scores, graph.constant(scale, dtype, "scale")])
     added = [scores_bias] if scores_bias else []
-    keys = Keys(graph, node.op_type, x, 1, batch, length)
+    keys = Keys(graph, node.op_type, x, 1, batch)
     if mask:
         added.append(keys.mask(mask, given.get("mask_filter_value", LEFT_OUT)))
     if given.get("unidirectional"):
