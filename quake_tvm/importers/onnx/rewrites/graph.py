@@ -163,7 +163,7 @@ class Graph:
         extent = self.extent(x, axis)
         known = self.constant_value(extent)
         if known is not None:
-            return self.constant(np.arange(known), TensorProto.INT64, "places")
+            return self.constant(np.arange(int(known)), TensorProto.INT64, "places")
         ends = [self.constant(n, TensorProto.INT64, "end") for n in (0, 1)]
         return self.emit("Range", [ends[0], extent, ends[1]])
 
