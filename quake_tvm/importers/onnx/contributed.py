@@ -40,6 +40,7 @@ MICROSOFT: dict[str, Contributed] = {
         do_rotary=0,
         past_present_share_buffer=0,
     ),
+    "BiasAdd": _of("0 1 2"),
     "BiasGelu": _of("0 1"),
     "BiasSplitGelu": _of("0 1"),
     "DequantizeLinear": _of("0 1 2", "axis"),

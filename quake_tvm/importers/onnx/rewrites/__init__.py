@@ -99,6 +99,7 @@ STANDARD: dict[str, Rewriting] = {
 }
 MICROSOFT: dict[str, Rewriting] = {
     "Attention": attention.rewrite,
+    "BiasAdd": sums.rewrite,
     "BiasGelu": gelus.bias_gelu,
     "BiasSplitGelu": gelus.bias_split_gelu,
     "DynamicQuantizeLSTM": dynamic_quantize_lstm.rewrite,
