@@ -208,3 +208,16 @@ def test_errors_say_what_to_do(case, said):
     model, _ = model_of([case], 17)
     with pytest.raises(QuakeError, match=said):
         quake_tvm.compile(model)
+
+
+def test_attention_in_half_precision():
+    """ONNX Runtime has no kernel for CPUs: the same in float32."""
+    given, results = (f(2, 3, 8), f(8, 24), f(24)), []
+    for dtype in ("float32", "float16"):
+        x, w, b = (values.astype(dtype) for values in given)
+        case = ms("Attention", x, K(w), K(b), num_heads=2)
+        model, feeds = model_of([case], 17)
+        (y,) = quake_tvm.compile(model, method="exact").run(feeds)
+        assert y.dtype == dtype
+        results.append(y)
+    np.testing.assert_allclose(results[1], results[0], 1e-2, 1e-2)
