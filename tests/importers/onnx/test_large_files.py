@@ -27,7 +27,7 @@ def layers(folder: Path) -> np.ndarray:
     y = np.full((2, WIDTH), 0.5)
     with open(folder / "weights", "wb") as file:
         for k in range(LAYERS):
-            weight = rng.standard_normal((WIDTH, WIDTH), np.float32) / 64
+            weight = (rng.random((WIDTH, WIDTH), np.float32) - np.float32(0.5)) / 16
             tensor = TensorProto(name=f"w{k}", data_type=TensorProto.FLOAT, dims=weight.shape)
             tensor.data_location = TensorProto.EXTERNAL
             place = {"location": "weights", "offset": file.tell(), "length": weight.nbytes}
@@ -37,7 +37,7 @@ def layers(folder: Path) -> np.ndarray:
             graph.initializer.append(tensor)
             graph.node.append(helper.make_node("MatMul", [f"x{k}", f"w{k}"], [f"m{k}"]))
             graph.node.append(helper.make_node("Tanh", [f"m{k}"], [f"x{k + 1}"]))
-            y = np.tanh(y @ weight)
+            y = np.tanh(y @ weight.astype(np.float64))
     ends = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, [2, WIDTH])
         for name in ("x0", f"x{LAYERS}")
