@@ -115,7 +115,7 @@ MICROSOFT: dict[str, Rewriting] = {
     "MatMulNBits": nbits_products.rewrite,
     "MultiHeadAttention": multi_head_attention.rewrite,
     "NhwcConv": fused_convolution.nhwc_conv,
-    "NhwcFusedConv": fused_convolution.nhwc_conv,
+    "NhwcFusedConv": fused_convolution.nhwc_fused_conv,
     "QuickGelu": gelus.quick_gelu,
     "RotaryEmbedding": rotary_embedding.rewrite,
     "SimplifiedLayerNormalization": simplified_normalizations.simplified,
