@@ -221,3 +221,17 @@ def test_attention_in_half_precision():
         assert y.dtype == dtype
         results.append(y)
     np.testing.assert_allclose(results[1], results[0], 1e-2, 1e-2)
+
+
+def test_channels_last_in_images_and_weights():
+    """As ONNX Runtime's tool writes NhwcConv, for which the runtime has no kernel on CPUs."""
+    x, w = f(1, 5, 5, 3), f(4, 3, 3, 3)
+    options = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
+    results = []
+    for case in (
+        ms("NhwcConv", x, K(np.ascontiguousarray(w.transpose(0, 2, 3, 1))), **options),
+        c("Conv", np.ascontiguousarray(x.transpose(0, 3, 1, 2)), K(w), **options),
+    ):
+        model, feeds = model_of([case], 17)
+        results.append(quake_tvm.compile(model, method="exact").run(feeds)[0])
+    np.testing.assert_allclose(results[0], results[1].transpose(0, 2, 3, 1), 1e-5, 1e-5)
