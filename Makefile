@@ -33,7 +33,7 @@ FAST := fast-passes fast-schedules fast-relay
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast test-relax test-xgboost test-relay cross-tools lint format records prove tasks
-.PHONY: plans fuzz fuzz-torch fuzz-files sweep onnx-tests torch-operators torch-models clean $(RELAX) $(FAST)
+.PHONY: plans fuzz fuzz-torch fuzz-files sweep onnx-tests optimised-models torch-operators torch-models clean $(RELAX) $(FAST)
 
 help:  ## list the goals
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
@@ -98,6 +98,10 @@ sweep: $(READY)  ## every rule with every epilogue and extent, every ONNX case: 
 
 onnx-tests: $(READY)  ## onnx's own tests of its operators; writes docs/onnx_node_tests.md: half an hour
 	$(BIN)/python -W ignore -m tests.importers.onnx.collection
+
+optimised-models: $(READY)  ## models that ONNX Runtime optimised; writes docs/optimised_models.md: minutes
+	@$(BIN)/python -m pip install -qq --editable '.[torch]'
+	@$(BIN)/python -W ignore -m tests.importers.onnx.optimised
 
 lint: $(READY)  ## check style and types
 	$(BIN)/ruff check .

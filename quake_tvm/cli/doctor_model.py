@@ -131,10 +131,23 @@ def show(model: Path, examination: Examination) -> None:
     for finding in refused:
         output.print(f"refused: {finding.what}", markup=False, soft_wrap=True)
     if refused:
-        verdict = f"{model.name} cannot be compiled as it is"
+        verdict = f"{model.name} cannot be compiled as it is{_with_sizes(model, examination)}"
     else:
         verdict = f"{model.name} can be compiled: quake-tvm compile {model}"
     output.print(verdict, markup=False, soft_wrap=True)
+
+
+def _with_sizes(model: Path, examination: Examination) -> str:
+    """The command that examines the model for fixed sizes; none if sizes are not what it lacks."""
+    shapes = [
+        f"--shape {given.name}={','.join(map(str, given.shape))}"
+        for given in examination.inputs
+        if any(isinstance(n, str) for n in given.shape)
+    ]
+    if not shapes or any(finding.operator for finding in examination.refused):
+        return ""
+    command = f"quake-tvm doctor {model} {' '.join(shapes)}"
+    return f"; whether it can for fixed sizes, with a number for each name: {command}"
 
 
 def _show_nonlinearities(found: list[Nonlinearity]) -> None:

@@ -70,6 +70,22 @@ def test_a_model_that_is_refused(folder):
     done = quake("doctor", folder / "bad.onnx")
     assert done.returncode == 1
     assert "refused: TVM cannot import these ONNX operators: Multinomial; replace" in done.stdout
+    assert done.stdout.endswith("bad.onnx cannot be compiled as it is\n")
+
+
+def test_sizes_are_asked_for_where_they_may_help(folder):
+    count = onnx.parser.parse_model("""
+        <ir_version: 9, opset_import: ["": 18]>
+        g (float[rows, 8] x, int64 count) => (float[rows, 8] y) {
+            y = Loop (count, , x) <body = b (int64 i, bool c, float[rows, 8] a) =>
+                (bool d, float[rows, 8] z) { d = Identity (c) z = Relu (a) }>
+        }""")
+    onnx.save(count, folder / "loop.onnx")
+    done = quake("doctor", "loop.onnx", cwd=folder)
+    assert done.returncode == 1
+    assert "refused: Loop is supported only if" in done.stdout
+    assert "cannot be compiled as it is; whether it can for fixed sizes" in done.stdout
+    assert done.stdout.endswith(": quake-tvm doctor loop.onnx --shape x=rows,8\n")
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ def _of(inputs: str, attributes: str = "", outputs: str = "0", **defaults: objec
 
 
 _CONV = "auto_pad dilations group kernel_shape pads strides"
+_GROUPS = "activation channels_last epsilon groups"
 _FUSED = f"{_CONV} activation activation_params"
 
 MICROSOFT: dict[str, Contributed] = {
@@ -39,6 +40,7 @@ MICROSOFT: dict[str, Contributed] = {
         do_rotary=0,
         past_present_share_buffer=0,
     ),
+    "BiasAdd": _of("0 1 2"),
     "BiasGelu": _of("0 1"),
     "BiasSplitGelu": _of("0 1"),
     "DequantizeLinear": _of("0 1 2", "axis"),
@@ -56,6 +58,18 @@ MICROSOFT: dict[str, Contributed] = {
     ),
     "FusedMatMul": _of("0 1", "alpha transA transB transBatchA transBatchB"),
     "Gelu": _of("0"),
+    "GroupNorm": _of("0 1 2", _GROUPS),
+    "GroupQueryAttention": _of(
+        "0 1 2 3 4 5 6 7 8 9",
+        "do_rotary kv_num_heads local_window_size num_heads rotary_interleaved scale softcap",
+        "0 1 2",
+        causal=1,
+        k_quant_type=b"NONE",
+        qk_output=0,
+        sliding_window_cache=0,
+        smooth_softmax=0,
+        v_quant_type=b"NONE",
+    ),
     "LayerNormalization": _of("0 1 2", "axis epsilon", "0 1 2", stash_type=1),
     "MatMulNBits": _of("0 1 2 3 4 5", "K N bits block_size accuracy_level", weight_prepacked=0),
     "MultiHeadAttention": _of(
@@ -66,9 +80,10 @@ MICROSOFT: dict[str, Contributed] = {
     "QuantizeLinear": _of("0 1 2", "axis"),
     "QuickGelu": _of("0", "alpha"),
     "RotaryEmbedding": _of(
-        "0 1 2 3", "interleaved num_heads rotary_embedding_dim", is_packed_batching=0, scale=1.0
+        "0 1 2 3", "interleaved is_packed_batching num_heads rotary_embedding_dim", scale=1.0
     ),
     "SimplifiedLayerNormalization": _of("0 1", "axis epsilon", "0 1", stash_type=1),
+    "SkipGroupNorm": _of("0 1 2 3 4", _GROUPS, "0 1"),
     "SkipLayerNormalization": _of("0 1 2 3 4", "epsilon", "0 1 2 3"),
     "SkipSimplifiedLayerNormalization": _of("0 1 2 3", "epsilon", "0 2 3"),
     "TransposeMatMul": _of("0 1", "alpha transA transB"),

@@ -122,12 +122,28 @@ class Importer(ONNXGraphImporter):
             if node.op_type == "If":
                 self._convert_if(node)
                 continue
-            with _errors_of(node):
+            with self._errors_of(node):
                 numbers = self._computed(node)
                 if numbers is None:
                     self._convert_node(node)
                     continue
             self._known |= zip([name for name in node.output if name], numbers, strict=True)
+
+    @contextmanager
+    def _errors_of(self, node: onnx.NodeProto) -> Iterator[None]:
+        """Raise errors of a node's conversion as QuakeErrors that name the node."""
+        try:
+            with errors_of(node):
+                yield
+        except (NeedsLimit, QuakeError):
+            raise
+        except Exception as error:
+            given = [name for name in node.input if _of_unknown_rank(self._nodes.get(name))]
+            reason = last_line(error)
+            if given:
+                reason = f"only a run knows the rank of {given[0]!r}, as after an If"
+            what = f"TVM cannot take {node.op_type} ({place(node)}): {reason}"
+            raise NotTaken(what) from error
 
     def _convert_if(self, node: onnx.NodeProto) -> None:
         condition = self._numbers(node.input[0])
@@ -224,21 +240,13 @@ class Importer(ONNXGraphImporter):
         return super()._convert_operator(op_name, inputs, attrs, opset)
 
 
-@contextmanager
-def _errors_of(node: onnx.NodeProto) -> Iterator[None]:
-    """Raise errors of a node's conversion as QuakeErrors that name the node."""
-    try:
-        with errors_of(node):
-            yield
-    except (NeedsLimit, QuakeError):
-        raise
-    except Exception as error:
-        what = f"TVM cannot take {node.op_type} ({place(node)}): {last_line(error)}"
-        raise NotTaken(what) from error
-
-
 class NotTaken(QuakeError):
     """A node that TVM cannot take, for a reason that TVM gives."""
+
+
+def _of_unknown_rank(value: relax.Expr | None) -> bool:
+    ty = getattr(value, "ty", None)
+    return isinstance(ty, relax.TensorType | relax.ShapeType) and ty.ndim == -1
 
 
 def _text(value: object) -> object:

@@ -58,7 +58,8 @@ def refuse(model: onnx.ModelProto) -> None:
         if node.op_type in _UNROLLERS and not node.domain:
             raise QuakeError(
                 f"{node.op_type} is supported only if its number of iterations is known: give "
-                f"shapes, or constants for its limit and its condition ({place(node)})"
+                "shapes, or constants for its limit and its condition, which its body must not "
+                f"compute ({place(node)})"
             )
 
 

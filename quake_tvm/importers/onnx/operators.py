@@ -42,9 +42,9 @@ STANDARD: dict[str, frozenset[str]] = {
         "AffineGrid": "align_corners",
         "ArgMax": "axis keepdims select_last_index",
         "ArgMin": "axis keepdims select_last_index",
-        "Attention": "attn_mask is_causal kv_num_heads past_key past_value present_key"
-        " present_value q_num_heads qk_matmul_output qk_matmul_output_mode scale softcap"
-        " softmax_precision",
+        "Attention": "attn_mask is_causal kv_num_heads left_window_size nonpad_kv_seqlen past_key"
+        " past_value present_key present_value q_num_heads qk_matmul_output qk_matmul_output_mode"
+        " right_window_size scale softcap softmax_precision",
         "AveragePool": f"{_WINDOW} count_include_pad",
         "BatchNormalization": "epsilon momentum",
         "BitShift": "direction",
@@ -65,7 +65,7 @@ STANDARD: dict[str, frozenset[str]] = {
         " strides",
         "CumSum": "exclusive reverse",
         "DepthToSpace": "blocksize mode",
-        "DequantizeLinear": "axis output_dtype x_zero_point",
+        "DequantizeLinear": "axis block_size output_dtype x_zero_point",
         "Dropout": "mask ratio seed training_mode",
         "DynamicQuantizeLinear": "y_scale y_zero_point",
         "Einsum": "equation",
@@ -92,6 +92,8 @@ STANDARD: dict[str, frozenset[str]] = {
         "LSTM": f"{_RECURRENT} P Y_c initial_c input_forget",
         "LayerNormalization": "B InvStdDev Mean axis epsilon",
         "LeakyRelu": "alpha",
+        "LinearAttention": "beta chunk_size decay kv_num_heads past_state present_state q_num_heads"
+        " scale update_rule",
         "LogSoftmax": "axis",
         "LpPool": f"{_WINDOW} p",
         "Loop": "M body cond",
@@ -110,7 +112,7 @@ STANDARD: dict[str, frozenset[str]] = {
         "OptionalGetElement": "",
         "OptionalHasElement": "input",
         "Pad": "axes constant_value mode pads value",
-        "QuantizeLinear": "axis output_dtype y_zero_point",
+        "QuantizeLinear": "axis block_size output_dtype y_zero_point",
         "RNN": _RECURRENT,
         "RMSNormalization": "axis epsilon stash_type",
         "Reshape": "allowzero",
@@ -142,6 +144,7 @@ STANDARD: dict[str, frozenset[str]] = {
         "Squeeze": "axes",
         "SwiGLU": "alpha",
         "Swish": "alpha",
+        "TensorScatter": "axis mode write_indices",
         "ThresholdedRelu": "alpha",
         "TopK": "Indices axis k largest",
         "Transpose": "perm",

@@ -151,9 +151,10 @@ def _count(tensor: onnx.TensorProto) -> int:
 
 def _check(tensor: onnx.TensorProto) -> None:
     count = _count(tensor)
-    fields = [name for name in _DATA if len(getattr(tensor, name))]
+    sizes = {name: len(getattr(tensor, name)) for name in _DATA}  # each access copies the data
+    fields = [name for name, size in sizes.items() if size]
     if tensor.HasField("raw_data") and fields in ([], ["raw_data"]):
-        wanted, held, unit = size_in_bytes(tensor), len(tensor.raw_data), "bytes"
+        wanted, held, unit = size_in_bytes(tensor), sizes["raw_data"], "bytes"
     else:
         field = helper.tensor_dtype_to_field(tensor.data_type)
         if fields not in ([], [field]):
@@ -163,7 +164,7 @@ def _check(tensor: onnx.TensorProto) -> None:
             )
         entries = -(-count // _PACKED.get(tensor.data_type, 1))
         wanted = 2 * entries if tensor.data_type in _COMPLEX else entries
-        held, unit = len(getattr(tensor, field)), "elements"
+        held, unit = sizes[field], "elements"
     if wanted != held:
         raise QuakeError(
             f"the tensor {tensor.name!r} is {_kind(tensor)}{[*tensor.dims]}, {wanted} {unit}, but "

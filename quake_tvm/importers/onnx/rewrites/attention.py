@@ -1,8 +1,4 @@
-"""com.microsoft.Attention, replaced by products, masks and a softmax.
-
-TVM's importer supports only the unmasked form with static shapes, and refuses some attributes even
-at their default values.
-"""
+"""com.microsoft.Attention as products, masks and a softmax."""
 
 import math
 
@@ -13,11 +9,9 @@ from ....errors import QuakeError
 from .attention_masks import LEFT_OUT, Keys
 from .graph import Graph, attributes
 
-_READ = ("num_heads", "qkv_hidden_sizes")
-
 
 def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
-    """Emit the node with the attributes that the importer reads, or the nodes that compute it.
+    """Emit nodes of the standard.
 
     Raises
     ------
@@ -28,17 +22,7 @@ def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
     inputs = [*node.input, *[""] * (6 - len(node.input))]
     x, weights, _, mask, _, scores_bias = inputs[:6]
     shape = graph.shape(x)
-    static = shape is not None and None not in shape
-    plain = not (mask or scores_bias or given.get("scale") or given.get("unidirectional"))
-    if plain and static:
-        read = {name: value for name, value in given.items() if name in _READ}
-        graph.keep(
-            helper.make_node(
-                "Attention", node.input, node.output, node.name, domain=node.domain, **read
-            )
-        )
-        return
-    batch, length = shape[:2] if shape is not None and len(shape) == 3 else (None, None)
+    batch = shape[0] if shape is not None and len(shape) == 3 else None
     sizes = _sizes(graph, weights, given)
     q, k, v = _heads(graph, inputs[:3], sizes, given["num_heads"])
     scale = given.get("scale") or 1 / math.sqrt(sizes[0] // given["num_heads"])
@@ -46,7 +30,7 @@ def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
     scores = graph.emit("MatMul", [q, k])
     scores = graph.emit("Mul", [scores, graph.constant(scale, dtype, "scale")])
     added = [scores_bias] if scores_bias else []
-    keys = Keys(graph, node.op_type, x, 1, batch, length)
+    keys = Keys(graph, node.op_type, x, 1, batch)
     if mask:
         added.append(keys.mask(mask, given.get("mask_filter_value", LEFT_OUT)))
     if given.get("unidirectional"):

@@ -10,8 +10,8 @@ from .graph import Graph
 
 # What ONNX Runtime adds to masked scores, unless the node says otherwise.
 LEFT_OUT = -10000.0
-# What ONNX Runtime adds to the scores of later positions, with `unidirectional`.
-_LOWEST = float(np.finfo(np.float32).min)
+# What ONNX Runtime adds to the scores of later positions.
+LOWEST = float(np.finfo(np.float32).min)
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Keys:
     x : str
         A tensor that has one row for each key along ``axis``.
     axis : int
-    batch, length : int or None
-        The numbers of sequences and of keys; None if they are not known.
+    batch : int or None
+        The number of sequences; None if it is not known.
     """
 
     graph: Graph
@@ -35,7 +35,6 @@ class Keys:
     x: str
     axis: int
     batch: int | None
-    length: int | None
 
     def mask(self, mask: str, left_out: float) -> str:
         """The term of a mask, which has lengths, starts and lengths, or mask values.
@@ -48,7 +47,11 @@ class Keys:
         graph, shape = self.graph, self.graph.shape(mask)
         rank = None if shape is None else len(shape)
         if rank not in (1, 2, 3):
-            raise QuakeError(f"com.microsoft.{self.operator}: a mask {mask!r} of rank {rank}")
+            raise QuakeError(
+                f"com.microsoft.{self.operator}: the mask {mask!r} of rank "
+                f"{'?' if rank is None else rank} must be (batch,), (batch, keys) or (batch, "
+                "queries, keys)"
+            )
         if rank == 1:
             terms = self._by_length(mask, left_out)
             return graph.emit("Unsqueeze", [terms, self._axes(1, 2)])
@@ -65,24 +68,13 @@ class Keys:
             A tensor with one row for each query along dimension 1. The queries are the last
             positions of the keys. By default there are as many as keys.
         """
-        graph, keys = self.graph, self.places(TensorProto.INT64)
+        graph, keys = self.graph, self.graph.count_up(self.x, self.axis)
+        rows = keys
         if queries:
-            begin = graph.emit("Sub", [self._count(self.x, self.axis), self._count(queries, 1)])
-            ends = [self._count(self.x, self.axis), self._number(1)]
-            rows = graph.emit("Unsqueeze", [graph.emit("Range", [begin, *ends]), self._axes(1)])
-        else:
-            rows = graph.emit("Unsqueeze", [keys, self._axes(1)])
-        return self._terms(graph.emit("LessOrEqual", [keys, rows]), _LOWEST)
-
-    def places(self, dtype: int) -> str:
-        """0, 1, 2, … for the keys."""
-        if self.length is not None:
-            return self.graph.constant(np.arange(self.length), dtype, "places")
-        bounds = [self._number(0), self._count(self.x, self.axis), self._number(1)]
-        places = self.graph.emit("Range", bounds)
-        if dtype == TensorProto.INT64:
-            return places
-        return self.graph.emit("Cast", [places], to=dtype)
+            before = graph.emit("Sub", [graph.extent(self.x, self.axis), graph.extent(queries, 1)])
+            rows = graph.emit("Add", [graph.count_up(queries, 1), before])
+        rows = graph.emit("Unsqueeze", [rows, self._axes(1)])
+        return self._terms(graph.emit("LessOrEqual", [keys, rows]), LOWEST)
 
     def _by_length(self, mask: str, left_out: float) -> str:
         """The term of a mask of lengths: keys before the length, from the start on if given."""
@@ -91,9 +83,12 @@ class Keys:
         starts = count is not None and batch is not None and count == 2 * batch and batch > 0
         if not starts and None not in (count, batch) and count != batch:
             raise QuakeError(
-                f"com.microsoft.{self.operator}: a mask of {count} lengths for {batch} rows"
+                f"com.microsoft.{self.operator}: the mask {mask!r} has {count} numbers for a batch "
+                f"of {batch}: give {batch} lengths, or {batch} ends and {batch} starts, or a mask "
+                f"of the shape ({batch}, keys)"
             )
-        places = self.places(graph.dtype(mask))
+        places = graph.count_up(self.x, self.axis)
+        places = graph.emit("Cast", [places], to=graph.dtype(mask))
         last = graph.emit("Unsqueeze", [mask, self._axes(1)])
         if not starts:
             return self._terms(graph.emit("Less", [places, last]), left_out)
@@ -108,12 +103,6 @@ class Keys:
         dtype = self.graph.dtype(self.x)
         zero, low = (self.graph.constant(n, dtype, "term") for n in (0.0, left_out))
         return self.graph.emit("Where", [seen, zero, low])
-
-    def _count(self, x: str, axis: int) -> str:
-        return self.graph.emit("Squeeze", [self.graph.emit("Shape", [x], start=axis, end=axis + 1)])
-
-    def _number(self, n: int) -> str:
-        return self.graph.constant(n, TensorProto.INT64, "end")
 
     def _axes(self, *axes: int) -> str:
         return self.graph.constant(list(axes), TensorProto.INT64, "axes")

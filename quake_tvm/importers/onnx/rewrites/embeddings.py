@@ -15,9 +15,7 @@ def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
     if places:
         at = graph.emit("Gather", [positions, places])
     else:
-        ends = [graph.constant(n, TensorProto.INT64, "end") for n in (0, 1)]
-        length = graph.emit("Squeeze", [graph.emit("Shape", [ids], start=1, end=2)])
-        at = graph.emit("Gather", [positions, graph.emit("Range", [ends[0], length, ends[1]])])
+        at = graph.emit("Gather", [positions, graph.count_up(ids, 1)])
     if segments:
         rows = graph.emit("Add", [rows, at])
         at = graph.emit("Gather", [segment_table, segments])

@@ -15,7 +15,17 @@ def fused_conv(node: onnx.NodeProto, graph: Graph) -> None:
 
 
 def nhwc_conv(node: onnx.NodeProto, graph: Graph) -> None:
-    """Emit NhwcConv or NhwcFusedConv as the same between two transpositions.
+    """Emit NhwcConv, whose weights have their channels last too. Raises QuakeError as below."""
+    _channels_last(node, graph, weights_too=True)
+
+
+def nhwc_fused_conv(node: onnx.NodeProto, graph: Graph) -> None:
+    """Emit NhwcFusedConv, whose weights are those of Conv. Raises QuakeError as below."""
+    _channels_last(node, graph, weights_too=False)
+
+
+def _channels_last(node: onnx.NodeProto, graph: Graph, weights_too: bool) -> None:
+    """Emit the convolution between two transpositions.
 
     Raises
     ------
@@ -27,6 +37,8 @@ def nhwc_conv(node: onnx.NodeProto, graph: Graph) -> None:
     if rank is None:
         raise QuakeError(f"com.microsoft.{node.op_type}: the rank of {x!r} must be known")
     first, last = [0, rank - 1, *range(1, rank - 1)], [0, *range(2, rank), 1]
+    if weights_too:
+        weights = graph.emit("Transpose", [weights], perm=first)
     operands = [graph.emit("Transpose", [x], perm=first), weights, *([bias] if bias else [])]
     added = added and graph.emit("Transpose", [added], perm=first)
     result = graph.fresh("channels_first")

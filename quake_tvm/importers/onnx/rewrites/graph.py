@@ -64,6 +64,12 @@ class Graph:
             o.name for g in inner for o in g.output
         }
 
+    @cached_property
+    def inputs(self) -> set[str]:
+        """The names of the model's inputs that are no constants."""
+        constants = {c.name for c in self._model.graph.initializer}
+        return {i.name for i in self._model.graph.input} - constants
+
     def optional_outputs(self, node: onnx.NodeProto) -> set[int]:
         """The positions of the optional outputs of a standard operator's node."""
         if node.domain or len(node.output) < 2:
@@ -143,6 +149,23 @@ class Graph:
         output = output or self.fresh(operator.lower())
         self.keep(helper.make_node(operator, list(inputs), [output], **attributes))
         return output
+
+    def extent(self, x: str, axis: int) -> str:
+        """Emit an extent of a tensor, as a tensor of rank 0."""
+        shape = self.shape(x)
+        known = None if shape is None else shape[axis]
+        if known is not None:
+            return self.constant(known, TensorProto.INT64, "extent")
+        return self.emit("Squeeze", [self.emit("Shape", [x], start=axis, end=axis + 1)])
+
+    def count_up(self, x: str, axis: int) -> str:
+        """Emit 0, 1, 2, … for the rows of a tensor along a dimension."""
+        extent = self.extent(x, axis)
+        known = self.constant_value(extent)
+        if known is not None:
+            return self.constant(np.arange(int(known)), TensorProto.INT64, "places")
+        ends = [self.constant(n, TensorProto.INT64, "end") for n in (0, 1)]
+        return self.emit("Range", [ends[0], extent, ends[1]])
 
     def keep(self, node: onnx.NodeProto) -> None:
         """Emit a node as it is."""

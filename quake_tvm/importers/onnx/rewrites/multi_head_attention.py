@@ -16,17 +16,17 @@ def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
     Raises
     ------
     QuakeError
-        For packed queries, keys and values, and for inputs of unknown rank or width.
+        For inputs of unknown rank or width.
     """
     given = attributes(node)
     query, key, value, bias, mask, added, past_key, past_value = [*node.input, *[""] * 8][:8]
     output, present_key, present_value, scores_output = [*node.output, *[""] * 4][:4]
+    query, key, value = _apart(graph, query, key, value)
     heads, shape = given["num_heads"], graph.shape(query)
     batch, _, width = shape if shape is not None and len(shape) == 3 else (None, None, None)
-    if not key or not value or width is None or graph.rank(key) not in (3, 4):
+    if not value or width is None or graph.rank(key) not in (3, 4):
         raise QuakeError(
-            "com.microsoft.MultiHeadAttention needs queries, keys and values apart, and queries "
-            "of known width: (batch, length, width)"
+            "com.microsoft.MultiHeadAttention needs queries of known width, and keys of known rank"
         )
     if bias:
         query, key, value = _biased(graph, [query, key, value], bias, width)
@@ -43,8 +43,7 @@ def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
     turned = graph.emit("Transpose", [k], perm=[0, 1, 3, 2])
     product = graph.emit("MatMul", [q, turned])
     scores = graph.emit("Mul", [product, graph.constant(scale, graph.dtype(query), "scale")])
-    extents = graph.shape(k)
-    keys = Keys(graph, node.op_type, k, 2, batch, extents[2] if extents else None)
+    keys = Keys(graph, node.op_type, k, 2, batch)
     if mask:
         left_out = given.get("mask_filter_value", LEFT_OUT)
         scores = graph.emit("Add", [scores, keys.mask(mask, left_out)])
@@ -58,6 +57,23 @@ def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
     y = graph.emit("Transpose", [y], perm=[0, 2, 1, 3])
     ends = graph.constant([0, 0, -1], TensorProto.INT64, "shape")
     graph.emit("Reshape", [y, ends], output)
+
+
+def _apart(graph: Graph, query: str, key: str, value: str) -> list[str]:
+    """Queries, keys and values of rank 3, of which (batch, length, heads, 2 or 3, features) holds
+    two or three."""
+    packed = key or query
+    shape = graph.shape(packed)
+    if value or shape is None or len(shape) != 5:
+        return [query, key, value]
+    _, _, heads, count, features = shape
+    if heads is None or features is None or count != (2 if key else 3):
+        raise QuakeError(f"com.microsoft.MultiHeadAttention: {packed!r} of the shape {shape}")
+    parts = [graph.fresh(name) for name in ("queries", "keys", "values")[-count:]]
+    graph.keep(helper.make_node("Split", [packed], parts, axis=3, num_outputs=count))
+    ends = graph.constant([0, 0, heads * features], TensorProto.INT64, "shape")
+    apart = [graph.emit("Reshape", [part, ends]) for part in parts]
+    return [query, *apart] if key else apart
 
 
 def _biased(graph: Graph, inputs: list[str], bias: str, width: int) -> list[str]:

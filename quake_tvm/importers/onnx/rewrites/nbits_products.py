@@ -1,10 +1,32 @@
 """com.microsoft.MatMulNBits as a product with the dequantized matrix, which is a constant."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import onnx
 
 from ....errors import QuakeError
 from .graph import Graph, attributes
+
+
+@dataclass(frozen=True)
+class _Matrix:
+    """A matrix (columns, rows) whose rows are quantized in blocks.
+
+    Attributes
+    ----------
+    weights : uint8 (columns, blocks, bytes)
+    scales : float (columns · blocks)
+    points : uint8, packed for each column, or float (columns · blocks), or None
+        The zero points.
+    order : int (rows), or None
+        The block of each row, if its neighbours are of others.
+    """
+
+    weights: np.ndarray
+    scales: np.ndarray
+    points: np.ndarray | None
+    order: np.ndarray | None
 
 
 def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
@@ -13,56 +35,57 @@ def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
     Raises
     ------
     QuakeError
-        If the weights are computed, and for numbers of bits other than 2, 4 and 8.
+        If the weights are computed, for numbers of bits other than 2, 4 and 8, and for a g_idx that
+        ONNX Runtime does not compute as its definition says.
     """
-    x, *_ = node.input
+    x, *inputs, bias = [*node.input, "", "", ""][:6]
     given = attributes(node)
-    weights, scales, points, order, bias = (
-        graph.constant_value(name) if name else None for name in [*node.input[1:], "", "", ""][:5]
-    )
-    bits = given.get("bits", 4)
-    if weights is None or scales is None or (points is None and [*node.input, "", ""][3]):
+    weights, scales, points, order = (graph.constant_value(name) for name in inputs)
+    lacks = any(inputs[k] and value is None for k, value in ((2, points), (3, order)))
+    if weights is None or scales is None or lacks:
         raise QuakeError("com.microsoft.MatMulNBits: its weights must be constants")
-    if bits not in (2, 4, 8) or order is not None:
+    bits = given.get("bits", 4)
+    if bits not in (2, 4, 8):
         raise QuakeError(
-            f"com.microsoft.MatMulNBits with {bits} bits"
-            f"{' and g_idx' if order is not None else ''} is not supported: quantize to 2, 4 or "
-            "8 bits without it"
+            f"com.microsoft.MatMulNBits with {bits} bits is not supported: quantize to 2, 4 or 8"
         )
-    matrix = _dequantized(weights, scales, points, bits, given["N"], given["K"])
+    packed = _Matrix(weights, scales, points, order)
+    _check_order(packed, bits)
+    matrix = _dequantized(packed, bits, given["block_size"], given["N"], given["K"])
     name = graph.constant(matrix.T, graph.dtype(x), "weights")
-    if bias is None:
+    if not bias:
         graph.emit("MatMul", [x, name], node.output[0])
         return
-    graph.emit("Add", [graph.emit("MatMul", [x, name]), node.input[5]], node.output[0])
+    graph.emit("Add", [graph.emit("MatMul", [x, name]), bias], node.output[0])
 
 
-def _dequantized(
-    weights: np.ndarray,
-    scales: np.ndarray,
-    points: np.ndarray | None,
-    bits: int,
-    columns: int,
-    rows: int,
-) -> np.ndarray:
-    """The matrix (columns, rows), whose rows are quantized in blocks.
+def _check_order(packed: _Matrix, bits: int) -> None:
+    order = packed.order
+    if order is None:
+        return
+    if bits != 4 or packed.points is not None:
+        raise QuakeError(
+            "com.microsoft.MatMulNBits with g_idx is supported for 4 bits without zero points: "
+            "quantize without g_idx"
+        )
+    if order.min(initial=0) < 0 or order.max(initial=0) >= packed.weights.shape[1]:
+        raise QuakeError("com.microsoft.MatMulNBits: g_idx has blocks that do not exist")
 
-    Parameters
-    ----------
-    weights : uint8 (columns, blocks, bytes)
-    scales : float (columns · blocks)
-    points : uint8, packed for each column, or float (columns · blocks), or None
-    """
+
+def _dequantized(packed: _Matrix, bits: int, size: int, columns: int, rows: int) -> np.ndarray:
+    """The matrix (columns, rows), in blocks of so many rows."""
+    weights, points, order = packed.weights, packed.points, packed.order
     blocks = weights.shape[1]
-    values = _unpacked(weights, bits).astype(np.float32)
+    values = _unpacked(weights, bits).astype(np.float32).reshape(columns, -1)[:, :rows]
     if points is None:
         zeros = np.full((columns, blocks), 1 << (bits - 1), np.float32)
     elif points.dtype == np.uint8:
         zeros = _unpacked(points.reshape(columns, -1), bits)[:, :blocks].astype(np.float32)
     else:
         zeros = points.reshape(columns, blocks).astype(np.float32)
-    scales = scales.reshape(columns, blocks, 1).astype(np.float32)
-    return ((values - zeros[..., None]) * scales).reshape(columns, -1)[:, :rows]
+    scales = packed.scales.reshape(columns, blocks).astype(np.float32)
+    of_row = np.arange(rows) // size if order is None else order.reshape(-1)[:rows]
+    return (values - zeros[:, of_row]) * scales[:, of_row]
 
 
 def _unpacked(packed: np.ndarray, bits: int) -> np.ndarray:

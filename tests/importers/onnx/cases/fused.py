@@ -10,7 +10,10 @@ ms = partial(c, domain="com.microsoft")
 
 
 def fused() -> list[Case]:
-    return [*products(), *convolutions(), *activations(), *norms(), *attention(), *quantized()]
+    return [
+        *(*products(), *convolutions(), *activations(), *norms(), *attention()),
+        *(*grouped_queries(), *quantized()),
+    ]
 
 
 def products() -> list[Case]:
@@ -113,6 +116,9 @@ def attention() -> list[Case]:
         turned(f(2, 3, 16), places, cos, sin),
         turned(f(2, 3, 16), places, cos, sin, interleaved=1),
         turned(f(2, 2, 3, 8), places, cos, sin),
+        turned(f(2, 3, 16), np.array([4]), cos, sin),
+        turned(f(2, 2, 3, 8), np.array([6]), cos, sin, interleaved=1),
+        turned(f(1, 12, 16), i(1, 12, low=0, high=9), cos, sin, is_packed_batching=1),
         turned(f(2, 3, 20), places, K(f(9, 3)), K(f(9, 3)), num_heads=2, rotary_embedding_dim=6),
         turned(
             f(2, 3, 20),
@@ -123,6 +129,36 @@ def attention() -> list[Case]:
             rotary_embedding_dim=6,
             interleaved=1,
         ),
+    ]
+
+
+def grouped_queries() -> list[Case]:
+    """Four heads of queries and two of keys, with and without a past."""
+    heads = partial(ms, "GroupQueryAttention", num_heads=4, kv_num_heads=2)
+    turned = partial(heads, do_rotary=1)
+    tables = [K(f(20, 8)), K(f(20, 8))]
+
+    def new(batch: int, count: int) -> list[np.ndarray]:
+        return [f(batch, count, 64), f(batch, count, 32), f(batch, count, 32)]
+
+    def past(batch: int, count: int) -> list[np.ndarray]:
+        return [f(batch, 2, count, 16), f(batch, 2, count, 16)]
+
+    def lengths(total: int, *counts: int) -> list[object]:
+        return [np.array(counts, np.int32) - 1, K(np.array(total, np.int32))]
+
+    prompt, none = lengths(3, 3, 3), [None, None]
+    return [
+        heads(*new(2, 3), *none, *prompt, outputs=3),
+        heads(f(2, 3, 128), *none, *none, prompt[0], np.array(3, np.int32)),
+        heads(*new(2, 1), *past(2, 4), *lengths(5, 5, 4), outputs=3),
+        heads(*new(2, 1), *past(2, 9), *lengths(5, 5, 4), outputs=3, softcap=5.0, scale=0.3),
+        heads(*new(1, 4), *past(1, 5), *lengths(9, 9), outputs=3, local_window_size=3),
+        turned(*new(2, 3), *none, *prompt, *tables, rotary_interleaved=1, outputs=3),
+        turned(*new(2, 1), *past(2, 4), *lengths(5, 5, 4), *tables, outputs=3),
+        turned(*new(1, 2), *none, *lengths(2, 2), *tables, np.array([[7, 2]]), outputs=3),
+        turned(*new(1, 2), *past(1, 4), *lengths(2, 2), *tables, np.array([[7, 2]]), outputs=3),
+        turned(*new(1, 2), *past(1, 4), *lengths(6, 6), *tables, np.array([[7, 2]]), outputs=3),
     ]
 
 
@@ -140,4 +176,8 @@ def quantized() -> list[Case]:
             ms("MatMulNBits", *plain, K(points), **given),
             ms("MatMulNBits", *plain, K(points), None, K(f(20)), accuracy_level=0, **given),
         ]
+    order = K(i(40, low=0, high=3, dtype="int32"))
+    packed = K(i(20, 3, 8, low=0, high=256, dtype="uint8"))
+    options = {"K": 40, "N": 20, "block_size": 16, "rtol": 1e-4}
+    cases.append(ms("MatMulNBits", f(3, 40), packed, K(np.abs(f(60))), None, order, **options))
     return cases

@@ -23,8 +23,23 @@ def quantization() -> list[Case]:
         c("DequantizeLinear", i(3, 4, dtype="int8"), K(f(3)), K(i(3, dtype="int8")), axis=0),
         c("DequantizeLinear", i(3, 4, dtype="int32", low=-999, high=999), s(0.1)),
         c("DequantizeLinear", i(3, 4, dtype="int8"), s(0.1), output_dtype=TensorProto.FLOAT16),
+        *blocks(),
         c("DynamicQuantizeLinear", x, outputs=3),
         c("DynamicQuantizeLinear", np.abs(x), outputs=3),
         c("DynamicQuantizeLinear", -np.abs(x), outputs=3),
         c("DynamicQuantizeLinear", 0 * x, outputs=3),
+    ]
+
+
+def blocks() -> list[Case]:
+    """Scales of blocks, the last of which may be shorter."""
+    x, of_rows, of_columns = f(6, 8) * 9, np.abs(f(2, 8)) + 0.1, K(np.abs(f(6, 2)) + 0.1)
+    bytes_ = i(6, 8, dtype="int8")
+    return [
+        c("QuantizeLinear", x, of_columns, K(i(6, 2, dtype="int8")), block_size=4),
+        c("QuantizeLinear", x, K(of_rows), K(i(2, 8, low=0, dtype="uint16")), block_size=4, axis=0),
+        c("QuantizeLinear", x, of_rows, block_size=3, axis=-2, output_dtype=TensorProto.INT16),
+        c("DequantizeLinear", bytes_, of_columns, K(i(6, 2, dtype="int8")), block_size=4),
+        c("DequantizeLinear", bytes_, of_rows, block_size=4, axis=0),
+        c("DequantizeLinear", bytes_, K(of_rows.astype("float16")), block_size=3, axis=0),
     ]
