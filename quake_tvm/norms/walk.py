@@ -105,7 +105,8 @@ class _Walk:
     def _found(self, call: relax.Call) -> Found:
         length, x = int(call.ty.shape[-1]), self.placed(call.args[0])
         proven = typical = None
-        if x is not None and x.index.shape[-1] == length:
+        if x is not None:
+            x = x.spread((*x.index.shape[:-1], length))
             rows = x.along_last(lambda known: known)
             proven = None if rows.bounded is None else rows.bounded.length
             typical = None if rows.typical is None else rows.typical.length
