@@ -67,9 +67,8 @@ def perplexity(model: "torch.nn.Module", texts: "Sequence[torch.Tensor]") -> flo
     from torch.nn import functional as F
 
     logits = [model(text[None])[0, :-1] for text in texts]
-    losses = [
-        F.cross_entropy(y, t[1:], reduction="none") for y, t in zip(logits, texts, strict=True)
-    ]
+    pairs = zip(logits, texts, strict=True)
+    losses = [F.cross_entropy(y, text[1:], reduction="none") for y, text in pairs]
     return float(torch.cat(losses).mean().exp())
 
 

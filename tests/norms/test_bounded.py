@@ -11,11 +11,9 @@ RNG = np.random.default_rng(0)
 N = 6
 
 
-def sphere(count, n=N, radius=None):
-    u = RNG.normal(size=(count, n))
-    return (
-        u / np.linalg.norm(u, axis=1, keepdims=True) * (math.sqrt(n) if radius is None else radius)
-    )
+def sphere(count):
+    u = RNG.normal(size=(count, N))
+    return u / np.linalg.norm(u, axis=1, keepdims=True) * math.sqrt(N)
 
 
 def normal():

@@ -41,10 +41,10 @@ A, X, Y = Typical.normal(GAMMA, BETA), sample(), sample()
     ids=[
         "normal",
         "linear",
-        "two",
+        "two_linear",
         "shifted",
         "scaled",
-        "twice",
+        "taken_twice",
         "plus",
         "times",
         "joined",
