@@ -44,7 +44,7 @@ def test_float32_stays_as_exact():
 
 
 def test_what_needs_no_scale_stays():
-    model, constants = decomposed(False, size=1.0)
+    model, _ = decomposed(False, size=1.0)
     found = quake_tvm.norm_scales(model)
     assert found.survives == "yes"
     result, changed = scaled(model, found.norms)
@@ -53,7 +53,7 @@ def test_what_needs_no_scale_stays():
 
 
 def test_a_step_that_others_read_is_not_scaled():
-    model, constants = decomposed(True, watched=True)
+    model, _ = decomposed(True, watched=True)
     found = quake_tvm.norm_scales(model)
     with pytest.raises(QuakeError, match="show 0 norms, and the model has 1"):
         scaled(model, found.norms)

@@ -60,7 +60,7 @@ def test_a_float16_model_does_not_overflow_in_this_library(centered):
     (y,) = compiled.run({"ids": np.arange(ROWS)})
     assert y.dtype == np.float16
     np.testing.assert_allclose(y, exact(constants, centered), rtol=2e-3, atol=2e-3)
-    assert list(compiled.report.kernels) == ["take_" + ("layer_norm" if centered else "rms_norm")]
+    assert ("layer_norm" if centered else "rms_norm") in compiled.report.kernels
 
 
 def test_attack_on_a_post_norm_layer():
