@@ -75,7 +75,7 @@ class _Walk:
     def __init__(self, name: str, function: relax.Function) -> None:
         self.name, self.graph = name, Graph(function)
         self.known: dict[relax.Var, Placed | list[Placed] | None] = {}
-        self.inputs = {p for p in function.params if _is_float(p)}
+        self.inputs = {p for p in _inputs(name, function) if _is_float(p)}
 
     def norms(self) -> Iterator[Found]:
         values = self.graph.values
@@ -155,6 +155,14 @@ class _Walk:
         if operator_of(call) == "softmax" or name == "relax.nn.softmax":
             axis = int(call.attrs["axis"] if operator_of(call) else call.attrs.axis)
         return axis is not None and axis % call.ty.ndim == call.ty.ndim - 1
+
+
+def _inputs(name: str, function: relax.Function) -> list[relax.Var]:
+    """The model's inputs, without weights and without what a branch reads."""
+    if name != "main":
+        return []
+    given = function.attrs.get("num_input") if function.attrs else None
+    return list(function.params)[: None if given is None else int(given)]
 
 
 def _is_float(parameter: relax.Var) -> bool:
