@@ -14,13 +14,11 @@ from ..compiler import checked_shapes, import_model
 from ..importers.dimensions import Shapes
 from ..options import Options
 from ..passes import quake
-from ..passes.relax.fold_constants import FoldConstants
 from ..passes.relax.outline_branches import OutlineBranches
 from ..passes.relax.recognize_norms import RecognizeNorms
 from ..passes.relax.unify_extents import UnifyExtents
 from ..passes.relax.widen_halves import WidenHalves
 from ..support.compiler_lock import compiling
-from ..support.quiet import without_notes
 from .seen import largest
 from .walk import Found, walk
 
@@ -159,10 +157,7 @@ def norm_scales(
     with compiling():
         plain = OutlineBranches()(WidenHalves()(mod))
         plain = RecognizeNorms()(UnifyExtents()(plain))
-        recognized = quake.recognize(plain, Options.parse())
-        with without_notes():
-            folded = FoldConstants()(recognized)
-        found = list(walk(folded))
+        found = list(walk(quake.recognize(plain, Options.parse())))
     seen = iter(largest(plain, inputs) if inputs else ())
     norms = [(f, next(seen, None) if f.function == "main" else None) for f in found]
     return NormScales(tuple(_scaled(n, *norm) for n, norm in enumerate(norms, 1)))

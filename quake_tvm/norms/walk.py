@@ -14,6 +14,7 @@ from tvm import relax
 from ..passes.relax.graph import Graph, functions, op_name
 from ..passes.relax.ops import operator_of
 from .bounded import Bounded
+from .constants import computed
 from .moves import keeps_rows, parts
 from .placed import Placed
 from .rules import RULES
@@ -74,6 +75,7 @@ class _Walk:
 
     def __init__(self, name: str, function: relax.Function) -> None:
         self.name, self.graph = name, Graph(function)
+        self.computed = computed(self.graph)
         self.known: dict[relax.Var, Placed | list[Placed] | None] = {}
         self.inputs = {p for p in _inputs(name, function) if _is_float(p)}
 
@@ -143,6 +145,8 @@ class _Walk:
     def constant(self, expr: relax.Expr) -> np.ndarray | None:
         """A constant in float64, None for other expressions."""
         found = self.graph.constant(self.graph.value(expr))
+        if found is None:
+            found = self.computed.get(expr)
         return None if found is None else found.astype(np.float64)
 
     def mixes(self, expr: relax.Expr) -> bool:

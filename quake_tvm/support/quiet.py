@@ -1,8 +1,7 @@
 """Keep TVM's internal messages off standard error.
 
 TVM's executables print a warning for each constant when they are saved or loaded after a run, and
-its folding of constants prints one for each gather, whose indices this library checks. There is no
-option to turn this off. Standard error belongs to the whole process, so all other output is
+have no option to turn this off. Standard error belongs to the whole process, so all other output is
 passed on. Knows these notes only.
 """
 
@@ -13,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_NOTES = (b"Scope Saving:", b"Scope Loaded:", b"Fast mode segfaults")
+_NOTES = (b"Scope Saving:", b"Scope Loaded:")
 _STANDARD_ERROR = 2
 _lock = threading.Lock()
 
