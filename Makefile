@@ -33,7 +33,8 @@ FAST := fast-passes fast-schedules fast-relay
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast test-relax test-xgboost test-relay cross-tools lint format records prove tasks
-.PHONY: plans fuzz fuzz-torch fuzz-files sweep onnx-tests optimised-models torch-operators torch-models clean $(RELAX) $(FAST)
+.PHONY: norms plans fuzz fuzz-torch fuzz-files sweep onnx-tests optimised-models torch-operators torch-models
+.PHONY: clean $(RELAX) $(FAST)
 
 help:  ## list the goals
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
@@ -123,6 +124,10 @@ prove: $(READY)  ## prove the bounds anew on every float32 input: minutes an ope
 tasks: $(READY)  ## measure what the rungs cost on real tasks: half an hour
 	@$(BIN)/python -m pip install -qq --editable '.[tasks]'
 	@$(BIN)/python tutorials/real_tasks.py $(TASKS)
+
+norms: $(READY)  ## norms that sum in float16, in SmolLM2-135M: downloads 93 MB; minutes
+	@$(BIN)/python -m pip install -qq --editable '.[tasks]'
+	@$(BIN)/python tutorials/half_norms.py
 
 plans: $(READY)  ## plan three models to two budgets, and hold the plans against unseen inputs
 	@$(BIN)/python -m pip install -qq --editable '.[tasks]'

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .compiler import compile
     from .errors import QuakeError
     from .machines.targets import target, targets
+    from .norms.scales import norm_scales
     from .numerics.operators import bound
     from .passes.quake import QuAKE
     from .passes.relax.pipeline import pipeline
@@ -31,6 +32,7 @@ __all__ = [
     "compile",
     "connect",
     "load",
+    "norm_scales",
     "pipeline",
     "plan",
     "target",
@@ -48,6 +50,7 @@ _HOME = {
     "compile": ".compiler",
     "connect": ".boards.client",
     "load": ".runtime.model",
+    "norm_scales": ".norms.scales",
     "pipeline": ".passes.relax.pipeline",
     "plan": ".planning.planner",
     "target": ".machines.targets",
@@ -58,7 +61,8 @@ _HOME = {
 
 # Names that only one of the two TVMs supports, and what to use with the other TVM.
 _RELAX = dict.fromkeys(
-    ("Model", "compile", "connect", "load", "pipeline", "plan"), "PassContext around relay.build"
+    ("Model", "compile", "connect", "load", "norm_scales", "pipeline", "plan"),
+    "PassContext around relay.build",
 ) | {"tune": "QuAKE, and MetaSchedule as Relay has it"}
 _RELAY = {"PassContext": "pipeline(target) as tvm.compile's relax_pipeline"}
 

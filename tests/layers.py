@@ -29,7 +29,7 @@ FLOORS = [
     {"importers", "relay_context"},
     {"build_cache", "build_key"},
     {"compiler"},
-    {"planning", "emulation", "integrations"},
+    {"planning", "emulation", "integrations", "norms"},
     {"bench", "boards"},
     {"tuning", "accuracy"},
     {"__init__"},  # the public names

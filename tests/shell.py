@@ -20,6 +20,7 @@ LOADED = [
     "quake_tvm.cli.doctor",
     "quake_tvm.importers.onnx.importer",
     "quake_tvm.cli.plan",
+    "quake_tvm.norms.scales",
     "quake_tvm.planning.planner",
     "quake_tvm.boards.client",
     "quake_tvm.cli.run",

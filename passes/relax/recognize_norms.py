@@ -1,8 +1,13 @@
-"""Find composed layer_norms: (x - mean)/sqrt(mean((x - mean)^2) + epsilon) * gamma + beta.
+"""Find composed norms.
 
-ONNX models before operator set 17 contain this form. Only norms along the last axis are found, with
-one gamma and one beta for each element of a row.
+layer_norm is (x - mean)/sqrt(mean((x - mean)^2) + epsilon) * gamma + beta, and rms_norm is
+x/sqrt(mean(x^2) + epsilon) * gamma. ONNX models before operator set 17, and most language models,
+contain these forms. Only norms along the last axis are found, with one gamma and one beta for each
+element of a row.
 """
+
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import tvm
 import tvm_ffi
@@ -14,9 +19,33 @@ from ..graph import Site
 from .graph import Graph, known_shape, op_name, rewrite, same_shape
 
 
+@dataclass(frozen=True)
+class _Normal:
+    """x with mean square 1: of x, or of its differences from the mean if ``centered``."""
+
+    x: relax.Expr
+    epsilon: float
+    centered: bool
+    steps: list[relax.Expr]
+
+    def site(self, operator: str, more: list[relax.Expr], *weights: relax.Expr) -> Site:
+        """The norm that ends with these further steps, of which the first is its result."""
+        region = frozenset(e for e in (*more, *self.steps) if isinstance(e, relax.Var))
+        attributes = {"epsilon": self.epsilon}
+        return Site(more[0], operator, (self.x, *weights), operator, region, attributes)
+
+
 def _call(graph: Graph, expr: relax.Expr, name: str) -> relax.Call | None:
     call = graph.value(expr)
     return call if op_name(call) == f"relax.{name}" else None
+
+
+def _orders(graph: Graph, expr: relax.Expr, name: str) -> Iterator[list[relax.Expr]]:
+    """The operands of a call of this operator in both orders; nothing for other expressions."""
+    call = _call(graph, expr, name)
+    if call is not None:
+        yield list(call.args)
+        yield list(call.args)[::-1]
 
 
 def _mean(graph: Graph, expr: relax.Expr) -> relax.Expr | None:
@@ -38,28 +67,53 @@ def _square(graph: Graph, expr: relax.Expr) -> relax.Expr | None:
     return None
 
 
-def _normalized(
-    graph: Graph, expr: relax.Expr
-) -> tuple[relax.Expr, float, list[relax.Expr]] | None:
-    """(x, epsilon, variables in between) if ``expr`` is x normalized to mean 0 and variance 1."""
+def _divided(graph: Graph, expr: relax.Expr) -> tuple[relax.Expr, relax.Expr, list] | None:
+    """(x, v, variables in between) if ``expr`` is x/sqrt(v) in one of its forms."""
     divide = _call(graph, expr, "divide")
-    if divide is None:
+    if divide is not None:
+        root = _call(graph, divide.args[1], "sqrt")
+        return None if root is None else (divide.args[0], root.args[0], [expr, divide.args[1]])
+    for x, inverse in _orders(graph, expr, "multiply"):
+        found = _inverse_root(graph, inverse)
+        if found is not None:
+            v, between = found
+            return x, v, [expr, *between]
+    return None
+
+
+def _inverse_root(graph: Graph, expr: relax.Expr) -> tuple[relax.Expr, list] | None:
+    """(v, variables in between) if ``expr`` is 1/sqrt(v)."""
+    inverse, power = _call(graph, expr, "rsqrt"), _call(graph, expr, "power")
+    if inverse is not None:
+        return inverse.args[0], [expr]
+    if power is not None and graph.scalar(power.args[1]) == -0.5:
+        return power.args[0], [expr]
+    one = _call(graph, expr, "divide")
+    if one is None or graph.scalar(one.args[0]) != 1.0:
         return None
-    centered, deviation = divide.args
-    root, subtract = _call(graph, deviation, "sqrt"), _call(graph, centered, "subtract")
-    if root is None or subtract is None:
+    root = _call(graph, one.args[1], "sqrt")
+    return None if root is None else (root.args[0], [expr, one.args[1]])
+
+
+def _normalized(graph: Graph, expr: relax.Expr) -> _Normal | None:
+    """The normal that ``expr`` is, before gamma."""
+    divided = _divided(graph, expr)
+    if divided is None:
         return None
-    add = _call(graph, root.args[0], "add")
-    if add is None:
-        return None
-    x, mean = subtract.args
-    for variance, epsilon in (add.args, reversed(add.args)):
+    over, guarded, between = divided
+    for variance, epsilon in _orders(graph, guarded, "add"):
         squares, small = _mean(graph, variance), graph.scalar(epsilon)
-        if squares is None or small is None:
+        square = None if squares is None else _square(graph, squares)
+        if square is None or small is None or not square.same_as(over):
             continue
-        square, of = _square(graph, squares), _mean(graph, mean)
-        if square is not None and square.same_as(centered) and of is not None and of.same_as(x):
-            return x, small, [expr, centered, deviation, root.args[0], variance, squares, mean]
+        steps = [*between, guarded, variance, squares]
+        subtract = _call(graph, over, "subtract")
+        if subtract is not None:
+            x, mean = subtract.args
+            of = _mean(graph, mean)
+            if of is not None and of.same_as(x):
+                return _Normal(x, small, True, [*steps, over, mean])
+        return _Normal(over, small, False, steps)
     return None
 
 
@@ -70,41 +124,45 @@ def _one_each(weights: relax.Expr, x: relax.Expr) -> bool:
     return tvm_ffi.structural_equal(weights.ty.shape[0], x.ty.shape[-1])
 
 
+def _gammas(graph: Graph, expr: relax.Expr) -> Iterator[tuple[_Normal, relax.Expr]]:
+    """The normal and gamma, if ``expr`` is their product."""
+    for normal, gamma in _orders(graph, expr, "multiply"):
+        found = _normalized(graph, normal)
+        if found is not None and same_shape(found.x, expr) and _one_each(gamma, found.x):
+            yield found, gamma
+
+
+def _layer_norm(graph: Graph, var: relax.Var) -> Site | None:
+    for scaled, beta in _orders(graph, var, "add"):
+        for normal, gamma in _gammas(graph, scaled):
+            if normal.centered and _one_each(beta, normal.x):
+                return normal.site("layer_norm", [var, scaled], gamma, beta)
+    return None
+
+
+def _rms_norm(graph: Graph, var: relax.Var) -> Site | None:
+    for normal, gamma in _gammas(graph, var):
+        if not normal.centered:
+            return normal.site("rms_norm", [var], gamma)
+    return None
+
+
 def find(graph: Graph) -> list[Site]:
-    """Every layer_norm of a function."""
-    sites = []
-    for var, value in graph.values.items():
-        if op_name(value) != "relax.add":
-            continue
-        for scaled, beta in (value.args, reversed(list(value.args))):
-            product = _call(graph, scaled, "multiply")
-            if product is None:
-                continue
-            for normal, gamma in (product.args, reversed(list(product.args))):
-                found = _normalized(graph, normal)
-                if found is None or not same_shape(found[0], var):
-                    continue
-                x, epsilon, seen = found
-                if not (_one_each(gamma, x) and _one_each(beta, x)):
-                    continue
-                region = frozenset([var, scaled, *(v for v in seen if isinstance(v, relax.Var))])
-                attributes = {"epsilon": epsilon}
-                sites.append(
-                    Site(var, "layer_norm", (x, gamma, beta), "layer_norm", region, attributes)
-                )
-    return sites
+    """Every norm of a function."""
+    found = (form(graph, var) for var in graph.values for form in (_layer_norm, _rms_norm))
+    return [site for site in found if site is not None]
 
 
 @tvm.transform.module_pass(opt_level=0, name="RecognizeNorms")
 class RecognizeNorms(Pass):
-    """Replace each by TVM's own layer_norm."""
+    """Replace each by TVM's own layer_norm or rms_norm."""
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         """Rewrite the norms. A module without any is unchanged."""
         return rewrite(
             mod,
             find,
-            lambda site: relax.op.nn.layer_norm(
+            lambda site: getattr(relax.op.nn, site.operator)(
                 *site.args, axes=[-1], epsilon=site.attributes["epsilon"]
             ),
         )

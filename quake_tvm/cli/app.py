@@ -24,6 +24,7 @@ from .accuracy import accuracy
 from .bench import bench
 from .cache import cache
 from .compare import compare
+from .norms import norms
 from .plan import plan as plan_command
 from .run import run
 from .shell import (
@@ -108,7 +109,7 @@ def _before(
         return
     from .. import tvm_version  # raises if TVM is missing or broken
 
-    if tvm_version.RELAY and command in ("compile", "plan", "run", "runtime", "tune"):
+    if tvm_version.RELAY and command in ("compile", "norms", "plan", "run", "runtime", "tune"):
         raise QuakeError(
             f"{command} needs the TVM that has Relax: {tvm_version.RELAX_INSTALL}; "
             "with this one build in Python, with quake_tvm.PassContext around relay.build"
@@ -226,6 +227,7 @@ def runtime(target: Target = "native") -> None:
 
 app.command()(run)
 app.command(name="plan")(plan_command)
+app.command()(norms)
 app.command()(tune)
 app.command()(compare)
 app.command()(bench)

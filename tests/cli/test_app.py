@@ -143,7 +143,19 @@ def test_what_the_user_got_wrong(model, tmp_path, arguments):
 
 @pytest.mark.parametrize(
     "command",
-    ["", "compile", "run", "plan", "tune", "runtime", "bench", "accuracy", "targets", "doctor"],
+    [
+        "",
+        "compile",
+        "run",
+        "plan",
+        "norms",
+        "tune",
+        "runtime",
+        "bench",
+        "accuracy",
+        "targets",
+        "doctor",
+    ],
 )
 def test_help(command):
     done = quake(*command.split(), "--help")

@@ -65,6 +65,58 @@ def test_forms(options):
     tvm.ir.assert_structural_equal(RecognizeNorms()(after), after)
 
 
+def rms(x, root=lambda x, v: x / op.sqrt(v), square=lambda x: x * x, scaled=lambda n, g: n * g):
+    guarded = mean(square(x)) + c(1e-5)
+    return scaled(root(x, guarded), relax.const(GAMMA))
+
+
+INVERSE_ROOTS = {
+    "quotient": lambda x, v: x / op.sqrt(v),
+    "reciprocal": lambda x, v: x * (c(1) / op.sqrt(v)),
+    "rsqrt": lambda x, v: op.rsqrt(v) * x,
+    "power": lambda x, v: x * op.power(v, c(-0.5)),
+}
+
+
+@pytest.mark.parametrize("root", INVERSE_ROOTS.values(), ids=INVERSE_ROOTS)
+def test_rms_norm(root):
+    epsilon = float(np.float32(1e-5))
+    for options in ({}, {"square": lambda x: op.power(x, c(2))}, {"scaled": lambda n, g: g * n}):
+        after = RecognizeNorms()(module(lambda x, o=options: rms(x, root, **o), X))
+        expected = module(
+            lambda x: nn.rms_norm(x, relax.const(GAMMA), axes=[-1], epsilon=epsilon), X
+        )
+        tvm.ir.assert_structural_equal(after, expected)
+
+
+@pytest.mark.parametrize("root", INVERSE_ROOTS.values(), ids=INVERSE_ROOTS)
+def test_layer_norm_of_an_inverse_root(root):
+    def formula(x):
+        centered = once(x - once(mean(x)))
+        normal = root(centered, mean(centered * centered) + c(1e-5))
+        return normal * relax.const(GAMMA) + relax.const(BETA)
+
+    expected = module(lambda x: norm(x, float(np.float32(1e-5))), X)
+    tvm.ir.assert_structural_equal(RecognizeNorms()(module(formula, X)), expected)
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        lambda x: rms(x, lambda x, v: x / v),
+        lambda x: rms(x, lambda x, v: x * op.sqrt(v)),
+        lambda x: rms(x, lambda x, v: x * (c(2) / op.sqrt(v))),
+        lambda x: rms(x, lambda x, v: x * op.power(v, c(0.5))),
+        lambda x: rms(x, lambda x, v: op.exp(x) / op.sqrt(v)),
+        lambda x: rms(x, scaled=lambda n, g: n / g),
+    ],
+    ids=["no_root", "root", "two", "square_root", "of_another", "divided"],
+)
+def test_near_misses_of_rms_norm_stay(formula):
+    mod = module(formula, X)
+    tvm.ir.assert_structural_equal(RecognizeNorms()(mod), mod)
+
+
 def test_two_around_a_product():
     w = RNG.normal(size=(40, 40)).astype(np.float32)
     epsilon = float(np.float32(1e-5))
