@@ -7,7 +7,7 @@ window and the channels. Knows no tile and no target.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import tvm_ffi
 from tvm import s_tir
@@ -25,6 +25,7 @@ def key(
     depth: Sequence[int | tir.Expr],
     batch: Sequence[int | tir.Expr] = (),
     window: bool = False,
+    dtype: str = "float32",
 ) -> Key:
     """The key of a product.
 
@@ -39,6 +40,8 @@ def key(
         Extent of the axis that only the right operand and the result have.
     window : bool
         Whether the product is a convolution that sums over more than channels.
+    dtype : str
+        Of the sums.
 
     Returns
     -------
@@ -52,9 +55,10 @@ def key(
         "columns": analysis.volume([columns]),
         "depth": analysis.volume(depth),
     }
-    if many == 1:
-        return Key.of("convolution" if window else "matmul", **extents)
-    return Key.of("grouped_convolution" if window else "batched_matmul", **extents)
+    single, several = (
+        ("convolution", "grouped_convolution") if window else ("matmul", "batched_matmul")
+    )
+    return replace(Key.of(single if many == 1 else several, **extents), dtype=dtype)
 
 
 @dataclass(frozen=True)
@@ -145,6 +149,7 @@ def find(sch: s_tir.Schedule, blocks: list[SBlockRV]) -> Product | None:
             summed,
             [extents[n] for n in batch],
             window=len(summed) > 1,
+            dtype=str(block.writes[0].source.dtype),
         ),
     )
 

@@ -25,6 +25,7 @@ from tvm import relax
 from tvm.relax.backend.cpu_generic import pipeline as cpu_generic
 
 from quake_tvm.errors import QuakeError
+from quake_tvm.numerics import byte_dots
 from quake_tvm.numerics.number_formats import COMPUTED
 from quake_tvm.options import Options
 from quake_tvm.schedules import (
@@ -77,10 +78,12 @@ from .legalize_scans import LegalizeScans
 from .limit_fusion import LimitFusion
 from .lower_norms import LowerNorms
 from .outline_branches import OutlineBranches
+from .pack_byte_weights import PackByteWeights
 from .pack_convolutions import PackConvolutions
 from .pack_transposed_convolutions import PackTransposedConvolutions
 from .pack_weights import PackWeights
 from .plan_memory import PlanMemory
+from .quantize_products import QuantizeProducts
 from .recognize_norms import RecognizeNorms
 from .release_held import ReleaseHeld
 from .restrict_pointers import RestrictPointers
@@ -90,6 +93,7 @@ from .unify_extents import UnifyExtents
 from .view_reshapes import ViewReshapes
 from .widen_halves import WidenHalves
 
+PRECISIONS = (COMPUTED, "bfloat16", "int8")
 PHASES = ("prepare", "lower", "fuse", "schedule", "finish")
 # Operators whose legalization replaces TVM's.
 _LEGALIZED = {
@@ -136,7 +140,7 @@ class Pipeline:
         Takes a kernel and returns its recorded trace, or None.
     rules : sequence of Rule
         Tried in this order on each kernel.
-    precision : {"float32", "bfloat16"}
+    precision : {"float32", "bfloat16", "int8"}
         The format of the operands of matrix products with constant weights.
     """
 
@@ -149,7 +153,7 @@ class Pipeline:
         rules: Sequence[Rule] = RULES,
         precision: str = COMPUTED,
     ) -> None:
-        given.choice(precision, "precision", (COMPUTED, "bfloat16"))
+        given.choice(precision, "precision", PRECISIONS)
         if wrong := [rule for rule in rules if not isinstance(rule, Rule)]:
             raise QuakeError(f"rules is a sequence of quake_tvm.schedules.Rule, not {wrong[0]!r}")
         self.target, self.options = target, options
@@ -228,13 +232,18 @@ class Pipeline:
         def panel(key: Key, rows: int | None) -> int:
             return product_tiles.panel(rows, key["columns"], self.target, self.decide(key))
 
+        form = byte_dots.format_of(self.target)
+        # The format of operands that are not quantized.
+        operands = COMPUTED if self.precision == "int8" else self.precision
         return [
             CheckSizes(WINDOWED),
             CheckIndices(),
             LowerNorms(),
-            PackConvolutions(panel, self.precision),
+            PackByteWeights(panel, form),
+            *([QuantizeProducts(panel, form)] if self.precision == "int8" else []),
+            PackConvolutions(panel, operands),
             PackTransposedConvolutions(panel),
-            PackWeights(panel, self.precision),
+            PackWeights(panel, operands),
             LegalizeScans(),
             *cpu_generic.library_dispatch_passes(self.target),
             relax.transform.LegalizeOps(orderly(_LEGALIZED)),
@@ -285,7 +294,7 @@ def pipeline(
     rules : sequence of quake_tvm.schedules.Rule
         Tried in this order on each kernel: ``(mine, *quake_tvm.schedules.RULES)`` puts one before
         ours.
-    precision : {"float32", "bfloat16"}
+    precision : {"float32", "bfloat16", "int8"}
         As for :func:`quake_tvm.compile`.
     **options
         Those of :class:`quake_tvm.QuAKE`.

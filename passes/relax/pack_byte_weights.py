@@ -1,0 +1,110 @@
+"""Pack constant int8 matrices of integer products for the target's dot product of bytes.
+
+A matmul of int8 or uint8 rows with a constant int8 matrix, summed in int32, becomes a product of
+groups of bytes (:mod:`quake_tvm.numerics.byte_dots`), with the weights in panels as in
+:mod:`pack_weights`. A target whose instruction takes the other kind of bytes gets rows shifted by
+128, and a constant for each column that takes this back. The numbers stay.
+"""
+
+from functools import partial
+
+import numpy as np
+import tvm
+from tvm import relax, te
+
+from quake_tvm.kernels.byte_products import group_term, shifted
+from quake_tvm.kernels.kernel_spec import KernelSpec
+from quake_tvm.numerics.byte_dots import Format
+from quake_tvm.schedules import analysis, product
+from quake_tvm.tvm_version import Pass
+
+from .call_written_out import call_written_out
+from .legalize import FUSABLE, legalize
+from .pack_weights import Panel, packed_matmul, panels
+
+
+def packed(
+    form: Format, panel: Panel, rows: list[tvm.ir.Expr], weights: np.ndarray
+) -> np.ndarray | None:
+    """A matrix of bytes in panels of groups, of shape (n/p, k/group, p).
+
+    Parameters
+    ----------
+    form : Format
+    panel : callable
+        As for :class:`PackWeights`.
+    rows : list of Expr
+        The extents of the left operand but for the last.
+    weights : np.ndarray
+        int8, of shape (k, n).
+
+    Returns
+    -------
+    np.ndarray or None
+        int32. None if the product stays as it is.
+    """
+    groups = form.grouped_rows(weights)
+    depth, columns = groups.shape
+    key = product.key(rows, columns, [depth], dtype="int32")
+    width = panel(key, analysis.constant(rows[-1]))
+    return None if width is None or depth == 0 else panels(groups, width)
+
+
+@tvm.transform.module_pass(opt_level=0, name="PackByteWeights")
+class PackByteWeights(Pass):
+    """Pack every constant int8 matrix that is the right operand of a matmul in int32.
+
+    Parameters
+    ----------
+    panel : callable
+        As for :class:`PackWeights`.
+    form : Format
+        The format of the target's dot product.
+    """
+
+    def __init__(self, panel: Panel, form: Format) -> None:
+        self.panel, self.form = panel, form
+
+    def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
+        """Legalize such products, and convert each left operand once. Nothing else is changed."""
+        return converted_once(mod, legalize(mod, {"relax.matmul": self._legalize}))
+
+    def _legalize(self, builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
+        x, w = call.args
+        constant = isinstance(w, tvm.ir.expr.GenericConst) and w.ty.ndim == 2
+        kind = str(x.ty.dtype)
+        bytes_ = kind in ("int8", "uint8") and str(w.ty.dtype) == "int8"
+        if not (constant and bytes_ and str(call.attrs.out_dtype) == "int32" and x.ty.ndim > 1):
+            return call
+        weights, rows = w.value.numpy(), list(x.ty.shape)[:-1]
+        matrix = packed(self.form, self.panel, rows, weights)
+        if matrix is None:
+            return call
+        depth, columns = weights.shape
+        kernel = KernelSpec("byte_groups", {"left": self.form.left})
+        type_ = relax.TensorType((*rows, -(-depth // self.form.group)), "int32")
+        groups = builder.emit(call_written_out(builder, "byte_groups", kernel, [x], type_))
+        shift = self.form.shift(kind)
+        constants = [-shift * weights.sum(0, np.int32)] if shift else []
+
+        def multiplied(groups: te.Tensor, matrix: te.Tensor, *constants: te.Tensor) -> te.Tensor:
+            sums = packed_matmul(groups, matrix, columns, partial(group_term, self.form))
+            return shifted(sums, *constants) if constants else sums
+
+        return builder.call_te(
+            multiplied,
+            groups,
+            *map(relax.const, (matrix, *constants)),
+            primfunc_name_hint="matmul",
+            primfunc_attrs=FUSABLE,
+        )
+
+
+def converted_once(before: tvm.IRModule, after: tvm.IRModule) -> tvm.IRModule:
+    """The module ``after``, in which products of one operand share its conversion.
+
+    ``before`` is the module without conversions; if there are none, it is the result.
+    """
+    if after is before:
+        return before
+    return relax.transform.EliminateCommonSubexpr(call_only=True)(after)

@@ -1,0 +1,103 @@
+"""Compute float32 products with constant matrices from bytes: ``precision="int8"``.
+
+The weights get a scale for each column, at compile time. Each row of the other operand gets a scale
+and a zero point when the model runs, so nothing is calibrated. Sums are exact, and results float32.
+"""
+
+from functools import partial
+
+import numpy as np
+import tvm
+from tvm import relax, te
+
+from quake_tvm.kernels.byte_products import dequantized, group_term
+from quake_tvm.kernels.kernel_spec import KernelSpec
+from quake_tvm.numerics.byte_dots import DEEPEST, Format
+from quake_tvm.tvm_version import Pass
+
+from .call_written_out import call_written_out
+from .legalize import FUSABLE, legalize
+from .pack_byte_weights import converted_once, packed
+from .pack_weights import Panel, packed_matmul
+
+
+def quantized_columns(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Each column as bytes times a factor.
+
+    Parameters
+    ----------
+    weights : np.ndarray
+        float32 and finite, of shape (k, n).
+
+    Returns
+    -------
+    np.ndarray, np.ndarray
+        int8 from -127 to 127, of shape (k, n); float32 factors, of shape (n,), which are normal
+        numbers.
+    """
+    largest = np.abs(weights).max(0).astype(np.float64)
+    factors = np.maximum(largest / 127, np.finfo(np.float32).tiny).astype(np.float32)
+    return np.clip(np.rint(weights / factors.astype(np.float64)), -127, 127).astype(np.int8), factors
+
+
+@tvm.transform.module_pass(opt_level=0, name="QuantizeProducts")
+class QuantizeProducts(Pass):
+    """Legalize every float32 matmul with a constant finite matrix to a product of bytes.
+
+    Parameters
+    ----------
+    panel : callable
+        As for :class:`PackWeights`.
+    form : Format
+        The format of the target's dot product.
+    """
+
+    def __init__(self, panel: Panel, form: Format) -> None:
+        self.panel, self.form = panel, form
+
+    def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
+        """Legalize such products, and quantize each operand once. Nothing else is changed."""
+        return converted_once(mod, legalize(mod, {"relax.matmul": self._legalize}))
+
+    def _legalize(self, builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
+        x, w = call.args
+        dtypes = {str(x.ty.dtype), str(w.ty.dtype), str(call.attrs.out_dtype or "float32")}
+        constant = isinstance(w, tvm.ir.expr.GenericConst) and w.ty.ndim == 2
+        if not constant or dtypes != {"float32"} or x.ty.ndim < 2:
+            return call
+        values, rows = w.value.numpy(), list(x.ty.shape)[:-1]
+        depth, columns = values.shape
+        if not values.size or depth > DEEPEST or not np.isfinite(values).all():
+            return call
+        weights, factors = quantized_columns(values)
+        matrix = packed(self.form, self.panel, rows, weights)
+        if matrix is None:
+            return call
+        kernel = KernelSpec("quantized_rows", {"left": self.form.left}, results=3)
+        types = [
+            relax.TensorType((*rows, -(-depth // self.form.group)), "int32"),
+            relax.TensorType(rows, "float32"),
+            relax.TensorType(rows, "int32"),
+        ]
+        quantized = builder.emit(
+            call_written_out(builder, "quantized_rows", kernel, [x], relax.TupleType(types))
+        )
+        groups, scales, zeros = (builder.emit(relax.TupleGetItem(quantized, n)) for n in range(3))
+
+        def multiplied(
+            groups: te.Tensor, matrix: te.Tensor, *quantization: te.Tensor
+        ) -> te.Tensor:
+            sums = packed_matmul(groups, matrix, columns, partial(group_term, self.form))
+            return dequantized(sums, *quantization)
+
+        return builder.call_te(
+            multiplied,
+            groups,
+            relax.const(matrix),
+            scales,
+            zeros,
+            relax.const(factors),
+            relax.const(weights.sum(0, np.int32)),
+            primfunc_name_hint="matmul",
+            primfunc_attrs=FUSABLE,
+        )
