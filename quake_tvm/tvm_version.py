@@ -65,9 +65,6 @@ else:
     from tvm.ir import Call
     from tvm.tirx import Expr, Stmt
 
-    # This TVM's vectorizer serializes the lanes of this one rounding.
-    tvm.ir.register_op_attr("tirx.nearbyint", "TVectorizable", True)
-
 if TYPE_CHECKING:
     from tvm.ir.transform import Pass
 else:

@@ -71,10 +71,9 @@ class PackByteWeights(Pass):
 
     def _legalize(self, builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
         x, w = call.args
-        constant = isinstance(w, tvm.ir.expr.GenericConst) and w.ty.ndim == 2
         kind = str(x.ty.dtype)
-        bytes_ = kind in ("int8", "uint8") and str(w.ty.dtype) == "int8"
-        if not (constant and bytes_ and str(call.attrs.out_dtype) == "int32" and x.ty.ndim > 1):
+        of_bytes = kind in ("int8", "uint8") and str(w.ty.dtype) == "int8"
+        if not of_bytes or str(call.attrs.out_dtype) != "int32" or not multiplies_rows(call):
             return call
         weights, rows = w.value.numpy(), list(x.ty.shape)[:-1]
         matrix = packed(self.form, self.panel, rows, weights)
@@ -98,6 +97,13 @@ class PackByteWeights(Pass):
             primfunc_name_hint="matmul",
             primfunc_attrs=FUSABLE,
         )
+
+
+def multiplies_rows(call: relax.Call) -> bool:
+    """Whether a matmul multiplies rows of known length with a constant matrix."""
+    x, w = call.args
+    constant = isinstance(w, tvm.ir.expr.GenericConst) and w.ty.ndim == 2
+    return constant and x.ty.ndim > 1 and analysis.constant(x.ty.shape[-1]) is not None
 
 
 def converted_once(before: tvm.IRModule, after: tvm.IRModule) -> tvm.IRModule:

@@ -17,8 +17,11 @@ from quake_tvm.tvm_version import Pass
 
 from .call_written_out import call_written_out
 from .legalize import FUSABLE, legalize
-from .pack_byte_weights import converted_once, packed
+from .pack_byte_weights import converted_once, multiplies_rows, packed
 from .pack_weights import Panel, packed_matmul
+
+# With weights below this no sum times a factor overflows.
+LARGEST = 2.0**96
 
 
 def quantized_columns(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -42,7 +45,7 @@ def quantized_columns(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @tvm.transform.module_pass(opt_level=0, name="QuantizeProducts")
 class QuantizeProducts(Pass):
-    """Legalize every float32 matmul with a constant finite matrix to a product of bytes.
+    """Legalize every float32 matmul with a constant matrix to a product of bytes.
 
     Parameters
     ----------
@@ -56,18 +59,21 @@ class QuantizeProducts(Pass):
         self.panel, self.form = panel, form
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
-        """Legalize such products, and quantize each operand once. Nothing else is changed."""
+        """Legalize such products, and quantize each operand once. Nothing else is changed.
+
+        Products stay float32 if their weights are not finite or at least ``LARGEST``, or if their
+        sums might leave int32.
+        """
         return converted_once(mod, legalize(mod, {"relax.matmul": self._legalize}))
 
     def _legalize(self, builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
         x, w = call.args
         dtypes = {str(x.ty.dtype), str(w.ty.dtype), str(call.attrs.out_dtype or "float32")}
-        constant = isinstance(w, tvm.ir.expr.GenericConst) and w.ty.ndim == 2
-        if not constant or dtypes != {"float32"} or x.ty.ndim < 2:
+        if dtypes != {"float32"} or not multiplies_rows(call):
             return call
         values, rows = w.value.numpy(), list(x.ty.shape)[:-1]
         depth, columns = values.shape
-        if not values.size or depth > DEEPEST or not np.isfinite(values).all():
+        if not values.size or depth > DEEPEST or not np.abs(values).max() < LARGEST:
             return call
         weights, factors = quantized_columns(values)
         matrix = packed(self.form, self.panel, rows, weights)

@@ -109,7 +109,7 @@ def quantized_rows(x: te.Tensor, *, left: str, **plan: int) -> list[te.Tensor]:
             highs, high = r.reduce(value, tir.max, tir.max, constant(0))
             # 0, but NaN if the row has a NaN or an infinity.
             checks, poison = r.reduce(value, nothing, add, constant(0), constant(0))
-            step = high * constant(1 / 255) - low * constant(1 / 255)
+            step = fma(high, constant(1 / 255), low * constant(-1 / 255))
             keep_scale, scale = rows.store_scalar(tir.max(constant(LEAST_SCALE), step))
             keep_inverse, inverse = rows.store_scalar(constant(1) / scale)
             keep_zero, zero = rows.store_scalar(

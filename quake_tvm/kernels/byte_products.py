@@ -48,6 +48,6 @@ def dequantized(
 
     def element(*i: tir.Expr) -> tir.Expr:
         exact = product(*i) - zeros(*i[:-1]) * sums(i[-1])
-        return tir.Cast("float32", exact) * scales(*i[:-1]) * factors(i[-1])
+        return tir.Cast("float32", exact) * factors(i[-1]) * scales(*i[:-1])
 
     return te.compute(product.shape, element, name="dequantized")
