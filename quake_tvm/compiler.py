@@ -87,10 +87,12 @@ def compile(
         bit of the outputs, except that with ``max_error`` they may select a more accurate rung.
     rules : sequence of quake_tvm.schedules.Rule
         As for :func:`quake_tvm.pipeline`.
-    precision : {"float32", "bfloat16"}
+    precision : {"float32", "bfloat16", "int8"}
         The format of the operands of matrix products with constant weights. Sums, and all else,
         are float32. ``"bfloat16"`` is faster on CPUs with BF16 instructions; its results differ
-        from those of float32 by the rounding of operands to 8 bits.
+        from those of float32 by the rounding of operands to 8 bits. ``"int8"`` is faster on CPUs
+        with dot products of bytes, and for matrix products only: weights are rounded to int8 times
+        a scale for each column, and each row of the other operand to bytes of its own scale.
 
     cache : bool
         Keep the build on disk, and load it the next time: :mod:`quake_tvm.build_cache`. Anything

@@ -113,4 +113,5 @@ def converted_once(before: tvm.IRModule, after: tvm.IRModule) -> tvm.IRModule:
     """
     if after is before:
         return before
-    return relax.transform.EliminateCommonSubexpr(call_only=True)(after)
+    shared = relax.transform.EliminateCommonSubexpr()(after)
+    return relax.transform.CanonicalizeBindings()(shared)

@@ -40,7 +40,9 @@ def quantized_columns(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     largest = np.abs(weights).max(0).astype(np.float64)
     factors = np.maximum(largest / 127, np.finfo(np.float32).tiny).astype(np.float32)
-    return np.clip(np.rint(weights / factors.astype(np.float64)), -127, 127).astype(np.int8), factors
+    return np.clip(np.rint(weights / factors.astype(np.float64)), -127, 127).astype(
+        np.int8
+    ), factors
 
 
 @tvm.transform.module_pass(opt_level=0, name="QuantizeProducts")
@@ -90,9 +92,7 @@ class QuantizeProducts(Pass):
         )
         groups, scales, zeros = (builder.emit(relax.TupleGetItem(quantized, n)) for n in range(3))
 
-        def multiplied(
-            groups: te.Tensor, matrix: te.Tensor, *quantization: te.Tensor
-        ) -> te.Tensor:
+        def multiplied(groups: te.Tensor, matrix: te.Tensor, *quantization: te.Tensor) -> te.Tensor:
             sums = packed_matmul(groups, matrix, columns, partial(group_term, self.form))
             return dequantized(sums, *quantization)
 

@@ -36,7 +36,7 @@ Only = Annotated[list[str] | None, typer.Option(help="Lower this operator only; 
 Skip = Annotated[list[str] | None, typer.Option(help="Leave this operator exact; repeatable.")]
 SpecialValues = Annotated[str, typer.Option(help="ieee, or finite to promise finite inputs.")]
 Precision = Annotated[
-    str, typer.Option(help="Of the operands of products with constant weights: or bfloat16.")
+    str, typer.Option(help="Of the operands of products with constant weights: or bfloat16, int8.")
 ]
 Shape = Annotated[
     list[str] | None, typer.Option(help="Static shape of an input: NAME=1,128; repeatable.")

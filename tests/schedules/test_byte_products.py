@@ -52,9 +52,7 @@ FLOATS = [RNG.normal(size=(rows, depth)).astype(np.float32) for rows, depth, _ i
 
 def float_products():
     return module(
-        lambda *xs: tuple(
-            op.matmul(x, relax.const(w)) for x, w in zip(xs, WEIGHTS, strict=True)
-        ),
+        lambda *xs: tuple(op.matmul(x, relax.const(w)) for x, w in zip(xs, WEIGHTS, strict=True)),
         *(x.shape for x in FLOATS),
     )
 
@@ -117,9 +115,7 @@ def test_dynamic_rows_have_the_static_bits():
     )
     for shape in ((1, 0, 20), (1, 1, 20), (2, 5, 20), (1, 33, 20), (3, 16, 20)):
         x = RNG.normal(size=shape).astype(np.float32)
-        static = quake_tvm.compile(
-            module(lambda x: layers(x, w, bias), shape), precision="int8"
-        )
+        static = quake_tvm.compile(module(lambda x: layers(x, w, bias), shape), precision="int8")
         np.testing.assert_array_equal(dynamic.run(x)[0], static.run(x)[0])
 
 
@@ -185,9 +181,7 @@ def test_requantization(name):
 )
 def test_instructions_and_epilogue(cpu, instruction):
     w, ones = bytes_of((64, 96), "int8"), np.ones(96, np.float32)
-    mod = module(
-        lambda x: requantized(x, w, ones.astype("int32"), ones), (32, 64), dtype="uint8"
-    )
+    mod = module(lambda x: requantized(x, w, ones.astype("int32"), ones), (32, 64), dtype="uint8")
     machine = {"kind": "llvm", "mtriple": "x86_64-linux-gnu", "mcpu": cpu}
     assembly = quake_tvm.compile(mod, machine).kernels.inspect_source("asm")
     assert assembly.count(instruction) >= 12
