@@ -15,6 +15,7 @@ from .fold_moves import FoldMoves
 from .graph import functions, op_name
 from .legalize import legalize
 from .lower_norms import rms_norm
+from .pack_byte_weights import sums_bytes
 
 LAYOUTS = {
     "relax.nn.conv1d": ["NWC", "OWI"],
@@ -38,11 +39,12 @@ def _own(call: relax.Call) -> list[str]:
 
 
 def _gains(call: relax.Call) -> bool:
-    constant = isinstance(call.args[1], tvm.ir.expr.GenericConst)
+    if not isinstance(call.args[1], tvm.ir.expr.GenericConst):
+        return False
     floats = {str(a.ty.dtype) for a in call.args} == {"float32"}
-    return (
-        constant and floats and (_simple(call) if "transpose" in op_name(call) else _packed(call))
-    )
+    if "transpose" in op_name(call):
+        return floats and _simple(call)
+    return (floats or sums_bytes(call)) and _packed(call)
 
 
 def _packed(call: relax.Call) -> bool:
@@ -90,7 +92,7 @@ def _flattened(builder: relax.BlockBuilder, repeat: relax.Call) -> relax.Expr:
 
 @tvm.transform.module_pass(opt_level=0, name="ChannelsLast")
 class ChannelsLast(Pass):
-    """Convert every float32 convolution with constant weights, and fold constant transposes."""
+    """Convert convolutions of floats or of bytes with constant weights; fold constant transposes."""
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         """Rewrite the convolutions. A module without such a convolution is unchanged."""

@@ -6,6 +6,7 @@ groups of bytes (:mod:`quake_tvm.numerics.byte_dots`), with the weights in panel
 128, and a constant for each column that takes this back. The numbers stay.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -71,32 +72,64 @@ class PackByteWeights(Pass):
 
     def _legalize(self, builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
         x, w = call.args
-        kind = str(x.ty.dtype)
-        of_bytes = kind in ("int8", "uint8") and str(w.ty.dtype) == "int8"
-        if not of_bytes or str(call.attrs.out_dtype) != "int32" or not multiplies_rows(call):
+        if not sums_bytes(call) or not multiplies_rows(call):
             return call
         weights, rows = w.value.numpy(), list(x.ty.shape)[:-1]
         matrix = packed(self.form, self.panel, rows, weights)
         if matrix is None:
             return call
         depth, columns = weights.shape
-        kernel = KernelSpec("byte_groups", {"left": self.form.left})
-        type_ = relax.TensorType((*rows, -(-depth // self.form.group)), "int32")
-        groups = builder.emit(call_written_out(builder, "byte_groups", kernel, [x], type_))
-        shift = self.form.shift(kind)
-        constants = [-shift * weights.sum(0, np.int32)] if shift else []
+        term = partial(group_term, self.form)
+        product = partial(packed_matmul, columns=columns, term=term)
+        return of_groups(builder, self.form, x, product, matrix, weights.sum(0, np.int32))
 
-        def multiplied(groups: te.Tensor, matrix: te.Tensor, *constants: te.Tensor) -> te.Tensor:
-            sums = packed_matmul(groups, matrix, columns, partial(group_term, self.form))
-            return shifted(sums, *constants) if constants else sums
 
-        return builder.call_te(
-            multiplied,
-            groups,
-            *map(relax.const, (matrix, *constants)),
-            primfunc_name_hint="matmul",
-            primfunc_attrs=FUSABLE,
-        )
+def of_groups(
+    builder: relax.BlockBuilder,
+    form: Format,
+    x: relax.Expr,
+    product: Callable[[te.Tensor, te.Tensor], te.Tensor],
+    packed: np.ndarray,
+    sums: np.ndarray,
+) -> relax.Expr:
+    """The product of bytes x with packed weights.
+
+    Parameters
+    ----------
+    builder : BlockBuilder
+    form : Format
+    x : Expr
+        int8 or uint8.
+    product : callable
+        (groups of x, packed weights) to their product.
+    packed : np.ndarray
+    sums : np.ndarray
+        The sum of each column's weights, int32.
+    """
+    *rows, depth = x.ty.shape
+    kernel = KernelSpec("byte_groups", {"left": form.left})
+    result = relax.TensorType((*rows, -(-int(depth) // form.group)), "int32")
+    groups = builder.emit(call_written_out(builder, "byte_groups", kernel, [x], result))
+    shift = form.shift(str(x.ty.dtype))
+    constants = [-shift * sums] if shift else []
+
+    def multiplied(groups: te.Tensor, packed: te.Tensor, *constants: te.Tensor) -> te.Tensor:
+        made = product(groups, packed)
+        return shifted(made, *constants) if constants else made
+
+    return builder.call_te(
+        multiplied,
+        groups,
+        *map(relax.const, (packed, *constants)),
+        primfunc_name_hint="matmul",
+        primfunc_attrs=FUSABLE,
+    )
+
+
+def sums_bytes(call: relax.Call) -> bool:
+    """Whether a product or convolution multiplies int8 or uint8 by int8 and sums in int32."""
+    x, w = (str(arg.ty.dtype) for arg in call.args)
+    return x in ("int8", "uint8") and w == "int8" and str(call.ty.dtype) == "int32"
 
 
 def multiplies_rows(call: relax.Call) -> bool:

@@ -78,6 +78,7 @@ from .legalize_scans import LegalizeScans
 from .limit_fusion import LimitFusion
 from .lower_norms import LowerNorms
 from .outline_branches import OutlineBranches
+from .pack_byte_convolutions import PackByteConvolutions
 from .pack_byte_weights import PackByteWeights
 from .pack_convolutions import PackConvolutions
 from .pack_transposed_convolutions import PackTransposedConvolutions
@@ -239,6 +240,7 @@ class Pipeline:
             CheckSizes(WINDOWED),
             CheckIndices(),
             LowerNorms(),
+            PackByteConvolutions(panel, form),
             PackByteWeights(panel, form),
             *([QuantizeProducts(panel, form)] if self.precision == "int8" else []),
             PackConvolutions(panel, operands),
