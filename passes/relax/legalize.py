@@ -14,7 +14,9 @@ FUSABLE, UNFUSABLE = {"op_pattern": 4}, {"op_pattern": 8}
 Legalize = Callable[[relax.BlockBuilder, relax.Call], relax.Expr]
 
 
-def legalize(mod: tvm.IRModule, rules: Mapping[str, Legalize]) -> tvm.IRModule:
+def legalize(
+    mod: tvm.IRModule, rules: Mapping[str, Legalize], keep_emitted: bool = False
+) -> tvm.IRModule:
     """The module with the named operators legalized by these functions.
 
     Parameters
@@ -23,6 +25,8 @@ def legalize(mod: tvm.IRModule, rules: Mapping[str, Legalize]) -> tvm.IRModule:
     rules : mapping of str to callable
         Maps an operator's name to its legalization. A legalization may emit operators that the
         module did not contain: TVM legalizes these too.
+    keep_emitted : bool
+        Whether TVM leaves such operators as they are.
     """
     present: set[str] = set()
     for _name, function in functions(mod):
@@ -31,7 +35,7 @@ def legalize(mod: tvm.IRModule, rules: Mapping[str, Legalize]) -> tvm.IRModule:
     wanted = {name: rule for name, rule in rules.items() if name in present}
     if not wanted:
         return mod
-    others = sorted(present - wanted.keys())
+    others = sorted((present | (_tvms().keys() if keep_emitted else set())) - wanted.keys())
     return relax.transform.LegalizeOps(orderly(wanted), skip_ops=others)(mod)
 
 

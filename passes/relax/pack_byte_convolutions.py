@@ -5,6 +5,7 @@ A convolution summed in int32 becomes a product of groups of channels, as in
 summed in float32 where that is exact. The numbers stay.
 """
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -55,6 +56,7 @@ class PackByteConvolutions(Pass):
             exact = values[0].size <= _EXACT
             return _in_floats(builder, call, values) if exact else call
         window, channels = Window.of(call), len(values)
+        x, window, value = _with_pad(builder, x, window)
         groups = self.form.grouped_rows(np.moveaxis(values, -1, 0))  # (i/group, o, window..)
         groups = np.moveaxis(groups, (0, 1), (-2, -1))  # (window.., i/group, o)
         key = product.key(
@@ -72,18 +74,35 @@ class PackByteConvolutions(Pass):
             packed = packed.reshape(len(packed), -1, width)
             function = partial(packed_matmul, columns=channels, term=term)
         else:
-            # What a byte that is 0 becomes in each place of a group.
-            around = -0x7F7F7F80 if self.form.shift(str(x.ty.dtype)) else 0
             function = partial(
                 packed_convolution,
                 pixels=list(call.ty.shape)[1:-1],
                 channels=channels,
                 window=window,
                 term=term,
-                around=around,
+                around=self.form.group_of(value + self.form.shift(str(x.ty.dtype))),
             )
         taps = tuple(range(1, values.ndim))
         return of_groups(builder, self.form, x, function, packed, values.sum(taps, np.int32))
+
+
+def _with_pad(
+    builder: relax.BlockBuilder, x: relax.Expr, window: Window
+) -> tuple[relax.Expr, Window, int]:
+    """What a pad of the pixels reads, with a window that pads in its place, and the pad's value.
+
+    The operands and 0 if there is no such pad, or if the window has one of its own.
+    """
+    pad = builder.lookup_binding(x) if isinstance(x, relax.Var) else None
+    if op_name(pad) != "relax.nn.pad" or str(pad.attrs.pad_mode) != "constant":
+        return x, window, 0
+    width, rank = [int(n) for n in pad.attrs.pad_width], len(window.size)
+    before, after = width[2 : 2 * rank + 2 : 2], width[3 : 2 * rank + 2 : 2]
+    others = width[:2] + width[2 * rank + 2 :]
+    if any((*others, *window.before, *window.after)) or min(width) < 0:
+        return x, window, 0
+    own = replace(window, before=tuple(before), after=tuple(after))
+    return pad.args[0], own, int(pad.attrs.pad_value)
 
 
 def _in_floats(builder: relax.BlockBuilder, call: relax.Call, values: np.ndarray) -> relax.Expr:

@@ -140,6 +140,10 @@ class Format:
             return 0
         return 128 if dtype == "int8" else -128
 
+    def group_of(self, element: int) -> int:
+        """The group, as an int32 number, whose elements are all equal to this."""
+        return int(np.full(self.group, element, self.left).view("<i4")[0])
+
     def grouped_rows(self, values: np.ndarray) -> np.ndarray:
         """Groups of neighbouring rows of a right operand.
 
