@@ -133,6 +133,11 @@ class ChannelsLast(Pass):
             **dict.fromkeys((f"relax.{name}" for name in _OF_TWO), _by_channel),
         }
         mod = legalize(mod, rules, keep_emitted=True)
-        convert = relax.transform.ConvertLayout({}, _wanted)
-        fold = [LiftTransposes(), FoldMoves(), relax.transform.FoldConstant()]
-        return tvm.transform.Sequential([convert, *fold])(mod)
+        steps = [
+            relax.transform.CanonicalizeBindings(),  # ConvertLayout gives up where y = x
+            relax.transform.ConvertLayout({}, _wanted),
+            LiftTransposes(),
+            FoldMoves(),
+            relax.transform.FoldConstant(),
+        ]
+        return tvm.transform.Sequential(steps)(mod)

@@ -21,17 +21,24 @@ class _Lift(PyExprMutator):
             return call
         inner, order = self._value(call.args[0]), _order(call)
         if op_name(inner) == "relax.permute_dims":
-            both = [_order(inner)[axis] for axis in order]
-            x = inner.args[0]
-            return x if both == sorted(both) else relax.op.permute_dims(x, both)
+            return self._turned(call.args[0], order)
         if op_name(inner) != "relax.nn.pad":
             return call
-        turned = self.builder_.emit(
-            self.visit_call_(self.builder_.normalize(relax.op.permute_dims(inner.args[0], order)))
-        )
+        turned = self._turned(inner.args[0], order)
+        if not isinstance(turned, relax.Var):
+            turned = self.builder_.emit(turned)
         width = [int(n) for n in inner.attrs.pad_width]
         moved = [n for axis in order for n in width[2 * axis : 2 * axis + 2]]
         return relax.op.nn.pad(turned, moved, inner.attrs.pad_mode, inner.attrs.pad_value)
+
+    def _turned(self, x: relax.Expr, order: list[int]) -> relax.Expr:
+        """A transpose, merged with the one that x may be."""
+        before = self._value(x)
+        if op_name(before) == "relax.permute_dims":
+            x, order = before.args[0], [_order(before)[axis] for axis in order]
+        if order == sorted(order):
+            return x
+        return relax.op.permute_dims(x, order)
 
     def _value(self, expr: relax.Expr) -> relax.Expr | None:
         return self.lookup_binding(expr) if isinstance(expr, relax.Var) else expr

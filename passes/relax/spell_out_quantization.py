@@ -26,7 +26,7 @@ def _quantize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
     if shift.any():
         value = builder.emit(relax.op.add(value, relax.const(shift.astype("float32"))))
     least, greatest = np.iinfo(kind).min, np.iinfo(kind).max
-    inside = _between(builder, value, float(least), float(greatest))
+    inside = builder.emit(_between(builder, value, float(least), float(greatest)))
     return relax.op.astype(inside, kind)
 
 
@@ -54,7 +54,7 @@ def _clip(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
 
 def _between(builder: relax.BlockBuilder, x: relax.Expr, low: float, high: float) -> relax.Expr:
     below = builder.emit(relax.op.minimum(x, relax.const(high, dtype(x))))
-    return builder.emit(relax.op.maximum(below, relax.const(low, dtype(x))))
+    return relax.op.maximum(below, relax.const(low, dtype(x)))
 
 
 def _along(values: relax.Expr, call: relax.Call) -> np.ndarray | None:

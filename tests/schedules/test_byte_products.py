@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from tvm import relax, tirx
 
 import quake_tvm
@@ -173,6 +174,55 @@ def test_requantization(name):
     (found,) = quake_tvm.compile(mod, on(name)).run(x)
     exact = (x.astype(np.int64) @ w + start).astype(np.float32)
     np.testing.assert_array_equal(found, np.clip(np.rint(exact * factors) + 120, 0, 255))
+
+
+# Channels, filters, window, stride, padding, groups, dilation.
+CONVOLUTIONS = [
+    (16, 32, 1, 1, 0, 1, 1),
+    (3, 32, 3, 2, 1, 1, 1),
+    (5, 24, 3, 1, 1, 1, 2),
+    (8, 8, 3, 1, 1, 8, 1),
+    (8, 16, 3, 1, 1, 2, 1),
+    (7, 3, 5, 1, 2, 1, 1),
+    (12, 20, 1, 2, 0, 1, 1),
+    (1, 1, 3, 1, 1, 1, 1),
+]
+
+
+def convolved(x, w, stride, padding, groups, dilation):
+    """The sums of a convolution, in float64, which has all of them."""
+    x, w = (torch.tensor(v.astype(np.float64)) for v in (x, w))
+    return torch.nn.functional.conv2d(x, w, None, stride, padding, dilation, groups).numpy()
+
+
+@pytest.mark.parametrize("name", ON_X86)
+@pytest.mark.parametrize("dtype", ["uint8", "int8"])
+def test_convolutions_are_exact(dtype, name):
+    """Each also with its pixels surrounded by 7, as by a zero point."""
+    inputs, wanted, formulas = [], [], []
+    for channels, filters, window, stride, padding, groups, dilation in CONVOLUTIONS:
+        x = bytes_of((2, channels, 9, 11), dtype)
+        w = bytes_of((filters, channels // groups, window, window), "int8")
+        inputs.append(x)
+        options = {"strides": stride, "groups": groups, "dilation": dilation}
+
+        def plain(x, w=w, padding=padding, options=options):
+            return nn.conv2d(x, relax.const(w), padding=padding, out_dtype="int32", **options)
+
+        def surrounded(x, plain=plain, around=[0] * 4 + [padding] * 4):
+            return plain(once(nn.pad(x, around, pad_value=7)), padding=0)
+
+        formulas += [plain, surrounded]
+        wide = np.pad(x, [(0, 0)] * 2 + [(padding, padding)] * 2, constant_values=7)
+        rest = groups, dilation
+        wanted += [convolved(x, w, stride, padding, *rest), convolved(wide, w, stride, 0, *rest)]
+
+    def formula(*xs):
+        return tuple(f(xs[k // 2]) for k, f in enumerate(formulas))
+
+    mod = module(formula, *(x.shape for x in inputs), dtype=dtype)
+    for k, found in enumerate(quake_tvm.compile(mod, on(name)).run(inputs)):
+        np.testing.assert_array_equal(found, wanted[k], str(CONVOLUTIONS[k // 2]))
 
 
 @pytest.mark.parametrize(
