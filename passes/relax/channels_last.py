@@ -112,7 +112,7 @@ _OF_TWO = ("add", "subtract", "multiply", "divide", "maximum", "minimum")
 
 @tvm.transform.module_pass(opt_level=0, name="ChannelsLast")
 class ChannelsLast(Pass):
-    """Convert convolutions of floats or of bytes with constant weights; fold constant transposes."""
+    """Convert convolutions of floats or bytes with constant weights; fold constant transposes."""
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         """Rewrite the convolutions. A module without such a convolution is unchanged."""

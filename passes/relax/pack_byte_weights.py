@@ -78,7 +78,7 @@ class PackByteWeights(Pass):
         matrix = packed(self.form, self.panel, rows, weights)
         if matrix is None:
             return call
-        depth, columns = weights.shape
+        columns = weights.shape[1]
         term = partial(group_term, self.form)
         product = partial(packed_matmul, columns=columns, term=term)
         return of_groups(builder, self.form, x, product, matrix, weights.sum(0, np.int32))

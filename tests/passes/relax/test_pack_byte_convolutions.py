@@ -18,6 +18,7 @@ from tests.helpers import module, once
 
 W = np.random.default_rng(0).integers(-128, 128, (16, 3, 2, 5)).astype(np.int8)
 X = (1, 6, 7, 5)
+SQUARE = np.ones((9, 6, 2, 2), np.int8)  # for X with channels first
 op, nn = relax.op, relax.op.nn
 by_format = pytest.mark.parametrize("form", FORMATS, ids=[form.left for form in FORMATS])
 
