@@ -5,6 +5,7 @@ A convolution summed in int32 becomes a product of groups of channels, as in
 summed in float32 where that is exact. The numbers stay.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -13,7 +14,7 @@ import tvm
 from tvm import relax
 
 from quake_tvm.kernels.byte_products import group_term
-from quake_tvm.numerics.byte_dots import Format
+from quake_tvm.numerics.byte_dots import Format, fitting
 from quake_tvm.schedules import analysis, product
 from quake_tvm.tvm_version import Pass
 
@@ -35,12 +36,12 @@ class PackByteConvolutions(Pass):
     ----------
     panel : callable
         As for :class:`PackConvolutions`.
-    form : Format
-        The format of the target's dot product.
+    forms : sequence of Format
+        The formats of the target's dot products, the fastest first.
     """
 
-    def __init__(self, panel: Panel, form: Format) -> None:
-        self.panel, self.form = panel, form
+    def __init__(self, panel: Panel, forms: Sequence[Format]) -> None:
+        self.panel, self.forms = panel, forms
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         """Legalize such convolutions, and convert each input once. Nothing else is changed."""
@@ -55,9 +56,9 @@ class PackByteConvolutions(Pass):
         if int(call.attrs.groups) > 1:
             exact = values[0].size <= _EXACT
             return _in_floats(builder, call, values) if exact else call
-        window, channels = Window.of(call), len(values)
+        form, window, channels = fitting(self.forms, values), Window.of(call), len(values)
         x, window, value = _with_pad(builder, x, window)
-        groups = self.form.grouped_rows(np.moveaxis(values, -1, 0))  # (i/group, o, window..)
+        groups = form.grouped_rows(np.moveaxis(values, -1, 0))  # (i/group, o, window..)
         groups = np.moveaxis(groups, (0, 1), (-2, -1))  # (window.., i/group, o)
         key = product.key(
             list(call.ty.shape)[:-1],
@@ -69,7 +70,7 @@ class PackByteConvolutions(Pass):
         width = self.panel(key, analysis.constant(call.ty.shape[-2]))
         if width is None:
             return call
-        packed, term = panels(groups, width), partial(group_term, self.form)
+        packed, term = panels(groups, width), partial(group_term, form)
         if window.moves_nowhere:
             packed = packed.reshape(len(packed), -1, width)
             function = partial(packed_matmul, columns=channels, term=term)
@@ -80,10 +81,10 @@ class PackByteConvolutions(Pass):
                 channels=channels,
                 window=window,
                 term=term,
-                around=self.form.group_of(value + self.form.shift(str(x.ty.dtype))),
+                around=form.group_of(value + form.shift(str(x.ty.dtype))),
             )
         taps = tuple(range(1, values.ndim))
-        return of_groups(builder, self.form, x, function, packed, values.sum(taps, np.int32))
+        return of_groups(builder, form, x, function, packed, values.sum(taps, np.int32))
 
 
 def _with_pad(

@@ -6,7 +6,7 @@ groups of bytes (:mod:`quake_tvm.numerics.byte_dots`), with the weights in panel
 128, and a constant for each column that takes this back. The numbers stay.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -15,7 +15,7 @@ from tvm import relax, te
 
 from quake_tvm.kernels.byte_products import group_term, shifted
 from quake_tvm.kernels.kernel_spec import KernelSpec
-from quake_tvm.numerics.byte_dots import Format
+from quake_tvm.numerics.byte_dots import Format, fitting
 from quake_tvm.schedules import analysis, product
 from quake_tvm.tvm_version import Pass
 
@@ -59,12 +59,12 @@ class PackByteWeights(Pass):
     ----------
     panel : callable
         As for :class:`PackWeights`.
-    form : Format
-        The format of the target's dot product.
+    forms : sequence of Format
+        The formats of the target's dot products, the fastest first.
     """
 
-    def __init__(self, panel: Panel, form: Format) -> None:
-        self.panel, self.form = panel, form
+    def __init__(self, panel: Panel, forms: Sequence[Format]) -> None:
+        self.panel, self.forms = panel, forms
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         """Legalize such products, and convert each left operand once. Nothing else is changed."""
@@ -75,13 +75,14 @@ class PackByteWeights(Pass):
         if not sums_bytes(call) or not multiplies_rows(call):
             return call
         weights, rows = w.value.numpy(), list(x.ty.shape)[:-1]
-        matrix = packed(self.form, self.panel, rows, weights)
+        form = fitting(self.forms, weights)
+        matrix = packed(form, self.panel, rows, weights)
         if matrix is None:
             return call
         columns = weights.shape[1]
-        term = partial(group_term, self.form)
+        term = partial(group_term, form)
         product = partial(packed_matmul, columns=columns, term=term)
-        return of_groups(builder, self.form, x, product, matrix, weights.sum(0, np.int32))
+        return of_groups(builder, form, x, product, matrix, weights.sum(0, np.int32))
 
 
 def of_groups(

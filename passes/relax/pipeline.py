@@ -233,16 +233,16 @@ class Pipeline:
         def panel(key: Key, rows: int | None) -> int:
             return product_tiles.panel(rows, key["columns"], self.target, self.decide(key))
 
-        form = byte_dots.format_of(self.target)
+        forms = byte_dots.formats_of(self.target)
         # The format of operands that are not quantized.
         operands = COMPUTED if self.precision == "int8" else self.precision
         return [
             CheckSizes(WINDOWED),
             CheckIndices(),
             LowerNorms(),
-            PackByteConvolutions(panel, form),
-            PackByteWeights(panel, form),
-            *([QuantizeProducts(panel, form)] if self.precision == "int8" else []),
+            PackByteConvolutions(panel, forms),
+            PackByteWeights(panel, forms),
+            *([QuantizeProducts(panel, forms)] if self.precision == "int8" else []),
             PackConvolutions(panel, operands),
             PackTransposedConvolutions(panel),
             PackWeights(panel, operands),

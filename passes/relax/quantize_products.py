@@ -4,6 +4,7 @@ The weights get a scale for each column, at compile time. Each row of the other 
 and a zero point when the model runs, so nothing is calibrated. Sums are exact, and results float32.
 """
 
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -12,7 +13,7 @@ from tvm import relax, te
 
 from quake_tvm.kernels.byte_products import dequantized, group_term
 from quake_tvm.kernels.kernel_spec import KernelSpec
-from quake_tvm.numerics.byte_dots import DEEPEST, Format
+from quake_tvm.numerics.byte_dots import DEEPEST, Format, fitting
 from quake_tvm.tvm_version import Pass
 
 from .call_written_out import call_written_out
@@ -53,12 +54,12 @@ class QuantizeProducts(Pass):
     ----------
     panel : callable
         As for :class:`PackWeights`.
-    form : Format
-        The format of the target's dot product.
+    forms : sequence of Format
+        The formats of the target's dot products, the fastest first.
     """
 
-    def __init__(self, panel: Panel, form: Format) -> None:
-        self.panel, self.form = panel, form
+    def __init__(self, panel: Panel, forms: Sequence[Format]) -> None:
+        self.panel, self.forms = panel, forms
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         """Legalize such products, and quantize each operand once. Nothing else is changed.
@@ -78,12 +79,13 @@ class QuantizeProducts(Pass):
         if not values.size or depth > DEEPEST or not np.abs(values).max() < LARGEST:
             return call
         weights, factors = quantized_columns(values)
-        matrix = packed(self.form, self.panel, rows, weights)
+        form = fitting(self.forms, weights)
+        matrix = packed(form, self.panel, rows, weights)
         if matrix is None:
             return call
-        kernel = KernelSpec("quantized_rows", {"left": self.form.left}, results=3)
+        kernel = KernelSpec("quantized_rows", {"left": form.left}, results=3)
         types = [
-            relax.TensorType((*rows, -(-depth // self.form.group)), "int32"),
+            relax.TensorType((*rows, -(-depth // form.group)), "int32"),
             relax.TensorType(rows, "float32"),
             relax.TensorType(rows, "int32"),
         ]
@@ -93,7 +95,7 @@ class QuantizeProducts(Pass):
         groups, scales, zeros = (builder.emit(relax.TupleGetItem(quantized, n)) for n in range(3))
 
         def multiplied(groups: te.Tensor, matrix: te.Tensor, *quantization: te.Tensor) -> te.Tensor:
-            sums = packed_matmul(groups, matrix, columns, partial(group_term, self.form))
+            sums = packed_matmul(groups, matrix, columns, partial(group_term, form))
             return dequantized(sums, *quantization)
 
         return builder.call_te(

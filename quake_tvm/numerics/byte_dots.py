@@ -7,7 +7,7 @@ fastest instruction. The operators are replaced in front of TVM's code generator
 known. Knows no operator of the registry and no schedule.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +39,13 @@ _END = """
   ret {sums} %r
 }}
 """
+
+
+def _indices(first: int) -> str:
+    """Eight consecutive elements of a vector."""
+    return f"<{', '.join(f'i32 {first + k}' for k in range(8))}>"
+
+
 # An instruction that adds the products of four bytes to c.
 _ADDING = f"""
 declare {{sums}} @{{intrinsic}}({{sums}}, {{elements}}, {{elements}})
@@ -65,6 +72,22 @@ declare {{sums}} @{{intrinsic}}(<4 x i16>, <4 x i16>)
   %po = call {{sums}} @{{intrinsic}}(<4 x i16> %xo, <4 x i16> %yo)
   %s = add {{sums}} %pe, %c
   %r = add {{sums}} %po, %s
+{_END}"""
+# Instructions for bytes without a dot product: products, sums of two in 16 bits, and sums of those.
+_PAIRWISE = f"""
+declare <8 x i16> @{{intrinsic}}(<8 x i8>, <8 x i8>)
+declare <8 x i16> @llvm.aarch64.neon.addp.v8i16(<8 x i16>, <8 x i16>)
+declare {{sums}} @llvm.aarch64.neon.saddlp.v4i32.v8i16(<8 x i16>)
+{_START}
+  %xl = shufflevector {{elements}} %x, {{elements}} poison, <8 x i32> {_indices(0)}
+  %xh = shufflevector {{elements}} %x, {{elements}} poison, <8 x i32> {_indices(8)}
+  %yl = shufflevector {{elements}} %y, {{elements}} poison, <8 x i32> {_indices(0)}
+  %yh = shufflevector {{elements}} %y, {{elements}} poison, <8 x i32> {_indices(8)}
+  %pl = call <8 x i16> @{{intrinsic}}(<8 x i8> %xl, <8 x i8> %yl)
+  %ph = call <8 x i16> @{{intrinsic}}(<8 x i8> %xh, <8 x i8> %yh)
+  %p = call <8 x i16> @llvm.aarch64.neon.addp.v8i16(<8 x i16> %pl, <8 x i16> %ph)
+  %s = call {{sums}} @llvm.aarch64.neon.saddlp.v4i32.v8i16(<8 x i16> %p)
+  %r = add {{sums}} %s, %c
 {_END}"""
 
 
@@ -96,15 +119,20 @@ class Format:
 
     Attributes
     ----------
+    name : str
     left, right : str
         Dtypes of the elements of a and of b.
     instructions : tuple of Instruction
         The first one for a target and a number of lanes is taken.
+    smallest : int
+        The least element of b.
     """
 
+    name: str
     left: str
     right: str
     instructions: tuple[Instruction, ...]
+    smallest: int = -128
 
     @property
     def bits(self) -> int:
@@ -124,7 +152,7 @@ class Format:
     @property
     def operator(self) -> str:
         """The name of the operator."""
-        return f"{PREFIX}quake_dot_{self.left}"
+        return f"{PREFIX}quake_dot_{self.name}"
 
     def dot(self, c: Expr, a: Expr, b: Expr) -> Expr:
         """c plus the dot product of the groups a and b. All are int32."""
@@ -167,6 +195,7 @@ _X86, _ARM = "llvm.x86.", "llvm.aarch64.neon."
 # Best first. The last one serves every target.
 FORMATS = (
     Format(
+        "unsigned",
         "uint8",
         "int8",
         (
@@ -178,8 +207,16 @@ FORMATS = (
             Instruction("i8mm", 4, _ARM + "usdot.v4i32.v16i8"),
         ),
     ),
-    Format("int8", "int8", (Instruction("dotprod", 4, _ARM + "sdot.v4i32.v16i8"),)),
+    Format("signed", "int8", "int8", (Instruction("dotprod", 4, _ARM + "sdot.v4i32.v16i8"),)),
     Format(
+        "pairwise",
+        "int8",
+        "int8",
+        (Instruction("fp-armv8", 4, _ARM + "smull.v8i16", _PAIRWISE),),
+        smallest=-127,  # so that no sum of two products leaves 16 bits
+    ),
+    Format(
+        "wide",
         "int16",
         "int16",
         (
@@ -197,9 +234,17 @@ for _operator in _OPERATORS:
         tvm.ir.register_op_attr(_operator, _key, _value)
 
 
-def format_of(target: tvm.target.Target) -> Format:
-    """The format of the target's fastest dot product."""
-    return next((form for form in FORMATS if any(_available(form, target))), FORMATS[-1])
+def formats_of(target: tvm.target.Target) -> tuple[Format, ...]:
+    """The formats for which the target has instructions, the fastest first, and one for all else.
+
+    The last one takes all bytes.
+    """
+    return (*(form for form in FORMATS[:-1] if any(_available(form, target))), FORMATS[-1])
+
+
+def fitting(forms: Sequence[Format], right: np.ndarray) -> Format:
+    """The first format that takes these bytes as the right operand."""
+    return next(form for form in forms if right.min(initial=0) >= form.smallest)
 
 
 def _available(form: Format, target: tvm.target.Target) -> Iterator[Instruction]:
@@ -232,7 +277,7 @@ def _spelled_out(form: Format, c: Expr, a: Expr, b: Expr) -> Expr:
 
 
 def _name(form: Format, lanes: int) -> str:
-    return f"quake_dot_{form.left}_{lanes}"
+    return f"quake_dot_{form.name}_{lanes}"
 
 
 def _source(form: Format, instruction: Instruction) -> str:

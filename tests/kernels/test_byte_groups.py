@@ -12,8 +12,8 @@ from quake_tvm.schedules import schedule
 
 LENGTHS = (1, 2, 3, 7, 15, 16, 17, 31, 64, 70, 259)
 ROWS = (1, 5)
-LEFT = [form.left for form in FORMATS]
-by_format = pytest.mark.parametrize("form", FORMATS, ids=LEFT)
+KINDS = list({form.left: form for form in FORMATS}.values())
+by_format = pytest.mark.parametrize("form", KINDS, ids=[form.left for form in KINDS])
 RNG = np.random.default_rng(0)
 
 

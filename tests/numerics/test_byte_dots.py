@@ -7,15 +7,15 @@ from tvm import s_tir, te
 
 from quake_tvm.emulation import kernel
 from quake_tvm.machines.targets import runs_here, target
-from quake_tvm.numerics.byte_dots import FORMATS, Format, format_of
+from quake_tvm.numerics.byte_dots import FORMATS, Format, fitting, formats_of
 from tests.emulation.machines import MACHINES, emulated
 
 COUNT = 4096
 ON_X86 = ["native", "x86-64-v2", "x86-64-v3", "x86-64-v4"]
-# Machines, and the left operand's elements in their fastest format.
-ON_ARM = {"neoverse-v1": "uint8", "neoverse-n1": "int8", "cortex-a72": "int16"}
+# Machines, and their fastest format.
+ON_ARM = {"neoverse-v1": "unsigned", "neoverse-n1": "signed", "cortex-a72": "pairwise"}
 EDGES = (-128, -127, -1, 0, 1, 127, 128, 255)
-every_format = pytest.mark.parametrize("form", FORMATS, ids=[form.left for form in FORMATS])
+every_format = pytest.mark.parametrize("form", FORMATS, ids=[form.name for form in FORMATS])
 
 
 def operands(form: Format) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -23,7 +23,7 @@ def operands(form: Format) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
 
     def elements(dtype: str, turn: int) -> np.ndarray:
-        low, high = (0, 256) if dtype == "uint8" else (-128, 128)
+        low, high = (0, 256) if dtype == "uint8" else (form.smallest if turn else -128, 128)
         values = rng.integers(low, high, (COUNT, form.group))
         edges = [n for n in EDGES if low <= n < high]
         for k in range(len(edges) ** 2):
@@ -73,14 +73,14 @@ def test_sums_are_exact(name: str, form: Format) -> None:
 @pytest.mark.parametrize("name", ON_ARM)
 def test_arm_is_exact(name: str, tmp_path) -> None:
     on = emulated(name)
-    assert format_of(on).left == ON_ARM[name]
-    library = kernel.export({f.left: scheduled(f, 4) for f in FORMATS}, on, tmp_path / "dot.so")
+    assert formats_of(on)[0].name == ON_ARM[name]
+    library = kernel.export({f.name: scheduled(f, 4) for f in FORMATS}, on, tmp_path / "dot.so")
     for form in FORMATS:
         c, a, b = operands(form)
         (found,) = kernel.run(
-            library, form.left, [c, groups(a), groups(b)], [((COUNT,), "int32")], on
+            library, form.name, [c, groups(a), groups(b)], [((COUNT,), "int32")], on
         )
-        np.testing.assert_array_equal(found, exact(c, a, b), form.left)
+        np.testing.assert_array_equal(found, exact(c, a, b), form.name)
 
 
 def x86(cpu: str) -> dict:
@@ -105,14 +105,14 @@ ARM32 = {
         (x86("x86-64"), 4, "pmaddwd"),
         (MACHINES["neoverse-v1"], 4, "usdot"),
         (MACHINES["neoverse-n1"], 4, "sdot"),
-        (MACHINES["cortex-a72"], 4, "smlal"),
+        (MACHINES["cortex-a72"], 4, "sadalp"),
         (ARM32, 4, "vmla"),
     ],
     ids=["vnni", "avx_vnni", "avx512", "avx2", "sse2", "i8mm", "dotprod", "neon", "arm32"],
 )
 def test_the_instruction(on: dict, lanes: int, instruction: str) -> None:
     on = target(on)
-    assembly = tvm.compile(scheduled(format_of(on), lanes), on).mod.inspect_source("asm")
+    assembly = tvm.compile(scheduled(formats_of(on)[0], lanes), on).mod.inspect_source("asm")
     assert instruction in assembly
 
 
@@ -126,3 +126,10 @@ def test_rows_are_grouped(form: Format) -> None:
     rows = elements.transpose(0, 2, 1).reshape(-1, 3)
     np.testing.assert_array_equal(rows[:7], values)
     assert not rows[7:].any()
+
+
+def test_a_format_for_all_bytes() -> None:
+    forms = formats_of(target(MACHINES["cortex-a72"]))
+    assert fitting(forms, np.array([-127, 127], np.int8)).name == "pairwise"
+    assert fitting(forms, np.array([-128, 127], np.int8)).name == "wide"
+    assert fitting(forms, np.zeros(0, np.int8)).name == "pairwise"

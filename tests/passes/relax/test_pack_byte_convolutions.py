@@ -16,11 +16,11 @@ from quake_tvm.passes.relax.pack_weights import packed_matmul
 from quake_tvm.tvm_version import tir
 from tests.helpers import module, once
 
-W = np.random.default_rng(0).integers(-128, 128, (16, 3, 2, 5)).astype(np.int8)
+W = np.random.default_rng(0).integers(-127, 128, (16, 3, 2, 5)).astype(np.int8)
 X = (1, 6, 7, 5)
 SQUARE = np.ones((9, 6, 2, 2), np.int8)  # for X with channels first
 op, nn = relax.op, relax.op.nn
-by_format = pytest.mark.parametrize("form", FORMATS, ids=[form.left for form in FORMATS])
+by_format = pytest.mark.parametrize("form", FORMATS, ids=[form.name for form in FORMATS])
 
 
 def panels_of_8(key, _):
@@ -34,7 +34,7 @@ def conv(x, w, dtype="int32", **options):
 
 
 def pack(mod, form=FORMATS[0]):
-    return PackByteConvolutions(panels_of_8, form)(mod)
+    return PackByteConvolutions(panels_of_8, [form])(mod)
 
 
 def expected(x, form, window, around):

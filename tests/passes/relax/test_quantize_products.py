@@ -57,7 +57,7 @@ def multiplied(groups, scales, zeros, w=W):
 
 
 def test_a_product_is_quantized():
-    after = QuantizeProducts(panels_of_48, FORM)(
+    after = QuantizeProducts(panels_of_48, [FORM])(
         module(lambda x: op.matmul(x, relax.const(W)), ROWS)
     )
     wanted = module(lambda x: multiplied(*quantized(x)), ROWS)
@@ -72,7 +72,7 @@ def test_products_of_one_operand_share_its_bytes():
         rows = quantized(x)
         return once(multiplied(*rows)), once(multiplied(*rows, 2 * W))
 
-    after = QuantizeProducts(panels_of_48, FORM)(module(before, ROWS))
+    after = QuantizeProducts(panels_of_48, [FORM])(module(before, ROWS))
     tvm.ir.assert_structural_equal(after, module(wanted, ROWS))
 
 
@@ -89,7 +89,7 @@ def test_products_of_one_operand_share_its_bytes():
 )
 def test_everything_else_stays(formula):
     mod = module(formula, ROWS)
-    tvm.ir.assert_structural_equal(QuantizeProducts(panels_of_48, FORM)(mod), mod)
+    tvm.ir.assert_structural_equal(QuantizeProducts(panels_of_48, [FORM])(mod), mod)
 
 
 def test_columns():
