@@ -3,6 +3,8 @@
 TVM's ConvertLayout does not move a transpose over a pad. Knows no convolution.
 """
 
+from typing import Any
+
 import tvm
 from tvm import relax
 from tvm.relax.expr_functor import PyExprMutator, mutator
@@ -40,7 +42,7 @@ class _Lift(PyExprMutator):
             return x
         return relax.op.permute_dims(x, order)
 
-    def _value(self, expr: relax.Expr) -> relax.Expr | None:
+    def _value(self, expr: relax.Expr) -> Any:
         return self.lookup_binding(expr) if isinstance(expr, relax.Var) else expr
 
 

@@ -8,6 +8,7 @@ summed in float32 where that is exact. The numbers stay.
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import tvm
@@ -94,7 +95,7 @@ def _with_pad(
 
     The operands and 0 if there is no such pad, or if the window has one of its own.
     """
-    pad = builder.lookup_binding(x) if isinstance(x, relax.Var) else None
+    pad: Any = builder.lookup_binding(x) if isinstance(x, relax.Var) else None
     if op_name(pad) != "relax.nn.pad" or str(pad.attrs.pad_mode) != "constant":
         return x, window, 0
     width, rank = [int(n) for n in pad.attrs.pad_width], len(window.size)

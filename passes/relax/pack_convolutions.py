@@ -48,8 +48,10 @@ class Window:
         """The window of a convolution with constant weights of shape (o, window.., i)."""
         size = tuple(map(int, call.args[1].ty.shape))[1:-1]
         padding = tuple(map(int, call.attrs.padding))
-        steps = (tuple(map(int, each)) for each in (call.attrs.strides, call.attrs.dilation))
-        return cls(size, *steps, padding[: len(size)], padding[len(size) :])
+        strides, dilation = (
+            tuple(map(int, each)) for each in (call.attrs.strides, call.attrs.dilation)
+        )
+        return cls(size, strides, dilation, padding[: len(size)], padding[len(size) :])
 
     @property
     def moves_nowhere(self) -> bool:
