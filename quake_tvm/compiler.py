@@ -87,11 +87,14 @@ def compile(
         bit of the outputs, except that with ``max_error`` they may select a more accurate rung.
     rules : sequence of quake_tvm.schedules.Rule
         As for :func:`quake_tvm.pipeline`.
-    precision : {"float32", "float16", "bfloat16"}
+    precision : {"float32", "float16", "bfloat16", "int8"}
         ``"float16"``: constant weights of products and large tables are stored in it.
         ``"bfloat16"``: these, and both operands of products with constant weights and of attention,
-        are rounded to it. Sums, and all else, are float32. It is faster on CPUs with BF16
-        instructions; its results differ from those of float32 by the rounding to 8 bits.
+        are rounded to it. It is faster on CPUs with BF16 instructions; its results differ from
+        those of float32 by the rounding to 8 bits.
+        ``"int8"``: matrix products with constant weights take bytes. Weights are rounded to int8
+        times a scale for each column, each row of the other operand to bytes of its own scale. It
+        is faster on CPUs with dot products of bytes. Sums, and all else, are float32.
 
     cache : bool
         Keep the build on disk, and load it the next time: :mod:`quake_tvm.build_cache`. Anything

@@ -18,6 +18,7 @@ from quake_tvm.tvm_version import Pass, tir
 from . import (
     attention,
     depthwise,
+    dot_products,
     elementwise,
     exact_softmax,
     fallback,
@@ -36,7 +37,6 @@ from .keep_floats import keep_floats
 from .keep_indices import keep_indices
 from .named_extents import named_extents
 from .overlap import overlap_tiles
-from .pair_products import accumulate_pairs
 from .records.record import Trace
 from .records.trace import replay
 from .rule import Rule, Scheduled
@@ -198,6 +198,6 @@ def finished(
     given : Expr, optional
         A condition on symbolic extents that holds whenever the function runs.
     """
-    done = split_at_guards(overlap_tiles(accumulate_pairs(function), given))
+    done = split_at_guards(overlap_tiles(dot_products.accumulate(function), given))
     done = keep_floats(choose_instructions(done, target, over_rows=over_rows))
     return above_zero(keep_indices(done))

@@ -15,6 +15,8 @@ from quake_tvm.tvm_version import dtype_of, tir
 
 from .choices import choices
 
+# TVM's vectorizer knows the other roundings, and would serialize the lanes of this one.
+tvm.ir.register_op_attr("tirx.nearbyint", "TVectorizable", True)
 LLVM = {tir.Max: "llvm.maximum", tir.Min: "llvm.minimum"}
 
 

@@ -25,6 +25,8 @@ NAMES = (
     "quake_logsumexp",
     "quake_layer_norm",
     "quake_rms_norm",
+    "quake_byte_groups",
+    "quake_quantized_rows",
 )
 
 

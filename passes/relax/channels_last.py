@@ -11,10 +11,13 @@ from tvm import relax
 
 from quake_tvm.tvm_version import Pass
 
+from . import spell_out_quantization
 from .fold_moves import FoldMoves
 from .graph import functions, op_name
 from .legalize import legalize
+from .lift_transposes import LiftTransposes
 from .lower_norms import rms_norm
+from .pack_byte_weights import sums_bytes
 from .weights import computed_in_float32, weights_of
 
 LAYOUTS = {
@@ -39,9 +42,12 @@ def _own(call: relax.Call) -> list[str]:
 
 
 def _gains(call: relax.Call) -> bool:
-    if weights_of(call) is None or not computed_in_float32(call):
+    if weights_of(call) is None:
         return False
-    return _simple(call) if "transpose" in op_name(call) else _packed(call)
+    floats = computed_in_float32(call)
+    if "transpose" in op_name(call):
+        return floats and _simple(call)
+    return (floats or sums_bytes(call)) and _packed(call)
 
 
 def _packed(call: relax.Call) -> bool:
@@ -87,9 +93,27 @@ def _flattened(builder: relax.BlockBuilder, repeat: relax.Call) -> relax.Expr:
     return relax.op.repeat(flat, int(repeat.attrs.repeats), 0)
 
 
+def _by_channel(_: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
+    """A constant for each channel, of shape (c, 1, ..), with the batch's axis in front.
+
+    ConvertLayout gives up on operands of different ranks.
+    """
+    x, y = call.args
+    if not isinstance(y, tvm.ir.expr.GenericConst):
+        return call
+    rank, shape = x.ty.ndim, y.value.numpy().shape
+    if not 2 <= len(shape) == rank - 1 or set(shape[1:]) != {1}:
+        return call
+    function = getattr(relax.op, op_name(call).removeprefix("relax."))
+    return function(x, relax.const(y.value.numpy()[None]))
+
+
+_OF_TWO = ("add", "subtract", "multiply", "divide", "maximum", "minimum")
+
+
 @tvm.transform.module_pass(opt_level=0, name="ChannelsLast")
 class ChannelsLast(Pass):
-    """Convert every float32 convolution with constant weights, and fold constant transposes."""
+    """Convert convolutions of floats or bytes with constant weights; fold constant transposes."""
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         """Rewrite the convolutions. A module without such a convolution is unchanged."""
@@ -106,8 +130,15 @@ class ChannelsLast(Pass):
             "relax.repeat": _flattened,
             "relax.stack": _unstacked,
             "relax.squeeze": _reshaped,
+            **spell_out_quantization.RULES,
+            **dict.fromkeys((f"relax.{name}" for name in _OF_TWO), _by_channel),
         }
-        mod = legalize(mod, rules)
-        convert = relax.transform.ConvertLayout({}, _wanted)
-        fold = [FoldMoves(), relax.transform.FoldConstant()]
-        return tvm.transform.Sequential([convert, *fold])(mod)
+        mod = legalize(mod, rules, keep_emitted=True)
+        steps = [
+            relax.transform.CanonicalizeBindings(),  # ConvertLayout gives up where y = x
+            relax.transform.ConvertLayout({}, _wanted),
+            LiftTransposes(),
+            FoldMoves(),
+            relax.transform.FoldConstant(),
+        ]
+        return tvm.transform.Sequential(steps)(mod)

@@ -14,7 +14,9 @@ FUSABLE, UNFUSABLE = {"op_pattern": 4}, {"op_pattern": 8}
 Legalize = Callable[[relax.BlockBuilder, relax.Call], relax.Expr]
 
 
-def legalize(mod: tvm.IRModule, rules: Mapping[str, Legalize]) -> tvm.IRModule:
+def legalize(
+    mod: tvm.IRModule, rules: Mapping[str, Legalize], keep_emitted: bool = False
+) -> tvm.IRModule:
     """The module with the named operators legalized by these functions.
 
     Parameters
@@ -23,6 +25,8 @@ def legalize(mod: tvm.IRModule, rules: Mapping[str, Legalize]) -> tvm.IRModule:
     rules : mapping of str to callable
         Maps an operator's name to its legalization. A legalization may emit operators that the
         module did not contain: these are legalized too, by TVM if no rule is for them.
+    keep_emitted : bool
+        Whether TVM leaves such operators as they are.
     """
     present: set[str] = set()
     for _name, function in functions(mod):
@@ -30,7 +34,7 @@ def legalize(mod: tvm.IRModule, rules: Mapping[str, Legalize]) -> tvm.IRModule:
     present.discard("")
     if not present & rules.keys():
         return mod
-    others = sorted(present - rules.keys())
+    others = sorted((present | (_tvms().keys() if keep_emitted else set())) - rules.keys())
     return relax.transform.LegalizeOps(orderly(rules), skip_ops=others)(mod)
 
 

@@ -43,13 +43,23 @@ class Window:
     before: tuple[int, ...]
     after: tuple[int, ...]
 
+    @classmethod
+    def of(cls, call: relax.Call) -> "Window":
+        """The window of a convolution with constant weights of shape (o, window.., i)."""
+        size = tuple(map(int, call.args[1].ty.shape))[1:-1]
+        padding = tuple(map(int, call.attrs.padding))
+        strides, dilation = (
+            tuple(map(int, each)) for each in (call.attrs.strides, call.attrs.dilation)
+        )
+        return cls(size, strides, dilation, padding[: len(size)], padding[len(size) :])
+
     @property
     def moves_nowhere(self) -> bool:
         """Whether each output pixel reads only the input pixel at the same position."""
         return {*self.size, *self.strides} == {1} and not any(self.before + self.after)
 
-    def padded(self, x: te.Tensor) -> te.Tensor:
-        """x, of shape (n, pixels.., c), with zeros around the pixels."""
+    def padded(self, x: te.Tensor, around: int = 0) -> te.Tensor:
+        """x, of shape (n, pixels.., c), with zeros or another value around the pixels."""
         if not any(self.before + self.after):
             return x
         sizes = list(x.shape[1:-1])
@@ -58,7 +68,8 @@ class Window:
         def value(*i: tir.Expr) -> tir.Expr:
             at = [k - b for k, b in zip(i[1:-1], self.before, strict=True)]
             inside = [tir.all(k >= 0, k < n) for k, n in zip(at, sizes, strict=True)]
-            return tir.if_then_else(tir.all(*inside), x(i[0], *at, i[-1]), tir.const(0, x.dtype))
+            other = tir.const(around, x.dtype)
+            return tir.if_then_else(tir.all(*inside), x(i[0], *at, i[-1]), other)
 
         return te.compute((x.shape[0], *shape, x.shape[-1]), value, name="padded")
 
@@ -79,6 +90,7 @@ def packed_convolution(
     channels: int,
     window: Window,
     term: Term = widened_term,
+    around: int = 0,
 ) -> te.Tensor:
     """A convolution with packed weights.
 
@@ -95,13 +107,15 @@ def packed_convolution(
     window : Window
     term : callable
         What is summed.
+    around : int
+        What the pixels are padded with.
 
     Returns
     -------
     Tensor
         Of shape (n, pixels.., channels).
     """
-    padded, width = window.padded(x), int(w.shape[-1])
+    padded, width = window.padded(x, around), int(w.shape[-1])
     taps, i = window.axes(), te.reduce_axis((0, w.shape[-2]), "i")
 
     def element(n: tir.Expr, *rest: tir.Expr) -> tir.Expr:
@@ -203,19 +217,11 @@ class PackConvolutions(Pass):
 
     def _legalize(self, builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
         x, weights = call.args
-        if not channels_last(call):
+        if not channels_last(call) or not computed_in_float32(call):
             return call
         values = weights.value.numpy()  # (o, window.., i)
         channels, groups = values.shape[0], int(call.attrs.groups)
-        rank = values.ndim - 2
-        padding = [int(n) for n in call.attrs.padding]
-        window = Window(
-            values.shape[1:-1],
-            tuple(map(int, call.attrs.strides)),
-            tuple(map(int, call.attrs.dilation)),
-            tuple(padding[:rank]),
-            tuple(padding[rank:]),
-        )
+        window = Window.of(call)
         depthwise = groups == channels == int(x.ty.shape[-1])
         paired = weights.ty.dtype == self.precision == "bfloat16" and groups == 1 and not depthwise
         if paired:
@@ -262,12 +268,16 @@ class PackConvolutions(Pass):
 
 
 def channels_last(call: relax.Call) -> bool:
-    """Whether a convolution is float32 with channels last and constant, non-empty weights."""
+    """Whether a convolution has channels last and constant, non-empty weights."""
     weights = call.args[1]
     layouts = {str(call.attrs.data_layout), str(call.attrs.out_layout)}
     return (
         isinstance(weights, tvm.ir.expr.GenericConst)
-        and computed_in_float32(call)
         and layouts <= {"NWC", "NHWC", "NDHWC"}
         and 0 not in weights.value.numpy().shape
     )
+
+
+def in_float32(call: relax.Call) -> bool:
+    """Whether both operands of a convolution and its result are float32."""
+    return {str(each.ty.dtype) for each in (*call.args, call)} == {"float32"}

@@ -22,6 +22,7 @@ from quake_tvm.tvm_version import Pass, tir
 from .legalize import FUSABLE, legalize
 from .pack_convolutions import Window, channels_last
 from .pack_weights import Panel, panels, widened_term
+from .weights import computed_in_float32
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,8 @@ class PackTransposedConvolutions(Pass):
 
     def _legalize(self, builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
         x, weights = call.args
-        if not channels_last(call) or {*map(int, call.attrs.dilation)} != {1}:
+        plain = {*map(int, call.attrs.dilation)} == {1}
+        if not (channels_last(call) and computed_in_float32(call) and plain):
             return call
         values = weights.value.numpy()  # (i, window.., o)
         size, channels = values.shape[1:-1], values.shape[-1]

@@ -26,7 +26,8 @@ from tvm.relax.backend.cpu_generic import pipeline as cpu_generic
 
 from quake_tvm.errors import QuakeError
 from quake_tvm.machines.targets import widened_in_loops
-from quake_tvm.numerics.number_formats import COMPUTED, FORMATS
+from quake_tvm.numerics import byte_dots
+from quake_tvm.numerics.number_formats import COMPUTED
 from quake_tvm.options import Options
 from quake_tvm.schedules import (
     RULES,
@@ -82,10 +83,13 @@ from .lower_norms import LowerNorms
 from .merge_kernels import MergeKernels
 from .narrow_weights import NarrowWeights
 from .outline_branches import OutlineBranches
+from .pack_byte_convolutions import PackByteConvolutions
+from .pack_byte_weights import PackByteWeights
 from .pack_convolutions import PackConvolutions
 from .pack_transposed_convolutions import PackTransposedConvolutions
 from .pack_weights import PackWeights
 from .plan_memory import PlanMemory
+from .quantize_products import QuantizeProducts
 from .recognize_norms import RecognizeNorms
 from .release_held import ReleaseHeld
 from .restrict_pointers import RestrictPointers
@@ -96,6 +100,7 @@ from .view_reshapes import ViewReshapes
 from .widen_halves import WidenHalves
 from .widen_weights import WidenWeights
 
+PRECISIONS = (COMPUTED, "float16", "bfloat16", "int8")
 PHASES = ("prepare", "lower", "fuse", "schedule", "finish")
 # Operators whose legalization replaces TVM's.
 _LEGALIZED = {
@@ -146,7 +151,7 @@ class Pipeline:
         Takes a kernel and returns its recorded trace, or None.
     rules : sequence of Rule
         Tried in this order on each kernel.
-    precision : {"float32", "float16", "bfloat16"}
+    precision : {"float32", "float16", "bfloat16", "int8"}
         As for :func:`quake_tvm.compile`.
     """
 
@@ -159,12 +164,14 @@ class Pipeline:
         rules: Sequence[Rule] = RULES,
         precision: str = COMPUTED,
     ) -> None:
-        given.choice(precision, "precision", tuple(FORMATS))
+        given.choice(precision, "precision", PRECISIONS)
         if wrong := [rule for rule in rules if not isinstance(rule, Rule)]:
             raise QuakeError(f"rules is a sequence of quake_tvm.schedules.Rule, not {wrong[0]!r}")
         self.target, self.options = target, options
         self.decide, self.recorded, self.rules = decide, recorded, rules
         self.precision = precision
+        # The format of operands and weights that are not quantized.
+        self.floats = COMPUTED if precision == "int8" else precision
 
     @classmethod
     def of(
@@ -230,7 +237,7 @@ class Pipeline:
             RecognizeNorms(),
             FlattenNorms(),
             FoldBatchNorm(),
-            NarrowWeights(self.precision),
+            NarrowWeights(self.floats),
         ]
 
     def _lower(self) -> list[tvm.transform.Pass]:
@@ -240,13 +247,17 @@ class Pipeline:
         def panel(key: Key, rows: int | None) -> int:
             return product_tiles.panel(rows, key["columns"], self.target, self.decide(key))
 
+        forms = byte_dots.formats_of(self.target)
         return [
             CheckSizes(WINDOWED),
             CheckIndices(),
             LowerNorms(),
-            PackConvolutions(panel, self.precision),
+            PackByteConvolutions(panel, forms),
+            PackByteWeights(panel, forms),
+            *([QuantizeProducts(panel, forms)] if self.precision == "int8" else []),
+            PackConvolutions(panel, self.floats),
             PackTransposedConvolutions(panel),
-            PackWeights(panel, self.precision),
+            PackWeights(panel, self.floats),
             WidenWeights(),
             *self._shared_operands(),
             LegalizeScans(),
@@ -304,7 +315,7 @@ def pipeline(
     rules : sequence of quake_tvm.schedules.Rule
         Tried in this order on each kernel: ``(mine, *quake_tvm.schedules.RULES)`` puts one before
         ours.
-    precision : {"float32", "float16", "bfloat16"}
+    precision : {"float32", "float16", "bfloat16", "int8"}
         As for :func:`quake_tvm.compile`.
     **options
         Those of :class:`quake_tvm.QuAKE`.

@@ -36,7 +36,8 @@ Only = Annotated[list[str] | None, typer.Option(help="Lower this operator only; 
 Skip = Annotated[list[str] | None, typer.Option(help="Leave this operator exact; repeatable.")]
 SpecialValues = Annotated[str, typer.Option(help="ieee, or finite to promise finite inputs.")]
 Precision = Annotated[
-    str, typer.Option(help="Of the weights: or float16, bfloat16 (of all operands of products).")
+    str,
+    typer.Option(help="Of weights: or float16; of all operands of products: bfloat16, int8."),
 ]
 Shape = Annotated[
     list[str] | None, typer.Option(help="Static shape of an input: NAME=1,128; repeatable.")

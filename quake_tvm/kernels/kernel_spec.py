@@ -15,6 +15,7 @@ from ..tvm_version import tir
 from . import compute, norms
 from .attention import attention
 from .attention_products import operands
+from .byte_groups import byte_groups, quantized_rows
 from .recurrent import recurrent
 from .register_tile import Tile
 
@@ -36,6 +37,8 @@ KERNELS: dict[str, Callable[..., te.Tensor | list[te.Tensor]]] = {
     "rms_norm": norms.rms_norm,
     "attention": _attention,
     "recurrent": recurrent,
+    "byte_groups": byte_groups,
+    "quantized_rows": quantized_rows,
 }
 
 

@@ -16,7 +16,7 @@ from quake_tvm.numerics.bfloat16_pairs import dot
 from quake_tvm.numerics.pair_instructions import has_instruction
 from quake_tvm.passes.relax.pack_weights import packed_matmul
 from quake_tvm.schedules import schedule
-from quake_tvm.schedules.pair_products import accumulate_pairs
+from quake_tvm.schedules.dot_products import accumulate
 from tests.helpers import module, once
 
 op, nn = relax.op, relax.op.nn
@@ -157,9 +157,9 @@ def test_only_sums_from_zero_take_the_product_in():
 
     before = stored(sums[0] + dot(zero, pair, pair))
     after = stored(dot(sums[0], pair, pair))
-    tvm.ir.assert_structural_equal(accumulate_pairs(before), after)
+    tvm.ir.assert_structural_equal(accumulate(before), after)
     other = stored(sums[0] + dot(one, pair, pair))
-    tvm.ir.assert_structural_equal(accumulate_pairs(other), other)
+    tvm.ir.assert_structural_equal(accumulate(other), other)
 
 
 def test_an_unknown_precision():

@@ -227,3 +227,24 @@ def test_what_stands_behind_a_convolution_is_right():
     found = quake_tvm.compile(mod, method="exact").run(x)
     for name, y, wanted in zip(BETWEEN, found, expected, strict=True):
         np.testing.assert_allclose(y, wanted, rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+def test_quantized_convolutions_have_no_transposes_between():
+    w, v = (x.astype("int8") for x in (10 * W, 10 * V))
+
+    def summed(x, w, **options):
+        return once(nn.conv2d(x, const(w), out_dtype="int32", **options))
+
+    def before(x):
+        sums = once(op.add(summed(x, w, padding=1), const(np.ones((8, 1, 1), "int32"))))
+        real = once(op.multiply(once(op.astype(sums, "float32")), relax.const(0.01, "float32")))
+        one, zero = relax.const(1, "float32"), relax.const(3, "uint8")
+        y = once(op.quantize(once(op.clip(real, -9, 9)), one, zero, axis=1, out_dtype="uint8"))
+        return summed(once(nn.pad(y, [0, 0, 0, 0, 1, 1, 1, 1], pad_value=3)), v)
+
+    mod = module(before, X, dtype="uint8")
+    after = ChannelsLast()(mod)
+    assert operators(after).count("relax.permute_dims") == 2
+    assert layouts(after) == ["NHWC", "NHWC"]
+    x = RNG.integers(0, 256, X).astype(np.uint8)
+    np.testing.assert_array_equal(run(after, x), run(mod, x))

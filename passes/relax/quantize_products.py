@@ -1,0 +1,111 @@
+"""Compute float32 products with constant matrices from bytes: ``precision="int8"``.
+
+The weights get a scale for each column, at compile time. Each row of the other operand gets a scale
+and a zero point when the model runs, so nothing is calibrated. Sums are exact, and results float32.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+import tvm
+from tvm import relax, te
+
+from quake_tvm.kernels.byte_products import dequantized, group_term
+from quake_tvm.kernels.kernel_spec import KernelSpec
+from quake_tvm.numerics.byte_dots import DEEPEST, Format, fitting
+from quake_tvm.tvm_version import Pass
+
+from .call_written_out import call_written_out
+from .legalize import FUSABLE, legalize
+from .pack_byte_weights import converted_once, multiplies_rows, packed
+from .pack_weights import Panel, packed_matmul
+
+# With weights below this no sum times a factor overflows.
+LARGEST = 2.0**96
+
+
+def quantized_columns(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Each column as bytes times a factor.
+
+    Parameters
+    ----------
+    weights : np.ndarray
+        float32 and finite, of shape (k, n).
+
+    Returns
+    -------
+    np.ndarray, np.ndarray
+        int8 from -127 to 127, of shape (k, n); float32 factors, of shape (n,), which are normal
+        numbers.
+    """
+    largest = np.abs(weights).max(0).astype(np.float64)
+    factors = np.maximum(largest / 127, np.finfo(np.float32).tiny).astype(np.float32)
+    return np.clip(np.rint(weights / factors.astype(np.float64)), -127, 127).astype(
+        np.int8
+    ), factors
+
+
+@tvm.transform.module_pass(opt_level=0, name="QuantizeProducts")
+class QuantizeProducts(Pass):
+    """Legalize every float32 matmul with a constant matrix to a product of bytes.
+
+    Parameters
+    ----------
+    panel : callable
+        As for :class:`PackWeights`.
+    forms : sequence of Format
+        The formats of the target's dot products, the fastest first.
+    """
+
+    def __init__(self, panel: Panel, forms: Sequence[Format]) -> None:
+        self.panel, self.forms = panel, forms
+
+    def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
+        """Legalize such products, and quantize each operand once. Nothing else is changed.
+
+        Products stay float32 if their weights are not finite or at least ``LARGEST``, or if their
+        sums might leave int32.
+        """
+        return converted_once(mod, legalize(mod, {"relax.matmul": self._legalize}))
+
+    def _legalize(self, builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
+        x, w = call.args
+        dtypes = {str(x.ty.dtype), str(w.ty.dtype), str(call.attrs.out_dtype or "float32")}
+        if dtypes != {"float32"} or not multiplies_rows(call):
+            return call
+        values, rows = w.value.numpy(), list(x.ty.shape)[:-1]
+        depth, columns = values.shape
+        if not values.size or depth > DEEPEST or not np.abs(values).max() < LARGEST:
+            return call
+        weights, factors = quantized_columns(values)
+        form = fitting(self.forms, weights)
+        matrix = packed(form, self.panel, rows, weights)
+        if matrix is None:
+            return call
+        kernel = KernelSpec("quantized_rows", {"left": form.left}, results=3)
+        types = [
+            relax.TensorType((*rows, -(-depth // form.group)), "int32"),
+            relax.TensorType(rows, "float32"),
+            relax.TensorType(rows, "int32"),
+        ]
+        quantized = builder.emit(
+            call_written_out(builder, "quantized_rows", kernel, [x], relax.TupleType(types))
+        )
+        groups, scales, zeros = (builder.emit(relax.TupleGetItem(quantized, n)) for n in range(3))
+
+        def multiplied(groups: te.Tensor, matrix: te.Tensor, *quantization: te.Tensor) -> te.Tensor:
+            sums = packed_matmul(groups, matrix, columns, partial(group_term, form))
+            return dequantized(sums, *quantization)
+
+        return builder.call_te(
+            multiplied,
+            groups,
+            relax.const(matrix),
+            scales,
+            zeros,
+            relax.const(factors),
+            relax.const(weights.sum(0, np.int32)),
+            primfunc_name_hint="matmul",
+            primfunc_attrs=FUSABLE,
+        )
