@@ -61,11 +61,13 @@ STANDARD: dict[str, frozenset[str]] = {
         "Constant": "value value_float value_floats value_int value_ints",
         "ConstantOfShape": "value",
         "Conv": "B auto_pad dilations group kernel_shape pads strides",
+        "ConvInteger": "auto_pad dilations group kernel_shape pads strides w_zero_point"
+        " x_zero_point",
         "ConvTranspose": "B auto_pad dilations group kernel_shape output_padding output_shape pads"
         " strides",
         "CumSum": "exclusive reverse",
         "DepthToSpace": "blocksize mode",
-        "DequantizeLinear": "axis output_dtype x_zero_point",
+        "DequantizeLinear": "axis block_size output_dtype x_zero_point",
         "Dropout": "mask ratio seed training_mode",
         "DynamicQuantizeLinear": "y_scale y_zero_point",
         "Einsum": "equation",
@@ -110,6 +112,8 @@ STANDARD: dict[str, frozenset[str]] = {
         "OptionalGetElement": "",
         "OptionalHasElement": "input",
         "Pad": "axes constant_value mode pads value",
+        "QLinearConv": "B auto_pad dilations group kernel_shape pads strides",
+        "QLinearMatMul": "",
         "QuantizeLinear": "axis output_dtype y_zero_point",
         "RNN": _RECURRENT,
         "RMSNormalization": "axis epsilon stash_type",
