@@ -71,7 +71,9 @@ from .fill_empty import FillEmpty
 from .flatten_norms import FlattenNorms
 from .fold_batch_norm import FoldBatchNorm
 from .fold_constants import FoldConstants
+from .fold_dequantized import FoldDequantized
 from .fuse_attention import FuseAttention
+from .integer_products import IntegerProducts
 from .legalize import orderly
 from .legalize_scans import LegalizeScans
 from .limit_fusion import LimitFusion
@@ -82,6 +84,7 @@ from .pack_transposed_convolutions import PackTransposedConvolutions
 from .pack_weights import PackWeights
 from .plan_memory import PlanMemory
 from .recognize_norms import RecognizeNorms
+from .recognize_quantized import RecognizeQuantized
 from .release_held import ReleaseHeld
 from .restrict_pointers import RestrictPointers
 from .reuse_shapes import ReuseShapes
@@ -214,6 +217,9 @@ class Pipeline:
             OutlineBranches(),
             UnifyExtents(),
             CheckSizes(SHAPED),
+            RecognizeQuantized(),
+            IntegerProducts(),
+            FoldDequantized(),
             FillEmpty(),
             KeepZeros(),
             RecognizeNorms(),

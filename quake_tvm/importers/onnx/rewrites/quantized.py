@@ -4,6 +4,7 @@ Knows no operator.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from onnx import TensorProto
 
@@ -21,7 +22,7 @@ def dequantized(graph: Graph, value: Sequence[str], axis: int | None = None) -> 
     axis : int, optional
         The axis along which scales vary.
     """
-    options = {} if axis is None else {"axis": axis}
+    options: dict[str, Any] = {} if axis is None else {"axis": axis}
     return graph.emit("DequantizeLinear", _given(value), **options)
 
 

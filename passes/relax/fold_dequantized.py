@@ -1,0 +1,53 @@
+"""Dequantizations of constants, and reshapes of constants, are computed.
+
+This must follow the recognition of integer products, which read the integers.
+"""
+
+import numpy as np
+import tvm
+from tvm import relax
+from tvm.relax.expr_functor import PyExprMutator, mutator
+
+from quake_tvm.tvm_version import Pass, updated
+
+from .graph import dtype, functions, known_shape, op_name
+from .quantized import constant
+
+
+@mutator
+class _Fold(PyExprMutator):
+    def visit_call_(self, call: relax.Call) -> relax.Expr:
+        call = super().visit_call_(call)
+        if op_name(call) == "relax.reshape" and known_shape(call):
+            values = constant(call.args[0])
+            shape = [getattr(n, "value", None) for n in call.ty.shape]
+            return call if values is None or None in shape else relax.const(values.reshape(shape))
+        if op_name(call) != "relax.dequantize" or str(call.attrs.out_dtype) != "float32":
+            return call
+        values, scale, zero = map(constant, call.args)
+        if values is None or scale is None or zero is None or dtype(call.args[1]) != "float32":
+            return call
+        if values.dtype.kind not in "iu":
+            return call
+        shape = [1] * values.ndim
+        if values.ndim:
+            shape[int(call.attrs.axis)] = -1
+
+        def spread(parameters: np.ndarray) -> np.ndarray:
+            return parameters.reshape([] if parameters.size == 1 else shape)
+
+        shifted = values.astype(np.int32) - spread(zero).astype(np.int32)
+        return relax.const(np.asarray(shifted.astype(np.float32) * spread(scale)))
+
+
+@tvm.transform.module_pass(opt_level=0, name="FoldDequantized")
+class FoldDequantized(Pass):
+    """Replace dequantizations of constant integers by their real values."""
+
+    def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
+        """Rewrite all functions. Constants become the operands of what reads them."""
+        updates = {
+            name: relax.analysis.remove_all_unused(_Fold(mod).visit_expr(function))
+            for name, function in functions(mod)
+        }
+        return relax.transform.CanonicalizeBindings()(updated(mod, updates))

@@ -1,0 +1,60 @@
+"""Quantized tensors in a Relax function: integers of 8 bits with a scale and a zero point.
+
+Knows no operator that reads them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import tvm
+from tvm import relax
+
+from .graph import dtype, known_shape, op_name
+
+BYTES = ("int8", "uint8")
+Lookup = Callable[[relax.Expr], relax.Expr | None]
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """A real tensor: ``scale * (x - zero)``.
+
+    Attributes
+    ----------
+    x : Expr
+        int8 or uint8.
+    scale, zero : Expr
+        Tensors of one element, or of one for each place along ``axis``.
+    axis : int
+    """
+
+    x: relax.Expr
+    scale: relax.Expr
+    zero: relax.Expr
+    axis: int
+
+    @property
+    def whole(self) -> bool:
+        """Whether one scale and one zero point hold for the whole tensor."""
+        return single(self.scale) and single(self.zero)
+
+
+def single(expr: relax.Expr) -> bool:
+    """Whether this is a tensor of one element."""
+    return known_shape(expr) and all(getattr(n, "value", 0) == 1 for n in expr.ty.shape)
+
+
+def constant(expr: relax.Expr) -> np.ndarray | None:
+    """The value of a constant, None for other expressions."""
+    return expr.value.numpy() if isinstance(expr, tvm.ir.GenericConst) else None
+
+
+def dequantized(call: relax.Expr | None) -> Quantized | None:
+    """What a call of dequantize reads, if these are bytes and the result is float32."""
+    if op_name(call) != "relax.dequantize" or str(call.attrs.out_dtype) != "float32":
+        return None
+    x, scale, zero = call.args
+    if dtype(x) not in BYTES or not known_shape(x) or dtype(scale) != "float32":
+        return None
+    return Quantized(x, scale, zero, int(call.attrs.axis) % max(x.ty.ndim, 1))
