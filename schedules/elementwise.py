@@ -26,6 +26,8 @@ from .overlap import OVERLAP, overlaps
 from .rule import Scheduled
 from .versions import Version, thread_cases, vector_widths
 
+# How many bytes are computed in the time of one float32, about.
+_BYTES_OF_ONE = 8
 # Options for the vectors of one iteration.
 SEVERAL = (1, 2, 4, 8)
 
@@ -134,9 +136,12 @@ def apply(function: tir.PrimFunc, target: tvm.target.Target, decide: Decide) -> 
         versions = list(_versions(sch, target))
         if overlaps(versions[0].function, versions[0].given):
             return versions
+    lanes = _lanes(sch, target)
+    flat = flattened(sch.mod["main"]) if alone and lanes > analysis.lanes(target) else None
+    if flat is not None:
+        return _in_bytes(flat, lanes, decide)
     # Several results may have different loops, so no single choice applies to them.
     choice = decide(Key(operator, _shape(sch, *results[0]))) if len(results) == 1 else RULE_DEFAULT
-    lanes = analysis.lanes(target)
     for block, loops in results:
         count = analysis.elements(sch, loops)
         if _walked_alike(sch.get(block)):
@@ -149,6 +154,23 @@ def apply(function: tir.PrimFunc, target: tvm.target.Target, decide: Decide) -> 
         if analysis.in_parallel(choice, count):
             sch.parallel(outer)
     return sch
+
+
+def _lanes(sch: s_tir.Schedule, target: tvm.target.Target) -> int:
+    """The elements of a vector register: of float32, unless all tensors hold bytes."""
+    tensors = [p.ty for p in sch.mod["main"].params if hasattr(p.ty, "shape")]
+    widest = max(tvm.DataType(str(tensor.dtype)).bits for tensor in tensors)
+    return analysis.lanes(target) * (4 if widest == 8 else 1)
+
+
+def _in_bytes(flat: tir.PrimFunc, lanes: int, decide: Decide) -> s_tir.Schedule | None:
+    """The schedule of a flattened kernel of bytes, of known size."""
+    count = analysis.constant(flat.body.block.body.extent)
+    choice = decide(Key("elementwise", (count,)))
+    several = choice.pick("several", SEVERAL, 1)
+    width = min(several * lanes, 1 << (count.bit_length() - 1))
+    parallel = analysis.in_parallel(choice, count // _BYTES_OF_ONE)
+    return s_tir.Schedule(tvm.IRModule({"main": in_vectors(flat, width, parallel)}))
 
 
 def _versions(sch: s_tir.Schedule, target: tvm.target.Target) -> Iterator[Version]:

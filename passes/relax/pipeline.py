@@ -47,6 +47,7 @@ from ..clamp_addresses import ClampAddresses
 from ..keep_zeros import KeepZeros
 from ..pass_nan import PassNaN
 from . import (
+    byte_table,
     legalize_casts,
     legalize_computed_shapes,
     legalize_extremes,
@@ -85,6 +86,7 @@ from .pack_weights import PackWeights
 from .plan_memory import PlanMemory
 from .recognize_norms import RecognizeNorms
 from .recognize_quantized import RecognizeQuantized
+from .recognize_tables import RecognizeTables
 from .release_held import ReleaseHeld
 from .restrict_pointers import RestrictPointers
 from .reuse_shapes import ReuseShapes
@@ -123,7 +125,8 @@ class LowerNonlinearities(Pass):
         recognized = CenterLogSumExp()(quake.recognize(mod, self.options, numbered=True))
         fused = self.fuse_attention(SinkReshapes()(ChannelsLast()(recognized)))
         layers = lower_recurrent.lower(fused, self.options, self.recurrent_tile)
-        return site_numbers.write(quake.lower(lower_attention.lower(layers), self.options))
+        lowered = quake.lower(lower_attention.lower(layers), self.options)
+        return site_numbers.write(byte_table.lower(lowered))
 
 
 class Pipeline:
@@ -220,6 +223,7 @@ class Pipeline:
             RecognizeQuantized(),
             IntegerProducts(),
             FoldDequantized(),
+            RecognizeTables(),
             FillEmpty(),
             KeepZeros(),
             RecognizeNorms(),
