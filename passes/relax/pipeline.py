@@ -54,6 +54,7 @@ from . import (
     legalize_gathers,
     legalize_integer_division,
     legalize_odd,
+    legalize_quantize,
     legalize_reshape,
     legalize_scatter,
     legalize_sizes,
@@ -73,12 +74,14 @@ from .flatten_norms import FlattenNorms
 from .fold_batch_norm import FoldBatchNorm
 from .fold_constants import FoldConstants
 from .fold_dequantized import FoldDequantized
+from .fold_requantization import FoldRequantization
 from .fuse_attention import FuseAttention
 from .integer_products import IntegerProducts
 from .legalize import orderly
 from .legalize_scans import LegalizeScans
 from .limit_fusion import LimitFusion
 from .lower_norms import LowerNorms
+from .move_bytes import MoveBytes
 from .outline_branches import OutlineBranches
 from .pack_convolutions import PackConvolutions
 from .pack_transposed_convolutions import PackTransposedConvolutions
@@ -104,6 +107,7 @@ _LEGALIZED = {
     **legalize_gathers.RULES,
     **legalize_integer_division.RULES,
     **legalize_odd.RULES,
+    **legalize_quantize.RULES,
     **legalize_reshape.RULES,
     **legalize_scatter.RULES,
     **legalize_sizes.RULES,
@@ -223,7 +227,9 @@ class Pipeline:
             RecognizeQuantized(),
             IntegerProducts(),
             FoldDequantized(),
+            MoveBytes(),
             RecognizeTables(),
+            FoldRequantization(),
             FillEmpty(),
             KeepZeros(),
             RecognizeNorms(),

@@ -119,19 +119,30 @@ class _Chains:
         return [each for each in self.found if each in inside]
 
 
+def _needed(graph: Graph, found: dict[Expr, _Function]) -> set[Expr]:
+    """The values of chains that other code reads, or that such values which are no bytes read.
+
+    Bytes read their chain's root alone.
+    """
+    needed: set[Expr] = set()
+    for var in reversed(found):
+        for user in graph.users.get(var, []):
+            outside = user not in found
+            if outside or (user in needed and graph.dtype(user) not in BYTES):
+                needed.add(var)
+    return needed
+
+
 def _find(graph: Graph) -> list[Site]:
     chains = _Chains(graph)
     sites = []
-    for var, made in chains.found.items():
+    for var in _needed(graph, chains.found):
+        made = chains.found[var]
         if graph.dtype(var) not in BYTES:
             continue
-        users = graph.users.get(var, [])
-        inner = all(user in chains.found for user in users if user is not None)
-        if inner and None not in users and users:
-            continue  # a step of a longer chain
         region = chains.region(var, made.root)
         names = "+".join(graph.kind(graph.values[each]) for each in region)
-        attributes = {"table": made.values, "source": names}
+        attributes = {"table": made.values}
         sites.append(Site(var, "table", (made.root,), names, frozenset(region), attributes))
     return sites
 
