@@ -137,9 +137,11 @@ def apply(function: tir.PrimFunc, target: tvm.target.Target, decide: Decide) -> 
         if overlaps(versions[0].function, versions[0].given):
             return versions
     lanes = _lanes(sch, target)
-    flat = flattened(sch.mod["main"]) if alone and lanes > analysis.lanes(target) else None
-    if flat is not None:
-        return _in_bytes(flat, lanes, decide)
+    count = analysis.elements(sch, results[0][1])
+    in_bytes = alone and lanes > analysis.lanes(target)
+    flat = flattened(sch.mod["main"]) if in_bytes else None
+    if flat is not None and count is not None:
+        return _in_bytes(flat, count, lanes, decide)
     # Several results may have different loops, so no single choice applies to them.
     choice = decide(Key(operator, _shape(sch, *results[0]))) if len(results) == 1 else RULE_DEFAULT
     for block, loops in results:
@@ -163,9 +165,8 @@ def _lanes(sch: s_tir.Schedule, target: tvm.target.Target) -> int:
     return analysis.lanes(target) * (4 if widest == 8 else 1)
 
 
-def _in_bytes(flat: tir.PrimFunc, lanes: int, decide: Decide) -> s_tir.Schedule | None:
-    """The schedule of a flattened kernel of bytes, of known size."""
-    count = analysis.constant(flat.body.block.body.extent)
+def _in_bytes(flat: tir.PrimFunc, count: int, lanes: int, decide: Decide) -> s_tir.Schedule:
+    """The schedule of a flattened kernel of so many bytes."""
     choice = decide(Key("elementwise", (count,)))
     several = choice.pick("several", SEVERAL, 1)
     width = min(several * lanes, 1 << (count.bit_length() - 1))

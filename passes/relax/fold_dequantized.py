@@ -20,8 +20,9 @@ class _Fold(PyExprMutator):
         call = super().visit_call_(call)
         if op_name(call) == "relax.reshape" and known_shape(call):
             values = constant(call.args[0])
-            shape = [getattr(n, "value", None) for n in call.ty.shape]
-            return call if values is None or None in shape else relax.const(values.reshape(shape))
+            if values is None or not all(hasattr(n, "value") for n in call.ty.shape):
+                return call
+            return relax.const(values.reshape([*map(int, call.ty.shape)]))
         if op_name(call) != "relax.dequantize" or str(call.attrs.out_dtype) != "float32":
             return call
         values, scale, zero = map(constant, call.args)
@@ -29,12 +30,12 @@ class _Fold(PyExprMutator):
             return call
         if values.dtype.kind not in "iu":
             return call
-        shape = [1] * values.ndim
+        along = [1] * values.ndim
         if values.ndim:
-            shape[int(call.attrs.axis)] = -1
+            along[int(call.attrs.axis)] = -1
 
         def spread(parameters: np.ndarray) -> np.ndarray:
-            return parameters.reshape([] if parameters.size == 1 else shape)
+            return parameters.reshape([] if parameters.size == 1 else along)
 
         shifted = values.astype(np.int32) - spread(zero).astype(np.int32)
         return relax.const(np.asarray(shifted.astype(np.float32) * spread(scale)))

@@ -5,6 +5,8 @@ one multiplication for each element, as ONNX Runtime's quantized operators have 
 Knows no kernel.
 """
 
+from typing import Any
+
 import numpy as np
 import tvm
 from tvm import relax
@@ -13,7 +15,7 @@ from tvm.relax.expr_functor import PyExprMutator, mutator
 from quake_tvm.tvm_version import Pass, updated
 
 from .graph import dtype, functions, op_name
-from .quantized import BYTES, constant
+from .quantized import BYTES, constant, number
 
 
 @mutator
@@ -23,23 +25,25 @@ class _Fold(PyExprMutator):
         if op_name(call) != "relax.quantize" or str(call.attrs.out_dtype) not in BYTES:
             return call
         x, scale, zero = call.args
-        step = constant(scale)
-        if step is None or step.size != 1 or step.item() == 1:
-            return call
-        divided = self._divided(x, np.float32(step.item()))
+        step = number(scale)
+        divided = None if step in (None, 1) else self._divided(x, np.float32(step))
         if divided is None:
             return call
-        one = relax.const(np.ones_like(step))
+        one = relax.const(np.ones([], np.float32))
         return relax.Call(call.op, [self.builder_.emit(divided), one, zero], call.attrs)
+
+    def _call(self, expr: relax.Expr) -> Any:
+        """What a variable is bound to, if anything."""
+        return self.lookup_binding(expr) if isinstance(expr, relax.Var) else None
 
     def _divided(self, x: relax.Expr, step: np.float32) -> relax.Expr | None:
         """x / step, if x is the scaled sums, to which a constant may be added."""
-        value = self.lookup_binding(x) if isinstance(x, relax.Var) else None
+        value = self._call(x)
         if op_name(value) == "relax.add":
             for inner, term in (value.args, reversed(value.args)):
                 known = constant(term)
                 divided = None if known is None else self._divided(inner, step)
-                if divided is not None:
+                if known is not None and divided is not None:
                     shift = relax.const(np.asarray(known / step))
                     return relax.op.add(self.builder_.emit(divided), shift)
         if op_name(value) != "relax.multiply":
@@ -52,7 +56,7 @@ class _Fold(PyExprMutator):
 
     def _are_sums(self, x: relax.Expr) -> bool:
         """Whether these are int32 in float32."""
-        value = self.lookup_binding(x) if isinstance(x, relax.Var) else None
+        value = self._call(x)
         return op_name(value) == "relax.astype" and dtype(value.args[0]) == "int32"
 
 

@@ -11,7 +11,7 @@ from quake_tvm.tvm_version import tir
 
 from .graph import dtype
 from .legalize import Legalize
-from .quantized import BYTES, constant, single
+from .quantized import BYTES, number, single
 
 _ROUNDING = 1.5 * 2**23
 
@@ -21,9 +21,7 @@ def _quantize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
     if to not in BYTES or {dtype(x), dtype(scale)} != {"float32"}:
         return call.op.get_attr("FLegalize")(builder, call)
     axis = int(call.attrs.axis) % max(x.ty.ndim, 1)
-    step = constant(scale)
-    divides = step is None or step.size != 1 or step.item() != 1
-    apart = [p for p in (scale, zero) if not single(p) or constant(p) is None]
+    apart = [p for p in (scale, zero) if number(p) is None]
 
     limits = int(np.iinfo(to).min), int(np.iinfo(to).max)
 
@@ -32,12 +30,12 @@ def _quantize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
 
         def parameter(p: relax.Expr, i: tuple[tir.Expr, ...]) -> tir.Expr:
             if id(p) not in tensors:
-                return tir.const(constant(p).item(), dtype(p))
+                return tir.const(number(p), dtype(p))
             tensor = tensors[id(p)]
             return tensor(*[0] * len(tensor.shape)) if single(p) else tensor(i[axis])
 
         def element(*i: tir.Expr) -> tir.Expr:
-            value = x(*i) / parameter(scale, i) if divides else x(*i)
+            value = x(*i) / parameter(scale, i) if number(scale) != 1 else x(*i)
             point = tir.Cast("int32", parameter(zero, i))
             low, high = (tir.Cast("float32", tir.const(n, "int32") - point) for n in limits)
             value = tir.max(tir.min(value, high), low)

@@ -13,7 +13,7 @@ from tvm.relax.expr_functor import PyExprMutator, mutator
 from quake_tvm.tvm_version import Pass, updated
 
 from .graph import dtype, functions, known_shape, op_name
-from .quantized import BYTES, constant, dequantized
+from .quantized import BYTES, dequantized, number
 
 _MOVES = {
     *("relax.concat", "relax.expand_dims", "relax.flatten", "relax.permute_dims"),
@@ -28,7 +28,7 @@ class _Mover(PyExprMutator):
         call = super().visit_call_(call)
         if op_name(call) != "relax.quantize" or str(call.attrs.out_dtype) not in BYTES:
             return call
-        if any(p is None or p.size != 1 for p in map(constant, call.args[1:])):
+        if None in map(number, call.args[1:]):
             return call
         moved = self._call(call.args[0])
         return self._quantized(call.args[0], call) if self._is_move(moved) else call
@@ -56,8 +56,8 @@ class _Mover(PyExprMutator):
             first = relax.Tuple(parts) if isinstance(call.args[0], relax.Tuple) else parts[0]
             again = relax.Call(call.op, [first, *call.args[1:]], call.attrs)
             return self.builder_.emit(self.builder_.normalize(again))
-        same = zip(call.args[1:], like.args[1:], strict=True)
-        if dtype(call.args[0]) == str(like.attrs.out_dtype) and all(_equal(a, b) for a, b in same):
+        same = [*map(number, call.args[1:])] == [*map(number, like.args[1:])]
+        if same and dtype(call.args[0]) == str(like.attrs.out_dtype):
             return call.args[0]
         return self.builder_.emit(relax.Call(like.op, [expr, *like.args[1:]], like.attrs))
 
@@ -65,11 +65,6 @@ class _Mover(PyExprMutator):
 def _moved(call: relax.Call) -> list[relax.Expr]:
     first = call.args[0]
     return list(first.fields) if isinstance(first, relax.Tuple) else [first]
-
-
-def _equal(a: relax.Expr, b: relax.Expr) -> bool:
-    left, right = constant(a), constant(b)
-    return left is not None and right is not None and left.item() == right.item()
 
 
 @tvm.transform.module_pass(opt_level=0, name="MoveBytes")

@@ -3,8 +3,8 @@
 Knows no operator that reads them.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tvm
@@ -13,7 +13,6 @@ from tvm import relax
 from .graph import dtype, known_shape, op_name
 
 BYTES = ("int8", "uint8")
-Lookup = Callable[[relax.Expr], relax.Expr | None]
 
 
 @dataclass(frozen=True)
@@ -45,12 +44,18 @@ def single(expr: relax.Expr) -> bool:
     return known_shape(expr) and all(getattr(n, "value", 0) == 1 for n in expr.ty.shape)
 
 
+def number(expr: relax.Expr) -> float | None:
+    """The value of a constant of one element, None for other expressions."""
+    known = constant(expr)
+    return known.item() if known is not None and known.size == 1 else None
+
+
 def constant(expr: relax.Expr) -> np.ndarray | None:
     """The value of a constant, None for other expressions."""
     return expr.value.numpy() if isinstance(expr, tvm.ir.GenericConst) else None
 
 
-def dequantized(call: relax.Expr | None) -> Quantized | None:
+def dequantized(call: Any) -> Quantized | None:
     """What a call of dequantize reads, if these are bytes and the result is float32."""
     if op_name(call) != "relax.dequantize" or str(call.attrs.out_dtype) != "float32":
         return None

@@ -5,6 +5,7 @@
 """
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import tvm
@@ -49,7 +50,7 @@ class _Products(PyExprMutator):
 
     def _quantized(self, expr: relax.Expr) -> Quantized | None:
         """A dequantized operand, also behind a transposition."""
-        call = self.lookup_binding(expr) if isinstance(expr, relax.Var) else None
+        call: Any = self.lookup_binding(expr) if isinstance(expr, relax.Var) else None
         if op_name(call) != "relax.permute_dims":
             return dequantized(call)
         inner = self._quantized(call.args[0])

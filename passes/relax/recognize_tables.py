@@ -83,17 +83,19 @@ class _Chains:
             return None
         operands: list[Any] = []
         root = None
-        for arg in graph.args(var):
-            number = getattr(arg, "value", None) if kind == CLIP else None
-            number = graph.scalar(arg) if number is None or not np.isscalar(number) else number
+        limits = graph.limits(call) if kind == CLIP else None
+        for arg in graph.args(var)[: 1 if kind == CLIP else None]:
+            number = graph.scalar(arg)
             if number is not None:
                 operands.append(np.float64(number))
                 continue
             made = self._function(arg)
-            if made is None or (root is not None and made.root != root):
+            if made is None or (root is not None and not made.root.same_as(root)):
                 return None
             root = made.root
             operands.append(made.values.astype(np.float64))
+        if kind == CLIP:
+            operands += limits or (np.nan, np.nan)
         if root is None or not graph.same_shape(var, root):
             return None
         with np.errstate(all="ignore"):
@@ -106,13 +108,13 @@ class _Chains:
                 return None
             return _Function(root, np.broadcast_to(values, 256).astype(dtype))
 
-    def region(self, var: Expr, root: Expr) -> list[Expr]:
-        """What the chain from ``root`` to ``var`` computes, in the graph's order."""
+    def region(self, var: Expr) -> list[Expr]:
+        """The steps of the chain that ends with ``var``, in the graph's order."""
         inside: set[Expr] = set()
         left = [var]
         while left:
             each = left.pop()
-            if each in inside or each == root or each not in self.found:
+            if each not in self.found or each in inside:
                 continue
             inside.add(each)
             left += self.graph.args(each)
@@ -140,7 +142,7 @@ def _find(graph: Graph) -> list[Site]:
         made = chains.found[var]
         if graph.dtype(var) not in BYTES:
             continue
-        region = chains.region(var, made.root)
+        region = chains.region(var)
         names = "+".join(graph.kind(graph.values[each]) for each in region)
         attributes = {"table": made.values}
         sites.append(Site(var, "table", (made.root,), names, frozenset(region), attributes))
