@@ -16,10 +16,15 @@ from .quantized import constant
 
 @mutator
 class _Fold(PyExprMutator):
+    def _known(self, expr: relax.Expr) -> np.ndarray | None:
+        """The value of a constant, or of a variable that is bound to one."""
+        value = self.lookup_binding(expr) if isinstance(expr, relax.Var) else expr
+        return constant(value)
+
     def visit_call_(self, call: relax.Call) -> relax.Expr:
         call = super().visit_call_(call)
         if op_name(call) == "relax.reshape" and known_shape(call):
-            values = constant(call.args[0])
+            values = self._known(call.args[0])
             if values is None or not all(hasattr(n, "value") for n in call.ty.shape):
                 return call
             return relax.const(values.reshape([*map(int, call.ty.shape)]))

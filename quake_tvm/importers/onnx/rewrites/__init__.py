@@ -119,6 +119,7 @@ MICROSOFT: dict[str, Rewriting] = {
     "QAttention": quantized_attention.rewrite,
     "QGemm": quantized_products.gemm,
     "QLinearConcat": quantized_functions.concat,
+    "QLinearMul": quantized_functions.multiply,
     "QLinearSoftmax": quantized_functions.softmax,
     "QuickGelu": gelus.quick_gelu,
     "RotaryEmbedding": rotary_embedding.rewrite,

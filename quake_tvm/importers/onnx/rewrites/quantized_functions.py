@@ -1,6 +1,7 @@
 """ONNX Runtime's operators on quantized tensors as the same operators on their real values."""
 
 import onnx
+from onnx import TensorProto
 
 from ....errors import QuakeError
 from . import channels
@@ -8,15 +9,14 @@ from .graph import Graph, attributes
 from .legacy_softmax import along
 from .quantized import dequantized, quantized
 
-# The operators of two tensors, and those of one.
-_BINARY = {"QLinearAdd": "Add", "QLinearMul": "Mul"}
-_UNARY = {
+_REAL = {
+    "QLinearAdd": "Add",
     "QLinearAveragePool": "AveragePool",
     "QLinearGlobalAveragePool": "GlobalAveragePool",
     "QLinearLeakyRelu": "LeakyRelu",
     "QLinearSigmoid": "Sigmoid",
 }
-OPERATORS = (*_BINARY, *_UNARY)
+OPERATORS = tuple(_REAL)
 
 
 def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
@@ -27,8 +27,8 @@ def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
     QuakeError
         If channels are last and the rank is unknown.
     """
-    operator = _BINARY.get(node.op_type) or _UNARY[node.op_type]
-    count = 2 if node.op_type in _BINARY else 1
+    operator = _REAL[node.op_type]
+    count = 2 if operator == "Add" else 1
     operands = [dequantized(graph, node.input[3 * k : 3 * k + 3]) for k in range(count)]
     given = attributes(node)
     if given.pop("channels_last", 0):
@@ -40,6 +40,26 @@ def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
     else:
         y = graph.emit(operator, operands, **given)
     _quantized(graph, y, node, 3 * count)
+
+
+def multiply(node: onnx.NodeProto, graph: Graph) -> None:
+    """Emit QLinearMul: the product of the integers is exact, and is rounded with the zero point."""
+    a, a_scale, a_zero, b, b_scale, b_zero, scale, zero_point = [*node.input, ""][:8]
+    zero = graph.constant(0, graph.dtype(a), "zero")
+    point = graph.emit("Cast", [zero_point or zero], to=TensorProto.FLOAT)
+    product = graph.emit("Mul", [_integers(graph, a, a_zero), _integers(graph, b, b_zero)])
+    factor = graph.emit("Div", [graph.emit("Mul", [a_scale, b_scale]), scale])
+    y = graph.emit("Add", [graph.emit("Mul", [product, factor]), point])
+    one = graph.constant(1, TensorProto.FLOAT, "one")
+    quantized(graph, y, one, zero, node.output[0])
+
+
+def _integers(graph: Graph, x: str, zero_point: str) -> str:
+    """The integers minus the zero point, in float32."""
+    real = graph.emit("Cast", [x], to=TensorProto.FLOAT)
+    if not zero_point:
+        return real
+    return graph.emit("Sub", [real, graph.emit("Cast", [zero_point], to=TensorProto.FLOAT)])
 
 
 def softmax(node: onnx.NodeProto, graph: Graph) -> None:

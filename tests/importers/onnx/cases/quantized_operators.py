@@ -113,6 +113,7 @@ def functions() -> list[Case]:
     return [
         ms("QLinearAdd", x, *first, y, *second, *result),
         ms("QLinearMul", x, *first, y, *second, *result),
+        ms("QLinearMul", x, s(0.02), zero(99), y, s(0.05), zero(140), s(0.1), zero(121)),
         ms("QLinearSigmoid", x, *second, s(1 / 256), zero(0)),
         ms("QLinearSigmoid", signed[0], s(0.05), None, s(1 / 256), zero(-128, "int8")),
         ms("QLinearLeakyRelu", *signed, s(0.04), zero(0, "int8"), alpha=0.3),
