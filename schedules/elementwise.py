@@ -182,7 +182,7 @@ def _versions(sch: s_tir.Schedule, target: tvm.target.Target) -> Iterator[Versio
     if flat is not None:
         outer, last = [], count
     fused = [math.prod(outer[n] for n in each) for each in analysis.grouped(outer)]
-    widths = list(_vector_widths(analysis.constant(last), bool(outer), target))
+    widths = list(_vector_widths(analysis.constant(last), bool(outer), sch, target))
     for width in widths:
         threads = list(thread_cases(fused or [last], count))
         if flat is not None and width != widths[0]:
@@ -196,9 +196,11 @@ def _versions(sch: s_tir.Schedule, target: tvm.target.Target) -> Iterator[Versio
             yield Version(function, tir.all(fits, *when), tir.all(fits))
 
 
-def _vector_widths(last: int | None, outer: bool, target: tvm.target.Target) -> Iterator[int]:
+def _vector_widths(
+    last: int | None, outer: bool, sch: s_tir.Schedule, target: tvm.target.Target
+) -> Iterator[int]:
     """How many elements of the last axis are computed at once, widest first."""
-    lanes = analysis.lanes(target)
+    lanes = _lanes(sch, target)
     if last is not None:
         yield min(lanes, 1 << (last.bit_length() - 1))
         return

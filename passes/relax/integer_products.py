@@ -135,25 +135,43 @@ class _Bytes(PyExprMutator):
         if weights is None or zero is None or not _channels_first(call):
             return call
         padding, x = [int(n) for n in call.attrs.padding], a.x
-        if a.zero is not None and any(padding):
-            if not isinstance(a.zero, np.ndarray):
+        if a.zero is None:
+            return self._of_bytes(call, x, weights, zero, padding)
+        columns: np.ndarray | relax.Expr = (weights - zero).sum(tuple(range(1, weights.ndim)))
+        columns = columns.reshape(-1, *[1] * (weights.ndim - 2))
+        if any(padding):
+            if isinstance(a.zero, np.ndarray):
+                x = self.builder_.emit(_padded(x, padding, a.zero.item()))
+                padding = [0] * len(padding)
+            elif all(hasattr(n, "value") for n in x.ty.shape):
+                # The pads count for nothing: at the borders, fewer weights are summed.
+                sizes = [1, *map(int, list(x.ty.shape)[1:])]
+                ones = relax.const(np.ones(sizes, np.int8))
+                columns = self._of_bytes(call, ones, weights, zero, padding)
+            else:
                 return call
-            x = self.builder_.emit(_padded(x, padding, a.zero.item()))
-            padding = [0] * len(padding)
+        sums = self._of_bytes(call, x, weights, zero, padding)
+        return self._plus(sums, self._times(a.zero, columns))
+
+    def _of_bytes(
+        self,
+        call: relax.Call,
+        x: relax.Expr,
+        weights: np.ndarray,
+        zero: np.ndarray,
+        padding: list[int],
+    ) -> relax.Expr:
+        """The convolution of x itself with the weights minus their zero point."""
         sums = self.builder_.emit(convolve(call, x, relax.const(weights), padding))
-        taps = tuple(range(1, weights.ndim))
-        if a.zero is not None:
-            columns = (weights - zero).sum(taps).reshape(-1, *[1] * (weights.ndim - 2))
-            sums = self._plus(sums, self._times(a.zero, columns))
-        if zero.any():
-            groups, of_group = int(call.attrs.groups), weights.shape[0] // int(call.attrs.groups)
-            ones = relax.const(np.ones((groups, *weights.shape[1:]), np.int8))
-            windows = self.builder_.emit(convolve(call, x, ones, padding))
-            if groups > 1:
-                windows = self.builder_.emit(relax.op.repeat(windows, of_group, 1))
-            each = zero if zero.ndim == 0 else zero.reshape(-1, *[1] * (weights.ndim - 2))
-            sums = self._plus(sums, self._times(each, windows))
-        return sums
+        if not zero.any():
+            return sums
+        groups, of_group = int(call.attrs.groups), len(weights) // int(call.attrs.groups)
+        ones = relax.const(np.ones((groups, *weights.shape[1:]), np.int8))
+        windows = self.builder_.emit(convolve(call, x, ones, padding))
+        if groups > 1:
+            windows = self.builder_.emit(relax.op.repeat(windows, of_group, 1))
+        each = zero if zero.ndim == 0 else zero.reshape(-1, *[1] * (weights.ndim - 2))
+        return self._plus(sums, self._times(each, windows))
 
     def _in_floats(self, call: relax.Call) -> relax.Expr:
         """The product summed in float32, if no sum is larger than what it has exactly."""
@@ -195,8 +213,8 @@ def _padded(x: relax.Expr, padding: list[int], value: int) -> relax.Expr:
 class IntegerProducts(Pass):
     """Rewrite products and convolutions of shifted bytes.
 
-    What has no such form stays: convolutions with weights that vary, and pads around a tensor
-    whose zero point varies.
+    What has no such form stays: convolutions with weights that vary, and pads around a tensor of
+    symbolic size whose zero point varies.
     """
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
