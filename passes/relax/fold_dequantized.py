@@ -8,10 +8,10 @@ import tvm
 from tvm import relax
 from tvm.relax.expr_functor import PyExprMutator, mutator
 
-from quake_tvm.tvm_version import Pass, updated
+from quake_tvm.tvm_version import Pass
 
-from .graph import dtype, functions, known_shape, op_name
-from .quantized import constant
+from .graph import dtype, known_shape, op_name
+from .quantized import constant, rewritten
 
 
 @mutator
@@ -52,8 +52,5 @@ class FoldDequantized(Pass):
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         """Rewrite all functions. Constants become the operands of what reads them."""
-        updates = {
-            name: relax.analysis.remove_all_unused(_Fold(mod).visit_expr(function))
-            for name, function in functions(mod)
-        }
-        return relax.transform.CanonicalizeBindings()(updated(mod, updates))
+        folded = rewritten(mod, "relax.dequantize", _Fold)
+        return mod if folded is mod else relax.transform.CanonicalizeBindings()(folded)

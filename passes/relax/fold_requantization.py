@@ -12,10 +12,10 @@ import tvm
 from tvm import relax
 from tvm.relax.expr_functor import PyExprMutator, mutator
 
-from quake_tvm.tvm_version import Pass, updated
+from quake_tvm.tvm_version import Pass
 
-from .graph import dtype, functions, op_name
-from .quantized import BYTES, constant, number
+from .graph import dtype, op_name
+from .quantized import BYTES, constant, number, rewritten
 
 
 @mutator
@@ -70,8 +70,4 @@ class FoldRequantization(Pass):
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         """Rewrite all functions. What nothing reads any longer is removed."""
-        updates = {
-            name: relax.analysis.remove_all_unused(_Fold(mod).visit_expr(function))
-            for name, function in functions(mod)
-        }
-        return updated(mod, updates)
+        return rewritten(mod, "relax.quantize", _Fold)

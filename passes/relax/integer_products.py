@@ -13,11 +13,11 @@ import tvm
 from tvm import relax
 from tvm.relax.expr_functor import PyExprMutator, mutator
 
-from quake_tvm.tvm_version import Pass, updated
+from quake_tvm.tvm_version import Pass
 
 from .convolutions import CONVOLUTIONS, convolve
-from .graph import dtype, functions, known_shape, op_name
-from .quantized import BYTES, constant
+from .graph import dtype, known_shape, op_name
+from .quantized import BYTES, constant, rewritten
 
 _SUM = "int32"
 # float32 has all integers up to this.
@@ -219,8 +219,4 @@ class IntegerProducts(Pass):
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         """Rewrite all functions. Casts that nothing reads are removed."""
-        updates = {
-            name: relax.analysis.remove_all_unused(_Bytes(mod).visit_expr(function))
-            for name, function in functions(mod)
-        }
-        return updated(mod, updates)
+        return rewritten(mod, "relax.astype", _Bytes)

@@ -10,10 +10,10 @@ import tvm
 from tvm import relax
 from tvm.relax.expr_functor import PyExprMutator, mutator
 
-from quake_tvm.tvm_version import Pass, updated
+from quake_tvm.tvm_version import Pass
 
-from .graph import dtype, functions, known_shape, op_name
-from .quantized import BYTES, dequantized, number
+from .graph import dtype, known_shape, op_name
+from .quantized import BYTES, dequantized, number, rewritten
 
 _MOVES = {
     *("relax.concat", "relax.expand_dims", "relax.flatten", "relax.permute_dims"),
@@ -73,8 +73,4 @@ class MoveBytes(Pass):
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         """Rewrite all functions. What nothing reads any longer is removed."""
-        updates = {
-            name: relax.analysis.remove_all_unused(_Mover(mod).visit_expr(function))
-            for name, function in functions(mod)
-        }
-        return updated(mod, updates)
+        return rewritten(mod, "relax.quantize", _Mover)

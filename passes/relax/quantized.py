@@ -1,16 +1,20 @@
 """Quantized tensors in a Relax function: integers of 8 bits with a scale and a zero point.
 
-Knows no operator that reads them.
+Also how the passes on them rewrite a module. Knows no operator that reads such tensors.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tvm
 from tvm import relax
+from tvm.relax.expr_functor import PyExprMutator
 
-from .graph import dtype, known_shape, op_name
+from quake_tvm.tvm_version import updated
+
+from .graph import dtype, functions, known_shape, op_name
 
 BYTES = ("int8", "uint8")
 
@@ -63,3 +67,26 @@ def dequantized(call: Any) -> Quantized | None:
     if dtype(x) not in BYTES or not known_shape(x) or dtype(scale) != "float32":
         return None
     return Quantized(x, scale, zero, int(call.attrs.axis) % max(x.ty.ndim, 1))
+
+
+def rewritten(
+    mod: tvm.IRModule, operator: str, mutator: Callable[[tvm.IRModule], PyExprMutator]
+) -> tvm.IRModule:
+    """The module with the functions that call an operator rewritten.
+
+    Parameters
+    ----------
+    mod : IRModule
+    operator : str
+        The full name.
+    mutator : callable
+        Takes the module. What nothing reads after its changes is removed.
+    """
+    updates = {}
+    for name, function in functions(mod):
+        present: set[str] = set()
+        relax.analysis.post_order_visit(function, lambda e, seen=present: seen.add(op_name(e)))
+        if operator in present:
+            changed = mutator(mod).visit_expr(function)
+            updates[name] = relax.analysis.remove_all_unused(changed)
+    return updated(mod, updates)

@@ -12,11 +12,11 @@ import tvm
 from tvm import relax
 from tvm.relax.expr_functor import PyExprMutator, mutator
 
-from quake_tvm.tvm_version import Pass, updated
+from quake_tvm.tvm_version import Pass
 
 from .convolutions import CONVOLUTIONS, convolve
-from .graph import functions, op_name
-from .quantized import Quantized, constant, dequantized, single
+from .graph import op_name
+from .quantized import Quantized, constant, dequantized, rewritten, single
 
 _SUM = "int32"
 # No sum of so many products of two bytes leaves int32.
@@ -112,8 +112,4 @@ class RecognizeQuantized(Pass):
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         """Rewrite all functions. Dequantizations that nothing reads are removed."""
-        updates = {
-            name: relax.analysis.remove_all_unused(_Products(mod).visit_expr(function))
-            for name, function in functions(mod)
-        }
-        return updated(mod, updates)
+        return rewritten(mod, "relax.dequantize", _Products)
