@@ -168,7 +168,7 @@ def _lanes(sch: s_tir.Schedule, target: tvm.target.Target) -> int:
 def _in_bytes(flat: tir.PrimFunc, count: int, lanes: int, decide: Decide) -> s_tir.Schedule:
     """The schedule of a flattened kernel of so many bytes."""
     choice = decide(Key("elementwise", (count,)))
-    several = choice.pick("several", SEVERAL, 1)
+    several = choice.pick("several", SEVERAL, 2)
     width = min(several * lanes, 1 << (count.bit_length() - 1))
     parallel = analysis.in_parallel(choice, count // _BYTES_OF_ONE)
     return s_tir.Schedule(tvm.IRModule({"main": in_vectors(flat, width, parallel)}))
