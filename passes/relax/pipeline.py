@@ -1,8 +1,9 @@
 """The passes between an imported module and the virtual machine's code, in their order.
 
 - ``prepare``: compute half precision in float32; make branches functions of their own; give equal
-  extents one name; check sizes that may not match; replace tensors without elements; keep zeros
-  from being folded by TVM; recognise norms; fold batch norms.
+  extents one name; check sizes that may not match; make products of quantized tensors integer ones,
+  and chains between bytes tables; replace tensors without elements; keep zeros from being folded by
+  TVM; recognise norms; fold batch norms.
 - ``lower``: lower nonlinearities to bit manipulation. Between recognition and lowering,
   convolutions get their channels last, reshapes sink, attention is fused, and attention and
   recurrent layers become kernels. Earlier, this would change what is recognised. Later, the kernels
