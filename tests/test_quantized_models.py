@@ -97,6 +97,14 @@ MODELS = {
 }
 
 
+def session(model: Path | bytes) -> onnxruntime.InferenceSession:
+    """ONNX Runtime without graph optimisations."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    return onnxruntime.InferenceSession(model, options)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_values(name, prepared, tmp_path):
@@ -105,16 +113,57 @@ def test_values(name, prepared, tmp_path):
         warnings.simplefilter("ignore")
         MODELS[name](prepared, tmp_path / "quantized.onnx")
     logging.disable(logging.NOTSET)
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(tmp_path / "quantized.onnx", options)
+    runtime = session(tmp_path / "quantized.onnx")
     model = quake_tvm.compile(tmp_path / "quantized.onnx", method="exact")
     for x in RNG.normal(size=(5, *SHAPE)).astype(np.float32):
-        (wanted,) = session.run(None, {"x": x})
+        (wanted,) = runtime.run(None, {"x": x})
         if name == "dynamic":  # its sums are scaled before each layer, and rounded
             np.testing.assert_allclose(model.run(x)[0], wanted, rtol=1e-5, atol=1e-5)
         else:
             np.testing.assert_array_equal(model.run(x)[0], wanted)
     tables = [site.source for site in model.report.sites if site.operator == TABLE]
     assert sum("sigmoid" in source for source in tables) == (0 if name == "dynamic" else 2)
+
+
+@pytest.mark.parametrize("depth", [8, 200, 3000])
+def test_products_differ_by_one_step_at_most(depth):
+    """ONNX Runtime sums these in float32, which rounds if the depth is large."""
+    rng = np.random.default_rng(depth)
+    constants = {
+        "w": rng.integers(-128, 128, (depth, 40)).astype(np.int8),
+        "w_scale": rng.uniform(0.01, 0.03, 40).astype(np.float32),
+        "w_zero": np.zeros(40, np.int8),
+        "x_scale": np.float32(0.017),
+        "x_zero": np.uint8(117),
+        "scale": np.float32(0.05 * depth**0.5),
+        "zero": np.uint8(131),
+        "bias": rng.normal(size=40).astype(np.float32),
+    }
+    nodes = [
+        helper.make_node("DequantizeLinear", ["x", "x_scale", "x_zero"], ["a"]),
+        helper.make_node("DequantizeLinear", ["w", "w_scale", "w_zero"], ["b"], axis=1),
+        helper.make_node("MatMul", ["a", "b"], ["sums"]),
+        helper.make_node("Add", ["sums", "bias"], ["biased"]),
+        helper.make_node("QuantizeLinear", ["biased", "scale", "zero"], ["y"]),
+    ]
+    shape = (200, depth)
+    graph = helper.make_graph(
+        nodes,
+        "product",
+        [helper.make_tensor_value_info("x", TensorProto.UINT8, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.UINT8, (200, 40))],
+        [numpy_helper.from_array(np.asarray(v), name) for name, v in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    x = rng.integers(0, 256, shape).astype(np.uint8)
+    wanted = session(model.SerializeToString()).run(None, {"x": x})[0].astype(int)
+    found = quake_tvm.compile(model).run(x)[0].astype(int)
+    assert np.abs(found - wanted).max() <= 1
+    assert np.mean(found != wanted) < 1e-3
+    real = (
+        constants["x_scale"]
+        * (x.astype(np.float64) - 117)
+        @ (constants["w"] * constants["w_scale"].astype(np.float64))
+    )
+    steps = (real + constants["bias"]) / np.float64(constants["scale"]) + 131
+    assert np.abs(steps.clip(0, 255) - found).max() < 0.5001
