@@ -17,7 +17,7 @@ from quake_tvm.tvm_version import Pass
 
 from .convolutions import CONVOLUTIONS, convolve
 from .graph import dtype, known_shape, op_name
-from .quantized import BYTES, constant, rewritten
+from .quantized import BYTES, constant, rewritten, single
 
 _SUM = "int32"
 # float32 has all integers up to this.
@@ -44,12 +44,12 @@ class _Bytes(PyExprMutator):
         if dtype(call) != _SUM or not all(known_shape(e) for e in (*call.args, call)):
             return call
         a, b = map(self._shifted, call.args)
-        if a is None or b is None:
+        if a is None or b is None or not (a.zero is None or _same_along_last(a.zero)):
             return call
         if name in CONVOLUTIONS:
             return self._convolution(call, a, b)
         if constant(b.x) is None:
-            return self._in_floats(call)
+            return self._in_floats(call, a, b)
         return self._product(call, a, b)
 
     def _bound(self, expr: relax.Expr) -> relax.Expr:
@@ -65,12 +65,22 @@ class _Bytes(PyExprMutator):
         """The bytes that an int32 operand is made of."""
         value, zero = self._bound(expr), None
         if op_name(value) == "relax.subtract":
-            zero = self._bound(value.args[1])
-            value, zero = self._bound(value.args[0]), value.args[1]
+            zero = value.args[1]
+            value = self._bound(value.args[0])
         if op_name(value) != "relax.astype" or dtype(value.args[0]) not in BYTES:
             return None
         known = zero if zero is None else self._known(zero)
         return _Shifted(value.args[0], zero if known is None else known)
+
+    def _is_byte(self, shifted: _Shifted) -> bool:
+        """Whether the zero point has the type of the bytes, so that no difference exceeds 255."""
+        zero, limits = shifted.zero, np.iinfo(dtype(shifted.x))
+        if zero is None or isinstance(zero, np.ndarray):
+            return zero is None or bool(np.all((limits.min <= zero) & (zero <= limits.max)))
+        value = self._bound(zero)
+        while op_name(value) in ("relax.reshape", "relax.expand_dims"):
+            value = self._bound(value.args[0])
+        return op_name(value) == "relax.astype" and dtype(value.args[0]) == dtype(shifted.x)
 
     def _known(self, expr: relax.Expr) -> np.ndarray | None:
         """The value of what is computed from a constant by casts and changes of shape."""
@@ -116,7 +126,7 @@ class _Bytes(PyExprMutator):
 
     def _product(self, call: relax.Call, a: _Shifted, b: _Shifted) -> relax.Expr:
         weights, zero = _signed(b)
-        if zero is None or zero.ndim > 2 or (zero.ndim == 2 and zero.shape[-2] != 1):
+        if zero is None or weights.ndim < 2 or zero.ndim > 2 or zero.shape[:-1] not in ((), (1,)):
             return call
         sums = relax.op.matmul(a.x, relax.const(weights), out_dtype=_SUM)
         sums = self.builder_.emit(sums)
@@ -133,6 +143,9 @@ class _Bytes(PyExprMutator):
     def _convolution(self, call: relax.Call, a: _Shifted, b: _Shifted) -> relax.Expr:
         weights, zero = _signed(b) if constant(b.x) is not None else (None, None)
         if weights is None or zero is None or not _channels_first(call):
+            return call
+        each = (len(weights), *[1] * (weights.ndim - 1))
+        if (zero.size > 1 and zero.shape != each) or (a.zero is not None and _count(a.zero) != 1):
             return call
         padding, x = [int(n) for n in call.attrs.padding], a.x
         if a.zero is None:
@@ -173,14 +186,32 @@ class _Bytes(PyExprMutator):
         each = zero if zero.ndim == 0 else zero.reshape(-1, *[1] * (weights.ndim - 2))
         return self._plus(sums, self._times(each, windows))
 
-    def _in_floats(self, call: relax.Call) -> relax.Expr:
+    def _in_floats(self, call: relax.Call, a: _Shifted, b: _Shifted) -> relax.Expr:
         """The product summed in float32, if no sum is larger than what it has exactly."""
         depth = getattr(call.args[0].ty.shape[-1], "value", None)
         if depth is None or depth * 255**2 > _EXACT:
             return call
+        if not all(self._is_byte(each) for each in (a, b)):
+            return call
         operands = [self.builder_.emit(relax.op.astype(e, "float32")) for e in call.args]
         product = self.builder_.emit(relax.op.matmul(*operands))
         return relax.op.astype(product, _SUM)
+
+
+def _count(zero: np.ndarray | relax.Expr) -> int | None:
+    """How many elements a zero point has, None if the run knows."""
+    if isinstance(zero, np.ndarray):
+        return zero.size
+    return 1 if single(zero) else None
+
+
+def _same_along_last(zero: np.ndarray | relax.Expr) -> bool:
+    """Whether a zero point is the same along the axis that is summed."""
+    if isinstance(zero, np.ndarray):
+        return zero.shape[-1:] in ((), (1,))
+    return known_shape(zero) and (
+        not len(zero.ty.shape) or getattr(zero.ty.shape[-1], "value", 0) == 1
+    )
 
 
 def _signed(b: _Shifted) -> tuple[np.ndarray, np.ndarray | None]:

@@ -158,3 +158,37 @@ def test_pads_around_a_zero_point_that_varies():
     compare(mod, found, x)
     symbolic = module(convolutions, (2, 4, tir.Var("h", "int64"), 5), dtype="uint8")
     tvm.ir.assert_structural_equal(IntegerProducts()(symbolic), symbolic)
+
+
+ROW = numbers(12)
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        lambda x: op.matmul(shifted(x, ROW), shifted(relax.const(numbers(12, 7)))),
+        lambda x: op.matmul(shifted(x), shifted(relax.const(numbers(12, 7)), ROW.reshape(12, 1))),
+        lambda x: op.matmul(shifted(x), shifted(relax.const(ROW))),
+        lambda x: op.matmul(shifted(x, 300), once(op.permute_dims(shifted(x)))),
+        lambda x: nn.conv1d(
+            once(op.reshape(shifted(x, ROW), (1, 3, 12))), shifted(relax.const(numbers(2, 3, 3)))
+        ),
+    ],
+)
+def test_others_stay(formula):
+    """Zero points along the summed axis, a vector, a zero point that is no byte."""
+    mod = module(formula, (3, 12), dtype="uint8")
+    tvm.ir.assert_structural_equal(IntegerProducts()(mod), mod)
+
+
+def test_zero_points_of_input_channels_stay():
+    def formula(x):
+        return nn.conv2d(shifted(x, numbers(4, 1, 1)), shifted(relax.const(numbers(6, 4, 3, 3))))
+
+    def weights(x):
+        w = shifted(relax.const(numbers(6, 4, 3, 3)), numbers(1, 4, 1, 1))
+        return nn.conv2d(shifted(x), w)
+
+    for each in (formula, weights):
+        mod = module(each, (1, 4, 5, 5), dtype="uint8")
+        tvm.ir.assert_structural_equal(IntegerProducts()(mod), mod)
