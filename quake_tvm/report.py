@@ -19,6 +19,8 @@ from .support.notebook import WIDTH, console, page
 
 # The source of a schedule's tunable parameters if no record was used.
 BY_RULE = "rule"
+# The operator of a site that is a table of all inputs, which has no error.
+TABLE = "table"
 
 
 @dataclass(frozen=True)
@@ -65,14 +67,17 @@ class LoweredSite:
         versions : int
             The number of versions of the kernel.
         """
-        proven = bound(site["operator"], site["method"])
+        relative = absolute = 0.0
+        if site["operator"] != TABLE:
+            proven = bound(site["operator"], site["method"])
+            relative, absolute = proven.relative, proven.absolute
         return LoweredSite(
             site["operator"],
             site.get("shape", shape),
             site["method"],
             site["special_values"],
-            proven.relative,
-            proven.absolute,
+            relative,
+            absolute,
             site["source"],
             kernel,
             schedule,

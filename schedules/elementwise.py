@@ -28,6 +28,8 @@ from .segments import in_segments, segments
 from .tables import in_tables
 from .versions import Version, thread_cases, vector_widths
 
+# How many bytes are computed in the time of one float32, about.
+_BYTES_OF_ONE = 8
 # Options for the vectors of one iteration.
 SEVERAL = (1, 2, 4, 8)
 
@@ -138,9 +140,14 @@ def apply(function: tir.PrimFunc, target: tvm.target.Target, decide: Decide) -> 
         versions = list(_versions(sch, target))
         if overlaps(versions[0].function, versions[0].given):
             return versions
+    lanes = _lanes(sch, target)
+    count = analysis.elements(sch, results[0][1])
+    in_bytes = alone and lanes > analysis.lanes(target)
+    flat = flattened(sch.mod["main"]) if in_bytes else None
+    if flat is not None and count is not None:
+        return _in_bytes(flat, count, lanes, decide)
     # Several results may have different loops, so no single choice applies to them.
     choice = decide(Key(operator, _shape(sch, *results[0]))) if len(results) == 1 else RULE_DEFAULT
-    lanes = analysis.lanes(target)
     for block, loops in results:
         count = analysis.elements(sch, loops)
         if _walked_alike(sch.get(block)):
@@ -155,6 +162,22 @@ def apply(function: tir.PrimFunc, target: tvm.target.Target, decide: Decide) -> 
     return sch
 
 
+def _lanes(sch: s_tir.Schedule, target: tvm.target.Target) -> int:
+    """The elements of a vector register: of float32, unless all tensors hold bytes."""
+    tensors = [p.ty for p in sch.mod["main"].params if hasattr(p.ty, "shape")]
+    widest = max(tvm.DataType(str(tensor.dtype)).bits for tensor in tensors)
+    return analysis.lanes(target) * (4 if widest == 8 else 1)
+
+
+def _in_bytes(flat: tir.PrimFunc, count: int, lanes: int, decide: Decide) -> s_tir.Schedule:
+    """The schedule of a flattened kernel of so many bytes."""
+    choice = decide(Key("elementwise", (count,)))
+    several = choice.pick("several", SEVERAL, 2)
+    width = min(several * lanes, 1 << (count.bit_length() - 1))
+    parallel = analysis.in_parallel(choice, count // _BYTES_OF_ONE)
+    return s_tir.Schedule(tvm.IRModule({"main": in_vectors(flat, width, parallel)}))
+
+
 def _versions(sch: s_tir.Schedule, target: tvm.target.Target) -> Iterator[Version]:
     """The schedules of one result of symbolic shape: by its last extent, and by its size."""
     (block,) = analysis.blocks(sch) or []
@@ -163,7 +186,7 @@ def _versions(sch: s_tir.Schedule, target: tvm.target.Target) -> Iterator[Versio
     if flat is not None:
         outer, last = [], count
     fused = [math.prod(outer[n] for n in each) for each in analysis.grouped(outer)]
-    widths = list(_vector_widths(analysis.constant(last), bool(outer), target))
+    widths = list(_vector_widths(analysis.constant(last), bool(outer), sch, target))
     for width in widths:
         threads = list(thread_cases(fused or [last], count))
         if flat is not None and width != widths[0]:
@@ -195,9 +218,11 @@ def _cut_versions(sch: s_tir.Schedule, target: tvm.target.Target) -> Iterator[Ve
         yield Version(rows, tir.all(always, *when), always)
 
 
-def _vector_widths(last: int | None, outer: bool, target: tvm.target.Target) -> Iterator[int]:
+def _vector_widths(
+    last: int | None, outer: bool, sch: s_tir.Schedule, target: tvm.target.Target
+) -> Iterator[int]:
     """How many elements of the last axis are computed at once, widest first."""
-    lanes = analysis.lanes(target)
+    lanes = _lanes(sch, target)
     if last is not None:
         yield min(lanes, 1 << (last.bit_length() - 1))
         return

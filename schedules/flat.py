@@ -81,16 +81,21 @@ def _writes_all(realize: s_tir.SBlockRealize, loops: list[tir.For]) -> bool:
 
 
 def _walks_alike(block: s_tir.SBlock, at: list[tir.Var]) -> bool:
-    """Whether the block uses its iterators only to access compact tensors of the result's shape."""
+    """Whether the block uses its iterators only to access compact tensors of the result's shape.
+
+    Other tensors may be read where the elements of these tensors say.
+    """
     result = block.writes[0].source
     shape = list(result.shape)
     alike = [analysis.same(list(block.body.indices), at) and analysis.compact(result)]
 
-    def other(load: tvm.ir.TensorLoad) -> tir.Expr:
+    def other(load: tvm.ir.TensorLoad) -> tir.Expr:  # inner loads come first, and are 0 by now
         alike.append(
             analysis.same(list(load.source.shape), shape)
             and analysis.same(list(load.indices), at)
             and analysis.compact(load.source)
+            if any(uses(index, var) for index in load.indices for var in at)
+            else True
         )
         return tir.const(0, dtype_of(load))
 

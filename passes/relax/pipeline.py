@@ -1,8 +1,9 @@
 """The passes between an imported module and the virtual machine's code, in their order.
 
 - ``prepare``: compute half precision in float32; make branches functions of their own; give equal
-  extents one name; check sizes that may not match; replace tensors without elements; keep zeros
-  from being folded by TVM; recognise norms; fold batch norms.
+  extents one name; check sizes that may not match; make products of quantized tensors integer ones,
+  and chains between bytes tables; replace tensors without elements; keep zeros from being folded by
+  TVM; recognise norms; fold batch norms.
 - ``lower``: lower nonlinearities to bit manipulation. Between recognition and lowering,
   convolutions get their channels last, reshapes sink, attention is fused, and attention and
   recurrent layers become kernels. Earlier, this would change what is recognised. Later, the kernels
@@ -49,12 +50,14 @@ from ..clamp_addresses import ClampAddresses
 from ..keep_zeros import KeepZeros
 from ..pass_nan import PassNaN
 from . import (
+    byte_table,
     legalize_casts,
     legalize_computed_shapes,
     legalize_extremes,
     legalize_gathers,
     legalize_integer_division,
     legalize_odd,
+    legalize_quantize,
     legalize_reshape,
     legalize_scatter,
     legalize_sizes,
@@ -74,13 +77,17 @@ from .fill_empty import FillEmpty
 from .flatten_norms import FlattenNorms
 from .fold_batch_norm import FoldBatchNorm
 from .fold_constants import FoldConstants
+from .fold_dequantized import FoldDequantized
 from .fold_moves import FoldMoves
+from .fold_requantization import FoldRequantization
 from .fuse_attention import FuseAttention
+from .integer_products import IntegerProducts
 from .legalize import orderly
 from .legalize_scans import LegalizeScans
 from .limit_fusion import LimitFusion
 from .lower_norms import LowerNorms
 from .merge_kernels import MergeKernels
+from .move_bytes import MoveBytes
 from .narrow_weights import NarrowWeights
 from .outline_branches import OutlineBranches
 from .pack_byte_convolutions import PackByteConvolutions
@@ -91,6 +98,8 @@ from .pack_weights import PackWeights
 from .plan_memory import PlanMemory
 from .quantize_products import QuantizeProducts
 from .recognize_norms import RecognizeNorms
+from .recognize_quantized import RecognizeQuantized
+from .recognize_tables import RecognizeTables
 from .release_held import ReleaseHeld
 from .restrict_pointers import RestrictPointers
 from .reuse_shapes import ReuseShapes
@@ -110,6 +119,7 @@ _LEGALIZED = {
     **legalize_gathers.RULES,
     **legalize_integer_division.RULES,
     **legalize_odd.RULES,
+    **legalize_quantize.RULES,
     **legalize_reshape.RULES,
     **legalize_scatter.RULES,
     **legalize_sizes.RULES,
@@ -135,7 +145,7 @@ class LowerNonlinearities(Pass):
         fused = self.fuse_attention(SinkReshapes()(ChannelsLast()(recognized)))
         layers = lower_recurrent.lower(fused, self.options, self.recurrent_tile)
         kernels = lower_attention.lower(layers, self.precision)
-        return site_numbers.write(quake.lower(kernels, self.options))
+        return site_numbers.write(byte_table.lower(quake.lower(kernels, self.options)))
 
 
 class Pipeline:
@@ -232,6 +242,12 @@ class Pipeline:
             OutlineBranches(),
             UnifyExtents(),
             CheckSizes(SHAPED),
+            RecognizeQuantized(),
+            IntegerProducts(),
+            FoldDequantized(),
+            MoveBytes(),
+            RecognizeTables(),
+            FoldRequantization(),
             FillEmpty(),
             KeepZeros(),
             RecognizeNorms(),

@@ -9,7 +9,7 @@ import tvm
 from tvm import relax
 
 from ...options import RECORDED, Options
-from ...report import BY_RULE, ExactSite, LoweredSite, Report
+from ...report import BY_RULE, TABLE, ExactSite, LoweredSite, Report
 from ...schedules import RECORD, RULE
 from ...schedules.versions import VERSIONS
 from ...tvm_version import tir
@@ -87,8 +87,9 @@ def _lowered(
     found = places.get(site.get("site", 0), [])
     rule = ", ".join(dict.fromkeys(kernels[kernel] for kernel in found))
     record = "; ".join(dict.fromkeys(records[kernel] for kernel in found)) or BY_RULE
-    chosen = options.choose(site["operator"], shape=site.get("shape", "?"))
-    told = f"{record}; {RECORDED}" if chosen.reason == RECORDED else record
+    operator, of_shape = site["operator"], site.get("shape", "?")
+    looked_up = operator != TABLE and options.choose(operator, shape=of_shape).reason == RECORDED
+    told = f"{record}; {RECORDED}" if looked_up else record
     most = max((versions[kernel] for kernel in found), default=1)
     return LoweredSite.of(site, ", ".join(found), rule, shape, told, most)
 

@@ -171,7 +171,7 @@ def _not_honoured_of_microsoft(
         ):
             yield f"attribute {attribute.name}={_shown(attribute)}"
     for k, given in enumerate(node.input):
-        if given and k not in honoured.inputs:
+        if given and k not in honoured.inputs and not honoured.variadic:
             yield f"input {k}"
     for k, given in enumerate(node.output):
         if given in used and k not in honoured.outputs:

@@ -19,18 +19,29 @@ class Contributed:
     inputs: frozenset[int]
     outputs: frozenset[int] = frozenset({0})
     attributes: frozenset[str] = frozenset()
+    # Whether any number of inputs may follow.
+    variadic: bool = False
     # Attribute values that a node may have because they change nothing.
     defaults: tuple[tuple[str, object], ...] = ()
 
 
-def _of(inputs: str, attributes: str = "", outputs: str = "0", **defaults: object) -> Contributed:
+def _of(
+    inputs: str,
+    attributes: str = "",
+    outputs: str = "0",
+    variadic: bool = False,
+    **defaults: object,
+) -> Contributed:
     """The numbers of inputs and outputs, and the names of attributes, with spaces between them."""
     given, made = (frozenset(int(n) for n in text.split()) for text in (inputs, outputs))
-    return Contributed(given, made, frozenset(attributes.split()), tuple(defaults.items()))
+    return Contributed(
+        given, made, frozenset(attributes.split()), variadic, tuple(defaults.items())
+    )
 
 
 _CONV = "auto_pad dilations group kernel_shape pads strides"
 _GROUPS = "activation channels_last epsilon groups"
+_POOL = "auto_pad ceil_mode count_include_pad kernel_shape pads strides"
 _FUSED = f"{_CONV} activation activation_params"
 
 MICROSOFT: dict[str, Contributed] = {
@@ -49,6 +60,7 @@ MICROSOFT: dict[str, Contributed] = {
         "activation_alpha activation_beta activations clip direction hidden_size input_forget",
         "0 1 2",
     ),
+    "DynamicQuantizeMatMul": _of("0 1 2 3 4"),
     "EmbedLayerNormalization": _of("0 1 2 3 4 5 6 7 8", "epsilon", "0 1 2", mask_index_type=1),
     "FastGelu": _of("0 1"),
     "FusedConv": _of("0 1 2 3", _FUSED),
@@ -71,12 +83,28 @@ MICROSOFT: dict[str, Contributed] = {
         v_quant_type=b"NONE",
     ),
     "LayerNormalization": _of("0 1 2", "axis epsilon", "0 1 2", stash_type=1),
+    "MatMulIntegerToFloat": _of("0 1 2 3 4 5 6"),
     "MatMulNBits": _of("0 1 2 3 4 5", "K N bits block_size accuracy_level", weight_prepacked=0),
     "MultiHeadAttention": _of(
         "0 1 2 3 4 5 6 7", "mask_filter_value num_heads scale unidirectional", "0 1 2 3"
     ),
     "NhwcConv": _of("0 1 2", _CONV),
     "NhwcFusedConv": _of("0 1 2 3", _FUSED),
+    "QAttention": _of(
+        "0 1 2 3 4 5 6 7",
+        "mask_filter_value num_heads scale unidirectional",
+        do_rotary=0,
+        past_present_share_buffer=0,
+    ),
+    "QGemm": _of("0 1 2 3 4 5 6 7 8", "alpha transA transB"),
+    "QLinearAdd": _of("0 1 2 3 4 5 6 7"),
+    "QLinearAveragePool": _of("0 1 2 3 4", f"{_POOL} channels_last"),
+    "QLinearConcat": _of("0 1 2 3 4", "axis", variadic=True),
+    "QLinearGlobalAveragePool": _of("0 1 2 3 4", "channels_last"),
+    "QLinearLeakyRelu": _of("0 1 2 3 4", "alpha"),
+    "QLinearMul": _of("0 1 2 3 4 5 6 7"),
+    "QLinearSigmoid": _of("0 1 2 3 4"),
+    "QLinearSoftmax": _of("0 1 2 3 4", "axis opset"),
     "QuantizeLinear": _of("0 1 2", "axis"),
     "QuickGelu": _of("0", "alpha"),
     "RotaryEmbedding": _of(

@@ -27,6 +27,7 @@ CONVERTERS: dict[str, Converter] = {
     "ConstantOfShape": constant_of_shape,
     "Concat": concat,
     "Conv": convolution.conv,
+    "ConvInteger": convolution.conv_integer,
     "ConvTranspose": convolution.conv_transpose,
     "Einsum": einsum.einsum,
     "Expand": expand,

@@ -6,7 +6,7 @@ TVM's importer adds the pads of ``auto_pad`` by a kernel of its own, and only fo
 from tvm import relax, topi
 
 from .node import Node
-from .windows import check_fit, pads_apart, windows_of
+from .windows import Window, check_fit, pads_apart, windows_of
 
 
 def conv(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
@@ -23,18 +23,51 @@ def conv(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
         check_fit(node, windows)
         return None
     x, windows = pads_apart(builder, node, node.inputs[0], windows)
+    return _with_bias(builder, node, _convolved(builder, node, x, node.inputs[1], windows))
+
+
+def conv_integer(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
+    """Convert ConvInteger: a convolution of int32 after the zero points are subtracted.
+
+    Raises
+    ------
+    QuakeError
+        As for :func:`conv`.
+    """
+    _check_kernel(node)
+    windows = windows_of(node, node.shape(1)[2:])
+    check_fit(node, windows)
+    rank = len(windows) + 2
+    x, w = (relax.op.astype(node.inputs[k], "int32") for k in range(2))
+    if node.input(2) is not None:
+        x = relax.op.subtract(x, relax.op.astype(relax.op.reshape(node.input(2), []), "int32"))
+    if node.input(3) is not None:
+        zero = relax.op.reshape(node.input(3), [-1, *[1] * (rank - 1)])
+        w = relax.op.subtract(w, relax.op.astype(zero, "int32"))
+    x, windows = pads_apart(builder, node, builder.emit(x), windows)
+    return _convolved(builder, node, x, builder.emit(w), windows)
+
+
+def _convolved(
+    builder: relax.BlockBuilder,
+    node: Node,
+    x: relax.Expr,
+    weights: relax.Expr,
+    windows: list[Window],
+) -> relax.Expr:
     layout = "DHW"[-len(windows) :]
-    y = getattr(relax.op.nn, f"conv{len(windows)}d")(
-        x,
-        node.inputs[1],
-        strides=[w.stride for w in windows],
-        padding=[w.before for w in windows] + [w.after for w in windows],
-        dilation=[w.dilation for w in windows],
-        groups=node.attributes.get("group", 1),
-        data_layout=f"NC{layout}",
-        kernel_layout=f"OI{layout}",
+    return builder.emit(
+        getattr(relax.op.nn, f"conv{len(windows)}d")(
+            x,
+            weights,
+            strides=[w.stride for w in windows],
+            padding=[w.before for w in windows] + [w.after for w in windows],
+            dilation=[w.dilation for w in windows],
+            groups=node.attributes.get("group", 1),
+            data_layout=f"NC{layout}",
+            kernel_layout=f"OI{layout}",
+        )
     )
-    return _with_bias(builder, node, builder.emit(y))
 
 
 def conv_transpose(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:

@@ -32,6 +32,8 @@ _RANDOM = {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLi
 UNRELIABLE = {
     *("BatchNormalization", "GRU", "LRN", "LSTM", "LpNormalization", "LpPool", "RNN", "RoiAlign"),
 }
+# Products with quantized weights are recognised later, so the weights stay as they are.
+_KEPT = {"DequantizeLinear"}
 # Operators that the reference computes with loops in Python: only small ones are evaluated.
 _SLOW = {
     *("AveragePool", "Col2Im", "Conv", "ConvInteger", "ConvTranspose", "DFT", "DeformConv"),
@@ -209,7 +211,7 @@ def evaluate(
     limit : int
     """
     has_graph = any(a.type == onnx.AttributeProto.GRAPH for a in node.attribute)
-    if node.op_type in _RANDOM | UNRELIABLE or has_graph:
+    if node.op_type in _RANDOM | UNRELIABLE | _KEPT or has_graph:
         return None
     if not all(i in known or not i for i in node.input):
         return None

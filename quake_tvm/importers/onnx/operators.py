@@ -61,6 +61,8 @@ STANDARD: dict[str, frozenset[str]] = {
         "Constant": "value value_float value_floats value_int value_ints",
         "ConstantOfShape": "value",
         "Conv": "B auto_pad dilations group kernel_shape pads strides",
+        "ConvInteger": "auto_pad dilations group kernel_shape pads strides w_zero_point"
+        " x_zero_point",
         "ConvTranspose": "B auto_pad dilations group kernel_shape output_padding output_shape pads"
         " strides",
         "CumSum": "exclusive reverse",
@@ -112,6 +114,8 @@ STANDARD: dict[str, frozenset[str]] = {
         "OptionalGetElement": "",
         "OptionalHasElement": "input",
         "Pad": "axes constant_value mode pads value",
+        "QLinearConv": "B auto_pad dilations group kernel_shape pads strides",
+        "QLinearMatMul": "",
         "QuantizeLinear": "axis block_size output_dtype y_zero_point",
         "RNN": _RECURRENT,
         "RMSNormalization": "axis epsilon stash_type",

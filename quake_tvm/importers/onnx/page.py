@@ -34,6 +34,7 @@ def microsoft() -> str:
             ", ".join(str(k) for k in sorted(numbers))
             for numbers in (honoured.inputs, honoured.outputs)
         )
+        inputs += ", .." if honoured.variadic else ""
         attributes = ", ".join(f"`{name}`" for name in sorted(honoured.attributes))
         rows.append(f"| {operator} | {inputs} | {attributes or '-'} | {outputs} |")
     return "\n".join(rows)

@@ -4,6 +4,7 @@ import onnx
 from onnx import helper
 
 from ....errors import QuakeError
+from . import channels
 from .fused_activations import activate
 from .graph import Graph, attributes
 
@@ -36,14 +37,13 @@ def _channels_last(node: onnx.NodeProto, graph: Graph, weights_too: bool) -> Non
     rank = graph.rank(weights) or graph.rank(x)
     if rank is None:
         raise QuakeError(f"com.microsoft.{node.op_type}: the rank of {x!r} must be known")
-    first, last = [0, rank - 1, *range(1, rank - 1)], [0, *range(2, rank), 1]
     if weights_too:
-        weights = graph.emit("Transpose", [weights], perm=first)
-    operands = [graph.emit("Transpose", [x], perm=first), weights, *([bias] if bias else [])]
-    added = added and graph.emit("Transpose", [added], perm=first)
+        weights = channels.to_first(graph, weights, rank)
+    operands = [channels.to_first(graph, x, rank), weights, *([bias] if bias else [])]
+    added = added and channels.to_first(graph, added, rank)
     result = graph.fresh("channels_first")
     _emit(node, graph, operands, added, result)
-    graph.emit("Transpose", [result], node.output[0], perm=last)
+    channels.to_last(graph, result, rank, node.output[0])
 
 
 def _emit(node: onnx.NodeProto, graph: Graph, operands: list[str], added: str, output: str) -> None:

@@ -60,9 +60,8 @@ class Graph:
     def used(self) -> set[str]:
         """The values that a node or a graph output reads."""
         inner = list(graphs(self._model.graph))
-        return {i for g in inner for n in g.node for i in n.input} | {
-            o.name for g in inner for o in g.output
-        }
+        read = {i for g in inner for n in g.node for i in n.input if i}
+        return read | {o.name for g in inner for o in g.output}
 
     @cached_property
     def inputs(self) -> set[str]:

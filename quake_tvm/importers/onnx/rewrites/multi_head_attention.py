@@ -36,7 +36,7 @@ def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
         v = graph.emit("Concat", [past_value, v], present_value, axis=2)
     else:
         k, v = (
-            graph.emit("Identity", [x], name) if name in graph.used and name else x
+            graph.emit("Identity", [x], name) if name in graph.used else x
             for x, name in ((k, present_key), (v, present_value))
         )
     scale = given.get("scale") or 1 / math.sqrt(width // heads)

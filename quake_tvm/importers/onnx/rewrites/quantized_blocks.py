@@ -1,5 +1,8 @@
 """QuantizeLinear and DequantizeLinear whose scales hold for blocks of elements, as arithmetic."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 import onnx
 from onnx import TensorProto, helper
@@ -10,25 +13,30 @@ from .graph import Graph, attributes
 _INT = TensorProto.INT64
 
 
-def dequantize(node: onnx.NodeProto, graph: Graph) -> None:
-    """Emit (x - zero point) · scale, or the node itself if it has no blocks.
+def dequantize(graph: Graph, inputs: Sequence[str], output: str, given: Mapping[str, Any]) -> None:
+    """Emit (x - zero point) · scale.
+
+    Parameters
+    ----------
+    graph : Graph
+    inputs : sequence of str
+        x, scales and zero points, of which the last may be missing.
+    output : str
+    given : mapping
+        The attributes.
 
     Raises
     ------
     QuakeError
         If the shape of the scales is unknown.
     """
-    given = attributes(node)
-    if not given.get("block_size"):
-        graph.keep(node)
-        return
-    x, scales, points = [*node.input, ""][:3]
+    x, scales, points = [*inputs, ""][:3]
     y = _number(graph, x)
     if points:
         y = graph.emit("Sub", [y, _repeated(graph, given, points, x)])
     y = graph.emit("Mul", [y, _repeated(graph, given, scales, x)])
     dtype = given.get("output_dtype") or graph.dtype(scales)
-    graph.emit("Cast", [y], node.output[0], to=dtype)
+    graph.emit("Cast", [y], output, to=dtype)
 
 
 def quantize(node: onnx.NodeProto, graph: Graph) -> None:
@@ -57,7 +65,7 @@ def quantize(node: onnx.NodeProto, graph: Graph) -> None:
     graph.emit("Cast", [graph.emit("Clip", [y, low, high])], node.output[0], to=dtype)
 
 
-def _repeated(graph: Graph, given: dict, values: str, x: str) -> str:
+def _repeated(graph: Graph, given: Mapping[str, Any], values: str, x: str) -> str:
     """The values of the blocks, in float32, once for each element of ``x``."""
     shape = graph.shape(values)
     if shape is None or None in shape:

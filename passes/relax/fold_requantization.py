@@ -1,0 +1,73 @@
+"""The scale of a quantization is multiplied into the scale of the sums in front of it.
+
+``quantize(s * sums + b, t)`` with constants s, b and t becomes ``quantize((s/t) * sums + b/t, 1)``:
+one multiplication for each element, as ONNX Runtime's quantized operators have it, and no division.
+Knows no kernel.
+"""
+
+from typing import Any
+
+import numpy as np
+import tvm
+from tvm import relax
+from tvm.relax.expr_functor import PyExprMutator, mutator
+
+from quake_tvm.tvm_version import Pass
+
+from .graph import dtype, op_name
+from .quantized import BYTES, constant, number, rewritten
+
+
+@mutator
+class _Fold(PyExprMutator):
+    def visit_call_(self, call: relax.Call) -> relax.Expr:
+        call = super().visit_call_(call)
+        if op_name(call) != "relax.quantize" or str(call.attrs.out_dtype) not in BYTES:
+            return call
+        x, scale, zero = call.args
+        step = number(scale)
+        divided = None if step in (None, 1) else self._divided(x, np.float32(step))
+        if divided is None:
+            return call
+        one = relax.const(np.ones([], np.float32))
+        return relax.Call(call.op, [self.builder_.emit(divided), one, zero], call.attrs)
+
+    def _call(self, expr: relax.Expr) -> Any:
+        """What a variable is bound to, if anything."""
+        return self.lookup_binding(expr) if isinstance(expr, relax.Var) else None
+
+    def _divided(self, x: relax.Expr, step: np.float32) -> relax.Expr | None:
+        """x / step, if x is the scaled sums, to which a constant may be added."""
+        value = self._call(x)
+        if op_name(value) == "relax.add":
+            for inner, term in (value.args, reversed(value.args)):
+                known = constant(term)
+                divided = None if known is None else self._divided(inner, step)
+                if known is not None and divided is not None:
+                    shift = relax.const(np.asarray(known / step))
+                    return relax.op.add(self.builder_.emit(divided), shift)
+        if op_name(value) != "relax.multiply":
+            return None
+        for sums, factor in (value.args, reversed(value.args)):
+            known = constant(factor)
+            if known is not None and self._are_sums(sums):
+                return relax.op.multiply(sums, relax.const(np.asarray(known / step)))
+        return None
+
+    def _are_sums(self, x: relax.Expr) -> bool:
+        """Whether these are int32 in float32."""
+        value = self._call(x)
+        return op_name(value) == "relax.astype" and dtype(value.args[0]) == "int32"
+
+
+@tvm.transform.module_pass(opt_level=0, name="FoldRequantization")
+class FoldRequantization(Pass):
+    """Fold the scales of quantizations into those of integer sums.
+
+    The result is that of the division up to two roundings of float32: at most one step of the
+    result, where the sum lies at the border between two steps.
+    """
+
+    def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
+        """Rewrite all functions. What nothing reads any longer is removed."""
+        return rewritten(mod, "relax.quantize", _Fold)
