@@ -37,7 +37,7 @@ Skip = Annotated[list[str] | None, typer.Option(help="Leave this operator exact;
 SpecialValues = Annotated[str, typer.Option(help="ieee, or finite to promise finite inputs.")]
 Precision = Annotated[
     str,
-    typer.Option(help="Of weights: or float16; of all operands of products: bfloat16, int8."),
+    typer.Option(help="float32, float16 (weights only), bfloat16 or int8 (operands of products)."),
 ]
 Shape = Annotated[
     list[str] | None, typer.Option(help="Static shape of an input: NAME=1,128; repeatable.")
