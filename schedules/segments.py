@@ -75,6 +75,10 @@ class Segments:
             tir.IterVar(each.dom, str(each.var.name), each.iter_type) for each in own.iter_vars
         ]
         names = [(old.var, new.var) for old, new in zip(own.iter_vars, fresh, strict=True)]
+        lets: list[tir.Let] = []
+        tvm_ffi.structural_walk(own.body, (tir.Let, lets.append))
+        # TVM takes two definitions of one variable for one.
+        names += [(let.var, tir.Var(let.var.name, dtype_of(let.var))) for let in lets]
         body = replace_calls(own.body, chosen)
         reads, writes = ([substituted(r, names) for r in each] for each in (own.reads, own.writes))
         return s_tir.SBlock(

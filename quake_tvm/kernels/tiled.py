@@ -1,4 +1,4 @@
-"""Repeat a tensor of symbolic size without a division: as a broadcast of a view.
+"""Repeat a tensor without a division: as a broadcast of a view.
 
 TVM's tile divides each index by an extent, and computes vectors element by element. Here an axis of
 n elements that is repeated k times is two axes: (1, n) is broadcast to (k, n), which is a copy of

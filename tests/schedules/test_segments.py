@@ -101,17 +101,28 @@ def pad(x, before, after, value=0.0):
     return topi.nn.pad(x, [1, before], [0, after], value)
 
 
+def named(x):
+    """The square of each element plus 1, which has a name."""
+
+    def element(*i):
+        name = tir.Var("t", "float32")
+        return tir.Let(name, x(*i) + tir.const(1.0, "float32"), name * name)
+
+    return te.compute(x.shape, element, "named")
+
+
 CUT = {
     "pad": lambda x, y: pad(x, 1, 1),
     "wide pad": lambda x, y: pad(x, 20, 5, -1.0),
     "pad in front": lambda x, y: pad(x, 3, 0),
+    "pad, then a name for a value": lambda x, y: named(pad(x, 1, 1)),
     "pad behind, then a sum": lambda x, y: topi.add(pad(x, 0, 2), tir.const(1.0, "float32")),
     "two": lambda x, y: topi.concatenate([x, y], 1),
     "three": lambda x, y: topi.concatenate([x, y, topi.multiply(x, x)], 1),
 }
 
 
-@pytest.mark.parametrize("name", ["pad", "wide pad", "pad in front", "pad behind, then a sum"])
+@pytest.mark.parametrize("name", [name for name in CUT if "pad" in name])
 @pytest.mark.parametrize("kind", ["x86-64-v2", "native"])
 def test_padded(kind, name):
     m, n = variables("mn")
@@ -141,6 +152,15 @@ def test_a_negative_pad_cuts_nothing_off_the_tensor():
 
     kernel = Symbolic([m, n, k], [x, sized(k, name="k")], te.compute((m, k), element, "y"))
     kernel.check(mixed(3, SIZES))
+
+
+@pytest.mark.parametrize("columns", [1, 2, 9, 33])
+@pytest.mark.parametrize("name", CUT)
+def test_constant_sizes(name, columns):
+    x, y = sized(5, columns), sized(5, 7, name="y")
+    kernel = Symbolic([], [x] if "pad" in name else [x, y], CUT[name](x, y))
+    assert kernel.scheduled.script().count("with T.sblock(") > 1  # a block a segment
+    kernel.check([()])
 
 
 def test_vectors_have_no_branch():
