@@ -51,12 +51,13 @@ _KINDS = {
     **dict.fromkeys((_ATEN.rnn_tanh, _ATEN.rnn_tanh_cell), _TANH),
     **dict.fromkeys((_ATEN.rnn_relu, _ATEN.rnn_relu_cell), _RELU),
 }
+_TYPES = {torch.float32, torch.float16, torch.bfloat16}
 # The weights of one direction: of the input, of the state, and both biases if there are any.
 _Weights = Sequence[relax.Expr]
 
 
 def takes(node: fx.Node) -> bool:
-    """Whether a node of one of the operators can be converted: it is float32 and projects no state.
+    """Whether a node of one of the operators can be converted: not float64, no projected state.
 
     torch decomposes the others, a step after the other.
     """
@@ -65,7 +66,7 @@ def takes(node: fx.Node) -> bool:
     # The state is the second operand, or the first of its parts.
     units, sums = tensors[1].shape[-1], {each.meta["val"].shape[0] for each in _weights(node)}
     plain = len(sums) == 1 and max(sums) <= 4 * units
-    return plain and all(each.dtype == torch.float32 for each in tensors)
+    return plain and all(each.dtype in _TYPES for each in tensors)
 
 
 def _weights(node: fx.Node) -> list[fx.Node]:
@@ -181,7 +182,7 @@ def _layer(
     if biases:
         bias, further = _biases(c, kind, *biases)
     elif kind.options.get("reset_after"):
-        further = [c.emit(op.zeros((len(weights), dims(states[0])[2]), "float32"))]
+        further = [c.emit(op.zeros((len(weights), dims(states[0])[2]), x.ty.dtype))]
     reverse = [False, True][: len(weights)]
     y, *after = layer(
         c.builder, x, of_input, of_state, bias, [*further, *states],
@@ -203,7 +204,7 @@ def _biases(
     start = sums // 3 * 2
     own = c.emit(op.strided_slice(of_state, [1], [start], [sums]))
     gates = c.emit(op.strided_slice(of_state, [1], [0], [start]))
-    nothing = c.emit(op.zeros((directions, sums - start), "float32"))
+    nothing = c.emit(op.zeros((directions, sums - start), of_state.ty.dtype))
     both = c.emit(op.add(of_input, c.emit(op.concat([gates, nothing], 1))))
     return both, [own]
 

@@ -1,5 +1,7 @@
 """Recurrent layers and cells of torch, compiled as kernels of their own."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -66,6 +68,18 @@ def test_any_number_of_rows():
         with torch.no_grad():
             expected = layer(x)[0].numpy()
         np.testing.assert_allclose(compiled.run([x.numpy()])[0], expected, 0, 2e-6)
+
+
+@pytest.mark.parametrize("layer", [nn.LSTM, nn.GRU])
+def test_half_precision(layer):
+    half, x = layer(FEATURES, UNITS, bidirectional=True).half().eval(), X.half()
+    with torch.no_grad():
+        expected = flat(copy.deepcopy(half).float()(x.float()))
+    compiled = quake_tvm.compile(torch.export.export(half, (x,)), method="quake5")
+    assert kernels(compiled) == 1
+    for q, y in zip(compiled.run([x.numpy()]), expected, strict=True):
+        assert q.dtype == np.float16
+        np.testing.assert_allclose(q, y, 2**-11, 2e-6)
 
 
 @pytest.mark.parametrize(
