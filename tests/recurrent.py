@@ -1,6 +1,6 @@
 """Recurrent layers for tests: random ones, as ONNX nodes, and in float64."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -219,4 +219,21 @@ def expected(layers: list[Layer]) -> list[np.ndarray]:
         if layer.attributes.get("layout"):
             y, states = y.transpose(2, 0, 1, 3), [s.swapaxes(0, 1) for s in states]
         found += [y, *states]
+    return found
+
+
+def conditions(layers: list[Layer]) -> list[float]:
+    """For each output of :func:`model`, how much larger its relative error is than the weights'.
+
+    Unbounded functions let states grow, and with them every error.
+    """
+    change, rng, found = 2.0**-20, np.random.default_rng(0), []
+    for layer in layers:
+        weights, states = (
+            array * (1 + change * rng.choice([-1, 1], array.shape))
+            for array in (layer.weights, layer.recurrent)
+        )
+        other = replace(layer, weights=weights, recurrent=states).expected()
+        for y, changed in zip(layer.expected(), other, strict=True):
+            found.append(np.abs(changed - y).max() / max(1.0, np.abs(y).max()) / change)
     return found

@@ -12,7 +12,7 @@ from tvm import relax, te
 
 from quake_tvm.kernels.gate_functions import GateFunction
 from quake_tvm.kernels.kernel_spec import KernelSpec
-from quake_tvm.kernels.recurrent_operator import RECURRENT, cell_of, layer_of, states_of
+from quake_tvm.kernels.recurrent_operator import RECURRENT, cell_of, layer_of, sources, states_of
 from quake_tvm.kernels.recurrent_tile import RecurrentTile
 from quake_tvm.options import Options
 from quake_tvm.tvm_version import tir
@@ -62,18 +62,21 @@ def rule(options: Options, tiles: Tiles) -> dict[str, Legalize]:
     def run(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
         layer = layer_of(call)
         cell = cell_of(layer)
-        x, weights, *rest = call.args
-        (directions, batch, hidden) = states_of(call)[0].ty.shape
+        x, *rest = call.args
+        given = [rest.pop(0) for _ in range(sources(cell))]
+        directions, batch, units = states_of(call)[0].ty.shape
+        hidden = states_of(call)[-1].ty.shape[2]
         result = call.ty.fields[0]
         shape = extents_text([*list(result.shape)[:2], directions * hidden])
         functions = [_with_rung(function, options, shape) for function in cell.functions]
-        tile = tiles(len(cell.parts[0].gates), getattr(batch, "value", None), int(hidden))
+        least = min(int(units), int(hidden))
+        tile = tiles(len(cell.parts[0].gates), getattr(batch, "value", None), least)
         packed = [
             builder.emit(
                 builder.call_te(
                     panels,
-                    weights,
-                    int(hidden),
+                    given[part.projects],
+                    int(units if part.projects else hidden),
                     part.gates,
                     tile.units,
                     primfunc_name_hint="recurrent_panels",

@@ -31,7 +31,7 @@ def layer(
     x : Expr
         (step, row, feature), or (row, step, feature) if ``batch_first``.
     weights, recurrent_weights : Expr
-        (direction, gate * unit, feature) and (direction, gate * unit, unit).
+        (direction, gate * unit, feature) and (direction, gate * unit, unit of the result).
     bias : Expr or None
         (direction, gate * unit).
     further : sequence of Expr

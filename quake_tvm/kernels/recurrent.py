@@ -8,7 +8,8 @@ depend on no tile, and on no size but the layer's own.
 
 States are kept twice, before and after the step, since every unit reads all of the state before
 it. If the units are no multiple of a panel's, the last panel overlaps the one before: its first
-units are computed twice, to the same bits. Directions and blocks of rows run on several cores.
+units are computed twice, to the same bits. A state that is projected has units of its own number.
+Directions and blocks of rows run on several cores.
 """
 
 from collections.abc import Callable, Sequence
@@ -45,9 +46,10 @@ def recurrent(
     ----------
     *tensors : te.Tensor
         x of shape (step, row, direction * gate * unit): the input's product with the weights, and
-        the biases; for each part of the cell its packed recurrent weights (direction, panel, unit,
-        gate * unit of the panel); each of the cell's further weights (direction, gate * unit); its
-        states (direction, row, unit); the number of steps of each row (int32), if there is one.
+        the biases; for each part of the cell its packed weights (direction, panel, unit of what it
+        multiplies, gate * unit of the panel); each of the cell's further weights (direction,
+        gate * unit); its states (direction, row, unit); the number of steps of each row (int32), if
+        there is one.
     kind, functions, **options
         Those of :func:`.recurrent_cells.cell`.
     reverse : sequence of bool
@@ -71,8 +73,8 @@ def recurrent(
     x, rest = tensors[0], list(tensors[1:])
     panels = [rest.pop(0) for _ in made.parts]
     states = rest[len(made.weights) :][: made.states]
-    directions, batch, hidden = states[0].shape
-    directions, hidden = int(directions), int(hidden)
+    directions, batch, result = states[0].shape
+    directions, widths = int(directions), [int(state.shape[2]) for state in states]
     batch = batch if rows.fixed(batch) is None else rows.fixed(batch)
     length = x.shape[1 if batch_first else 0]
     length = length if rows.fixed(length) is None else rows.fixed(length)
@@ -82,7 +84,7 @@ def recurrent(
     def body(inputs: list[tir.Buffer], outputs: list[tir.Buffer]) -> Stmt:
         left = inputs[1:]
         layer = Layer(
-            made, length, batch, hidden, units, inputs[0],
+            made, length, batch, widths, units, inputs[0],
             [left.pop(0) for _ in panels],
             {name: left.pop(0) for name, _ in made.weights},
             [left.pop(0) for _ in states],
@@ -93,7 +95,7 @@ def recurrent(
         return _over_blocks(layer, directions, tile, block, parallel)
 
     return te.extern(
-        [(*outer, directions, hidden), *(state.shape for state in states)],
+        [(*outer, directions, result), *(state.shape for state in states)],
         list(tensors),
         lambda ins, outs: body(list(ins), list(outs)),
         name="quake_recurrent",
@@ -115,11 +117,11 @@ def _over_blocks(layer: Layer, directions: int, tile: int, most: int, parallel: 
     def one(n: Expr, count: int | Expr, tall: int | Expr) -> Stmt:
         direction = n // blocks
         first = tir.min(n % blocks * most, layer.batch - count)
-        shape = (most, layer.hidden)
-        states = [
-            tir.decl_buffer((2, *shape), "float32", "state") for _ in range(layer.cell.states)
+        states = [tir.decl_buffer((2, most, n), "float32", "state") for n in layer.widths]
+        kept = [
+            tir.decl_buffer((most, layer.hidden), "float32", "kept")
+            for _ in range(layer.cell.keeps)
         ]
-        kept = [tir.decl_buffer(shape, "float32", "kept") for _ in range(layer.cell.keeps)]
         widest = max(len(part.gates) for part in layer.cell.parts)
         sums = tir.decl_buffer((tile, widest * layer.units), "float32", "sums")
         block = Block(
@@ -131,7 +133,7 @@ def _over_blocks(layer: Layer, directions: int, tile: int, most: int, parallel: 
         return rows.loop(directions * blocks, lambda n: one(n, many[1], tall), kind, most=1)
 
     serial, threads = tir.ForKind.SERIAL, tir.ForKind.PARALLEL
-    products = layer.cell.gates * layer.hidden * layer.hidden * directions
+    products = layer.cell.gates * layer.hidden * layer.widths[0] * directions
     work = layer.length * layer.batch * products
     if parallel is not None:
         chosen = run(threads if parallel else serial)
@@ -165,7 +167,7 @@ def _each_element(block: Block, store: Callable[[int, Expr, Expr], Stmt]) -> Stm
         def along(row: Row) -> Stmt:
             return row.each(lambda u: store(s, r, u))
 
-        return rows.by_length(block.layer.hidden, along)
+        return rows.by_length(block.layer.widths[s], along)
 
     def state(s: int) -> Stmt:
         return rows.loop(block.count, lambda r: line(s, r), most=1)
@@ -183,7 +185,8 @@ def _step(block: Block, t: Expr) -> Stmt:
 
     def part(number: int, part: Part) -> Stmt:
         def panel(p: Expr) -> Stmt:
-            unit = tir.min(p * layer.units, layer.hidden - layer.units)
+            width = layer.widths[0] if part.projects else layer.hidden
+            unit = tir.min(p * layer.units, width - layer.units)
             return Panel(block, number, part, t, now, p, unit).all_rows()
 
         return rows.loop(int(layer.panels[number].shape[1]), panel, most=1)

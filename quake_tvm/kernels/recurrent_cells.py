@@ -58,12 +58,15 @@ class Part:
     from_input : tuple of bool
         Whether each gate's sum starts with the layer's input. It starts with 0 otherwise.
     program : callable
+    projects : bool
+        Whether the product is no gate's but the first state itself, of as many units as that has.
     """
 
     gates: tuple[int, ...]
     program: Callable[[Units], list[Stmt]]
     of: int | None = None
     from_input: tuple[bool, ...] = ()
+    projects: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,9 +86,13 @@ class Cell:
     ieee: bool = True
     clip: float | None = None
 
-    # Vectors that the layer carries from step to step, and those that a step keeps.
+    # Vectors that the layer carries from step to step.
     states = 1
-    keeps = 0
+
+    @property
+    def keeps(self) -> int:
+        """The number of vectors that a step keeps from one part for another."""
+        return 0
 
     @property
     def parts(self) -> Sequence[Part]:
@@ -95,7 +102,7 @@ class Cell:
     @property
     def gates(self) -> int:
         """The number of gates."""
-        return sum(len(part.gates) for part in self.parts)
+        return sum(len(part.gates) for part in self.parts if not part.projects)
 
     @property
     def weights(self) -> Sequence[tuple[str, int]]:
@@ -133,7 +140,11 @@ class Gru(Cell):
     """
 
     reset_after: bool = False
-    keeps = 2
+
+    @property
+    def keeps(self) -> int:
+        """The update gate, and the reset states."""
+        return 0 if self.reset_after else 2
 
     @property
     def parts(self) -> Sequence[Part]:
@@ -185,16 +196,26 @@ class Lstm(Cell):
         Whether f is 1 - i (``input_forget``).
     peepholes : bool
         Whether c, times a weight, is added to the sums of i, o and f.
+    projected : bool
+        Whether h is multiplied by weights, which may give fewer units.
     """
 
     coupled: bool = False
     peepholes: bool = False
+    projected: bool = False
     states = 2
 
     @property
+    def keeps(self) -> int:
+        """The vector that is projected."""
+        return int(self.projected)
+
+    @property
     def parts(self) -> Sequence[Part]:
-        """One part."""
-        return (Part((0, 1, 2, 3), self._program, from_input=(True,) * 4),)
+        """One part, and the projection."""
+        gates = Part((0, 1, 2, 3), self._program, from_input=(True,) * 4)
+        projection = Part((0,), self._projection, of=0, from_input=(False,), projects=True)
+        return (gates, projection) if self.projected else (gates,)
 
     @property
     def weights(self) -> Sequence[tuple[str, int]]:
@@ -228,7 +249,11 @@ class Lstm(Cell):
         def hidden(u: Expr) -> Expr:
             return gate(1, c)(u) * self.functions[2](c(u), self.ieee)
 
-        return [*steps, *more, *units.step(1, c), *units.step(0, hidden)]
+        end = units.keep(0, hidden) if self.projected else units.step(0, hidden)
+        return [*steps, *more, *units.step(1, c), *end]
+
+    def _projection(self, units: Units) -> list[Stmt]:
+        return units.step(0, units.sum(0))
 
 
 _CELLS: dict[str, type[Cell]] = {"lstm": Lstm, "gru": Gru, "rnn": Rnn}

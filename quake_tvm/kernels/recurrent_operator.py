@@ -1,7 +1,8 @@
 """The operator ``quake.recurrent`` in Relax: all steps of an LSTM, a GRU or an RNN.
 
 Importers write it and a pass lowers it. Its operands are those of :func:`.recurrent.recurrent`, but
-the recurrent weights are one tensor (direction, gate * unit, unit), as in ONNX. The attribute
+the recurrent weights are one tensor (direction, gate * unit, unit), as in ONNX, and those of a
+projection, if there is one, a second tensor (direction, unit of the result, unit). The attribute
 ``layer`` has the kernel's options as JSON: what the layer computes, not how.
 """
 
@@ -35,10 +36,15 @@ def cell_of(layer: dict[str, Any]) -> Cell:
     return cell(**{name: value for name, value in layer.items() if name not in _LOOPS})
 
 
+def sources(made: Cell) -> int:
+    """How many operands the parts' recurrent weights are: gates share one, a projection has one."""
+    return 1 + sum(part.projects for part in made.parts)
+
+
 def states_of(call: relax.Call) -> list[relax.Expr]:
     """The states before the first step."""
     made = cell_of(layer_of(call))
-    first = 2 + len(made.weights)
+    first = 1 + sources(made) + len(made.weights)
     return list(call.args[first : first + made.states])
 
 

@@ -22,8 +22,8 @@ class Layer:
     ----------
     cell : Cell
     length, batch : int or Expr
-    hidden : int
-        Units of a state.
+    widths : list of int
+        The units of each state.
     units : int
         Units of a panel.
     x : Buffer
@@ -46,7 +46,7 @@ class Layer:
     cell: Cell
     length: int | Expr
     batch: int | Expr
-    hidden: int
+    widths: Sequence[int]
     units: int
     x: tir.Buffer
     panels: Sequence[tir.Buffer]
@@ -57,6 +57,11 @@ class Layer:
     y: tir.Buffer
     reverse: tuple[bool, ...]
     batch_first: bool
+
+    @property
+    def hidden(self) -> int:
+        """The units of a gate, and of the last state."""
+        return self.widths[-1]
 
     def vector(self, body: Callable[[Expr], Stmt]) -> Stmt:
         """A vectorized loop over the units of a panel."""
@@ -161,7 +166,7 @@ class Panel:
         return rows.sequence(
             *(start(k, g) for k in range(tall) for g in range(len(part.gates))),
             Tile(tall, len(part.gates), layer.units).product(
-                layer.hidden,
+                int(layer.panels[self.number].shape[2]),
                 factor,
                 lambda d, j: layer.panels[self.number][block.direction, self.index, d, j],
                 lambda k, j, value: tir.BufferStore(block.sums, value, [k, j]),

@@ -19,19 +19,20 @@ from tests.kernels.test_assembly import LIBM
 SIGMOID, TANH = (["sigmoid", 0.0, 0.0, "quake2"], ["tanh", 0.0, 0.0, "quake2"])
 LAYERS = {
     "lstm": {"kind": "lstm", "functions": [SIGMOID, TANH, TANH], "peepholes": True},
+    "lstm_projected": {"kind": "lstm", "functions": [SIGMOID, TANH, TANH], "projected": True},
     "gru": {"kind": "gru", "functions": [SIGMOID, TANH]},
     "gru_after": {"kind": "gru", "functions": [SIGMOID, TANH], "reset_after": True},
     "rnn": {"kind": "rnn", "functions": [TANH], "clip": 1.5},
 }
 
 
-def packed(weights, gates, units):
-    """Weights (direction, gate * unit, unit) of some gates in panels."""
-    directions, _, hidden = weights.shape
-    each = weights.reshape(directions, -1, hidden, hidden)[:, list(gates)]
+def packed(weights, gates, units, hidden):
+    """Weights (direction, gate * unit, depth) of some gates in panels."""
+    directions, _, depth = weights.shape
+    each = weights.reshape(directions, -1, hidden, depth)[:, list(gates)]
     starts = np.minimum(np.arange(0, hidden, units), hidden - units)
     panels = np.stack([each[:, :, s : s + units] for s in starts], 1)
-    shape = (directions, len(starts), hidden, len(gates) * units)
+    shape = (directions, len(starts), depth, len(gates) * units)
     return np.ascontiguousarray(panels.transpose(0, 1, 4, 2, 3).reshape(shape))
 
 
@@ -43,12 +44,20 @@ def kernel(name, steps, batch, hidden, tile, *, symbolic=False, directions=2, **
     def normal(*shape):
         return rng.normal(size=shape).astype(np.float32)
 
-    weights = normal(directions, made.gates * hidden, hidden) / np.float32(np.sqrt(hidden))
+    result = hidden - 2 if made.parts[-1].projects else hidden
+    widths = [result, hidden][-made.states :]
+    weights = normal(directions, made.gates * hidden, result) / np.float32(np.sqrt(hidden))
+    projection = normal(directions, result, hidden) / np.float32(np.sqrt(hidden))
     arrays = [
         normal(steps, batch, directions * made.gates * hidden),
-        *(packed(weights, part.gates, tile.units) for part in made.parts),
+        *(
+            packed(projection, part.gates, tile.units, result)
+            if part.projects
+            else packed(weights, part.gates, tile.units, hidden)
+            for part in made.parts
+        ),
         *(normal(directions, count * hidden) for _, count in made.weights),
-        *(normal(directions, batch, hidden) for _ in range(made.states)),
+        *(normal(directions, batch, width) for width in widths),
         rng.integers(0, steps + 1, batch).astype(np.int32),
     ]
     t, b = (tir.Var(n, "int64") for n in ("t", "b")) if symbolic else (steps, batch)
@@ -70,8 +79,8 @@ def kernel(name, steps, batch, hidden, tile, *, symbolic=False, directions=2, **
         block=tile.block,
         **options,
     )
-    state = (directions, batch, hidden)
-    sizes = [(steps, batch, directions, hidden), *[state] * made.states]
+    states = [(directions, batch, width) for width in widths]
+    sizes = [(steps, batch, directions, result), *states]
     return te.create_prim_func([*tensors, *results], "int64"), arrays, sizes
 
 

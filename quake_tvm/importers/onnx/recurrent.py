@@ -6,6 +6,7 @@ from typing import Any
 from tvm import relax
 
 from ...kernels.size_check import equal
+from ...numerics.number_formats import COMPUTED, HALVES
 from .. import recurrent
 from .node import Node
 
@@ -60,11 +61,11 @@ def layer(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
     Raises
     ------
     QuakeError
-        For an element type other than float32, an unknown function, and shapes that do not fit.
+        For elements of float64, an unknown function, and shapes that do not fit.
     """
     kind, given = _KINDS[node.operator], node.attributes
-    if node.dtype() != "float32":
-        raise node.refuse(f"elements of type {node.dtype()}: only float32 is supported")
+    if node.dtype() not in (COMPUTED, *HALVES):
+        raise node.refuse(f"elements of type {node.dtype()}: cast them to float32")
     reverse = _DIRECTIONS.get(given.get("direction", "forward"))
     if reverse is None:
         raise node.refuse(f"the direction {given['direction']!r}")
@@ -134,7 +135,7 @@ def _cell(
         options["reset_after"] = bool(given.get("linear_before_reset", 0))
     if not options.get("reset_after"):
         return bias, [], options
-    own = builder.emit(op.zeros((int(node.shape(2)[0]), hidden), "float32"))
+    own = builder.emit(op.zeros((int(node.shape(2)[0]), hidden), node.dtype()))
     if biases is not None:  # the last gate's bias of the state's product stays with that product
         gates = builder.emit(op.strided_slice(biases[1], [1], [0], [2 * hidden]))
         gates = builder.emit(op.concat([gates, own], 1))
@@ -166,7 +167,7 @@ def _state(
 ) -> relax.Expr:
     """A state before the first step, (direction, row, unit); 0 if it is left out."""
     if node.input(index) is None:
-        return builder.emit(op.zeros(relax.ShapeExpr(list(shape)), "float32"))
+        return builder.emit(op.zeros(relax.ShapeExpr(list(shape)), node.dtype()))
     given = node.shape(index)
     if batch_first:
         given[:2] = given[1::-1]

@@ -51,27 +51,19 @@ _KINDS = {
     **dict.fromkeys((_ATEN.rnn_tanh, _ATEN.rnn_tanh_cell), _TANH),
     **dict.fromkeys((_ATEN.rnn_relu, _ATEN.rnn_relu_cell), _RELU),
 }
-# The weights of one direction: of the input, of the state, and both biases if there are any.
+_TYPES = {torch.float32, torch.float16, torch.bfloat16}
+# The weights of one direction: of the input, of the state, both biases if there are any, and those
+# of the projection if there is one.
 _Weights = Sequence[relax.Expr]
 
 
 def takes(node: fx.Node) -> bool:
-    """Whether a node of one of the operators can be converted: it is float32 and projects no state.
+    """Whether a node of one of the operators can be converted: it has no float64.
 
     torch decomposes the others, a step after the other.
     """
     fakes = [each.meta["val"] for each in node.all_input_nodes]
-    tensors = [fake for fake in fakes if isinstance(fake, torch.Tensor)]
-    # The state is the second operand, or the first of its parts.
-    units, sums = tensors[1].shape[-1], {each.meta["val"].shape[0] for each in _weights(node)}
-    plain = len(sums) == 1 and max(sums) <= 4 * units
-    return plain and all(each.dtype == torch.float32 for each in tensors)
-
-
-def _weights(node: fx.Node) -> list[fx.Node]:
-    """The weights and biases of a node."""
-    given: Any = node.args[2] if isinstance(node.args[2], list | tuple) else node.args[2:]
-    return [each for each in given if isinstance(each, fx.Node)]
+    return all(fake.dtype in _TYPES for fake in fakes if isinstance(fake, torch.Tensor))
 
 
 @converts("lstm.input", "gru.input", "rnn_tanh.input", "rnn_relu.input")
@@ -175,18 +167,23 @@ def _layer(
     weights: list[_Weights],
     batch_first: bool,
 ) -> list[relax.Expr]:
+    options, projection = dict(kind.options), list[relax.Expr]()
+    if len(weights[0]) % 2:  # the projection's weights have no bias
+        options["projected"] = True
+        projection = [_stacked(c, [each[-1] for each in weights])]
+        weights = [each[:-1] for each in weights]
     of_input, of_state, *biases = (_together(c, kind, each) for each in zip(*weights, strict=True))
     bias: relax.Expr | None = None
     further: list[relax.Expr] = []
     if biases:
         bias, further = _biases(c, kind, *biases)
     elif kind.options.get("reset_after"):
-        further = [c.emit(op.zeros((len(weights), dims(states[0])[2]), "float32"))]
+        further = [c.emit(op.zeros((len(weights), dims(states[0])[2]), x.ty.dtype))]
     reverse = [False, True][: len(weights)]
     y, *after = layer(
-        c.builder, x, of_input, of_state, bias, [*further, *states],
+        c.builder, x, of_input, of_state, bias, [*projection, *further, *states],
         kind=kind.name, functions=[[name] for name in kind.functions], reverse=reverse,
-        lengths=False, batch_first=batch_first, **kind.options,
+        lengths=False, batch_first=batch_first, **options,
     )  # fmt: skip
     first, second, _, units = dims(y)
     shape = relax.ShapeExpr([first, second, len(weights) * units])
@@ -203,7 +200,7 @@ def _biases(
     start = sums // 3 * 2
     own = c.emit(op.strided_slice(of_state, [1], [start], [sums]))
     gates = c.emit(op.strided_slice(of_state, [1], [0], [start]))
-    nothing = c.emit(op.zeros((directions, sums - start), "float32"))
+    nothing = c.emit(op.zeros((directions, sums - start), of_state.ty.dtype))
     both = c.emit(op.add(of_input, c.emit(op.concat([gates, nothing], 1))))
     return both, [own]
 
@@ -217,5 +214,11 @@ def _together(c: Context, kind: _Kind, weights: Sequence[relax.Expr]) -> relax.E
             c.emit(op.strided_slice(each, [0], [n * units], [(n + 1) * units])) for n in kind.order
         ]
         ordered = each if len(gates) == 1 else c.emit(op.concat(gates, 0))
-        found.append(c.emit(op.expand_dims(ordered, 0)))
-    return found[0] if len(found) == 1 else c.emit(op.concat(found, 0))
+        found.append(ordered)
+    return _stacked(c, found)
+
+
+def _stacked(c: Context, tensors: Sequence[relax.Expr]) -> relax.Expr:
+    """Tensors of all directions as one."""
+    raised = [c.emit(op.expand_dims(each, 0)) for each in tensors]
+    return raised[0] if len(raised) == 1 else c.emit(op.concat(raised, 0))

@@ -1,5 +1,7 @@
 """Recurrent layers and cells of torch, compiled as kernels of their own."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -47,6 +49,11 @@ def kernels(compiled):
         (nn.GRU(FEATURES, UNITS, bias=False, bidirectional=True), (X, H[:2])),
         (nn.RNN(FEATURES, UNITS, nonlinearity="relu"), (X,)),
         (nn.RNN(FEATURES, UNITS, bias=False), (X[:, 0],)),
+        (nn.LSTM(FEATURES, UNITS, proj_size=3), (X,)),
+        (
+            nn.LSTM(FEATURES, UNITS, 2, bias=False, bidirectional=True, proj_size=5),
+            (X, (H[..., :5], H.flip(0))),
+        ),
         (nn.LSTMCell(FEATURES, UNITS), (X[0], (H[0], H[1]))),
         (nn.GRUCell(FEATURES, UNITS), (X[0],)),
         (nn.RNNCell(FEATURES, UNITS, bias=False), (X[0], H[0])),
@@ -68,16 +75,20 @@ def test_any_number_of_rows():
         np.testing.assert_allclose(compiled.run([x.numpy()])[0], expected, 0, 2e-6)
 
 
-@pytest.mark.parametrize(
-    ("module", "inputs"),
-    [
-        (nn.LSTM(FEATURES, UNITS, proj_size=3), (X[:2],)),
-        (nn.LSTM(FEATURES, UNITS).double(), (X[:2].double(),)),
-    ],
-    ids=["projected", "float64"],
-)
-def test_what_has_no_kernel_is_unrolled(module, inputs):
-    assert kernels(check(module, *inputs)) == 0
+@pytest.mark.parametrize("layer", [nn.LSTM, nn.GRU])
+def test_half_precision(layer):
+    half, x = layer(FEATURES, UNITS, bidirectional=True).half().eval(), X.half()
+    with torch.no_grad():
+        expected = flat(copy.deepcopy(half).float()(x.float()))
+    compiled = quake_tvm.compile(torch.export.export(half, (x,)), method="quake5")
+    assert kernels(compiled) == 1
+    for q, y in zip(compiled.run([x.numpy()]), expected, strict=True):
+        assert q.dtype == np.float16
+        np.testing.assert_allclose(q, y, 2**-11, 2e-6)
+
+
+def test_float64_is_unrolled():
+    assert kernels(check(nn.LSTM(FEATURES, UNITS).double(), X[:2].double())) == 0
 
 
 def test_dropout_in_training_is_refused():

@@ -45,7 +45,7 @@ def test_weights_are_packed_at_compile_time():
     call, _ = lowered(method="quake2")
     _, *panels, _ = call.args[1]
     for given, gates in zip(panels, [(0, 1), (2,)], strict=True):
-        np.testing.assert_array_equal(given.value.numpy(), packed(WEIGHTS, gates, 4))
+        np.testing.assert_array_equal(given.value.numpy(), packed(WEIGHTS, gates, 4, UNITS))
 
 
 def test_functions_are_sites():
