@@ -6,17 +6,16 @@ Knows torch, and nothing of this library.
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import fx
 
+from .graph_outputs import GraphOutputs, Unsuitable
+from .weights import Weight
+
 # Dynamo sets it on the tensors that are weights.
 _STATIC = "_dynamo_static_input_type"
-
-
-class Unsuitable(Exception):
-    """The graph cannot be exported; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -26,21 +25,20 @@ class Graph:
     Attributes
     ----------
     module : torch.fx.GraphModule
+    outputs : GraphOutputs
     weights : dict
-        The position of an argument that is a weight to the tensor and its version.
-    tensors : list of int
-        The positions of the other tensors.
+        The position of an argument that is a weight to the weight.
     sizes : dict
         The position of an argument that is read as a size to the position of a tensor and its axis.
-    examples : list of torch.Tensor
-        A tensor for each of ``tensors``.
+    examples : dict
+        The positions of the other tensors to examples of them.
     """
 
     module: fx.GraphModule
-    weights: dict[int, tuple[torch.Tensor, int]]
-    tensors: list[int]
+    outputs: GraphOutputs
+    weights: dict[int, Weight]
     sizes: dict[int, tuple[int, int]]
-    examples: list[torch.Tensor]
+    examples: dict[int, torch.Tensor]
 
     @staticmethod
     def of(module: fx.GraphModule, arguments: Sequence[Any]) -> "Graph":
@@ -49,15 +47,18 @@ class Graph:
         Raises
         ------
         Unsuitable
-            For an argument that is neither a tensor nor the size of one.
+            For an argument that is neither a tensor nor the size of one, and for outputs that do
+            not follow from computed tensors.
         """
         nodes = module.graph.find_nodes(op="placeholder")
-        weights = {k: _versioned(a) for k, a in enumerate(arguments) if hasattr(a, _STATIC)}
-        tensors = [
-            k for k, a in enumerate(arguments) if isinstance(a, torch.Tensor) and k not in weights
-        ]
+        weights = {k: Weight(a) for k, a in enumerate(arguments) if hasattr(a, _STATIC)}
+        examples = {
+            k: a
+            for k, a in enumerate(arguments)
+            if isinstance(a, torch.Tensor) and k not in weights
+        }
         axes: dict[str, tuple[int, int]] = {}
-        for k in tensors:
+        for k in examples:
             for axis, n in enumerate(nodes[k].meta["example_value"].shape):
                 axes.setdefault(str(n), (k, axis))
         sizes = {}
@@ -69,10 +70,10 @@ class Graph:
             if not isinstance(argument, torch.SymInt) or name not in axes:
                 raise Unsuitable(f"{nodes[k].name} is a number that is not a tensor's size")
             sizes[k] = axes[name]
-        return Graph(module, weights, tensors, sizes, [arguments[k] for k in tensors])
+        return Graph(module, GraphOutputs(module.graph, axes), weights, sizes, examples)
 
-    def exported(self) -> torch.export.ExportedProgram | None:
-        """The graph's tensors as functions of ``tensors``; None if it computes nothing.
+    def exported(self, arguments: Sequence[Any]) -> torch.export.ExportedProgram | None:
+        """The values to compute as functions of :meth:`inputs`; None if there are none.
 
         Raises
         ------
@@ -81,101 +82,83 @@ class Graph:
         Exception
             Any type, from torch.export.
         """
-        # Dynamo's own context has fake tensors only, so the export gets none.
-        if not self._computed():
-            return None
+        placeholders = self.module.graph.find_nodes(op="placeholder")
         dynamic = [
             {
                 axis: torch.export.Dim.AUTO
-                for axis, n in enumerate(self._placeholders()[k].meta["example_value"].shape)
+                for axis, n in enumerate(placeholders[k].meta["example_value"].shape)
                 if isinstance(n, torch.SymInt)
             }
-            for k in self.tensors
+            for k in self.examples
         ]
-        with warnings.catch_warnings(), torch._guards.tracing(None), torch.no_grad():
+        with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # torch's own, of deprecated parts of itself
             program = torch.export.export(
-                _Body(self).eval(),
-                tuple(self.examples),
-                dynamic_shapes=(tuple(dynamic),),
+                _Body(self, arguments).eval(),
+                tuple(self.examples.values()),
+                dynamic_shapes=(tuple(dynamic),) if dynamic else None,
                 strict=False,
             ).run_decompositions({})  # which makes writes into arguments outputs
         signature = program.graph_signature
         written = [*signature.buffers_to_mutate.values(), *signature.user_inputs_to_mutate.values()]
         if written:
             raise Unsuitable("the graph writes into its inputs or weights")
-        return program
+        return program if self.outputs.computed else None
 
-    def outdated(self, arguments: Sequence[Any]) -> bool:
-        """Whether a weight is another tensor, or has been written, since the graph was made."""
-        return any(
-            arguments[k] is not weight or _version(weight) != version
-            for k, (weight, version) in self.weights.items()
-        )
+    def parameters(self, arguments: Sequence[Any]) -> tuple[int, ...]:
+        """Which parameters are among these arguments, for as long as they exist."""
+        weights = (arguments[k] for k in self.weights)
+        return tuple(id(weight) for weight in weights if isinstance(weight, torch.nn.Parameter))
+
+    def same_weights(self, arguments: Sequence[Any]) -> bool:
+        """Whether the weights are those of the graph, with the values that they had."""
+        return all(weight.same(arguments[k]) for k, weight in self.weights.items())
+
+    def alive(self) -> bool:
+        """Whether the weights exist."""
+        return all(weight.alive for weight in self.weights.values())
 
     def with_weights(self, arguments: Sequence[Any]) -> "Graph":
-        """The graph with the weights among these arguments."""
-        weights = {k: _versioned(arguments[k]) for k in self.weights}
-        return replace(self, weights=weights)
+        """The graph with the weights among these arguments.
+
+        Buffers that changed while the parameters stayed become inputs: they may change at every
+        call.
+        """
+        changed = {k for k, weight in self.weights.items() if not weight.same(arguments[k])}
+        parameters = {k for k in changed if isinstance(arguments[k], torch.nn.Parameter)}
+        inputs = set() if parameters else changed
+        return replace(
+            self,
+            weights={k: Weight(arguments[k]) for k in self.weights if k not in inputs},
+            examples={**self.examples, **{k: arguments[k] for k in sorted(inputs)}},
+        )
 
     def inputs(self, arguments: Sequence[Any]) -> list[torch.Tensor]:
         """The tensors of a call that are no weights."""
-        return [arguments[k] for k in self.tensors]
-
-    def outputs(self, found: Sequence[torch.Tensor], arguments: Sequence[Any]) -> tuple[Any, ...]:
-        """The graph's outputs: computed ones, arguments that are returned, numbers and None."""
-        values = iter(found)
-        placeholders = {node: k for k, node in enumerate(self._placeholders())}
-        outputs = []
-        for raw in self._returned():
-            if raw in placeholders:
-                outputs.append(arguments[placeholders[raw]])
-            elif not isinstance(raw, fx.Node):
-                outputs.append(raw)
-            else:
-                value = next(values)
-                number = isinstance(raw.meta["example_value"], torch.SymInt | int)
-                outputs.append(int(value) if number else value)
-        return tuple(outputs)
-
-    def _placeholders(self) -> list[fx.Node]:
-        return self.module.graph.find_nodes(op="placeholder")
-
-    def _returned(self) -> tuple[Any, ...]:
-        (outputs,) = self.module.graph.output_node().args
-        return tuple(cast(Any, outputs))
-
-    def _computed(self) -> list[int]:
-        """The positions of the outputs that the graph computes."""
-        return [
-            place
-            for place, raw in enumerate(self._returned())
-            if isinstance(raw, fx.Node) and raw.op != "placeholder"
-        ]
+        return [arguments[k] for k in self.examples]
 
 
 class _Body(torch.nn.Module):
     """The graph as a module of its tensors: weights are buffers, and sizes those of the tensors."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, arguments: Sequence[Any]) -> None:
         super().__init__()
-        self.graph_module, self.graph, self.computed = graph.module, graph, graph._computed()
-        for k, (weight, _) in graph.weights.items():
-            self.register_buffer(f"weight_{k}", weight.detach())
+        self.graph, self.graph_module = graph, _computing(graph.module, graph.outputs.computed)
+        for k in graph.weights:
+            self.register_buffer(f"weight_{k}", arguments[k].detach())
 
     def forward(self, *tensors: torch.Tensor) -> tuple[Any, ...]:
-        at: dict[int, Any] = dict(zip(self.graph.tensors, tensors, strict=True))
+        at: dict[int, Any] = dict(zip(self.graph.examples, tensors, strict=True))
         at |= {k: getattr(self, f"weight_{k}") for k in self.graph.weights}
         at |= {k: at[tensor].shape[axis] for k, (tensor, axis) in self.graph.sizes.items()}
-        count = len(self.graph._placeholders())
-        results = self.graph_module(*(at.get(k) for k in range(count)))
-        return tuple(results[place] for place in self.computed)
+        count = len(self.graph_module.graph.find_nodes(op="placeholder"))
+        return self.graph_module(*(at.get(k) for k in range(count)))
 
 
-def _versioned(tensor: torch.Tensor) -> tuple[torch.Tensor, int]:
-    return tensor, _version(tensor)
-
-
-def _version(tensor: torch.Tensor) -> int:
-    """How often a tensor has been written; 0 for those of inference mode, which do not count it."""
-    return 0 if tensor.is_inference() else tensor._version
+def _computing(module: fx.GraphModule, values: Sequence[fx.Node]) -> fx.GraphModule:
+    """The module with these values as its outputs."""
+    graph = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
+    graph.graph_copy(module.graph, copies)
+    graph.output(tuple(copies[value] for value in values))
+    return fx.GraphModule(module, graph)

@@ -4,8 +4,10 @@ torch finds the backend by the package's entry point. A graph that cannot be com
 mode, with a warning. Knows graphs of Dynamo and :func:`quake_tvm.compile`, no operator.
 """
 
+import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,16 +15,20 @@ import torch
 from torch import fx
 
 from ..compiler import compile
-from ..errors import QuakeError, last_line
+from ..errors import QuakeError
 from ..passes.relax.pipeline import pipeline
 from ..runtime.model import Model
-from .dynamo_graph import Graph, Unsuitable
+from .dynamo_graph import Graph
+from .graph_outputs import Unsuitable
 
 Outputs = tuple[Any, ...]
 
 
 def backend(
-    module: fx.GraphModule, examples: Sequence[Any], options: Mapping[str, Any] | None = None
+    module: fx.GraphModule,
+    examples: Sequence[Any],
+    options: Mapping[str, Any] | None = None,
+    mode: str | None = None,
 ) -> Callable[..., Outputs]:
     """Compile a graph of Dynamo.
 
@@ -33,6 +39,8 @@ def backend(
         The graph's arguments: inputs, weights, and sizes that vary.
     options : mapping, optional
         Those of :func:`quake_tvm.pipeline`: method, target, precision and so on.
+    mode : str, optional
+        torch passes it on, and this backend has none.
 
     Returns
     -------
@@ -42,24 +50,27 @@ def backend(
     Raises
     ------
     QuakeError
-        For invalid options.
+        For invalid options, and for a mode.
 
     Notes
     -----
-    Weights become constants of the compiled code. If a call finds that a weight has changed, it
-    compiles the graph again. Writes through ``weight.data`` cannot be seen: torch does not count
-    them.
+    Weights become constants of the compiled code. If a call finds that they are others or have
+    changed, it compiles the graph for them: :class:`weights.Weight` says which changes are seen.
 
     These graphs run in eager mode, with a warning: graphs that record gradients, with tensors on
     other devices than the CPU, that write into their inputs, or with an operator that cannot be
     compiled. A call whose sizes the compiled code does not take runs in eager mode too.
     """
+    if mode is not None:
+        raise QuakeError(
+            f"mode={mode!r} is for torch's own backend: give options={{'method': ...}}"
+        )
     given = dict(options or {})
     pipeline(**{"target": "native", **given})  # raises for invalid options, whatever the graph
     if reason := _unsuitable(examples):
         return _eager(module, reason)
     try:
-        return _Compiled(Graph.of(module, examples), given)
+        return _Compiled(module, examples, given)
     except (QuakeError, Unsuitable) as error:
         return _eager(module, str(error))
 
@@ -71,6 +82,8 @@ def _unsuitable(examples: Sequence[Any]) -> str:
         return "it records gradients; call the module under torch.inference_mode()"
     if devices := {t.device.type for t in tensors} - {"cpu"}:
         return f"it has tensors on {', '.join(sorted(devices))}"
+    if any(t.layout != torch.strided for t in tensors):
+        return "it has sparse tensors"
     return ""
 
 
@@ -80,36 +93,73 @@ def _eager(module: fx.GraphModule, reason: str) -> Callable[..., Outputs]:
 
 
 class _Compiled:
-    """A graph's compiled model, called like the graph."""
+    """A graph's compiled models, called like the graph: one for every module that it serves.
 
-    def __init__(self, graph: Graph, options: dict[str, Any]) -> None:
-        self._graph, self._options = graph, options
-        self._warned = False
-        self._model = self._compile()
+    Modules of one class, like the layers of an encoder, share a graph of Dynamo.
+    """
 
-    def _compile(self) -> Model | None:
-        """The model; None if the graph computes nothing."""
-        try:
-            program = self._graph.exported()
-        except Unsuitable:
-            raise
-        except Exception as error:  # torch.export raises any type
-            raise QuakeError(f"torch.export fails: {last_line(error)[:200]}") from error
-        return None if program is None else compile(program, **self._options)
+    def __init__(
+        self, module: fx.GraphModule, examples: Sequence[Any], options: dict[str, Any]
+    ) -> None:
+        self._options, self._warned, self._lock = options, False, threading.Lock()
+        self._graph = Graph.of(module, examples)
+        self._builds: dict[tuple[int, ...], _Build] = {}
+        self._add(self._graph, examples)
+
+    def _add(self, graph: Graph, arguments: Sequence[Any]) -> "_Build":
+        """Compile the graph with the weights among these arguments."""
+        # In Dynamo's own context, sizes of the export and of the import would get into its guards.
+        with torch._guards.tracing(None):
+            try:
+                program = graph.exported(arguments)
+            except Unsuitable:
+                raise
+            except Exception as error:  # torch.export raises any type
+                raise QuakeError(f"torch.export fails: {_reason(error)}") from error
+            # The export has the casts of autocast; its import must not make more.
+            with torch.autocast("cpu", enabled=False):
+                model = None if program is None else compile(program, **self._options)
+        self._builds = {key: b for key, b in self._builds.items() if b.graph.alive()}
+        self._builds[self._graph.parameters(arguments)] = build = _Build(graph, model)
+        return build
+
+    def _build(self, arguments: Sequence[Any]) -> "_Build":
+        """The build of the weights among these arguments, as they are now."""
+        key = self._graph.parameters(arguments)
+        build = self._builds.get(key)
+        if build is None or not build.graph.same_weights(arguments):
+            with self._lock:
+                build = self._builds.get(key)  # another thread may have made it
+                if build is None or not build.graph.same_weights(arguments):
+                    graph = self._graph if build is None else build.graph
+                    build = self._add(graph.with_weights(arguments), arguments)
+        return build
 
     def __call__(self, *arguments: Any) -> Outputs:
-        if self._graph.outdated(arguments):
-            self._graph = self._graph.with_weights(arguments)
-            self._model = self._compile()
-        tensors = self._graph.inputs(arguments)
         try:
-            found = [] if self._model is None else self._model.run(tensors)
-        except QuakeError as error:
+            build = self._build(arguments)
+            tensors = build.graph.inputs(arguments)
+            found = [] if build.model is None else build.model.run(tensors)
+        except (QuakeError, Unsuitable) as error:
             if not self._warned:
                 self._warned = True
                 warnings.warn(f"quake_tvm leaves a call to eager mode: {error}", stacklevel=2)
             return self._graph.module(*arguments)
-        return self._graph.outputs([_tensor(array) for array in found], arguments)
+        return build.graph.outputs(arguments, [_tensor(array) for array in found])
+
+
+@dataclass(frozen=True)
+class _Build:
+    """A graph with its weights, and its model; None if the graph computes nothing."""
+
+    graph: Graph
+    model: Model | None
+
+
+def _reason(error: Exception) -> str:
+    """The first line of torch's message: the last ones are about tools of torch's."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:200]
 
 
 def _tensor(array: np.ndarray) -> torch.Tensor:

@@ -1,12 +1,14 @@
 """torch.compile with this library as the backend, against eager mode."""
 
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
+import quake_tvm  # noqa: E402
 from quake_tvm.integrations import torch_compile  # noqa: E402
 
 nn = torch.nn
@@ -93,11 +95,165 @@ def test_weights_that_change():
         torch.testing.assert_close(quick(x), net(x))
 
 
+@pytest.fixture
+def compilations(monkeypatch):
+    """The programs that are compiled."""
+    programs = []
+
+    def counted(program, **options):
+        programs.append(program)
+        return quake_tvm.compile(program, **options)
+
+    monkeypatch.setattr(torch_compile, "compile", counted)
+    return programs
+
+
 def test_weights_of_inference_mode():
     with torch.inference_mode():
         net = nn.Linear(8, 8).eval()
-        x = torch.randn(2, 8)
-        torch.testing.assert_close(compiled(net)(x), net(x))
+        quick, x = compiled(net), torch.randn(2, 8)
+        torch.testing.assert_close(quick(x), net(x))
+        net.weight.mul_(3)
+        torch.testing.assert_close(quick(x), net(x))
+
+
+def test_weights_with_other_memory():
+    net = nn.Linear(8, 8).eval()
+    quick, x = compiled(net), torch.randn(2, 8)
+    with torch.no_grad():
+        quick(x)
+        net.weight.data = torch.randn(8, 8)
+        torch.testing.assert_close(quick(x), net(x))
+
+
+def test_statistics_of_a_batch_norm():
+    net = nn.BatchNorm1d(4).eval()  # torch does not count writes of the statistics
+    quick, x = compiled(net), torch.randn(9, 4)
+    with torch.no_grad():
+        quick(x)
+        net.train()(x)
+        net.eval()
+        torch.testing.assert_close(quick(x), net(x))
+
+
+class _Shifted(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(8, 8)
+        self.register_buffer("shift", torch.full((8,), torch.nan))
+
+    def forward(self, x):
+        return self.linear(x) + self.shift
+
+
+def test_a_buffer_that_changes_is_an_input_at_last(compilations):
+    net, x = _Shifted().eval(), torch.randn(2, 8)
+    quick = compiled(net)
+    with torch.no_grad():
+        for k in range(4):
+            torch.testing.assert_close(quick(x), net(x), equal_nan=True)
+            net.shift.fill_(k)
+        net.shift = torch.ones(8)
+        torch.testing.assert_close(quick(x), net(x))
+    assert len(compilations) == 2
+
+
+def test_modules_of_one_class_keep_their_own_code(compilations):
+    nets, x = [_Shifted().eval() for _ in range(3)], torch.randn(2, 8)
+    for net in nets:
+        net.shift.fill_(1)
+        net.compile(backend="quake_tvm", options=OPTIONS)
+    with torch.no_grad():
+        for net in nets * 2:
+            torch.testing.assert_close(net(x), net.linear(x) + 1)
+    assert len(compilations) == 3
+
+
+def test_threads_after_weights_have_changed():
+    net, x = nn.Linear(8, 8).eval(), torch.randn(2, 8)
+    quick = compiled(net)
+
+    def call(_):
+        with torch.no_grad():
+            return quick(x)
+
+    call(0)
+    with torch.no_grad():
+        net.weight.mul_(2)
+    with ThreadPoolExecutor(4) as pool:
+        for got in pool.map(call, range(4)):
+            torch.testing.assert_close(got, call(0))
+    torch.testing.assert_close(call(0), net(x).detach())
+
+
+def _views(x):
+    y = torch.exp(x)
+    v = y[0]
+    y += 1
+    return y, v, y.t(), y.chunk(2, 1), x[1:], x.view(-1), x.detach(), y * 1, x + 0
+
+
+def test_outputs_that_share_memory_share_it_here():
+    quick = compiled(_views)
+    mine = torch.randn(12, 6)
+    theirs = mine.clone()
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.filterwarnings("error", "quake_tvm leaves")
+        for rows in (slice(0, 4), slice(2, 6), slice(1, 10)):
+            got, wanted = quick(mine[rows]), _views(theirs[rows])
+            for outputs in (got, wanted):
+                for k in (0, 1, 2, 4, 5, 6, 7, 8):
+                    outputs[k].mul_(0.5)
+                outputs[3][1].add_(3)
+            torch.testing.assert_close(got, wanted)
+            torch.testing.assert_close(mine, theirs)
+
+
+def _transposed(x):
+    y = torch.exp(x.t())
+    return y, y[0]
+
+
+def _other_dtype(x):
+    return torch.exp(x), x.view(torch.int32)
+
+
+@pytest.mark.parametrize("function", [_transposed, _other_dtype])
+def test_other_views_run_in_eager_mode(function):
+    x = torch.randn(3, 4)
+    with torch.no_grad(), pytest.warns(UserWarning, match="eager mode: .* is a view of"):
+        got = compiled(function)(x)
+    torch.testing.assert_close(got, function(x))
+
+
+class _Numbers(nn.Module):
+    def forward(self, x):
+        n = x.shape[0]
+        return torch.exp(x), 3 * n + 1, n / 2, n > 3, x.numel()
+
+
+def test_numbers_that_follow_from_sizes():
+    check(_Numbers(), *((torch.randn(n, 3),) for n in (2, 3, 5, 1)))
+
+
+def test_sizes_of_images():
+    net = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.SiLU(), nn.AdaptiveAvgPool2d(1))
+    check(
+        net, *((torch.randn(n, 3, *size),) for n, size in ((1, (8, 8)), (2, (8, 8)), (2, (9, 6))))
+    )
+
+
+def test_no_inputs():
+    check(_Constant(), ())
+
+
+class _Constant(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(3))
+
+    def forward(self):
+        return torch.exp(self.weight)
 
 
 def test_training_runs_in_eager_mode():
@@ -114,6 +270,11 @@ class _Writes(nn.Module):
         return torch.exp(x)
 
 
+class _OnlyWrites(nn.Module):
+    def forward(self, x):
+        x.add_(1)
+
+
 class _Rounds(nn.Module):
     def forward(self, x):
         return torch.linalg.svdvals(x)
@@ -121,8 +282,12 @@ class _Rounds(nn.Module):
 
 @pytest.mark.parametrize(
     ("module", "reason"),
-    [(_Writes(), "writes into its inputs"), (_Rounds(), "aten._linalg_svd")],
-    ids=["writes", "operator"],
+    [
+        (_Writes(), "writes into its inputs"),
+        (_OnlyWrites(), "writes into its inputs"),
+        (_Rounds(), "aten._linalg_svd"),
+    ],
+    ids=["writes", "only writes", "operator"],
 )
 def test_what_cannot_be_compiled_runs_in_eager_mode(module, reason):
     x = torch.randn(3, 3)
@@ -143,6 +308,12 @@ def test_a_call_that_the_code_refuses_runs_in_eager_mode():
     quick(torch.tensor([1, 2]))
     with pytest.warns(UserWarning, match="a call to eager mode"), pytest.raises(IndexError):
         quick(torch.tensor([1, 9]))
+
+
+def test_a_mode_is_refused():
+    quick = torch.compile(nn.Linear(3, 3), backend="quake_tvm", mode="max-autotune")
+    with pytest.raises(Exception, match="mode='max-autotune' is for torch's own backend"):
+        quick(torch.ones(2, 3))
 
 
 @pytest.mark.parametrize(
