@@ -7,5 +7,14 @@ class QuakeError(ValueError):
 
 def last_line(error: BaseException, length: int = 160) -> str:
     """An exception's message as one line: the last one, where TVM puts the reason."""
+    return _line(error, -1)[:length]
+
+
+def first_line(error: BaseException, length: int = 200) -> str:
+    """An exception's message as one line: the first one, where torch.export puts the reason."""
+    return _line(error, 0)[:length]
+
+
+def _line(error: BaseException, place: int) -> str:
     lines = str(error).strip().splitlines()
-    return (lines[-1].strip() if lines else type(error).__name__)[:length]
+    return lines[place].strip() if lines else type(error).__name__

@@ -15,7 +15,7 @@ import torch
 from torch import fx
 
 from ..compiler import compile
-from ..errors import QuakeError
+from ..errors import QuakeError, first_line
 from ..passes.relax.pipeline import pipeline
 from ..runtime.model import Model
 from .dynamo_graph import Graph
@@ -115,7 +115,7 @@ class _Compiled:
             except Unsuitable:
                 raise
             except Exception as error:  # torch.export raises any type
-                raise QuakeError(f"torch.export fails: {_reason(error)}") from error
+                raise QuakeError(f"torch.export fails: {first_line(error)}") from error
             # The export has the casts of autocast; its import must not make more.
             with torch.autocast("cpu", enabled=False):
                 model = None if program is None else compile(program, **self._options)
@@ -154,12 +154,6 @@ class _Build:
 
     graph: Graph
     model: Model | None
-
-
-def _reason(error: Exception) -> str:
-    """The first line of torch's message: the last ones are about tools of torch's."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:200]
 
 
 def _tensor(array: np.ndarray) -> torch.Tensor:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ...errors import QuakeError, last_line
+from ...errors import QuakeError, first_line
 from ..dimensions import Shapes
 
 _EXAMPLE = "as example_inputs=(torch.zeros(1, 128),)"
@@ -52,7 +52,12 @@ def exported(
     for name in shapes:
         if name not in tensors:
             raise QuakeError(f"shapes has no input {name!r}; the inputs: {', '.join(tensors)}")
-    dynamic = {name: _dynamic(name, a, shapes.get(name, ())) for name, a in tensors.items()}
+    dynamic = {
+        name: _dynamic(name, a, shapes.get(name, ()))
+        if name in tensors
+        else torch.utils._pytree.tree_map(lambda leaf: None, a)
+        for name, a in bound.items()
+    }
     training = [part for part in module.modules() if part.training]
     try:
         with warnings.catch_warnings(), torch.no_grad():
@@ -62,13 +67,13 @@ def exported(
                 module,
                 positional,
                 keyword,
-                dynamic_shapes={name: dynamic.get(name) for name in bound} if shapes else None,
+                dynamic_shapes=dynamic if shapes else None,
                 strict=False,
             )
     except Exception as error:  # torch.export raises any type
         raise QuakeError(
             f"the module fails on its example inputs, or torch.export on the module: "
-            f"{last_line(error)[:300]}"
+            f"{first_line(error)}"
         ) from error
     finally:
         for part in training:
@@ -94,4 +99,7 @@ def _dynamic(name: str, tensor: torch.Tensor, shape: Any) -> dict[int, Any]:
         if isinstance(n, int) and n != have:
             raise QuakeError(f"shapes gives {name!r} {tuple(shape)}, and its example has "
                              f"{tuple(tensor.shape)}: give an example of these sizes")  # fmt: skip
+        if isinstance(n, str) and have < 2:  # torch takes 0 and 1 for fixed
+            raise QuakeError(f"shapes names a dimension of {name!r} {n!r}, and its example has "
+                             f"{have} there: give an example with 2 or more")  # fmt: skip
     return {axis: torch.export.Dim.AUTO for axis, n in enumerate(shape) if isinstance(n, str)}

@@ -61,6 +61,18 @@ def test_keywords_and_fixed_arguments():
     np.testing.assert_allclose(model(x=X)[0], expected(X, scale=0.5), rtol=1e-5)
 
 
+class _Nested(torch.nn.Module):
+    def forward(self, x, parts, *more):
+        return torch.exp(x) + parts["a"] + parts["b"][0] + more[0]
+
+
+def test_names_beside_nested_examples():
+    one = torch.ones(1)
+    examples = X, {"a": one, "b": [one]}, one
+    model = quake_tvm.compile(_Nested(), example_inputs=examples, shapes={"x": ("n", 8)})
+    assert [i.shape for i in model.inputs] == [("n", 8), (1,), (1,), (1,)]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -71,6 +83,7 @@ def test_keywords_and_fixed_arguments():
         ({"example_inputs": X, "shapes": {"x": ("n", 9)}}, "give an example of these sizes"),
         ({"example_inputs": X, "shapes": {"x": ("n",)}}, "1 dimensions, and its example has 2"),
         ({"example_inputs": X, "shapes": {"x": ("n", "k")}}, "takes no name 'k'"),
+        ({"example_inputs": X[:1], "shapes": {"x": ("n", 8)}}, "an example with 2 or more"),
     ],
 )
 def test_refused(options, message):
