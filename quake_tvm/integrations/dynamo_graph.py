@@ -91,11 +91,16 @@ class Graph:
             }
             for k in self.examples
         ]
+        # torch.export fails on examples that share memory.
+        examples = [
+            example.detach().clone(memory_format=torch.contiguous_format)
+            for example in self.examples.values()
+        ]
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # torch's own, of deprecated parts of itself
             program = torch.export.export(
                 _Body(self, arguments).eval(),
-                tuple(self.examples.values()),
+                tuple(examples),
                 dynamic_shapes=(tuple(dynamic),) if dynamic else None,
                 strict=False,
             ).run_decompositions({})  # which makes writes into arguments outputs

@@ -77,6 +77,17 @@ def test_graph_breaks_and_outputs_of_every_kind():
     check(_Breaks(), (torch.randn(2, 8),), (torch.randn(5, 8),))
 
 
+class _BreaksBetweenViews(nn.Module):
+    def forward(self, x):
+        q, k, v = torch.exp(x).chunk(3, -1)
+        torch._dynamo.graph_break()
+        return torch.softmax(q @ k.transpose(-1, -2), -1) @ v
+
+
+def test_inputs_that_share_memory():
+    check(_BreaksBetweenViews(), (torch.randn(2, 3, 6),), (torch.randn(4, 3, 6),))
+
+
 def test_bfloat16():
     net = nn.Sequential(nn.Linear(8, 8), nn.SiLU()).bfloat16()
     check(net, (torch.randn(2, 8).bfloat16(),), tolerance=0.02)
