@@ -148,11 +148,12 @@ def apply(function: tir.PrimFunc, target: tvm.target.Target, decide: Decide) -> 
         return _in_bytes(flat, count, lanes, decide)
     # Several results may have different loops, so no single choice applies to them.
     choice = decide(Key(operator, _shape(sch, *results[0]))) if len(results) == 1 else RULE_DEFAULT
-    if alone and count is not None and (cut := segments(sch.mod["main"])) is not None:
+    found = segments(sch.mod["main"]) if alone and count is not None else None
+    if found is not None:
         *outer, _ = results[0][1]
         if outer and analysis.in_parallel(choice, count):
             sch.parallel(sch.fuse(*outer))
-        rows = in_segments(sch.mod["main"], cut, vector_widths(lanes)[:-1])
+        rows = in_segments(sch.mod["main"], found, vector_widths(lanes)[:-1])
         return s_tir.Schedule(tvm.IRModule({"main": rows}))
     for block, loops in results:
         count = analysis.elements(sch, loops)

@@ -4,6 +4,7 @@
 Needs no ONNX Runtime. Knows :func:`quake_tvm.compile` and nothing below it.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from numpy.typing import ArrayLike
 from ..compiler import compile
 from ..errors import QuakeError
 from ..runtime.model_tensor import ModelTensor
+
+logger = logging.getLogger(__name__)
 
 PROVIDER = "CPUExecutionProvider"
 # ONNX Runtime's names of element types that are not numpy's.
@@ -31,6 +34,22 @@ class NodeArg:
     type: str
 
 
+@dataclass
+class SessionOptions:
+    """Settings that programs for ONNX Runtime set. See :class:`InferenceSession`."""
+
+    intra_op_num_threads: int = 0
+    inter_op_num_threads: int = 0
+    graph_optimization_level: Any = None
+    execution_mode: Any = None
+    log_severity_level: int = 2
+
+
+def get_available_providers() -> list[str]:
+    """The CPU."""
+    return [PROVIDER]
+
+
 class InferenceSession:
     """A compiled model with the interface of ``onnxruntime.InferenceSession``.
 
@@ -38,8 +57,11 @@ class InferenceSession:
     ----------
     path_or_bytes : path or bytes
         An ONNX file, or its content.
-    providers : sequence of str, optional
-        Must have ``"CPUExecutionProvider"``.
+    sess_options : SessionOptions, optional
+        Of ONNX Runtime or of this module. Nothing of it is used: a warning says so if its number of
+        threads is set.
+    providers, provider_options : sequence, optional
+        The providers must have ``"CPUExecutionProvider"``. Their options are not used.
     **options
         Those of :func:`quake_tvm.compile`: method, shapes, cache and so on.
 
@@ -52,10 +74,13 @@ class InferenceSession:
     def __init__(
         self,
         path_or_bytes: str | Path | bytes,
-        *,
+        sess_options: Any = None,
         providers: Sequence[Any] | None = None,
+        provider_options: Sequence[Any] | None = None,
         **options: Any,
     ) -> None:
+        if getattr(sess_options, "intra_op_num_threads", 0):
+            logger.warning("intra_op_num_threads is not used: set TVM_NUM_THREADS before the start")
         names = [p if isinstance(p, str) else p[0] for p in providers or [PROVIDER]]
         if PROVIDER not in names:
             raise QuakeError(f"models run on the CPU only: providers=[{PROVIDER!r}]")
@@ -80,7 +105,10 @@ class InferenceSession:
         return [PROVIDER]
 
     def run(
-        self, output_names: Sequence[str] | None, input_feed: Mapping[str, ArrayLike]
+        self,
+        output_names: Sequence[str] | None,
+        input_feed: Mapping[str, ArrayLike],
+        run_options: Any = None,
     ) -> list[np.ndarray]:
         """Run the model.
 
@@ -89,6 +117,8 @@ class InferenceSession:
         output_names : sequence of str or None
             The outputs to return, in this order; None or none: all.
         input_feed : mapping of str to array
+        run_options
+            Not used.
 
         Raises
         ------
@@ -96,6 +126,8 @@ class InferenceSession:
             As :meth:`quake_tvm.Model.run`, and for unknown outputs.
         """
         names = [output.name for output in self.model.outputs]
+        if isinstance(output_names, str):
+            raise QuakeError(f"give a list of output names: [{output_names!r}]")
         wanted = output_names or names
         for name in wanted:
             if name not in names:

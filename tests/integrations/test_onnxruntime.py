@@ -45,9 +45,20 @@ def test_bytes():
     assert session.run(None, {"x": X})[0].shape == (4, 16)
 
 
+def test_settings_of_onnx_runtime(caplog):
+    settings = ours.SessionOptions()
+    settings.intra_op_num_threads = 2
+    content, providers = mlp().SerializeToString(), ours.get_available_providers()
+    session = ours.InferenceSession(content, settings, providers)
+    assert "TVM_NUM_THREADS" in caplog.text
+    session.run(None, {"x": X}, None)
+
+
 def test_refused(sessions):
     with pytest.raises(QuakeError, match="unknown output 'z'; the model's: "):
         sessions[0].run(["z"], {"x": X})
+    with pytest.raises(QuakeError, match=r"give a list of output names: \['p'\]"):
+        sessions[0].run("p", {"x": X})
     with pytest.raises(QuakeError, match="on the CPU only"):
         ours.InferenceSession("model.onnx", providers=["CUDAExecutionProvider"])
     with pytest.raises(QuakeError, match="these bytes are no ONNX model"):
