@@ -128,10 +128,13 @@ class _Bytes(PyExprMutator):
         weights, zero = _signed(b)
         if zero is None or weights.ndim < 2 or zero.ndim > 2 or zero.shape[:-1] not in ((), (1,)):
             return call
+        vector = a.x.ty.ndim == 1  # its product has no axis of rows
+        if vector:
+            zero = zero.reshape(zero.shape[-1:])
         sums = relax.op.matmul(a.x, relax.const(weights), out_dtype=_SUM)
         sums = self.builder_.emit(sums)
         if a.zero is not None:
-            columns = weights.astype(np.int64).sum(-2, keepdims=weights.ndim > 2)
+            columns = weights.astype(np.int64).sum(-2, keepdims=weights.ndim > 2 and not vector)
             columns = columns - weights.shape[-2] * zero
             sums = self._plus(sums, self._times(a.zero, columns))
         if zero.any():

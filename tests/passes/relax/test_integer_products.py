@@ -61,6 +61,23 @@ def test_products(kind, weights):
     compare(mod, found, x)
 
 
+@pytest.mark.parametrize("shape", [(12, 7), (2, 12, 7)])
+def test_products_of_a_vector(shape):
+    w, x = numbers(*shape, kind="uint8"), numbers(12)
+
+    def products(x):
+        return tuple(
+            op.matmul(shifted(x, zero), shifted(relax.const(w), points), out_dtype="int32")
+            for zero in (None, 9)
+            for points in COLUMNS.values()
+        )
+
+    mod = module(products, x.shape, dtype="int8")
+    found = IntegerProducts()(mod)
+    assert of_bytes(found) == {("int8", "int8")}
+    compare(mod, found, x)
+
+
 def compare(mod, found, *inputs):
     def results(mod):
         machine = relax.VirtualMachine(tvm.compile(mod, "llvm"), tvm.cpu())
