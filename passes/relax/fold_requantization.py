@@ -17,6 +17,9 @@ from quake_tvm.tvm_version import Pass
 from .graph import dtype, op_name
 from .quantized import BYTES, constant, number, rewritten
 
+# No int32 times a factor up to this is infinite.
+_LARGEST = np.finfo(np.float32).max / 2**31
+
 
 @mutator
 class _Fold(PyExprMutator):
@@ -43,15 +46,20 @@ class _Fold(PyExprMutator):
             for inner, term in (value.args, reversed(value.args)):
                 known = constant(term)
                 divided = None if known is None else self._divided(inner, step)
-                if known is not None and divided is not None:
-                    shift = relax.const(np.asarray(known / step))
-                    return relax.op.add(self.builder_.emit(divided), shift)
+                if known is None or divided is None:
+                    continue
+                shift = _quotient(known, step)
+                if np.isfinite(shift).all():
+                    return relax.op.add(self.builder_.emit(divided), relax.const(shift))
         if op_name(value) != "relax.multiply":
             return None
         for sums, factor in (value.args, reversed(value.args)):
             known = constant(factor)
-            if known is not None and self._are_sums(sums):
-                return relax.op.multiply(sums, relax.const(np.asarray(known / step)))
+            if known is None or not self._are_sums(sums):
+                continue
+            scale = _quotient(known, step)
+            if np.all(np.abs(scale) <= _LARGEST):
+                return relax.op.multiply(sums, relax.const(scale))
         return None
 
     def _are_sums(self, x: relax.Expr) -> bool:
@@ -60,12 +68,19 @@ class _Fold(PyExprMutator):
         return op_name(value) == "relax.astype" and dtype(value.args[0]) == "int32"
 
 
+def _quotient(values: np.ndarray, step: np.float32) -> np.ndarray:
+    """values / step, which may be infinite."""
+    with np.errstate(over="ignore"):
+        return np.asarray(values / step)
+
+
 @tvm.transform.module_pass(opt_level=0, name="FoldRequantization")
 class FoldRequantization(Pass):
     """Fold the scales of quantizations into those of integer sums.
 
     The result is that of the division up to two roundings of float32: at most one step of the
-    result, where the sum lies at the border between two steps.
+    result, where the sum lies at the border between two steps. Scales stay where a quotient would
+    be infinite.
     """
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:

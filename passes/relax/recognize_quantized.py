@@ -21,6 +21,8 @@ from .quantized import Quantized, constant, dequantized, rewritten, single
 _SUM = "int32"
 # No sum of so many products of two bytes leaves int32.
 _DEEPEST = (2**31 - 1) // 255**2
+# With scales from here to there, sums times a scale are neither rounded to subnormals nor infinite.
+_LEAST, _LARGEST = np.finfo(np.float32).tiny, np.finfo(np.float32).max / 2**31
 
 
 @mutator
@@ -37,6 +39,8 @@ class _Products(PyExprMutator):
         if weights is None or not a.whole or not (b.whole or b.axis == channels):
             return call
         if weights.size // weights.shape[channels] > _DEEPEST:
+            return call
+        if not _fit(constant(a.scale), constant(b.scale)):
             return call
         if convolution and str(call.attrs.out_layout or call.attrs.data_layout)[:2] != "NC":
             return call
@@ -84,6 +88,14 @@ class _Products(PyExprMutator):
         return self.builder_.emit(relax.op.multiply(left, b))
 
 
+def _fit(a: np.ndarray | None, b: np.ndarray | None) -> bool:
+    """Whether sums may be scaled by the product of these scales, as far as they are known."""
+    if a is None or b is None:
+        return True
+    products = a.astype(np.float64) * b
+    return bool(np.all((products >= _LEAST) & (products <= _LARGEST)))
+
+
 def _in_sums(builder: relax.BlockBuilder, zero: relax.Expr) -> relax.Expr:
     known = constant(zero)
     return (
@@ -107,7 +119,7 @@ class RecognizeQuantized(Pass):
     """Rewrite products and convolutions of a quantized tensor with constant quantized weights.
 
     The tensor has one scale and one zero point. The weights may have one for each column or output
-    channel.
+    channel. Products whose scales leave the normal numbers of float32 stay.
     """
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:

@@ -57,6 +57,10 @@ def test_bias(bias_first):
         lambda x: quantized(sums(x)),
         lambda x: quantized(op.multiply(once(op.exp(sums(x))), relax.const(SCALES))),
         lambda x: quantized(op.multiply(sums(x), sums(x))),
+        lambda x: quantized(op.multiply(sums(x), relax.const(SCALES)), 1e-31),
+        lambda x: quantized(
+            op.add(once(op.multiply(sums(x), c(1e-9))), relax.const(1e5 * BIAS)), 1e-35
+        ),
     ],
 )
 def test_others_stay(formula):

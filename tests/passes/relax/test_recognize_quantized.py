@@ -87,10 +87,12 @@ def test_convolution():
         lambda x: op.matmul(real(x), real(relax.const(W), STEPS[6], 0, "int8", axis=0)),
         lambda x: op.matmul(real(x), real(x)),
         lambda x: op.matmul(real(x), real(relax.const(np.ones((6, 2), np.int16)), 0.1, 0, "int16")),
+        lambda x: op.matmul(real(x, 1e20), real(relax.const(W), 1e10, 0, "int8")),
+        lambda x: op.matmul(real(x, 1e-20), real(relax.const(W), 1e-20, 0, "int8")),
     ],
 )
 def test_others_stay(product):
-    """Real operands, scales along the summed axis, weights that vary, 16 bits."""
+    """Real operands, scales along the summed axis, weights that vary, 16 bits, extreme scales."""
     mod = module(product, (6, 6), dtype="uint8")
     tvm.ir.assert_structural_equal(RecognizeQuantized()(mod), mod)
 
