@@ -59,7 +59,8 @@ class _Mover(PyExprMutator):
         same = [*map(number, call.args[1:])] == [*map(number, like.args[1:])]
         if same and dtype(call.args[0]) == str(like.attrs.out_dtype):
             return call.args[0]
-        return self.builder_.emit(relax.Call(like.op, [expr, *like.args[1:]], like.attrs))
+        to = str(like.attrs.out_dtype)
+        return self.builder_.emit(relax.op.quantize(expr, *like.args[1:], out_dtype=to))
 
 
 def _moved(call: relax.Call) -> list[relax.Expr]:

@@ -47,6 +47,23 @@ def test_other_scales_come_first(name):
     )
 
 
+def test_fewer_axes():
+    """The quantization's axis, which counts for nothing, may be beyond those of its operand."""
+
+    def last(x, axis):
+        return once(op.quantize(x, c(0.2), c(3, "uint8"), axis=axis, out_dtype="uint8"))
+
+    def before(x):
+        return last(once(op.expand_dims(real(x), 0)), 1)
+
+    def after(x):
+        return op.expand_dims(last(real(x), -1), 0)
+
+    found, wanted = (module(formula, (5,), dtype="uint8") for formula in (before, after))
+    renamed = relax.transform.CanonicalizeBindings()
+    tvm.ir.assert_structural_equal(renamed(MoveBytes()(found)), renamed(wanted))
+
+
 def test_concatenation():
     def before(x):
         return quantized(op.concat([real(x), real(x, 0.3)], 1))
