@@ -7,7 +7,16 @@ import onnx
 from onnx import helper, numpy_helper
 
 # Importing these modules adds their makers to the table.
-from . import compositions, elementwise, images, movement, others, products, rows  # noqa: F401
+from . import (  # noqa: F401
+    compositions,
+    elementwise,
+    images,
+    movement,
+    others,
+    products,
+    quantized,
+    rows,
+)
 from . import shapes as _shapes  # noqa: F401
 from . import shapes_of_images as _shapes_of_images  # noqa: F401
 from .graph import Graph, Skip, as_model, value_info
