@@ -94,8 +94,7 @@ def compile(
         those of float32 by the rounding to 8 bits.
         ``"int8"``: matrix products with constant weights take bytes. Weights are rounded to int8
         times a scale for each column, each row of the other operand to bytes of its own scale. It
-        is faster on CPUs with dot products of bytes. Sums, and all else, are float32.
-
+        is faster on CPUs with dot products of bytes. Sums are int32, and all else is float32.
     cache : bool
         Keep the build on disk, and load it the next time: :mod:`quake_tvm.build_cache`. Anything
         that a build depends on has an influence on its key. An IRModule, and a build with rules or
