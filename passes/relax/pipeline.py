@@ -3,14 +3,15 @@
 - ``prepare``: compute half precision in float32; make branches functions of their own; give equal
   extents one name; check sizes that may not match; make products of quantized tensors integer ones,
   and chains between bytes tables; replace tensors without elements; keep zeros from being folded by
-  TVM; recognise norms; fold batch norms.
+  TVM; recognise norms; fold batch norms; store weights in the half precision that was asked for.
 - ``lower``: lower nonlinearities to bit manipulation. Between recognition and lowering,
   convolutions get their channels last, reshapes sink, attention is fused, and attention and
   recurrent layers become kernels. Earlier, this would change what is recognised. Later, the kernels
   would prevent it.
 - ``fuse``: check windows that may not fit; check indices; lower norms to kernels over rows; pack
-  constant weights in panels; legalize all other operators; fold constants; fuse operators up to a
-  maximal size. Each fused kernel carries the numbers of its sites.
+  constant weights in panels, as bytes if they are or if this was asked for; legalize all other
+  operators; fold constants; fuse operators up to a maximal size. Each fused kernel carries the
+  numbers of its sites.
 - ``schedule``: merge equal kernels; apply the schedule rules.
 - ``finish``: TVM's lowering to the virtual machine, with checks of computed sizes; plan memory for
   the largest sizes; make each shape once; say which tensors do not overlap.
