@@ -235,3 +235,17 @@ def test_channels_last_in_images_and_weights():
         model, feeds = model_of([case], 17)
         results.append(quake_tvm.compile(model, method="exact").run(feeds)[0])
     np.testing.assert_allclose(results[0], results[1].transpose(0, 2, 3, 1), 1e-5, 1e-5)
+
+
+def test_scales_in_half_precision_give_the_sums_a_float32_factor():
+    rng = np.random.default_rng(0)
+    a, b = (rng.integers(0, 256, shape).astype("uint8") for shape in ((3, 40), (40, 5)))
+    scales, zeros = np.float16([0.02, 0.03, 0.9]), np.uint8([100, 120, 130])
+    operands = [K(x) for pair in zip(scales, zeros, strict=True) for x in pair]
+    case = c("QLinearMatMul", a, *operands[:2], K(b), *operands[2:])
+    model, feeds = model_of([case], 21)
+    (y,) = quake_tvm.compile(model, method="exact").run(feeds)
+    sums = (a.astype("int32") - zeros[0]) @ (b.astype("int32") - zeros[1])
+    factor = np.float32(scales[0]) * np.float32(scales[1]) / np.float32(scales[2])
+    wanted = np.clip(np.rint(sums * factor) + zeros[2], 0, 255)
+    np.testing.assert_array_equal(y, wanted)

@@ -31,6 +31,13 @@ def quantized(graph: Graph, x: str, scale: str, zero_point: str, output: str) ->
     graph.emit("QuantizeLinear", _given([x, scale, zero_point]), output)
 
 
+def widened(graph: Graph, scale: str) -> str:
+    """The scale in float32."""
+    if graph.dtype(scale) == TensorProto.FLOAT:
+        return scale
+    return graph.emit("Cast", [scale], to=TensorProto.FLOAT)
+
+
 def scaled(graph: Graph, sums: str, scale: str, output: str = "") -> str:
     """Emit the real value of int32 sums, whose scale broadcasts to them."""
     real = graph.emit("Cast", [sums], to=TensorProto.FLOAT)

@@ -11,17 +11,19 @@ from onnx import TensorProto, helper
 from ....errors import QuakeError
 from . import dynamic_quantize
 from .graph import Graph, attributes
-from .quantized import requantized, scaled
+from .quantized import requantized, scaled, widened
 
 
 def mat_mul(node: onnx.NodeProto, graph: Graph) -> None:
-    """Emit QLinearMatMul."""
-    a, a_scale, a_zero, b, b_scale, b_zero, *result = node.input
+    """Emit QLinearMatMul. Scales in half precision are widened: the factor is float32."""
+    a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero = node.input
     rows = graph.shape(a_scale)
+    a_scale, b_scale, y_scale = (widened(graph, scale) for scale in (a_scale, b_scale, y_scale))
     if rows is not None and len(rows) == 1 and rows != [1]:  # a scale for each row
         a_scale = graph.emit("Unsqueeze", [a_scale, graph.constant(1, TensorProto.INT64, "axis")])
     sums = graph.emit("MatMulInteger", [a, b, a_zero, b_zero])
-    requantized(graph, sums, graph.emit("Mul", [a_scale, b_scale]), result, node.output[0])
+    scale = graph.emit("Mul", [a_scale, b_scale])
+    requantized(graph, sums, scale, [y_scale, y_zero], node.output[0])
 
 
 def conv(node: onnx.NodeProto, graph: Graph) -> None:
