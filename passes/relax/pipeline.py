@@ -90,6 +90,7 @@ from .lower_norms import LowerNorms
 from .merge_kernels import MergeKernels
 from .move_bytes import MoveBytes
 from .narrow_weights import NarrowWeights
+from .order_extents import OrderExtents
 from .outline_branches import OutlineBranches
 from .pack_byte_convolutions import PackByteConvolutions
 from .pack_byte_weights import PackByteWeights
@@ -289,6 +290,7 @@ class Pipeline:
             relax.transform.FuseOps(),
             LimitFusion(),
             relax.transform.FuseTIR(),
+            OrderExtents(),
         ]
 
     def _shared_operands(self) -> list[tvm.transform.Pass]:
