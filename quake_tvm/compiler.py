@@ -41,6 +41,7 @@ from .schedules.records.book import Book, Records
 from .site_plan import Plan
 from .support import given
 from .support.compiler_lock import compiling
+from .tvm_version import tir
 
 logger = logging.getLogger(__name__)
 
@@ -320,7 +321,7 @@ def inputs_of(mod: tvm.IRModule) -> list[ModelTensor]:
             raise QuakeError(
                 f"the input {parameter.name!r} is a {ty}: main takes tensors of known shape"
             )
-        shape = tuple(int(n) if hasattr(n, "value") else str(n) for n in ty.shape)
+        shape = tuple(int(n) if isinstance(n, tir.IntImm) else str(n) for n in ty.shape)
         found.append(ModelTensor(parameter.name, shape, str(ty.dtype)))
     return found
 
@@ -349,5 +350,5 @@ def _output(name: str, ty: relax.Type) -> ModelTensor:
         return ModelTensor(name, (ty.ndim if ty.ndim >= 0 else "?",), "int64")
     if ty.shape is None:
         return ModelTensor(name, ("?",) * max(ty.ndim, 1), str(ty.dtype))
-    shape = tuple(int(n) if hasattr(n, "value") else str(n) for n in ty.shape)
+    shape = tuple(int(n) if isinstance(n, tir.IntImm) else str(n) for n in ty.shape)
     return ModelTensor(name, shape, str(ty.dtype))

@@ -9,7 +9,7 @@ axes.
 import tvm
 from tvm import relax
 
-from quake_tvm.tvm_version import Pass
+from quake_tvm.tvm_version import Pass, tir
 
 from . import spell_out_quantization
 from .fold_moves import FoldMoves
@@ -57,7 +57,7 @@ def _packed(call: relax.Call) -> bool:
     """
     x, weights = call.args
     groups, inputs = int(call.attrs.groups), getattr(x.ty.shape[1], "value", None)
-    known = all(hasattr(n, "value") for n in x.ty.shape)
+    known = all(isinstance(n, tir.IntImm) for n in x.ty.shape)
     return known or groups == 1 or groups == inputs == int(weights.ty.shape[0])
 
 

@@ -8,7 +8,7 @@ import tvm
 from tvm import relax
 from tvm.relax.expr_functor import PyExprMutator, mutator
 
-from quake_tvm.tvm_version import Pass
+from quake_tvm.tvm_version import Pass, tir
 
 from .graph import dtype, known_shape, op_name
 from .quantized import constant, rewritten
@@ -25,7 +25,7 @@ class _Fold(PyExprMutator):
         call = super().visit_call_(call)
         if op_name(call) == "relax.reshape" and known_shape(call):
             values = self._known(call.args[0])
-            if values is None or not all(hasattr(n, "value") for n in call.ty.shape):
+            if values is None or not all(isinstance(n, tir.IntImm) for n in call.ty.shape):
                 return call
             return relax.const(values.reshape([*map(int, call.ty.shape)]))
         if op_name(call) != "relax.dequantize" or str(call.attrs.out_dtype) != "float32":

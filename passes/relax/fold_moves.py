@@ -9,7 +9,7 @@ import tvm
 from tvm import relax
 from tvm.relax.expr_functor import PyExprMutator, mutator
 
-from quake_tvm.tvm_version import Pass
+from quake_tvm.tvm_version import Pass, tir
 
 from .graph import functions, op_name
 
@@ -27,7 +27,7 @@ class _Fold(PyExprMutator):
         if isinstance(value, relax.Var):
             value = self.lookup_binding(value)
         shape = call.ty.shape
-        static = shape is not None and all(hasattr(n, "value") for n in shape)
+        static = shape is not None and all(isinstance(n, tir.IntImm) for n in shape)
         if not isinstance(value, tvm.ir.GenericConst) or not static:
             return call
         array = value.value.numpy()

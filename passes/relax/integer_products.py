@@ -13,7 +13,7 @@ import tvm
 from tvm import relax
 from tvm.relax.expr_functor import PyExprMutator, mutator
 
-from quake_tvm.tvm_version import Pass
+from quake_tvm.tvm_version import Pass, tir
 
 from .convolutions import CONVOLUTIONS, convolve
 from .graph import dtype, known_shape, op_name
@@ -159,7 +159,7 @@ class _Bytes(PyExprMutator):
             if isinstance(a.zero, np.ndarray):
                 x = self.builder_.emit(_padded(x, padding, a.zero.item()))
                 padding = [0] * len(padding)
-            elif all(hasattr(n, "value") for n in x.ty.shape):
+            elif all(isinstance(n, tir.IntImm) for n in x.ty.shape):
                 # The pads count for nothing: at the borders, fewer weights are summed.
                 sizes = [1, *map(int, list(x.ty.shape)[1:])]
                 ones = relax.const(np.ones(sizes, np.int8))

@@ -235,7 +235,7 @@ class PackConvolutions(Pass):
             dtype=str(values.dtype),
         )
         width = self.panel(key, analysis.constant(call.ty.shape[-2]))
-        known = all(hasattr(n, "value") for n in call.ty.shape)
+        known = all(isinstance(n, tir.IntImm) for n in call.ty.shape)
         if depthwise:
             packed = np.ascontiguousarray(np.moveaxis(values[..., 0], 0, -1))
             function = partial(depthwise_convolution, window=window)

@@ -13,7 +13,7 @@ from tvm.ir.expr import GenericConst
 from tvm.relax.expr_functor import PyExprMutator, mutator
 
 from quake_tvm.numerics.operators import OPERATORS
-from quake_tvm.tvm_version import Pass
+from quake_tvm.tvm_version import Pass, tir
 
 from ..chain import KINDS
 from .graph import functions, known_shape, op_name, same_shape
@@ -270,7 +270,7 @@ def _keeps_rows(move: relax.Call) -> bool:
 
 
 def _static(expr: relax.Expr) -> bool:
-    return known_shape(expr) and all(hasattr(n, "value") for n in expr.ty.shape)
+    return known_shape(expr) and all(isinstance(n, tir.IntImm) for n in expr.ty.shape)
 
 
 def _constant(values: np.ndarray, like: relax.Expr | None) -> relax.Expr:
