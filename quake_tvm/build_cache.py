@@ -5,6 +5,7 @@ A damaged entry is compiled again. Knows files; :mod:`build_key` makes the keys.
 
 import logging
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,11 +72,13 @@ def find(key: str) -> Model | None:
         return None
     try:
         model = load(path)
-        os.utime(path)
-    except (QuakeError, OSError) as error:
+    except QuakeError as error:
         logger.warning("a kept build is compiled anew: %s", error)
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # a folder that may only be read
+            path.unlink()
         return None
+    with suppress(OSError):
+        os.utime(path)
     logger.info("loaded the kept build %s", path)
     return model
 

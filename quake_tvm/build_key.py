@@ -93,6 +93,8 @@ def _parts(model: Any) -> Iterator[bytes]:
     """The bytes of a model."""
     if isinstance(model, str | Path):
         path = Path(model)
+        if not path.is_file():  # reading a device might never end
+            raise _NoDigest
         content = path.read_bytes()
         yield content
         try:

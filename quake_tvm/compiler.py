@@ -114,8 +114,7 @@ def compile(
     Notes
     -----
     Several threads may call at once. They compile one after another, since TVM's compiler serves
-    one
-    thread at a time.
+    one thread at a time.
     """
     # Raises for invalid options, targets and rules before anything else is done.
     options = Options.parse(method, max_error, only, skip, special_values, plan)

@@ -120,22 +120,22 @@ class ExactSite:
         return ExactSite(operator, shape, dtype, reason)
 
 
+def _error(site: LoweredSite) -> str:
+    return f"{site.relative:.3g}" + (f" + {site.absolute:.2g}" if site.absolute else "")
+
+
 # The columns of a report's table, and those that a console of 80 characters shows.
 _COLUMNS: dict[str, Callable[[LoweredSite], str]] = {
     "operator": lambda site: site.operator,
     "shape": lambda site: site.shape,
     "rung": lambda site: site.method,
-    "error bound": lambda site: _error(site),
+    "error bound": _error,
     "from": lambda site: site.source,
     "kernel": lambda site: site.kernel,
     "schedule": lambda site: site.scheduled,
     "record": lambda site: site.record,
 }
 _NARROW = ("operator", "shape", "rung", "error bound", "schedule")
-
-
-def _error(site: LoweredSite) -> str:
-    return f"{site.relative:.3g}" + (f" + {site.absolute:.2g}" if site.absolute else "")
 
 
 # (operator, shape, source) of sites to a list, in order, of each site's kernel and its rule.

@@ -51,6 +51,20 @@ def test_a_damaged_build_is_compiled_again(folder, caplog):
     quake_tvm.load(path)
 
 
+def test_a_folder_that_may_only_be_read(folder, monkeypatch):
+    model = quake_tvm.compile(mlp(), cache=True)
+    (path,) = folder.iterdir()
+
+    def refuse(*_, **__):
+        raise PermissionError
+
+    monkeypatch.setattr(build_cache.os, "utime", refuse)
+    np.testing.assert_array_equal(build_cache.find(path.stem)(X)[0], model(X)[0])
+    path.write_bytes(path.read_bytes()[:-1])
+    monkeypatch.setattr(build_cache.Path, "unlink", refuse)
+    assert build_cache.find(path.stem) is None
+
+
 def test_the_key_depends_on_everything(tmp_path, monkeypatch):
     changed = mlp()
     changed.graph.initializer[0].raw_data = changed.graph.initializer[0].raw_data[:-1] + b"\x01"
@@ -114,6 +128,9 @@ def test_what_has_no_key(tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"nonsense")
     assert key(tmp_path / "model.onnx") is None
     assert key(tmp_path / "missing.onnx") is None
+    assert key("a\0b") is None
+    os.mkfifo(tmp_path / "pipe")
+    assert key(tmp_path / "pipe") is None
     assert key(quake_tvm.compiler.import_model(mlp())) is None
 
 

@@ -95,7 +95,7 @@ def run(
     options = {name: value for name, value in options.items() if value is not None}
     if not _is_source(model):
         for name in [*options, *(["target"] if target != "native" else [])]:
-            option = "--" + name.replace("_", "-").replace("ranges", "range")
+            option = "--range" if name == "ranges" else "--" + name.replace("_", "-")
             raise QuakeError(f"{option} is for an ONNX file: {model.name} is compiled already")
     given.count(repeat, "--repeat")
     given.count(seed, "--seed", least=0)
