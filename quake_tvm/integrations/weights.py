@@ -40,9 +40,9 @@ class Weight:
     def same(self, tensor: torch.Tensor) -> bool:
         """Whether this is the weight, with the values that it had."""
         return (
-            self._tensor() is tensor
+            self._memory.data_ptr() == tensor.data_ptr()
             and self._version == _version(tensor)
-            and self._memory.data_ptr() == tensor.data_ptr()
+            and self._tensor() is tensor
             and (self._values is None or torch.equal(self._values, _bits(tensor)))
         )
 
