@@ -245,7 +245,7 @@ def import_model(
     shapes, ranges = checked_shapes(shapes), _checked_ranges(ranges)
     if isinstance(model, str | Path):
         with _timed(f"imported {model}"):
-            return onnx_import.to_relax(onnx_file.read(model), shapes, ranges)
+            return onnx_import.to_relax(onnx_file.opened(model), shapes, ranges)
     if isinstance(model, onnx.ModelProto):
         return onnx_import.to_relax(onnx_file.sound(model), shapes, ranges)
     if isinstance(model, tvm.IRModule):

@@ -44,6 +44,7 @@ from .shell import (
     Target,
     busy,
     errors,
+    load_tvm,
     log_to_console,
     output,
     parse_named_shapes,
@@ -107,7 +108,8 @@ def _before(
     command = context.invoked_subcommand
     if command == "doctor":  # doctor reports what is wrong itself
         return
-    from .. import tvm_version  # raises if TVM is missing or broken
+    load_tvm()
+    from .. import tvm_version
 
     if tvm_version.RELAY and command in ("compile", "norms", "plan", "run", "runtime", "tune"):
         raise QuakeError(
@@ -309,6 +311,7 @@ def _examine(
     model: Path, shape: list[str] | None, size_range: list[str] | None, as_json: bool
 ) -> None:
     """Handle ``doctor MODEL``."""
+    load_tvm()
     from .. import tvm_version
     from . import doctor_model
 

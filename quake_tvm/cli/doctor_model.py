@@ -71,7 +71,7 @@ def examine(path: Path, shapes: Shapes, ranges: Ranges) -> Examination:
     from ..importers.onnx import file
     from ..importers.onnx.examine import examine as operators_of
 
-    model = file.read(path)
+    model = file.opened(path)
     found, module = operators_of(model, shapes, ranges)
     inputs = [
         Input(

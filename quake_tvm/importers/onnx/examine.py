@@ -15,7 +15,7 @@ from . import functions, rewrites
 from .check import name, problems
 from .file import with_shapes
 from .fold import fold_shapes
-from .module import to_relax
+from .module import converted, errors_with_advice
 from .nodes import all_nodes
 
 # What may become of a node: it is computed when the model runs, replaced by other nodes, computed
@@ -64,21 +64,22 @@ def examine(
     refused = _refused(own)
     if refused:
         return refused, None
+    given = _nodes(own)
     try:
-        expanded = functions.expand(_copied(own))
-        refused = _refused(expanded)  # the nodes of the expanded functions
-        if refused:
-            return refused, None
-        rewritten = rewrites.rewrite(_copied(expanded))
-        left = _nodes(rewritten)
-        folded = fold_shapes(rewritten)
-        module = to_relax(model, shapes, ranges)
+        with errors_with_advice(own):
+            expanded = functions.expand(own)
+            refused = _refused(expanded)  # the nodes of the expanded functions
+            if refused:
+                return refused, None
+            rewritten = rewrites.rewrite(expanded)
+            left = _nodes(rewritten).keys()
+            folded = fold_shapes(rewritten)
+            kept = {output for node in all_nodes(folded.graph) for output in node.output}
+            module = converted(folded, ranges or {})
     except QuakeError as error:
         return [Finding("", REFUSED, what=str(error))], None
-    kept = {output for node in all_nodes(folded.graph) for output in node.output}
     fates = Counter(
-        (name(node), _fate(key in left, node.output[0] in kept))
-        for key, node in _nodes(own).items()
+        (operator, _fate(key in left, output in kept)) for key, (operator, output) in given.items()
     )
     return [Finding(*of, count) for of, count in sorted(fates.items())], module
 
@@ -100,19 +101,14 @@ def _refused(model: onnx.ModelProto) -> list[Finding]:
     ]
 
 
-def _copied(model: onnx.ModelProto) -> onnx.ModelProto:
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    return copy
-
-
-def _nodes(model: onnx.ModelProto) -> dict[bytes, onnx.NodeProto]:
-    """The nodes by what they compute: all of a node but its name and its further outputs."""
+def _nodes(model: onnx.ModelProto) -> dict[bytes, tuple[str, str]]:
+    """The operator and the first output of each node, by what it computes: all of the node but its
+    name and its further outputs."""
     found = {}
     for node in all_nodes(model.graph):
         key = onnx.NodeProto()
         key.CopyFrom(node)
         key.ClearField("name")
         del key.output[1:]
-        found[key.SerializeToString(deterministic=True)] = node
+        found[key.SerializeToString(deterministic=True)] = name(node), node.output[0]
     return found

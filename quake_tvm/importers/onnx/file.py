@@ -1,11 +1,11 @@
 """Read an ONNX model from its file and set its input shapes. Knows no TVM."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import onnx
-from onnx import helper
+from onnx import helper, serialization
 
 from ...errors import QuakeError
 from ...support import given
@@ -19,28 +19,54 @@ from .dimensions import (
     rename_dimensions,
     set_dimension,
 )
-from .external import load_external
+from .external import LARGE, load_external, locate, locate_external
 from .node_order import in_order
 from .nodes import all_nodes, graphs
-from .tensors import check_tensors
+from .outline import outline
+from .tensors import check_tensors, is_external, tensors
 
 
 def read(path: str | Path) -> onnx.ModelProto:
     """Read an ONNX file. Raises QuakeError if the file is missing or not a valid model."""
+    return _checked(path, _whole)
+
+
+def opened(path: str | Path) -> onnx.ModelProto:
+    """The same, but large weights stay in their files, and :func:`external.array` reads them."""
+    return _checked(path, _outlined)
+
+
+def _checked(path: str | Path, reader: Callable[[Path], onnx.ModelProto]) -> onnx.ModelProto:
     path = given.path(path, "the model")
     if path.is_dir():
         raise QuakeError(f"no such file: {path} is a folder, give the .onnx file in it")
     if not path.is_file():
         raise QuakeError(f"no such file: {path}")
     try:
-        model = onnx.load(path, load_external_data=False)
-        load_external(model, path)
-        model = in_order(model)
+        model = in_order(reader(path))
         onnx.checker.check_model(_skeleton(model))
-        return sound(model)
+        return _sound(model)
     except Exception as error:
         reason = " ".join(str(error).split()) or "unreadable"
         raise QuakeError(f"{path} is not a valid ONNX model: {reason[:200]}") from None
+
+
+def _whole(path: Path) -> onnx.ModelProto:
+    model = onnx.load(path, load_external_data=False)
+    load_external(model, path)
+    return model
+
+
+def _outlined(path: Path) -> onnx.ModelProto:
+    if serialization.registry.get_format_from_file_extension(path.suffix) not in (None, "protobuf"):
+        return _whole(path)
+    model, places = outline(path, LARGE)
+    locate_external(model, path)
+    for position, place in places.items():
+        tensor = model.graph.initializer[position]
+        if not is_external(tensor):
+            locate(tensor, path, *place)
+    return model
 
 
 def sound(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -49,8 +75,19 @@ def sound(model: onnx.ModelProto) -> onnx.ModelProto:
     Raises
     ------
     QuakeError
-        Without nodes or outputs, and for tensors whose data do not match their type and shape.
+        Without nodes or outputs, and for tensors whose data are elsewhere, or do not match their
+        type and shape.
     """
+    for tensor in tensors(model):
+        if is_external(tensor):
+            raise QuakeError(
+                f"the data of the tensor {tensor.name!r} are in another file: give the model's "
+                "path, or load the model with its data"
+            )
+    return _sound(model)
+
+
+def _sound(model: onnx.ModelProto) -> onnx.ModelProto:
     if not model.graph.node:
         raise QuakeError("its graph has no nodes")
     if not model.graph.output:

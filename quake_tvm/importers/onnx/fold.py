@@ -16,6 +16,7 @@ from onnx import helper, numpy_helper, shape_inference
 from onnx.reference import ReferenceEvaluator
 
 from .branches import renamed, take_known
+from .external import array
 from .inference import SMALL, inferred
 from .loops import unroll_known
 from .nodes import graphs, read_by
@@ -88,7 +89,7 @@ def _fold_once(
                 limit = MAX_FOLDED if size <= MAX_FOLDED else 0
             else:
                 limit = max(MAX_FOLDED, size, room - grown)
-            arrays = {name: numpy_helper.to_array(c) for name, c in given.items()}
+            arrays = {name: array(c) for name, c in given.items()}
             found = evaluate(plain, arrays, model.opset_import, limit)
             if found is not None:
                 values = {k: numpy_helper.from_array(np.asarray(v), k) for k, v in found.items()}

@@ -35,6 +35,7 @@ class Importer(ONNXGraphImporter):
         The inputs that converters take as numbers, and not as tensors.
     shapes : mapping of input name to static shape
     ranges : mapping of dimension name to (least, most)
+    constants : mapping of initializer name to relax.Expr
     limits : sequence of Limit
         Conditions on the inputs' extents.
     """
@@ -47,9 +48,11 @@ class Importer(ONNXGraphImporter):
         read_as_sizes: Mapping[str, Sequence[int]],
         shapes: Mapping[str, list[int]],
         ranges: Ranges,
+        constants: Mapping[str, relax.Expr],
         limits: Sequence[Limit] = (),
     ) -> None:
         super().__init__(dict(shapes), "float32", keep_params_in_input=False, sanitize=False)
+        self._constants = constants
         self._converters = converters
         self._read_as_sizes = read_as_sizes
         self._extents = Extents(limits, ranges)
@@ -84,6 +87,9 @@ class Importer(ONNXGraphImporter):
             mod["main"] = mod["main"].with_attr(CONDITIONS, self._extents.conditions)
         mod["main"] = mod["main"].with_attr(OUTPUTS, [output.name for output in model.graph.output])
         return mod
+
+    def _parse_graph_initializers(self, graph: onnx.GraphProto) -> None:
+        self._nodes |= self._constants
 
     def _check_for_unsupported_ops(self, graph: onnx.GraphProto) -> None:
         """Allow operators that only have a converter here; :mod:`check` has refused all others."""

@@ -6,7 +6,8 @@ constants, take the branches and unroll the loops that are known, replace tensor
 import. Knows nothing of nonlinearities.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import onnx
 import tvm
@@ -20,6 +21,7 @@ from .check import check
 from .converters import CONVERTERS, READ_AS_SIZES
 from .empty import without_empty
 from .extents import Limit, NeedsLimit
+from .external import array
 from .file import inputs, is_dynamic, with_shapes
 from .fold import fold_shapes
 from .importer import Importer, NotTaken
@@ -50,15 +52,24 @@ def to_relax(
         For shapes and ranges that do not fit, and for what TVM cannot import correctly:
         docs/onnx_operators.md.
     """
-    ranges = ranges or {}
-    model = with_shapes(model, shapes or {}, ranges)
-    ranges = {name: (least, most) for name, (least, most) in ranges.items() if least < most}
+    model = with_shapes(model, shapes or {}, ranges or {})
+    with errors_with_advice(model):
+        model = functions.inline(model)
+        check(model)
+        model = functions.expand(model)
+        check(model)  # the nodes of the expanded functions
+        return converted(fold_shapes(rewrites.rewrite(model)), ranges or {})
+
+
+@contextmanager
+def errors_with_advice(model: onnx.ModelProto) -> Iterator[None]:
+    """Raise errors of a model's import as QuakeErrors that say what to do."""
     dynamic = [i.name for i in inputs(model) if is_dynamic(i)]
     advice = "replace the operator in the model, or import it yourself and pass the IRModule"
     if dynamic:
         advice = f"give shapes for: {', '.join(f'{name}=...' for name in dynamic)}"
     try:
-        return with_ranges(_convert(model, ranges), ranges)
+        yield
     except NotTaken as error:
         raise QuakeError(f"{error}; {advice}") from error
     except QuakeError:
@@ -67,13 +78,9 @@ def to_relax(
         raise QuakeError(f"TVM cannot import this model ({last_line(error)}); {advice}") from error
 
 
-def _convert(model: onnx.ModelProto, ranges: Ranges) -> tvm.IRModule:
-    """The steps after the shapes are fixed."""
-    model = functions.inline(model)
-    check(model)
-    model = functions.expand(model)
-    check(model)  # the nodes of the expanded functions
-    model = fold_shapes(rewrites.rewrite(model))
+def converted(model: onnx.ModelProto, ranges: Ranges) -> tvm.IRModule:
+    """The steps that follow the folding. The model is changed."""
+    ranges = {name: (least, most) for name, (least, most) in ranges.items() if least < most}
     loops.refuse(model)
     check_types(model)
     model = without_empty(model)
@@ -82,22 +89,25 @@ def _convert(model: onnx.ModelProto, ranges: Ranges) -> tvm.IRModule:
         for i in inputs(model)
         if not is_dynamic(i)
     }
-    mod = _import(model, sizes, ranges)
+    constants = {c.name: relax.const(tvm.runtime.tensor(array(c))) for c in model.graph.initializer}
+    mod = _import(model, sizes, ranges, constants)
     _check_branches(mod["main"])
-    return mod
+    return with_ranges(mod, ranges)
 
 
 def _import(
     model: onnx.ModelProto,
     shapes: Mapping[str, list[int]],
     ranges: Ranges,
+    constants: Mapping[str, relax.Expr],
     limits: tuple[Limit, ...] = (),
 ) -> tvm.IRModule:
     """The import, started again for each condition that it finds to be needed."""
     try:
-        return Importer(CONVERTERS, READ_AS_SIZES, shapes, ranges, limits).convert(model)
+        importer = Importer(CONVERTERS, READ_AS_SIZES, shapes, ranges, constants, limits)
+        return importer.convert(model)
     except NeedsLimit as need:
-        return _import(model, shapes, ranges, (*limits, need.limit))
+        return _import(model, shapes, ranges, constants, (*limits, need.limit))
 
 
 def _check_branches(main: relax.Function) -> None:

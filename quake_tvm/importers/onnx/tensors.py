@@ -38,10 +38,20 @@ _DATA = (
 
 def tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
     """All tensors of a model: initializers, and tensors in nodes of graphs and functions."""
-    yield from _of_graph(model.graph)
-    for function in model.functions:
-        for node in function.node:
+    yield from model.graph.initializer
+    yield from in_nodes(model)
+
+
+def in_nodes(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """The tensors of a model but for its initializers."""
+    for nodes in (model.graph.node, *(function.node for function in model.functions)):
+        for node in nodes:
             yield from _of_node(node)
+
+
+def is_external(tensor: onnx.TensorProto) -> bool:
+    """Whether a tensor's data are in a file and not in the message."""
+    return tensor.data_location == TensorProto.EXTERNAL
 
 
 def check_tensors(model: onnx.ModelProto) -> None:
@@ -53,8 +63,7 @@ def check_tensors(model: onnx.ModelProto) -> None:
         With the tensor's name.
     """
     for tensor in tensors(model):
-        if tensor.data_location != TensorProto.EXTERNAL:
-            _check(tensor)
+        _check(tensor)
     if model.graph.sparse_initializer:
         name = model.graph.sparse_initializer[0].values.name
         raise QuakeError(f"the sparse initializer {name!r} is not supported: store it dense")
@@ -151,6 +160,10 @@ def _count(tensor: onnx.TensorProto) -> int:
 
 def _check(tensor: onnx.TensorProto) -> None:
     count = _count(tensor)
+    if is_external(tensor):
+        lengths = (entry.value for entry in tensor.external_data if entry.key == "length")
+        _compare(tensor, size_in_bytes(tensor), int(next(lengths)), "bytes")
+        return
     sizes = {name: len(getattr(tensor, name)) for name in _DATA}  # each access copies the data
     fields = [name for name, size in sizes.items() if size]
     if tensor.HasField("raw_data") and fields in ([], ["raw_data"]):
@@ -165,6 +178,10 @@ def _check(tensor: onnx.TensorProto) -> None:
         entries = -(-count // _PACKED.get(tensor.data_type, 1))
         wanted = 2 * entries if tensor.data_type in _COMPLEX else entries
         held, unit = sizes[field], "elements"
+    _compare(tensor, wanted, held, unit)
+
+
+def _compare(tensor: onnx.TensorProto, wanted: int, held: int, unit: str) -> None:
     if wanted != held:
         raise QuakeError(
             f"the tensor {tensor.name!r} is {_kind(tensor)}{[*tensor.dims]}, {wanted} {unit}, but "

@@ -3,8 +3,11 @@
 import numpy as np
 import onnx
 import pytest
+import tvm
 from onnx import TensorProto, helper, numpy_helper
 
+from quake_tvm import QuakeError
+from quake_tvm.compiler import import_model
 from quake_tvm.importers.onnx.examine import FOLDED, REFUSED, REWRITTEN, TAKEN, Finding, examine
 
 node = helper.make_node
@@ -88,3 +91,30 @@ def test_a_refusal_names_the_node(nodes, what):
     assert module is None
     assert finding.what.startswith(what)
     assert "\n" not in finding.what
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        model(node("Relu", ["x"], ["y"])),
+        model(node("Elu", ["x"], ["e"]), node("Gelu", ["e"], ["y"])),
+        model(node("Det", ["x"], ["y"])),
+        model(node("Softmax", ["x"], ["y"], flavour=1)),
+        model(node("TopK", ["x", "k"], ["y", "places"]), k=np.array([-1])),
+        model(node("Reshape", ["x", "s"], ["y"]), s=np.array([3, 5])),
+        model(node("Cast", ["x"], ["y"], to=TensorProto.FLOAT8E5M2)),
+    ],
+    ids=["taken", "functions", "operator", "attribute", "number", "sizes", "type"],
+)
+def test_the_verdict_is_that_of_an_import(given):
+    before = given.SerializeToString()
+    findings, module = examine(given)
+    assert given.SerializeToString() == before
+    refused = [finding.what for finding in findings if finding.fate == REFUSED]
+    if module is not None:
+        assert refused == []
+        tvm.ir.assert_structural_equal(module, import_model(given), map_free_vars=True)
+        return
+    with pytest.raises(QuakeError) as error:
+        import_model(given)
+    assert refused == [str(error.value)]

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
+from ..external import array
 from ..inference import SMALL, inferred
 from ..nodes import graphs
 
@@ -80,7 +81,7 @@ class Graph:
     def constant_value(self, name: str) -> np.ndarray | None:
         """The value of a constant; None if the name is no constant."""
         constant = self._constants.get(name)
-        return None if constant is None else numpy_helper.to_array(constant)
+        return None if constant is None else array(constant)
 
     def rank(self, name: str) -> int | None:
         """The number of dimensions, or None if it is unknown."""
