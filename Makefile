@@ -33,7 +33,7 @@ FAST := fast-passes fast-schedules fast-relay
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast test-relax test-xgboost test-relay cross-tools lint format records prove tasks
-.PHONY: norms plans fuzz fuzz-torch fuzz-files sweep onnx-tests optimised-models torch-operators torch-models
+.PHONY: norms plans cliffs fuzz fuzz-torch fuzz-files sweep onnx-tests optimised-models torch-operators torch-models
 .PHONY: clean $(RELAX) $(FAST)
 
 help:  ## list the goals
@@ -90,6 +90,10 @@ torch-operators: $(READY)  ## torch's operators on torch's sample inputs against
 torch-models: $(READY)  ## architectures of transformers and timm against eager: an hour
 	@$(BIN)/python -m pip install -qq --editable '.[zoo]'
 	@$(BIN)/python -W ignore -m tests.zoo
+
+cliffs: $(READY)  ## time ONNX files beside ONNX Runtime: MODELS="a.onnx b.onnx"; SIZES="--size length=128"
+	@$(BIN)/python -m pip install -qq --editable '.[torch]'
+	@TVM_NUM_THREADS=1 $(BIN)/python -W ignore -m tests.cliffs $(SIZES) $(MODELS)
 
 fuzz-files: $(READY)  ## mutated models, arrays, plans, records: success or one line; SECONDS=, SEED=
 	@$(BIN)/python -m tests.fuzz.files --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED))

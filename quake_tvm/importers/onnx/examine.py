@@ -65,6 +65,8 @@ def examine(
     if refused:
         return refused, None
     given = _nodes(own)
+    outer = {output for node in own.graph.node for output in node.output}
+    inner = {output for _, output in given.values()} - outer
     try:
         with errors_with_advice(own):
             expanded = functions.expand(own)
@@ -75,6 +77,7 @@ def examine(
             left = _nodes(rewritten).keys()
             folded = fold_shapes(rewritten)
             kept = {output for node in all_nodes(folded.graph) for output in node.output}
+            kept |= inner  # values of branches that are taken and of unrolled loops get new names
             module = converted(folded, ranges or {})
     except QuakeError as error:
         return [Finding("", REFUSED, what=str(error))], None

@@ -8,33 +8,22 @@ Knows nothing of TVM.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper, shape_inference
-from onnx.reference import ReferenceEvaluator
+from onnx import helper, numpy_helper
 
 from .branches import renamed, take_known
+from .evaluate import MAX_FOLDED, RANDOM, evaluate
 from .external import array
-from .inference import SMALL, inferred
+from .inference import inferred
 from .loops import unroll_known
 from .nodes import graphs, read_by
 
-# A constant of more elements than this is made only if the tensors that it is made from have as
-# many elements, or if all that are larger have no more than MAX_GROWN together.
-MAX_FOLDED = 65536
+# Constants of more elements than MAX_FOLDED are made only if the tensors that they are made from
+# have as many elements, or if all that are larger have no more than this together.
 MAX_GROWN = 1 << 24
-# Dropout is random in training.
-_RANDOM = {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike"} | {
-    "Multinomial", "Bernoulli", "Dropout"
-}  # fmt: skip
-# Operators that ONNX's reference evaluator computes differently from the standard.
-UNRELIABLE = {
-    *("BatchNormalization", "GRU", "LRN", "LSTM", "LpNormalization", "LpPool", "RNN", "RoiAlign"),
-}
-# Products with quantized weights are recognised later, so the weights stay as they are.
-_KEPT = {"DequantizeLinear"}
 # Operators that the reference computes with loops in Python: only small ones are evaluated.
 _SLOW = {
     *("AveragePool", "Col2Im", "Conv", "ConvInteger", "ConvTranspose", "DFT", "DeformConv"),
@@ -148,7 +137,7 @@ def _merge_equal(model: onnx.ModelProto) -> None:
         kept.append(node)
         if not all(name in constant or not name for name in node.input) or not node.input:
             continue
-        if node.op_type in _RANDOM or any(a.HasField("g") for a in node.attribute):
+        if node.op_type in RANDOM or any(a.HasField("g") for a in node.attribute):
             continue
         constant |= set(node.output)
         bare = onnx.NodeProto(op_type=node.op_type, domain=node.domain, input=node.input)
@@ -192,66 +181,6 @@ def _shape(
     shape = np.array(shapes[node.input[0]], dtype=np.int64)
     part = shape[options.get("start", 0) : options.get("end")]
     return {node.output[0]: numpy_helper.from_array(part, node.output[0])}
-
-
-def evaluate(
-    node: onnx.NodeProto,
-    known: Mapping[str, np.ndarray],
-    opsets: Sequence[onnx.OperatorSetIdProto],
-    limit: int = MAX_FOLDED,
-) -> dict[str, np.ndarray] | None:
-    """The node's outputs if they are constants of no more elements than the limit, else None.
-
-    Parameters
-    ----------
-    node : onnx.NodeProto
-    known : mapping of value name to numpy.ndarray
-        The constants.
-    opsets : sequence of OperatorSetIdProto
-        The model's.
-    limit : int
-    """
-    has_graph = any(a.type == onnx.AttributeProto.GRAPH for a in node.attribute)
-    if node.op_type in _RANDOM | UNRELIABLE | _KEPT or has_graph:
-        return None
-    if not all(i in known or not i for i in node.input):
-        return None
-    feeds = {name: known[name] for name in node.input if name}
-    small = {name: value for name, value in feeds.items() if value.size <= SMALL}
-    graph = helper.make_graph(
-        [node],
-        "fold",
-        [
-            helper.make_tensor_value_info(
-                name, helper.np_dtype_to_tensor_dtype(value.dtype), value.shape
-            )
-            for name, value in feeds.items()
-            if name not in small
-        ],
-        [onnx.ValueInfoProto(name=name) for name in node.output],
-        [numpy_helper.from_array(value, name) for name, value in small.items()],
-    )
-    alone = helper.make_model(graph, opset_imports=opsets)
-    try:
-        outputs = shape_inference.infer_shapes(alone).graph.output
-        if any(_size(o) > limit for o in outputs):
-            return None
-        given = {name: value for name, value in feeds.items() if name not in small}
-        results = ReferenceEvaluator(alone).run(None, given)
-    except Exception:  # an operator without a reference stays for the importer
-        return None
-    if any(not isinstance(r, np.ndarray) or r.size > limit for r in results):
-        return None
-    types = [o.type.tensor_type.elem_type for o in outputs]
-    return {
-        name: value.astype(helper.tensor_dtype_to_np_dtype(dtype)) if dtype else value
-        for name, value, dtype in zip(node.output, results, types, strict=True)
-    }
-
-
-def _size(value: onnx.ValueInfoProto) -> int:
-    """The number of elements of a tensor, with unknown extents counted as 0."""
-    return math.prod(d.dim_value for d in value.type.tensor_type.shape.dim)
 
 
 def element_types(graph: onnx.GraphProto) -> dict[str, int]:

@@ -1,6 +1,5 @@
 """Unroll Loop and Scan whose number of iterations is known.
 
-A Loop must have a constant limit, and a condition that its body hands on or that is constant.
 Knows no TVM.
 """
 
@@ -13,6 +12,8 @@ from onnx import helper, numpy_helper
 
 from ...errors import QuakeError
 from .branches import renamed
+from .external import array
+from .loop_condition import iterations
 from .nodes import all_nodes, errors_of, place
 
 # More nodes than this would take hours to compile.
@@ -43,7 +44,7 @@ def unroll_known(
     for node in model.graph.node:
         unroll = _UNROLLERS.get(node.op_type) if not node.domain else None
         with errors_of(node):
-            emitted = unroll(_Loop(node, model.graph), known, shapes) if unroll else None
+            emitted = unroll(_Loop(node, model), known, shapes) if unroll else None
         nodes += [node] if emitted is None else emitted
         unrolled |= emitted is not None
     if unrolled:
@@ -59,15 +60,15 @@ def refuse(model: onnx.ModelProto) -> None:
             raise QuakeError(
                 f"{node.op_type} is supported only if its number of iterations is known: give "
                 "shapes, or constants for its limit and its condition, which its body must not "
-                f"compute ({place(node)})"
+                f"compute from data ({place(node)})"
             )
 
 
 class _Loop:
     """A node with a body, and the nodes that replace it."""
 
-    def __init__(self, node: onnx.NodeProto, graph: onnx.GraphProto) -> None:
-        self.node, self.graph = node, graph
+    def __init__(self, node: onnx.NodeProto, model: onnx.ModelProto) -> None:
+        self.node, self.graph, self.opsets = node, model.graph, model.opset_import
         self.given = {a.name: helper.get_attribute_value(a) for a in node.attribute}
         self.body: onnx.GraphProto = self.given["body"]
         self.nodes: list[onnx.NodeProto] = []
@@ -125,15 +126,10 @@ class _Loop:
 def _loop(
     loop: _Loop, known: Mapping[str, onnx.TensorProto], _: object
 ) -> list[onnx.NodeProto] | None:
-    limit, condition, *state = [*loop.node.input, ""][: max(2, len(loop.node.input))]
-    if limit not in known or (condition and condition not in known):
-        return None
+    _, _, *state = [*loop.node.input, ""][: max(2, len(loop.node.input))]
     body = loop.body
-    count = int(numpy_helper.to_array(known[limit]).reshape(()))
-    goes = not condition or bool(numpy_helper.to_array(known[condition]).reshape(()))
-    if not goes:
-        count = 0
-    elif not _hands_on(body):
+    count = _count(loop, state, known)
+    if count is None:
         return None
     rows: list[list[str]] = []
     if count < 1 and any(loop.node.output[len(state) :]):
@@ -148,6 +144,24 @@ def _loop(
         rows.append(row)
     loop.finish(state, rows, [0] * (len(body.output) - 1 - len(state)))
     return loop.nodes
+
+
+def _count(loop: _Loop, state: Sequence[str], known: Mapping[str, onnx.TensorProto]) -> int | None:
+    """The number of a Loop's iterations, if it is known."""
+    limit, condition = [*loop.node.input, ""][:2]
+    if any(name and name not in known for name in (limit, condition)):
+        return None
+    most = int(array(known[limit]).reshape(())) if limit else None
+    if condition and not array(known[condition]).reshape(()):
+        return 0
+    if _hands_on(loop.body):
+        return most
+    if most is not None and most < 1:
+        return 0
+    fitting = MAX_NODES // len(loop.body.node) + 1
+    return iterations(
+        loop.body, state, known, loop.opsets, fitting if most is None else min(most, fitting)
+    )
 
 
 def _hands_on(body: onnx.GraphProto) -> bool:

@@ -16,8 +16,8 @@ from onnx import helper
 
 from . import elements
 from .elements import Element, varies
+from .evaluate import evaluate
 from .extents import Extent, Extents
-from .fold import evaluate
 
 # The most elements of a tensor of numbers, and of one that is computed from extents that vary.
 MOST = 1024

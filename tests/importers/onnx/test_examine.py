@@ -44,6 +44,18 @@ def test_every_node_has_a_fate():
     ]
 
 
+def test_nodes_of_an_unrolled_loop_are_computed_in_a_run():
+    given = onnx.parser.parse_model("""
+        <ir_version: 9, opset_import: ["": 18]>
+        g (float[n, 4] x) => (float[n, 4] y) <int64 three = {3}> {
+            y = Loop (three, , x) <body = b (int64 i, bool c, float[n, 4] a) =>
+                (bool d, float[n, 4] z) { d = Identity (c) z = Relu (a) }>
+        }""")
+    findings, module = examine(given)
+    assert module is not None
+    assert Finding("Relu", TAKEN, 1) in findings
+
+
 def test_all_that_is_refused_is_found():
     findings, module = examine(
         model(

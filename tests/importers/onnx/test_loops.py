@@ -58,8 +58,9 @@ X = np.float32([1, -2])
 
 
 @pytest.mark.parametrize("condition", ["", "true"])
-def test_loops_of_known_length(condition):
-    loop = node("Loop", ["n", condition, "x"], ["y", "rows"], body=loop_body())
+@pytest.mark.parametrize("computed", ["Identity", "Not"])
+def test_loops_of_known_length(condition, computed):
+    loop = node("Loop", ["n", condition, "x"], ["y", "rows"], body=loop_body(computed))
     compare([loop], {"x": X}, ["y", "rows"], n=3, true=True, w=np.float32([0.5, 2]))
 
 
@@ -76,14 +77,59 @@ def test_scans():
     compare(nodes, {"x": X, "a": a, "b": b}, ["y", "rows"])
 
 
-@pytest.mark.parametrize(
-    ("limit", "condition"), [("n", "Identity"), ("three", "Not")], ids=["limit", "condition"]
-)
-def test_loops_of_unknown_length_are_refused(limit, condition):
-    loop = node("Loop", [limit, "", "x"], ["y", "rows"], body=loop_body(condition))
+def test_loops_of_unknown_length_are_refused():
+    loop = node("Loop", ["n", "", "x"], ["y", "rows"], body=loop_body())
     feeds = {"x": X, "n": np.array(2)}
-    model = model_of([loop], feeds, ["y"], {"three": 3, "w": np.float32([0.5, 2])})
+    model = model_of([loop], feeds, ["y"], {"w": np.float32([0.5, 2])})
     with pytest.raises(QuakeError, match=r"if its number of iterations .*node 'y'"):
+        quake_tvm.compile(model)
+
+
+def counting_body(compared):
+    """Doubles x, and counts in the state up to a number of the graph around."""
+    nodes = [
+        node("Add", ["count", "one"], ["counted"]),
+        node("Cast", ["counted"], ["as_float"], to=TensorProto.FLOAT),
+        node("Less", [compared, "end"], ["below"]),
+        node("And", ["below", "go"], ["goes"]),
+        node("Add", ["x", "x"], ["twice"]),
+        node("Identity", ["twice"], ["row"]),
+    ]
+    return helper.make_graph(
+        nodes,
+        "body",
+        [value("k", [], INT64), value("go", [], BOOL), value("count", [], INT64), value("x", [2])],
+        [
+            value("goes", [], BOOL),
+            value("counted", [], INT64),
+            value("twice", [2]),
+            value("row", [2]),
+        ],
+        [numpy_helper.from_array(np.array(1), "one")],
+    )
+
+
+@pytest.mark.parametrize("limit", ["", "most", "two"])
+def test_loops_whose_condition_counts(limit):
+    body = counting_body("as_float")
+    loop = node("Loop", [limit, "true", "start", "x0"], ["n", "y", "rows"], body=body)
+    given = {"true": True, "start": -1, "end": np.float32(3), "most": 10**9, "two": 2}
+    compare([loop], {"x0": X}, ["y", "rows"], **given)
+
+
+def test_loops_whose_condition_needs_data_are_refused():
+    body = counting_body("largest")
+    body.node.insert(0, node("ReduceMax", ["x"], ["largest"], keepdims=0))
+    loop = node("Loop", ["", "true", "start", "x0"], ["n", "y", "rows"], body=body)
+    model = model_of([loop], {"x0": X}, ["y"], {"true": True, "start": 0, "end": np.float32(3)})
+    with pytest.raises(QuakeError, match="must not compute from data"):
+        quake_tvm.compile(model)
+
+
+def test_loops_whose_condition_never_fails_are_refused():
+    loop = node("Loop", ["", "", "start", "x0"], ["n", "y", "rows"], body=counting_body("as_float"))
+    model = model_of([loop], {"x0": X}, ["y"], {"start": 0, "end": np.float32(np.inf)})
+    with pytest.raises(QuakeError, match="has too many nodes"):
         quake_tvm.compile(model)
 
 

@@ -19,7 +19,8 @@ import quake_tvm
 from quake_tvm.importers.onnx import page as onnx_page
 from quake_tvm.importers.onnx import rewrites
 from quake_tvm.importers.onnx.converters import CONVERTERS
-from quake_tvm.importers.onnx.fold import UNRELIABLE, fold_shapes
+from quake_tvm.importers.onnx.evaluate import UNRELIABLE
+from quake_tvm.importers.onnx.fold import fold_shapes
 from quake_tvm.importers.onnx.operators import OPSET, STANDARD, forms, honours
 
 from .cases import CASES, Case, model_of
