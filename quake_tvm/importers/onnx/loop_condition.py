@@ -13,7 +13,7 @@ from onnx.reference import ReferenceEvaluator
 
 from .evaluate import RANDOM, UNRELIABLE
 from .external import array
-from .nodes import read_by
+from .nodes import all_nodes, read_by
 
 
 def iterations(
@@ -54,8 +54,6 @@ def iterations(
     counted = [name for name in first if name in needed]
     if not outer <= known.keys() or not all(first[name] in known for name in counted):
         return None
-    if any(node.op_type in RANDOM | UNRELIABLE for node in nodes):
-        return None
     fed = [*inputs[:2], *counted]
     given = [onnx.ValueInfoProto(name=name) for name in fed]
     wanted = [body.output[0].name, *(carried[name] for name in counted)]
@@ -63,12 +61,14 @@ def iterations(
     read = [numpy_helper.from_array(array(known[name]), name) for name in outer]
     read += [c for c in body.initializer if c.name in needed]
     graph = helper.make_graph(nodes, "condition", given, results, read)
+    if any(node.op_type in RANDOM | UNRELIABLE for node in all_nodes(graph)):
+        return None
     values = [array(known[first[name]]) for name in counted]
     try:
         step = ReferenceEvaluator(helper.make_model(graph, opset_imports=opsets))
         for number in range(most):
             feeds = dict(zip(fed, [np.array(number), np.array(True), *values], strict=True))
-            found = step.run(wanted, feeds)
+            found = list(step.run(wanted, feeds))
             values = [np.asarray(value) for value in found[1:]]
             if not np.any(found[0]):
                 return number + 1
