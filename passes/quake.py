@@ -29,7 +29,7 @@ class QuAKE(Pass):
     Parameters
     ----------
     method : str, optional
-        ``"quake1"`` to ``"quake5"``, or ``"exact"``. The default is ``"quake2"`` if ``max_error``
+        ``"quake1"`` to ``"quake5"``, or ``"exact"``. The default is ``"quake4"`` if ``max_error``
         is not given either.
     max_error : float, optional
         Instead of ``method``: for each operator the cheapest rung whose proven bound

@@ -36,11 +36,11 @@ PLAN = Plan(
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({}, Choice("quake2")),
+        ({}, Choice("quake4")),
         ({"method": "quake4"}, Choice("quake4")),
         ({"method": "exact"}, Choice(None, "method is exact")),
         ({"only": ["gelu"]}, Choice(None, "not in only=")),
-        ({"only": ["exp"]}, Choice("quake2")),
+        ({"only": ["exp"]}, Choice("quake4")),
         ({"skip": ["exp"]}, Choice(None, "in skip=")),
         ({"max_error": 1.0}, Choice("quake1")),
         ({"max_error": 1e-30}, Choice(None, "no rung within max_error=1e-30")),
@@ -55,7 +55,7 @@ def test_float64_is_not_lowered() -> None:
     expected = Choice(None, f"dtype float64: only {', '.join(FORMATS)} are lowered")
     assert Options.parse().choose("exp", dtype="float64") == expected
     for dtype in FORMATS:
-        assert Options.parse().choose("exp", dtype=dtype) == Choice("quake2")
+        assert Options.parse().choose("exp", dtype=dtype) == Choice("quake4")
 
 
 def test_half_precision_has_bounds_of_its_own() -> None:

@@ -52,7 +52,7 @@ def bench(
     ] = None,
     method: Annotated[
         list[str] | None,
-        typer.Option("--method", "-m", help="Repeatable; ratios are to the first. [quake2]"),
+        typer.Option("--method", "-m", help="Repeatable; ratios are to the first. [quake4]"),
     ] = None,
     target: Target = "native",
     threads: Annotated[int, typer.Option(min=1, max=1024, help="The same for all.")] = 1,

@@ -259,7 +259,7 @@ def operator(name: str) -> Operator:
     return OPERATORS[name]
 
 
-def bound(name: str, method: str = "quake2", dtype: str = COMPUTED) -> Bound:
+def bound(name: str, method: str = "quake4", dtype: str = COMPUTED) -> Bound:
     """The proven error bound of an operator.
 
     Parameters

@@ -17,7 +17,7 @@ from quake_tvm.support import plots, timing
 from tests.shell import quake
 from tests.test_compiler import mlp
 
-OURS = {"quake2", "exact", "TVM default", "FastMath", "FastMath scheduled"}
+OURS = {"quake4", "exact", "TVM default", "FastMath", "FastMath scheduled"}
 
 
 class Clock:
@@ -218,10 +218,10 @@ def test_model_in_the_shell(model, tmp_path):
     rows = {row["contender"]: row for row in case["contenders"]}
     assert rows.keys() >= OURS
     assert "no torch module" in case["skipped"]["PyTorch eager"]
-    assert rows.keys() | case["skipped"].keys() == {"quake2", *peers.PEERS}
-    assert rows["quake2"]["lowered"] == [2, 2]
+    assert rows.keys() | case["skipped"].keys() == {"quake4", *peers.PEERS}
+    assert rows["quake4"]["lowered"] == [2, 2]
     assert all(len(row["rounds"]) == 2 for row in rows.values())
-    assert all(row["difference"] < 1e-5 for name, row in rows.items() if name != "quake2")
+    assert all(row["difference"] < 1e-5 for name, row in rows.items() if name != "quake4")
     if find_spec("matplotlib"):
         assert (tmp_path / "bench.svg").read_text().startswith("<?xml")
         assert len(list(tmp_path.iterdir())) == 1

@@ -31,7 +31,7 @@ def kernel(
     operator: str,
     *more: relax.Expr,
     source: str,
-    method: str = "quake2",
+    method: str = "quake4",
     ieee: bool = True,
     **parameters: float,
 ) -> relax.Expr:

@@ -40,7 +40,10 @@ def test_result_is_within_the_bounds() -> None:
     lib, report = lowered(mod, method="quake2")
     assert operators(report) == ["sigmoid", "softmax"]
     exact, found = run(build(mod), x), run(lib, x)
-    error = quake_tvm.bound("softmax").relative + quake_tvm.bound("sigmoid").relative
+    error = (
+        quake_tvm.bound("softmax", "quake2").relative
+        + quake_tvm.bound("sigmoid", "quake2").relative
+    )
     assert np.all(np.abs(found - exact) <= error * exact)
     assert not np.array_equal(found, exact)
 
@@ -61,11 +64,11 @@ def test_option_that_cannot_be(options: dict, disabled: list[str]) -> None:
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({}, [("gelu", "quake2"), ("softmax", "quake2")]),
+        ({}, [("gelu", "quake4"), ("softmax", "quake4")]),
         ({"method": "quake5"}, [("gelu", "quake5"), ("softmax", "quake5")]),
         ({"max_error": 1e-3}, [("gelu", "quake3"), ("softmax", "quake3")]),
-        ({"only": ["softmax"]}, [("softmax", "quake2")]),
-        ({"skip": ["softmax"]}, [("gelu", "quake2")]),
+        ({"only": ["softmax"]}, [("softmax", "quake4")]),
+        ({"skip": ["softmax"]}, [("gelu", "quake4")]),
         ({"method": "exact"}, []),
         ({"disabled_pass": ["QuAKE"]}, []),
     ],

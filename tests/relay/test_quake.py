@@ -20,7 +20,7 @@ same = tvm.ir.assert_structural_equal
 
 def quake(x: relay.Expr, operator: str, *more: relay.Expr, source: str, **attributes) -> relay.Call:
     """The expected call for a site."""
-    marks = {"method": "quake2", "ieee": True, "source": source, "shape": "2x3"}
+    marks = {"method": "quake4", "ieee": True, "source": source, "shape": "2x3"}
     return call(operator, x, *more, **marks | attributes)
 
 
