@@ -24,6 +24,7 @@ from .accuracy import accuracy
 from .bench import bench
 from .cache import cache
 from .compare import compare
+from .explain import explain
 from .norms import norms
 from .plan import plan as plan_command
 from .run import run
@@ -231,6 +232,7 @@ app.command()(run)
 app.command(name="plan")(plan_command)
 app.command()(norms)
 app.command()(tune)
+app.command()(explain)
 app.command()(compare)
 app.command()(bench)
 app.command()(accuracy)
