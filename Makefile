@@ -34,7 +34,7 @@ FAST := fast-passes fast-schedules fast-relay
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast test-relax test-xgboost test-relay cross-tools lint format records prove tasks
 .PHONY: norms plans cliffs fuzz fuzz-torch fuzz-files sweep onnx-tests optimised-models torch-operators torch-models
-.PHONY: clean $(RELAX) $(FAST)
+.PHONY: docs clean $(RELAX) $(FAST)
 
 help:  ## list the goals
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
@@ -112,6 +112,10 @@ lint: $(READY)  ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(READY)  ## build the documentation into build/site, with all links checked
+	@$(BIN)/python -c 'import mkdocs, material' 2>/dev/null || $(BIN)/python -m pip install -qq --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 format: $(READY)  ## put style right
 	$(BIN)/ruff check --fix .

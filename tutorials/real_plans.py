@@ -2,7 +2,7 @@
 
 MiniLM-L6 and MiniLM-L3 classify news, Magika files. Each model is planned for an error of 1e-3 of
 its outputs and for 0.1 % changed answers, on some inputs. The plans are then tested on others.
-Results are written to ``docs/accuracy/plans.json`` and to the section of ``docs/accuracy.md``.
+Results are written to ``docs/accuracy/plans.json`` and to the page ``docs/accuracy/plans.md``.
 Results of other models are kept.
 
     python tutorials/real_plans.py             # all: twenty minutes
@@ -14,7 +14,7 @@ import os
 import sys
 
 import model_data
-from real_tasks import FOLDER, PAGE, THREADS
+from real_tasks import FOLDER, THREADS
 from sentence_encoder import fail
 
 CASES, PLANS = ("minilm_l6", "minilm_l3", "magika"), "plans.json"
@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
             kept = planned.evaluate(planned.CASES[name]())
             table = report.read(FOLDER / PLANS) | {name: plan_report.entry(kept)}
             report.store(FOLDER / PLANS, table)
-            write_section(PAGE, "plans", plan_report.section(table))
+            write_section(FOLDER / "plans.md", "plans", plan_report.section(table))
             for plan in kept:
                 told = f"{plan.unseen:.2g} on unseen inputs; {plan.verdict}"
                 print(f"{plan.model}, {plan.metric} {plan.budget:g}: {told}")

@@ -2,7 +2,7 @@
 
 Reuters-R8 and Lee's document similarity with MiniLM-L6, Tux Paint's stamps with DINOv2, file types
 with Magika, handwritten digits with small networks that are trained here. Results are written to
-``docs/accuracy/tasks.json`` and to the section of ``docs/accuracy.md`` as soon as a task is done.
+``docs/accuracy/tasks.json`` and to the page ``docs/accuracy/tasks.md`` as soon as a task is done.
 Results of other tasks are kept.
 
     python tutorials/real_tasks.py                 # all: half an hour
@@ -20,7 +20,8 @@ import model_data
 from sentence_encoder import fail
 
 ROOT = Path(__file__).parents[1]
-PAGE, FOLDER = ROOT / "docs" / "accuracy.md", ROOT / "docs" / "accuracy"
+FOLDER = ROOT / "docs" / "accuracy"
+PAGE = FOLDER / "tasks.md"
 THREADS = "TVM_NUM_THREADS"
 TASKS = ("lee", "reuters", "stamps", "file_types", "digits")
 

@@ -1,4 +1,4 @@
-"""The bounds in half precision as a table of ``docs/accuracy.md``.
+"""The bounds in half precision as a table of ``docs/accuracy/half_precision.md``.
 
 ``python -m quake_tvm.accuracy.half_table`` measures them on every input, stores them and writes the
 table: a minute. :mod:`halves` measures. Knows the registry.
@@ -16,7 +16,7 @@ from ..numerics.operators import OPERATORS, Bound, bound
 from ..support.generated_page import write_section
 from .halves import measure
 
-PAGE = Path(__file__).parents[2] / "docs" / "accuracy.md"
+PAGE = Path(__file__).parents[2] / "docs" / "accuracy" / "half_precision.md"
 OPERATORS_MEASURED = [name for name, row in OPERATORS.items() if row.elementwise]
 
 

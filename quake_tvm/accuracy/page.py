@@ -1,4 +1,4 @@
-"""Write the findings as the tables of ``docs/accuracy.md``.
+"""Write the findings as the tables of ``docs/accuracy/every_float32.md``.
 
 Measures nothing.
 """
@@ -81,7 +81,7 @@ the exact function rises, pairs of neighbouring inputs of which the larger gives
 the exact function's range, not odd where the function is, NaN for a number or a number for NaN, or
 wrong at an infinity or a zero. *inf* counts infinities that come early or late. *hash* is the
 beginning of the SHA-256 of all results; the whole hash, and the histogram of errors in ulp, are in
-[exhaustive.json](accuracy/exhaustive.json)."""
+[exhaustive.json](exhaustive.json)."""
 
 
 def _rungs(entries: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, int]]]:

@@ -17,8 +17,8 @@ from .findings import Findings
 from .page import section
 
 REPOSITORY = Path(__file__).parents[2]
-PAGE = REPOSITORY / "docs" / "accuracy.md"
-RECORD = REPOSITORY / "docs" / "accuracy" / "exhaustive.json"
+_FOLDER = REPOSITORY / "docs" / "accuracy"
+PAGE, RECORD = _FOLDER / "every_float32.md", _FOLDER / "exhaustive.json"
 
 
 def read() -> dict[str, Any]:

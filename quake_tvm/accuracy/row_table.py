@@ -25,7 +25,8 @@ from . import row_search, row_sweep
 from .findings import round_up
 
 ROOT = Path(__file__).parents[2]
-PAGE, DATA = ROOT / "docs" / "accuracy.md", ROOT / "docs" / "accuracy" / "rows.json"
+_FOLDER = ROOT / "docs" / "accuracy"
+PAGE, DATA = _FOLDER / "rows.md", _FOLDER / "rows.json"
 LENGTHS = (2, 3, 7, 16, 100, 128, 197, 1000, 1024)
 ROUNDS = 100
 NAMES = [name for name, row in OPERATORS.items() if not row.elementwise]
@@ -99,7 +100,7 @@ def markdown(data: dict) -> str:
     made = ", ".join(f"{name} {version}" for name, version in data["versions"].items())
     lines = [
         f"{data['date']}, {made}, on {data['target']}. Derived in "
-        "[row_operators.md](row_operators.md) for rows of up to "
+        "[row_operators.md](../row_operators.md) for rows of up to "
         f"{row_bounds.ROW:,} elements from the errors of every float32 t <= 0; *used* is the "
         "largest share of the bound at its own length that hill-climbing over rows of "
         f"{LENGTHS[0]} to {LENGTHS[-1]:,} elements reached.",

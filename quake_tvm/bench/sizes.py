@@ -2,8 +2,8 @@
 
 Each kernel is compiled once for any size, and once for each of some random sizes. At each size the
 kernels of both builds run in turn, alone, and the outputs of both must have the same bits. With
-``--page docs/benchmarks.md`` it writes the table to that page. Times are CPU seconds of this
-process, which has one thread; the least of all rounds counts. Knows no schedule.
+``--page docs/benchmarks/any_size.md`` it writes the table to that page. Times are CPU seconds of
+this process, which has one thread; the least of all rounds counts. Knows no schedule.
 """
 
 import argparse

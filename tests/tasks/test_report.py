@@ -55,5 +55,5 @@ def test_section(tmp_path):
     facts = {"target": "t", "threads": 1, "date": "d"}
     taken = {"model": dict.fromkeys(("exact", *RUNGS), 1.5)}
     report.store(tmp_path / report.LATENCY, {"facts": facts, "milliseconds": taken})
-    assert f"(accuracy/{report.PICTURE})" in report.section(tmp_path)
+    assert f"({report.PICTURE})" in report.section(tmp_path)
     assert "| model | 1.50 |" in report.section(tmp_path)

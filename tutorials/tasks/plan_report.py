@@ -1,4 +1,4 @@
-"""Plans as JSON and as a section of ``docs/accuracy.md``. Knows no model."""
+"""Plans as JSON and as the page ``docs/accuracy/plans.md``. Knows no model."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict

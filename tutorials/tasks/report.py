@@ -1,4 +1,4 @@
-"""Results of tasks as JSON and as a section of ``docs/accuracy.md``. Knows no task."""
+"""Results of tasks as JSON and as the page ``docs/accuracy/tasks.md``. Knows no task."""
 
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -145,7 +145,7 @@ def times(latency: dict) -> Iterable[str]:
     lines = [head, ["---"] * len(head)]
     lines += [[name, *(f"{taken[name][m]:.2f}" for m in head[1:])] for name in taken]
     yield _table(lines)
-    yield f"![What the rungs cost and gain](accuracy/{PICTURE})"
+    yield f"![What the rungs cost and gain]({PICTURE})"
 
 
 def rows(
