@@ -36,6 +36,7 @@ from .runtime.description import DESCRIPTION, OUTPUTS
 from .runtime.extent_limits import ExtentLimits
 from .runtime.model import Model
 from .runtime.model_tensor import ModelTensor
+from .runtime.state import STATE
 from .schedules import RULES, Rule
 from .schedules.records.book import Book, Records
 from .site_plan import Plan
@@ -184,13 +185,16 @@ def _build(mod: tvm.IRModule, passes: Pipeline, names: Collection[int | str]) ->
             scheduled = passes.between("fuse", "schedule")(lowered)
         summary = report(lowered, options, scheduled)
         limits = ExtentLimits.of(lowered["main"])
+        state = [str(text) for text in (lowered["main"].attrs or {}).get(STATE, ())]
+        last = -len(state) or None  # the state stands behind the inputs and behind the outputs
         description = json.dumps(
             {
-                "inputs": [asdict(i) for i in inputs_of(lowered)],
-                "outputs": [asdict(o) for o in outputs_of(lowered)],
+                "inputs": [asdict(i) for i in inputs_of(lowered)[:last]],
+                "outputs": [asdict(o) for o in outputs_of(lowered)[:last]],
+                "state": state,
                 "conditions": limits.conditions,
                 "ranges": limits.ranges,
-                "owned": owned_outputs(scheduled),
+                "owned": owned_outputs(scheduled)[:last],
                 "sizes_depend_on_data": sizes_depend_on_data(scheduled["main"]),
                 "report": json.loads(summary.to_json()),
                 "options": {

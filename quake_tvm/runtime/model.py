@@ -7,7 +7,7 @@ description.
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ from .description import DESCRIPTION, Described, Inputs
 from .memory_pool import MemoryPool
 from .pickling import packed, unpacked
 from .sealed_library import check_seal, seal
+from .session import Session
+from .state import Initial, keep
 from .virtual_machines import Machines
 from .worker_threads import this_thread
 
@@ -53,7 +55,9 @@ class Model(Described):
     ) -> None:
         super().__init__(description)
         self._source = source  # the library that the model was loaded from, and its digest
-        self._owned: list[bool] = json.loads(description)["owned"]
+        told = json.loads(description)
+        self._owned: list[bool] = told["owned"]
+        self._initial = [Initial.from_json(text) for text in told.get("state", ())]
         self._all_owned = all(self._owned)
         self._executable = executable
         self._pool = MemoryPool.of(self)
@@ -97,7 +101,27 @@ class Model(Described):
         and no more than the process may run on. Calls that run at the same time use one core each.
         Workers are pinned to cores only with ``TVM_BIND_THREADS=1``. A forked child may call too,
         and has its own workers.
+
+        Each call of a model with a state begins with the initial one. Calls of a :meth:`session`
+        continue each other.
         """
+        return self.run_from(self.initial_state() if self._initial else (), inputs, named)
+
+    def session(self) -> Session:
+        """Calls that continue each other, from the initial state."""
+        return Session(self)
+
+    def initial_state(self) -> list[tvm.runtime.Tensor]:
+        """New tensors with the state before the first call."""
+        return [initial.tensor() for initial in self._initial]
+
+    def run_from(
+        self,
+        state: Sequence[tvm.runtime.Tensor],
+        inputs: tuple[Inputs, ...],
+        named: Mapping[str, ArrayLike] | None = None,
+    ) -> list[np.ndarray]:
+        """As :meth:`run`, from this state, which is changed."""
         ordered = self._served(inputs, named)
         machines = self._machines
         try:
@@ -109,8 +133,12 @@ class Model(Described):
             if short and sum(ordered[k].size for k in self._sized) <= short:
                 call = machine.short
             result = call(
-                *[buffer.tensor(a) for buffer, a in zip(machine.buffers, ordered, strict=True)]
+                *[buffer.tensor(a) for buffer, a in zip(machine.buffers, ordered, strict=True)],
+                *state,
             )
+            if state:
+                result, new = result[: -len(state)], result[-len(state) :]
+                keep(state, new)
             outputs = arrays(result)
             if not self._all_owned:  # before another call overwrites their memory
                 outputs = [
@@ -154,6 +182,7 @@ class Model(Described):
         ordered = self._served(inputs)
         with self._machines.one() as machine:
             arguments = [i.tensor(a) for i, a in zip(machine.buffers, ordered, strict=True)]
+            arguments += self.initial_state()
             timer = machine.vm.time_evaluator("main", tvm.cpu(), number=number, repeat=repeat)
             try:
                 return list(timer(*arguments).results)

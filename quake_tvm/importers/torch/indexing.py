@@ -12,6 +12,8 @@ import numpy as np
 from tvm import relax, te, tirx
 
 from ...kernels.index_check import CHECKED, Places, checked
+from ...kernels.write_along import WRITE_ALONG, write_along
+from .changed_buffers import IN_PLACE
 from .converter import HALF, Context, axis_of, converts, dims, dtype_of, is_float
 
 op = relax.op
@@ -221,7 +223,20 @@ def _written(
 
 @converts("index_copy.default")
 def _index_copy(c: Context, self: Any, dim: int, index: Any, source: Any) -> relax.Expr:
+    if c.node.meta.get(IN_PLACE):
+        return _written_in_place(c, self, axis_of(dim, len(dims(self))), index, source)
     return _put_along(c, self, dim, index, source, False)
+
+
+def _written_in_place(
+    c: Context, x: relax.Expr, axis: int, index: relax.Expr, source: relax.Expr
+) -> relax.Expr:
+    """The tensor itself, after the writes."""
+    (count,), size = dims(index), dims(x)[axis]
+    index = held(c, index, size, Places.FRONT)
+    function = write_along(dims(x), axis, count, dtype_of(x), dtype_of(index))
+    kernel = c.builder.add_func(function, WRITE_ALONG)
+    return c.emit(op.call_tir_inplace(kernel, [x, index, source], [0], x.ty))
 
 
 @converts("index_add.default")

@@ -18,6 +18,7 @@ from tvm import relax
 from ...errors import QuakeError, last_line
 from ...runtime.description import OUTPUTS, Range
 from ...runtime.extent_limits import ExtentLimits
+from ...runtime.state import STATE
 from ...tvm_version import updated
 from . import (  # noqa: F401  they enter their operators in the table
     attention,
@@ -37,6 +38,7 @@ from . import (  # noqa: F401  they enter their operators in the table
     reductions,
     resize,
 )
+from .changed_buffers import changed_buffers
 from .complex_values import Complex, convert, from_real, is_complex
 from .converter import CONVERTERS, Context, Missing, arguments, dims, dtype_name, same_size
 from .creation import constant
@@ -78,13 +80,14 @@ def to_relax(program: torch.export.ExportedProgram) -> tvm.IRModule:
     tvm.IRModule
         With a function ``main`` of the program's tensor inputs in their order. It returns the
         program's outputs, flattened, in their order. Numbers are returned as tensors without
-        dimensions; None is left out.
+        dimensions; None is left out. Buffers that the program changes are further inputs, and
+        their new values further outputs (:mod:`quake_tvm.runtime.state`).
 
     Raises
     ------
     QuakeError
-        For an operator or an argument that cannot be compiled, for a program that changes its
-        buffers, and for sizes that depend on data.
+        For an operator or an argument that cannot be compiled, for a program that changes a complex
+        buffer, and for sizes that depend on data.
 
     Notes
     -----
@@ -92,7 +95,7 @@ def to_relax(program: torch.export.ExportedProgram) -> tvm.IRModule:
     """
     shape_env = _shape_env(program)
     program = _decomposed(program)
-    _check_state(program)
+    _check_outputs(program)
     return _Import(program, shape_env).module()
 
 
@@ -126,16 +129,11 @@ def _takes_layers(program: torch.export.ExportedProgram, name: str) -> bool:
     return all(map(recurrent.takes, nodes))
 
 
-def _check_state(program: torch.export.ExportedProgram) -> None:
+def _check_outputs(program: torch.export.ExportedProgram) -> None:
     for spec in program.graph_signature.output_specs:
-        if spec.kind == OutputKind.BUFFER_MUTATION:
-            raise QuakeError(
-                f"the program changes its buffer {spec.target!r}, and a compiled model has no "
-                "state; export the module in eval() mode, or return the new value as an output"
-            )
         if spec.kind == OutputKind.USER_INPUT_MUTATION:
             logger.warning("the program writes into input %r, which stays as it is", spec.target)
-        elif spec.kind != OutputKind.USER_OUTPUT:
+        elif spec.kind not in (OutputKind.USER_OUTPUT, OutputKind.BUFFER_MUTATION):
             raise QuakeError(f"the program has an output of kind {spec.kind.name}")
 
 
@@ -145,6 +143,7 @@ class _Import:
         self.sizes = Sizes()
         self.builder = relax.BlockBuilder()
         self.values: dict[fx.Node, Any] = {}
+        self.state = changed_buffers(program)
 
     def module(self) -> tvm.IRModule:
         nodes = list(self.program.graph.nodes)
@@ -159,7 +158,10 @@ class _Import:
             self.builder.emit_func_output(output)
         mod = self.builder.get()
         main = mod.get_global_var("main")
-        function = mod[main].with_attr(OUTPUTS, output_names(self.program))
+        names = [*output_names(self.program), *(buffer.name for buffer in self.state)]
+        function = mod[main].with_attr(OUTPUTS, names)
+        if self.state:
+            function = function.with_attr(STATE, [b.initial.to_json() for b in self.state])
         return updated(mod, {main: self._limits().write(function)})
 
     def _body(self, nodes: list[fx.Node]) -> relax.Expr:
@@ -203,16 +205,21 @@ class _Import:
         return list(dict.fromkeys(texts))
 
     def _inputs(self, placeholders: list[fx.Node]) -> list[relax.Var]:
-        program, found = self.program, []
+        program, found, state = self.program, [], {}
+        changed = {buffer.name: buffer for buffer in self.state}
         specs = {spec.arg.name: spec for spec in program.graph_signature.input_specs}
-        state = {**program.state_dict, **program.constants}
+        held = {**program.state_dict, **program.constants}
         for node in placeholders:
             spec, fake = specs[node.name], node.meta.get("val")
-            if spec.kind != InputKind.USER_INPUT:
-                if not isinstance(state.get(spec.target), torch.Tensor):
+            if spec.target in changed:
+                initial = changed[spec.target].initial
+                ty = relax.TensorType(initial.shape, initial.dtype)
+                self.values[node] = state[spec.target] = relax.Var(node.name, ty)
+            elif spec.kind != InputKind.USER_INPUT:
+                if not isinstance(held.get(spec.target), torch.Tensor):
                     self.values[node] = Missing(f"{spec.target} ({spec.kind.name})")
                     continue
-                self.values[node] = _held(state[spec.target])
+                self.values[node] = _held(held[spec.target])
             elif isinstance(spec.arg, ConstantArgument):
                 self.values[node] = spec.arg.value
             elif isinstance(fake, torch.Tensor):
@@ -229,7 +236,7 @@ class _Import:
                     f"input {node.name!r} is a {type(fake).__name__}: only tensors can vary; "
                     "export the program with this input fixed, or as a tensor"
                 )
-        return found
+        return [*found, *(state[buffer.name] for buffer in self.state)]
 
     def _value(self, raw: Any) -> Any:
         """A node's argument, with nodes replaced by their values."""
@@ -307,6 +314,11 @@ class _Import:
         specs = self.program.graph_signature.output_specs
         found = []
         results: Any = node.args[0]
+        state = {
+            spec.target: self._value(raw)
+            for raw, spec in zip(results, specs, strict=True)
+            if spec.kind == OutputKind.BUFFER_MUTATION
+        }
         for raw, spec in zip(results, specs, strict=True):
             if spec.kind != OutputKind.USER_OUTPUT:
                 continue
@@ -324,7 +336,7 @@ class _Import:
                 found.append(value)
         if not found:
             raise QuakeError("the program has no output")
-        return relax.Tuple(found)
+        return relax.Tuple([*found, *(state[buffer.name] for buffer in self.state)])
 
 
 def _held(tensor: torch.Tensor) -> relax.Expr | Complex:

@@ -30,20 +30,6 @@ def test_what_cannot_be_compiled_is_refused_in_one_line(function, what):
     assert "\n" not in str(error.value)
 
 
-def test_a_program_with_state_is_refused():
-    class Counter(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.register_buffer("seen", torch.zeros(6))
-
-        def forward(self, x):
-            self.seen.add_(1)
-            return x + self.seen
-
-    with pytest.raises(quake_tvm.QuakeError, match="buffer 'seen'"):
-        import_model(torch.export.export(Counter(), (X,)))
-
-
 def test_inputs_and_outputs_keep_their_order():
     class Nested(nn.Module):
         def forward(self, x, power, *, shift, unused=None):

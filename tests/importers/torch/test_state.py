@@ -1,0 +1,118 @@
+"""Programs that change their buffers: a state that a session keeps from call to call."""
+
+import threading
+
+import numpy as np
+import pytest
+
+import quake_tvm
+from tests.decoders import CAPACITY, Decoder, exported
+
+from .programs import X, nn, torch
+
+
+class Counter(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("seen", torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]))
+        self.register_buffer("calls", torch.tensor(0))
+
+    def forward(self, x):
+        self.seen.add_(1)
+        self.calls.add_(1)
+        return {"sum": x + self.seen, "calls": self.calls * 10}
+
+
+def test_a_session_continues_and_a_run_does_not(tmp_path):
+    model = quake_tvm.compile(torch.export.export(Counter(), (X,)), method="exact")
+    assert [i.name for i in model.inputs] == ["x"]
+    assert [o.name for o in model.outputs] == ["sum", "calls"]
+    loaded = quake_tvm.load(model.export(tmp_path / "model.so"))
+    for each in (model, loaded):
+        session, eager = each.session(), Counter()
+        for _ in range(3):
+            wanted = eager(X)
+            total, calls = session.run(X.numpy())
+            np.testing.assert_array_equal(total, wanted["sum"].numpy())
+            assert int(calls) == int(wanted["calls"])
+        session.reset()
+        for got in (session.run(X.numpy()), each.run(X.numpy()), each.run(X.numpy())):
+            np.testing.assert_array_equal(got[0], Counter()(X)["sum"].numpy())
+            assert int(got[1]) == 10
+
+
+@pytest.fixture(scope="module")
+def model():
+    return quake_tvm.compile(exported(Decoder()), method="quake5")
+
+
+PROMPTS = [[3, 1, 4, 1, 5, 9], [2, 7]]
+
+
+@torch.no_grad()
+def _tokens(step, prompt, count=10):
+    ids, found = np.array([prompt]), []
+    for _ in range(count):
+        logits = np.asarray(step(ids))
+        ids = logits[:, -1].argmax(-1)[:, None]
+        found.append(logits)
+    return np.concatenate(found)
+
+
+def _eager(prompt):
+    decoder = Decoder()
+    return _tokens(lambda ids: decoder(torch.from_numpy(ids)), prompt)
+
+
+def test_a_decoder_with_a_cache_answers_as_eager(model):
+    session = model.session()
+    for prompt in PROMPTS:
+        session.reset()
+        got = _tokens(lambda ids: session.run(ids)[0], prompt)
+        np.testing.assert_allclose(got, _eager(prompt), rtol=1e-4, atol=1e-5)
+
+
+def test_new_tokens_at_once_and_one_by_one(model):
+    session, ids = model.session(), np.array([PROMPTS[0]])
+    for k in range(ids.shape[1]):
+        (last,) = session.run(ids[:, k : k + 1])
+    np.testing.assert_allclose(last, model.run(ids)[0], rtol=1e-5, atol=1e-6)
+
+
+def test_the_cache_is_written_in_its_own_memory(model):
+    session = model.session()
+    before = [tensor.data_ptr() for tensor in session._state]
+    session.run(np.array([PROMPTS[0]]))
+    assert [tensor.data_ptr() for tensor in session._state] == before
+    filled = np.from_dlpack(session._state[0])
+    assert filled[:, :, :6].any(axis=(0, 1, 3)).all()
+    assert not filled[:, :, 6:].any()
+
+
+def test_a_full_cache_ends_the_run(model):
+    session = model.session()
+    session.run(np.zeros((1, CAPACITY), np.int64))
+    with pytest.raises(quake_tvm.QuakeError, match=f"{CAPACITY}") as error:
+        session.run(np.zeros((1, 1), np.int64))
+    assert "\n" not in str(error.value)
+
+
+def test_sessions_of_two_threads_do_not_mix(model):
+    wanted = [_eager(prompt) for prompt in PROMPTS]
+    results: list[list[np.ndarray]] = [[], []]
+
+    def converse(n):
+        session = model.session()
+        for _ in range(20):
+            session.reset()
+            results[n].append(_tokens(lambda ids: session.run(ids)[0], PROMPTS[n]))
+
+    threads = [threading.Thread(target=converse, args=(n,)) for n in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for n in range(2):
+        assert len(results[n]) == 20
+        for got in results[n]:
+            np.testing.assert_allclose(got, wanted[n], rtol=1e-4, atol=1e-5)
