@@ -78,7 +78,9 @@ def apply(
 
 
 def _is_tunable(function: tir.PrimFunc, kernel: KernelSpec) -> bool:
-    """Whether the kernel's sizes are known and fill its tiles."""
+    """Whether the kernel's sizes are known and fill its tiles, and rows see all keys."""
+    if kernel.options.get("causal"):
+        return False
     (batch, heads, length, _), (_, _, keys, _) = _sizes(function, kernel)[:2]
     first, second = (Tile(*kernel.options["tiles"][n : n + 3]) for n in (0, 3))
     return loops.fixed(batch * heads) is not None and fill_tiles(length, keys, (first, second))

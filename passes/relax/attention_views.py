@@ -31,6 +31,8 @@ class View:
     pair : int or None
         The tensor's axis that is two of the four, if the tensor has rank three.
     factor : float
+    group : int
+        How often each of the tensor's heads is repeated before the next one.
     """
 
     tensor: relax.Expr
@@ -38,6 +40,7 @@ class View:
     axes: tuple[int, ...] = (0, 1, 2, 3)
     pair: int | None = None
     factor: float = 1.0
+    group: int = 1
 
     @classmethod
     def of(cls, expr: relax.Expr) -> "View":
@@ -47,9 +50,13 @@ class View:
 
     @property
     def sizes(self) -> list[Any]:
-        """The operand's extents, which compare by structure."""
+        """The operand's extents, which compare by structure. Repeated heads count."""
+        sizes: list[Any]
         extents = (getattr(n, "value", n) for n in (self.shape[a] for a in self.axes))
-        return [n if isinstance(n, int) else Extent(n) for n in extents]
+        sizes = [n if isinstance(n, int) else Extent(n) for n in extents]
+        if self.group != 1:
+            sizes[1] *= self.group  # their number is known
+        return sizes
 
     def in_four(self) -> relax.Expr:
         """The tensor with four dimensions."""
@@ -80,6 +87,10 @@ class View:
             if scalar is not None and in_range(scalar) and _rank(call.args[0]) == _rank(call):
                 factor = self.factor * scalar if "multiply" in name else self.factor / scalar
                 view = replace(self, tensor=call.args[0], factor=factor)
+        elif name in _RESHAPES and graph.shape(call.args[0]) == graph.shape(self.tensor):
+            view = replace(self, tensor=call.args[0])
+        elif name in _RESHAPES and self.pair is None and _rank(call.args[0]) == 5:
+            return self._before_repeat(graph)
         elif name in _RESHAPES and self.pair is None and _rank(call.args[0]) == 3:
             pair = _split(graph, call.args[0], self.tensor)
             if pair is not None:
@@ -87,6 +98,37 @@ class View:
                 found = split.before(graph)
                 return self if found is split else found
         return self if view is self else view.before(graph)
+
+    def _before_repeat(self, graph: Graph) -> "View":
+        """The view of the tensor whose heads this one repeats; this one if it is no such repeat.
+
+        (.., heads, ..) gets an axis of 1 behind the heads, which is broadcast and merged with them.
+        """
+        axis = self.axes[1]
+        spread = graph.value(self.tensor).args[0]
+        call = graph.value(spread)
+        if op_name(call) != "relax.broadcast_to" or self.group != 1:
+            return self
+        inserted = call.args[0]
+        before = graph.value(inserted)
+        if op_name(before) not in _RESHAPES or _rank(before.args[0]) != 4:
+            return self
+        own = graph.shape(before.args[0])
+        parts, whole = graph.shape(spread), graph.shape(self.tensor)
+        if own is None or parts is None or whole is None:
+            return self
+        heads, group = own[axis], parts[axis + 1]
+        if not (isinstance(heads, int) and isinstance(group, int)):
+            return self
+        fits = (
+            graph.shape(inserted) == (*own[: axis + 1], 1, *own[axis + 1 :])
+            and parts == (*own[: axis + 1], group, *own[axis + 1 :])
+            and whole == (*own[:axis], heads * group, *own[axis + 1 :])
+        )
+        if not fits:
+            return self
+        tensor = before.args[0]
+        return replace(self, tensor=tensor, shape=tuple(tensor.ty.shape), group=group).before(graph)
 
     def behind(self, graph: Graph) -> "View":
         """The view of the tensor that is made of this one, which nothing else uses.

@@ -1,15 +1,18 @@
 """Fuse softmax between two matrix products into one operator, ``quake.attention``.
 
 Transposes in front of and behind the products, and scalar factors of q and k, become part of the
-operator: the kernel reads and writes the tensors in their own layout. The products have four
-dimensions, or three, of which the first is all heads. Depth and width must be known and fill a
-vector, all other extents may be symbolic. Nothing else may use the scores.
+operator: the kernel reads and writes the tensors in their own layout. Keys and values whose heads
+are repeated for groups of queries are read as they are before the repeat. A causal mask becomes the
+positions of the rows. The products have four dimensions, or three, of which the first is all heads.
+Depth and width must be known and fill a vector, all other extents may be symbolic. Nothing else may
+use the scores.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
 
 import tvm
+import tvm_ffi
 from tvm import relax
 
 from quake_tvm.kernels.attention_products import Operand, operands
@@ -19,6 +22,7 @@ from quake_tvm.tvm_version import Pass, make_attrs, register_op
 from ..fold_affine import in_range
 from ..graph import Site
 from .attention_views import View
+from .causal_masks import causal_mask
 from .graph import Graph, functions, known_shape, op_name, rewrite
 from .ops import attributes_of, operator_of
 
@@ -80,7 +84,7 @@ def _site(graph: Graph, var: relax.Var, tiles: Tiles) -> Site | None:
     (*of_q, length, depth), (*of_k, keys, of_keys), (*of_v, values, width) = (
         view.sizes for view in (q, k, v)
     )
-    if not of_q == of_k == of_v or depth != of_keys or keys != values:
+    if not of_q == of_k == of_v or k.group != v.group or depth != of_keys or keys != values:
         return None
     if not (isinstance(depth, int) and isinstance(width, int)) or depth < SQUARE:
         return None
@@ -93,9 +97,19 @@ def _site(graph: Graph, var: relax.Var, tiles: Tiles) -> Site | None:
     out = View.of(var).behind(graph)
     axes = [axis for view in (q, k, v, out) for axis in view.axes]
     numbers = [n for t in chosen for n in (t.rows, t.vectors, t.lanes)]
+    causal = causal_mask(graph, mask[0]) if mask else None
+    if causal is not None and tvm_ffi.structural_equal(causal.rows, q.shape[q.axes[2]]):
+        mask = [causal.tensor()]
+    else:
+        causal = None
     region = frozenset(e for e in (var, weights, scores, out.tensor) if isinstance(e, relax.Var))
     softmax_attrs = replace(options, axis=None, numbers={**options.numbers, "scale": scale})
-    attributes = {**softmax_attrs.to_attrs(), "axes": axes, "tiles": numbers}
+    attributes = {
+        **softmax_attrs.to_attrs(),
+        "axes": axes,
+        "tiles": numbers,
+        "causal": int(causal is not None),
+    }
     args = (*(view.in_four() for view in (q, k, v)), *mask)
     return Site(out.tensor, "attention", args, options.source, region, attributes)
 

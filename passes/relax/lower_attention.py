@@ -19,12 +19,15 @@ from .legalize import legalize
 def _legalize(builder: relax.BlockBuilder, call: relax.Call, precision: str) -> relax.Expr:
     given = {str(name): call.attrs[name] for name in list(call.attrs.keys())}
     axes, tiles = ([int(n) for n in given.pop(name)] for name in ("axes", "tiles"))
+    causal = bool(given.pop("causal"))
     softmax = SiteAttrs.from_attrs(given)
     site = {**softmax.mark("softmax"), **softmax.numbers}
     options = {"method": softmax.method, "ieee": softmax.ieee, **softmax.numbers}
     depth = operands_of(call)[0].sizes(call.args[0].ty.shape)[3]
     if precision == "bfloat16" and int(depth) % 2 == 0:
         options["precision"] = precision
+    if causal:
+        options["causal"] = True
     kernel = KernelSpec("attention", {"axes": axes, "tiles": tiles, **options})
     return call_written_out(
         builder, "quake_attention", kernel, call.args, call.ty, {SITES: json.dumps([site])}

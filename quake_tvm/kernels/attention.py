@@ -23,6 +23,7 @@ from .open_attention import OpenAttention, height, open_rows
 from .parts import in_parts
 from .register_tile import SQUARE, Tile, over_tiles
 from .rows import Expr, Row, Stmt
+from .visible_keys import VisibleKeys
 
 HIGHEST = LADDER["quake5"]
 # Units of work: where there are fewer heads, the rows of a head are split, into parts in which
@@ -34,7 +35,8 @@ def _whole_rows(op: Attention, place: Place, transposed: tir.Buffer, scores: tir
     """A block of rows whose scores fit into the first-level cache."""
 
     def softmax(row: Row, r: Expr) -> list[Stmt]:
-        return softmax_row(row, op.logits(place, r, 0, scores), op.exp, scores, (r,), op.empty)
+        known, value = op.logits(place, r, 0, scores)
+        return [*known, *softmax_row(row, value, op.exp, scores, (r,), op.empty)]
 
     return rows.sequence(
         op.scores(place, op.keys, 0, transposed, scores),
@@ -60,8 +62,7 @@ def attention(
     q: te.Tensor,
     k: te.Tensor,
     v: te.Tensor,
-    mask: te.Tensor | None = None,
-    *,
+    *masks: te.Tensor,
     operands: tuple[Operand, Operand, Operand, Operand],
     tiles: tuple[Tile, Tile],
     method: str,
@@ -69,18 +70,21 @@ def attention(
     scale: float = 1.0,
     empty: float | None = None,
     precision: str = COMPUTED,
+    causal: bool = False,
 ) -> te.Tensor:
     """softmax(scale * q k^T + mask) v; all dtypes float32.
 
-    The features of q, k and v are static. Batch, heads, rows and keys may be symbolic.
+    The features of q, k and v are static. Batch, heads, rows and keys may be symbolic. If k and v
+    have fewer heads than q, each of theirs serves a group of its heads.
 
     Parameters
     ----------
     q, k, v : te.Tensor
         (batch, head, position, feature), in the axis order of their operands. The features of k and
         v are the innermost axis.
-    mask : te.Tensor, optional
-        Broadcast to (batch, head, row, key).
+    *masks : te.Tensor
+        If ``causal``, first the positions of the rows, int64: a row sees the keys up to its
+        position. Then at most one mask, which is broadcast to (batch, head, row, key).
     operands : four Operand
         The axes of q, k, v and the output.
     tiles : two Tile
@@ -89,6 +93,8 @@ def attention(
         As for :func:`compute.softmax`.
     precision : str
         ``"bfloat16"``: both products round their operands to it. The features of q must be even.
+    causal : bool
+        Whether there are positions.
 
     Returns
     -------
@@ -97,25 +103,30 @@ def attention(
     """
     of_q, of_k, of_v, of_out = operands
     batch, heads, length, depth = of_q.sizes(q.shape)
-    keys, width = of_k.sizes(k.shape)[2], of_v.sizes(v.shape)[3]
-    fold = scale if mask is None else 1.0
-    fill = fill_tiles(length, keys, tiles)
+    _, key_heads, keys, _ = of_k.sizes(k.shape)
+    width = of_v.sizes(v.shape)[3]
+    known_heads = isinstance(heads, int) and isinstance(key_heads, int)
+    group = heads // key_heads if known_heads else 1  # symbolic ones are equal
+    fold = scale if len(masks) == causal else 1.0
+    fill = fill_tiles(length, keys, tiles) and not causal
     make = Attention if fill else OpenAttention
 
     def body(inputs: list[tir.Buffer], out: tir.Buffer) -> Stmt:
-        q, k, v, *masks = inputs
+        q, k, v, *given = inputs
+        visible = VisibleKeys(given.pop(0), keys) if causal else None
+        begun, seen = ([], keys) if visible is None else visible.of_rows(0, length)
         of_keys, of_scores = _lines(keys, fill)
         pairs = None
         if precision == "bfloat16":
             pairs = Pairs.of(tiles[0].rows, depth, of_scores, keys, width)
         known = [rows.once(n) for n in (height(length, tiles[0].rows), of_keys)]
         most, line = (n for _, n in known)
-        splits = _splits(batch * heads, length)
+        splits = _splits(batch * key_heads, length)
         op = make(
             operands, tiles, length, depth, keys, width, most, line, scale,
             lambda t: exp_bits.softmax_exp(t, LADDER[method], ieee, scale=fold),
             lambda t: exp_bits.exp(t, HIGHEST, ieee, scale=fold, high=0),
-            empty, q, k, v, masks, out, pairs,
+            empty, q, k, v, given, out, group, visible, pairs,
         )  # fmt: skip
 
         lines, dtype = (depth, "float32") if pairs is None else (depth // 2, "int32")
@@ -126,28 +137,38 @@ def attention(
         buffers = [alloc(transposed), alloc(scores), *(pairs.allocated() if pairs else [])]
 
         def unit(n: Expr) -> Stmt:
-            (in_b, b), (in_h, h) = rows.once(n // splits // heads), rows.once(n // splits % heads)
+            (in_b, b), (in_h, h) = (
+                rows.once(m) for m in (n // splits // key_heads, n // splits % key_heads)
+            )
+
+            def head(g: Expr) -> Stmt:
+                named, of_q = rows.once(h * group + g)
+                share = n % splits, splits
+                tiled = over_tiles(length, most, lambda i: rounded((b, of_q, i)), share)
+                return rows.sequence(*named, tiled)
+
             return rows.sequence(
                 *in_b,
                 *in_h,
-                op.keys_first(b, h, transposed),
+                op.keys_first(b, h, seen, transposed),
                 *op.rounded_values(b, h),
-                over_tiles(length, most, lambda i: rounded((b, h, i)), (n % splits, splits)),
+                rows.loop(group, head, most=1),
             )
 
         def rounded(place: Place) -> Stmt:
             return rows.sequence(*op.rounded_queries(place), block(place))
 
-        units = batch * heads * splits
-        work = batch * heads * length * keys * (depth + width)
+        units = batch * key_heads * splits
+        work = batch * heads * length * seen * (depth + width)
         return rows.sequence(
+            *begun,
             *(step for steps, _ in known for step in steps),
             in_parts(units, work, [*buffers, *prepare], unit),
         )
 
     return te.extern(
         [of_out.at(batch, heads, length, width)],
-        [q, k, v] if mask is None else [q, k, v, mask],
+        [q, k, v, *masks],
         lambda ins, outs: body(list(ins), outs[0]),
         name="quake_attention",
         dtype="float32",
@@ -159,7 +180,7 @@ def _blocks(
 ) -> tuple[list[Stmt], Callable[[Place], Stmt]]:
     """What is done before all blocks of rows, and the statement for the block at a place."""
     fit = whole_rows_fit(op.keys)
-    if not isinstance(fit, bool):
+    if op.visible is not None or not isinstance(fit, bool):
         return open_rows(op, transposed, scores)
     if fit:
         return [], lambda place: _whole_rows(op, place, transposed, scores)

@@ -13,6 +13,7 @@ from .attention_pairs import Pairs, paired_columns
 from .compute import logits
 from .register_tile import SQUARE, Tile, over_tiles, transpose, vector_at
 from .rows import Expr, Stmt, least
+from .visible_keys import VisibleKeys
 
 # Batch, head and first row of a block of rows.
 Place = tuple[Expr, Expr, Expr]
@@ -73,19 +74,21 @@ class Attention:
     v: tir.Buffer
     masks: list[tir.Buffer]
     out: tir.Buffer
+    group: int = 1  # heads of q for each head of k and v
+    visible: VisibleKeys | None = None  # None: every row sees all keys
     pairs: Pairs | None = None  # of bfloat16 numbers, if the products take such
 
     def each_row(self, program: Callable[[Expr], list[Stmt]]) -> Stmt:
         """The statements of a program for every row of a block."""
         return rows.loop(self.height, lambda r: rows.sequence(*program(r)))
 
-    def keys_first(self, b: Expr, h: Expr, transposed: tir.Buffer) -> Stmt:
-        """Write k of one head, transposed to (feature, key).
+    def keys_first(self, b: Expr, h: Expr, keys: int | Expr, transposed: tir.Buffer) -> Stmt:
+        """Write the first ``keys`` of k of one of its heads, transposed to (feature, key).
 
-        If the keys do not fill a square, the last one is written several times.
+        If they do not fill a square, the last one is written several times.
         """
         # Outside all loops. The first square starts at key 0 if there are fewer keys.
-        lines = [rows.once(least(tir.const(r, "int64"), self.keys - 1)) for r in range(SQUARE)]
+        lines = [rows.once(least(tir.const(r, "int64"), keys - 1)) for r in range(SQUARE)]
 
         def square(j: Expr, d: Expr) -> Stmt:
             def line(r: int) -> Expr:
@@ -104,7 +107,7 @@ class Attention:
             return transpose(line, store)
 
         squares = over_tiles(
-            self.keys, SQUARE, lambda j: over_tiles(self.depth, SQUARE, lambda d: square(j, d))
+            keys, SQUARE, lambda j: over_tiles(self.depth, SQUARE, lambda d: square(j, d))
         )
         return rows.sequence(*(step for steps, _ in lines for step in steps), squares)
 
@@ -192,6 +195,7 @@ class Attention:
     ) -> Stmt:
         """All tiles of the second product. See :meth:`values`."""
         b, h, _ = place
+        of_v = h // self.group
         tile, pairs = self.tiles[1], self.pairs
 
         def one(first: Expr) -> Stmt:
@@ -212,7 +216,7 @@ class Attention:
             return tile.product(
                 keys,
                 lambda r, j: weights[r, j],
-                lambda j, e: self.v[self.operands[2].at(b, h, start + j, first + e)],
+                lambda j, e: self.v[self.operands[2].at(b, of_v, start + j, first + e)],
                 stored,
                 begin,
                 after_first,
@@ -243,7 +247,7 @@ class Attention:
         return [self.each_row(lambda r: [pairs.round_weights(r, keys, weights)])]
 
     def rounded_values(self, b: Expr, h: Expr) -> list[Stmt]:
-        """What the second product needs of the values of one head."""
+        """What the second product needs of the values of one of their heads."""
         if self.pairs is None:
             return []
         return [
@@ -252,11 +256,12 @@ class Attention:
 
     def logits(
         self, place: Place, r: int | Expr, start: Expr | int, scores: tir.Buffer
-    ) -> Callable[[Expr], Expr]:
-        """The scaled and masked scores of row ``r`` of the block."""
+    ) -> tuple[list[Stmt], Callable[[Expr], Expr]]:
+        """The scaled and masked scores of row ``r`` of the block, and the statements before."""
         b, h, i = place
         r = r if rows.fixed(r) is None else rows.fixed(r)
-        return logits([scores, *self.masks], self.scale, (r,), (b, h, i + r), start)
+        value = logits([scores, *self.masks], self.scale, (r,), (b, h, i + r), start)
+        return ([], value) if self.visible is None else self.visible.masked(i + r, start, value)
 
     def write(self, place: Place, r: int | Expr, e: Expr, value: Expr) -> Stmt:
         """Store one element of the result."""

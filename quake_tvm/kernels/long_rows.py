@@ -158,9 +158,12 @@ def long_rows(
 
     def keys(n: Expr | int, here: int) -> Stmt:
         start, row = n * size, Row(here, rows.LANES)
-        steps = op.each_row(
-            lambda r: sums.add(op, row, r, op.logits(place, r, start, scores), scores)
-        )
+
+        def add(r: Expr) -> list[Stmt]:
+            known, value = op.logits(place, r, start, scores)
+            return [*known, *sums.add(op, row, r, value, scores)]
+
+        steps = op.each_row(add)
         return rows.sequence(
             op.scores(place, here, start, transposed, scores),
             steps,

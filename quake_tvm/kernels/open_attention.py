@@ -118,29 +118,36 @@ def open_rows(
     Rows that are whole are one block of keys, so that both products exist only once.
     """
     fit, sizes = whole_rows_fit(op.keys), [rows.once(n) for n in block_sizes(op.keys)]
-    count, size, last = (n for _, n in sizes)
+    fit = tir.const(fit, "bool") if isinstance(fit, bool) else fit
     sums = RunningSums.of(op)
 
     def block(place: Place) -> Stmt:
+        count, size, last = (n + tir.const(0, "int64") for _, n in sizes)
+        begun: list[Stmt] = []
+        if op.visible is not None:  # the blocks of keys up to the last that a row sees
+            begun, seen = op.visible.of_rows(place[2], op.height)
+            fewer, count = rows.once(rows.least(count, (seen + size - 1) // size))
+            ended, last = rows.once(seen - (count - 1) * size)
+            begun += [*fewer, *ended]
+
         def keys(n: Expr) -> Stmt:
             known, here = rows.once(tir.Select(n < count - 1, size, last))
             placed, start = rows.once(n * size)
 
             def whole(row: Row, r: Expr) -> list[Stmt]:
-                return softmax_row(
-                    row, op.logits(place, r, 0, scores), op.exp, scores, (r,), op.empty
-                )
+                known, value = op.logits(place, r, 0, scores)
+                return [*known, *softmax_row(row, value, op.exp, scores, (r,), op.empty)]
 
             def part(r: Expr) -> list[Stmt]:
                 row = Row(here, rows.LANES, ends_in_tail=True)
-                return sums.add(op, row, r, op.logits(place, r, start, scores), scores)
+                known, value = op.logits(place, r, start, scores)
+                return [*known, *sums.add(op, row, r, value, scores)]
 
             def store(r: int, e: Expr, s: Expr) -> Stmt:
                 return tir.IfThenElse(fit, op.write(place, r, e, s), sums.store(n, r, e, s))
 
-            in_rows = rows.by_length(
-                op.keys, lambda row: op.each_row(lambda r: whole(row, r)), True
-            )
+            length = op.keys if op.visible is None else here
+            in_rows = rows.by_length(length, lambda row: op.each_row(lambda r: whole(row, r)), True)
             return rows.sequence(
                 *known,
                 *placed,
@@ -152,6 +159,7 @@ def open_rows(
             )
 
         return rows.sequence(
+            *begun,
             tir.IfThenElse(fit, tir.Evaluate(0), sums.begin(op)),
             rows.loop(count, keys),
             tir.IfThenElse(fit, tir.Evaluate(0), sums.write(op, place, count)),

@@ -9,8 +9,7 @@ import operator
 from functools import reduce
 from typing import Any
 
-import numpy as np
-from tvm import relax, te, tirx
+from tvm import relax
 
 from .converter import Context, axis_of, converts, dims, dtype_of, same_size
 
@@ -101,11 +100,6 @@ def _mask(c: Context, mask: relax.Expr, dtype: str) -> relax.Expr:
 
 def _causal(c: Context, rows: Any, keys: Any, dtype: str) -> relax.Expr:
     """-inf for the keys after each row, else 0."""
-    if isinstance(rows, int) and isinstance(keys, int):
-        after = np.triu(np.ones((rows, keys), bool), 1)
-        return relax.const(np.where(after, -math.inf, 0).astype(dtype))
-
-    def term(i: Any, j: Any) -> Any:
-        return tirx.Select(j > i, tirx.const(-math.inf, dtype), tirx.const(0, dtype))
-
-    return c.kernel("causal", lambda: te.compute((rows, keys), term, name="causal"))
+    of_rows, of_keys = (c.emit(op.arange(0, n, 1, "int64")) for n in (rows, keys))
+    seen = c.emit(op.less_equal(of_keys, c.emit(op.expand_dims(of_rows, 1))))
+    return _mask(c, seen, dtype)

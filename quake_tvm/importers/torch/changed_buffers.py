@@ -59,5 +59,5 @@ def changed_buffers(program: torch.export.ExportedProgram) -> list[Buffer]:
         found.append(Buffer(spec.target, Initial.of(value.detach().numpy())))
         before, after = nodes[buffers[spec.target]], nodes[spec.arg.name]
         if after.target is torch.ops.aten.index_copy.default and list(before.users) == [after]:
-            after.meta[IN_PLACE] = after.args[0] is before and not value.dim() == 0
+            after.meta[IN_PLACE] = after.args[0] is before and value.dim() != 0
     return found

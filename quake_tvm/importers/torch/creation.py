@@ -76,6 +76,8 @@ def _arange(c: Context, start: Any, end: Any, step: Any, dtype: Any) -> relax.Ex
         return constant(torch.arange(*given, dtype=c.result.dtype))
     if not all(isinstance(value, int) or tvm.ir.is_prim_expr(value) for value in given):
         raise c.refuse("with bounds that are no whole numbers")
+    if start == 0 and step == 1 and c.dtype == "int64":
+        return c.emit(op.arange(start, end, step, c.dtype))
 
     def count() -> te.Tensor:
         return te.compute(c.shape, lambda i: (start + i * step).astype(c.dtype), name="arange")
