@@ -20,6 +20,11 @@ from .lower_norms import rms_norm
 from .pack_byte_weights import sums_bytes
 from .weights import computed_in_float32, weights_of
 
+# ConvertLayout does not know that these are element-wise and take any layout.
+_LAYOUT, _ANY = "FRelaxInferLayout", "relax.nn.relu"
+for _name in ("relax.nn.leakyrelu", "relax.nn.softplus"):
+    tvm.ir.register_op_attr(_name, _LAYOUT, tvm.ir.Op.get(_ANY).get_attr(_LAYOUT))
+
 LAYOUTS = {
     "relax.nn.conv1d": ["NWC", "OWI"],
     "relax.nn.conv2d": ["NHWC", "OHWI"],

@@ -72,7 +72,7 @@ MICROSOFT: dict[str, Contributed] = {
     "Gelu": _of("0"),
     "GroupNorm": _of("0 1 2", _GROUPS),
     "GroupQueryAttention": _of(
-        "0 1 2 3 4 5 6 7 8 9",
+        "0 1 2 3 4 5 6 7 8 9 10 11",
         "do_rotary kv_num_heads local_window_size num_heads rotary_interleaved scale softcap",
         "0 1 2",
         causal=1,

@@ -1,8 +1,10 @@
-"""ONNX's Clip, Max and Min with numbers as limits, as operators that the recogniser knows.
+"""ONNX's Clip, Max and Min as operators that the recogniser knows.
 
 TVM's importer makes a kernel of a Clip, and a stack and a reduction of a Max or Min. No pass sees
 what these compute.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 import tvm
@@ -30,20 +32,35 @@ def clip(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
 
 
 def extreme(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
-    """Convert Max and Min of a tensor and a number. Others are left to TVM's importer.
+    """Convert Max and Min, one operand after the other.
 
-    So is a number that is NaN, or 0 in front: passes take the constant of a maximum for a number,
-    and put it last, but of two equal zeros the first is the result.
+    A number that is NaN, or 0 in front, is left to TVM's importer: passes take the constant of a
+    maximum for a number, and put it last, but of two equal zeros the first is the result.
     """
-    if len(node.inputs) != 2 or _scalar(node.inputs[0]) == _scalar(node.inputs[1]):
-        broadcast(builder, node)
+    broadcast(builder, node)
+    if any(x.ty.ndim < 0 for x in node.inputs):
         return None
-    first = _scalar(node.inputs[0])
-    tensor, limit = reversed(node.inputs) if first else node.inputs
-    number = limit.value.numpy()
-    if number != number or (first and not number):
-        return None
-    return builder.emit(_OPERATORS[node.operator](tensor, limit))
+    values = [_as_number(node.inputs, k) for k in range(len(node.inputs))]
+    for k, value in enumerate(values):
+        number = value.value.numpy() if _scalar(value) else 1
+        if number != number or (k == 0 and not number):
+            return None
+    operator = _OPERATORS[node.operator]
+    result = values[0]
+    for value in values[1:]:
+        pair = (value, result) if _scalar(result) else (result, value)
+        result = builder.emit(operator(*pair))
+    return result
+
+
+def _as_number(operands: Sequence[relax.Expr], k: int) -> relax.Expr:
+    """An operand, without its axes if it is a constant of one element and others have as many."""
+    value, others = operands[k], [*operands[:k], *operands[k + 1 :]]
+    rank = max((x.ty.ndim for x in others), default=0)
+    if not isinstance(value, tvm.ir.GenericConst) or value.ty.ndim > rank:
+        return value
+    number = value.value.numpy()
+    return relax.const(number.reshape(()), str(value.ty.dtype)) if number.size == 1 else value
 
 
 def _scalar(limit: relax.Expr) -> bool:

@@ -47,13 +47,14 @@ def layouts(mod):
     return [str(v.attrs.data_layout) for v in values if "conv" in op_name(v)]
 
 
-def test_two_convolutions_and_what_is_between():
+@pytest.mark.parametrize("activation", [nn.relu, nn.leakyrelu, nn.softplus])
+def test_two_convolutions_and_what_is_between(activation):
     def before(x):
-        active = nn.relu(conv(x, W, padding=1) + const(W[:, 0, 0, 0].reshape(1, 8, 1, 1)))
+        active = activation(conv(x, W, padding=1) + const(W[:, 0, 0, 0].reshape(1, 8, 1, 1)))
         return conv(active, V)
 
     def expected(x):
-        active = nn.relu(
+        active = activation(
             conv_last(last(x), W, padding=1) + const(W[:, 0, 0, 0].reshape(1, 1, 1, 8))
         )
         return first(conv_last(active, V))
@@ -127,6 +128,8 @@ def two_weights(axes, shape=(1, 8, 4, 5)):
 
 BETWEEN = {
     "pool": lambda x: nn.max_pool2d(x, (2, 2)),
+    "leakyrelu": lambda x: nn.leakyrelu(x, 0.2),
+    "softplus": nn.softplus,
     "mean": lambda x: op.mean(x, axis=[2, 3], keepdims=True) + x,
     "concat": lambda x: op.concat([x, nn.relu(x)], 1),
     "split": lambda x: (parts := once(op.split(x, 2, 1)))[0] * parts[1],

@@ -32,9 +32,10 @@ def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
 class _Attention:
     def __init__(self, node: onnx.NodeProto, graph: Graph) -> None:
         self.graph, self.given = graph, attributes(node)
-        inputs = [*node.input, *[""] * 10][:10]
+        inputs = [*node.input, *[""] * 12][:12]
         self.tokens, self.lengths, self.total = inputs[:3], *inputs[5:7]
         self.past, self.tables, self.positions = inputs[3:5], inputs[7:9], inputs[9]
+        self.bias, self.sinks = inputs[10:]
         self.output, *self.present = [*node.output, "", ""][:3]
         self.heads, self.groups = self.given["num_heads"], self.given["kv_num_heads"]
 
@@ -64,8 +65,11 @@ class _Attention:
         if cap := self.given.get("softcap"):
             tanh = graph.emit("Tanh", [graph.emit("Div", [scores, self._number(cap)])])
             scores = graph.emit("Mul", [tanh, self._number(cap)])
+        if self.bias:
+            scores = graph.emit("Add", [scores, self._added(k, each)])
         scores = graph.emit("Add", [scores, self._mask(k, places, each)])
-        y = graph.emit("MatMul", [graph.emit("Softmax", [scores], axis=-1), v])
+        weights = self._with_sinks(scores, q) if self.sinks else self._softmax(scores)
+        y = graph.emit("MatMul", [weights, v])
         y = self._reshaped(y, [0, groups, each, -1, width])
         y = graph.emit("Transpose", [y], perm=[0, 3, 1, 2, 4])
         self._reshaped(y, [0, 0, self.heads * width], self.output)
@@ -164,6 +168,44 @@ class _Attention:
             seen = graph.emit("And", [seen, graph.emit("Greater", [columns, first])])
         terms = graph.emit("Where", [seen, self._number(0), self._number(LOWEST)])
         return self._unsqueezed(terms, 1)
+
+    def _added(self, keys: str, each: int) -> str:
+        """(batch, groups or 1, rows, keys): the bias, with 0 for rows of keys that are not used."""
+        graph, shape = self.graph, self.graph.shape(self.bias)
+        heads = None if shape is None or len(shape) != 4 else shape[1]
+        if heads not in (1, self.heads):
+            raise QuakeError(
+                f"{_OPERATOR}: the bias {self.bias!r} must be (batch, heads, queries, keys), with "
+                f"1 or {self.heads} heads"
+            )
+        more = graph.emit("Sub", [graph.extent(keys, 2), graph.extent(self.bias, 3)])
+        before = graph.constant([0] * 7, TensorProto.INT64, "pads")
+        pads = graph.emit("Concat", [before, self._unsqueezed(more, 0)], axis=0)
+        bias = graph.emit("Pad", [self.bias, pads, self._number(0)])
+        if heads == 1:
+            repeats = graph.constant([1, 1, each, 1], TensorProto.INT64, "repeats")
+            return graph.emit("Tile", [bias, repeats])
+        parts = [graph.emit("Shape", [bias], start=k, end=k + 1) for k in (0, 3)]
+        middle = graph.constant([self.groups, -1], TensorProto.INT64, "shape")
+        joined = graph.emit("Concat", [parts[0], middle, parts[1]], axis=0)
+        return graph.emit("Reshape", [bias, joined])
+
+    def _with_sinks(self, scores: str, queries: str) -> str:
+        """A softmax over the scores and one more number, which each head has."""
+        graph = self.graph
+        sinks = self._reshaped(self.sinks, [1, self.groups, self.heads // self.groups, 1])
+        new = self._unsqueezed(graph.extent(self.tokens[0], 1), 0)
+        ones = graph.constant([1] * 3, TensorProto.INT64, "repeats")
+        sinks = graph.emit("Tile", [sinks, graph.emit("Concat", [ones, new], axis=0)])
+        sinks = self._reshaped(sinks, [1, self.groups, -1, 1])
+        batch = graph.emit("Shape", [queries], start=0, end=1)
+        shape = graph.emit("Concat", [batch, ones], axis=0)
+        joined = graph.emit("Concat", [scores, graph.emit("Expand", [sinks, shape])], axis=-1)
+        ends = [graph.constant([n], TensorProto.INT64, "end") for n in (0, -1, -1)]
+        return graph.emit("Slice", [self._softmax(joined), *ends])
+
+    def _softmax(self, scores: str) -> str:
+        return self.graph.emit("Softmax", [scores], axis=-1)
 
     def _total(self) -> str:
         return self.graph.emit("Cast", [self.total], to=TensorProto.INT64)

@@ -55,6 +55,8 @@ def elementwise() -> list[Case]:
         cases += [c("Pow", np.abs(x), f(5), since=12)]
     cases += [c("Sum", f(2, 3), f(3), f(1)), c("Sum", f(2)), c("Mean", f(2, 3), f(3), f(1))]
     cases += [c("Max", f(2, 3), f(3), f(1)), c("Min", f(2, 3), f(3), f(2, 1)), c("Max", f(2))]
+    cases += [c(o, f(2, 3), K(np.full((1, 1), 0.5, "f4"))) for o in ("Max", "Min")]
+    cases += [c("Max", K(np.full((1, 1, 1), 0.5, "f4")), f(2, 3), K(np.float32(-1)))]
     cases += [c("Clip", f(9) * 2, max=0.5, min=-1.0), c("Clip", f(9), max=0.5), c("Clip", f(9))]
     cases += [c("Clip", f(9) * 2, min=-0.5, until=10)]
     cases += [c("Clip", f(9) * 2, s(-1), s(0.5)), c("Clip", f(9), None, s(0.5))]
@@ -62,6 +64,8 @@ def elementwise() -> list[Case]:
     cases += [c("Clip", i(9, dtype=d), s(-3, d), s(4, d), since=12) for d in ("int32", "int8")]
     cases += [c("Clip", f(9), s(1), s(-1))]  # the minimum above the maximum: the maximum wins
     special = np.float32([1, -np.inf, np.inf, np.nan, 0])
+    pairs = [(special, special[::-1].copy()), (special, special[2:4, None]), (special, K(special))]
+    cases += [c(o, *pair) for o in ("Max", "Min") for pair in pairs]
     cases += [c("IsNaN", special), c("IsInf", special)]
     cases += [c("IsInf", special, detect_negative=0), c("IsInf", special, detect_positive=0)]
     cases += [c("IsInf", special, detect_negative=0, detect_positive=0)]

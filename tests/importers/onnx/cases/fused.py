@@ -159,6 +159,19 @@ def grouped_queries() -> list[Case]:
         turned(*new(1, 2), *none, *lengths(2, 2), *tables, np.array([[7, 2]]), outputs=3),
         turned(*new(1, 2), *past(1, 4), *lengths(2, 2), *tables, np.array([[7, 2]]), outputs=3),
         turned(*new(1, 2), *past(1, 4), *lengths(6, 6), *tables, np.array([[7, 2]]), outputs=3),
+        heads(*new(2, 3), *none, *prompt, *[None] * 3, f(2, 4, 3, 3), outputs=3),
+        heads(*new(2, 1), *past(2, 9), *lengths(5, 5, 4), *[None] * 3, f(1, 1, 1, 5), outputs=3),
+        heads(*new(2, 3), *none, *prompt, *[None] * 4, f(4), outputs=3),
+        heads(
+            *new(1, 4),
+            *past(1, 5),
+            *lengths(9, 9),
+            *[None] * 3,
+            f(1, 4, 4, 9),
+            f(4),
+            outputs=3,
+            softcap=5.0,
+        ),
     ]
 
 
