@@ -4,6 +4,8 @@ Their heads already run on all cores. Their tiles are chosen before the kernel i
 other tiles are wanted, the kernel is generated again.
 """
 
+from dataclasses import replace
+
 import tvm
 from tvm import s_tir
 
@@ -97,9 +99,8 @@ def _chosen(
 ) -> list[int]:
     """The chosen sizes of both tiles, in the form of the kernel's option ``tiles``."""
     (batch, heads, length, _), (_, _, keys, _), (_, _, _, features) = _sizes(function, kernel)
-    choice = decide(
-        Key.of("attention", heads=batch * heads, length=length, keys=keys, features=features)
-    )
+    key = Key.of("attention", heads=batch * heads, length=length, keys=keys, features=features)
+    choice = decide(replace(key, dtype="int8") if "left" in kernel.options else key)
     rows, vectors, lanes, _, value_vectors, _ = kernel.options["tiles"]
     rows = choice.pick("rows", [n for n in ROWS if n <= length], rows)
     small = [n for n in VECTORS if n * rows <= choices(target).registers]

@@ -16,7 +16,9 @@ from .fuse_attention import ATTENTION, operands_of
 from .legalize import legalize
 
 
-def _legalize(builder: relax.BlockBuilder, call: relax.Call, precision: str) -> relax.Expr:
+def _legalize(
+    builder: relax.BlockBuilder, call: relax.Call, precision: str, left: str | None
+) -> relax.Expr:
     given = {str(name): call.attrs[name] for name in list(call.attrs.keys())}
     axes, tiles = ([int(n) for n in given.pop(name)] for name in ("axes", "tiles"))
     causal = bool(given.pop("causal"))
@@ -28,13 +30,15 @@ def _legalize(builder: relax.BlockBuilder, call: relax.Call, precision: str) -> 
         options["precision"] = precision
     if causal:
         options["causal"] = True
+    elif precision == "int8":  # else the scales of values would depend on those not visible
+        options["left"] = left
     kernel = KernelSpec("attention", {"axes": axes, "tiles": tiles, **options})
     return call_written_out(
         builder, "quake_attention", kernel, call.args, call.ty, {SITES: json.dumps([site])}
     )
 
 
-def lower(mod: tvm.IRModule, precision: str = COMPUTED) -> tvm.IRModule:
+def lower(mod: tvm.IRModule, precision: str = COMPUTED, left: str | None = None) -> tvm.IRModule:
     """Legalize attentions. Nothing else is changed.
 
     Parameters
@@ -42,5 +46,8 @@ def lower(mod: tvm.IRModule, precision: str = COMPUTED) -> tvm.IRModule:
     mod : IRModule
     precision : str
         ``"bfloat16"``: the products of an even number of features round their operands to it.
+        ``"int8"``: both products take bytes.
+    left : str, optional
+        For int8, the dtype of the left elements of the target's groups of bytes.
     """
-    return legalize(mod, {ATTENTION: partial(_legalize, precision=precision)})
+    return legalize(mod, {ATTENTION: partial(_legalize, precision=precision, left=left)})

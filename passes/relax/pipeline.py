@@ -140,13 +140,14 @@ class LowerNonlinearities(Pass):
         self.fuse_attention = FuseAttention(partial(attention.tiles, target=target))
         self.recurrent_tile = partial(recurrent.tile, target=target)
         self.options, self.precision = options, precision
+        self.left = byte_dots.formats_of(target)[0].left  # of groups of bytes
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         """Recognise, convert layouts, sink reshapes, fuse attention, lower."""
         recognized = CenterLogSumExp()(quake.recognize(mod, self.options, numbered=True))
         fused = self.fuse_attention(SinkReshapes()(ChannelsLast()(recognized)))
         layers = lower_recurrent.lower(fused, self.options, self.recurrent_tile)
-        kernels = lower_attention.lower(layers, self.precision)
+        kernels = lower_attention.lower(layers, self.precision, self.left)
         return site_numbers.write(byte_table.lower(quake.lower(kernels, self.options)))
 
 

@@ -15,14 +15,14 @@ from ..numerics.ladder import LADDER
 from ..numerics.number_formats import COMPUTED
 from ..tvm_version import alloc, tir
 from . import rows
+from .attention_bytes import Bytes
 from .attention_pairs import Pairs
 from .attention_products import Attention, Operand, Place
-from .compute import softmax_row
 from .long_rows import MOST_KEYS, RunningSums, block_sizes, long_rows, whole_rows_fit
 from .open_attention import OpenAttention, height, open_rows
 from .parts import in_parts
 from .register_tile import SQUARE, Tile, over_tiles
-from .rows import Expr, Row, Stmt
+from .rows import Expr, Stmt
 from .visible_keys import VisibleKeys
 
 HIGHEST = LADDER["quake5"]
@@ -34,13 +34,11 @@ MOST_UNITS, ROWS_OF_UNIT = 64, 128
 def _whole_rows(op: Attention, place: Place, transposed: tir.Buffer, scores: tir.Buffer) -> Stmt:
     """A block of rows whose scores fit into the first-level cache."""
 
-    def softmax(row: Row, r: Expr) -> list[Stmt]:
-        known, value = op.logits(place, r, 0, scores)
-        return [*known, *softmax_row(row, value, op.exp, scores, (r,), op.empty)]
-
     return rows.sequence(
         op.scores(place, op.keys, 0, transposed, scores),
-        rows.by_length(op.keys, lambda row: op.each_row(lambda r: softmax(row, r)), True),
+        rows.by_length(
+            op.keys, lambda row: op.each_row(lambda r: op.weights(place, row, r, scores)), True
+        ),
         op.values(place, op.keys, 0, scores, lambda r, e, s: op.write(place, r, e, s)),
     )
 
@@ -71,6 +69,7 @@ def attention(
     empty: float | None = None,
     precision: str = COMPUTED,
     causal: bool = False,
+    left: str | None = None,
 ) -> te.Tensor:
     """softmax(scale * q k^T + mask) v; all dtypes float32.
 
@@ -95,6 +94,8 @@ def attention(
         ``"bfloat16"``: both products round their operands to it. The features of q must be even.
     causal : bool
         Whether there are positions.
+    left : str, optional
+        Both products take bytes, in groups whose elements on the left have this dtype.
 
     Returns
     -------
@@ -116,17 +117,19 @@ def attention(
         visible = VisibleKeys(given.pop(0), keys) if causal else None
         begun, seen = ([], keys) if visible is None else visible.of_rows(0, length)
         of_keys, of_scores = _lines(keys, fill)
-        pairs = None
+        pairs = of_bytes = None
         if precision == "bfloat16":
             pairs = Pairs.of(tiles[0].rows, depth, of_scores, keys, width)
         known = [rows.once(n) for n in (height(length, tiles[0].rows), of_keys)]
         most, line = (n for _, n in known)
+        if left is not None:
+            of_bytes = Bytes.of(left, tiles[0].rows, depth, line, of_scores, keys, width)
         splits = _splits(batch * key_heads, length)
         op = make(
             operands, tiles, length, depth, keys, width, most, line, scale,
             lambda t: exp_bits.softmax_exp(t, LADDER[method], ieee, scale=fold),
             lambda t: exp_bits.exp(t, HIGHEST, ieee, scale=fold, high=0),
-            empty, q, k, v, given, out, group, visible, pairs,
+            empty, q, k, v, given, out, group, visible, pairs, of_bytes,
         )  # fmt: skip
 
         lines, dtype = (depth, "float32") if pairs is None else (depth // 2, "int32")
@@ -135,6 +138,7 @@ def attention(
         scores = tir.decl_buffer((tiles[0].rows, of_scores), "float32", "scores")
         prepare, block = _blocks(op, transposed, scores)
         buffers = [alloc(transposed), alloc(scores), *(pairs.allocated() if pairs else [])]
+        buffers += of_bytes.allocated(op.exp) if of_bytes else []
 
         def unit(n: Expr) -> Stmt:
             (in_b, b), (in_h, h) = (
@@ -151,7 +155,7 @@ def attention(
                 *in_b,
                 *in_h,
                 op.keys_first(b, h, seen, transposed),
-                *op.rounded_values(b, h),
+                *op.rounded_head(b, h, transposed),
                 rows.loop(group, head, most=1),
             )
 

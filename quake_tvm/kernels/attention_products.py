@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from ..numerics.bfloat16_pairs import dot
 from ..tvm_version import tir
 from . import rows
+from .attention_byte_products import byte_scores, byte_values
+from .attention_bytes import Bytes
 from .attention_pairs import Pairs, paired_columns
-from .compute import logits
+from .compute import logits, softmax_row
 from .register_tile import SQUARE, Tile, over_tiles, transpose, vector_at
-from .rows import Expr, Stmt, least
+from .rows import Expr, Row, Stmt, least
 from .visible_keys import VisibleKeys
 
 # Batch, head and first row of a block of rows.
@@ -77,6 +79,7 @@ class Attention:
     group: int = 1  # heads of q for each head of k and v
     visible: VisibleKeys | None = None  # None: every row sees all keys
     pairs: Pairs | None = None  # of bfloat16 numbers, if the products take such
+    bytes: Bytes | None = None  # if the products take bytes
 
     def each_row(self, program: Callable[[Expr], list[Stmt]]) -> Stmt:
         """The statements of a program for every row of a block."""
@@ -160,9 +163,18 @@ class Attention:
 
         if self.pairs is not None:
             return tile.product(self.depth // 2, self.pairs.query, key, store, add=dot)
+        if self.bytes is not None:
+            return byte_scores(self.bytes, tile, self.key_at, start + first, store)
         return tile.product(
             self.depth, lambda r, d: self.q[self.operands[0].at(b, h, i + r, d)], key, store
         )
+
+    def weights(self, place: Place, row: Row, r: Expr, scores: tir.Buffer) -> list[Stmt]:
+        """The weights of a whole row of scores."""
+        known, value = self.logits(place, r, 0, scores)
+        if self.bytes is not None:
+            return [*known, *self.bytes.weigh(row, r, value, self.exp, self.empty)]
+        return [*known, *softmax_row(row, value, self.exp, scores, (r,), self.empty)]
 
     def values(
         self,
@@ -203,6 +215,8 @@ class Attention:
                 return store(r, first + e, s)
 
             begin = None if before is None else lambda r, e: before(r, first + e)
+            if self.bytes is not None:
+                return byte_values(self.bytes, tile, keys, start, first, stored, begin, after_first)
             if pairs is not None:
                 return tile.product(
                     (keys + 1) // 2,
@@ -226,18 +240,17 @@ class Attention:
 
     def rounded_queries(self, place: Place) -> list[Stmt]:
         """What the first product needs of a block of rows."""
-        pairs = self.pairs
-        if pairs is None:
-            return []
+        pairs, of_bytes = self.pairs, self.bytes
         b, h, i = place
 
         def row(r: Expr) -> list[Stmt]:
             def element(d: Expr) -> Expr:
                 return self.q[self.operands[0].at(b, h, i + r, d)]
 
-            return [pairs.round_query(r, self.depth, element)]
+            rounded = [] if pairs is None else [pairs.round_query(r, self.depth, element)]
+            return rounded if of_bytes is None else [of_bytes.quantize_query(r, element)]
 
-        return [self.each_row(row)]
+        return [] if pairs is None and of_bytes is None else [self.each_row(row)]
 
     def rounded_weights(self, keys: int | Expr, weights: tir.Buffer) -> list[Stmt]:
         """What the second product needs of a block's weights."""
@@ -246,13 +259,20 @@ class Attention:
             return []
         return [self.each_row(lambda r: [pairs.round_weights(r, keys, weights)])]
 
-    def rounded_values(self, b: Expr, h: Expr) -> list[Stmt]:
-        """What the second product needs of the values of one of their heads."""
-        if self.pairs is None:
-            return []
-        return [
-            self.pairs.round_values(self.keys, lambda j, e: self.v[self.operands[2].at(b, h, j, e)])
-        ]
+    def rounded_part(self, row: Row, r: Expr, weights: tir.Buffer) -> list[Stmt]:
+        """What the second product needs of one row's exponentials of a block of keys."""
+        return [] if self.bytes is None else self.bytes.round_weights(row, r, weights)
+
+    def rounded_head(self, b: Expr, h: Expr, transposed: tir.Buffer) -> list[Stmt]:
+        """What the products need of the keys and values of one head."""
+
+        def value(j: Expr, e: Expr) -> Expr:
+            return self.v[self.operands[2].at(b, h, j, e)]
+
+        if self.bytes is not None:
+            keys = self.bytes.quantize_keys(self.keys, transposed, self.key_at)
+            return [keys, self.bytes.quantize_values(self.keys, value)]
+        return [] if self.pairs is None else [self.pairs.round_values(self.keys, value)]
 
     def logits(
         self, place: Place, r: int | Expr, start: Expr | int, scores: tir.Buffer

@@ -159,14 +159,14 @@ def long_rows(
     def keys(n: Expr | int, here: int) -> Stmt:
         start, row = n * size, Row(here, rows.LANES)
 
-        def add(r: Expr) -> list[Stmt]:
+        def weights(r: Expr) -> list[Stmt]:
             known, value = op.logits(place, r, start, scores)
-            return [*known, *sums.add(op, row, r, value, scores)]
+            added = sums.add(op, row, r, value, scores)
+            return [*known, *added, *op.rounded_part(row, r, scores)]
 
-        steps = op.each_row(add)
         return rows.sequence(
             op.scores(place, here, start, transposed, scores),
-            steps,
+            op.each_row(weights),
             op.values(
                 place,
                 here,

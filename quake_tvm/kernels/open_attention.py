@@ -13,7 +13,6 @@ from dataclasses import replace
 from ..tvm_version import tir
 from . import rows
 from .attention_products import Attention, Place
-from .compute import softmax_row
 from .long_rows import RunningSums, block_sizes, whole_rows_fit
 from .register_tile import Tile
 from .rows import Expr, Row, Stmt
@@ -134,20 +133,19 @@ def open_rows(
             known, here = rows.once(tir.Select(n < count - 1, size, last))
             placed, start = rows.once(n * size)
 
-            def whole(row: Row, r: Expr) -> list[Stmt]:
-                known, value = op.logits(place, r, 0, scores)
-                return [*known, *softmax_row(row, value, op.exp, scores, (r,), op.empty)]
-
             def part(r: Expr) -> list[Stmt]:
                 row = Row(here, rows.LANES, ends_in_tail=True)
                 known, value = op.logits(place, r, start, scores)
-                return [*known, *sums.add(op, row, r, value, scores)]
+                added = sums.add(op, row, r, value, scores)
+                return [*known, *added, *op.rounded_part(row, r, scores)]
 
             def store(r: int, e: Expr, s: Expr) -> Stmt:
                 return tir.IfThenElse(fit, op.write(place, r, e, s), sums.store(n, r, e, s))
 
             length = op.keys if op.visible is None else here
-            in_rows = rows.by_length(length, lambda row: op.each_row(lambda r: whole(row, r)), True)
+            in_rows = rows.by_length(
+                length, lambda row: op.each_row(lambda r: op.weights(place, row, r, scores)), True
+            )
             return rows.sequence(
                 *known,
                 *placed,

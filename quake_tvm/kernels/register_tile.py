@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from ..numerics.exp_bits import constant
 from ..tvm_version import alloc, tir
 from . import rows
 from .rows import Expr, Stmt
@@ -38,6 +37,7 @@ class Tile:
         start: Callable[[int, Expr], Expr] | None = None,
         started: bool | Expr = True,
         add: Callable[[Expr, Expr, Expr], Expr] = lambda s, x, y: s + x * y,
+        dtype: str = "float32",
     ) -> Stmt:
         """``store(r, j, start(r, j) + sum over k of a(r, k) * b(k, j))`` for all r and j.
 
@@ -55,8 +55,10 @@ class Tile:
             Whether the sums have this initial value; if not, it is 0.
         add : callable
             A sum and two factors to the next sum.
+        dtype : str
+            That of the sums.
         """
-        sums = [rows.local(self.columns) for _ in range(self.rows)]
+        sums = [rows.local(self.columns, dtype) for _ in range(self.rows)]
 
         def each(body: Callable[[int, Expr], Stmt]) -> Stmt:
             def vector(r: int, first: int) -> Stmt:
@@ -75,7 +77,7 @@ class Tile:
         def begin(value: Callable[[int, Expr], Expr]) -> Stmt:
             return each(lambda r, j: tir.BufferStore(sums[r], value(r, j), [j]))
 
-        first = begin(lambda r, j: constant(0))
+        first = begin(lambda r, j: tir.const(0, dtype))
         if start is not None:
             own = begin(start)
             first = own if started is True else tir.IfThenElse(started, own, first)

@@ -176,7 +176,7 @@ class Row:
             The statements that compute the result, and the result.
         """
         lanes = self.lanes
-        into = local(lanes * wide)
+        into = local(lanes * wide, dtype_of(start))
 
         def accumulate(offset: int, element: Expr, lane: Expr) -> Stmt:
             at = [offset + lane]
@@ -215,7 +215,7 @@ class Row:
         steps = []
         while width > 1:
             width //= 2
-            half = local(width)
+            half = local(width, str(wide.dtype))
             steps.append(alloc(half))
             for start in range(0, width, self.lanes):
 

@@ -230,8 +230,9 @@ FORMATS = (
 _OPERATORS = {form.operator: form for form in FORMATS}
 for _operator in _OPERATORS:
     register_op(_operator, "c plus the dot product of the groups a and b")
-    for _key, _value in (("TVectorizable", True), ("TCallEffectKind", _PURE)):
-        tvm.ir.register_op_attr(_operator, _key, _value)
+    tvm.ir.register_op_attr(_operator, "TVectorizable", True)
+    tvm.ir.register_op_attr(_operator, "TCallEffectKind", _PURE)
+    tvm.ir.register_op_attr(_operator, "TScriptPrinterName", _operator.removeprefix(PREFIX))
 
 
 def formats_of(target: tvm.target.Target) -> tuple[Format, ...]:
