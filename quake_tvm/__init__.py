@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .boards.client import connect
     from .compiler import compile
     from .errors import QuakeError
+    from .integrations.quantizer import quantize
     from .machines.targets import target, targets
     from .norms.scales import norm_scales
     from .numerics.operators import bound
@@ -35,6 +36,7 @@ __all__ = [
     "norm_scales",
     "pipeline",
     "plan",
+    "quantize",
     "target",
     "targets",
     "tune",
@@ -53,6 +55,7 @@ _HOME = {
     "norm_scales": ".norms.scales",
     "pipeline": ".passes.relax.pipeline",
     "plan": ".planning.planner",
+    "quantize": ".integrations.quantizer",
     "target": ".machines.targets",
     "targets": ".machines.targets",
     "tune": ".tuning.tune",

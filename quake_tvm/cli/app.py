@@ -27,6 +27,7 @@ from .compare import compare
 from .explain import explain
 from .norms import norms
 from .plan import plan as plan_command
+from .quantize import quantize
 from .run import run
 from .shell import (
     AsJson,
@@ -112,7 +113,15 @@ def _before(
     load_tvm()
     from .. import tvm_version
 
-    if tvm_version.RELAY and command in ("compile", "norms", "plan", "run", "runtime", "tune"):
+    if tvm_version.RELAY and command in (
+        "compile",
+        "norms",
+        "plan",
+        "quantize",
+        "run",
+        "runtime",
+        "tune",
+    ):
         raise QuakeError(
             f"{command} needs the TVM that has Relax: {tvm_version.RELAX_INSTALL}; "
             "with this one build in Python, with quake_tvm.PassContext around relay.build"
@@ -231,6 +240,7 @@ def runtime(target: Target = "native") -> None:
 app.command()(run)
 app.command(name="plan")(plan_command)
 app.command()(norms)
+app.command()(quantize)
 app.command()(tune)
 app.command()(explain)
 app.command()(compare)

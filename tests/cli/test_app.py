@@ -149,6 +149,7 @@ def test_what_the_user_got_wrong(model, tmp_path, arguments):
         "run",
         "plan",
         "norms",
+        "quantize",
         "tune",
         "runtime",
         "bench",

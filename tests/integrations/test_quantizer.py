@@ -1,0 +1,84 @@
+"""A model with static scales from calibration: near the float model, and errors in one line."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+import quake_tvm
+from quake_tvm.errors import QuakeError
+
+pytest.importorskip("onnxruntime")
+RNG = np.random.default_rng(0)
+W, BIAS = (RNG.normal(size=s).astype(np.float32) for s in ((24, 32), (32,)))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A linear layer and a sigmoid."""
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["product"]),
+        helper.make_node("Add", ["product", "b"], ["sum"]),
+        helper.make_node("Sigmoid", ["sum"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "layer",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (8, 24))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, (8, 32))],
+        [numpy_helper.from_array(W, "w"), numpy_helper.from_array(BIAS, "b")],
+    )
+    path = tmp_path_factory.mktemp("model") / "layer.onnx"
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(made, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def calls():
+    return [{"x": RNG.normal(size=(8, 24)).astype(np.float32)} for _ in range(4)]
+
+
+def operators(path):
+    return {node.op_type for node in onnx.load(path).graph.node}
+
+
+@pytest.mark.slow
+def test_the_quantized_model_compiles_and_is_near(model, calls, tmp_path):
+    out = quake_tvm.quantize(model, iter(calls), tmp_path / "quantized.onnx")
+    assert out == tmp_path / "quantized.onnx"
+    assert {"QuantizeLinear", "DequantizeLinear", "MatMul"} <= operators(out)
+    (found,) = quake_tvm.compile(out).run(calls[0])
+    exact = 1 / (1 + np.exp(-(calls[0]["x"].astype(np.float64) @ W + BIAS)))
+    assert 0 < np.abs(found - exact).max() < 0.05
+
+
+def test_chosen_operators(model, calls, tmp_path):
+    out = quake_tvm.quantize(model, calls, tmp_path / "quantized.onnx", operators=["Sigmoid"])
+    weights = [t for t in onnx.load(out).graph.initializer if t.data_type == TensorProto.INT8]
+    assert not weights
+    assert "QuantizeLinear" in operators(out)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([], "at least one call"),
+        ([{"z": np.zeros((8, 24))}], "call 0 of the calibration has z; the model takes x"),
+        ([{"x": np.zeros((2, 3), np.float32)}], "onnxruntime cannot quantize"),
+    ],
+)
+def test_what_the_user_got_wrong(model, tmp_path, given, said):
+    with pytest.raises(QuakeError, match=said) as error:
+        quake_tvm.quantize(model, given, tmp_path / "quantized.onnx")
+    assert "\n" not in str(error.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_files(model, calls, tmp_path):
+    text = tmp_path / "text.onnx"
+    text.write_text("no model")
+    with pytest.raises(QuakeError, match="cannot be read as an ONNX model"):
+        quake_tvm.quantize(text, calls, tmp_path / "quantized.onnx")
+    with pytest.raises(QuakeError):
+        quake_tvm.quantize(model, calls, model)
