@@ -33,8 +33,8 @@ FAST := fast-passes fast-schedules fast-relay
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast test-relax test-xgboost test-relay cross-tools lint format records prove tasks
-.PHONY: norms plans cliffs fuzz fuzz-torch fuzz-files sweep onnx-tests optimised-models torch-operators torch-models
-.PHONY: docs clean $(RELAX) $(FAST)
+.PHONY: any-size norms plans cliffs fuzz fuzz-torch fuzz-files sweep onnx-tests optimised-models
+.PHONY: torch-operators torch-models docs clean $(RELAX) $(FAST)
 
 help:  ## list the goals
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
@@ -132,6 +132,9 @@ prove: $(READY)  ## prove the bounds anew on every float32 input: minutes an ope
 tasks: $(READY)  ## measure what the rungs cost on real tasks: half an hour
 	@$(BIN)/python -m pip install -qq --editable '.[tasks]'
 	@$(BIN)/python tutorials/real_tasks.py $(TASKS)
+
+any-size: $(READY)  ## published models, one build for any size beside static builds and ONNX Runtime: half an hour
+	@$(BIN)/python tutorials/any_size.py --page docs/benchmarks/any_size.md
 
 norms: $(READY)  ## norms that sum in float16, in SmolLM2-135M: downloads 93 MB; minutes
 	@$(BIN)/python -m pip install -qq --editable '.[tasks]'

@@ -36,6 +36,7 @@ from .instructions import choose_instructions
 from .keep_floats import keep_floats
 from .keep_indices import keep_indices
 from .named_extents import named_extents
+from .one_row import OneRow
 from .overlap import overlap_tiles
 from .records.record import Trace
 from .records.trace import replay
@@ -142,6 +143,8 @@ def schedule(
     if replayed is not None:
         done = finished(replayed.mod["main"], target).with_attr("tirx.is_scheduled", True)
         return done.with_attr(RULE, "trace").with_attr(RECORD, "record, same kernel")
+    row = OneRow.of(fenced)
+    kernel = fenced if row is None else row.function
     for rule in rules:
         made: list[TrackedKnobs] = []
 
@@ -150,12 +153,14 @@ def schedule(
             return made[-1]
 
         try:
-            result: Scheduled = rule.apply(fenced, target, noted)
+            result: Scheduled = rule.apply(kernel, target, noted)
         except s_tir.ScheduleError as error:
             logger.warning("the rule %s cannot schedule what it took: %s", rule.name, error)
             continue
         if result is not None:
             done = _finished(result, target, rule)
+            if row is not None:
+                done = row.over_images(done)
             done = done.with_attr("tirx.is_scheduled", True).with_attr(RULE, rule.name)
             source = next((choice.source for choice in made if choice.served), "")
             return done.with_attr(RECORD, source) if source else done

@@ -86,6 +86,14 @@ def balanced(count: int | None, most: int) -> int:
     return most if count is None else -(-count // -(-count // most))
 
 
+def tile_cost(rows: int, vectors: int) -> int:
+    """About the time of one step of a register tile.
+
+    It counts multiply-adds, each as four loads, but at least the latency of an addition.
+    """
+    return max(4 * rows * vectors + rows + vectors, 32)
+
+
 def worth_threads(count: int | None) -> bool:
     """Whether this many elements should run on several cores. Unknown counts are taken as large."""
     return count is None or count >= PARALLEL_ELEMENTS

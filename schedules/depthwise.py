@@ -23,12 +23,12 @@ from .choices import choices
 from .overlap import OVERLAP, overlaps
 from .retile import Tiled
 from .rule import Scheduled
-from .versions import Version, computed, of_every_size
+from .versions import Version, cost, of_every_size
 
 # Default limits: pixels of a tile, and floats of a padded band.
 PIXELS, BAND = 8, 8192
-# Pixels of a tile if the width is unknown: another tall one, and those for narrower images.
-OTHER, NARROW = PIXELS * 3 // 4, (PIXELS // 2, 1)
+# Pixels of the other tiles if the width is unknown.
+FEWER = (PIXELS // 2, 1)
 # Rows of a band if the width or height of the image is unknown.
 SOME = 4
 # Options for a tile's pixels, its vectors of channels, and a band's rows.
@@ -69,13 +69,13 @@ def apply(function: tir.PrimFunc, target: tvm.target.Target, decide: Decide) -> 
     made = _scheduled(function, target, decide, PIXELS)
     if made is None:
         return None
-    sch, number, pixels = made
+    sch, number, pixels, vectors = made
     wide = sch.mod["main"]
     if not overlaps(wide, extent >= PIXELS):
         return None
-    least = computed(extent, PIXELS) <= computed(extent, OTHER)
+    least = cost(extent, PIXELS, vectors) <= cost(extent, FEWER[0], vectors)
     versions = [Version(wide, tir.all(extent >= PIXELS, least), extent >= PIXELS)]
-    for size in (OTHER, *NARROW):
+    for size in FEWER:
         narrow = Tiled(wide, number, PIXELS, pixels).of_size(size)
         if narrow is None:
             return None
@@ -95,10 +95,11 @@ def _pixels(function: tir.PrimFunc) -> tir.Expr | None:
 
 def _scheduled(
     function: tir.PrimFunc, target: tvm.target.Target, decide: Decide, tile: int | None = None
-) -> tuple[s_tir.Schedule, tir.Var, tir.Expr] | None:
+) -> tuple[s_tir.Schedule, tir.Var, tir.Expr, int] | None:
     """Schedule a convolution with tiles of ``tile`` pixels, by default as the rule chooses.
 
-    Returns the schedule, the variable of the loop over tiles of pixels, and the pixels in a row.
+    Returns the schedule, the variable of the loop over tiles of pixels, the pixels in a row, and
+    the vectors of a tile.
     """
     sch = analysis.start(function)
     blocks = analysis.blocks(sch)
@@ -154,7 +155,7 @@ def _scheduled(
     _registers(sch, product, width)
     sch.vectorize(sch.split(c_inner, [None, width])[1])
     sch.unroll(x_inner)
-    return sch, sch.get(x_outer).loop_var, row
+    return sch, sch.get(x_outer).loop_var, row, vectors
 
 
 def _registers(sch: s_tir.Schedule, product: SBlockRV, width: int) -> None:

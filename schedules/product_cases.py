@@ -22,7 +22,7 @@ from . import analysis
 from .choices import choices
 from .product import Product
 from .product_tiles import PACK_ROWS, WORK, Plan
-from .versions import balanced, computed, thread_cases, vector_widths
+from .versions import balanced, cost, thread_cases, vector_widths
 
 Extent: TypeAlias = int | tir.Expr
 Conditions: TypeAlias = list[tir.Expr]
@@ -122,13 +122,11 @@ def _heights(
     if plan.by_rows or pixels or most > MOST:  # images are rarely narrower than a tile
         half = max(most // 2, 1)
         lower = [n for n in dict.fromkeys((half, *LOWEST)) if n <= half]
-        tall = [most, most * 3 // 4]
         if alone and len(lower) > 2:  # few rows are little work
-            tall, lower = tall[:1], lower[1:]
-        # A tall tile only where no other computes fewer rows.
-        for own in (n for n in tall if n > half):
-            least = [computed(rows, own) <= computed(rows, n) for n in (*tall, half) if n != own]
-            yield [rows >= own, *least], [rows >= own], replace(plan, rows=own), None
+            lower = lower[1:]
+        if most > half:  # the highest tile where lower ones do not take less time
+            least = cost(rows, most, plan.vectors) <= cost(rows, lower[0], plan.vectors)
+            yield [rows >= most, least], [rows >= most], plan, None
         yield from _lower(rows, plan, lower)
         return
     for copied in (True, False) if plan.copied else (False,):

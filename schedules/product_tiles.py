@@ -154,8 +154,7 @@ def _vectors(rows: int | None, columns: int | None, target: tvm.target.Target) -
         count = (1 / high if rows is None else -(-rows // high)) * -(
             -(columns or 1) // (vectors * lanes)
         )
-        # Multiply-adds and loads, but at least the latency of a chain of dependent additions.
-        cost = count * max(high * vectors + (high + vectors) / 4, 8)
+        cost = count * analysis.tile_cost(high, vectors)
         if cost < best * 0.999:
             best, found = cost, vectors
     return found

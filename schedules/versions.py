@@ -61,9 +61,9 @@ def balanced(count: tir.Expr, most: int) -> tir.Expr:
     return (count + tiles - 1) // tiles
 
 
-def computed(count: tir.Expr, size: int) -> tir.Expr:
-    """The elements that tiles of this size compute, those that overlap counted twice."""
-    return (count + (size - 1)) // size * size
+def cost(count: tir.Expr, size: int, vectors: int) -> tir.Expr:
+    """About the time of as many tiles of this size as a count needs, the last one whole."""
+    return (count + (size - 1)) // size * analysis.tile_cost(size, vectors)
 
 
 def thread_cases(

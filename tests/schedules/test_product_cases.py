@@ -69,6 +69,14 @@ def test_every_count_of_rows_has_the_tile_of_as_many_static_rows(name):
         assert -(-rows // tile.rows) * tile.rows < 2 * rows  # few rows are computed twice
 
 
+def test_low_tiles_are_for_few_rows_only():
+    """A tile of four rows and one vector has too few sums to hide the latency of additions."""
+    (m,) = variables("m")
+    sizes = [(n,) for n in (3, 15, 16, 20, 24, 1000, 1001)]
+    made = chosen("x86-64-v4", [(m, 5), (5, 16)], [m], sizes)
+    assert [case[0].rows for _, case in made] == [1, 4, 16, 4, 16, 16, 16]
+
+
 @pytest.mark.parametrize("name", TARGETS)
 def test_every_pair_has_a_tile_that_fits(name):
     m, n = variables("mn")

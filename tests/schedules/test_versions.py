@@ -122,6 +122,8 @@ def test_loop_that_runs_on_all_cores():
     assert loops([8, n], count) == [(1, None), (0, 0)]
     assert loops([7, n], count) == [(1, None), (0, 1)]
     assert loops([m, n], count, True) == [(1, 0), (0, 1)]
+    assert loops([m * 4, n], count) == [(1, None), (1, 0), (0, 1)]
+    assert loops([m * 4 * n * 2, n], count) == [(1, None), (0, 0)]  # 8 at least, if any
 
 
 def test_few_elements_have_a_version_without_threads():
