@@ -103,7 +103,7 @@ MODELS = {
     ),
     "PP-OCR classifier": Published(
         _of(RAPIDOCR, "rapidocr_onnxruntime/models/ch_ppocr_mobile_v2.0_cls_infer.onnx"),
-        _images((1, 48, 192), (2, 32, 100), (6, 48, 192)),
+        _images((1, 48, 192), (2, 48, 100), (6, 48, 192)),
     ),
     "NudeNet": Published(
         _of(NUDENET, "nudenet/320n.onnx"),
