@@ -12,10 +12,12 @@ if TYPE_CHECKING or not RELAY:  # type checkers see Relax's names
     from .relax.graph import astype, dtype, functions, rewrite, shape_text
     from .relax.lower import lower
     from .relax.ops import attributes_of, call, operator_of
+    from .relax.recognize_tables import replace_chains
 else:
     from .relay.graph import astype, dtype, functions, rewrite, shape_text
     from .relay.lower import lower
     from .relay.ops import attributes_of, call, operator_of
+    from .relay.recognize_tables import replace_chains
 
 __all__ = [
     "astype",
@@ -25,6 +27,7 @@ __all__ = [
     "functions",
     "lower",
     "operator_of",
+    "replace_chains",
     "rewrite",
     "shape_text",
 ]

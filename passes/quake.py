@@ -16,7 +16,7 @@ from quake_tvm.support.compiler_lock import compiling
 from quake_tvm.tvm_version import Pass
 
 from . import fold_affine, lower_tir, recognize_elementwise, recognize_rows
-from .dialect import astype, call, dtype, rewrite, shape_text
+from .dialect import astype, call, dtype, replace_chains, rewrite, shape_text
 from .dialect import lower as lower_graph
 from .graph import Graph, Site
 from .site_attrs import SiteAttrs
@@ -29,8 +29,8 @@ class QuAKE(Pass):
     Parameters
     ----------
     method : str, optional
-        ``"quake1"`` to ``"quake5"``, or ``"exact"``. The default is ``"quake4"`` if ``max_error``
-        is not given either.
+        ``"quake1"`` to ``"quake5"``, ``"lut8"``, ``"lut16"`` or ``"exact"``. The default is
+        ``"quake4"`` if ``max_error`` is not given either.
     max_error : float, optional
         Instead of ``method``: for each operator the cheapest rung whose proven bound
         (``quake_tvm.bound``) is at most this.
@@ -68,7 +68,12 @@ class QuAKE(Pass):
 
     @compiling()
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
-        """Recognise and fold sites, lower them in the graph, then lower calls inside PrimFuncs."""
+        """Recognise and fold sites, lower them in the graph, then lower calls inside PrimFuncs.
+
+        Chains between integers become tables first, unless the method is ``"exact"``.
+        """
+        if self.options.method != "exact":
+            mod = replace_chains(mod, self.options.entries)
         return lower(recognize(mod, self.options), self.options)
 
 

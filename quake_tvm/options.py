@@ -17,6 +17,9 @@ from .support import given
 # Whole models take the same time on all rungs: docs/benchmarks.md. More degrees gain little: the
 # rest of a model rounds to float32 as well.
 DEFAULT_METHOD = "quake4"
+# Methods for chains between quantizations: the number of entries of their tables. Other sites have
+# the default rung.
+_LUTS = {"lut8": 8, "lut16": 16}
 # The reason for a rung that is not the cheapest.
 RECORDED = "rung on record"
 # (operator, shape of the site, allowed rungs with the cheapest first) to the best recorded rung, or
@@ -60,7 +63,8 @@ class Options:
         ----------
         method : str, optional
             ``"quake1"`` to ``"quake5"``, or ``"exact"`` to change nothing. The default is
-            ``"quake4"``, unless ``max_error`` is given.
+            ``"quake4"``, unless ``max_error`` is given. ``"lut8"`` and ``"lut16"``: chains between
+            quantizations become piecewise-linear tables, and all else is ``"quake4"``.
         max_error : float, optional
             Take for each operator the cheapest rung whose proven bound is within this.
         only, skip : iterable of str, optional
@@ -91,7 +95,7 @@ class Options:
         if method is None and max_error is None:
             method = DEFAULT_METHOD
         if method is not None:
-            given.choice(method, "method", (*METHODS, "exact"))
+            given.choice(method, "method", (*METHODS, *_LUTS, "exact"))
         if max_error is not None:
             max_error = given.number(max_error, "max_error")
             if not max_error > 0:
@@ -110,6 +114,11 @@ class Options:
             plan if plan is None or isinstance(plan, Plan) else Plan.load(given.path(plan, "plan")),
             rung,
         )
+
+    @property
+    def entries(self) -> int | None:
+        """How many entries tables between quantizations may have; None if they have all."""
+        return _LUTS.get(self.method or "")
 
     def choose(
         self, operator: str, dtype: str = COMPUTED, shape: str = "?", site: int | None = None
@@ -141,7 +150,7 @@ class Options:
             method = self.plan.method(operator, site)
             return Choice(method, "" if method else "exact in the plan")
         if self.max_error is None:
-            return Choice(self.method)
+            return Choice(DEFAULT_METHOD if self.entries else self.method)
         allowed = self.allowed(operator, dtype)
         if not allowed:
             return Choice(None, f"no rung within max_error={self.max_error:g}")
@@ -156,6 +165,11 @@ class Options:
         """Raise QuakeError if there is a plan and it has more sites than the model."""
         if self.plan is not None:
             self.plan.check(count)
+
+
+def lut_method(entries: int) -> str:
+    """The method whose tables have so many entries."""
+    return next(name for name, count in _LUTS.items() if count == entries)
 
 
 def _check_names(names: Iterable[str] | None) -> None:

@@ -19,7 +19,7 @@ from .support.notebook import WIDTH, console, page
 
 # The source of a schedule's tunable parameters if no record was used.
 BY_RULE = "rule"
-# The operator of a site that is a table of all inputs, which has no error.
+# The operator of a site that is a table of integers. A table of all inputs has no error.
 TABLE = "table"
 
 
@@ -43,6 +43,7 @@ class LoweredSite:
     schedule: str
     record: str = BY_RULE
     versions: int = 1
+    witness: int | None = None
 
     @staticmethod
     def of(
@@ -58,7 +59,8 @@ class LoweredSite:
         Parameters
         ----------
         site : mapping
-            operator, method, special_values, source, and shape if it is known.
+            operator, method, special_values, source, and shape if it is known. Of a table with an
+            error also ``steps`` and ``witness``.
         kernel, schedule, record : str
             The kernel, its rule, and the source of its tunable parameters.
         shape : str
@@ -67,7 +69,7 @@ class LoweredSite:
         versions : int
             The number of versions of the kernel.
         """
-        relative = absolute = 0.0
+        relative, absolute = 0.0, float(site.get("steps", 0))
         if site["operator"] != TABLE:
             proven = bound(site["operator"], site["method"])
             relative, absolute = proven.relative, proven.absolute
@@ -83,6 +85,7 @@ class LoweredSite:
             schedule,
             record,
             versions,
+            site.get("witness"),
         )
 
     @property
@@ -121,6 +124,8 @@ class ExactSite:
 
 
 def _error(site: LoweredSite) -> str:
+    if site.witness is not None:
+        return f"{site.absolute:g} steps at {site.witness}"
     return f"{site.relative:.3g}" + (f" + {site.absolute:.2g}" if site.absolute else "")
 
 
@@ -178,11 +183,13 @@ class Report:
         return replace(self, sites=sites)
 
     def to_json(self) -> str:
-        """The whole report as JSON. Sites whose kernel has one version say nothing of versions."""
+        """The whole report as JSON. A site says nothing of one version, nor of no witness."""
         raw = asdict(self)
         for site in raw["sites"]:
             if site["versions"] == 1:
                 del site["versions"]
+            if site["witness"] is None:
+                del site["witness"]
         return json.dumps(raw)
 
     @staticmethod

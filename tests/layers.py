@@ -21,7 +21,7 @@ FLOORS = [
     {"support"},
     {"tvm_version"},
     {"numerics"},
-    {"site_plan", "machines", "kernels"},
+    {"site_plan", "machines", "kernels", "lut"},
     {"options", "schedules"},
     {"report"},
     {"runtime"},

@@ -51,7 +51,6 @@ from ..clamp_addresses import ClampAddresses
 from ..keep_zeros import KeepZeros
 from ..pass_nan import PassNaN
 from . import (
-    byte_table,
     legalize_casts,
     legalize_computed_shapes,
     legalize_extremes,
@@ -101,7 +100,7 @@ from .plan_memory import PlanMemory
 from .quantize_products import QuantizeProducts
 from .recognize_norms import RecognizeNorms
 from .recognize_quantized import RecognizeQuantized
-from .recognize_tables import RecognizeTables
+from .recognize_tables import RecognizeTables, lower_tables
 from .release_held import ReleaseHeld
 from .restrict_pointers import RestrictPointers
 from .reuse_shapes import ReuseShapes
@@ -148,7 +147,7 @@ class LowerNonlinearities(Pass):
         fused = self.fuse_attention(SinkReshapes()(ChannelsLast()(recognized)))
         layers = lower_recurrent.lower(fused, self.options, self.recurrent_tile)
         kernels = lower_attention.lower(layers, self.precision, self.left)
-        return site_numbers.write(byte_table.lower(quake.lower(kernels, self.options)))
+        return site_numbers.write(lower_tables(quake.lower(kernels, self.options)))
 
 
 class Pipeline:
@@ -249,7 +248,7 @@ class Pipeline:
             IntegerProducts(),
             FoldDequantized(),
             MoveBytes(),
-            RecognizeTables(),
+            RecognizeTables(self.options.entries),
             FoldRequantization(),
             FillEmpty(),
             KeepZeros(),

@@ -61,9 +61,15 @@ class Graph(graph.Graph):
         return float(call.attrs.a_min), float(call.attrs.a_max)
 
     def scalar(self, expr: relay.Expr) -> float | None:
-        """The value of a constant whose elements are equal, cached."""
+        """The value of a constant whose elements are equal, also behind a cast, cached."""
         if expr not in self._scalars:
-            self._scalars[expr] = super().scalar(expr)
+            value = self.value(expr)
+            if self.kind(value) == "cast":
+                number = self.scalar(value.args[0])
+                found = None if number is None else float(np.array(number).astype(dtype(value)))
+            else:
+                found = super().scalar(expr)
+            self._scalars[expr] = found
         return self._scalars[expr]
 
     def shape(self, expr: relay.Expr) -> Shape | None:

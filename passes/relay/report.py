@@ -9,11 +9,12 @@ from tvm import relay
 
 from ...numerics.operators import OPERATORS
 from ...options import Options
-from ...report import ExactSite, Kernels, LoweredSite, Report
+from ...report import TABLE, ExactSite, Kernels, LoweredSite, Report
 from ..quake import find_sites
 from .decided import APPROXIMATIONS
 from .graph import Graph, functions, has_mark, op_name, shape_text
 from .ops import attributes_of, operator_of
+from .table_ops import is_table, mark
 
 # Exponentials that no recogniser looks for, with the reason.
 UNKNOWN = dict.fromkeys(("sinh", "cosh"), "no such operator here") | dict.fromkeys(
@@ -39,6 +40,8 @@ def report(lowered: tvm.IRModule, options: Options) -> Report:
             operator, name = operator_of(value), op_name(value)
             if operator is not None:
                 sites.append(LoweredSite.of(attributes_of(value).mark(operator)))
+            elif is_table(value):
+                sites.append(LoweredSite.of(mark(value)))
             elif name in UNKNOWN:
                 x = value.args[0]
                 exact.append(ExactSite(name, shape_text(x), x.checked_type.dtype, UNKNOWN[name]))
@@ -81,3 +84,7 @@ def _read_kernel(kernel: relay.Function, found: Kernels) -> None:
             attributes = attributes_of(call)
             kind = operator, attributes.shape or "?", attributes.source
             found.setdefault(kind, []).append((name, rule))
+        elif is_table(call):
+            told = mark(call)
+            kind = TABLE, told["shape"], told["source"]
+            found.setdefault(kind, []).append((name, anchors[0] if anchors else "injective"))

@@ -25,6 +25,7 @@ from .bench import bench
 from .cache import cache
 from .compare import compare
 from .explain import explain
+from .lut import lut
 from .norms import norms
 from .plan import plan as plan_command
 from .quantize import quantize
@@ -241,6 +242,7 @@ app.command()(run)
 app.command(name="plan")(plan_command)
 app.command()(norms)
 app.command()(quantize)
+app.command()(lut)
 app.command()(tune)
 app.command()(explain)
 app.command()(compare)

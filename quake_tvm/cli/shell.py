@@ -28,7 +28,8 @@ output = Console(highlight=False)
 ModelPath = Annotated[Path, typer.Argument(help="An ONNX file.")]
 Target = Annotated[str, typer.Option("--target", "-t", help="See `quake-tvm targets`.")]
 Method = Annotated[
-    str | None, typer.Option("--method", "-m", help="quake1 ... quake5, or exact [quake4].")
+    str | None,
+    typer.Option("--method", "-m", help="quake1 ... quake5, lut8, lut16, or exact [quake4]."),
 ]
 MaxError = Annotated[
     float | None, typer.Option(help="Instead of a method: the largest error to allow.")
