@@ -11,6 +11,7 @@ from typing import Any
 import torch
 import tvm
 from torch import fx
+from torch._ops import HigherOrderOperator
 from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind
 from torch.utils._sympy.printers import PythonPrinter
 from tvm import relax
@@ -262,6 +263,8 @@ class _Import:
             return self.values[source][node.args[1]]
         if target in _ASSERTIONS:
             return None
+        if isinstance(node.target, HigherOrderOperator):  # cond, while_loop, ...: it has no schema
+            raise _no_converter(target)
         context = Context(self.builder, self.sizes, node)
         given = arguments(context, self._value)
         try:
@@ -272,10 +275,7 @@ class _Import:
             elif isinstance(fake, torch.SymBool) or fake is None:
                 return Missing(f"{target} of dynamic sizes")
             else:
-                raise QuakeError(
-                    f"torch operator {target} cannot be compiled; replace it in the module, or "
-                    "import the program yourself and pass the IRModule"
-                )
+                raise _no_converter(target)
             if (
                 isinstance(result, relax.Expr)
                 and isinstance(fake, torch.Tensor)
@@ -337,6 +337,13 @@ class _Import:
         if not found:
             raise QuakeError("the program has no output")
         return relax.Tuple([*found, *(state[buffer.name] for buffer in self.state)])
+
+
+def _no_converter(target: str) -> QuakeError:
+    return QuakeError(
+        f"torch operator {target} cannot be compiled; replace it in the module, or import the "
+        "program yourself and pass the IRModule"
+    )
 
 
 def _held(tensor: torch.Tensor) -> relax.Expr | Complex:
