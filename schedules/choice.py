@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 # The tunable parameters that this library's rules ask for. Records of other ones are not used.
 PARAMETERS = (
     "band",
+    "block",
     "copy",
     "parallel",
     "pixels",

@@ -1,4 +1,4 @@
-"""Rewrite a product with packed weights for panels of another width.
+"""Rewrite a product or a recurrent layer with packed weights for panels of another width.
 
 A tuner needs this to try other widths, because :mod:`quake_tvm.passes.relax.pack_weights` and
 similar passes choose the width before scheduling. Knows no target.
@@ -9,12 +9,14 @@ import tvm_ffi
 
 from quake_tvm.tvm_version import tir
 
-from . import analysis, product
+from . import analysis, product, recurrent_panels
 from .product import panel_of, within_panel
 
 
 def panel_width(function: tir.PrimFunc) -> int:
     """Columns in a panel of an unscheduled function's weights, 0 if they are not packed."""
+    if recurrent_panels.units(function):
+        return recurrent_panels.units(function)
     sch = analysis.start(function)
     blocks = analysis.blocks(sch)
     found = product.find(sch, blocks) if blocks else None
@@ -41,6 +43,8 @@ def repacked(function: tir.PrimFunc, width: int) -> tir.PrimFunc:
         Its weights have the shape (.., n/width, .., width), rounded up. All else is unchanged. The
         function itself if it already has that width, or if its weights are not packed.
     """
+    if recurrent_panels.units(function):
+        return recurrent_panels.repacked(function, width)
     sch = analysis.start(function)
     found = product.find(sch, analysis.blocks(sch) or [])
     columns = found.key["columns"] if found is not None else None

@@ -1,8 +1,8 @@
 """The search space of a tuner: all choices of a kernel's rule, each as a scheduled kernel.
 
 The rule runs repeatedly. Each run follows one path through the tree of the rule's options, and the
-tree remembers which paths have been taken. Knows no rule by name, but for the width of a product's
-panels, which is chosen before there is a kernel.
+tree remembers which paths have been taken. Knows no rule by name, but for the width of the panels
+of products and recurrent layers, which is chosen before there is a kernel.
 """
 
 import random
@@ -14,9 +14,8 @@ import tvm_ffi
 
 from quake_tvm.tvm_version import tir
 
-from . import schedule
+from . import product_tiles, recurrent, recurrent_panels, schedule
 from .choice import Choice, Key
-from .product_tiles import widths
 from .records.record import Trace
 from .repack import panel_width, repacked
 
@@ -128,11 +127,19 @@ def _first(numbers: Sequence[int]) -> int:
 def _searches(function: tir.PrimFunc, key: Key, target: tvm.target.Target) -> list[_Search]:
     """One search for each layout, the function's own layout first."""
     own = panel_width(function)
-    layouts = widths(key.get("columns"), target) if own else {}
+    layouts = _widths(function, key, target) if own else {}
     if own not in layouts.values():
         return [_Search(function, own, {})]
     own_first = sorted(layouts.items(), key=lambda each: each[1] != own)
     return [_Search(repacked(function, width), width, {"vectors": n}) for n, width in own_first]
+
+
+def _widths(function: tir.PrimFunc, key: Key, target: tvm.target.Target) -> dict[int, int]:
+    """The possible widths of the panels: vectors mapped to columns."""
+    columns = key.get("columns")
+    if recurrent_panels.units(function):
+        return recurrent.widths(columns or 1, target)
+    return product_tiles.widths(columns, target)
 
 
 def key_of(function: tir.PrimFunc, target: tvm.target.Target) -> Key | None:

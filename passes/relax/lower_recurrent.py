@@ -25,9 +25,9 @@ from .fold_moves import FoldMoves
 from .graph import extents_text
 from .legalize import FUSABLE, Legalize, legalize
 
-# Maps (gates of the first product, rows, units of a state) to the kernel's tile. The rows are None
-# if only the run knows them.
-Tiles = Callable[[int, int | None, int], RecurrentTile]
+# Maps (steps, rows, directions, gates of the first product, units of a state) to the kernel's tile.
+# The first two are None if only the run knows them.
+Tiles = Callable[[int | None, int | None, int, int, int], RecurrentTile]
 
 
 def panels(weights: te.Tensor, hidden: int, gates: tuple[int, ...], units: int) -> te.Tensor:
@@ -67,10 +67,13 @@ def rule(options: Options, tiles: Tiles) -> dict[str, Legalize]:
         directions, batch, units = states_of(call)[0].ty.shape
         hidden = states_of(call)[-1].ty.shape[2]
         result = call.ty.fields[0]
-        shape = extents_text([*list(result.shape)[:2], directions * hidden])
+        outer = list(result.shape)[:2]
+        shape = extents_text([*outer, directions * hidden])
         functions = [_with_rung(function, options, shape) for function in cell.functions]
         least = min(int(units), int(hidden))
-        tile = tiles(len(cell.parts[0].gates), getattr(batch, "value", None), least)
+        steps = outer[1 if layer["batch_first"] else 0]
+        steps, batch = (getattr(n, "value", None) for n in (steps, batch))
+        tile = tiles(steps, batch, int(directions), len(cell.parts[0].gates), least)
         packed = [
             builder.emit(
                 builder.call_te(
@@ -90,6 +93,7 @@ def rule(options: Options, tiles: Tiles) -> dict[str, Legalize]:
             "functions": [list(vars(function).values()) for function in functions],
             "ieee": options.ieee,
             "tile": tile.rows,
+            "units": tile.units,
             "block": tile.block,
         }
         return call_written_out(

@@ -27,6 +27,7 @@ from tvm import relax
 from tvm.relax.backend.cpu_generic import pipeline as cpu_generic
 
 from quake_tvm.errors import QuakeError
+from quake_tvm.kernels.recurrent_tile import RecurrentTile
 from quake_tvm.machines.targets import widened_in_loops
 from quake_tvm.numerics import byte_dots
 from quake_tvm.numerics.number_formats import COMPUTED
@@ -134,10 +135,18 @@ class LowerNonlinearities(Pass):
     """The phase ``lower``."""
 
     def __init__(
-        self, target: tvm.target.Target, options: Options, precision: str = COMPUTED
+        self,
+        target: tvm.target.Target,
+        options: Options,
+        precision: str = COMPUTED,
+        decide: Decide = rule_default,
     ) -> None:
+        def recurrent_tile(*extents: Any) -> RecurrentTile:
+            key = recurrent.key_of(*extents)
+            return recurrent.tile(key, target, decide(key))
+
         self.fuse_attention = FuseAttention(partial(attention.tiles, target=target))
-        self.recurrent_tile = partial(recurrent.tile, target=target)
+        self.recurrent_tile = recurrent_tile
         self.options, self.precision = options, precision
         self.left = byte_dots.formats_of(target)[0].left  # of groups of bytes
 
@@ -259,7 +268,7 @@ class Pipeline:
         ]
 
     def _lower(self) -> list[tvm.transform.Pass]:
-        return [LowerNonlinearities(self.target, self.options, self.precision)]
+        return [LowerNonlinearities(self.target, self.options, self.precision, self.decide)]
 
     def _fuse(self) -> list[tvm.transform.Pass]:
         def panel(key: Key, rows: int | None) -> int:

@@ -5,7 +5,7 @@ the parameters of its PrimFunc. Knows no target and no graph.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,20 +83,29 @@ class KernelSpec:
         text = function.attrs.get(WRITTEN_OUT) if function.attrs else None
         return None if text is None else KernelSpec(**json.loads(str(text)))
 
-    def rebuild(self, function: tir.PrimFunc, **options: Any) -> tir.PrimFunc:
-        """Generate the kernel again with other options. Name, attributes and parameters stay.
+    def rebuild(
+        self,
+        function: tir.PrimFunc,
+        shapes: Mapping[int, Sequence[int]] | None = None,
+        /,
+        **options: Any,
+    ) -> tir.PrimFunc:
+        """Generate the kernel again with other options. Name and attributes stay.
 
         Parameters
         ----------
         function : PrimFunc
             A function generated from this specification.
+        shapes : mapping of int to sequence of int, optional
+            New shapes of some inputs, by their places. All other parameters stay.
         **options
             The options that change.
         """
         kernel = KernelSpec(self.name, self.options | options, self.results)
+        new = {k: [tir.const(n, "int64") for n in shape] for k, shape in (shapes or {}).items()}
         inputs = [
-            te.placeholder(list(p.ty.shape), str(p.ty.dtype), p.name)
-            for p in function.params[: -self.results]
+            te.placeholder(new.get(k, list(p.ty.shape)), str(p.ty.dtype), p.name)
+            for k, p in enumerate(function.params[: -self.results])
         ]
         fresh = kernel.function(inputs)
         fresh = tir.PrimFunc(fresh.params, fresh.body, fresh.ret_type, function.attrs)

@@ -34,6 +34,7 @@ def recurrent(
     functions: Sequence[Sequence[Any]],
     reverse: Sequence[bool],
     tile: int,
+    units: int,
     block: int,
     lengths: bool = False,
     batch_first: bool = False,
@@ -54,8 +55,9 @@ def recurrent(
         Those of :func:`.recurrent_cells.cell`.
     reverse : sequence of bool
         For each direction, whether it begins with the last step.
-    tile, block : int
-        The rows of a register tile, and the most rows that one thread computes.
+    tile, units, block : int
+        The rows of a register tile, the units of a panel, and the most rows that one thread
+        computes.
     lengths : bool
         Whether the last tensor is the number of steps of each row.
     batch_first : bool
@@ -78,7 +80,6 @@ def recurrent(
     batch = batch if rows.fixed(batch) is None else rows.fixed(batch)
     length = x.shape[1 if batch_first else 0]
     length = length if rows.fixed(length) is None else rows.fixed(length)
-    units = int(panels[0].shape[3]) // len(made.parts[0].gates)
     outer = (batch, length) if batch_first else (length, batch)
 
     def body(inputs: list[tir.Buffer], outputs: list[tir.Buffer]) -> Stmt:

@@ -10,7 +10,7 @@ from ..schedules import RULE
 from ..tvm_version import tir
 
 # The rules that schedule kernels with weights.
-WITH_WEIGHTS = ("matmul", "depthwise")
+WITH_WEIGHTS = ("matmul", "depthwise", "recurrent")
 
 
 @dataclass(frozen=True)

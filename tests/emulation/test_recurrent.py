@@ -7,7 +7,7 @@ import pytest
 
 from quake_tvm.emulation import kernel
 from quake_tvm.kernels.recurrent_cells import cell
-from quake_tvm.schedules.recurrent import tile
+from quake_tvm.schedules.recurrent import key_of, tile
 from tests.emulation import machines
 from tests.kernels.test_recurrent import LAYERS
 from tests.kernels.test_recurrent import kernel as layer
@@ -21,7 +21,7 @@ def results(name: str) -> dict[str, np.ndarray]:
     on, functions, calls = machines.emulated(name), {}, []
     for key, options in LAYERS.items():
         gates = len(cell(**options).parts[0].gates)
-        cut = tile(gates, ROWS, UNITS, on)
+        cut = tile(key_of(STEPS, ROWS, 2, gates, UNITS), on)
         functions[key], arrays, shapes = layer(key, STEPS, ROWS, UNITS, cut)
         calls.append(kernel.Call(key, arrays, [(shape, "float32") for shape in shapes]))
     return dict(zip(functions, machines.run(functions, calls, on), strict=True))

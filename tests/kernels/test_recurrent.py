@@ -12,6 +12,7 @@ from quake_tvm.kernels.recurrent_cells import cell
 from quake_tvm.kernels.recurrent_tile import RecurrentTile
 from quake_tvm.machines.targets import target
 from quake_tvm.schedules import RULE, schedule
+from quake_tvm.schedules.recurrent import key_of
 from quake_tvm.schedules.recurrent import tile as own_tile
 from quake_tvm.tvm_version import tir
 from tests.kernels.test_assembly import LIBM
@@ -76,6 +77,7 @@ def kernel(name, steps, batch, hidden, tile, *, symbolic=False, directions=2, **
         reverse=[False, True][:directions],
         lengths=True,
         tile=tile.rows,
+        units=tile.units,
         block=tile.block,
         **options,
     )
@@ -113,7 +115,7 @@ def test_no_cut_changes_a_bit(name):
 @pytest.mark.parametrize("batch", [None, 1, 5, 16, 33])
 def test_a_tile_fits_its_layer(kind, gates, batch):
     for hidden in (1, 7, 64, 500):
-        tile = own_tile(gates, batch, hidden, target(kind))
+        tile = own_tile(key_of(9, batch, 1, gates, hidden), target(kind))
         assert 1 <= tile.units <= hidden
         assert 1 <= tile.rows <= tile.block <= max(batch or 16, 1)
 
@@ -129,7 +131,9 @@ FMA = {
 @pytest.mark.parametrize("kind", FMA)
 def test_the_loop_has_vectors_and_no_calls(kind):
     on = target(kind)
-    function, *_ = kernel("gru_after", 50, 1, 64, own_tile(3, 1, 64, on), directions=1, parallel=0)
+    function, *_ = kernel(
+        "gru_after", 50, 1, 64, own_tile(key_of(50, 1, 1, 3, 64), on), directions=1, parallel=0
+    )
     asm = tvm.compile(schedule(function, on), target=on).mod.inspect_source("asm")
     body = re.search(r"^main_compute_:$.*?^\.Lfunc_end", asm, re.MULTILINE | re.DOTALL).group()
     whole, single = FMA[kind]
@@ -144,7 +148,7 @@ def test_the_loop_has_vectors_and_no_calls(kind):
 
 def test_code_does_not_depend_on_the_number_of_steps():
     on = target("x86-64-v3")
-    tile = own_tile(4, 1, 64, on)
+    tile = own_tile(key_of(None, 1, 1, 4, 64), on)
     lengths = []
     for steps in (16, 512):
         function, *_ = kernel("lstm", steps, 1, 64, tile, directions=1, parallel=0)

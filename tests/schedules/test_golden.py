@@ -109,7 +109,7 @@ def attended(_):
 def recurrent_layer(_):
     x, w, h = placeholder(5, 3, 20), placeholder(1, 2, 20, 16, name="w"), placeholder(1, 3, 20)
     options = {"kind": "rnn", "functions": [["tanh", 0, 0, "quake1"]], "reverse": [True]}
-    return [x, w, h], recurrent(x, w, h, **options, tile=2, block=3)
+    return [x, w, h], recurrent(x, w, h, **options, tile=2, units=16, block=3)
 
 
 def channels_first(_):

@@ -9,6 +9,7 @@ from quake_tvm.machines.targets import target
 from quake_tvm.passes.relax.pack_weights import packed_matmul, panels
 from quake_tvm.schedules import product_tiles
 from quake_tvm.tvm_version import tir
+from tests.kernels.test_recurrent import packed as packed_gates
 from tests.schedules.kernels import RNG, convolution, placeholder
 from tests.schedules.kernels import depthwise as depthwise_kernel
 
@@ -81,6 +82,32 @@ def attention(length, keys, width, **options):
     return shapes, "attention", options
 
 
+def recurrent(steps, rows, units, width):
+    """A GRU in both directions, as ONNX defines it."""
+    panels = [(2, -(-units // width), units, gates * width) for gates in (2, 1)]
+    shapes = [(steps, rows, 2 * 3 * units), *panels, (2, rows, units)]
+    functions = [["sigmoid", 0.0, 0.0, "quake2"], ["tanh", 0.0, 0.0, "quake2"]]
+    options = {"kind": "gru", "functions": functions, "reverse": [False, True]}
+    return shapes, "recurrent", options | {"tile": 2, "units": width, "block": 16}
+
+
+def recurrent_weights():
+    """The panels of ``recurrent`` by name."""
+    plain = RNG(1).normal(size=(2, 3 * 35, 35)).astype(np.float32) / np.float32(6)
+    return {"x1": packed_gates(plain, (0, 1), 16, 35), "x2": packed_gates(plain, (2,), 16, 35)}
+
+
+def repacked_gates(panels, units, width):
+    """Panels of all gates of so many units, in panels of another width."""
+    directions, _, depth, _ = panels.shape
+    gates = panels.shape[-1] // 16
+    each = panels.reshape(directions, -1, depth, gates, 16)
+    plain = np.empty((directions, gates, units, depth), panels.dtype)
+    for n, start in enumerate(np.minimum(np.arange(0, units, 16), units - 16)):
+        plain[:, :, start : start + 16] = each[:, n].transpose(0, 2, 3, 1)
+    return packed_gates(plain.reshape(directions, -1, depth), range(gates), width, units)
+
+
 # (shapes of the inputs, kernel, options).
 WRITTEN_OUT = {
     "softmax_of_short_rows": ([(9, 40)], "softmax", {"method": "quake2"}),
@@ -92,25 +119,29 @@ WRITTEN_OUT = {
     "rms_norm": ([(7, 70), (70,)], "rms_norm", {"epsilon": 1e-5}),
     "attention": attention(13, 35, 40),
     "attention_over_long_rows": attention(5, 1100, 32),
+    "recurrent": recurrent(7, 16, 35, 16),
 }
+RULES = {"attention": "attention", "recurrent": "recurrent"}  # the others: rows
+# What is no random number: panels of weights, which overlap.
+GIVEN = {"recurrent": recurrent_weights}
 
 
 def unscheduled(name, kind):
-    """(rule, PrimFunc, te inputs, output, given arrays by name)."""
+    """(rule, PrimFunc, te inputs, outputs, given arrays by name)."""
     if name in KERNELS:
         rule, make = KERNELS[name]
         inputs, output, given = make(kind)
-        return rule, te.create_prim_func([*inputs, output]), inputs, output, given
+        return rule, te.create_prim_func([*inputs, output]), inputs, [output], given
     shapes, operator, options = WRITTEN_OUT[name]
-    kernel = KernelSpec(operator, options)
+    kernel = KernelSpec(operator, options, results=2 if operator == "recurrent" else 1)
     sizes = [[tir.const(n, "int64") for n in shape] for shape in shapes]  # as in Relax
     inputs = [placeholder(*size, name=f"x{n}") for n, size in enumerate(sizes)]
-    output = kernel(*inputs)
-    function = te.create_prim_func([*inputs, output], "int64")
+    made = kernel(*inputs)
+    outputs = made if isinstance(made, list) else [made]
+    function = te.create_prim_func([*inputs, *outputs], "int64")
     for key, value in kernel.attributes.items():
         function = function.with_attr(key, value)
-    rule = "attention" if operator == "attention" else "rows"
-    return rule, function, inputs, output, {}
+    return RULES.get(operator, "rows"), function, inputs, outputs, GIVEN.get(name, dict)()
 
 
 def repacked_weights(packed, columns, width, axis=0):

@@ -36,7 +36,7 @@ def module():
 
 def lowered(**options):
     tile = RecurrentTile(2, 4, ROWS)
-    mod = lower(module(), Options.parse(**options), lambda gates, batch, hidden: tile)
+    mod = lower(module(), Options.parse(**options), lambda *extents: tile)
     (call,) = kernel_calls(mod["main"])
     return call, mod[call.args[0]]
 
