@@ -27,6 +27,7 @@ from . import (
     recurrent,
     reduction,
     rows,
+    stack_tiles,  # noqa: F401  it enters TVM's build
 )
 from .choice import Choice, Decide, Key, TrackedKnobs, rule_default
 from .divisors import above_zero
