@@ -60,9 +60,7 @@ def _on_stack(body: tir.Stmt) -> tir.Stmt:
 def _is(expr: Any, name: str) -> bool:
     """Whether an expression is a call of one of TVM's intrinsics."""
     return (
-        isinstance(expr, Call)
-        and isinstance(expr.op, tvm.ir.Op)
-        and expr.op.name == PREFIX + name
+        isinstance(expr, Call) and isinstance(expr.op, tvm.ir.Op) and expr.op.name == PREFIX + name
     )
 
 
