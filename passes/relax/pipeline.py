@@ -105,6 +105,7 @@ from .recognize_tables import RecognizeTables, lower_tables
 from .release_held import ReleaseHeld
 from .restrict_pointers import RestrictPointers
 from .reuse_shapes import ReuseShapes
+from .rows_in_halves import RowsInHalves
 from .sink_reshapes import SinkReshapes
 from .unify_extents import UnifyExtents
 from .view_reshapes import ViewReshapes
@@ -154,7 +155,7 @@ class LowerNonlinearities(Pass):
         """Recognise, convert layouts, sink reshapes, fuse attention, lower."""
         recognized = CenterLogSumExp()(quake.recognize(mod, self.options, numbered=True))
         fused = self.fuse_attention(SinkReshapes()(ChannelsLast()(recognized)))
-        layers = lower_recurrent.lower(fused, self.options, self.recurrent_tile)
+        layers = lower_recurrent.lower(RowsInHalves()(fused), self.options, self.recurrent_tile)
         kernels = lower_attention.lower(layers, self.precision, self.left)
         return site_numbers.write(lower_tables(quake.lower(kernels, self.options)))
 

@@ -17,6 +17,7 @@ from ..kernels import compute
 from ..numerics.ladder import METHODS
 from ..numerics.number_formats import FORMATS
 from ..numerics.operators import OPERATORS, Bound, bound
+from ..tvm_version import Expr
 from .findings import round_up
 from .standalone import build
 from .truth import truth
@@ -73,16 +74,28 @@ def measure(
     }
 
 
+def tensors(operator: str, method: str, dtype: str, count: int | Expr) -> list[te.Tensor]:
+    """The operand of an element-wise operator, of one axis and in a format, and the result."""
+    form = FORMATS[dtype]
+    x = te.placeholder((count,), dtype, "x")
+    wide = te.compute(x.shape, lambda i: form.widen(x[i]), "widened", "elemwise")
+    result = compute.elementwise(wide, operator, method)
+    return [x, te.compute(x.shape, lambda i: form.narrow(result[i]), "narrowed", "elemwise")]
+
+
+def digest(results: np.ndarray) -> str:
+    """SHA-256 of results in half precision. All NaNs count as equal."""
+    with np.errstate(invalid="ignore"):  # signalling NaNs
+        is_nan = np.isnan(results.astype(np.float32))
+    bits = np.where(is_nan, np.uint16(0xFFFF), results.view(np.uint16))
+    return hashlib.sha256(bits.tobytes()).hexdigest()
+
+
 def _kernel(
     operator: str, method: str, dtype: str, target: tvm.target.Target
 ) -> Callable[..., np.ndarray]:
-    form = FORMATS[dtype]
-    x = te.placeholder((te.var("n", dtype="int64"),), dtype, "x")
-    wide = te.compute(x.shape, lambda i: form.widen(x[i]), "widened", "elemwise")
-    result = compute.elementwise(wide, operator, method)
-    return build(
-        [x], te.compute(x.shape, lambda i: form.narrow(result[i]), "narrowed", "elemwise"), target
-    )
+    x, y = tensors(operator, method, dtype, te.var("n", dtype="int64"))
+    return build([x], y, target)
 
 
 def _measured(operator: str, method: str, x: np.ndarray, y: np.ndarray, q: np.ndarray) -> Measured:
@@ -122,7 +135,4 @@ def _measured(operator: str, method: str, x: np.ndarray, y: np.ndarray, q: np.nd
         monotone,
         dtype=str(x.dtype),
     )
-    bits = np.where(np.isnan(found), np.uint16(0xFFFF), q.view(np.uint16))
-    return Measured(
-        proven, int(np.count_nonzero(~right)), hashlib.sha256(bits.tobytes()).hexdigest()
-    )
+    return Measured(proven, int(np.count_nonzero(~right)), digest(q))

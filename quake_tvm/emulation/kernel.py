@@ -25,8 +25,8 @@ from . import machine
 SOURCE = Path(__file__).with_name("driver.c")
 # Seconds after which a kernel is considered to hang: far more than any needs.
 TIMEOUT = 300
-# numpy's kinds of dtypes to DLPack's type codes.
-CODES = {"i": 0, "u": 1, "f": 2}
+# numpy's kinds of dtypes to DLPack's type codes. The last is that of bfloat16.
+CODES = {"i": 0, "u": 1, "f": 2, "V": 4}
 
 
 @dataclass(frozen=True)

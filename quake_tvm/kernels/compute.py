@@ -1,18 +1,20 @@
 """The operators as tensor computations (``te``), ready to become PrimFuncs.
 
 Element-wise operators are one block. Operators over rows (softmax, log_softmax, logsumexp) are
-generated as statements with :mod:`rows`, which sums in a tree of fixed shape. Knows no target and
-no graph.
+generated as statements with :mod:`rows`, which sums in a tree of fixed shape. They compute in
+float32, and their tensors may be in half precision: elements are widened as they are read, and
+narrowed as they are stored. Knows no target and no graph.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tvm import te
 
 from ..numerics import exp_bits
 from ..numerics.exp_bits import constant
 from ..numerics.ladder import LADDER
+from ..numerics.number_formats import COMPUTED, FORMATS, widen
 from ..numerics.operators import OPERATORS
 from ..tvm_version import alloc, dtype_of, fma, tir
 from . import row_kernel, rows
@@ -82,7 +84,7 @@ def logits(
     """
     x, *masks = buffers
     if not masks:
-        return lambda i: x[(*at, i)]
+        return lambda i: widen(x[(*at, i)])
     (mask,) = masks
     whole = at if place is None else place
 
@@ -92,8 +94,8 @@ def logits(
             0 if rows.fixed(n) == 1 else k for n, k in zip(mask.shape, tail, strict=True)
         )
         if scale == 1.0:
-            return x[(*at, i)] + mask[spread]
-        return fma(x[(*at, i)], constant(scale), mask[spread])
+            return widen(x[(*at, i)]) + widen(mask[spread])
+        return fma(widen(x[(*at, i)]), constant(scale), widen(mask[spread]))
 
     return value
 
@@ -115,9 +117,9 @@ def softmax(
     Parameters
     ----------
     x : te.Tensor
-        float32.
+        float32 or half precision, as the result.
     mask : te.Tensor, optional
-        float32, broadcast to the shape of x as in numpy.
+        Likewise, broadcast to the shape of x as in numpy.
     method : str
         A rung.
     ieee : bool
@@ -144,13 +146,18 @@ def softmax(
     # Rows of a symbolic shape are addressed by their number, a single row by nothing.
     numbered = len(x.shape) > 1 and any(rows.fixed(n) is None for n in x.shape)
     inputs = [x] if mask is None else [x, mask]
-    return over_rows(inputs, x.shape, program, "quake_softmax", **plan)
+    return over_rows(inputs, x.shape, program, "quake_softmax", str(x.dtype), **plan)
 
 
 def over_rows(
-    inputs: list[te.Tensor], shape: list[Expr], program: RowProgram, name: str, **plan: int
+    inputs: list[te.Tensor],
+    shape: list[Expr],
+    program: RowProgram,
+    name: str,
+    dtype: str = COMPUTED,
+    **plan: int,
 ) -> te.Tensor:
-    """A float32 tensor, computed by a program for each row of the first input.
+    """A tensor, computed by a program for each row of the first input.
 
     Parameters
     ----------
@@ -161,6 +168,8 @@ def over_rows(
         (row, its indices, input buffers, output buffer) to statements.
     name : str
         The name of the block.
+    dtype : str
+        Of the result.
     **plan
         Options of :func:`row_kernel.kernel`.
     """
@@ -172,8 +181,13 @@ def over_rows(
             outer, length, lambda r, at: program(r, at, list(ins), outs[0]), **plan
         ),
         name=name,
-        dtype="float32",
+        dtype=dtype,
     )
+
+
+def store(out: tir.Buffer, value: Expr, at: Sequence[Expr]) -> Stmt:
+    """Store a float32 in a buffer of any format."""
+    return tir.BufferStore(out, FORMATS[str(out.dtype)].narrow(value), list(at))
 
 
 def softmax_row(
@@ -186,9 +200,10 @@ def softmax_row(
 ) -> list[Stmt]:
     """softmax of one row.
 
-    The exponentials wait for their sum in registers, those of a long row in the output. The
-    exponentials of the last chunk always wait in registers: this chunk overlaps the chunk before
-    it, and an element must not be scaled twice.
+    The exponentials wait for their sum in registers, those of a long row in the output. An output
+    in half precision would round them: they wait in memory of their own, and where the length is
+    unknown they are computed a second time. The exponentials of the last chunk always wait in
+    registers: this chunk overlaps the chunk before it, and an element must not be scaled twice.
 
     Parameters
     ----------
@@ -205,8 +220,10 @@ def softmax_row(
     if empty is not None:
         more, top = rows.store_scalar(above(top))
         steps = [*steps, *more]
-    in_registers = r.short
-    e = rows.local(int(r.chunks) * r.lanes if in_registers else r.lanes)
+    half = str(out.dtype) != COMPUTED
+    apart = r.short or (half and rows.fixed(r.chunks) is not None)
+    in_output = not apart and not half
+    e = rows.local(int(r.chunks) * r.lanes if apart else r.lanes)
     last, lanes = rows.local(r.lanes), rows.local(r.lanes)
 
     def add(lane: Expr, element: Expr) -> Stmt:
@@ -214,13 +231,11 @@ def softmax_row(
 
     def chunk(c: Expr) -> Stmt:
         start = c * r.lanes
-        here = start if in_registers else 0
-        keep = r.vector(lambda n: tir.BufferStore(out, e[n], [*at, start + n]))
-        return rows.sequence(
-            r.vector(lambda n: tir.BufferStore(e, exp(value(start + n) - top), [here + n])),
-            *([] if in_registers else [keep]),
-            r.vector(lambda n: add(n, e[here + n])),
-        )
+        here = start if apart else 0
+        steps = [r.vector(lambda n: tir.BufferStore(e, exp(value(start + n) - top), [here + n]))]
+        if in_output:
+            steps.append(r.vector(lambda n: tir.BufferStore(out, e[n], [*at, start + n])))
+        return rows.sequence(*steps, r.vector(lambda n: add(n, e[here + n])))
 
     def last_chunk(i: Expr, lane: Expr) -> Stmt:
         return tir.BufferStore(last, exp(value(i) - top), [lane])
@@ -228,12 +243,16 @@ def softmax_row(
     def add_last(_: Expr, lane: Expr) -> Stmt:
         return add(lane, tir.Select(r.new_in_tail(lane), last[lane], constant(0)))
 
+    def kept(i: Expr) -> Expr:
+        if apart:
+            return e[i]
+        return out[(*at, i)] if in_output else exp(value(i) - top)
+
     def scale(i: Expr) -> Stmt:
-        kept = e[i] if in_registers else out[(*at, i)]
-        return tir.BufferStore(out, kept * inverse, [*at, i])
+        return store(out, kept(i) * inverse, (*at, i))
 
     def scale_last(i: Expr, lane: Expr) -> Stmt:
-        return tir.BufferStore(out, last[lane] * inverse, [*at, i])
+        return store(out, last[lane] * inverse, (*at, i))
 
     sums, whole = r.halve(lanes, r.lanes, lambda a, b: a + b)
     keep, inverse = rows.store_scalar(constant(1) / (whole if empty is None else divisor(whole)))
@@ -272,19 +291,19 @@ def log_softmax(x: te.Tensor, *, method: str, ieee: bool = True, **plan: int) ->
     def program(
         r: Row, at: tuple[Expr, ...], inputs: list[tir.Buffer], out: tir.Buffer
     ) -> list[Stmt]:
-        (x,) = inputs
-        steps, top = rows.maximum(r, lambda i: x[(*at, i)])
+        value = logits(inputs, 1.0, at)
+        steps, top = rows.maximum(r, value)
         sums, total = rows.total(
-            r, lambda i: exp_bits.exp(x[(*at, i)] - top, LADDER[method], ieee, high=0)
+            r, lambda i: exp_bits.exp(value(i) - top, LADDER[method], ieee, high=0)
         )
         keep, shift = rows.store_scalar(exp_bits.log(tir.max(constant(1), total)))
 
         def element(i: Expr) -> Stmt:
-            return tir.BufferStore(out, (x[(*at, i)] - top) - shift, [*at, i])
+            return store(out, (value(i) - top) - shift, (*at, i))
 
         return [*steps, *sums, *keep, r.each(element)]
 
-    return over_rows([x], x.shape, program, "quake_log_softmax", **plan)
+    return over_rows([x], x.shape, program, "quake_log_softmax", str(x.dtype), **plan)
 
 
 def finite(t: Expr) -> Expr:
@@ -300,9 +319,7 @@ def logsumexp(
 
     Parameters
     ----------
-    x : te.Tensor
-        float32.
-    method, ieee, **plan
+    x, method, ieee, **plan
         As for :func:`softmax`.
     keepdims : bool
         Whether the result keeps the last axis, with extent 1.
@@ -312,15 +329,12 @@ def logsumexp(
     def program(
         r: Row, at: tuple[Expr, ...], inputs: list[tir.Buffer], out: tir.Buffer
     ) -> list[Stmt]:
-        (x,) = inputs
-        steps, top = rows.maximum(r, lambda i: x[(*at, i)])
+        value = logits(inputs, 1.0, at)
+        steps, top = rows.maximum(r, value)
         keep, center = rows.store_scalar(finite(top))
-        sums, total = rows.total(
-            r, lambda i: exp_bits.exp(x[(*at, i)] - center, LADDER[method], ieee)
-        )
-        where = [*at, 0] if keepdims else [*at]
-        result = tir.BufferStore(out, center + exp_bits.log(total), where)
+        sums, total = rows.total(r, lambda i: exp_bits.exp(value(i) - center, LADDER[method], ieee))
+        result = store(out, center + exp_bits.log(total), [*at, 0] if keepdims else at)
         return [*steps, *keep, *sums, result]
 
     shape = [*outer, tir.const(1, dtype_of(length))] if keepdims else outer
-    return over_rows([x], shape, program, "quake_logsumexp", **plan)
+    return over_rows([x], shape, program, "quake_logsumexp", str(x.dtype), **plan)

@@ -2,9 +2,8 @@
 
 A pair is an int32. Its low half is the number with the even index. ``dot(c, a, b)`` is
 fma(low a, low b, fma(high a, high b, c)). The instructions of AVX512-BF16 and of ARM's BF16 give
-these bits, except that x86's takes subnormal numbers for zero. So does x86's instruction that
-rounds to bfloat16. :mod:`pair_instructions` computes the operators. Knows no operator of the
-registry, no schedule and no target.
+these bits, except that x86's takes subnormal numbers for zero. :mod:`pair_instructions` computes
+the operators. Knows no operator of the registry, no schedule and no target.
 """
 
 import numpy as np

@@ -10,6 +10,10 @@ from dataclasses import dataclass
 
 from ..tvm_version import RELAY, Expr, dtype_of, tir
 
+if not RELAY:
+    from . import pair_instructions  # noqa: F401  (compiles the narrowing)
+    from .bfloat16_pairs import narrowed
+
 
 @dataclass(frozen=True)
 class NumberFormat:
@@ -37,32 +41,14 @@ class NumberFormat:
     least: float
 
 
-def _integer(value: int, dtype: str = "uint32") -> Expr:
-    return tir.const(value, dtype)
-
-
 def _widen_bfloat16(x: Expr) -> Expr:
     """The 16 bits are the upper half of the float32's."""
     bits = tir.Cast("uint32", tir.reinterpret("uint16", x))
-    return tir.reinterpret("float32", bits << _integer(16))
-
-
-def bfloat16_bits(x: Expr) -> Expr:
-    """The bits of the nearest bfloat16 in the upper half of an uint32; the lower half is undefined.
-
-    The addition that rounds would carry a NaN into the sign bit.
-    """
-    dtype = dtype_of(x).replace("float", "uint")
-    bits = tir.Var("bits", dtype)
-    last = (bits >> _integer(16, dtype)) & _integer(1, dtype)
-    rounded = bits + (_integer(0x7FFF, dtype) + last)
-    is_nan = (bits & _integer(0x7FFFFFFF, dtype)) > _integer(0x7F800000, dtype)
-    narrowed = tir.Select(is_nan, bits | _integer(1 << 22, dtype), rounded)
-    return tir.Let(bits, tir.reinterpret(dtype, x), narrowed)
+    return tir.reinterpret("float32", bits << tir.const(16, "uint32"))
 
 
 def _narrow_bfloat16(x: Expr) -> Expr:
-    return tir.reinterpret("bfloat16", tir.Cast("uint16", bfloat16_bits(x) >> _integer(16)))
+    return tir.reinterpret("bfloat16", narrowed(x))
 
 
 def _same(x: Expr) -> Expr:

@@ -23,7 +23,6 @@ from ..tvm_version import (
 )
 from . import single_rounding  # noqa: F401  (its preparation of builds must run after this one)
 from .bfloat16_pairs import DOT, NARROW, PAIR, joined
-from .number_formats import bfloat16_bits
 
 # LLVM IR of the operators with an instruction.
 _DOT_BY = """
@@ -53,17 +52,36 @@ declare {float} @llvm.aarch64.neon.bfmlalb({float}, {halves}, {halves})"""
 }}
 """
 )
-_NARROWED = """
+_ARM_NARROW = """
 define internal {short} @{name}({float} %x) alwaysinline {{
   %y = fptrunc {float} %x to {half}
   %r = bitcast {half} %y to {short}
   ret {short} %r
 }}
 """
+# The instruction takes subnormal numbers for zero. They are rounded with the least exponent of a
+# normal number instead, as an integer, which is then subtracted again.
+_X86_NARROW = """
+define internal {short} @{name}({float} %x) alwaysinline {{
+  %b = bitcast {float} %x to {integer}
+  %e = and {integer} %b, splat (i32 2139095040)
+  %least = icmp eq {integer} %e, zeroinitializer
+  %o = or {integer} %b, splat (i32 8388608)
+  %s = select {mask} %least, {integer} %o, {integer} %b
+  %f = bitcast {integer} %s to {float}
+  %y = fptrunc {float} %f to {half}
+  %h = bitcast {half} %y to {short}
+  %d = sub {short} %h, splat (i16 128)
+  %r = select {mask} %least, {short} %d, {short} %h
+  ret {short} %r
+}}
+"""
+# Vectors of several registers, which LLVM splits.
+_WIDER = (32, 64, 128)
 # By LLVM's name of an instruction set: the code of each operator, and the lanes that it has.
 _INSTRUCTIONS = {
-    "avx512bf16": {DOT: (_X86_DOT, (16,)), NARROW: (_NARROWED, (4, 8, 16))},
-    "bf16": {DOT: (_ARM_DOT, (4,)), NARROW: (_NARROWED, (4, 8, 16))},
+    "avx512bf16": {DOT: (_X86_DOT, (16,)), NARROW: (_X86_NARROW, (16, *_WIDER))},
+    "bf16": {DOT: (_ARM_DOT, (4,)), NARROW: (_ARM_NARROW, (4, 8, 16, *_WIDER))},
 }
 
 
@@ -84,9 +102,18 @@ def _dot(c: Expr, a: Expr, b: Expr) -> Expr:
 
 
 def _narrow(x: Expr) -> Expr:
-    bits = bfloat16_bits(x)
-    dtype = dtype_of(bits)
-    return tir.Cast(dtype.replace("uint32", "uint16"), bits >> tir.const(16, dtype))
+    """The addition that rounds would carry a NaN into the sign bit."""
+    dtype = dtype_of(x).replace("float", "uint")
+    bits = tir.Var("bits", dtype)
+
+    def number(value: int) -> Expr:
+        return tir.const(value, dtype)
+
+    rounded = bits + (number(0x7FFF) + ((bits >> number(16)) & number(1)))
+    is_nan = (bits & number(0x7FFFFFFF)) > number(0x7F800000)
+    chosen = tir.Select(is_nan, bits | number(1 << 22), rounded)
+    narrowed = tir.Cast(dtype.replace("uint32", "uint16"), chosen >> number(16))
+    return tir.Let(bits, tir.reinterpret(dtype, x), narrowed)
 
 
 # The operators where the target has no instruction.
@@ -105,7 +132,9 @@ def _instructions(target: tvm.target.Target) -> dict[str, tuple[str, tuple[int, 
         return {}
     own = next((own for name, own in _INSTRUCTIONS.items() if has(name, target)), {})
     # A target may have them for whole registers only.
-    return own | {DOT: (_X86_DOT, (4, 8, 16))} if own and has("avx512vl", target) else own
+    if own and has("avx512vl", target):
+        return {op: (code, tuple({4, 8, *lanes})) for op, (code, lanes) in own.items()}
+    return own
 
 
 def _name(operator: str, lanes: int) -> str:
@@ -119,6 +148,7 @@ def _source(operator: str, code: str, lanes: int) -> str:
         float=f"<{lanes} x float>",
         integer=f"<{lanes} x i32>",
         short=f"<{lanes} x i16>",
+        mask=f"<{lanes} x i1>",
         half=f"<{lanes} x bfloat>",
         halves=f"<{2 * lanes} x bfloat>",
     )

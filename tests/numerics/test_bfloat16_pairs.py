@@ -57,6 +57,16 @@ def scheduled(lanes: int) -> tvm.tirx.PrimFunc:
     return sch.mod["main"]
 
 
+def narrowing(lanes: int) -> tvm.tirx.PrimFunc:
+    """A kernel that rounds an array of float32, in vectors."""
+    x = te.placeholder((COUNT,), "float32", "x")
+    y = te.compute((COUNT,), lambda i: narrowed(x[i]), "y")
+    sch = s_tir.Schedule(te.create_prim_func([x, y]))
+    (loop,) = sch.get_loops(sch.get_sblock("y"))
+    sch.vectorize(sch.split(loop, [None, lanes])[1])
+    return sch.mod["main"]
+
+
 def same(found: np.ndarray, wanted: np.ndarray) -> None:
     np.testing.assert_array_equal(found, wanted)
     np.testing.assert_array_equal(np.signbit(found[found == 0]), np.signbit(wanted[wanted == 0]))
@@ -132,3 +142,46 @@ def test_a_kernel_packs_as_numpy_does() -> None:
     built = tvm.compile(te.create_prim_func([even, odd, y]), target())
     built["main"](*map(tvm.runtime.tensor, x), result)
     np.testing.assert_array_equal(result.numpy(), packed_rows(x)[0])
+
+
+X86_LACKS = ["-avx512bf16", "-avx512vl", "-avx512dq", "-avx512bw"]
+WITH_AND_WITHOUT = [
+    {"kind": "llvm", "mcpu": "znver4"},
+    *({"kind": "llvm", "mcpu": "znver4", "mattr": [feature]} for feature in X86_LACKS),
+    {"kind": "llvm", "mcpu": "x86-64-v2"},
+    *({**MACHINES["neoverse-v1"], "mattr": ["+neon", f]} for f in ("-bf16", "-fullfp16", "-sve")),
+    ARM32_BF16,
+]
+
+
+@pytest.mark.parametrize("on", WITH_AND_WITHOUT, ids=lambda on: "".join(on.get("mattr", ["all"])))
+def test_no_target_gets_an_instruction_that_it_lacks(on: dict) -> None:
+    """LLVM would end the process."""
+    on = target(on)
+    kernels = {f"dot{n}": scheduled(n) for n in (1, 4, 8, 16)}
+    kernels |= {f"narrow{n}": narrowing(n) for n in (1, 4, 8, 16, 64)}
+    named = {name: f.with_attr("global_symbol", name) for name, f in kernels.items()}
+    assembly = tvm.compile(tvm.IRModule(named), on).mod.inspect_source("asm")
+    bfloat16 = any(name in assembly for name in ("vdpbf16ps", "bfmlalt", "vcvtneps2bf16", "bfcvtn"))
+    assert bfloat16 == has_instruction(on)
+
+
+@pytest.mark.parametrize("lanes", [1, 4, 8, 16, 64])
+@pytest.mark.parametrize("name", ON_X86)
+def test_numbers_are_rounded_as_by_numpy(name: str, lanes: int) -> None:
+    """Subnormal numbers too, which x86's instruction takes for zero, ties, infinities and NaN."""
+    on = target(name)
+    if not runs_here(on):
+        pytest.skip(f"this machine does not run {name}")
+    bits = np.random.default_rng(0).integers(0, 1 << 32, COUNT, np.uint32)
+    bits[:1024] &= 0x80FFFFFF  # subnormal numbers, and normal ones of the least exponent
+    bits[1024:2048] |= 0x7F000000
+    bits[2048:2560] = bits[2048:2560] & 0xFFFF0000 | 0x8000
+    bits[:8] = 0, 1 << 31, 0x7F800000, 0xFF800000, 0x7F7FFFFF, 0x007FFFFF, 0x807FFFFF, 0x00008000
+    x, result = bits.view(np.float32), tvm.runtime.empty((COUNT,), "uint16")
+    tvm.compile(narrowing(lanes), on)["main"](tvm.runtime.tensor(x), result)
+    with np.errstate(invalid="ignore"):  # signalling NaNs
+        found, wanted = result.numpy(), x.astype(ml_dtypes.bfloat16)
+    is_nan = np.isnan(x)
+    np.testing.assert_array_equal(found[~is_nan], wanted.view(np.uint16)[~is_nan])
+    assert np.isnan(found[is_nan].view(ml_dtypes.bfloat16).astype(np.float32)).all()
