@@ -1,4 +1,6 @@
-"""A plan: a rung for every site of a model, with its predicted and measured error, as a TOML file.
+"""A plan: a rung for every site of a model and a precision for every product, as a TOML file.
+
+It has the predicted and the measured error and time.
 
 Knows no model and loads no TVM.
 """
@@ -23,6 +25,8 @@ else:
 
 EXACT = "exact"
 VERSION = 1
+# The precisions of products.
+FLOAT32, BFLOAT16 = PRECISIONS = "float32", "bfloat16"
 # The share of the budget that calibration may use: other inputs may have larger errors.
 HEADROOM = 0.5
 
@@ -48,17 +52,51 @@ class PlannedSite:
 
 
 @dataclass(frozen=True)
-class Uniform:
-    """The whole model on one rung: the error on the calibration inputs, and the time per call."""
+class PlannedProduct:
+    """One product with constant weights, and its precision.
 
-    method: str
+    Attributes
+    ----------
+    number : int
+        Its number among the model's products, from 1.
+    shape : str
+        Of its weights.
+    precision : str
+        ``"float32"`` or ``"bfloat16"``.
+    error : float
+        What it costs: the error that it alone adds in bfloat16.
+    milliseconds : float
+        What it gains in bfloat16, as its share of what all products gain.
+    """
+
+    number: int
+    shape: str
+    precision: str
     error: float
     milliseconds: float
 
 
 @dataclass(frozen=True)
+class Uniform:
+    """The whole model on one rung, and its products in one precision.
+
+    The error is that on the calibration inputs, the time that per call.
+    """
+
+    method: str
+    error: float
+    milliseconds: float
+    precision: str = FLOAT32
+
+    @property
+    def name(self) -> str:
+        """The rung, and the precision if it is another than float32."""
+        return self.method if self.precision == FLOAT32 else f"{self.method}, {self.precision}"
+
+
+@dataclass(frozen=True)
 class Plan:
-    """A rung for every site of a model.
+    """A rung for every site of a model, and a precision for every product.
 
     Attributes
     ----------
@@ -78,7 +116,10 @@ class Plan:
     predicted_milliseconds, measured_milliseconds : float
         The time per call: predicted from the kernels' times, and measured for the planned model.
     uniform : tuple of Uniform
-        The whole model on each rung, timed interleaved with the planned model.
+        The whole model on each rung and in each precision, timed interleaved with the planned
+        model.
+    products : tuple of PlannedProduct
+        Empty if no other precision than float32 was allowed.
     """
 
     sites: tuple[PlannedSite, ...]
@@ -93,6 +134,12 @@ class Plan:
     predicted_milliseconds: float = 0.0
     measured_milliseconds: float = 0.0
     uniform: tuple[Uniform, ...] = ()
+    products: tuple[PlannedProduct, ...] = ()
+
+    @property
+    def narrow(self) -> frozenset[int]:
+        """The numbers of the products in bfloat16."""
+        return frozenset(p.number for p in self.products if p.precision == BFLOAT16)
 
     def method(self, operator: str, site: int | None) -> str | None:
         """The rung of a site, or None if it stays exact.
@@ -134,7 +181,7 @@ class Plan:
 
     @property
     def rival(self) -> Uniform | None:
-        """The fastest single rung that keeps the budget with the same headroom, if there is one."""
+        """The fastest uniform choice that keeps the budget with the same headroom, if any does."""
         within = [u for u in self.uniform if u.error <= HEADROOM * self.budget]
         return min(within, key=lambda u: u.milliseconds, default=None)
 
@@ -142,15 +189,17 @@ class Plan:
     def verdict(self) -> str:
         """A summary of the plan in one line."""
         methods = {s.method for s in self.sites} or {self.inside_kernels}
+        precisions = {p.precision for p in self.products} or {FLOAT32}
         if methods == {EXACT}:
             return "no rung keeps the budget: every site stays exact"
-        if len(methods) == 1:
-            return f"{methods.pop()} for every site: no other choice within the budget is faster"
+        if len(methods) == len(precisions) == 1:
+            name = Uniform(methods.pop(), 0.0, 0.0, precisions.pop()).name
+            return f"{name} for every site: no other choice within the budget is faster"
         rival = self.rival
         if rival is None:
             return "no single rung keeps the budget"
         gain = 1 - self.measured_milliseconds / rival.milliseconds
-        return f"{gain:.1%} less time than {rival.method}, the fastest single rung in the budget"
+        return f"{gain:.1%} less time than {rival.name}, the fastest single rung in the budget"
 
     def __str__(self) -> str:
         return (
@@ -165,8 +214,10 @@ class Plan:
         """Write the plan as TOML, whole or not at all. Raises QuakeError if that is impossible."""
         path = given.path(path, "the plan")
         table = {"version": VERSION, **asdict(self)}
-        sites, uniform = table.pop("sites"), table.pop("uniform")
-        text = tomli_w.dumps({**table, "uniform": list(uniform), "site": list(sites)})
+        lists = {"uniform": table.pop("uniform"), "site": table.pop("sites")}
+        if products := table.pop("products"):
+            lists["product"] = products
+        text = tomli_w.dumps({**table, **{name: list(rows) for name, rows in lists.items()}})
         with whole_file(path) as file:
             file.write_text(text)
         return path
@@ -205,7 +256,11 @@ class Plan:
             raise ValueError("another version of quake_tvm wrote it; plan anew")
         sites = tuple(PlannedSite(**row) for row in values.pop("site"))
         uniform = tuple(Uniform(**row) for row in values.pop("uniform"))
-        plan = Plan(sites=sites, uniform=uniform, **values)
+        products = tuple(PlannedProduct(**row) for row in values.pop("product", ()))
+        plan = Plan(sites=sites, uniform=uniform, products=products, **values)
+        for precision in (*(p.precision for p in products), *(u.precision for u in uniform)):
+            if precision not in PRECISIONS:
+                raise ValueError(f"unknown precision {precision!r}")
         for method in (
             plan.inside_kernels,
             *(s.method for s in sites),

@@ -5,11 +5,14 @@ stay, as those of positions in an image, whose elements are no features. So do t
 convolutions of several groups, and of those from or to one channel.
 """
 
+from collections.abc import Collection
+
 import numpy as np
 import tvm
 from tvm import relax
 from tvm.relax.expr_functor import PyExprMutator, mutator
 
+from quake_tvm.errors import QuakeError
 from quake_tvm.numerics.number_formats import FORMATS, HALVES
 from quake_tvm.tvm_version import Pass
 
@@ -31,9 +34,14 @@ def _narrow(values: np.ndarray, dtype: str) -> np.ndarray | None:
 
 @mutator
 class _Narrower(PyExprMutator):
-    def __init__(self, mod: tvm.IRModule, dtype: str) -> None:
+    """Rewrites functions, and notes the products whose weights can be narrowed, by number."""
+
+    def __init__(
+        self, mod: tvm.IRModule, dtype: str, chosen: Collection[int] | None = None
+    ) -> None:
         super().__init__(mod)
-        self.dtype = dtype
+        self.dtype, self.chosen = dtype, chosen
+        self.products: list[relax.Call] = []
 
     def visit_call_(self, call: relax.Call) -> relax.Expr:
         """Replace the weights of one product or table."""
@@ -43,6 +51,12 @@ class _Narrower(PyExprMutator):
             return call
         narrow = _narrow(weights.value.numpy().astype(np.float32), self.dtype)
         if narrow is None:
+            return call
+        if op_name(call) != TABLE:
+            self.products.append(call)
+        if self.chosen is not None and (
+            op_name(call) == TABLE or len(self.products) not in self.chosen
+        ):
             return call
         own = relax.const(narrow)
         args = [own if arg.same_as(weights) else arg for arg in call.args]
@@ -72,19 +86,39 @@ class NarrowWeights(Pass):
     ----------
     dtype : str
         The format. Nothing is changed if it is float32.
+    chosen : collection of int, optional
+        The numbers of the products, as in :func:`products`; all of them, and tables, by default.
+
+    Raises
+    ------
+    QuakeError
+        If a chosen number is larger than the number of products.
     """
 
-    def __init__(self, dtype: str) -> None:
-        self.dtype = dtype
+    def __init__(self, dtype: str, chosen: Collection[int] | None = None) -> None:
+        self.dtype, self.chosen = dtype, chosen
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         """Rewrite the functions."""
         if self.dtype not in HALVES:
             return mod
-        narrower = _Narrower(mod, self.dtype)
+        narrower = _Narrower(mod, self.dtype, self.chosen)
         changed = tvm.IRModule(mod.functions, attrs=mod.attrs, global_infos=mod.global_infos)
         for name, function in functions(mod):
             changed.update_func(
                 name, relax.analysis.remove_all_unused(narrower.visit_expr(function))
             )
+        if max(self.chosen or (0,)) > len(narrower.products):
+            raise QuakeError(
+                f"the plan is for another model: it has more products than this one, which has "
+                f"{len(narrower.products)}; plan this model anew"
+            )
         return changed
+
+
+def products(mod: tvm.IRModule, dtype: str) -> list[relax.Call]:
+    """The products whose weights :class:`NarrowWeights` can round. The first one has number 1."""
+    narrower = _Narrower(mod, dtype, chosen=())
+    for _, function in functions(mod):
+        narrower.visit_expr(function)
+    return narrower.products

@@ -192,8 +192,15 @@ class Pipeline:
         self.target, self.options = target, options
         self.decide, self.recorded, self.rules = decide, recorded, rules
         self.precision = precision
-        # The format of operands and weights that are not quantized.
+        # The format of operands and weights that are not quantized, and the products that have it.
         self.floats = COMPUTED if precision == "int8" else precision
+        self.products: frozenset[int] | None = None
+        if options.plan is not None and options.plan.products:
+            if precision != COMPUTED:
+                raise QuakeError(
+                    "the plan sets the precision of every product: leave out precision="
+                )
+            self.floats, self.products = "bfloat16", options.plan.narrow
 
     @classmethod
     def of(
@@ -265,7 +272,7 @@ class Pipeline:
             RecognizeNorms(),
             FlattenNorms(),
             FoldBatchNorm(),
-            NarrowWeights(self.floats),
+            NarrowWeights(self.floats, self.products),
         ]
 
     def _lower(self) -> list[tvm.transform.Pass]:
@@ -305,7 +312,7 @@ class Pipeline:
 
     def _shared_operands(self) -> list[tvm.transform.Pass]:
         """An operand of several products is rounded once."""
-        rounded = self.precision == "bfloat16"
+        rounded = self.floats == "bfloat16"
         return [relax.transform.EliminateCommonSubexpr(call_only=True)] if rounded else []
 
     def _schedule(self) -> list[tvm.transform.Pass]:

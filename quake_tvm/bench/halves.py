@@ -1,9 +1,9 @@
 """Kernels of tensors in half precision, alone: ``python -m quake_tvm.bench.halves``.
 
 This library beside ONNX Runtime, OpenVINO and PyTorch, each with inputs and results of the format,
-and beside a copy of such a tensor. With ``--page docs/benchmarks/precision.md`` it writes the table to that
-page. Times are CPU seconds of this process, which has one thread; all take turns, and the least of
-all rounds counts. Knows no schedule.
+and beside a copy of such a tensor. With ``--page docs/benchmarks/precision.md`` it writes the table
+to that page. Times are CPU seconds of this process, which has one thread; all take turns, and the
+least of all rounds counts. Knows no schedule.
 """
 
 import argparse

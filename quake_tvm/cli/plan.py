@@ -9,6 +9,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from ..site_plan import FLOAT32
 from ..support.whole_file import check_writable
 from .shell import (
     AsJson,
@@ -41,6 +42,10 @@ def plan(
         str,
         typer.Option(help="absolute, relative, cosine, kl, top1, or a function: module:function."),
     ] = "relative",
+    precision: Annotated[
+        list[str] | None,
+        typer.Option(help="What products may compute in, repeatable: float32, bfloat16. [float32]"),
+    ] = None,
     out: Annotated[Path, typer.Option("--output", "-o", help="The plan to write.")] = Path(
         "plan.toml"
     ),
@@ -50,7 +55,7 @@ def plan(
     records: Records = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find a rung for each site that keeps a model's error within a budget.
+    """Find a rung for each site, and a precision for each product, within an error budget.
 
     `compile --plan` uses the plan. TVM_NUM_THREADS sets the number of threads for timing.
     """
@@ -74,6 +79,7 @@ def plan(
             target,
             special_values=special_values,
             records=parse_records(records),
+            precisions=precision or [FLOAT32],
             progress=lambda what, done, total: bar.update(
                 task, description=what, completed=done, total=total
             ),
@@ -83,6 +89,8 @@ def plan(
         print_json({**asdict(found), "verdict": found.verdict, "output": str(out)})
         return
     output.print(_sites(found))
+    if found.products:
+        output.print(_products(found))
     output.print(_rungs(found))
     output.print(found.verdict)
     output.print(f"written: {out}", markup=False, soft_wrap=True)
@@ -95,11 +103,26 @@ def _sites(plan: "Plan") -> Table:
     return table
 
 
+def _products(plan: "Plan") -> Table:
+    table = Table(
+        "product", "weights", "precision", "error of bfloat16", "ms that it gains", title="products"
+    )
+    for product in plan.products:
+        table.add_row(
+            str(product.number),
+            product.shape,
+            product.precision,
+            f"{product.error:.3g}",
+            f"{product.milliseconds:.3g}",
+        )
+    return table
+
+
 def _rungs(plan: "Plan") -> Table:
     title = f"{plan.metric} error on {plan.inputs} inputs; budget {plan.budget:.3g}"
     table = Table("rung", "error", "ms a call", title=title)
     for row in plan.uniform:
-        table.add_row(row.method, f"{row.error:.3g}", f"{row.milliseconds:.4g}")
+        table.add_row(row.name, f"{row.error:.3g}", f"{row.milliseconds:.4g}")
     table.add_section()
     times = plan.predicted_milliseconds, plan.measured_milliseconds
     for name, error, time in zip(

@@ -154,7 +154,7 @@ def over_rows(
     shape: list[Expr],
     program: RowProgram,
     name: str,
-    dtype: str = COMPUTED,
+    dtype: str,
     **plan: int,
 ) -> te.Tensor:
     """A tensor, computed by a program for each row of the first input.

@@ -8,6 +8,7 @@ is approximated.
 from tvm import te
 
 from ..numerics.exp_bits import constant
+from ..numerics.number_formats import COMPUTED
 from ..tvm_version import fma, tir
 from . import rows
 from .compute import over_rows
@@ -54,7 +55,7 @@ def layer_norm(
         return [*sums, *keep_mean, *more, *keep, r.each(element)]
 
     weights = [] if gamma is None else [gamma, beta]
-    return over_rows([x, *weights], x.shape, program, "quake_layer_norm", **plan)
+    return over_rows([x, *weights], x.shape, program, "quake_layer_norm", COMPUTED, **plan)
 
 
 def rms_norm(x: te.Tensor, gamma: te.Tensor, *, epsilon: float, **plan: int) -> te.Tensor:
@@ -84,4 +85,4 @@ def rms_norm(x: te.Tensor, gamma: te.Tensor, *, epsilon: float, **plan: int) -> 
 
         return [*sums, *keep, r.each(element)]
 
-    return over_rows([x, gamma], x.shape, program, "quake_rms_norm", **plan)
+    return over_rows([x, gamma], x.shape, program, "quake_rms_norm", COMPUTED, **plan)

@@ -1,1 +1,1 @@
-"""Choose a rung for every site of a model, so that the model's error stays within a budget."""
+"""Choose rungs and precisions for a model, so that the model's error stays within a budget."""

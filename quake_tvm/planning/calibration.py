@@ -51,6 +51,13 @@ class Calibration:
         """The error that these calls alone add: the error against the highest rung everywhere."""
         return self._measured(self._base, self._outputs(rungs))
 
+    def of(self, model: Model) -> tuple[float, float]:
+        """The errors of another build: against the exact model, and against the highest rung."""
+        found = [[np.array(a) for a in model.run(x)] for x in self._inputs]
+        self._done += 1
+        self._tick(self._done)
+        return self._measured(self._exact, found), self._measured(self._base, found)
+
     def _outputs(self, rungs: Mapping[int, str]) -> list[list[np.ndarray]]:
         found = [self._probe.outputs(rungs, x) for x in self._inputs]
         self._done += 1

@@ -1,9 +1,9 @@
-"""Choose the cheapest rungs whose measured error stays within a limit.
+"""Choose the cheapest rungs and precisions whose measured error stays within a limit.
 
 Sites in one kernel form a group and share a rung. Knows calls and rungs, no model and no plan.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..numerics.ladder import METHODS
@@ -18,42 +18,46 @@ ATTEMPTS = 8
 Calls = tuple[int, ...]
 
 
+# The index of an offer for each part of the model.
+Picks = tuple[int, ...]
+
+
 @dataclass(frozen=True)
 class Chosen:
-    """A rung for each group.
+    """An offer for each part of the model: a group of calls, or a product.
 
     Attributes
     ----------
-    methods : list of str
+    picks : tuple of int
     predicted, measured : float
-        The error predicted as the sum of the groups' errors and of the highest rung's error, and
-        the measured error of the choice.
+        The error predicted as the sum of the parts' errors and of the most accurate choice's error,
+        and the measured error of the choice.
     seconds : float
-        The time of its kernels minus their time on the highest rung.
+        The time of the choice minus that of the most accurate one.
     """
 
-    methods: list[str]
+    picks: Picks
     predicted: float
     measured: float
     seconds: float
 
 
 def choose(
-    calibration: Calibration,
-    groups: Sequence[Calls],
-    times: Mapping[int, Mapping[str, float]],
+    offers: Sequence[Sequence[RungCost]],
+    measure: Callable[[Picks], float],
     error: float,
     aim: float,
 ) -> Chosen:
-    """The cheapest choice found; the highest rung for all groups if there is no other.
+    """The cheapest choice found; the most accurate one if there is no other.
 
     Parameters
     ----------
-    calibration : Calibration
-    groups : sequence of tuples of calls
-    times : mapping of call to rung to seconds
+    offers : sequence of sequences of RungCost
+        For each part, the most accurate last.
+    measure : callable
+        The error of a choice.
     error : float
-        The error with the highest rung for all groups.
+        The error of the most accurate choice.
     aim : float
         The largest error allowed.
 
@@ -63,33 +67,30 @@ def choose(
 
     Notes
     -----
-    The errors of sites are independent, so together they are smaller than their sum. The allowance
+    The errors of parts are independent, so together they are smaller than their sum. The allowance
     for
     the sum is therefore varied: it is doubled while the measured error of the choice is within the
     aim,
     and then bisected between allowances that were too small and too large.
     """
-    offers = [_offers(calibration, calls, times) for calls in groups]
-    fastest = sum(min(o.time for o in group) - group[-1].time for group in offers)
-    best = Chosen([BASE] * len(groups), error, error, 0.0)
+    fastest = sum(min(o.time for o in part) - part[-1].time for part in offers)
+    best = Chosen(tuple(len(part) - 1 for part in offers), error, error, 0.0)
     low, high, share = 0.0, None, 1.0
-    tried: dict[tuple[int, ...], float] = {}
+    tried: dict[Picks, float] = {}
     for _ in range(ATTEMPTS):
-        picks = cheapest(offers, (aim - error) * share)
-        if picks is None:
+        found = cheapest(offers, (aim - error) * share)
+        if found is None:
             break
-        if tuple(picks) not in tried:
-            rungs = {c: METHODS[n] for calls, n in zip(groups, picks, strict=True) for c in calls}
-            tried[tuple(picks)] = calibration.error(rungs)
-        measured = tried[tuple(picks)]
-        chosen = [group[n] for group, n in zip(offers, picks, strict=True)]
+        picks = tuple(found)
+        if picks not in tried:
+            tried[picks] = measure(picks)
+        measured = tried[picks]
         if measured <= aim:
             low = share
-            gains = (o.time - group[-1].time for o, group in zip(chosen, offers, strict=True))
-            seconds = sum(gains)
+            seconds = gain(offers, picks)
             if seconds < best.seconds:
-                predicted = error + sum(o.error for o in chosen)
-                best = Chosen([METHODS[n] for n in picks], predicted, measured, seconds)
+                added = (part[n].error for part, n in zip(offers, picks, strict=True))
+                best = Chosen(picks, error + sum(added), measured, seconds)
             if seconds == fastest:
                 break
         else:
@@ -98,22 +99,23 @@ def choose(
     return best
 
 
-def one_rung(
-    groups: Sequence[Calls], times: Mapping[int, Mapping[str, float]], method: str, error: float
-) -> Chosen:
-    """The choice of the same rung for all groups.
+def gain(offers: Sequence[Sequence[RungCost]], picks: Picks) -> float:
+    """The seconds of a choice minus those of the most accurate one."""
+    return sum(part[n].time - part[-1].time for part, n in zip(offers, picks, strict=True))
+
+
+def rung_offers(
+    calibration: Calibration, groups: Sequence[Calls], times: Mapping[int, Mapping[str, float]]
+) -> list[list[RungCost]]:
+    """The error and the time of every rung for each group, the lowest rung first.
 
     Parameters
     ----------
-    groups, times
-        As for :func:`choose`.
-    method : str
-        The rung.
-    error : float
-        The measured error with this rung for all groups.
+    calibration : Calibration
+    groups : sequence of tuples of calls
+    times : mapping of call to rung to seconds
     """
-    gains = (times[call][method] - times[call][BASE] for calls in groups for call in calls)
-    return Chosen([method] * len(groups), error, error, sum(gains))
+    return [_offers(calibration, calls, times) for calls in groups]
 
 
 def _offers(

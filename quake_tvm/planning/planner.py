@@ -1,4 +1,4 @@
-"""``quake_tvm.plan``: choose a rung for every site, so that a model's error stays within a budget.
+"""``quake_tvm.plan``: choose rungs and precisions, so that a model's error stays within a budget.
 
 It combines the other modules: where the sites are, what error each adds and what time it takes, and
 which choice is the cheapest. Then it times the planned model.
@@ -24,14 +24,16 @@ from ..runtime.description import Inputs
 from ..runtime.model import Model
 from ..schedules.records.book import Records
 from ..schedules.records.record import Machine
-from ..site_plan import EXACT, HEADROOM, Plan, PlannedSite, Uniform
+from ..site_plan import BFLOAT16, EXACT, FLOAT32, HEADROOM, PRECISIONS, Plan, Uniform
 from ..support import given
 from ..support.timing import Timer, interleave
 from .calibration import Calibration
-from .choice import ATTEMPTS, Calls, Chosen, choose, one_rung
+from .choice import ATTEMPTS, Calls, Chosen, Picks, choose, gain, rung_offers
 from .metrics import Metric, named
-from .placement import INSIDE, Placement, placement
+from .parts import Parts, Product, products_of
+from .placement import Placement, placement
 from .probe import BASE, Probe
+from .search import RungCost
 
 ROUNDS = 15
 # If a mixture of rungs is not faster than one rung for all sites by more than this share, the one
@@ -52,9 +54,12 @@ def plan(
     special_values: str = "ieee",
     shapes: Shapes | None = None,
     records: Records = None,
+    precisions: Sequence[str] = (FLOAT32,),
     progress: Progress = lambda what, done, total: None,
 ) -> Plan:
-    """Find the rung for each site that keeps a model's error within a budget in the least time.
+    """Find the rung for each site, and the precision for each product, within an error budget.
+
+    The plan keeps the model's error within the budget in the least time that was found.
 
     Parameters
     ----------
@@ -74,6 +79,9 @@ def plan(
         Must run on this machine. The errors are the same on any other target.
     special_values, shapes, records
         As for :func:`quake_tvm.compile`.
+    precisions : sequence of {"float32", "bfloat16"}
+        What products with constant weights may compute in. With ``"bfloat16"`` the model is built
+        once more for each product. Attention stays float32.
     progress : callable
         Called with the current step, how much of it is done, and its total.
 
@@ -81,7 +89,7 @@ def plan(
     -------
     Plan
         For ``compile(..., plan=...)``. It also lists the error and time of every rung for the whole
-        model.
+        model, in each precision.
 
     Raises
     ------
@@ -101,6 +109,8 @@ def plan(
     stays
     exact.
     """
+    for precision in precisions:
+        given.choice(precision, "precision", PRECISIONS)
     name, measure = named(metric)
     if not 0 <= given.number(budget, "budget") < math.inf:
         raise QuakeError(f"budget must be a number from 0 on, not {budget!r}")
@@ -130,24 +140,43 @@ def plan(
     probe = Probe(models, inputs[0])
     if probe.calls != len(where.calls):
         raise QuakeError("the model has branches, so its sites cannot be planned one by one")
-    steps = 1 + len(METHODS) + len(groups) * (len(METHODS) - 1) + ATTEMPTS
+    parts = Parts(where, groups, products_of(mod, on) if BFLOAT16 in precisions else [])
+    # The products in one precision, for the whole model on every rung.
+    uniform = [(m, p) for p in (PRECISIONS if parts.products else (FLOAT32,)) for m in METHODS]
+    steps = 1 + len(uniform) + len(groups) * (len(METHODS) - 1) + len(parts.products) + ATTEMPTS
     calibration = Calibration(
         exact, probe, inputs, measure, lambda done: progress("measuring errors", done, steps)
     )
-    calls = [call for group in groups for call in group]
-    errors = {m: calibration.error(dict.fromkeys(calls, m)) for m in METHODS}
+
+    def error(picks: Picks) -> float:
+        if parts.is_wide(picks):
+            return calibration.error(parts.rungs(picks))
+        return calibration.of(build(plan=parts.plan(picks)))[0]
+
+    errors = {m: error(parts.picks(m)) for m in METHODS}
+    for method in METHODS if parts.products else ():
+        narrow = build(plan=parts.plan(parts.picks(method, BFLOAT16)))
+        models[_name(method, BFLOAT16)] = narrow
+        errors[_name(method, BFLOAT16)] = calibration.of(narrow)[0]
+    costs = [
+        calibration.of(build(plan=parts.plan(parts.only(n))))[1] for n in range(len(parts.products))
+    ]
     progress("timing kernels", 0, 1)
+    calls = [call for group in groups for call in group]
     times = probe.times(calls)
-    uniform = {m: one_rung(groups, times, m, errors[m]) for m in METHODS}
-    chosen = choose(calibration, groups, times, errors[BASE], budget * HEADROOM)
-    if errors[BASE] > budget:
-        chosen = Chosen([EXACT] * len(groups), 0.0, 0.0, 0.0)
+    gained = _gained(models, inputs[0]) if parts.products else 0.0
+    narrowed = _product_offers(parts.products, costs, gained)
+    offers = [*rung_offers(calibration, groups, times), *narrowed]
+    chosen = choose(offers, error, errors[BASE], budget * HEADROOM)
+    hopeless = errors[BASE] > budget
+    if hopeless:
+        chosen = Chosen(parts.picks(BASE), 0.0, 0.0, 0.0)
 
     def planned(choice: Chosen) -> Plan:
-        rungs = _rungs(where, groups, choice.methods)
-        return Plan(
-            sites=tuple(PlannedSite(n, *site, rungs[n]) for n, site in where.sites.items()),
-            inside_kernels=rungs.get(INSIDE, BASE),
+        return parts.plan(
+            choice.picks,
+            narrowed,
+            hopeless and choice is chosen,
             metric=name,
             budget=float(budget),
             predicted=choice.predicted,
@@ -165,18 +194,44 @@ def plan(
         planned(chosen),
         predicted_milliseconds=_predicted(milliseconds[BASE], kernels, chosen),
         measured_milliseconds=milliseconds["the plan"],
-        uniform=tuple(Uniform(m, errors[m], milliseconds[m]) for m in METHODS),
+        uniform=tuple(
+            Uniform(m, errors[_name(m, p)], milliseconds[_name(m, p)], p) for m, p in uniform
+        ),
     )
     rival = plan.rival
     if rival is None or rival.milliseconds > (1 + SIMPLER) * plan.measured_milliseconds:
         return plan
-    simpler = uniform[rival.method]
+    picks = parts.picks(rival.method, rival.precision)
+    simpler = Chosen(picks, rival.error, rival.error, gain(offers, picks))
     return replace(
         planned(simpler),
         predicted_milliseconds=_predicted(milliseconds[BASE], kernels, simpler),
         measured_milliseconds=rival.milliseconds,
         uniform=plan.uniform,
     )
+
+
+def _name(method: str, precision: str) -> str:
+    """The name of the whole model on a rung, with all products in a precision."""
+    return Uniform(method, 0.0, 0.0, precision).name
+
+
+def _gained(models: Mapping[str, Model], inputs: Inputs) -> float:
+    """The seconds that bfloat16 gains for all products together."""
+    two = {name: models[name] for name in (BASE, _name(BASE, BFLOAT16))}
+    wide, narrow = _race(two, inputs).values()
+    return (wide - narrow) / 1e3
+
+
+def _product_offers(
+    products: Sequence[Product], costs: Sequence[float], gained: float
+) -> list[list[RungCost]]:
+    """bfloat16 and float32 for each product, whose gain is its share of the multiplications."""
+    work = max(sum(product.work for product in products), 1)
+    return [
+        [RungCost(cost, 0.0), RungCost(0.0, max(gained, 0.0) * product.work / work)]
+        for product, cost in zip(products, costs, strict=True)
+    ]
 
 
 def _check_numbers(inputs: Sequence[Inputs]) -> None:
@@ -213,16 +268,6 @@ def _groups(where: Placement) -> list[Calls]:
         groups = [g for g in groups if g not in together]
         groups.append((merged, [*before, call]))
     return [tuple(calls) for _, calls in groups]
-
-
-def _rungs(where: Placement, groups: Sequence[Calls], methods: Sequence[str]) -> dict[int, str]:
-    """Each site's rung, by site number."""
-    return {
-        number: method
-        for calls, method in zip(groups, methods, strict=True)
-        for call in calls
-        for number in where.calls[call]
-    }
 
 
 def _race(models: Mapping[str, Model], inputs: Inputs) -> dict[str, float]:

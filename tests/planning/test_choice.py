@@ -5,7 +5,8 @@ import math
 import pytest
 
 from quake_tvm.numerics.ladder import METHODS
-from quake_tvm.planning.choice import ATTEMPTS, choose, one_rung
+from quake_tvm.planning.choice import ATTEMPTS, choose, gain, rung_offers
+from quake_tvm.planning.search import RungCost
 
 # The error of a site on each rung, and its time.
 ERRORS = dict(zip(METHODS, (0.1, 0.01, 1e-3, 1e-4, 0.0), strict=True))
@@ -38,16 +39,21 @@ def worse(errors):
     return 3 * sum(errors)
 
 
+def rungs(picks):
+    return {c: METHODS[n] for group, n in zip(GROUPS, picks, strict=True) for c in group}
+
+
 def decide(law, aim, times=TIMES):
-    return choose(Law(law), GROUPS, dict.fromkeys(range(5), times), 0.0, aim)
+    calibration = law if isinstance(law, Law) else Law(law)
+    offers = rung_offers(calibration, GROUPS, dict.fromkeys(range(5), times))
+    return choose(offers, lambda picks: calibration.error(rungs(picks)), 0.0, aim)
 
 
 @pytest.mark.parametrize("law", [summed, independent, worse])
 @pytest.mark.parametrize("aim", [1e-4, 2e-3, 0.03, 0.2, 10.0])
 def test_within_the_aim(law, aim):
     chosen = decide(law, aim)
-    calls = {c: m for group, m in zip(GROUPS, chosen.methods, strict=True) for c in group}
-    assert chosen.measured == pytest.approx(law([ERRORS[m] for m in calls.values()]))
+    assert chosen.measured == pytest.approx(law([ERRORS[m] for m in rungs(chosen.picks).values()]))
     assert chosen.measured <= aim
 
 
@@ -63,18 +69,25 @@ def test_errors_that_add_up_to_less_are_used():
 
 def test_what_nothing_is_gained_by_stays_accurate():
     chosen = decide(summed, 10.0, dict.fromkeys(METHODS, 1.0))
-    assert chosen.methods == ["quake5"] * 4
+    assert chosen.picks == (4,) * 4
     assert chosen.measured == 0.0
 
 
 def test_few_are_measured():
     law = Law(independent)
-    choose(law, GROUPS, dict.fromkeys(range(5), TIMES), 0.0, 0.05)
+    decide(law, 0.05)
     assert len(law.asked) <= len(GROUPS) * (len(METHODS) - 1) + ATTEMPTS
 
 
-def test_one_rung():
-    found = one_rung(GROUPS, dict.fromkeys(range(5), TIMES), "quake3", 0.5)
-    assert found.methods == ["quake3"] * 4
-    assert (found.predicted, found.measured) == (0.5, 0.5)
-    assert found.seconds == pytest.approx(5 * (TIMES["quake3"] - TIMES["quake5"]))
+def test_the_gain_of_a_choice():
+    offers = rung_offers(Law(summed), GROUPS, dict.fromkeys(range(5), TIMES))
+    assert gain(offers, (2,) * 4) == pytest.approx(5 * (TIMES["quake3"] - TIMES["quake5"]))
+
+
+def test_parts_with_offers_of_two():
+    """A product that gains much for its error is taken before a site that gains little."""
+    site = [RungCost(0.8, 0.9), RungCost(0.0, 1.0)]
+    product = [RungCost(0.8, 0.0), RungCost(0.0, 5.0)]
+    found = choose([site, product], lambda picks: 0.8 * picks.count(0), 0.0, 1.0)
+    assert found.picks == (1, 0)
+    assert (found.predicted, found.seconds) == (0.8, -5.0)

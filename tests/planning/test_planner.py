@@ -7,7 +7,7 @@ import quake_tvm
 from quake_tvm.numerics.ladder import METHODS
 from quake_tvm.planning import planner
 from quake_tvm.planning.metrics import relative
-from quake_tvm.site_plan import HEADROOM, Plan, PlannedSite
+from quake_tvm.site_plan import HEADROOM, Plan, PlannedProduct, PlannedSite
 from tests.helpers import module
 from tests.planning.models import gated, hidden, inputs, network
 
@@ -58,7 +58,7 @@ def test_a_mixture_where_sites_differ(monkeypatch):
 )
 def test_no_time_is_predicted_to_be_negative(model, kernels, predicted):
     """The plan saves 3 ms of the measured time."""
-    gain = planner.Chosen([], 0.0, 0.0, -3e-3)
+    gain = planner.Chosen((), 0.0, 0.0, -3e-3)
     assert planner._predicted(model, kernels, gain) == pytest.approx(predicted)
 
 
@@ -70,6 +70,41 @@ def test_a_single_rung_as_fast_is_the_plan(monkeypatch):
     plan = quake_tvm.plan(mod, inputs(mod, 4), 2e-3)
     assert len({site.method for site in plan.sites}) == 1
     assert "for every site" in plan.verdict
+
+
+@pytest.mark.slow
+def test_products_have_a_precision(monkeypatch, tmp_path):
+    """bfloat16 gains much, and the budget allows it for some of the products."""
+    mod = network()
+    monkeypatch.setattr(planner, "_gained", lambda *_: 1.0)
+    real = planner._race
+
+    def race(models, inputs):
+        return {name: 1.0 if name == "the plan" else 2.0 for name in real(models, inputs)}
+
+    monkeypatch.setattr(planner, "_race", race)
+    plan = quake_tvm.plan(mod, inputs(mod, 4), 0.014, precisions=["float32", "bfloat16"])
+    assert len(plan.products) == 5
+    assert {p.precision for p in plan.products} == {"float32", "bfloat16"}
+    assert all(p.error > 0 < p.milliseconds for p in plan.products)
+    assert plan.measured <= HEADROOM * 0.014
+    assert error(mod, plan, seed=1) <= 0.014
+    assert {u.precision for u in plan.uniform} == {"float32", "bfloat16"}
+    assert Plan.load(plan.save(tmp_path / "plan.toml")) == plan
+
+
+def test_a_plan_of_products_goes_with_no_precision_and_no_other_model():
+    mod = gated()
+    sites = tuple(
+        PlannedSite(n, name, "4x32", "quake2") for n, name in ((1, "tanh"), (2, "sigmoid"))
+    )
+    products = (PlannedProduct(1, "32x32", "bfloat16", 0.0, 0.0),)
+    plan = Plan(sites, "quake2", products=products)
+    with pytest.raises(quake_tvm.QuakeError, match="leave out precision="):
+        quake_tvm.compile(mod, plan=plan, precision="float16")
+    more = Plan(sites, "quake2", products=(PlannedProduct(2, "32x32", "bfloat16", 0.0, 0.0),))
+    with pytest.raises(quake_tvm.QuakeError, match="more products"):
+        quake_tvm.compile(mod, plan=more)
 
 
 def test_a_budget_that_no_rung_keeps():
