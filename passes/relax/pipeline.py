@@ -200,7 +200,8 @@ class Pipeline:
                 raise QuakeError(
                     "the plan sets the precision of every product: leave out precision="
                 )
-            self.floats, self.products = "bfloat16", options.plan.narrow
+            if options.plan.narrow:
+                self.floats, self.products = "bfloat16", options.plan.narrow
 
     @classmethod
     def of(

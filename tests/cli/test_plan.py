@@ -47,6 +47,19 @@ def test_tables_and_a_metric_in_the_user_s_folder(model, tmp_path):  # noqa: F81
     assert (tmp_path / "plan.toml").is_file()
 
 
+def test_products_and_an_unknown_precision(model, tmp_path):  # noqa: F811
+    inputs = tmp_path / "inputs.npz"
+    np.savez(inputs, x=np.random.default_rng(0).normal(size=(4, 8)).astype(np.float32))
+    command = "plan", model, "-i", inputs, *SHAPE, "--budget", "0.1", "--precision"
+    done = quake(*command, "bfloat16", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "error of bfloat16" in done.stdout
+    assert Plan.load(tmp_path / "plan.toml").products
+    done = quake(*command, "int4", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "precision" in done.stderr
+
+
 def test_a_wrong_plan_writes_nothing(model, tmp_path):  # noqa: F811
     inputs = tmp_path / "inputs.npz"
     np.savez(inputs, y=np.ones((4, 8), np.float32))

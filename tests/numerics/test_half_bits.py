@@ -11,7 +11,6 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import ml_dtypes
 import numpy as np
 import pytest
 import tvm
@@ -155,7 +154,3 @@ def test_rows_of_any_length(operator: str, dtype: str) -> None:
         result = tvm.runtime.empty(wanted.shape, dtype)
         run(tvm.runtime.tensor(values), result)
         assert halves.digest(result.numpy()) == halves.digest(wanted), shape
-
-
-def test_bfloat16_is_the_package_s() -> None:
-    assert np.dtype("bfloat16") == ml_dtypes.bfloat16
