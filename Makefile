@@ -7,6 +7,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+# What continuous integration installs.
+LOCK := requirements-lock.txt
 RELAY := .venv-relay/bin
 RELAY_READY := .venv-relay/.ready
 # TVM 0.16 as PyPI still serves it: loaded through ctypes, so its one wheel fits every Python 3.
@@ -148,9 +150,9 @@ clean:  ## remove the environment and all that was built
 	rm -rf .venv .venv-relay build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(READY): pyproject.toml
+$(READY): pyproject.toml $(LOCK)
 	$(call environment,.venv)
-	@$(BIN)/python -m pip install -qq --editable '.[dev,demo]'
+	@$(BIN)/python -m pip install -qq --constraint $(LOCK) --editable '.[dev,demo]'
 	@touch $@
 
 $(RELAY_READY): pyproject.toml requirements-relay.txt $(RELAY_TVM)

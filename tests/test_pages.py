@@ -24,7 +24,11 @@ from tests.helpers import module
 ROOT = Path(__file__).parents[1]
 # tests/relay/test_pages.py runs the programs of docs/relay.md.
 DOCS = sorted((ROOT / "docs").rglob("*.md"))
-PAGES = [ROOT / "README.md", *(p for p in DOCS if p != ROOT / "docs" / "relay.md")]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "PACKAGE.md",
+    *(p for p in DOCS if p != ROOT / "docs" / "relay.md"),
+]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
