@@ -8,7 +8,7 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -22,7 +22,8 @@ from . import build_cache
 from .build_key import key_of
 from .errors import QuakeError, last_line
 from .importers.bound_extents import with_ranges, with_shapes
-from .importers.dimensions import Ranges, Shapes
+from .importers.dimensions import Ranges, Shapes, checked_ranges, checked_shapes
+from .importers.interface import inputs_of, outputs_of
 from .importers.onnx import file as onnx_file
 from .importers.onnx import module as onnx_import
 from .kernels.data_sizes import sizes_depend_on_data
@@ -32,7 +33,7 @@ from .options import Options
 from .passes.relax.output_ownership import owned_outputs
 from .passes.relax.pipeline import Pipeline
 from .passes.relax.report import report
-from .runtime.description import DESCRIPTION, OUTPUTS
+from .runtime.description import DESCRIPTION
 from .runtime.extent_limits import ExtentLimits
 from .runtime.model import Model
 from .runtime.model_tensor import ModelTensor
@@ -40,9 +41,7 @@ from .runtime.state import STATE
 from .schedules import RULES, Rule
 from .schedules.records.book import Book, Records
 from .site_plan import Plan
-from .support import given
 from .support.compiler_lock import compiling
-from .tvm_version import tir
 
 logger = logging.getLogger(__name__)
 
@@ -126,7 +125,7 @@ def compile(
     model, shapes = _exported(model, example_inputs, shapes)
     key = None
     if cache and rules is RULES:
-        sizes = checked_shapes(shapes), _checked_ranges(ranges)
+        sizes = checked_shapes(shapes), checked_ranges(ranges)
         key = key_of(model, resolved, parsed, book.folders, sizes, precision)
     if key is not None and (kept := build_cache.find(key)):
         return kept
@@ -246,7 +245,7 @@ def import_model(
     QuakeError
         For a model that cannot be imported, and for shapes and ranges that do not fit.
     """
-    shapes, ranges = checked_shapes(shapes), _checked_ranges(ranges)
+    shapes, ranges = checked_shapes(shapes), checked_ranges(ranges)
     if isinstance(model, str | Path):
         with _timed(f"imported {model}"):
             return onnx_import.to_relax(onnx_file.opened(model), shapes, ranges)
@@ -270,40 +269,6 @@ def import_model(
     )
 
 
-def checked_shapes(shapes: Any) -> dict[str, list[int | str]]:
-    """The shapes as lists of sizes and names.
-
-    Raises
-    ------
-    QuakeError
-        For anything but a mapping of input names to valid shapes.
-    """
-    example = "give a mapping of input name to shape, as shapes={'x': (1, 128)}"
-    if shapes is None:
-        return {}
-    if not isinstance(shapes, Mapping):
-        raise QuakeError(f"shapes is {shapes!s:.60}: {example}")
-    return {name: given.dimensions(shape, repr(name)) for name, shape in shapes.items()}
-
-
-def _checked_ranges(ranges: Any) -> dict[str, tuple[int, int]]:
-    """The ranges as pairs of ints.
-
-    Raises
-    ------
-    QuakeError
-        For anything but a mapping of names to pairs of positive numbers in ascending order.
-    """
-    if ranges is None:
-        return {}
-    if not isinstance(ranges, Mapping):
-        raise QuakeError(
-            f"ranges is {ranges!s:.60}: give a mapping of dimension name to its least and largest "
-            "size, as ranges={'length': (1, 512)}"
-        )
-    return {name: given.size_range(value, repr(name)) for name, value in ranges.items()}
-
-
 def _bind(mod: tvm.IRModule, shapes: Shapes, ranges: Ranges) -> tvm.IRModule:
     if "main" not in {name.name_hint for name in mod.get_global_vars()}:
         raise QuakeError("the module has no function named main")
@@ -311,47 +276,3 @@ def _bind(mod: tvm.IRModule, shapes: Shapes, ranges: Ranges) -> tvm.IRModule:
         raise QuakeError("main is no Relax function")
     inputs_of(mod)  # raises for inputs that are not tensors
     return with_ranges(with_shapes(mod, shapes), ranges)
-
-
-def inputs_of(mod: tvm.IRModule) -> list[ModelTensor]:
-    """The inputs of ``main``, without weights that are bound in the module."""
-    main = mod["main"]
-    count = int(main.attrs.get("num_input", len(main.params))) if main.attrs else len(main.params)
-    found = []
-    for parameter in main.params[:count]:
-        ty = parameter.ty
-        if not isinstance(ty, relax.TensorType) or ty.shape is None:
-            raise QuakeError(
-                f"the input {parameter.name!r} is a {ty}: main takes tensors of known shape"
-            )
-        shape = tuple(int(n) if isinstance(n, tir.IntImm) else str(n) for n in ty.shape)
-        found.append(ModelTensor(parameter.name, shape, str(ty.dtype)))
-    return found
-
-
-def outputs_of(mod: tvm.IRModule) -> list[ModelTensor]:
-    """The outputs of ``main``, nested ones in order: ``output_0`` and so on if they have no names.
-
-    A result that is a shape counts as a tensor of its sizes.
-    """
-
-    def leaves(ty: relax.Type) -> list[relax.Type]:
-        if isinstance(ty, relax.TupleType):
-            return [leaf for field in ty.fields for leaf in leaves(field)]
-        return [ty]
-
-    main = mod["main"]
-    found = leaves(main.ret_ty)
-    names = [str(name) for name in (main.attrs or {}).get(OUTPUTS, ())]
-    if len(names) != len(found):
-        names = [f"output_{k}" for k in range(len(found))]
-    return [_output(name, ty) for name, ty in zip(names, found, strict=True)]
-
-
-def _output(name: str, ty: relax.Type) -> ModelTensor:
-    if isinstance(ty, relax.ShapeType):
-        return ModelTensor(name, (ty.ndim if ty.ndim >= 0 else "?",), "int64")
-    if ty.shape is None:
-        return ModelTensor(name, ("?",) * max(ty.ndim, 1), str(ty.dtype))
-    shape = tuple(int(n) if isinstance(n, tir.IntImm) else str(n) for n in ty.shape)
-    return ModelTensor(name, shape, str(ty.dtype))

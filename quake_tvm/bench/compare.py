@@ -52,11 +52,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Result:
-    """A case's rows, with the first method first, and the reasons why contenders were skipped."""
+    """A case's rows, with the first method first.
+
+    ``skipped`` has the reasons why contenders were skipped, ``contenders`` the others.
+    """
 
     case: Case
     rows: list[Row] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
+    contenders: "dict[str, Contender]" = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -138,6 +142,7 @@ def compare(
     if case.multiply is not None:
         builders[MULTIPLY] = peers.multiply
     timers: dict[str, Timer] = {}
+    contenders = {}
     notes: dict[str, tuple[float | None, tuple[int, int] | None]] = {}
     skipped = {}
     for name, build in builders.items():
@@ -147,6 +152,7 @@ def compare(
             apart = None if name == MULTIPLY else difference(contender.run(), exact)
             timers[name] = Timer(contender.clock, build(tiny).clock if tiny is not None else None)
             notes[name] = apart, contender.lowered
+            contenders[name] = contender
         except Unavailable as error:
             skipped[name] = str(error)
         except Exception as error:
@@ -162,7 +168,7 @@ def compare(
         for name, own in seconds.items()
         if (spread := Spread.of(own)) is not None
     ]
-    return Result(case, rows, skipped)
+    return Result(case, rows, skipped, contenders)
 
 
 def _reason(error: Exception) -> str:

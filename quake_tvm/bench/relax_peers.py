@@ -59,6 +59,7 @@ def compiled(model: Model, job: Job) -> Contender:
     return Contender(
         lambda: there.run(job.feeds),
         lambda number: there.benchmark(job.feeds, number=number, repeat=1)[0],
+        export=model.export,
     )
 
 

@@ -11,6 +11,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,11 +40,14 @@ class Contender:
     clock : Clock
     lowered : (int, int) or None
         For this library: the number of nonlinearities lowered, and of all.
+    export : callable, optional
+        For this library and TVM: writes the compiled library to a path.
     """
 
     run: Callable[[], list[np.ndarray]]
     clock: Clock
     lowered: tuple[int, int] | None = None
+    export: Callable[[Path], Any] | None = None
 
 
 @dataclass(frozen=True)

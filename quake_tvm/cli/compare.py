@@ -3,14 +3,13 @@
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from ..errors import QuakeError
-from ..numerics.ladder import METHODS
 from .bench import machine
 from .shell import (
     AsJson,
@@ -26,6 +25,7 @@ from .shell import (
 
 if TYPE_CHECKING:
     from ..bench.compare import Result, Row
+    from ..bench.runtimes import Contender
 
 # A more accurate rung that takes at most so much more time is recommended instead.
 WORTH = 1.02
@@ -49,6 +49,7 @@ def compare(
     from ..bench import cases, peers
     from ..bench.compare import compare as measured
     from ..machines.targets import target
+    from ..numerics.ladder import METHODS
     from ..tvm_version import RELAX_INSTALL, RELAY
 
     if RELAY:
@@ -70,9 +71,8 @@ def compare(
             others=others,
         )
         best = recommended(result)
-        bar.update(task, description=f"{case.name}: measuring the library's size")
-        sizes = {"library": _size(case.model, native, best.contender, known),
-                 "model": model.stat().st_size}  # fmt: skip
+        library = _size(result.contenders[best.contender])
+        sizes = {"library": library, "model": model.stat().st_size}
     facts = {**machine(native), "threads": threads, "rounds": rounds}
     if as_json:
         print_json({**facts, "bytes": sizes, "take": best.contender, **result.to_dict()})
@@ -88,6 +88,8 @@ def compare(
 
 def recommended(result: "Result") -> "Row":
     """The most accurate rung that is as fast as the fastest one, within ``WORTH``."""
+    from ..numerics.ladder import METHODS
+
     rungs = {row.contender: row for row in result.rows if row.contender not in _OTHERS}
     limit = WORTH * min(row.seconds.median for row in rungs.values())
     by_accuracy = [rungs[name] for name in (*METHODS, "exact") if name in rungs]
@@ -116,16 +118,16 @@ def _table(result: "Result", best: "Row", sizes: dict[str, int]) -> Table:
             f"{row.seconds.median * 1e3:.4g}",
             f"{row.seconds.median / base:.2f}",
             "-" if row.difference is None else f"{row.difference:.2g}",
-            f"{size / 1e6:.1f}",
+            f"{size / 1e6:.3g}",
             style="bold" if row is best else None,
         )
     return table
 
 
-def _size(model: Any, native: Any, method: str, records: Any) -> int:
+def _size(contender: "Contender") -> int:
     """Bytes of the exported library."""
-    from .. import compiler
-
-    compiled = compiler.compile(model, native, method, records=records)
+    assert contender.export is not None  # it is this library's
     with tempfile.TemporaryDirectory() as folder:
-        return compiled.export(Path(folder) / "model.so").stat().st_size
+        path = Path(folder) / "model.so"
+        contender.export(path)
+        return path.stat().st_size

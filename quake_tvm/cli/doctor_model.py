@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from ..importers.dimensions import Ranges, Shapes
+from ..runtime.model_tensor import ModelTensor
 from .shell import output
 
 if TYPE_CHECKING:
@@ -26,15 +27,6 @@ _FATES = {
 
 
 @dataclass(frozen=True)
-class Input:
-    """An input: its dimensions are sizes, or the names of those that a run decides."""
-
-    name: str
-    dtype: str
-    shape: tuple[int | str, ...]
-
-
-@dataclass(frozen=True)
 class Nonlinearity:
     """An exponential of the model. ``exact`` is the reason if it is not approximated."""
 
@@ -48,7 +40,7 @@ class Nonlinearity:
 class Examination:
     """All that is found out about a model."""
 
-    inputs: list[Input]
+    inputs: list[ModelTensor]
     conditions: list[str]
     operators: "list[Finding]"
     nonlinearities: list[Nonlinearity]
@@ -74,10 +66,10 @@ def examine(path: Path, shapes: Shapes, ranges: Ranges) -> Examination:
     model = file.opened(path)
     found, module = operators_of(model, shapes, ranges)
     inputs = [
-        Input(
+        ModelTensor(
             value.name,
-            helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name,
             tuple(d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim),
+            helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name,
         )
         for value in file.inputs(file.with_shapes(model, shapes, ranges))
     ]

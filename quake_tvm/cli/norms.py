@@ -40,6 +40,7 @@ def norms(
     the largest that was seen.
     """
     from .. import compiler
+    from ..importers.interface import inputs_of
     from ..norms.scales import norm_scales
     from ..planning.inputs import read
 
@@ -48,7 +49,7 @@ def norms(
     shapes = parse_shapes(shape)
     with busy(f"examining the norms of {model.name}"):
         imported = compiler.import_model(model, shapes)
-        calls = read(inputs or [], compiler.inputs_of(imported))
+        calls = read(inputs or [], inputs_of(imported))
         found = norm_scales(imported, inputs=calls)
         changed = 0 if write is None else _write(model, found, write)
     if as_json:

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..compiler import checked_shapes, import_model
-from ..importers.dimensions import Shapes
+from ..compiler import import_model
+from ..importers.dimensions import Shapes, checked_shapes
 from ..options import Options
 from ..passes import quake
 from ..passes.relax.outline_branches import OutlineBranches

@@ -14,9 +14,9 @@ import onnx
 import tvm
 
 from ..boards.client import parse
-from ..compiler import checked_shapes, import_model
+from ..compiler import import_model
 from ..errors import QuakeError
-from ..importers.dimensions import Shapes
+from ..importers.dimensions import Shapes, checked_shapes
 from ..importers.onnx import file as onnx_file
 from ..machines.targets import target as resolve
 from ..numerics.operators import OPERATORS
