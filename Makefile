@@ -36,7 +36,7 @@ FAST := fast-passes fast-schedules fast-relay
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast test-relax test-xgboost test-relay cross-tools lint format records prove tasks
 .PHONY: any-size norms plans cliffs fuzz fuzz-torch fuzz-files sweep onnx-tests optimised-models
-.PHONY: torch-operators torch-models docs clean $(RELAX) $(FAST)
+.PHONY: torch-operators torch-models torch-compile docs clean $(RELAX) $(FAST)
 
 help:  ## list the goals
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
@@ -88,6 +88,10 @@ fuzz-torch: $(READY)  ## random torch programs against eager PyTorch: SECONDS=, 
 torch-operators: $(READY)  ## torch's operators on torch's sample inputs against eager: an hour
 	@$(BIN)/python -m pip install -qq --editable '.[torch]'
 	@$(BIN)/python -W ignore -m tests.torch_operators
+
+torch-compile: $(READY)  ## torch.compile beside inductor; writes docs/torch_compile.md: minutes
+	@$(BIN)/python -m pip install -qq --editable '.[torch]'
+	@$(BIN)/python -W ignore -m tests.torch_compile
 
 torch-models: $(READY)  ## architectures of transformers and timm against eager: an hour
 	@$(BIN)/python -m pip install -qq --editable '.[zoo]'
