@@ -35,7 +35,7 @@ FAST := fast-passes fast-schedules fast-relay
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast test-relax test-xgboost test-relay cross-tools lint format records prove tasks
-.PHONY: any-size norms plans cliffs fuzz fuzz-torch fuzz-files sweep onnx-tests optimised-models
+.PHONY: any-size norms decoders plans cliffs fuzz fuzz-torch fuzz-files sweep onnx-tests optimised-models
 .PHONY: torch-operators torch-models torch-compile docs clean $(RELAX) $(FAST)
 
 help:  ## list the goals
@@ -145,6 +145,11 @@ any-size: $(READY)  ## published models, one build for any size beside static bu
 norms: $(READY)  ## norms that sum in float16, in SmolLM2-135M: downloads 93 MB; minutes
 	@$(BIN)/python -m pip install -qq --editable '.[tasks]'
 	@$(BIN)/python tutorials/half_norms.py
+
+decoders: $(READY)  ## generate text with SmolLM2-135M on every rung, and time decoders: downloads 93 MB; an hour
+	@$(BIN)/python -m pip install -qq --editable '.[tasks]'
+	@$(BIN)/python tutorials/generate_text.py --rungs --count 200
+	@TVM_NUM_THREADS=1 $(BIN)/python tutorials/decoder_figures.py
 
 plans: $(READY)  ## plan three models to two budgets, and hold the plans against unseen inputs
 	@$(BIN)/python -m pip install -qq --editable '.[tasks]'

@@ -10,6 +10,7 @@ import pytest
 
 import compile_with_tvm
 import cross_compile
+import generate_text
 import half_norms
 import model_data
 import plan_accuracy
@@ -167,3 +168,24 @@ def test_only_the_warning_is_dropped_from_standard_error(capfd):
     with sentence_encoder.without_warning("noise"):
         os.write(2, b"some noise\nnews\n")
     assert capfd.readouterr().err == "news\n"
+
+
+def test_generate_text(capsys):
+    """The rungs answer as PyTorch does, token by token."""
+    pytest.importorskip("torch")
+    assert generate_text.main(["--small", "--count", "12"]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"^PyTorch: \S+ tokens/s$", printed, re.MULTILINE)
+    (agree,) = re.findall(r"^quake4: .* the first (\d+) of 12 tokens", printed, re.MULTILINE)
+    (answer,) = re.findall(r"^(?:\d+ ){12}$", printed, re.MULTILINE)
+    assert len(answer.split()) == int(agree) == 12
+    assert generate_text.main(["--temperature", "-1"]) == 2
+    assert capsys.readouterr().err.startswith("error: temperature")
+
+
+def test_the_perplexity_of_uniform_logits_is_the_size_of_the_vocabulary():
+    tokens = np.array([3, 1, 4, 1])
+    uniform = np.zeros((4, 7), np.float32)
+    assert generate_text.perplexity(uniform, tokens) == pytest.approx(7)
+    certain = np.eye(7, dtype=np.float32)[[1, 4, 1, 0]] * 100
+    assert generate_text.perplexity(certain, tokens) == pytest.approx(1)

@@ -40,7 +40,7 @@ def changed_buffers(program: torch.export.ExportedProgram) -> list[Buffer]:
     Raises
     ------
     QuakeError
-        For a complex buffer.
+        For a complex or a bfloat16 buffer.
     """
     signature = program.graph_signature
     buffers = {
@@ -53,8 +53,10 @@ def changed_buffers(program: torch.export.ExportedProgram) -> list[Buffer]:
         if spec.kind != OutputKind.BUFFER_MUTATION:
             continue
         value = values[spec.target]
-        if value.is_complex():
-            raise QuakeError(f"the program changes its complex buffer {spec.target!r}")
+        if value.is_complex() or value.dtype == torch.bfloat16:
+            raise QuakeError(
+                f"the program changes its buffer {spec.target!r} of {value.dtype}: keep it in float32"
+            )
         dtype_name(value.dtype)  # raises for dtypes that cannot be compiled
         found.append(Buffer(spec.target, Initial.of(value.detach().numpy())))
         before, after = nodes[buffers[spec.target]], nodes[spec.arg.name]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import quake_tvm
+from quake_tvm.compiler import import_model
 from tests.decoders import CAPACITY, Decoder, exported
 
 from .programs import X, nn, torch
@@ -39,6 +40,16 @@ def test_a_session_continues_and_a_run_does_not(tmp_path):
         for got in (session.run(X.numpy()), each.run(X.numpy()), each.run(X.numpy())):
             np.testing.assert_array_equal(got[0], Counter()(X)["sum"].numpy())
             assert int(got[1]) == 10
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.complex64])
+def test_buffers_that_cannot_be_kept_are_refused(dtype):
+    counter = Counter()
+    counter.seen = counter.seen.to(dtype)
+    program = torch.export.export(counter, (X,))
+    with pytest.raises(quake_tvm.QuakeError, match="buffer 'seen' of torch") as error:
+        import_model(program)
+    assert "\n" not in str(error.value)
 
 
 @pytest.fixture(scope="module")
