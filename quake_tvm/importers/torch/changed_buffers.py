@@ -55,7 +55,8 @@ def changed_buffers(program: torch.export.ExportedProgram) -> list[Buffer]:
         value = values[spec.target]
         if value.is_complex() or value.dtype == torch.bfloat16:
             raise QuakeError(
-                f"the program changes its buffer {spec.target!r} of {value.dtype}: keep it in float32"
+                f"the program changes its buffer {spec.target!r} of {value.dtype}; "
+                "keep it in float32"
             )
         dtype_name(value.dtype)  # raises for dtypes that cannot be compiled
         found.append(Buffer(spec.target, Initial.of(value.detach().numpy())))

@@ -99,10 +99,9 @@ def test_attention_reads_the_cache_and_positions(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ARCHITECTURES)
-def test_tokens_are_those_of_eager(name):
-    session = quake_tvm.compile(_program(name), method="quake5").session()
-    eager, ids = Cached(name), np.array([[5, 17, 3, 90, 41, 8]])
+def test_logits_are_those_of_eager():
+    session = quake_tvm.compile(_program("llama"), method="quake5").session()
+    eager, ids = Cached("llama"), np.array([[5, 17, 3, 90, 41, 8]])
     for _ in range(8):
         (got,) = session.run(ids)
         with torch.no_grad():
