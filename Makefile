@@ -151,6 +151,10 @@ decoders: $(READY)  ## generate text with SmolLM2-135M on every rung, and time d
 	@$(BIN)/python tutorials/generate_text.py --rungs --count 200
 	@TVM_NUM_THREADS=1 $(BIN)/python tutorials/decoder_figures.py
 
+lookup: $(READY)  ## three layers of MiniLM-L6 as hashed look-ups; downloads, ten minutes
+	@$(BIN)/python -m pip install -qq --editable '.[tasks]'
+	@$(BIN)/python tutorials/lookup_ffn.py $(LOOKUP)
+
 plans: $(READY)  ## plan three models to two budgets, and hold the plans against unseen inputs
 	@$(BIN)/python -m pip install -qq --editable '.[tasks]'
 	@$(BIN)/python tutorials/real_plans.py $(PLANS)

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 
 # The tunable parameters that this library's rules ask for. Records of other ones are not used.
 PARAMETERS = (
+    "ahead",
     "band",
     "block",
+    "columns",
     "copy",
     "parallel",
     "pixels",

@@ -12,6 +12,7 @@ import compile_with_tvm
 import cross_compile
 import generate_text
 import half_norms
+import lookup_ffn
 import model_data
 import plan_accuracy
 import sentence_encoder
@@ -189,3 +190,10 @@ def test_the_perplexity_of_uniform_logits_is_the_size_of_the_vocabulary():
     assert generate_text.perplexity(uniform, tokens) == pytest.approx(7)
     certain = np.eye(7, dtype=np.float32)[[1, 4, 1, 0]] * 100
     assert generate_text.perplexity(certain, tokens) == pytest.approx(1)
+
+
+def test_lookup_ffn(capsys):
+    assert lookup_ffn.main(["--small"]) == 0
+    printed = capsys.readouterr().out
+    cosines = dict(re.findall(r"^(look-ups|left out) .* (\S+)$", printed, re.MULTILINE))
+    assert float(cosines["left out"]) < float(cosines["look-ups"]) < 1

@@ -5,9 +5,9 @@
   and chains between bytes tables; replace tensors without elements; keep zeros from being folded by
   TVM; recognise norms; fold batch norms; store weights in the half precision that was asked for.
 - ``lower``: lower nonlinearities to bit manipulation. Between recognition and lowering,
-  convolutions get their channels last, reshapes sink, attention is fused, and attention and
-  recurrent layers become kernels. Earlier, this would change what is recognised. Later, the kernels
-  would prevent it.
+  convolutions get their channels last, reshapes sink, attention is fused, and attention, recurrent
+  layers and look-ups become kernels. Earlier, this would change what is recognised. Later, the
+  kernels would prevent it.
 - ``fuse``: check windows that may not fit; check indices; lower norms to kernels over rows; pack
   constant weights in panels, as bytes if they are or if this was asked for; legalize all other
   operators; fold constants; fuse operators up to a maximal size. Each fused kernel carries the
@@ -65,6 +65,7 @@ from . import (
     legalize_tile,
     legalize_xor,
     lower_attention,
+    lower_lookup,
     lower_recurrent,
     site_numbers,
 )
@@ -156,7 +157,8 @@ class LowerNonlinearities(Pass):
         recognized = CenterLogSumExp()(quake.recognize(mod, self.options, numbered=True))
         fused = self.fuse_attention(SinkReshapes()(ChannelsLast()(recognized)))
         layers = lower_recurrent.lower(RowsInHalves()(fused), self.options, self.recurrent_tile)
-        kernels = lower_attention.lower(layers, self.precision, self.left)
+        tables = lower_lookup.lower(layers, self.options)
+        kernels = lower_attention.lower(tables, self.precision, self.left)
         return site_numbers.write(lower_tables(quake.lower(kernels, self.options)))
 
 

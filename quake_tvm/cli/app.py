@@ -24,6 +24,7 @@ from .accuracy import accuracy
 from .bench import bench
 from .cache import cache
 from .compare import compare
+from .convert import convert
 from .explain import explain
 from .lut import lut
 from .norms import norms
@@ -116,6 +117,7 @@ def _before(
 
     if tvm_version.RELAY and command in (
         "compile",
+        "convert",
         "norms",
         "plan",
         "quantize",
@@ -240,6 +242,7 @@ def runtime(target: Target = "native") -> None:
 
 app.command()(run)
 app.command(name="plan")(plan_command)
+app.command()(convert)
 app.command()(norms)
 app.command()(quantize)
 app.command()(lut)

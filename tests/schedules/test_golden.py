@@ -15,6 +15,7 @@ from tvm import te, topi
 from quake_tvm.kernels import compute, norms
 from quake_tvm.kernels.attention import attention
 from quake_tvm.kernels.attention_products import Operand
+from quake_tvm.kernels.lookup import lookup_ffn
 from quake_tvm.kernels.recurrent import recurrent
 from quake_tvm.kernels.register_tile import Tile
 from quake_tvm.machines.targets import target
@@ -112,6 +113,11 @@ def recurrent_layer(_):
     return [x, w, h], recurrent(x, w, h, **options, tile=2, units=16, block=3)
 
 
+def looked_up(_):
+    z, t, b = placeholder(2, 32), placeholder(64, 16, name="t"), placeholder(16, name="b")
+    return [z, t, b], lookup_ffn(z, t, b, bits=2, method="quake1", ahead=2)
+
+
 def channels_first(_):
     x, w = placeholder(1, 2, 5, 21), placeholder(3, 2, 3, 3, name="w")
     return [x, w], topi.nn.relu(topi.nn.conv2d(x, w, 1, 0, 1, "NCHW"))
@@ -150,6 +156,7 @@ CASES = {
     "layer_norm": ("x86-64-v4", "rows", layer_norm),
     "attention": ("x86-64-v4", "attention", attended),
     "recurrent": ("x86-64-v4", "recurrent", recurrent_layer),
+    "lookup": ("x86-64-v4", "lookup", looked_up),
     "exact_softmax": ("x86-64-v4", "exact_softmax", lambda _: one(topi.nn.softmax, 3, 40)),
     "elementwise_flat": ("x86-64-v4", "elementwise", lambda _: one(gelu, 3, 50)),
     "elementwise_flat_a53": (

@@ -117,11 +117,13 @@ WRITTEN_OUT = {
     "logsumexp": ([(7, 33)], "logsumexp", {"method": "quake3", "keepdims": True}),
     "layer_norm": ([(7, 70), (70,), (70,)], "layer_norm", {"epsilon": 1e-5}),
     "rms_norm": ([(7, 70), (70,)], "rms_norm", {"epsilon": 1e-5}),
+    "lookup": ([(9, 18), (48, 100), (100,)], "lookup_ffn", {"bits": 3, "method": "quake2"}),
     "attention": attention(13, 35, 40),
     "attention_over_long_rows": attention(5, 1100, 32),
     "recurrent": recurrent(7, 16, 35, 16),
 }
-RULES = {"attention": "attention", "recurrent": "recurrent"}  # the others: rows
+# The others: rows.
+RULES = {"attention": "attention", "lookup_ffn": "lookup", "recurrent": "recurrent"}
 # What is no random number: panels of weights, which overlap.
 GIVEN = {"recurrent": recurrent_weights}
 

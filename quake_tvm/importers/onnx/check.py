@@ -12,12 +12,15 @@ import onnx
 from onnx import helper
 
 from ...errors import QuakeError
+from . import own_operators
 from .contributed import DOMAIN, MICROSOFT
 from .nodes import all_nodes, place
 from .operators import STANDARD, versions
 
 # The domain of operators whose weights ONNX Runtime blocks for the CPU at hand.
 _OF_ONE_CPU = "com.microsoft.nchwc"
+# The operators of other domains than the standard's.
+_CONTRIBUTED = {DOMAIN: MICROSOFT, own_operators.DOMAIN: own_operators.OPERATORS}
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ def _problems_of(model: onnx.ModelProto, node: onnx.NodeProto, used: set[str]) -
     for k in _left_out(model, node):
         what = f"the ONNX operator {name(node)} needs its input {k}, which is left out"
         yield f"{what} ({place(node)})"
-    ignored = _not_honoured if node.domain == "" else _not_honoured_of_microsoft
+    ignored = _not_honoured if node.domain == "" else _not_honoured_of_others
     for what in ignored(model, node, used):
         yield (
             f"{what} of the ONNX operator {name(node)} is not supported ({place(node)}); "
@@ -112,8 +115,8 @@ def schema(
 
 
 def _known(node: onnx.NodeProto) -> bool:
-    known: dict[str, Collection[str]] = {"": STANDARD, DOMAIN: MICROSOFT}
-    return node.op_type in known.get(node.domain, ())
+    known: Collection[str] = _CONTRIBUTED.get(node.domain, ()) if node.domain else STANDARD
+    return node.op_type in known
 
 
 def _graph_outputs(graph: onnx.GraphProto) -> set[str]:
@@ -159,10 +162,10 @@ def _not_honoured(model: onnx.ModelProto, node: onnx.NodeProto, used: set[str]) 
             yield f"output {formal.name}"
 
 
-def _not_honoured_of_microsoft(
+def _not_honoured_of_others(
     model: onnx.ModelProto, node: onnx.NodeProto, used: set[str]
 ) -> Iterator[str]:
-    honoured = MICROSOFT[node.op_type]
+    honoured = _CONTRIBUTED[node.domain][node.op_type]
     for attribute in node.attribute:
         value = helper.get_attribute_value(attribute)
         if (

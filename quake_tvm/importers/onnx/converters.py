@@ -1,6 +1,6 @@
 """The ONNX operators that have a converter here because TVM's importer gets them wrong."""
 
-from . import convolution, einsum, gathers, images, pooling, recurrent
+from . import convolution, einsum, gathers, images, lookup, own_operators, pooling, recurrent
 from .expand import expand
 from .filled import constant_of_shape
 from .fitting import broadcast, concat, matmul, prelu
@@ -39,6 +39,7 @@ CONVERTERS: dict[str, Converter] = {
     "GlobalLpPool": pooling.global_lp_pool,
     "GlobalMaxPool": pooling.global_max_pool,
     "InstanceNormalization": instance_norm,
+    **dict.fromkeys(own_operators.OPERATORS, lookup.lookup),
     "LpPool": pooling.lp_pool,
     "MatMul": matmul,
     "Max": extreme,

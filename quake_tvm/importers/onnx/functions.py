@@ -9,7 +9,7 @@ from onnx import helper, inliner
 from tvm.relax.frontend.onnx import onnx_frontend
 
 from ...errors import QuakeError
-from . import rewrites
+from . import own_operators, rewrites
 from .check import schema
 from .fold import element_types
 from .inference import inferred
@@ -22,16 +22,17 @@ _FLOAT32_ONLY = {"Elu", "HardSwish", "Selu"}
 
 
 def inline(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with calls of its own functions inlined.
+    """The model with calls of its own functions inlined, but for those of this library's domain.
 
     Raises
     ------
     QuakeError
         If an operator has another form in a function's opset than in the model's opset.
     """
-    if not model.functions:
+    others = [f for f in model.functions if f.domain != own_operators.DOMAIN]
+    if not others:
         return model
-    for function in model.functions:
+    for function in others:
         for node in function.node:
             own, outer = schema(function, node), schema(model, node)
             if own and outer and own.since_version != outer.since_version:
@@ -39,7 +40,8 @@ def inline(model: onnx.ModelProto) -> onnx.ModelProto:
                     f"the model's function {function.name!r} is of another opset than the model, "
                     f"in which {node.op_type} differs: convert one of them"
                 )
-    return inliner.inline_local_functions(model)
+    kept = [(f.domain, f.name) for f in model.functions if f.domain == own_operators.DOMAIN]
+    return inliner.inline_selected_functions(model, kept, exclude=True)
 
 
 def expand(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -156,7 +156,7 @@ def rewrite(model: onnx.ModelProto) -> onnx.ModelProto:
         around.nodes = []
         for node in graph.node:
             first = len(around.nodes)
-            rule = _DOMAINS[node.domain].get(node.op_type, _keep)
+            rule = _DOMAINS.get(node.domain, {}).get(node.op_type, _keep)
             with errors_of(node):
                 rule(_without_unused(node, around), around)
             for made in around.nodes[first:]:  # errors name the node that the user knows

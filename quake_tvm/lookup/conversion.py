@@ -1,0 +1,215 @@
+"""Convert feed-forward layers of an ONNX model to look-ups, one layer after another.
+
+A layer learns from the rows that the model gives it with all layers before it converted. It is kept
+as it is if its look-up misses the budget. The state of a conversion is in a folder, so that it can
+be stopped and continued.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from ..compiler import compile
+from ..errors import QuakeError
+from ..importers.onnx import file as onnx_file
+from ..runtime.description import Inputs
+from ..support import given
+from ..support.notebook import console, page
+from .blocks import Block, find
+from .distil import Distillation, Settings
+from .layer import STORED
+from .measure import Errors, errors, milliseconds
+from .report import table
+from .state_folder import StateFolder
+from .surgery import alone, cut, replaced
+
+# Every so many rows are kept for the measurement and not trained on.
+_TESTED = 8
+# The rung on which a model runs to give rows to learn from.
+_METHOD = "quake5"
+
+logger = logging.getLogger(__name__)
+# (what is done, rows trained on, of how many)
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class ConvertedLayer:
+    """What became of a layer.
+
+    Attributes
+    ----------
+    number : int
+        Its place among the model's feed-forward layers, from 0.
+    x, y : str
+        The names of its tensors.
+    errors : Errors
+        Relative errors of the look-up, and of what it has to beat.
+    bytes_before, bytes_after : int
+        The size of its weights.
+    ms_before, ms_after : float
+        Milliseconds of the layer alone for ``rows`` rows, on one thread.
+    rows : int
+    kept : bool
+        Whether the look-up is in the model.
+    """
+
+    number: int
+    x: str
+    y: str
+    errors: Errors
+    bytes_before: int
+    bytes_after: int
+    ms_before: float
+    ms_after: float
+    rows: int
+    kept: bool
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A model with look-ups.
+
+    Attributes
+    ----------
+    model : onnx.ModelProto
+        Runs in ONNX Runtime too, slowly: the look-ups carry their meaning in ONNX's own operators.
+    layers : list of ConvertedLayer
+    """
+
+    model: onnx.ModelProto
+    layers: list[ConvertedLayer]
+
+    def __str__(self) -> str:
+        shown = console()
+        shown.print(table(self.layers))
+        return shown.export_text().rstrip()
+
+    def _repr_html_(self) -> str:
+        return page("", lambda shown: shown.print(table(self.layers)))
+
+
+def convert(
+    model: onnx.ModelProto | str | Path,
+    calibration: Sequence[Inputs],
+    *,
+    layers: Sequence[int] | None = None,
+    budget: float = 0.2,
+    settings: Settings | None = None,
+    form: str = "bfloat16",
+    rows: int = 128,
+    folder: str | Path | None = None,
+    progress: Progress = lambda what, done, total: None,
+) -> Converted:
+    """Replace feed-forward layers by look-ups that were trained to give the same.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto or path
+        float32.
+    calibration : sequence of what ``Model.run`` takes
+        Inputs of the kind that the model will see. The look-ups learn nothing else. Padding is
+        learnt too: prefer whole rows.
+    layers : sequence of int, optional
+        Which of the model's feed-forward layers, from 0; all by default.
+    budget : float
+        The largest relative error of a layer's output with what is added to it
+        (:class:`.measure.Errors`). A layer that misses it stays.
+    settings : Settings, optional
+    form : {"float32", "bfloat16", "int8"}
+        What tables are stored in.
+    rows : int
+        Rows of the calls that are timed.
+    folder : path, optional
+        Where the state of an interrupted conversion is kept and found again. Its caller removes it.
+    progress : callable
+
+    Returns
+    -------
+    Converted
+
+    Raises
+    ------
+    QuakeError
+        If the model has no such layer, or if the folder is another conversion's.
+    """
+    given.choice(form, "form", STORED)
+    settings = settings or Settings()
+    source = onnx_file.read(model) if isinstance(model, str | Path) else model
+    blocks = find(source)
+    chosen = list(range(len(blocks))) if layers is None else sorted(set(layers))
+    if not blocks:
+        raise QuakeError("the model has no feed-forward layer: two products by constant weights")
+    if wrong := [n for n in chosen if n not in range(len(blocks))]:
+        raise QuakeError(f"there is no layer {wrong[0]}: the model has {len(blocks)}, from 0")
+    if not calibration:
+        raise QuakeError("a conversion needs calibration inputs")
+    kept = StateFolder(folder, source, calibration, [chosen, budget, asdict(settings), form, rows])
+    result, made = source, []
+    for n in chosen:
+        block = blocks[n]
+        found, result = _converted(
+            result, block, calibration, budget, settings, form, rows, kept, progress
+        )
+        made.append(found)
+        logger.info("layer %d: error %.3g, %s", n, found.errors.look_up, "kept" * found.kept)
+    return Converted(result, made)
+
+
+def _converted(
+    model: onnx.ModelProto,
+    block: Block,
+    calibration: Sequence[Inputs],
+    budget: float,
+    settings: Settings,
+    form: str,
+    rows: int,
+    kept: StateFolder,
+    progress: Progress,
+) -> tuple[ConvertedLayer, onnx.ModelProto]:
+    """One layer, and the model with its look-up if that is within the budget."""
+    what = f"layer {block.number}"
+    progress(f"{what}: collecting rows", 0, settings.rows)
+    x, y, residual = _rows(model, block, calibration)
+    tested = np.arange(len(x)) // 64 % _TESTED == 0
+    if tested.all():
+        raise QuakeError(f"{len(x)} rows are too few to learn from: give more calibration inputs")
+    state = Distillation(x[~tested], y[~tested], settings)
+    kept.train(state, block.number, lambda: progress(what, state.seen, settings.rows))
+    layer = state.layer()
+    found = errors(layer, form, (x, y), residual, tested)
+    new = replaced(model, block, layer, form)
+    look_up = Block(block.number, block.x, block.y, block.residual, (), block.widths)
+    width = block.widths
+    before, after = milliseconds([alone(model, block, rows), alone(new, look_up, rows)])
+    done = ConvertedLayer(
+        block.number,
+        block.x,
+        block.y,
+        found,
+        4 * width[1] * (width[0] + width[2]),
+        layer.bytes[form],
+        before,
+        after,
+        rows,
+        bool(found.look_up <= budget),
+    )
+    return done, new if done.kept else model
+
+
+def _rows(
+    model: onnx.ModelProto, block: Block, calibration: Sequence[Inputs]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """The rows of a layer's x, y and residual on all inputs."""
+    part = compile(cut(model, block), target="native", method=_METHOD)
+    names = [output.name for output in part.outputs]
+    found: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    for inputs in calibration:
+        for name, array in zip(names, part.run(inputs), strict=True):
+            found[name].append(np.array(array).reshape(-1, array.shape[-1]))
+    whole = {name: np.concatenate(arrays) for name, arrays in found.items()}
+    return whole[block.x], whole[block.y], whole.get(block.residual or "")

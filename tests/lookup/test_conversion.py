@@ -1,0 +1,124 @@
+"""Conversions: layers are found, learnt, kept within the budget, continued and written."""
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+import quake_tvm
+from quake_tvm.errors import QuakeError
+from quake_tvm.lookup import convert
+from quake_tvm.lookup.blocks import find
+from quake_tvm.lookup.distil import Distillation, Settings
+from quake_tvm.lookup.state_folder import StateFolder
+from tests.lookup.models import encoder, inputs
+
+SMALL = Settings(tables=16, bits=4, rows=12_000)
+
+
+def test_layers_are_found():
+    found = find(encoder())
+    assert [(b.x, b.y, b.residual) for b in found] == [
+        ("x", "out0", "x"),
+        ("norm0", "out1", "norm0"),
+    ]
+    assert {b.widths for b in found} == {(32, 96, 32)}
+    assert [b.y for b in find(encoder(gated=True))] == ["narrow0", "narrow1"]
+
+
+def test_a_layer_that_something_else_reads_is_none():
+    model = encoder(layers=1)
+    model.graph.output.append(onnx.helper.make_empty_tensor_value_info("act0"))
+    assert not find(model)
+
+
+@pytest.fixture(scope="module")
+def converted():
+    model, calls = encoder(), inputs()
+    # Between the errors of the two look-ups, so that one stays.
+    return model, calls, convert(model, calls, budget=0.15, settings=SMALL, form="int8", rows=4)
+
+
+def test_look_ups_learn(converted):
+    *_, done = converted
+    assert [layer.kept for layer in done.layers] == [True, True]
+    for layer in done.layers:
+        assert layer.errors.look_up < layer.errors.left_out / 3
+        assert layer.ms_before > 0 < layer.ms_after
+        assert layer.bytes_before == 4 * 2 * 32 * 96
+    assert str(done).count("look-up") == 3  # a title and two layers
+
+
+def test_runtimes_agree_on_the_written_model(converted, tmp_path):
+    model, calls, done = converted
+    onnx.checker.check_model(done.model)
+    path = tmp_path / "converted.onnx"
+    onnx.save(done.model, path)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (expected,) = session.run(None, calls[0])
+    (found,) = quake_tvm.compile(path, method="quake5").run(calls[0])
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    (before,) = session.run(None, calls[0])
+    assert 0 < np.abs(before - expected).mean() < 0.2
+
+
+def test_a_layer_over_the_budget_stays():
+    model = encoder(layers=1)
+    done = convert(
+        model, inputs(2), budget=1e-3, settings=Settings(tables=4, bits=2, rows=512), rows=4
+    )
+    (layer,) = done.layers
+    assert not layer.kept
+    assert done.model == model
+
+
+def test_an_interrupted_training_continues_to_the_same_tables(tmp_path):
+    random = np.random.default_rng(0)
+    x, y = (random.standard_normal((1500, 20)).astype(np.float32) for _ in range(2))
+    settings = Settings(tables=5, bits=3, rows=6000)
+    whole = Distillation(x, y, settings)
+    whole.run(lambda _: None)
+
+    class Stopped(Exception):
+        pass
+
+    def stop(state):
+        if state.seen == 3 * 512:
+            state.save(tmp_path / "state.npz")
+        if state.seen == 5 * 512:
+            raise Stopped
+
+    first = Distillation(x, y, settings)
+    with pytest.raises(Stopped):
+        first.run(stop)
+    second = Distillation(x, y, settings)
+    second.restore(tmp_path / "state.npz")
+    assert second.seen == 3 * 512
+    second.run(lambda _: None)
+    for name, array in whole.state.items():
+        np.testing.assert_array_equal(second.state[name], array)
+
+
+def test_a_folder_of_another_conversion(tmp_path):
+    model, calls = encoder(layers=1), inputs(1)
+    StateFolder(tmp_path, model, calls, [1])
+    StateFolder(tmp_path, model, calls, [1])
+    with pytest.raises(QuakeError, match="another conversion"):
+        StateFolder(tmp_path, model, calls, [2])
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"layers": [2]}, "there is no layer 2: the model has 2"),
+        ({"form": "int4"}, "form"),
+        ({"calibration": []}, "needs calibration inputs"),
+    ],
+)
+def test_wrong_options(options, problem):
+    given = {"calibration": inputs(1), **options}
+    with pytest.raises(QuakeError, match=problem):
+        convert(encoder(), **given)
