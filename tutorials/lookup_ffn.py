@@ -93,24 +93,18 @@ def minilm(layers: int) -> tuple[onnx.ModelProto, Calls, dict[str, Calls]]:
 
 
 def left_out(model: onnx.ModelProto, layers: Sequence[int]) -> onnx.ModelProto:
-    """The model with zeros in the place of its feed-forward layers."""
+    """The model with zeros in the place of its feed-forward layers: with tables of zeros."""
     from quake_tvm.lookup.blocks import find
+    from quake_tvm.lookup.layer import LookupLayer
+    from quake_tvm.lookup.surgery import replaced
 
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
-    gone = [block for block in find(model) if block.number in layers]
-    ends = {block.nodes[-1].output[0]: block for block in gone}
-    for n, node in enumerate(result.graph.node):
-        block = ends.get(node.output[0])
-        if block is not None:
-            zero = numpy_helper.from_array(np.zeros((1, block.widths[2]), np.float32), f"zero_{n}")
-            result.graph.initializer.append(zero)
-            first = helper.make_node("Slice", [block.x, "start", "end", "last"], [f"column_{n}"])
-            nothing = helper.make_node("Mul", [f"column_{n}", f"zero_{n}"], [block.y])
-            node.CopyFrom(nothing)
-            result.graph.node.insert(n, first)
-    for name, value in (("start", 0), ("end", 1), ("last", -1)):
-        result.graph.initializer.append(numpy_helper.from_array(np.array([value]), name))
+    result = model
+    for block in find(model):
+        if block.number in layers:
+            before, _, behind = block.widths
+            shapes = (before, 1), (1,), (2, behind), (behind,)
+            nothing = LookupLayer(*(np.zeros(shape, np.float32) for shape in shapes), bits=1)
+            result = replaced(result, block, nothing, "float32")
     return result
 
 
