@@ -31,7 +31,7 @@ FLOORS = [
     {"compiler"},
     {"planning", "emulation", "integrations", "norms"},
     {"bench", "boards"},
-    {"tuning", "accuracy"},
+    {"tuning", "accuracy", "lookup"},
     {"__init__"},  # the public names
     {"cli"},
 ]
