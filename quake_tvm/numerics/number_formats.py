@@ -10,10 +10,6 @@ from dataclasses import dataclass
 
 from ..tvm_version import RELAY, Expr, dtype_of, tir
 
-if not RELAY:
-    from . import pair_instructions  # noqa: F401  (compiles the narrowing)
-    from .bfloat16_pairs import narrowed
-
 
 @dataclass(frozen=True)
 class NumberFormat:
@@ -48,6 +44,10 @@ def _widen_bfloat16(x: Expr) -> Expr:
 
 
 def _narrow_bfloat16(x: Expr) -> Expr:
+    # Boards load this module into a TVM that only runs models, and has no operators.
+    from . import pair_instructions  # noqa: F401  (compiles the narrowing)
+    from .bfloat16_pairs import narrowed
+
     return tir.reinterpret("bfloat16", narrowed(x))
 
 

@@ -20,6 +20,7 @@ from quake_tvm import QuakeError
 from quake_tvm.boards.client import Remote
 from quake_tvm.emulation.board import Board
 from quake_tvm.numerics import reference
+from quake_tvm.options import DEFAULT_METHOD
 from tests.helpers import module
 from tests.processes import children, is_free, running, soon, tvm_service
 from tests.shell import quake
@@ -328,7 +329,7 @@ def test_bench_in_the_shell(board, file):
     assert found["cpu"] == f"the board at {address(board)}"
     (case,) = found["cases"]
     names = {row["contender"] for row in case["contenders"]}
-    assert names == {METHOD, "exact", "TVM default", "FastMath", "FastMath scheduled"}
+    assert names == {DEFAULT_METHOD, "exact", "TVM default", "FastMath", "FastMath scheduled"}
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,8 @@ class Extents:
         self._ranges = ranges or {}
         self._inputs: set[tirx.Var] = set()
         self.conditions = [f"{_python(text)} <= {most}" for text, most in limits]
+        # Extents that a check of some tensor takes for equal.
+        self.fitted: list[tuple[Extent, Extent]] = []
 
     def of_input(self, shape: Sequence[Extent]) -> None:
         """Learn the extents of an input, on which the model may state conditions."""
@@ -188,6 +190,17 @@ class Extents:
                 known = str(whole) in self._limits
                 if fits and not known and self.may_limit(whole):
                     raise NeedsLimit((str(whole), int(size.value)))
+        self.fitted.append((a, b))
+
+    def state_fitted(self) -> None:
+        """Make the equality of fitted extents a condition of the model, where inputs can tell.
+
+        A tensor's check is lost if the tensor's extents are used and its elements are not.
+        """
+        for pair in self.fitted:
+            if all(isinstance(n, int) or self.may_limit(n) for n in pair):
+                text = " == ".join(_python(str(n)) for n in pair)
+                self.conditions += [] if text in self.conditions else [text]
 
     def _learn(self, value: tvm.ir.Expr) -> None:
         for variable in variables(value):

@@ -104,7 +104,7 @@ class Importer(ONNXGraphImporter):
 
     def _convert_subgraph(self, bb: relax.BlockBuilder, graph: onnx.GraphProto) -> relax.Expr:
         """A branch of If, as one value or a tuple of them."""
-        outer = dict(self._nodes), dict(self._known)
+        outer, fitted = (dict(self._nodes), dict(self._known)), len(self._extents.fitted)
         try:
             for constant in graph.initializer:
                 self._nodes[constant.name] = relax.const(self._parse_array(constant))
@@ -112,6 +112,7 @@ class Importer(ONNXGraphImporter):
             results = [self._tensor(output.name) for output in graph.output]
         finally:
             self._nodes, self._known = outer
+            del self._extents.fitted[fitted:]  # a branch may not run
         return results[0] if len(results) == 1 else relax.Tuple(results)
 
     def _branch(self, graph: onnx.GraphProto) -> relax.SeqExpr:
@@ -198,6 +199,7 @@ class Importer(ONNXGraphImporter):
             ty = self._tensor(node.input[0]).ty
             if not isinstance(ty, relax.TensorType) or ty.shape is None:
                 return None
+            self._extents.state_fitted()
             return [sizes.shape(node, [plain(n) for n in ty.shape])]
         given = [self._numbers(name) if name else None for name in node.input]
         if any(name and g is None for name, g in zip(node.input, given, strict=True)):

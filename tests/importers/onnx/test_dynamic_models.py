@@ -6,6 +6,9 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+
+pytest.importorskip("torch")
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -276,3 +279,16 @@ def test_tables_limit_a_length():
     assert compiled.run(np.zeros((1, 8), np.int64))[0].shape == (1, 8, 4)
     with pytest.raises(quake_tvm.QuakeError, match="length <= 8, got length = 9"):
         compiled.run(np.zeros((1, 9), np.int64))
+
+
+@pytest.mark.parametrize("operator", ["Add", "Max"])
+def test_sizes_that_differ_are_refused_where_only_the_shape_is_used(operator):
+    model = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["": 13]> g (float[a, b] x, float[a, c] y) => (int64 s)'
+        f"{{ t = {operator}(x, y) s = Size(t) }}"
+    )
+    built = quake_tvm.compile(model)
+    x, y = np.zeros((7, 1), np.float32), np.zeros((7, 33), np.float32)
+    assert built.run(y, y)[0] == y.size
+    with pytest.raises(quake_tvm.QuakeError, match="c == b, got c = 33, b = 1"):
+        built.run(x, y)

@@ -5,6 +5,8 @@ import threading
 import numpy as np
 import pytest
 
+pytest.importorskip("torch")
+
 import quake_tvm
 from quake_tvm.compiler import import_model
 from tests.decoders import CAPACITY, Decoder, exported
