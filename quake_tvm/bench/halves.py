@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -20,7 +19,7 @@ import onnx
 from quake_tvm import compiler
 from quake_tvm.numerics.number_formats import HALVES
 from quake_tvm.support.generated_page import write_section
-from quake_tvm.support.timing import Clock, Timer, interleave
+from quake_tvm.support.timing import Clock, Timer, cpu_clock, interleave
 
 from .cases import Case, kernels
 from .runtimes import Unavailable
@@ -52,19 +51,9 @@ def in_format(model: onnx.ModelProto, dtype: str) -> onnx.ModelProto:
     return own
 
 
-def _clock(call: Callable[[], Any]) -> Clock:
-    def clock(number: int) -> float:
-        start = time.process_time()
-        for _ in range(number):
-            call()
-        return (time.process_time() - start) / number
-
-    return clock
-
-
 def _copy(case: Case, x: np.ndarray, dtype: str) -> Clock:
     result = np.empty_like(x.view(np.uint16))
-    return _clock(lambda: np.copyto(result, x.view(np.uint16)))
+    return cpu_clock(lambda: np.copyto(result, x.view(np.uint16)))
 
 
 def _quake(method: str, case: Case, x: np.ndarray, dtype: str) -> Clock:
@@ -93,7 +82,7 @@ def _onnx_runtime(case: Case, x: np.ndarray, dtype: str) -> Clock:
     binding = session.io_binding()
     binding.bind_ortvalue_input("x", ort.OrtValue.ortvalue_from_numpy(x))
     binding.bind_ortvalue_output("y", ort.OrtValue.ortvalue_from_numpy(np.empty_like(x)))
-    return _clock(lambda: session.run_with_iobinding(binding))
+    return cpu_clock(lambda: session.run_with_iobinding(binding))
 
 
 def _openvino(case: Case, x: np.ndarray, dtype: str) -> Clock:
@@ -114,7 +103,7 @@ def _openvino(case: Case, x: np.ndarray, dtype: str) -> Clock:
     tensor = ov.Tensor(getattr(ov.Type, name), ov.Shape(list(x.shape)))
     tensor.data.view(np.uint16)[:] = x.view(np.uint16)
     request.set_tensor("x", tensor)
-    return _clock(lambda: request.infer(share_outputs=True))
+    return cpu_clock(lambda: request.infer(share_outputs=True))
 
 
 def _torch(case: Case, x: np.ndarray, dtype: str) -> Clock:
@@ -131,7 +120,7 @@ def _torch(case: Case, x: np.ndarray, dtype: str) -> Clock:
         with torch.inference_mode():
             function(tensor)
 
-    return _clock(call)
+    return cpu_clock(call)
 
 
 OTHERS: Mapping[str, Callable[[Case, np.ndarray, str], Clock]] = {

@@ -109,7 +109,7 @@ def milliseconds(models: Sequence[onnx.ModelProto]) -> list[float]:
             start = time.perf_counter()
             for _ in range(number):
                 built.run(feeds)
-            return time.perf_counter() - start
+            return (time.perf_counter() - start) / number
 
         return Timer(clock)
 
