@@ -72,6 +72,7 @@ class Spread:
 
 def calibrate(clock: Clock) -> tuple[int, float]:
     """The number of calls that fill a turn, and their total time in seconds."""
+    clock(1)  # the first call may take long
     number = 1
     seconds = clock(number)
     while number * seconds < TURN / 4 and number < MOST_CALLS:
