@@ -39,6 +39,8 @@ def named_extents(function: tir.PrimFunc) -> tir.PrimFunc:
             if analysis.constant(extent) is not None or isinstance(extent, tir.Var):
                 continue
             base, more = _parted(extent)
+            if more > 0 and isinstance(base, tir.Var):
+                continue
             same = next((n for n in names if tvm_ffi.structural_equal(base, n.base)), None)
             if same is None:
                 same = _Names(base)
