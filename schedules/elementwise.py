@@ -21,7 +21,7 @@ from quake_tvm.tvm_version import tir
 from . import analysis
 from .choice import RULE_DEFAULT, Decide, Key
 from .choices import choices
-from .flat import flattened, in_vectors
+from .flat import flattened, in_vectors, with_long_rows
 from .overlap import OVERLAP, overlaps
 from .rule import Scheduled
 from .segments import in_segments, segments
@@ -187,11 +187,12 @@ def _in_bytes(flat: tir.PrimFunc, count: int, lanes: int, decide: Decide) -> s_t
 
 def _versions(sch: s_tir.Schedule, target: tvm.target.Target) -> Iterator[Version]:
     """The schedules of one result of symbolic shape: by its last extent, and by its size."""
+    flat = flattened(sch.mod["main"])
+    joined = with_long_rows(sch.mod["main"]) if flat is None else flat
+    sch = sch if joined is None else s_tir.Schedule(tvm.IRModule({"main": joined}))
     (block,) = analysis.blocks(sch) or []
     *outer, last = (sch.get(loop).extent for loop in sch.get_loops(block))
-    count, flat = math.prod(outer, start=last), flattened(sch.mod["main"])
-    if flat is not None:
-        outer, last = [], count
+    count = math.prod(outer, start=last)
     fused = [math.prod(outer[n] for n in each) for each in analysis.grouped(outer)]
     widths = list(_vector_widths(analysis.constant(last), bool(outer), sch, target))
     for width in widths:

@@ -1,8 +1,9 @@
-"""Element-wise kernels of symbolic shape as one loop over the elements.
+"""Element-wise kernels of symbolic shape with one loop over axes that all tensors share.
 
-All tensors have one shape and are read where the result is written. So the order of the axes does
-not matter, and the elements are addressed by their number in memory. With an index for each axis,
-the code would divide by symbolic extents for every element. Knows no tile and no target.
+All tensors have the innermost axes and are read where the result is written, or have none of them:
+then the order of these axes does not matter, and the elements are addressed by their number in
+memory. With an index for each axis, the code would divide by symbolic extents for every element, or
+compute rows that are shorter than a vector. Knows no tile and no target.
 """
 
 import math
@@ -31,19 +32,48 @@ def flattened(function: tir.PrimFunc) -> tir.PrimFunc | None:
         None if the function is not a single spatial block that writes the whole result, or if the
         block uses an index otherwise than to access compact tensors of the result's shape.
     """
-    root = function.body.block
-    inner, loops = root.body, []
+    return _joined(function, 0)
+
+
+def with_long_rows(function: tir.PrimFunc) -> tir.PrimFunc | None:
+    """The function with one loop instead of those over as many innermost axes as possible.
+
+    Parameters
+    ----------
+    function : PrimFunc
+        As for :func:`flattened`.
+
+    Returns
+    -------
+    PrimFunc or None
+        None if there are no two such axes.
+    """
+    _, loops = _nest(function)
+    joined = (_joined(function, first) for first in range(1, len(loops) - 1))
+    return next((each for each in joined if each is not None), None)
+
+
+def _nest(function: tir.PrimFunc) -> tuple[tir.Stmt, list[tir.For]]:
+    """What is in the loops, and the loops."""
+    inner, loops = function.body.block.body, []
     while isinstance(inner, tir.For):
         loops.append(inner)
         inner = inner.body
+    return inner, loops
+
+
+def _joined(function: tir.PrimFunc, first: int) -> tir.PrimFunc | None:
+    """The function with one loop over the axes from this one, as for :func:`flattened`."""
+    root = function.body.block
+    inner, loops = _nest(function)
     if not isinstance(inner, s_tir.SBlockRealize) or root.alloc_buffers:
         return None
     block = inner.block
-    at = [each.var for each in block.iter_vars]
+    kept, at = block.iter_vars[:first], [each.var for each in block.iter_vars[first:]]
     plain = at and isinstance(block.body, tir.BufferStore) and block.init is None
     if not plain or not _walks_alike(block, at) or not _writes_all(inner, loops):
         return None
-    shape = list(block.writes[0].source.shape)
+    shape = list(block.writes[0].source.shape)[first:]
     count = math.prod(shape[1:], start=shape[0])
     zero = tir.const(0, dtype_of(count))
     number = tir.IterVar(tvm.ir.Range.from_min_extent(zero, count), "element", tir.IterVar.DataPar)
@@ -54,13 +84,16 @@ def flattened(function: tir.PrimFunc) -> tir.PrimFunc | None:
         return [substituted(region, flat) for region in regions]
 
     one = s_tir.SBlock(
-        [number], accessed(block.reads), accessed(block.writes), block.name_hint,
+        [*kept, number], accessed(block.reads), accessed(block.writes), block.name_hint,
         substituted(block.body, flat), None, [], [], block.annotations,
     )  # fmt: skip
     loop = tir.Var("element", dtype_of(count))
-    body = tir.For(
-        loop, zero, count, tir.ForKind.SERIAL, s_tir.SBlockRealize([loop], True, one)
-    )  # fmt: skip
+    places = [*list(inner.iter_values)[:first], loop]
+    body: tir.Stmt = tir.For(
+        loop, zero, count, tir.ForKind.SERIAL, s_tir.SBlockRealize(places, True, one)
+    )
+    for outer in reversed(loops[:first]):
+        body = tir.For(outer.loop_var, outer.min, outer.extent, outer.kind, body)
     whole = s_tir.SBlock(
         [], root.reads, root.writes, root.name_hint, body, None, [], [], root.annotations
     )
@@ -81,22 +114,28 @@ def _writes_all(realize: s_tir.SBlockRealize, loops: list[tir.For]) -> bool:
 
 
 def _walks_alike(block: s_tir.SBlock, at: list[tir.Var]) -> bool:
-    """Whether the block uses its iterators only to access compact tensors of the result's shape.
+    """Whether the block uses these innermost iterators only to access compact tensors.
 
-    Other tensors may be read where the elements of these tensors say.
+    They are the last indices of each such access, and their extents the last of the tensor. Other
+    tensors may be read where the elements of these tensors say.
     """
     result = block.writes[0].source
-    shape = list(result.shape)
-    alike = [analysis.same(list(block.body.indices), at) and analysis.compact(result)]
+    shape = list(result.shape)[-len(at) :]
+
+    def fits(tensor: tir.Var, indices: list[tir.Expr]) -> bool:
+        rest = indices[: -len(at)]
+        return (
+            analysis.same(list(tensor.shape)[-len(at) :], shape)
+            and analysis.same(indices[-len(at) :], at)
+            and not any(uses(index, var) for index in rest for var in at)
+            and analysis.compact(tensor)
+        )
+
+    alike = [fits(result, list(block.body.indices))]
 
     def other(load: tvm.ir.TensorLoad) -> tir.Expr:  # inner loads come first, and are 0 by now
-        alike.append(
-            analysis.same(list(load.source.shape), shape)
-            and analysis.same(list(load.indices), at)
-            and analysis.compact(load.source)
-            if any(uses(index, var) for index in load.indices for var in at)
-            else True
-        )
+        moves = any(uses(index, var) for index in load.indices for var in at)
+        alike.append(not moves or fits(load.source, list(load.indices)))
         return tir.const(0, dtype_of(load))
 
     rest = tvm_ffi.structural_map(block.body.value, (tvm.ir.TensorLoad, other))

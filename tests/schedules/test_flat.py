@@ -9,7 +9,7 @@ from tvm.script import tirx as T
 from quake_tvm.kernels import compute
 from quake_tvm.machines.targets import target
 from quake_tvm.schedules import schedule
-from quake_tvm.schedules.flat import flattened
+from quake_tvm.schedules.flat import flattened, with_long_rows
 from quake_tvm.tvm_version import tir
 from tests.schedules.symbolic import SIZES, Symbolic, mixed, sized, variables
 
@@ -40,6 +40,45 @@ def test_loops_become_one():
                 y[T.int64(0), v] = x[T.int64(0), v] + T.float32(1)
 
     tvm.ir.assert_structural_equal(flattened(before).body, expected.body, map_free_vars=True)
+
+
+def test_axes_that_all_tensors_share_become_one():
+    @T.prim_func(s_tir=True)
+    def before(x_: T.handle, k_: T.handle, y_: T.handle):
+        b, h, w = T.int64(), T.int64(), T.int64()
+        x = T.match_buffer(x_, (b, 3, h, w))
+        k = T.match_buffer(k_, (3, 1, 1))
+        y = T.match_buffer(y_, (b, 3, h, w))
+        for i, j, m, n in T.grid(b, T.int64(3), h, w):
+            with T.sblock("y"):
+                c, d, e, f = T.axis.remap("SSSS", [i, j, m, n])
+                T.reads(x[c, d, e, f], k[d, T.int64(0), T.int64(0)])
+                T.writes(y[c, d, e, f])
+                y[c, d, e, f] = x[c, d, e, f] * k[d, T.int64(0), T.int64(0)]
+
+    @T.prim_func(s_tir=True)
+    def expected(x_: T.handle, k_: T.handle, y_: T.handle):
+        b, h, w = T.int64(), T.int64(), T.int64()
+        x = T.match_buffer(x_, (b, 3, h, w))
+        k = T.match_buffer(k_, (3, 1, 1))
+        y = T.match_buffer(y_, (b, 3, h, w))
+        for i, j, m in T.grid(b, T.int64(3), h * w):
+            with T.sblock("y"):
+                c, d, e = T.axis.remap("SSS", [i, j, m])
+                T.reads(x[c, d, T.int64(0), e], k[d, T.int64(0), T.int64(0)])
+                T.writes(y[c, d, T.int64(0), e])
+                y[c, d, T.int64(0), e] = x[c, d, T.int64(0), e] * k[d, T.int64(0), T.int64(0)]
+
+    assert flattened(before) is None
+    joined = with_long_rows(before)
+    tvm.ir.assert_structural_equal(joined.body, expected.body, map_free_vars=True)
+
+
+def test_axes_of_which_a_tensor_has_one_are_not_joined():
+    b, h, w = variables("bhw")
+    x, column, row = sized(b, h, w), sized(h, 1, name="column"), sized(w, name="row")
+    for other in (column, row):
+        assert with_long_rows(te.create_prim_func([x, other, topi.add(x, other)])) is None
 
 
 def read_elsewhere(m, n):
