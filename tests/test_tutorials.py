@@ -12,11 +12,13 @@ import compile_with_tvm
 import cross_compile
 import generate_text
 import half_norms
+import long_recurrences
 import lookup_ffn
 import model_data
 import plan_accuracy
 import sentence_encoder
 import tune_model
+from tests.recurrent import model, random_layer
 
 
 @pytest.fixture
@@ -197,3 +199,21 @@ def test_lookup_ffn(capsys):
     printed = capsys.readouterr().out
     cosines = dict(re.findall(r"^(look-ups|left out) .* (\S+)$", printed, re.MULTILINE))
     assert float(cosines["left out"]) < float(cosines["look-ups"]) < 1
+
+
+def test_the_states_of_recurrent_layers_become_outputs():
+    layer = random_layer(np.random.default_rng(0))
+    whole, _ = model([layer])
+    del whole.graph.output[:]
+    found, count = long_recurrences.with_states(whole)
+    assert count == 1
+    assert [value.name for value in found.graph.output] == [found.graph.node[0].output[0]]
+
+
+def test_the_last_step_of_a_direction_that_runs_backwards_is_the_first():
+    exact = [np.zeros((4, 2, 1, 3))]
+    states = [np.zeros((4, 2, 1, 3))]
+    states[0][1, 0, 0, 0] = 3.0  # neither direction's last step
+    states[0][3, 0, 0, 1] = -1.0
+    states[0][0, 1, 0, 2] = 2.0
+    assert long_recurrences.largest(states, exact) == (3.0, 2.0)
