@@ -16,12 +16,14 @@ from tvm import relax
 from tvm.relax.frontend.onnx.onnx_frontend import ONNXGraphImporter, onnx_input
 
 from ...errors import QuakeError, last_line
+from ...kernels.index_check import Places, checked
+from ...kernels.size_check import after
 from ...runtime.description import CONDITIONS, OUTPUTS
 from ..dimensions import Ranges
 from . import sizes
 from .extents import Extents, Limit, NeedsLimit, expression, plain
 from .node import Converter, Node, tensor
-from .nodes import errors_of, place
+from .nodes import DoesNotFitError, errors_of, place
 from .sizes import Numbers
 
 
@@ -124,6 +126,13 @@ class Importer(ONNXGraphImporter):
             block = self.bb._end_block()
         return relax.SeqExpr([block], value)
 
+    def _fitting(self, graph: onnx.GraphProto) -> relax.SeqExpr | DoesNotFitError:
+        """A branch of If, or why the sizes do not fit in it."""
+        try:
+            return self._branch(graph)
+        except DoesNotFitError as error:
+            return error
+
     def _convert_nodes(self, nodes: Iterable[onnx.NodeProto]) -> None:
         for node in nodes:
             if node.op_type == "If":
@@ -160,15 +169,37 @@ class Importer(ONNXGraphImporter):
             taken = branches["then_branch" if holds.any() else "else_branch"]
             value = self._convert_subgraph(self.bb, taken)
         else:
-            test = self._tensor(node.input[0])
-            parts = [self._branch(branches[name]) for name in ("then_branch", "else_branch")]
-            value = self.bb.emit(relax.If(test, *parts))
+            value = self._choice(node, branches["then_branch"], branches["else_branch"])
         if len(node.output) == 1:
             self._nodes[node.output[0]] = value
             return
         for k, name in enumerate(node.output):
             part = value[k] if isinstance(value, relax.Tuple) else relax.TupleGetItem(value, k)
             self._nodes[name] = self.bb.emit(part)
+
+    def _choice(
+        self, node: onnx.NodeProto, then: onnx.GraphProto, other: onnx.GraphProto
+    ) -> relax.Expr:
+        """The value of an If whose condition only a run knows.
+
+        If the sizes do not fit in one branch, as in that of another sampling rate, the value is
+        that of the other branch, and a run that takes the unfit one ends with an error.
+        """
+        test = self._tensor(node.input[0])
+        parts = [self._fitting(graph) for graph in (then, other)]
+        unfit = [part for part in parts if isinstance(part, DoesNotFitError)]
+        if not unfit:
+            return self.bb.emit(relax.If(test, *parts))
+        if len(unfit) == len(parts):
+            raise unfit[0]
+        graph, wrong = (other, test) if parts[0] is unfit[0] else (then, relax.op.logical_not(test))
+        number = self.bb.emit(relax.op.astype(relax.op.reshape(wrong, [1]), "int64"))
+        problem = f"the branch that was taken does not fit the sizes of this build: {unfit[0]}"
+        check = self.bb.emit(checked(number, [1], Places.FRONT, "If", problem=problem))
+        results = self._convert_subgraph(self.bb, graph)
+        if not isinstance(results, relax.Tuple):
+            return after(self.bb, results, [check])
+        return relax.Tuple([after(self.bb, result, [check]) for result in results])
 
     def _numbers(self, name: str) -> Numbers | None:
         """A value's elements, if they are known."""

@@ -41,10 +41,15 @@ def place(node: onnx.NodeProto) -> str:
     return f"node {node.name!r}" if node.name else f"the node of {node.output[0]!r}"
 
 
+class DoesNotFitError(QuakeError):
+    """Operands whose shapes do not fit each other. A branch that is never taken may have such."""
+
+
 @contextmanager
 def errors_of(node: onnx.NodeProto) -> Iterator[None]:
     """Raise QuakeErrors of a node's import as ones that name the node."""
     try:
         yield
     except QuakeError as error:
-        raise QuakeError(f"{error} ({place(node)})") from error
+        kind = DoesNotFitError if isinstance(error, DoesNotFitError) else QuakeError
+        raise kind(f"{error} ({place(node)})") from error

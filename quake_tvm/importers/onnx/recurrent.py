@@ -9,6 +9,7 @@ from ...kernels.size_check import equal
 from ...numerics.number_formats import COMPUTED, HALVES
 from .. import recurrent
 from .node import Node
+from .nodes import DoesNotFitError
 
 op = relax.op
 
@@ -156,7 +157,9 @@ def _check_weights(node: Node, kind: _Kind, directions: int) -> int:
     }
     for k, shape in wanted.items():
         if node.input(k) is not None and node.shape(k) != shape:
-            raise node.refuse(f"input {k} has the shape {node.shape(k)}, not {shape}")
+            raise DoesNotFitError(
+                f"{node.operator}: input {k} has the shape {node.shape(k)}, not {shape}"
+            )
     if hidden == 0:
         raise node.refuse("a hidden size of 0")
     return hidden

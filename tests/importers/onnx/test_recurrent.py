@@ -4,11 +4,13 @@ import warnings
 from dataclasses import replace
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from onnx import helper, numpy_helper
 
 import quake_tvm
+from quake_tvm.errors import QuakeError
 from quake_tvm.numerics.ladder import METHODS
 from tests import recurrent
 from tests.recurrent import DEFAULTS, Layer, random_layer
@@ -276,3 +278,45 @@ def test_quantized_weights(per_column):
     model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
     results = quake_tvm.compile(model, method="quake5").run(feeds)
     assert_right(results, recurrent.expected([layer]))
+
+
+def _if_of_layers(then: int, other: int):
+    """An If on ``c`` whose branches have GRUs of so many features, and its graph's constants."""
+    rng, constants, graphs = np.random.default_rng(0), [], []
+    for features in (then, other):
+        names = [f"W{features}", f"R{features}"]
+        for name, shape in zip(names, [(1, 9, features), (1, 9, 3)], strict=True):
+            constants.append(numpy_helper.from_array(rng.normal(size=shape).astype("f"), name))
+        results = [f"y{features}", f"h{features}"]
+        node = helper.make_node("GRU", ["x", *names], results, hidden_size=3)
+        infos = [helper.make_tensor_value_info(r, 1, None) for r in results]
+        graphs.append(helper.make_graph([node], f"g{features}", [], infos))
+    chosen = helper.make_node("If", ["c"], ["y", "h"], then_branch=graphs[0], else_branch=graphs[1])
+    graph = helper.make_graph(
+        [chosen],
+        "g",
+        [
+            helper.make_tensor_value_info("c", onnx.TensorProto.BOOL, []),
+            helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [5, 2, 4]),
+        ],
+        [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in "yh"],
+        constants,
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_a_branch_that_does_not_fit_ends_a_run_that_takes_it(fits):
+    """As in files for two sampling rates, with the sizes of one."""
+    model = _if_of_layers(*((4, 7) if fits else (7, 4)))
+    feeds = {"c": np.array(fits), "x": np.random.default_rng(1).normal(size=(5, 2, 4)).astype("f")}
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    compiled = quake_tvm.compile(model, method="quake5")
+    assert_right(compiled.run(feeds), session.run(None, feeds))
+    with pytest.raises(QuakeError, match=r"If: the branch that was taken .* GRU: input 1 has the"):
+        compiled.run({**feeds, "c": np.array(not fits)})
+
+
+def test_branches_of_which_none_fits_are_refused():
+    with pytest.raises(QuakeError, match=r"GRU: input 1 has the shape \[1, 9, 6\]"):
+        quake_tvm.compile(_if_of_layers(6, 7))
