@@ -32,6 +32,8 @@ class Graph:
         The position of an argument that is read as a size to the position of a tensor and its axis.
     examples : dict
         The positions of the other tensors to examples of them.
+    parameters : tuple of int
+        The positions of the weights that are parameters.
     """
 
     module: fx.GraphModule
@@ -39,6 +41,7 @@ class Graph:
     weights: dict[int, Weight]
     sizes: dict[int, tuple[int, int]]
     examples: dict[int, torch.Tensor]
+    parameters: tuple[int, ...]
 
     @staticmethod
     def of(module: fx.GraphModule, arguments: Sequence[Any]) -> "Graph":
@@ -70,7 +73,9 @@ class Graph:
             if not isinstance(argument, torch.SymInt) or name not in axes:
                 raise Unsuitable(f"{nodes[k].name} is a number that is not a tensor's size")
             sizes[k] = axes[name]
-        return Graph(module, GraphOutputs(module.graph, axes), weights, sizes, examples)
+        parameters = tuple(k for k in weights if isinstance(arguments[k], torch.nn.Parameter))
+        outputs = GraphOutputs(module.graph, axes)
+        return Graph(module, outputs, weights, sizes, examples, parameters)
 
     def exported(self, arguments: Sequence[Any]) -> torch.export.ExportedProgram | None:
         """The values to compute as functions of :meth:`inputs`; None if there are none.
@@ -110,14 +115,17 @@ class Graph:
             raise Unsuitable("the graph writes into its inputs or weights")
         return program if self.outputs.computed else None
 
-    def parameters(self, arguments: Sequence[Any]) -> tuple[int, ...]:
+    def key(self, arguments: Sequence[Any]) -> tuple[int, ...]:
         """Which parameters are among these arguments, for as long as they exist."""
-        weights = (arguments[k] for k in self.weights)
-        return tuple(id(weight) for weight in weights if isinstance(weight, torch.nn.Parameter))
+        return tuple([id(arguments[k]) for k in self.parameters])
 
     def same_weights(self, arguments: Sequence[Any]) -> bool:
         """Whether the weights are those of the graph, with the values that they had."""
         return all(weight.same(arguments[k]) for k, weight in self.weights.items())
+
+    def uncounted(self) -> bool:
+        """Whether the values of parameters are compared at every call."""
+        return any(weight.uncounted for weight in self.weights.values())
 
     def alive(self) -> bool:
         """Whether the weights exist."""
@@ -130,8 +138,7 @@ class Graph:
         call.
         """
         changed = {k for k, weight in self.weights.items() if not weight.same(arguments[k])}
-        parameters = {k for k in changed if isinstance(arguments[k], torch.nn.Parameter)}
-        inputs = set() if parameters else changed
+        inputs = set() if changed.intersection(self.parameters) else changed
         return replace(
             self,
             weights={k: Weight(arguments[k]) for k in self.weights if k not in inputs},

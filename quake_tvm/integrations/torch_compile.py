@@ -104,6 +104,12 @@ class _Compiled:
         self._options, self._warned, self._lock = options, False, threading.Lock()
         self._graph = Graph.of(module, examples)
         self._builds: dict[tuple[int, ...], _Build] = {}
+        if self._graph.uncounted():
+            warnings.warn(
+                "quake_tvm compares all weights at every call, since torch does not count writes "
+                "into tensors of inference mode: make the module outside torch.inference_mode()",
+                stacklevel=2,
+            )
         self._add(self._graph, examples)
 
     def _add(self, graph: Graph, arguments: Sequence[Any]) -> "_Build":
@@ -120,12 +126,12 @@ class _Compiled:
             with torch.autocast("cpu", enabled=False):
                 model = None if program is None else compile(program, **self._options)
         self._builds = {key: b for key, b in self._builds.items() if b.graph.alive()}
-        self._builds[self._graph.parameters(arguments)] = build = _Build(graph, model)
+        self._builds[self._graph.key(arguments)] = build = _Build(graph, model)
         return build
 
     def _build(self, arguments: Sequence[Any]) -> "_Build":
         """The build of the weights among these arguments, as they are now."""
-        key = self._graph.parameters(arguments)
+        key = self._graph.key(arguments)
         build = self._builds.get(key)
         if build is None or not build.graph.same_weights(arguments):
             with self._lock:
@@ -157,6 +163,7 @@ class _Build:
 
 
 def _tensor(array: np.ndarray) -> torch.Tensor:
-    if array.dtype.name == "bfloat16":
+    # numpy computes the name of a dtype at each call, which takes longer than all else here
+    if array.dtype.kind == "V" and array.dtype.name == "bfloat16":
         return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
     return torch.from_numpy(array if array.flags.writeable else array.copy())

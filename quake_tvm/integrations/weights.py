@@ -33,6 +33,12 @@ class Weight:
         self._values = None if counted else _bits(tensor).clone()
 
     @property
+    def uncounted(self) -> bool:
+        """Whether this is a parameter of inference mode, so that its values are compared."""
+        tensor = self._tensor()
+        return isinstance(tensor, torch.nn.Parameter) and self._values is not None
+
+    @property
     def alive(self) -> bool:
         """Whether the tensor still exists."""
         return self._tensor() is not None

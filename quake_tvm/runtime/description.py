@@ -153,9 +153,11 @@ def _array(spec: ModelTensor, dtype: np.dtype, value: Any) -> np.ndarray:
     """
     try:
         if hasattr(value, "detach"):  # a torch tensor; numpy takes no bfloat16 of torch
-            bfloat16 = dtype.name == "bfloat16" and str(value.dtype) == "torch.bfloat16"
             tensor = value.detach()
-            return tensor.float().numpy().astype(dtype) if bfloat16 else np.asarray(tensor)
+            # the name last: numpy computes it at each call
+            if dtype.kind == "V" and str(value.dtype) == "torch.bfloat16" == f"torch.{dtype.name}":
+                return tensor.float().numpy().astype(dtype)
+            return np.asarray(tensor)
         array = np.asarray(value)
         if hasattr(value, "dtype") or array.dtype == dtype:
             return array

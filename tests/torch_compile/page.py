@@ -8,16 +8,17 @@ from quake_tvm.support.generated_page import write_section
 
 PAGE = Path(__file__).parents[2] / "docs" / "torch_compile.md"
 HEADER = """\
-| model | eager | inductor | this library | to inductor | compile s, inductor | this library \
-| difference, inductor | this library |
-|---|---|---|---|---|---|---|---|---|"""
+| model | graphs | eager | inductor | this library | to inductor | compile s, inductor \
+| this library | difference, inductor | this library |
+|---|---|---|---|---|---|---|---|---|---|"""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One model: milliseconds a call, seconds to compile, largest differences from eager."""
+    """One model: graphs, milliseconds a call, seconds to compile, differences from eager."""
 
     model: str
+    graphs: int
     eager: float
     inductor: float
     ours: float
@@ -30,7 +31,7 @@ class Row:
         """A line of the table."""
         times = " | ".join(f"{t:.3g}" for t in (self.eager, self.inductor, self.ours))
         return (
-            f"| {self.model} | {times} | {self.ours / self.inductor:.2f} "
+            f"| {self.model} | {self.graphs} | {times} | {self.ours / self.inductor:.2f} "
             f"| {self.inductor_compiling:.1f} | {self.our_compiling:.1f} "
             f"| {self.inductor_difference:.1g} | {self.our_difference:.1g} |"
         )
