@@ -17,10 +17,10 @@ QUICK = ("decoder step, 256 keys", "LSTM, 32 steps", "perceptrons with a graph b
 @pytest.mark.parametrize(
     "name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.sweep) for n in MODELS]
 )
-def test_a_model_is_right(name, monkeypatch):
+@torch._dynamo.config.patch(allow_rnn=True)
+def test_a_model_is_right(name):
     torch.manual_seed(0)
     torch._dynamo.reset()
-    monkeypatch.setattr(torch._dynamo.config, "allow_rnn", True)
     model, inputs = MODELS[name]()
     model.eval()
     with torch.inference_mode(), warnings.catch_warnings():
