@@ -73,14 +73,11 @@ def run(arguments: argparse.Namespace) -> None:
     else:
         model, tokenizer = llama.read(model_data.language_model())
         prompt = tokenizer.encode(arguments.prompt).ids
-        news = model_data.lee_documents().read_text(encoding="latin-1")
+        news = model_data.lee_background().read_text(encoding="latin-1")
         text = np.array(tokenizer.encode(news).ids[: arguments.tokens])
-    capacity = len(prompt) + arguments.count
+    windows = [text[k : k + arguments.window] for k in range(0, len(text), arguments.window)]
+    capacity = max(len(prompt) + arguments.count, arguments.window if arguments.rungs else 0)
     choose = sampled(arguments.temperature)
-
-    def compiled(method: str, capacity: int, every: bool = False) -> "quake_tvm.Model":
-        decoder = cached_llama.CachedLlama(model, capacity, every)
-        return quake_tvm.compile(cached_llama.exported(decoder), method=method)
 
     def spoken(step: Step, show: bool) -> tuple[list[int], float]:
         """The tokens, and the seconds of each step after the first, which takes the prompt."""
@@ -100,31 +97,31 @@ def run(arguments: argparse.Namespace) -> None:
         expected, seconds = spoken(lambda ids: eager(torch.from_numpy(ids)).numpy(), False)
         print(f"PyTorch: {1 / seconds:.1f} tokens/s")
         methods = RUNGS if arguments.rungs else (arguments.method,)
+        weights = sum(b.numel() * b.element_size() for b in model.buffers())
+        # Perplexity needs the logits of all tokens. A step has those of its one token anyway.
+        program = cached_llama.exported(
+            cached_llama.CachedLlama(model, capacity, every=arguments.rungs)
+        )
         for method in methods:
-            session = compiled(method, capacity).session()
+            compiled = quake_tvm.compile(program, method=method)
+            session = compiled.session()
             found, seconds = spoken(lambda ids: session.run(ids)[0], method == methods[0])  # noqa: B023
             agree = next(
                 (k for k, (a, b) in enumerate(zip(found, expected, strict=True)) if a != b),
                 len(expected),
             )
-            weights = sum(b.numel() * b.element_size() for b in model.buffers())
             print(
                 f"{method}: {1 / seconds:.1f} tokens/s, {weights / seconds / 1e9:.1f} GB/s of "
                 f"weights; the first {agree} of {len(expected)} tokens are PyTorch's"
             )
-        if arguments.rungs:
-            windows = [
-                text[k : k + arguments.window] for k in range(0, len(text), arguments.window)
-            ]
-            for method in methods:
-                scored = compiled(method, arguments.window, every=True)
+            if arguments.rungs:
                 logs = [
-                    (np.log(perplexity(scored.run(w[None])[0][0], w)), len(w) - 1)
+                    (np.log(perplexity(compiled.run(w[None])[0][0], w)), len(w) - 1)
                     for w in windows
                     if len(w) > 1
                 ]
                 mean = sum(log * n for log, n in logs) / sum(n for _, n in logs)
-                print(f"{method}: perplexity {np.exp(mean):.4f} on {len(text)} tokens")
+                print(f"{method}: perplexity {np.exp(mean):.4f} on {len(text)} tokens", flush=True)
 
 
 def main(argv: list[str] | None = None) -> int:

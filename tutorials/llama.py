@@ -156,7 +156,7 @@ def read(path: Path) -> tuple[Llama, Any]:
 
 
 def _tokenizer(field: Callable[[str], Any]) -> Any:
-    from tokenizers import Tokenizer, models, pre_tokenizers
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     words = {word: n for n, word in enumerate(field("tokenizer.ggml.tokens"))}
     merges = [tuple(merge.split(" ")) for merge in field("tokenizer.ggml.merges")]
@@ -167,4 +167,5 @@ def _tokenizer(field: Callable[[str], Any]) -> Any:
             pre_tokenizers.ByteLevel(add_prefix_space=False),
         ]
     )
+    tokenizer.decoder = decoders.ByteLevel()
     return tokenizer

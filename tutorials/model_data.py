@@ -122,6 +122,11 @@ def lee_documents() -> Path:
     return member(GENSIM, "gensim/test/test_data/lee.cor")
 
 
+def lee_background() -> Path:
+    """Three hundred longer news texts of the same source, one a line, in Latin-1."""
+    return member(GENSIM, "gensim/test/test_data/lee_background.cor")
+
+
 def lee_similarities() -> Path:
     """The similarity of each pair of these texts as people rated it, 0 to 1: a 50 by 50 table."""
     return member(GENSIM, "gensim/test/test_data/similarities0-1.txt")
