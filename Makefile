@@ -148,8 +148,8 @@ norms: $(READY)  ## norms that sum in float16, in SmolLM2-135M: downloads 93 MB;
 
 decoders: $(READY)  ## generate text with SmolLM2-135M on every rung, and time decoders: downloads 93 MB; an hour
 	@$(BIN)/python -m pip install -qq --editable '.[tasks]'
-	@$(BIN)/python tutorials/generate_text.py --rungs --count 200
-	@TVM_NUM_THREADS=1 $(BIN)/python tutorials/decoder_figures.py
+	@$(BIN)/python tutorials/generate_text.py --rungs --count 200 --page docs/decoders.md
+	@$(BIN)/python tutorials/decoder_figures.py --page docs/decoders.md
 
 lookup: $(READY)  ## three layers of MiniLM-L6 as hashed look-ups; downloads, ten minutes
 	@$(BIN)/python -m pip install -qq --editable '.[tasks]'

@@ -10,15 +10,16 @@ VOCABULARY, CAPACITY, HEADS, GROUP, DEPTH = 50, 24, 2, 3, 16
 class Decoder(nn.Module):
     """One layer of attention over all tokens so far, of which a group of heads shares keys."""
 
-    def __init__(self, batch=1):
+    def __init__(self, batch=1, capacity=CAPACITY):
         super().__init__()
         torch.manual_seed(0)
+        self.capacity = capacity
         width = HEADS * GROUP * DEPTH
         self.embedding = nn.Embedding(VOCABULARY, width)
         self.q = nn.Linear(width, width, bias=False)
         self.k, self.v = (nn.Linear(width, HEADS * DEPTH, bias=False) for _ in range(2))
         self.out, self.head = nn.Linear(width, width), nn.Linear(width, VOCABULARY)
-        shape = batch, HEADS, CAPACITY, DEPTH
+        shape = batch, HEADS, capacity, DEPTH
         self.register_buffer("keys", torch.zeros(shape))
         self.register_buffer("values", torch.zeros(shape))
         self.register_buffer("length", torch.tensor(0))
@@ -32,10 +33,10 @@ class Decoder(nn.Module):
         self.length.add_(count)
         self.keys.index_copy_(2, positions, k)
         self.values.index_copy_(2, positions, v)
-        mask = (torch.arange(CAPACITY)[None, :] <= positions[:, None])[None, None]
-        shape = batch, HEADS, GROUP, CAPACITY, DEPTH
+        mask = (torch.arange(self.capacity)[None, :] <= positions[:, None])[None, None]
+        shape = batch, HEADS, GROUP, self.capacity, DEPTH
         keys, values = (
-            t[:, :, None].expand(shape).reshape(batch, HEADS * GROUP, CAPACITY, DEPTH)
+            t[:, :, None].expand(shape).reshape(batch, HEADS * GROUP, self.capacity, DEPTH)
             for t in (self.keys, self.values)
         )
         y = F.scaled_dot_product_attention(q, keys, values, mask)
@@ -45,7 +46,7 @@ class Decoder(nn.Module):
 
 def exported(decoder):
     """The decoder's program for any number of new tokens."""
-    count = torch.export.Dim("count", max=CAPACITY)
+    count = torch.export.Dim("count", max=decoder.capacity)
     ids = torch.zeros(decoder.keys.shape[0], 5, dtype=torch.long)
     with torch.no_grad():
         return torch.export.export(decoder, (ids,), dynamic_shapes=({1: count},))

@@ -3,31 +3,37 @@
     python tutorials/decoder_figures.py            # a random model of SmolLM2-135M's size
     python tutorials/decoder_figures.py --small    # a tiny one
 
-Prints tables in Markdown. Times are CPU time of one thread, the least of several rounds in which
-all take turns. Start it with ``TVM_NUM_THREADS=1``.
+Prints tables in Markdown; with ``--page`` it also writes them to their section of this page. Times
+are CPU time of one thread, the least of several rounds in which all take turns. PyTorch is eager,
+with a cache that grows by concatenation; ONNX Runtime has the file of ``onnx_llama.py``.
 """
 
 import argparse
+import os
 import resource
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 import cached_llama
 import llama
+import onnx_llama
 import quake_tvm
 from cached_llama import CachedLlama
-from sentence_encoder import fail
+from quake_tvm.support.generated_page import write_section
+from sentence_encoder import fail, machine
 
 SMOLLM2 = llama.Sizes(30, 576, 1536, 9, 3, 49152)
 SMALL = llama.Sizes(2, 64, 128, 4, 2, 96)
-ROUNDS, STEPS_OF_MEMORY = 5, 2000
+ROUNDS, STEPS_OF_MEMORY = 7, 2000
 METHOD = "quake4"
 
 
@@ -75,12 +81,34 @@ def least(calls: Mapping[str, Callable[[], Any]]) -> dict[str, float]:
     return found
 
 
-def table(head: str, rows: list[list[object]]) -> None:
-    """Print a table in Markdown."""
+def table(head: str, rows: list[list[object]]) -> str:
+    """A table in Markdown."""
     names = head.split(", ")
-    print(f"\n| {' | '.join(names)} |\n|{'---|' * len(names)}")
+    lines = [f"| {' | '.join(names)} |", "|" + "---|" * len(names)]
     for row in rows:
-        print(f"| {' | '.join(f'{x:.3g}' if isinstance(x, float) else str(x) for x in row)} |")
+        cells = (f"{x:.3g}" if isinstance(x, float) else str(x) for x in row)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def in_onnxruntime(weights: llama.Llama) -> Callable[[Sequence[np.ndarray]], Any]:
+    """A call of the ONNX decoder with its inputs in order, on one thread."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(
+        onnx_llama.decoder(weights).SerializeToString(),
+        options,
+        providers=["CPUExecutionProvider"],
+    )
+    names = [given.name for given in session.get_inputs()]
+    return lambda inputs: session.run(None, dict(zip(names, inputs, strict=True)))
+
+
+def reading() -> str:
+    """How fast one thread reads memory: a sum over half a gigabyte."""
+    x = torch.ones(128 << 20)
+    took = least({"sum": x.sum})["sum"]
+    return f"Memory is read at {4e-9 * x.numel() / took:.3g} GB/s."
 
 
 def compiled(module: nn.Module, *inputs: Tensor) -> Callable[[], Any]:
@@ -90,7 +118,7 @@ def compiled(module: nn.Module, *inputs: Tensor) -> Callable[[], Any]:
     return lambda: model.run(*arrays)
 
 
-def attention(length: int, depth: int) -> None:
+def attention(length: int, depth: int) -> str:
     """The triangle beside the square, and grouped keys beside repeated ones."""
     rows: list[list[object]] = []
     mask = torch.full((length, length), -torch.inf).triu(1)
@@ -109,14 +137,14 @@ def attention(length: int, depth: int) -> None:
         )
         square, repeated, grouped, eager = (1e3 * t for t in times.values())
         rows.append([group, square, repeated, grouped, grouped / square, eager])
-    table(
+    return table(
         "queries a key, square with a mask ms, triangle ms, its keys not repeated ms, "
         "to the square, PyTorch ms",
         rows,
     )
 
 
-def products(sizes: llama.Sizes) -> None:
+def products(sizes: llama.Sizes) -> str:
     """Products of one row, whose time is that of reading the weights."""
     rows: list[list[object]] = []
     shapes = [
@@ -130,20 +158,23 @@ def products(sizes: llama.Sizes) -> None:
         times = least({"here": compiled(layer, x), "eager": lambda layer=layer, x=x: layer(x)})
         size = 4 * depth * width / 1e9
         rows.append([f"{depth}x{width}", *(size / t for t in times.values())])
-    table("weights, GB/s, PyTorch GB/s", rows)
+    return table("weights, GB/s, PyTorch GB/s", rows)
 
 
-def steps(sizes: llama.Sizes, lengths: list[int], pasts: list[int]) -> None:
+def steps(sizes: llama.Sizes, lengths: list[int], pasts: list[int]) -> str:
     """A prompt at once, and one token behind a cache."""
     weights = llama.random(sizes, seed=0, growth=1.0)
     capacity = max(*lengths, *pasts) + 2 * ROUNDS + 2
     decoder = CachedLlama(weights, capacity)
     model = quake_tvm.compile(cached_llama.exported(decoder), method=METHOD)
-    eager, size = GrowingLlama(weights, capacity), 4e-9 * sum(b.numel() for b in weights.buffers())
-    rows: list[list[object]] = []
+    eager, onnx = GrowingLlama(weights, capacity), in_onnxruntime(weights)
+    size = 4e-9 * sum(b.numel() for b in weights.buffers())
+    peers = "PyTorch ms, ONNX Runtime ms, to the best"
+    prompts, tokens = [], []
     for length in lengths:
         ids = torch.randint(sizes.vocabulary, (1, length))
         session, array = model.session(), ids.numpy()
+        inputs = onnx_llama.step(array, onnx_llama.nothing(weights))
 
         def here(session: Any = session, array: np.ndarray = array) -> None:
             session.reset()
@@ -153,54 +184,81 @@ def steps(sizes: llama.Sizes, lengths: list[int], pasts: list[int]) -> None:
             eager.begin(0)
             eager(ids)
 
-        times = least({"here": here, "eager": peer})
-        rows.append([length, *(1e3 * t for t in times.values()), times["here"] / times["eager"]])
-    table("tokens of the prompt, ms, PyTorch ms, ratio", rows)
-    rows = []
+        calls = {"here": here, "eager": peer, "onnx": lambda inputs=inputs: onnx(inputs)}
+        prompts.append([length, *_compared(least(calls))])
     one = torch.zeros(1, 1, dtype=torch.long)
     for past in pasts:
         session, array = model.session(), one.numpy()
         session.run(np.zeros((1, past), np.int64))
         eager.begin(past)
-        times = least(
-            {
-                "here": lambda session=session, array=array: session.run(array),
-                "eager": lambda: eager(one),
-            }
-        )
-        took = times["here"]
-        rows.append([past, *(1e3 * t for t in times.values()), took / times["eager"], size / took])
-    table("tokens in the cache, ms a token, PyTorch ms, ratio, GB/s of weights", rows)
+        shape = 1, sizes.pairs, past, sizes.width // sizes.heads
+        inputs = onnx_llama.step(array, [np.zeros(shape, np.float32)] * (2 * sizes.layers))
+        calls = {
+            "here": lambda session=session, array=array: session.run(array),
+            "eager": lambda: eager(one),
+            "onnx": lambda inputs=inputs: onnx(inputs),
+        }
+        times = least(calls)
+        tokens.append([past, *_compared(times), size / times["here"]])
+    return "\n\n".join(
+        [
+            table(f"tokens of the prompt, ms, {peers}", prompts),
+            table(f"tokens in the cache, ms a token, {peers}, GB/s of weights", tokens),
+        ]
+    )
 
 
-def memory() -> None:
+def _compared(times: Mapping[str, float]) -> list[object]:
+    """Milliseconds of all, and the first to the best of the others."""
+    first, *others = times.values()
+    return [*(1e3 * t for t in times.values()), first / min(others)]
+
+
+def memory() -> str:
     """The process's memory before and after many steps."""
-    capacity = STEPS_OF_MEMORY + 100
-    decoder = CachedLlama(llama.random(SMALL, seed=0, growth=1.0), capacity)
+    decoder = CachedLlama(llama.random(SMALL, seed=0, growth=1.0), STEPS_OF_MEMORY + 50)
     session = quake_tvm.compile(cached_llama.exported(decoder), method=METHOD).session()
     one = np.zeros((1, 1), np.int64)
-    for _ in range(50):
-        session.run(one)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for _ in range(STEPS_OF_MEMORY):
-        session.run(one)
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(f"\n{STEPS_OF_MEMORY} steps: the peak of the memory grew by {after - before} KB")
+
+    def resident(steps: int) -> int:
+        for _ in range(steps):
+            session.run(one)
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * resource.getpagesize() // 1024
+
+    before = resident(50)
+    return (
+        f"Over {STEPS_OF_MEMORY} steps the memory grew by {resident(STEPS_OF_MEMORY) - before} KB."
+    )
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse the arguments and run; returns the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--small", action="store_true", help="a tiny model, short lengths")
-    small = parser.parse_args(argv).small
+    parser.add_argument("--page", type=Path, help="a page whose figures are to be written")
+    arguments = parser.parse_args(argv)
+    small = arguments.small
+    sizes = SMALL if small else SMOLLM2
+    lengths, pasts = ([8, 16], [4, 16]) if small else ([32, 128, 512, 1024], [16, 128, 512, 1024])
+    os.environ["TVM_NUM_THREADS"] = "1"  # TVM reads it when it starts its threads
     torch.set_num_threads(1)
+    facts = machine(1, "native")
+    found = [f"{facts['CPU']}; one thread; rung {METHOD}; torch {torch.__version__}."]
+    parts = [
+        reading,
+        lambda: products(sizes),
+        lambda: steps(sizes, lengths, pasts),
+        lambda: attention(64 if small else 1024, 64),
+        memory,
+    ]
     try:
         with torch.no_grad():
-            attention(64 if small else 1024, 64)
-            products(SMALL if small else SMOLLM2)
-            lengths = [8, 16] if small else [32, 128, 512, 1024]
-            steps(SMALL if small else SMOLLM2, lengths, [4, 16] if small else [16, 128, 512, 1024])
-            memory()
+            for part in parts:
+                found.append(part())
+                print(found[-1], end="\n\n", flush=True)
+                if arguments.page:
+                    write_section(arguments.page, "figures", "\n\n".join(found))
     except quake_tvm.QuakeError as error:
         return fail(str(error))
     return 0

@@ -12,6 +12,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -56,6 +57,14 @@ def perplexity(logits: np.ndarray, tokens: np.ndarray) -> float:
     return float(np.exp(losses.mean()))
 
 
+def write_rungs(page: Path, heading: str, rows: list[str]) -> None:
+    """Write the table of rungs into its section of the page."""
+    from quake_tvm.support.generated_page import write_section
+
+    head = f"| rung | tokens that are PyTorch's | {heading} |\n|---|---|---|"
+    write_section(page, "rungs", "\n".join([head, *rows]))
+
+
 def run(arguments: argparse.Namespace) -> None:
     """Print the answer, the speed, and with ``--rungs`` what each rung changes."""
     import torch
@@ -96,7 +105,7 @@ def run(arguments: argparse.Namespace) -> None:
         eager = cached_llama.CachedLlama(model, capacity)
         expected, seconds = spoken(lambda ids: eager(torch.from_numpy(ids)).numpy(), False)
         print(f"PyTorch: {1 / seconds:.1f} tokens/s")
-        methods = RUNGS if arguments.rungs else (arguments.method,)
+        methods, rows = RUNGS if arguments.rungs else (arguments.method,), []
         weights = sum(b.numel() * b.element_size() for b in model.buffers())
         # Perplexity needs the logits of all tokens. A step has those of its one token anyway.
         program = cached_llama.exported(
@@ -122,6 +131,10 @@ def run(arguments: argparse.Namespace) -> None:
                 ]
                 mean = sum(log * n for log, n in logs) / sum(n for _, n in logs)
                 print(f"{method}: perplexity {np.exp(mean):.4f} on {len(text)} tokens", flush=True)
+                rows.append(f"| {method} | {agree} of {len(expected)} | {np.exp(mean):.4f} |")
+                if arguments.page:
+                    heading = f"perplexity on {len(text)} tokens, {arguments.window} at once"
+                    write_rungs(arguments.page, heading, rows)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -137,6 +150,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--tokens", type=int, default=20_000, help="of the text for perplexity")
     parser.add_argument("--window", type=int, default=512, help="tokens that see each other there")
     parser.add_argument("--threads", type=int, default=1, help="of PyTorch")
+    parser.add_argument("--page", type=Path, help="a page whose table of rungs is to be written")
     parser.add_argument("--small", action="store_true", help="a small random model")
     arguments = parser.parse_args(argv)
     if arguments.temperature < 0:

@@ -1,6 +1,8 @@
 """Programs that change their buffers: a state that a session keeps from call to call."""
 
+import resource
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,9 +11,11 @@ pytest.importorskip("torch")
 
 import quake_tvm
 from quake_tvm.compiler import import_model
-from tests.decoders import CAPACITY, Decoder, exported
+from tests.decoders import CAPACITY, VOCABULARY, Decoder, exported
 
 from .programs import X, nn, torch
+
+STATM = Path("/proc/self/statm")
 
 
 class Counter(nn.Module):
@@ -108,6 +112,25 @@ def test_a_full_cache_ends_the_run(model):
     with pytest.raises(quake_tvm.QuakeError, match=f"{CAPACITY}") as error:
         session.run(np.zeros((1, 1), np.int64))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not STATM.exists(), reason="reads the memory in use from /proc")
+def test_two_thousand_steps_need_no_more_memory():
+    steps, before = 2000, 0
+    model = quake_tvm.compile(exported(Decoder(capacity=steps + 50)), method="quake5")
+    session, one = model.session(), np.zeros((1, 1), np.int64)
+    for step in range(steps + 50):
+        if step == 50:
+            before = _resident()
+        session.run(one)
+    # Were one row of logits kept for each step, it would be 100 pages.
+    assert _resident() - before < steps * VOCABULARY * 4
+
+
+def _resident():
+    """The bytes of this process that are in memory."""
+    return int(STATM.read_text().split()[1]) * resource.getpagesize()
 
 
 def test_sessions_of_two_threads_do_not_mix(model):

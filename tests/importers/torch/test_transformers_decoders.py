@@ -1,4 +1,4 @@
-"""Decoders of transformers with its StaticCache: small random weights, against eager.
+"""Decoders of transformers with its StaticCache and without: small random weights, against eager.
 
 The cache's attention must become one kernel that reads the cache and the positions, and no mask.
 """
@@ -17,6 +17,7 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 VOCABULARY, CAPACITY, HEADS, WIDTH, DEPTH = 97, 32, 4, 64, 16
+PROMPT = np.array([[5, 17, 3, 90, 41, 8]])
 COMMON = {
     "vocab_size": VOCABULARY,
     "hidden_size": WIDTH,
@@ -99,12 +100,56 @@ def test_attention_reads_the_cache_and_positions(name):
 
 
 @pytest.mark.slow
-def test_logits_are_those_of_eager():
-    session = quake_tvm.compile(_program("llama"), method="quake5").session()
-    eager, ids = Cached("llama"), np.array([[5, 17, 3, 90, 41, 8]])
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_logits_with_a_cache_are_those_of_eager(name):
+    session = quake_tvm.compile(_program(name), method="quake5").session()
+    eager, ids = Cached(name), PROMPT
     for _ in range(8):
         (got,) = session.run(ids)
         with torch.no_grad():
             wanted = eager(torch.from_numpy(ids)).numpy()
         np.testing.assert_allclose(got, wanted, rtol=2e-4, atol=2e-5)
         ids = wanted[:, -1].argmax(-1)[:, None]
+
+
+class Plain(torch.nn.Module):
+    """All tokens to the logits of all, without a cache."""
+
+    def __init__(self, name):
+        super().__init__()
+        self.model = Cached(name).model
+
+    def forward(self, ids, seen=None):
+        return self.model(ids, attention_mask=seen, use_cache=False).logits
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_logits_without_a_cache_are_those_of_eager(name):
+    eager = Plain(name)
+    count = torch.export.Dim("count", min=2, max=CAPACITY)
+    ids = torch.ones(1, 5, dtype=torch.long)
+    with torch.no_grad():
+        program = torch.export.export(eager, (ids,), dynamic_shapes=({1: count},), strict=False)
+        model = quake_tvm.compile(program, method="quake5")
+        for length in (2, 9, CAPACITY):
+            ids = torch.arange(length)[None] * 7 % VOCABULARY
+            wanted = eager(ids).numpy()
+            np.testing.assert_allclose(model.run(ids.numpy())[0], wanted, rtol=2e-4, atol=2e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["llama", "gpt2"])
+def test_sequences_of_several_lengths_in_one_batch(name):
+    """With padding in front of the shorter ones, as transformers' tokenizers write it."""
+    eager, lengths = Plain(name), np.array([12, 7, 3])
+    ids = torch.from_numpy(np.random.default_rng(0).integers(3, VOCABULARY, (3, 12)))
+    seen = torch.from_numpy(np.arange(12) >= 12 - lengths[:, None]).long()
+    count = torch.export.Dim("count", min=2, max=CAPACITY)
+    shapes = {1: count}, {1: count}
+    with torch.no_grad():
+        program = torch.export.export(eager, (ids, seen), dynamic_shapes=shapes, strict=False)
+        (got,) = quake_tvm.compile(program, method="quake5").run(ids.numpy(), seen.numpy())
+        wanted = eager(ids, seen).numpy()
+    for row, logits, length in zip(got, wanted, lengths, strict=True):
+        np.testing.assert_allclose(row[-length:], logits[-length:], rtol=2e-4, atol=2e-5)
