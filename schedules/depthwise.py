@@ -5,7 +5,8 @@ pixels of a row by one or a few vectors of channels. It is accumulated in regist
 
 1. Inline the epilogue into its last block.
 2. Split the result into bands of rows by vectors of channels, and run them on all cores. Pad one
-   band at a time, so that the padded input never leaves the cache.
+   band at a time, so that the padded input never leaves the cache. Bytes may also be converted in a
+   stage of their own, as to the groups of a dot product: this is done for one band as well.
 3. Within a band, loop over tiles of pixels. In a tile the taps are the outer loops; pixels and
    channels are unrolled inside.
 4. The last tile of a row or of the channels overlaps the one before.
@@ -128,10 +129,10 @@ def _scheduled(
     long = [n for n in TILES if n * vectors <= choices(target).registers]
     if tile is None:
         tile = analysis.balanced(pixels, choice.pick("pixels", long, PIXELS))
-    padded = sch.get_producers(product)
+    stages = _stages(sch, product)
     band = SOME if height is None else height
-    if padded:
-        across = analysis.constant(sch.get(padded[0]).writes[0].source.shape[-2])
+    if stages:
+        across = analysis.constant(sch.get(stages[0]).writes[0].source.shape[-2])
         fits = SOME if across is None else max(1, BAND // (across * vectors * width))
         band = min(band, fits)
     band = analysis.balanced(height, choice.pick("band", BANDS, band))
@@ -148,14 +149,23 @@ def _scheduled(
         if analysis.in_parallel(choice, count):
             sch.parallel(shared)
     sch.compute_at(product, x_outer, preserve_unit_loops=True)
-    if padded:
-        sch.compute_at(padded[0], shared, preserve_unit_loops=True)
-        *_, along = sch.get_loops(padded[0])
-        sch.vectorize(sch.split(along, [None, width])[1])
+    for stage in stages:
+        sch.compute_at(stage, shared, preserve_unit_loops=True)
+        *_, along = sch.get_loops(stage)
+        of_bytes = sch.get(stage).reads[0].source.dtype in ("int8", "uint8")
+        sch.vectorize(sch.split(along, [None, width * vectors if of_bytes else width])[1])
     _registers(sch, product, width)
     sch.vectorize(sch.split(c_inner, [None, width])[1])
     sch.unroll(x_inner)
     return sch, sch.get(x_outer).loop_var, row, vectors
+
+
+def _stages(sch: s_tir.Schedule, product: SBlockRV) -> list[SBlockRV]:
+    """What makes the convolution's operand: its producer, the producer of that one, and so on."""
+    found: list[SBlockRV] = []
+    while before := sch.get_producers([product, *found][-1]):
+        found.append(before[0])
+    return found
 
 
 def _registers(sch: s_tir.Schedule, product: SBlockRV, width: int) -> None:

@@ -59,19 +59,20 @@ class Window:
         return {*self.size, *self.strides} == {1} and not any(self.before + self.after)
 
     def padded(self, x: te.Tensor, around: int = 0) -> te.Tensor:
-        """x, of shape (n, pixels.., c), with zeros or another value around the pixels."""
+        """x, of shape (n, pixels.., c) or (n, pixels.., g, i), with a value around the pixels."""
         if not any(self.before + self.after):
             return x
-        sizes = list(x.shape[1:-1])
+        end = 1 + len(self.size)
+        sizes = list(x.shape[1:end])
         shape = [n + b + a for n, b, a in zip(sizes, self.before, self.after, strict=True)]
 
         def value(*i: tir.Expr) -> tir.Expr:
-            at = [k - b for k, b in zip(i[1:-1], self.before, strict=True)]
+            at = [k - b for k, b in zip(i[1:end], self.before, strict=True)]
             inside = [tir.all(k >= 0, k < n) for k, n in zip(at, sizes, strict=True)]
             other = tir.const(around, x.dtype)
-            return tir.if_then_else(tir.all(*inside), x(i[0], *at, i[-1]), other)
+            return tir.if_then_else(tir.all(*inside), x(i[0], *at, *i[end:]), other)
 
-        return te.compute((x.shape[0], *shape, x.shape[-1]), value, name="padded")
+        return te.compute((x.shape[0], *shape, *x.shape[end:]), value, name="padded")
 
     def axes(self) -> list[tir.IterVar]:
         """One reduction axis for each spatial dimension."""
@@ -129,14 +130,20 @@ def packed_convolution(
 
 
 def grouped_convolution(
-    x: te.Tensor, w: te.Tensor, pixels: Sequence[tir.Expr], channels: int, window: Window
+    x: te.Tensor,
+    w: te.Tensor,
+    pixels: Sequence[tir.Expr],
+    channels: int,
+    window: Window,
+    term: Term = widened_term,
+    around: int = 0,
 ) -> te.Tensor:
     """A convolution of g groups with packed weights.
 
     Parameters
     ----------
     x : Tensor
-        Of shape (n, places.., g*i).
+        Of shape (n, places.., g*i) or (n, places.., g, i).
     w : Tensor
         Of shape (g, o/p, window.., i, p).
     pixels : sequence of Expr
@@ -144,21 +151,27 @@ def grouped_convolution(
     channels : int
         Output channels of one group.
     window : Window
+    term, around
+        As for :func:`packed_convolution`.
 
     Returns
     -------
     Tensor
         Of shape (n, pixels.., g, channels).
     """
-    padded, groups, inputs, width = window.padded(x), w.shape[0], w.shape[-2], int(w.shape[-1])
+    groups, inputs, width = w.shape[0], w.shape[-2], int(w.shape[-1])
+    padded, apart = window.padded(x, around), len(x.shape) > len(window.size) + 2
     taps, i = window.axes(), te.reduce_axis((0, inputs), "i")
 
     def element(n: tir.Expr, *rest: tir.Expr) -> tir.Expr:
         *pixel, g, o = rest
         weight = w(g, panel_of(o, width), *taps, i, within_panel(o, width, channels))
         at = window.at(pixel, taps)
-        term = widened_term(lambda k: padded(n, *at, g * inputs + k), i, weight)
-        return te.sum(term, [*taps, i])
+
+        def value(k: tir.Expr) -> tir.Expr:
+            return padded(n, *at, *((g, k) if apart else (g * inputs + k,)))
+
+        return te.sum(term(value, i, weight), [*taps, i])
 
     shape = (x.shape[0], *pixels, groups, channels)
     return te.compute(shape, element, name="grouped_convolution")

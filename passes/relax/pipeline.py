@@ -83,6 +83,7 @@ from .fold_dequantized import FoldDequantized
 from .fold_moves import FoldMoves
 from .fold_requantization import FoldRequantization
 from .fuse_attention import FuseAttention
+from .integer_bias import IntegerBias
 from .integer_products import IntegerProducts
 from .legalize import orderly
 from .legalize_scans import LegalizeScans
@@ -94,6 +95,7 @@ from .narrow_weights import NarrowWeights
 from .order_extents import OrderExtents
 from .outline_branches import OutlineBranches
 from .pack_byte_convolutions import PackByteConvolutions
+from .pack_byte_depthwise import PackByteDepthwise
 from .pack_byte_weights import PackByteWeights
 from .pack_convolutions import PackConvolutions
 from .pack_transposed_convolutions import PackTransposedConvolutions
@@ -265,6 +267,7 @@ class Pipeline:
             UnifyExtents(),
             CheckSizes(SHAPED),
             RecognizeQuantized(),
+            IntegerBias(),
             IntegerProducts(),
             FoldDequantized(),
             MoveBytes(),
@@ -290,6 +293,7 @@ class Pipeline:
             CheckSizes(WINDOWED),
             CheckIndices(),
             LowerNorms(),
+            PackByteDepthwise(forms),
             PackByteConvolutions(panel, forms),
             PackByteWeights(panel, forms),
             *([QuantizeProducts(panel, forms)] if self.precision == "int8" else []),

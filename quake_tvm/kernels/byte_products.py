@@ -19,16 +19,17 @@ def group_term(
 
 
 def shifted(product: te.Tensor, constants: te.Tensor) -> te.Tensor:
-    """A product plus a constant for each column.
+    """A product plus a constant for each column, or for each column of each group.
 
     Parameters
     ----------
     product : Tensor
         int32, of shape (.., n).
     constants : Tensor
-        int32, of shape (n,).
+        int32, of shape (n,) or of several of the last extents.
     """
-    return te.compute(product.shape, lambda *i: product(*i) + constants(i[-1]), name="shifted")
+    last = len(constants.shape)
+    return te.compute(product.shape, lambda *i: product(*i) + constants(*i[-last:]), name="shifted")
 
 
 def dequantized(

@@ -145,6 +145,11 @@ class Format:
         return 32 // self.bits
 
     @property
+    def adds_groups(self) -> bool:
+        """Whether its instructions add the products of four bytes at once."""
+        return any(instruction.code is _ADDING for instruction in self.instructions)
+
+    @property
     def least(self) -> int:
         """The element that stands for the smallest byte: of 256 numbers, the first."""
         return -128 if self.left == "int8" else 0

@@ -1,10 +1,14 @@
 """Small te kernels, and functions to run them with and without a schedule."""
 
+from dataclasses import replace
+
 import numpy as np
 import tvm
 from tvm import te
 
+from quake_tvm.kernels.byte_depthwise import Grouped, of_groups, packed
 from quake_tvm.machines.targets import target
+from quake_tvm.numerics.byte_dots import FORMATS, formats_of
 from quake_tvm.passes.relax.pack_convolutions import (
     Window,
     depthwise_convolution,
@@ -79,6 +83,21 @@ def depthwise(shape, size, **options):
     return [x, w], depthwise_convolution(x, w, pixels(shape, view), view)
 
 
+def byte_depthwise(shape, size, name, strides=1, padding=(0, 0)):
+    """(inputs, output, packed weights by name) of a depthwise convolution of bytes."""
+    form = next(form for form in (*formats_of(target(name)), *FORMATS) if form.adds_groups)
+    rank = len(shape) - 2
+    plain = RNG(1).integers(-127, 128, (*[size] * rank, shape[-1])).astype(np.int8)
+    given = packed(form, plain)
+    x = te.placeholder(shape, "uint8", "x")
+    w = te.placeholder(given.shape, "int32", "w")
+    view, row = window(size, strides, padding=padding, rank=rank), Grouped(size, strides, 1)
+    *after, last = view.after
+    wide = replace(view, after=(*after, last + row.more))
+    y = of_groups(wide.padded(x), w, pixels(shape, view), view.strides, view.dilation, row, form)
+    return [x, w], y, {"w": given}
+
+
 def convolution(shape, channels, size, groups=1, name="native", **options):
     """(inputs, output, packed weights by name, plain weights (o, window.., i / groups))."""
     rank, each = len(shape) - 2, channels // groups
@@ -88,15 +107,15 @@ def convolution(shape, channels, size, groups=1, name="native", **options):
     places = pixels(shape, view)
     width = product_tiles.panel(places[-1], each, target(name))
     if groups == 1:
-        packed = panels(np.moveaxis(plain, 0, -1), width)
-        w = placeholder(*packed.shape, name="w")
+        in_panels = panels(np.moveaxis(plain, 0, -1), width)
+        w = placeholder(*in_panels.shape, name="w")
         y = packed_convolution(x, w, places, channels, view)
     else:
         split = plain.reshape(groups, each, *plain.shape[1:])
-        packed = np.moveaxis(panels(np.moveaxis(split, 1, -1), width), 0, 1)
-        w = placeholder(*packed.shape, name="w")
+        in_panels = np.moveaxis(panels(np.moveaxis(split, 1, -1), width), 0, 1)
+        w = placeholder(*in_panels.shape, name="w")
         y = grouped_convolution(x, w, places, each, view)
-    return [x, w], y, {"w": np.ascontiguousarray(packed)}, plain
+    return [x, w], y, {"w": np.ascontiguousarray(in_panels)}, plain
 
 
 def numpy_convolution(x, w, groups=1, strides=1, dilation=1, padding=(0, 0)):

@@ -170,6 +170,10 @@ CONVOLUTIONS = [
     (7, 3, 5, 1, 2, 1, 1),
     (12, 20, 1, 2, 0, 1, 1),
     (1, 1, 3, 1, 1, 1, 1),
+    (33, 33, 5, 2, 2, 33, 1),
+    (20, 20, 3, 1, 2, 20, 2),
+    (12, 36, 3, 1, 1, 2, 1),
+    (128, 64, 3, 1, 1, 2, 1),
 ]
 
 
@@ -232,7 +236,7 @@ def test_convolutions_are_exact(dtype, name):
 def test_arm_has_the_same_numbers(name):
     there = emulated(name)
     with Board(there) as own, quake_tvm.connect(f"127.0.0.1:{own.port}") as connection:
-        for mod, inputs, wanted in (*INTEGERS.values(), convolutions("uint8", CONVOLUTIONS[:4:2])):
+        for mod, inputs, wanted in (*INTEGERS.values(), convolutions("uint8", CONVOLUTIONS[:9:2])):
             for y, exact in zip(
                 connection.load(quake_tvm.compile(mod, there)).run(inputs), wanted, strict=True
             ):

@@ -21,7 +21,7 @@ from quake_tvm.kernels.register_tile import Tile
 from quake_tvm.machines.targets import target
 from quake_tvm.passes.relax.pack_weights import packed_matmul
 from quake_tvm.schedules import RULE, RULES, product_tiles, schedule
-from tests.schedules.kernels import convolution, depthwise, placeholder
+from tests.schedules.kernels import byte_depthwise, convolution, depthwise, placeholder
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -78,6 +78,11 @@ def depthwise_with_bias(_):
     inputs, y = depthwise((1, 6, 6, 16), 3, padding=(1, 1))
     b = placeholder(16, name="b")
     return [*inputs, b], topi.nn.relu(topi.add(y, b))
+
+
+def depthwise_of_bytes(name):
+    inputs, y, _ = byte_depthwise((1, 6, 6, 16), 3, name, padding=(1, 1))
+    return inputs, topi.nn.relu(y)
 
 
 def over_rows(operator, *shape, **options):
@@ -138,6 +143,7 @@ CASES = {
     "convolution_of_groups": ("x86-64-v4", "matmul", lambda name: convolved(name, 2)),
     "depthwise": ("x86-64-v4", "depthwise", depthwise_with_bias),
     "depthwise_v3": ("x86-64-v3", "depthwise", depthwise_with_bias),
+    "depthwise_of_bytes": ("neoverse-n1", "depthwise", depthwise_of_bytes),
     "softmax_128": (
         "x86-64-v4",
         "rows",

@@ -78,7 +78,7 @@ def test_every_choice_gives_the_same_bits(name, kind):
 
     def run(function, arrays):
         """All results, one behind the other."""
-        empty = [tvm.runtime.empty([int(n) for n in o.shape], "float32") for o in outputs]
+        empty = [tvm.runtime.empty([int(n) for n in o.shape], str(o.dtype)) for o in outputs]
         tvm.compile(function, target=target(kind))["main"](*map(tvm.runtime.tensor, arrays), *empty)
         return np.concatenate([each.numpy().ravel() for each in empty])
 

@@ -10,7 +10,7 @@ from quake_tvm.passes.relax.pack_weights import packed_matmul, panels
 from quake_tvm.schedules import product_tiles
 from quake_tvm.tvm_version import tir
 from tests.kernels.test_recurrent import packed as packed_gates
-from tests.schedules.kernels import RNG, convolution, placeholder
+from tests.schedules.kernels import RNG, byte_depthwise, convolution, placeholder
 from tests.schedules.kernels import depthwise as depthwise_kernel
 
 HEADS_LAST = [0, 2, 1, 3]
@@ -49,6 +49,11 @@ def depthwise_relu(_):
     return inputs, topi.nn.relu(y), {}
 
 
+def depthwise_of_bytes(kind):
+    inputs, y, given = byte_depthwise((1, 7, 13, 33), 5, kind, strides=2, padding=(1, 1))
+    return inputs, topi.nn.relu(y), given
+
+
 def gelu(x):
     return compute.elementwise(x, "gelu", "quake1")
 
@@ -67,6 +72,7 @@ KERNELS = {
     "convolution": ("matmul", convolved),
     "convolution_of_groups": ("matmul", lambda kind: convolved(kind, 2)),
     "depthwise": ("depthwise", depthwise_relu),
+    "depthwise_of_bytes": ("depthwise", depthwise_of_bytes),
     "pooling": ("pooling", lambda _: one(lambda x: topi.tanh(topi.sum(x, 1)), 3, 9, 97)),
     "elementwise_flat": ("elementwise", lambda _: one(gelu, 5, 77)),
     "elementwise_with_bias": ("elementwise", with_bias),

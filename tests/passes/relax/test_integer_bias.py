@@ -1,0 +1,70 @@
+"""Biases with the scale of integer sums are added to the sums."""
+
+import numpy as np
+import pytest
+import tvm
+from tvm import relax
+
+from quake_tvm.passes.relax.integer_bias import IntegerBias
+from tests.helpers import module, once
+
+RNG = np.random.default_rng(0)
+op, nn = relax.op, relax.op.nn
+W = RNG.integers(-128, 128, (6, 5)).astype(np.int8)
+KERNEL = RNG.integers(-128, 128, (6, 3, 2, 2)).astype(np.int8)
+SCALES = {n: RNG.uniform(0.01, 0.02, n).astype(np.float32) for n in (5, 6)}
+BIASES = {n: RNG.integers(-9999, 9999, n).astype(np.int32) for n in (5, 6)}
+
+
+def sums(x, convolution):
+    wide = once(op.astype(x, "int32"))
+    weights = once(op.astype(relax.const(KERNEL if convolution else W), "int32"))
+    if convolution:
+        return once(nn.conv2d(wide, weights, out_dtype="int32"))
+    return once(op.matmul(wide, weights, out_dtype="int32"))
+
+
+def scaled(x, scale):
+    return once(op.multiply(once(op.astype(x, "float32")), relax.const(scale)))
+
+
+def bias(values, scale):
+    zero = relax.const(np.zeros(len(values), np.int32))
+    return once(op.dequantize(relax.const(values), relax.const(scale), zero, axis=0))
+
+
+@pytest.mark.parametrize("convolution", [False, True], ids=["product", "convolution"])
+def test_bias(convolution):
+    n = 6 if convolution else 5
+    shape = (1, n, 1, 1) if convolution else (n,)
+    scale = SCALES[n].reshape(shape)
+
+    def before(x):
+        term = bias(BIASES[n], SCALES[n])
+        term = once(op.reshape(term, shape)) if convolution else term
+        return op.add(scaled(sums(x, convolution), scale), term)
+
+    def after(x):
+        whole = op.add(sums(x, convolution), relax.const(BIASES[n].reshape(shape)))
+        return op.multiply(once(op.astype(once(whole), "float32")), relax.const(scale))
+
+    size = (1, 3, 5, 6) if convolution else (4, 6)
+    found = IntegerBias()(module(before, size, dtype="uint8"))
+    tvm.ir.assert_structural_equal(found, module(after, size, dtype="uint8"))
+
+
+@pytest.mark.parametrize(
+    "term",
+    [
+        lambda: bias(BIASES[5], SCALES[5] * np.float32(1.5)),
+        lambda: bias(np.full(5, 2**31 - 1, np.int32), SCALES[5]),
+        lambda: relax.const(SCALES[5]),
+    ],
+    ids=["another_scale", "too_large", "real"],
+)
+def test_others_stay(term):
+    def formula(x):
+        return op.add(scaled(sums(x, False), SCALES[5]), term())
+
+    mod = module(formula, (4, 6), dtype="uint8")
+    tvm.ir.assert_structural_equal(IntegerBias()(mod), mod)
