@@ -5,7 +5,6 @@ which is exact up to the one product, and one addition with that of the zero poi
 quantized operators add so. Knows no kernel.
 """
 
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import tvm_ffi
 from tvm import relax
 from tvm.relax.expr_functor import PyExprMutator, mutator
 
+from quake_tvm.schedules import analysis
 from quake_tvm.tvm_version import Pass
 
 from .convolutions import CONVOLUTIONS
@@ -55,7 +55,7 @@ class _Biases(PyExprMutator):
         if depth is None or depth * _TERM + np.abs(values.astype(np.int64)).max() >= 2**31:
             return None
         shape = np.broadcast_shapes(values.shape, scale.shape)
-        if not np.array_equal(*(np.broadcast_to(each, shape) for each in (steps, scale))):
+        if not np.array_equal(np.broadcast_to(steps, shape), np.broadcast_to(scale, shape)):
             return None
         if not tvm_ffi.structural_equal(real.ty, call.ty):
             return None
@@ -66,7 +66,8 @@ class _Biases(PyExprMutator):
 
     def _bias(self, term: relax.Expr) -> tuple[np.ndarray, np.ndarray] | None:
         """A dequantized int32 constant without zero point, and its scales in the same shape."""
-        call, shape = self._bound(term), None
+        call = self._bound(term)
+        shape: list[int] = [-1]
         if op_name(call) == "relax.reshape" and known_shape(call):
             shape = [int(n) for n in call.ty.shape]
             call = self._bound(call.args[0])
@@ -76,20 +77,16 @@ class _Biases(PyExprMutator):
         if values is None or steps is None or zero is None or zero.any() or values.ndim != 1:
             return None
         steps = np.broadcast_to(steps.ravel(), values.shape)
-        shape = values.shape if shape is None else shape
         return values.reshape(shape), steps.reshape(shape)
 
     def _depth(self, sums: relax.Expr) -> int | None:
         """How many products of bytes are summed."""
         call = self._bound(sums)
         if op_name(call) in CONVOLUTIONS:
-            extents = list(call.args[1].ty.shape)[1:]
-        elif op_name(call) == "relax.matmul":
-            extents = [call.args[1].ty.shape[-2]]
-        else:
-            return None
-        known = [getattr(n, "value", None) for n in extents]
-        return None if None in known else prod(known)
+            return analysis.volume(list(call.args[1].ty.shape)[1:])
+        if op_name(call) == "relax.matmul":
+            return analysis.volume([call.args[1].ty.shape[-2]])
+        return None
 
 
 @tvm.transform.module_pass(opt_level=0, name="IntegerBias")

@@ -7,6 +7,7 @@ products. The numbers stay.
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import tvm
@@ -66,7 +67,7 @@ class PackByteConvolutions(Pass):
         if width is None:
             return call
         term, sums = partial(group_term, form), values.sum(tuple(range(1, values.ndim)), np.int32)
-        moving = {
+        moving: dict[str, Any] = {
             "pixels": list(call.ty.shape)[1:-1],
             "channels": channels,
             "window": window,
