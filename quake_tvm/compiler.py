@@ -71,7 +71,10 @@ def compile(
     model : path, onnx.ModelProto, torch.nn.Module, torch.export.ExportedProgram or tvm.IRModule
     target : str, dict or tvm.target.Target
         As for :func:`quake_tvm.target`.
-    method, max_error, only, skip, special_values, plan
+    method : str, optional
+        ``"quake1"`` to ``"quake5"`` (``"quake4"`` if this and ``max_error`` are left out), from the
+        fastest to the most accurate; ``"lut8"`` and ``"lut16"``, tables; ``"exact"``.
+    max_error, only, skip, special_values, plan
         As for :class:`quake_tvm.QuAKE`.
     example_inputs : tensor, tuple of arguments or mapping of keyword to argument
         Only for a torch module, which is exported with them (in eval mode, by torch.export).
@@ -115,6 +118,13 @@ def compile(
     -----
     Several threads may call at once. They compile one after another, since TVM's compiler serves
     one thread at a time.
+
+    Examples
+    --------
+    >>> model = quake_tvm.compile("model.onnx")
+    >>> (output,) = model(np.ones((1, 128), np.float32))
+    >>> quake_tvm.compile("model.onnx", "raspberry-pi-4", "quake2").export("model.so")
+    >>> quake_tvm.compile(torch_module, example_inputs=torch.ones(1, 128))
     """
     # Raises for invalid options, targets and rules before anything else is done.
     options = Options.parse(method, max_error, only, skip, special_values, plan)

@@ -38,3 +38,6 @@ class Rule:
     name: str
     apply: Apply
     over_rows: bool = False
+
+    def __repr__(self) -> str:
+        return f"Rule({self.name!r})"

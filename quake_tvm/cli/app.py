@@ -57,6 +57,7 @@ from .shell import (
     print_json,
     refuse,
 )
+from .targets import targets
 from .tune import tune
 
 if TYPE_CHECKING:
@@ -252,40 +253,7 @@ app.command()(compare)
 app.command()(bench)
 app.command()(accuracy)
 app.command()(cache)
-
-
-@app.command()
-def targets(as_json: AsJson = False) -> None:
-    """List the named targets. A target of TVM's, as a JSON dictionary, works too."""
-    from ..machines.targets import config, describe, features, lanes, target, vectors
-    from ..machines.targets import targets as names
-
-    rows: list[dict[str, Any]] = []
-    for name in names():
-        resolved = target(name)
-        rows.append(
-            {
-                "name": name,
-                "description": describe(name),
-                "cores": int(resolved.attrs["num-cores"]),
-                "vectors": vectors(resolved),
-                "lanes": lanes(resolved),
-                "features": features(resolved),
-                "target": config(name),
-            }
-        )
-    if as_json:
-        print_json(rows)
-        return
-    note = "Vectors have a fixed length, so code for CPUs with SVE uses NEON."
-    table = Table("name", "what it is", "cores", "float32 vectors", "features", "cpu", caption=note)
-    for row in rows:
-        vector = "none" if row["vectors"] == "none" else f"{row['lanes']} {row['vectors']}"
-        resolved = row["target"]
-        cpu = " ".join([resolved.get("mcpu", "generic"), *resolved.get("mattr", ())])
-        cells = str(row["cores"]), vector, " ".join(row["features"]), cpu
-        table.add_row(row["name"], row["description"], *cells)
-    output.print(table)
+app.command()(targets)
 
 
 @app.command()

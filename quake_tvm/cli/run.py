@@ -116,13 +116,14 @@ def run(
                 np.savez(file, *results)
     rows: list[dict[str, Any]] = [
         {
+            "name": spec.name,
             "shape": list(r.shape),
             "dtype": str(r.dtype),
             "min": float(np.min(r)) if r.size else None,
             "max": float(np.max(r)) if r.size else None,
             "finite": bool(np.all(np.isfinite(r))),
         }
-        for r in results
+        for spec, r in zip(loaded.outputs, results, strict=True)
     ]
     median = statistics.median(seconds)
     if as_json:
@@ -130,11 +131,13 @@ def run(
         print_json(facts if remote is None else {**facts, "to_this_machine": apart})
         return
     table = Table("output", "shape", "dtype", "min", "max", "finite")
-    for index, row in enumerate(rows):
+    for row in rows:
         shape_text = "x".join(map(str, row["shape"])) or "scalar"
         ends = (f"{row[k]:.6g}" if row[k] is not None else "-" for k in ("min", "max"))
-        table.add_row(str(index), shape_text, row["dtype"], *ends, str(row["finite"]))
+        table.add_row(row["name"], shape_text, row["dtype"], *ends, str(row["finite"]))
     output.print(table)
+    if sizes := _sizes(loaded, feeds):
+        output.print(f"run with {sizes}: --shape and --input take others", soft_wrap=True)
     place = f" on {remote.name}" if remote is not None else ""
     output.print(f"{median * 1e3:.3f} ms a call{place} (median of {repeat})", soft_wrap=True)
     if apart is not None:
@@ -144,6 +147,17 @@ def run(
         )
     elif remote is not None:
         output.print("not compared with this machine: that takes the ONNX file")
+
+
+def _sizes(loaded: Any, feeds: dict[str, Any]) -> str:
+    """The sizes of the dynamic dimensions in this run."""
+    sizes = {
+        name: n
+        for spec in loaded.inputs
+        for name, n in zip(spec.shape, feeds[spec.name].shape, strict=True)
+        if isinstance(name, str)
+    }
+    return ", ".join(f"{name} = {n}" for name, n in sizes.items())
 
 
 def _is_source(model: Path) -> bool:

@@ -8,6 +8,7 @@ import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,17 @@ from torch import fx
 
 from ..compiler import compile
 from ..errors import QuakeError, first_line
+from ..options import Options
 from ..passes.relax.pipeline import pipeline
 from ..runtime.model import Model
 from .dynamo_graph import Graph
 from .graph_outputs import Unsuitable
 
 Outputs = tuple[Any, ...]
+_OPTIONS = {*signature(pipeline).parameters, *signature(Options.parse).parameters} - {
+    "options",
+    "rung",
+}
 
 
 def backend(
@@ -66,6 +72,9 @@ def backend(
             f"mode={mode!r} is for torch's own backend: give options={{'method': ...}}"
         )
     given = dict(options or {})
+    if unknown := sorted(given.keys() - _OPTIONS):
+        names = ", ".join(sorted(_OPTIONS))
+        raise QuakeError(f"unknown option {unknown[0]!r}; choose from: {names}")
     pipeline(**{"target": "native", **given})  # raises for invalid options, whatever the graph
     if reason := _unsuitable(examples):
         return _eager(module, reason)

@@ -22,6 +22,7 @@ import math
 from collections.abc import Callable, Mapping, Set
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
+from html import escape
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -204,6 +205,14 @@ class Bound:
     def error(self) -> float:
         """The number that ``max_error=`` is compared with: the larger of relative and absolute."""
         return max(self.relative, self.absolute)
+
+    def _repr_html_(self) -> str:
+        facts = {k: v for k, v in asdict(self).items() if v is not None}
+        texts = {
+            k: f"{v:.4g}" if isinstance(v, float) else escape(str(v)) for k, v in facts.items()
+        }
+        rows = "".join(f"<tr><th>{k}</th><td>{text}</td></tr>" for k, text in texts.items())
+        return f"<table>{rows}</table>"
 
 
 @cache

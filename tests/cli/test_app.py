@@ -41,6 +41,9 @@ def test_compile_for_a_range_of_sizes(model, tmp_path):
     done = quake("run", library, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["outputs"][0]["shape"] == [2, 16]
+    shown = quake("run", library).stdout
+    assert "│ y " in shown
+    assert "run with batch = 2: --shape and --input take others" in shown
     np.save(x, np.ones((7, 8), np.float32))
     done = quake("run", library, "-i", f"x={x}")
     assert done.returncode == 2
@@ -169,6 +172,11 @@ def test_targets_and_doctor():
     assert {"native", "x86-64-v3", "raspberry-pi-4"} <= {row["name"] for row in rows}
     keys = {"name", "description", "cores", "vectors", "lanes", "features", "target"}
     assert all(row.keys() == keys for row in rows)
+    shown = quake("targets", COLUMNS="80").stdout
+    assert all(f" {row['name']} " in shown for row in rows)  # no name is cut off
+    one = quake("targets", "raspberry-pi-4").stdout
+    assert one.startswith("raspberry-pi-4: ")
+    assert '"mcpu": "cortex-a72"' in one
     done = quake("doctor", "--json")
     assert done.returncode == 0, done.stdout
     checks = {check["name"]: check for check in json.loads(done.stdout)}

@@ -129,6 +129,12 @@ def test_weights_of_inference_mode():
         torch.testing.assert_close(quick(x), net(x))
 
 
+def test_an_unknown_option_is_refused_by_name():
+    quick = compiled(nn.Linear(8, 8).eval(), metod="quake2")
+    with pytest.raises(Exception, match="unknown option 'metod'; choose from: "):
+        quick(torch.randn(2, 8))
+
+
 def test_weights_that_torch_counts_are_not_read_at_a_call(monkeypatch):
     net = nn.Linear(8, 8).eval()
     quick, x = compiled(net), torch.randn(2, 8)

@@ -86,6 +86,10 @@ def test_a_notebook_shows_the_sites_as_a_table(model):
     assert page.startswith("<pre")
     assert "softmax" in page
     assert "n: int64[3]" in page
-    assert "softmax" in page
-    assert "n: int64[3]" in page
     assert "softmax" in model.report._repr_html_()
+
+
+def test_a_notebook_shows_a_bound_as_a_table():
+    page = quake_tvm.bound("gelu")._repr_html_()
+    assert page.startswith("<table><tr><th>operator</th><td>gelu</td></tr>")
+    assert "probability" not in page
