@@ -30,6 +30,7 @@ from .kernels.data_sizes import sizes_depend_on_data
 from .machines.targets import target as resolve_target
 from .numerics.number_formats import COMPUTED
 from .options import Options
+from .passes.relax.constant_functions import returning, with_weights
 from .passes.relax.output_ownership import owned_outputs
 from .passes.relax.pipeline import Pipeline
 from .passes.relax.report import report
@@ -215,8 +216,8 @@ def _build(mod: tvm.IRModule, passes: Pipeline, names: Collection[int | str]) ->
                 },
             }
         )
-        scheduled = tvm.IRModule(scheduled.functions, attrs=scheduled.attrs)
-        scheduled[DESCRIPTION] = _describe(description)
+        scheduled = with_weights(scheduled)
+        scheduled[DESCRIPTION] = returning(DESCRIPTION, tvm.ir.StringImm(description))
         with _timed("generated code"):
             machine = passes.between("finish", "finish")(scheduled)
             executable = tvm.compile(machine, target, relax_pipeline=tvm.transform.Sequential([]))
@@ -234,14 +235,6 @@ def _check_names(
                     f"dimension {name!r} of input {before.name!r} cannot be dynamic: the model "
                     f"needs the size {n}"
                 )
-
-
-def _describe(description: str) -> relax.Function:
-    """A function for the virtual machine that returns the text."""
-    builder = relax.BlockBuilder()
-    with builder.function(DESCRIPTION, []):
-        builder.emit_func_output(tvm.ir.StringImm(description))
-    return builder.get()[DESCRIPTION]
 
 
 @compiling()

@@ -9,6 +9,7 @@ import tvm
 from tvm import relax
 
 from .. import compiler
+from ..passes.relax.constant_functions import with_weights
 from ..report import Report
 from ..runtime.model import Model
 from .cases import Case, random_feeds
@@ -88,7 +89,8 @@ def _default(mod: tvm.IRModule, job: Job) -> Contender:
     """A module compiled with TVM's default pipeline."""
     own = json.loads(job.exact.description)
     description = {**own, "owned": [False] * len(own["owned"]), "report": asdict(Report())}
-    return compiled(Model(tvm.compile(mod, job.target), json.dumps(description)), job)
+    executable = tvm.compile(with_weights(mod), job.target)
+    return compiled(Model(executable, json.dumps(description)), job)
 
 
 def tvm_default(job: Job) -> Contender:

@@ -23,6 +23,7 @@ from tvm import relax
 
 from .arrays import InputBuffer
 from .call_times import CallTimes
+from .large_pages import WEIGHTS, use_large_pages
 from .worker_threads import alone, cores, prepare, this_thread
 
 # Seconds that a fork waits for calls in other threads, and that a call waits for a machine before
@@ -174,6 +175,8 @@ class Machines:
         if not is_first:
             machine.main = alone(self._timed(machine.main))
             machine.short = alone(machine.short)
+        elif not self._alive:
+            use_large_pages(machine.vm[WEIGHTS]())
         self._alive.add(machine)
         return machine
 
