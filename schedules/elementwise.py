@@ -26,7 +26,7 @@ from .overlap import OVERLAP, overlaps
 from .rule import Scheduled
 from .segments import in_segments, segments
 from .tables import in_tables
-from .versions import Version, thread_cases, vector_widths
+from .versions import Version, least, thread_cases, vector_widths
 
 # How many bytes are computed in the time of one float32, about.
 _BYTES_OF_ONE = 8
@@ -194,7 +194,7 @@ def _versions(sch: s_tir.Schedule, target: tvm.target.Target) -> Iterator[Versio
     *outer, last = (sch.get(loop).extent for loop in sch.get_loops(block))
     count = math.prod(outer, start=last)
     fused = [math.prod(outer[n] for n in each) for each in analysis.grouped(outer)]
-    widths = list(_vector_widths(analysis.constant(last), bool(outer), sch, target))
+    widths = list(_vector_widths(last, bool(outer), sch, target))
     for width in widths:
         threads = list(thread_cases(fused or [last], count))
         if flat is not None and width != widths[0]:
@@ -227,16 +227,21 @@ def _cut_versions(sch: s_tir.Schedule, target: tvm.target.Target) -> Iterator[Ve
 
 
 def _vector_widths(
-    last: int | None, outer: bool, sch: s_tir.Schedule, target: tvm.target.Target
+    last: tir.Expr, outer: bool, sch: s_tir.Schedule, target: tvm.target.Target
 ) -> Iterator[int]:
-    """How many elements of the last axis are computed at once, widest first."""
-    lanes = _lanes(sch, target)
-    if last is not None:
-        yield min(lanes, 1 << (last.bit_length() - 1))
+    """How many elements of the last axis are computed at once, widest first.
+
+    The last width fits every axis that has elements.
+    """
+    lanes, known = _lanes(sch, target), analysis.constant(last)
+    if known is not None:
+        yield min(lanes, 1 << (known.bit_length() - 1))
         return
-    if not outer:
-        yield choices(target).several[0] * lanes
-    yield from vector_widths(lanes)
+    widths = [choices(target).several[0] * lanes] if not outer else []
+    for width in [*widths, *vector_widths(lanes)]:
+        yield width
+        if width <= least(last):
+            return
 
 
 def _scheduled(sch: s_tir.Schedule, width: int, parallel: int | None) -> s_tir.Schedule:

@@ -66,6 +66,14 @@ def cost(count: tir.Expr, size: int, vectors: int) -> tir.Expr:
     return (count + (size - 1)) // size * analysis.tile_cost(size, vectors)
 
 
+def least(extent: int | tir.Expr) -> int:
+    """The product of the constant factors: an extent that is not 0 is at least that."""
+    if isinstance(extent, tir.Mul):
+        return least(extent.a) * least(extent.b)
+    known = analysis.constant(extent)
+    return 1 if known is None else known
+
+
 def thread_cases(
     outer: Sequence[int | tir.Expr], count: tir.Expr, surely: bool = False
 ) -> Iterator[tuple[list[tir.Expr], int | None]]:
@@ -87,20 +95,12 @@ def thread_cases(
     """
     if not surely:
         yield [count < PARALLEL_ELEMENTS], None
-    if len(outer) == 1 or _least(outer[0]) >= FEW:
+    if len(outer) == 1 or least(outer[0]) >= FEW:
         yield [], 0
         return
     if analysis.constant(outer[0]) is None:
         yield [outer[0] >= FEW], 0
     yield [], 1
-
-
-def _least(extent: int | tir.Expr) -> int:
-    """The product of the constant factors: an extent that is not 0 is at least that."""
-    if isinstance(extent, tir.Mul):
-        return _least(extent.a) * _least(extent.b)
-    known = analysis.constant(extent)
-    return 1 if known is None else known
 
 
 def of_every_size(versions: Sequence[Version]) -> Sequence[Version]:
