@@ -30,6 +30,7 @@ from .kernels.data_sizes import sizes_depend_on_data
 from .machines.targets import target as resolve_target
 from .numerics.number_formats import COMPUTED
 from .options import Options
+from .passes.relax import lower_kernels
 from .passes.relax.constant_functions import returning, with_weights
 from .passes.relax.output_ownership import owned_outputs
 from .passes.relax.pipeline import Pipeline
@@ -220,7 +221,12 @@ def _build(mod: tvm.IRModule, passes: Pipeline, names: Collection[int | str]) ->
         scheduled[DESCRIPTION] = returning(DESCRIPTION, tvm.ir.StringImm(description))
         with _timed("generated code"):
             machine = passes.between("finish", "finish")(scheduled)
-            executable = tvm.compile(machine, target, relax_pipeline=tvm.transform.Sequential([]))
+            executable = tvm.compile(
+                machine,
+                target,
+                relax_pipeline=tvm.transform.Sequential([]),
+                tir_pipeline=lower_kernels.NAME,
+            )
     return Model(executable, description)
 
 

@@ -108,6 +108,8 @@ def mentions(node: tvm.ir.Node, kind: type, wanted: Callable[[Any], bool]) -> bo
 
 def uses(expression: tir.Expr, variable: tir.Var) -> bool:
     """Whether a variable occurs in an expression."""
+    if isinstance(expression, tir.Var | tir.IntImm):  # most indices are: no walk
+        return expression.same_as(variable)
     return mentions(expression, tir.Var, variable.same_as)
 
 

@@ -10,6 +10,7 @@ from quake_tvm.kernels import compute
 from quake_tvm.machines.targets import target
 from quake_tvm.schedules import schedule
 from quake_tvm.schedules.flat import flattened, with_long_rows
+from quake_tvm.schedules.versions import VERSIONS
 from quake_tvm.tvm_version import tir
 from tests.schedules.symbolic import SIZES, Symbolic, mixed, sized, variables
 
@@ -72,6 +73,13 @@ def test_axes_that_all_tensors_share_become_one():
     assert flattened(before) is None
     joined = with_long_rows(before)
     tvm.ir.assert_structural_equal(joined.body, expected.body, map_free_vars=True)
+
+
+def test_rows_with_a_constant_factor_have_one_width_of_vectors():
+    b, t = variables("bt")
+    x, row = sized(b, t, 384), sized(1, t, 384, name="row")
+    done = schedule(te.create_prim_func([x, row, topi.add(x, row)]), target())
+    assert done.attrs[VERSIONS] == 2  # with threads and without
 
 
 def test_axes_of_which_a_tensor_has_one_are_not_joined():
