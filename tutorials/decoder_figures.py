@@ -35,6 +35,7 @@ SMOLLM2 = llama.Sizes(30, 576, 1536, 9, 3, 49152)
 SMALL = llama.Sizes(2, 64, 128, 4, 2, 96)
 ROUNDS, STEPS_OF_MEMORY = 7, 2000
 METHOD = "quake4"
+PEERS = "PyTorch ms, ONNX Runtime ms, to the best"
 
 
 class GrowingLlama(CachedLlama):
@@ -161,51 +162,55 @@ def products(sizes: llama.Sizes) -> str:
     return table("weights, GB/s, PyTorch GB/s", rows)
 
 
-def steps(sizes: llama.Sizes, lengths: list[int], pasts: list[int]) -> str:
-    """A prompt at once, and one token behind a cache."""
-    weights = llama.random(sizes, seed=0, growth=1.0)
-    capacity = max(*lengths, *pasts) + 2 * ROUNDS + 2
-    decoder = CachedLlama(weights, capacity)
-    model = quake_tvm.compile(cached_llama.exported(decoder), method=METHOD)
-    eager, onnx = GrowingLlama(weights, capacity), in_onnxruntime(weights)
-    size = 4e-9 * sum(b.numel() for b in weights.buffers())
-    peers = "PyTorch ms, ONNX Runtime ms, to the best"
-    prompts, tokens = [], []
-    for length in lengths:
-        ids = torch.randint(sizes.vocabulary, (1, length))
-        session, array = model.session(), ids.numpy()
-        inputs = onnx_llama.step(array, onnx_llama.nothing(weights))
+class Decoders:
+    """The same random model here, in eager mode, and in ONNX Runtime."""
 
-        def here(session: Any = session, array: np.ndarray = array) -> None:
-            session.reset()
-            session.run(array)
+    def __init__(self, sizes: llama.Sizes, longest: int) -> None:
+        self.sizes, self.weights = sizes, llama.random(sizes, seed=0, growth=1.0)
+        capacity = longest + 2 * ROUNDS + 2
+        program = cached_llama.exported(CachedLlama(self.weights, capacity))
+        self.session = quake_tvm.compile(program, method=METHOD).session()
+        self.eager = GrowingLlama(self.weights, capacity)
+        self.onnx = in_onnxruntime(self.weights)
 
-        def peer(ids: Tensor = ids) -> None:
-            eager.begin(0)
-            eager(ids)
+    def prompts(self, lengths: list[int]) -> str:
+        """Prompts at once."""
+        rows: list[list[object]] = []
+        for length in lengths:
+            ids = torch.randint(self.sizes.vocabulary, (1, length))
+            inputs = onnx_llama.step(ids.numpy(), onnx_llama.nothing(self.weights))
 
-        calls = {"here": here, "eager": peer, "onnx": lambda inputs=inputs: onnx(inputs)}
-        prompts.append([length, *_compared(least(calls))])
-    one = torch.zeros(1, 1, dtype=torch.long)
-    for past in pasts:
-        session, array = model.session(), one.numpy()
-        session.run(np.zeros((1, past), np.int64))
-        eager.begin(past)
-        shape = 1, sizes.pairs, past, sizes.width // sizes.heads
-        inputs = onnx_llama.step(array, [np.zeros(shape, np.float32)] * (2 * sizes.layers))
-        calls = {
-            "here": lambda session=session, array=array: session.run(array),
-            "eager": lambda: eager(one),
-            "onnx": lambda inputs=inputs: onnx(inputs),
-        }
-        times = least(calls)
-        tokens.append([past, *_compared(times), size / times["here"]])
-    return "\n\n".join(
-        [
-            table(f"tokens of the prompt, ms, {peers}", prompts),
-            table(f"tokens in the cache, ms a token, {peers}, GB/s of weights", tokens),
-        ]
-    )
+            def here(array: np.ndarray = inputs[0]) -> None:
+                self.session.reset()
+                self.session.run(array)
+
+            def eager(ids: Tensor = ids) -> None:
+                self.eager.begin(0)
+                self.eager(ids)
+
+            calls = {"here": here, "eager": eager, "onnx": lambda inputs=inputs: self.onnx(inputs)}
+            rows.append([length, *_compared(least(calls))])
+        return table(f"tokens of the prompt, ms, {PEERS}", rows)
+
+    def tokens(self, pasts: list[int]) -> str:
+        """One token behind a cache."""
+        rows: list[list[object]] = []
+        sizes, one = self.sizes, np.zeros((1, 1), np.int64)
+        size = 4e-9 * sum(b.numel() for b in self.weights.buffers())
+        for past in pasts:
+            self.session.reset()
+            self.session.run(np.zeros((1, past), np.int64))
+            self.eager.begin(past)
+            shape = 1, sizes.pairs, past, sizes.width // sizes.heads
+            inputs = onnx_llama.step(one, [np.zeros(shape, np.float32)] * (2 * sizes.layers))
+            calls = {
+                "here": lambda: self.session.run(one),
+                "eager": lambda: self.eager(torch.from_numpy(one)),
+                "onnx": lambda inputs=inputs: self.onnx(inputs),
+            }
+            times = least(calls)
+            rows.append([past, *_compared(times), size / times["here"]])
+        return table(f"tokens in the cache, ms a token, {PEERS}, GB/s of weights", rows)
 
 
 def _compared(times: Mapping[str, float]) -> list[object]:
@@ -245,15 +250,17 @@ def main(argv: list[str] | None = None) -> int:
     torch.set_num_threads(1)
     facts = machine(1, "native")
     found = [f"{facts['CPU']}; one thread; rung {METHOD}; torch {torch.__version__}."]
-    parts = [
-        reading,
-        lambda: products(sizes),
-        lambda: steps(sizes, lengths, pasts),
-        lambda: attention(64 if small else 1024, 64),
-        memory,
-    ]
     try:
         with torch.no_grad():
+            decoders = Decoders(sizes, max(*lengths, *pasts))
+            parts = [
+                reading,
+                lambda: decoders.tokens(pasts),
+                lambda: decoders.prompts(lengths),
+                lambda: products(sizes),
+                lambda: attention(64 if small else 1024, 64),
+                memory,
+            ]
             for part in parts:
                 found.append(part())
                 print(found[-1], end="\n\n", flush=True)
