@@ -36,7 +36,7 @@ FAST := fast-passes fast-schedules fast-relay
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast test-relax test-xgboost test-relay cross-tools lint format records prove tasks
 .PHONY: any-size norms decoders plans cliffs fuzz fuzz-torch fuzz-files sweep onnx-tests optimised-models
-.PHONY: torch-operators torch-models torch-compile docs clean $(RELAX) $(FAST)
+.PHONY: torch-operators torch-models torch-compile docs screens clean $(RELAX) $(FAST)
 
 help:  ## list the goals
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
@@ -122,6 +122,10 @@ lint: $(READY)  ## check style and types
 docs: $(READY)  ## build the documentation into build/site, with all links checked
 	@$(BIN)/python -c 'import mkdocs, material' 2>/dev/null || $(BIN)/python -m pip install -qq --editable '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+screens: docs  ## pictures of the shell, a notebook and the site, in docs/screens; needs chromium: minutes
+	@$(BIN)/python -m pip install -qq pyte pillow
+	@$(BIN)/python -m tests.screens
 
 format: $(READY)  ## put style right
 	$(BIN)/ruff check --fix .
