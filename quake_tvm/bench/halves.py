@@ -22,6 +22,7 @@ from quake_tvm.support.generated_page import write_section
 from quake_tvm.support.timing import Clock, Timer, cpu_clock, interleave
 
 from .cases import Case, kernels
+from .one_thread import onnx_session
 from .runtimes import Unavailable
 
 PROGRAM = "python -m quake_tvm.bench.halves"
@@ -71,14 +72,9 @@ def _quake(method: str, case: Case, x: np.ndarray, dtype: str) -> Clock:
 def _onnx_runtime(case: Case, x: np.ndarray, dtype: str) -> Clock:
     if dtype == "bfloat16":
         raise Unavailable("ONNX Runtime has no kernels of bfloat16 for CPUs")
-    try:
-        import onnxruntime as ort
-    except ImportError:
-        raise Unavailable("not installed: pip install onnxruntime") from None
-    settings = ort.SessionOptions()
-    settings.intra_op_num_threads = 1
-    model = in_format(case.model, dtype).SerializeToString()
-    session = ort.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
+    session = onnx_session(in_format(case.model, dtype))
+    import onnxruntime as ort
+
     binding = session.io_binding()
     binding.bind_ortvalue_input("x", ort.OrtValue.ortvalue_from_numpy(x))
     binding.bind_ortvalue_output("y", ort.OrtValue.ortvalue_from_numpy(np.empty_like(x)))

@@ -24,6 +24,7 @@ from quake_tvm import compiler
 from quake_tvm.support.generated_page import write_section
 from quake_tvm.support.timing import Clock, Timer, cpu_clock, interleave
 
+from .one_thread import onnx_session
 from .runtimes import Unavailable
 
 PROGRAM = "python -m quake_tvm.bench.recurrent"
@@ -80,14 +81,7 @@ def _quake(layer: Layer) -> tuple[Clock, float]:
 
 
 def _onnx_runtime(layer: Layer) -> Clock:
-    try:
-        import onnxruntime as ort
-    except ImportError:
-        raise Unavailable("not installed: pip install onnxruntime") from None
-    settings = ort.SessionOptions()
-    settings.intra_op_num_threads = 1
-    model, given = layer.model().SerializeToString(), {"x": layer.input()}
-    session = ort.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
+    session, given = onnx_session(layer.model()), {"x": layer.input()}
     return cpu_clock(lambda: session.run(None, given))
 
 
