@@ -217,3 +217,31 @@ def test_the_last_step_of_a_direction_that_runs_backwards_is_the_first():
     states[0][3, 0, 0, 1] = -1.0
     states[0][0, 1, 0, 2] = 2.0
     assert long_recurrences.largest(states, exact) == (3.0, 2.0)
+
+
+def test_lookup_language_model(capsys, monkeypatch):
+    pytest.importorskip("torch")
+    monkeypatch.setenv("TVM_NUM_THREADS", "1")  # the tutorial sets it
+    import lookup_language_model
+
+    assert lookup_language_model.main(["--small"]) == 0
+    printed = capsys.readouterr().out
+    rows = [re.split(r"\s{2,}", line) for line in printed.splitlines()[2:-1]]
+    assert [row[0] for row in rows] == ["products", "look-ups, dense", "look-ups, BH4", "none"]
+    # All have learnt something: equal logits have the perplexity 256.
+    assert all(1 < float(cell) < 250 for row in rows for cell in row[1:3])
+
+
+@pytest.mark.parametrize("kind", ["Dense", "BH4"])
+def test_trained_look_ups_compile_to_what_torch_computes(kind):
+    torch = pytest.importorskip("torch")
+    import lookup_torch
+    import quake_tvm
+    from quake_tvm.lookup import to_onnx
+
+    torch.manual_seed(0)
+    layer = lookup_torch.LookUp(96, 12, 4, getattr(lookup_torch, kind))
+    x = torch.randn(9, 96)
+    expected = layer(x).detach().numpy()
+    (found,) = quake_tvm.compile(to_onnx(layer.state_dict()), method="quake5").run({"x": x.numpy()})
+    np.testing.assert_allclose(found, expected, atol=2e-5 * np.abs(expected).max())
