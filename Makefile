@@ -36,7 +36,8 @@ FAST := fast-passes fast-schedules fast-relay
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast test-relax test-xgboost test-relay cross-tools lint format records prove tasks
 .PHONY: any-size norms decoders plans cliffs fuzz fuzz-torch fuzz-files sweep onnx-tests optimised-models
-.PHONY: torch-operators torch-models torch-compile docs screens clean $(RELAX) $(FAST)
+.PHONY: torch-operators torch-models torch-compile docs screens bench-models language-model lookup clean
+.PHONY: $(RELAX) $(FAST)
 
 help:  ## list the goals
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
@@ -145,6 +146,14 @@ tasks: $(READY)  ## measure what the rungs cost on real tasks: half an hour
 
 any-size: $(READY)  ## published models, one build for any size beside static builds and ONNX Runtime: half an hour
 	@$(BIN)/python tutorials/any_size.py --page docs/benchmarks/any_size.md
+
+bench-models: $(READY)  ## published models beside ONNX Runtime and OpenVINO; writes docs/benchmarks/models.md: half an hour
+	@$(BIN)/python -m pip install -qq --editable '.[bench,tasks]'
+	@$(BIN)/python tutorials/bench_models.py --page docs/benchmarks/models.md
+
+language-model: $(READY)  ## a small language model from scratch, with look-ups as its layers: half an hour
+	@$(BIN)/python -m pip install -qq --editable '.[tasks]'
+	@$(BIN)/python tutorials/lookup_language_model.py
 
 norms: $(READY)  ## norms that sum in float16, in SmolLM2-135M: downloads 93 MB; minutes
 	@$(BIN)/python -m pip install -qq --editable '.[tasks]'

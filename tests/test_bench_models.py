@@ -1,0 +1,50 @@
+"""The program that compares published models: its table, its picture and its list. No time."""
+
+import numpy as np
+import pytest
+
+import bench_models
+from bar_picture import BETTER, WORSE, picture
+from bench_models import OTHERS, OWN, Measured
+from bench_models_list import MODELS
+
+
+def test_the_ratio_is_to_the_faster_peer() -> None:
+    seconds = dict(zip((OWN, *OTHERS), (3.0, 6.0, 4.0), strict=True))
+    assert Measured(seconds, 0.0).ratio == pytest.approx(0.75)
+    del seconds[OTHERS[1]]
+    assert Measured(seconds, 0.0).ratio == pytest.approx(0.5)
+
+
+def test_the_table_has_the_geometric_means() -> None:
+    def row(own: float) -> dict[int, Measured]:
+        seconds = dict(zip((OWN, *OTHERS), (own, 2e-3, 1e-3), strict=True))
+        return {1: Measured(seconds, 2e-6), 2: Measured(seconds, 2e-6)}
+
+    found = {("a", "one"): row(1e-3), ("a", "two"): row(4e-3), ("b", "three"): row(2.5e-4)}
+    lines = bench_models.table(found).splitlines()
+    assert lines[2] == "| one | 1 | 2 | 1 | 1.00 | 1 | 2 | 1 | 1.00 | 2e-06 |"
+    assert lines[4].startswith("| *a, geometric mean* |")
+    assert lines[4].count("**2.00**") == 2
+    assert lines[-1].startswith("| *all, geometric mean* |")
+    assert lines[-1].count("**1.00**") == 2
+    assert len({line.count("|") for line in lines}) == 1
+
+
+def test_the_difference_is_relative_above_one() -> None:
+    found, expected = np.array([2.0, 199.0]), np.array([2.0, 200.0])
+    assert bench_models.difference([found], [expected]) == pytest.approx(1 / 200)
+    assert bench_models.difference([found / 1e3], [expected / 1e3]) == pytest.approx(1e-3)
+
+
+def test_the_picture_has_a_bar_for_each_model() -> None:
+    drawn = picture({"a & b": 0.5, "c": 1.25}, "ratio")
+    assert drawn.count(BETTER) == drawn.count(WORSE) == 1
+    assert "a &amp; b" in drawn
+    assert ">1.25<" in drawn
+
+
+def test_the_list_names_each_model_once_with_one_size() -> None:
+    names = [name for models in MODELS.values() for name in models]
+    assert len(names) == len(set(names)) >= 24
+    assert all(len(m.shapes) == 1 for models in MODELS.values() for m in models.values())
