@@ -39,6 +39,12 @@ def convert(
     form: Annotated[
         str, typer.Option("--format", help="What tables are stored in: float32, bfloat16, int8.")
     ] = "bfloat16",
+    mask: Annotated[
+        str | None,
+        typer.Option(
+            "--mask", metavar="INPUT", help="An input that is 0 for padding: it is not learnt."
+        ),
+    ] = None,
     work: Annotated[
         Path | None,
         typer.Option(
@@ -79,6 +85,7 @@ def convert(
             budget=budget,
             settings=Settings(tables, bits, rows, seed),
             form=form,
+            mask=mask,
             folder=folder,
             progress=lambda what, done, total: bar.update(
                 task, description=what, completed=done, total=total

@@ -6,7 +6,7 @@ be stopped and continued.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -102,6 +102,7 @@ def convert(
     settings: Settings | None = None,
     form: str = "bfloat16",
     rows: int = 128,
+    mask: str | None = None,
     folder: str | Path | None = None,
     progress: Progress = lambda what, done, total: None,
 ) -> Converted:
@@ -112,8 +113,7 @@ def convert(
     model : onnx.ModelProto or path
         float32.
     calibration : sequence of what ``Model.run`` takes
-        Inputs of the kind that the model will see. The look-ups learn nothing else. Padding is
-        learnt too: prefer whole rows.
+        Inputs of the kind that the model will see. The look-ups learn nothing else.
     layers : sequence of int, optional
         Which of the model's feed-forward layers, from 0; all by default.
     budget : float
@@ -124,6 +124,9 @@ def convert(
         What tables are stored in.
     rows : int
         Rows of the calls that are timed.
+    mask : str, optional
+        The name of an input that is 0 for padding and has an element for each row of a layer, such
+        as ``attention_mask``. Rows of padding are neither learnt nor measured.
     folder : path, optional
         Where the state of an interrupted conversion is kept and found again. Its caller removes it.
     progress : callable
@@ -135,7 +138,8 @@ def convert(
     Raises
     ------
     QuakeError
-        If the model has no such layer, or if the folder is another conversion's.
+        If the model has no such layer, if the mask does not fit its rows, or if the folder is
+        another conversion's.
     """
     given.choice(form, "form", STORED)
     settings = settings or Settings()
@@ -148,12 +152,14 @@ def convert(
         raise QuakeError(f"there is no layer {wrong[0]}: the model has {len(blocks)}, from 0")
     if not calibration:
         raise QuakeError("a conversion needs calibration inputs")
-    kept = StateFolder(folder, source, calibration, [chosen, budget, asdict(settings), form, rows])
+    masks = [_mask(source, inputs, mask) for inputs in calibration] if mask else None
+    options = [chosen, budget, asdict(settings), form, rows, mask]
+    kept = StateFolder(folder, source, calibration, options)
     result, made = source, []
     for n in chosen:
         block = blocks[n]
         found, result = _converted(
-            result, block, calibration, budget, settings, form, rows, kept, progress
+            result, block, calibration, masks, budget, settings, form, rows, kept, progress
         )
         made.append(found)
         logger.info("layer %d: error %.3g, %s", n, found.errors.look_up, "kept" * found.kept)
@@ -164,6 +170,7 @@ def _converted(
     model: onnx.ModelProto,
     block: Block,
     calibration: Sequence[Inputs],
+    masks: Sequence[np.ndarray] | None,
     budget: float,
     settings: Settings,
     form: str,
@@ -174,7 +181,7 @@ def _converted(
     """One layer, and the model with its look-up if that is within the budget."""
     what = f"layer {block.number}"
     progress(f"{what}: collecting rows", 0, settings.rows)
-    x, y, residual = _rows(model, block, calibration)
+    x, y, residual = _rows(model, block, calibration, masks)
     tested = np.arange(len(x)) // 64 % _TESTED == 0
     if tested.all():
         raise QuakeError(f"{len(x)} rows are too few to learn from: give more calibration inputs")
@@ -201,15 +208,32 @@ def _converted(
     return done, new if done.kept else model
 
 
+def _mask(model: onnx.ModelProto, inputs: Inputs, name: str) -> np.ndarray:
+    """Which rows of a call count, bool."""
+    names = [value.name for value in onnx_file.inputs(model)]
+    if name not in names:
+        raise QuakeError(f"mask: there is no input {name!r}; there are {', '.join(names)}")
+    array = inputs[name] if isinstance(inputs, Mapping) else inputs[names.index(name)]
+    return np.asarray(array).ravel() != 0
+
+
 def _rows(
-    model: onnx.ModelProto, block: Block, calibration: Sequence[Inputs]
+    model: onnx.ModelProto,
+    block: Block,
+    calibration: Sequence[Inputs],
+    masks: Sequence[np.ndarray] | None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """The rows of a layer's x, y and residual on all inputs."""
     part = compile(cut(model, block), target="native", method=_METHOD)
     names = [output.name for output in part.outputs]
     found: dict[str, list[np.ndarray]] = {name: [] for name in names}
-    for inputs in calibration:
+    for n, inputs in enumerate(calibration):
         for name, array in zip(names, part.run(inputs), strict=True):
-            found[name].append(np.array(array).reshape(-1, array.shape[-1]))
+            rows = np.array(array).reshape(-1, array.shape[-1])
+            if masks and len(masks[n]) != len(rows):
+                raise QuakeError(
+                    f"mask: it has {len(masks[n])} elements, and the layer {len(rows)} rows"
+                )
+            found[name].append(rows[masks[n]] if masks else rows)
     whole = {name: np.concatenate(arrays) for name, arrays in found.items()}
     return whole[block.x], whole[block.y], whole.get(block.residual or "")

@@ -75,6 +75,24 @@ def test_a_layer_over_the_budget_stays():
     assert done.model == model
 
 
+def test_padding_is_not_learnt():
+    settings = Settings(tables=4, bits=2, rows=600)
+    plain, masked = encoder(layers=1), encoder(layers=1)
+    shape = onnx.helper.make_tensor_value_info("mask", onnx.TensorProto.INT64, ["rows"])
+    masked.graph.input.append(shape)
+    padded = []
+    for call in inputs(3):
+        counts = np.arange(2 * len(call["x"])) % 2
+        x = np.repeat(call["x"], 2, axis=0)
+        x[counts == 0] = 1e3
+        padded.append({"x": x, "mask": counts})
+    expected = convert(plain, inputs(3), settings=settings, rows=4, budget=9.0)
+    found = convert(masked, padded, settings=settings, rows=4, budget=9.0, mask="mask")
+    assert found.layers[0].errors == expected.layers[0].errors
+    weights = (list(done.model.graph.initializer) for done in (found, expected))
+    assert all(a == b for a, b in zip(*weights, strict=True))
+
+
 def test_an_interrupted_training_continues_to_the_same_tables(tmp_path):
     random = np.random.default_rng(0)
     x, y = (random.standard_normal((1500, 20)).astype(np.float32) for _ in range(2))
@@ -116,6 +134,8 @@ def test_a_folder_of_another_conversion(tmp_path):
         ({"layers": [2]}, "there is no layer 2: the model has 2"),
         ({"form": "int4"}, "form"),
         ({"calibration": []}, "needs calibration inputs"),
+        ({"mask": "attention_mask"}, "there is no input 'attention_mask'; there are x"),
+        ({"mask": "x"}, "mask: it has .* elements, and the layer .* rows"),
     ],
 )
 def test_wrong_options(options, problem):
