@@ -196,12 +196,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from quake_tvm.support.generated_page import write_section
         from quake_tvm.support.whole_file import whole_file
 
-        write_section(
-            options.page, "models", f"Rung {METHOD}, {options.rounds} rounds.\n\n{table(found)}"
+        drawn = options.page.with_suffix(".svg")
+        title = "this library's time by the faster peer's, one thread"
+        ratios = {name: by_threads[1].ratio for (_, name), by_threads in found.items()}
+        with whole_file(drawn) as file:
+            file.write_text(picture(ratios, title))
+        text = (
+            f"Rung {METHOD}, {options.rounds} rounds.\n\n{table(found)}\n\n![{title}]({drawn.name})"
         )
-        bars = {name: by_threads[1].ratio for (_, name), by_threads in found.items()}
-        with whole_file(options.page.with_suffix(".svg")) as file:
-            file.write_text(picture(bars, "time by the faster peer's, one thread"))
+        write_section(options.page, "models", text)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from .distil import Distillation, Settings
 from .layer import STORED
 from .measure import Errors, errors, milliseconds
 from .report import table
-from .state_folder import StateFolder
+from .state_folder import StateFolder, arrays
 from .surgery import alone, cut, replaced
 
 # Every so many rows are kept for the measurement and not trained on.
@@ -213,7 +213,7 @@ def _mask(model: onnx.ModelProto, inputs: Inputs, name: str) -> np.ndarray:
     names = [value.name for value in onnx_file.inputs(model)]
     if name not in names:
         raise QuakeError(f"mask: there is no input {name!r}; there are {', '.join(names)}")
-    array = inputs[name] if isinstance(inputs, Mapping) else inputs[names.index(name)]
+    array = inputs[name] if isinstance(inputs, Mapping) else arrays(inputs)[names.index(name)]
     return np.asarray(array).ravel() != 0
 
 

@@ -164,9 +164,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(table({size: found[size]}).splitlines()[-1], flush=True)
     print(table(found))
     if options.page:
-        write_section(options.page, "times", table(found))
-        with whole_file(options.page.with_suffix(".svg")) as file:
+        drawn = options.page.with_suffix(".svg")
+        with whole_file(drawn) as file:
             file.write_text(chart(found))
+        title = "How many times as fast as the layer a look-up is, over the rows of a call"
+        write_section(options.page, "times", f"{table(found)}\n\n![{title}]({drawn.name})")
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ class StateFolder:
             return
         key = hashlib.sha256(model.SerializeToString(deterministic=True))
         for inputs in calibration:
-            for array in _arrays(inputs):
+            for array in arrays(inputs):
                 key.update(array.tobytes())
         key.update(json.dumps(options).encode())
         self.path.mkdir(parents=True, exist_ok=True)
@@ -77,7 +77,8 @@ class StateFolder:
         state.run(each)
 
 
-def _arrays(inputs: Inputs) -> list[np.ndarray]:
+def arrays(inputs: Inputs) -> list[np.ndarray]:
+    """The inputs of a call, in their order."""
     if isinstance(inputs, Mapping):
         return [np.asarray(array) for array in inputs.values()]
     return [np.asarray(array) for array in (inputs if isinstance(inputs, Sequence) else [inputs])]
