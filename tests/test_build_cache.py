@@ -10,7 +10,7 @@ import onnx
 import pytest
 
 import quake_tvm
-from quake_tvm import build_cache, build_key
+from quake_tvm import build_cache, build_key, compiler
 from quake_tvm.machines.targets import target
 from quake_tvm.options import Options
 from tests.shell import quake
@@ -93,6 +93,29 @@ def test_the_key_depends_on_everything(tmp_path, monkeypatch):
     build_key._versions.cache_clear()
     assert None not in keys
     assert len(set(keys)) == len(keys)
+
+
+def test_what_changed_is_compiled_and_never_served_from_the_folder(tmp_path, monkeypatch):
+    path, compiled = tmp_path / "mlp.onnx", []
+    onnx.save(mlp(), path)
+    built = quake_tvm.compile(path, cache=True)
+    monkeypatch.setattr(compiler, "_compiled", lambda *_: compiled.append(1) or built)
+    quake_tvm.compile(path, cache=True)
+    assert not compiled
+    for options in ({"method": "quake3"}, {"skip": ["gelu"]}, {"target": "x86-64-v3"}):
+        quake_tvm.compile(path, cache=True, **options)
+    assert len(compiled) == 3
+    content = bytearray(path.read_bytes())
+    at = content.index(mlp().graph.initializer[0].raw_data)
+    content[at] ^= 1
+    path.write_bytes(content)
+    quake_tvm.compile(path, cache=True)
+    assert len(compiled) == 4
+    build_key._versions.cache_clear()
+    monkeypatch.setattr(build_key.tvm, "__version__", "0.99")
+    quake_tvm.compile(path, cache=True)
+    build_key._versions.cache_clear()
+    assert len(compiled) == 5
 
 
 def test_the_key_is_the_same_in_another_process():
