@@ -18,7 +18,7 @@ from torch._prims_common import ELEMENTWISE_TYPE_PROMOTION_KIND, elementwise_dty
 from tvm import relax, te, tirx
 
 from ...errors import QuakeError
-from ...kernels.size_check import Need, Pair, held
+from ...kernels.size_check import Need, Pair, equal, held
 from ...tvm_version import replace_variable
 from .sizes import Sizes
 
@@ -160,6 +160,22 @@ class Context:
         zero = tirx.const(0, "int64")
         unsure = [(a, b) for a, b in within if not analyzer.can_prove(zero + a <= b)]
         return held(self.builder, x, [Need(unsure, self.user, problem)])
+
+    def fit(self, x: relax.Expr, shape: list[Any]) -> relax.Expr:
+        """The tensor with these sizes, which torch states where TVM cannot prove them.
+
+        Raises
+        ------
+        QuakeError
+            For sizes that never are those of the tensor.
+        """
+        apart = [(a, b) for a, b in zip(dims(x), shape, strict=True) if not same_size(a, b)]
+        if not apart:
+            return x
+        within = [pair for a, b in apart for pair in equal(a, b)]
+        shown = " x ".join(map(str, shape)), " x ".join(map(str, dims(x)))
+        checked = self.hold(x, within, f"torch states a size of {shown[0]}, TVM {shown[1]}")
+        return self.emit(relax.op.reshape(checked, relax.ShapeExpr(shape)))
 
     @property
     def user(self) -> str:

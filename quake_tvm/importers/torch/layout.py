@@ -166,7 +166,11 @@ def _cat(c: Context, tensors: list[relax.Expr], dim: int) -> relax.Expr:
     parts = [c.cast(x, c.dtype) for x in tensors if dims(x) != [0]]
     if not parts:
         return c.emit(op.full(c.shape, relax.const(0, c.dtype), c.dtype))
-    return c.emit(op.concat(parts, axis_of(dim, len(c.shape)))) if len(parts) > 1 else parts[0]
+    if len(parts) == 1:
+        return parts[0]
+    axis = axis_of(dim, len(c.shape))
+    fitting = [c.fit(x, [*c.shape[:axis], dims(x)[axis], *c.shape[axis + 1 :]]) for x in parts]
+    return c.emit(op.concat(fitting, axis))
 
 
 @converts("split_with_sizes.default")

@@ -8,11 +8,13 @@ import operator
 import warnings
 from typing import Any
 
+import sympy
 import torch
 import tvm
 from torch import fx
 from torch._ops import HigherOrderOperator
 from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind
+from torch.utils._sympy import functions as torch_sympy
 from torch.utils._sympy.printers import PythonPrinter
 from tvm import relax
 
@@ -41,7 +43,7 @@ from . import (  # noqa: F401  they enter their operators in the table
 )
 from .changed_buffers import changed_buffers
 from .complex_values import Complex, convert, from_real, is_complex
-from .converter import CONVERTERS, Context, Missing, arguments, dims, dtype_name, same_size
+from .converter import CONVERTERS, Context, Missing, arguments, dims, dtype_name
 from .creation import constant
 from .decompositions import DECOMPOSITIONS, overload
 from .output_names import output_names
@@ -182,8 +184,9 @@ class _Import:
             # torch states a lower limit of 2 for every size and does not check it
             least = int(limits.lower) if limits.lower > 2 else 0
             most = int(limits.upper) if limits.upper.is_Integer else None
-            if str(symbol) in self.sizes.variables and (least or most is not None):
-                ranges[str(symbol)] = least, most
+            factor, name = self.sizes.multiples.get(symbol, (1, symbol))
+            if str(name) in self.sizes.variables and (least or most is not None):
+                ranges[str(name)] = factor * least, None if most is None else factor * most
         return ExtentLimits(tuple(self._conditions()), ranges)
 
     def _conditions(self) -> list[str]:
@@ -197,6 +200,9 @@ class _Import:
             fake = node.args[0].meta["val"] if isinstance(node.args[0], fx.Node) else True
             if isinstance(fake, torch.SymBool):
                 found.append(fake.node.expr)
+        found = [self.sizes.in_dimensions(condition, whole=True) for condition in found]
+        for factor, whole in self.sizes.multiples.values():
+            found.append(sympy.Eq(torch_sympy.PythonMod(whole, factor), 0))
         known = self.sizes.variables.keys()
         texts = [
             PythonPrinter().doprint(condition)
@@ -287,28 +293,27 @@ class _Import:
         except Exception as error:
             reason = last_line(error)
             raise QuakeError(f"TVM cannot take torch operator {target}: {reason}") from error
-        self._check(node, result, fake)
-        return result
+        return self._checked(context, result, fake)
 
-    def _check(self, node: fx.Node, result: Any, fake: Any) -> None:
-        """Raise unless a result has the dtype and the shape that torch states."""
+    def _checked(self, context: Context, result: Any, fake: Any) -> Any:
+        """A result with the dtype and the shape that torch states."""
         if isinstance(result, list | tuple):
-            for one, stated in zip(result, fake, strict=False):
-                if not isinstance(one, Missing):
-                    self._check(node, one, stated)
-            return
+            return [
+                one if isinstance(one, Missing) else self._checked(context, one, stated)
+                for one, stated in zip(result, fake, strict=False)
+            ]
         if isinstance(result, Complex):
-            fake = fake.real
-            self._check(node, result.imag, fake)
-            result = result.real
+            parts = (self._checked(context, x, fake.real) for x in (result.real, result.imag))
+            return Complex(*parts)
+        node = context.node
         if result.ty.shape is None:
             raise QuakeError(f"torch operator {node.target} has sizes that TVM cannot follow")
         got = (str(result.ty.dtype), dims(result))
         wanted = (dtype_name(fake.dtype), self.sizes.shape(fake.shape))
-        fits = len(got[1]) == len(wanted[1]) and all(map(same_size, got[1], wanted[1]))
-        if got[0] != wanted[0] or not fits:
+        if got[0] != wanted[0] or len(got[1]) != len(wanted[1]):
             shown = [f"{dtype} {tuple(map(str, shape))}" for dtype, shape in (wanted, got)]
             raise QuakeError(f"torch operator {node.target} gives {shown[0]}, TVM {shown[1]}")
+        return context.fit(result, wanted[1])
 
     def _outputs(self, node: fx.Node) -> relax.Expr:
         specs = self.program.graph_signature.output_specs

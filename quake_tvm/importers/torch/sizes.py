@@ -24,22 +24,27 @@ class Sizes:
     Attributes
     ----------
     variables : dict of str to tirx.Var
+    multiples : dict of sympy.Symbol to (int, sympy.Symbol)
+        A symbol of which an input's dimension is a multiple: the factor, and the variable of that
+        dimension.
     """
 
     def __init__(self) -> None:
         self.variables: dict[str, tirx.Var] = {}
+        self.multiples: dict[sympy.Symbol, tuple[int, sympy.Symbol]] = {}
 
     def of_input(self, name: str, shape: Iterable[int | torch.SymInt]) -> list[Any]:
-        """The sizes of an input. Symbols become variables.
+        """The sizes of an input. Symbols become variables, and so does a dimension like 4*s.
 
         Raises
         ------
         QuakeError
-            For a dimension that is a formula, such as 4*s.
+            For a dimension that is another formula.
         """
         found: list[Any] = []
         for size in shape:
-            formula = _formula(size)
+            self._divide(_formula(size))
+            formula = self.in_dimensions(_formula(size))
             if isinstance(formula, sympy.Symbol):
                 variable = tirx.Var(str(formula), "int64")
                 found.append(self.variables.setdefault(str(formula), variable))
@@ -47,10 +52,37 @@ class Sizes:
                 found.append(int(formula))
             else:
                 raise QuakeError(
-                    f"a dimension of input {name!r} is {formula}: only sizes that are fixed or "
-                    "free of conditions can be compiled; export the program with this one fixed"
+                    f"a dimension of input {name!r} is {_formula(size)}: only sizes that are "
+                    "fixed, free or multiples can be compiled; export the program with this one "
+                    "fixed"
                 )
         return found
+
+    def _divide(self, formula: sympy.Expr) -> None:
+        """Let a dimension like 4*s be a variable, and s a quarter of it."""
+        match formula:
+            case sympy.Mul(args=(sympy.Integer() as factor, sympy.Symbol() as symbol)) if (
+                factor > 1 and str(symbol) not in self.variables
+            ):
+                whole = sympy.Symbol(f"{symbol}_by_{factor}", integer=True, positive=True)
+                self.multiples.setdefault(symbol, (int(factor), whole))
+
+    def in_dimensions(self, formula: sympy.Expr, whole: bool = False) -> sympy.Expr:
+        """The formula in symbols that are dimensions of inputs.
+
+        Parameters
+        ----------
+        formula : sympy.Expr
+        whole : bool, optional
+            Whether all quotients are rounded down, as Python's. Without it they cancel.
+        """
+        quotient = torch_sympy.FloorDiv if whole else sympy.Mul
+        return formula.xreplace(
+            {
+                symbol: quotient(dimension, factor if whole else sympy.Rational(1, factor))
+                for symbol, (factor, dimension) in self.multiples.items()
+            }
+        )
 
     def of(self, size: int | torch.SymInt | torch.SymFloat) -> Any:
         """A number that follows from sizes, as a number or as an expression of the variables.
@@ -60,7 +92,7 @@ class Sizes:
         QuakeError
             For a size that depends on data, and for formulas that TVM does not support.
         """
-        return self._convert(_formula(size))
+        return self._convert(self.in_dimensions(_formula(size)))
 
     def shape(self, shape: Iterable[int | torch.SymInt]) -> list[Any]:
         """Every size of a shape, converted by :meth:`of`."""
@@ -78,6 +110,11 @@ class Sizes:
             return self.variables[str(formula)]
         if isinstance(formula, sympy.Float):
             return tirx.const(float(formula), "float64")
+        if formula.is_Mul and formula.args[0].is_Rational and not formula.args[0].is_Integer:
+            # Half of a dimension 2*s: as a size it is whole.
+            numerator, denominator = formula.args[0].as_numer_denom()
+            product = self._convert(sympy.Mul(numerator, *formula.args[1:]))
+            return tirx.floordiv(product, int(denominator))
         build = _BUILD.get(type(formula))
         if build is None or any(_is_fraction(a) for a in formula.args):
             raise QuakeError(f"a value's size is {formula}, which cannot be compiled")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import quake_tvm
+from quake_tvm.errors import QuakeError
 
 from .programs import F, Several, torch
 
@@ -97,3 +98,37 @@ def test_arithmetic_of_sizes():
         "norm": lambda x: F.layer_norm(x, (x.shape[2],)),
     }
     _compare(cases, (9, 8), ((5, 6), (12, 30), (7, 16)))
+
+
+class Halved(torch.nn.Module):
+    """A U-Net of two levels, with its branch around the lower one."""
+
+    def __init__(self):
+        super().__init__()
+        self.down = torch.nn.Conv2d(3, 4, 3, padding=1)
+        self.up = torch.nn.ConvTranspose2d(4, 4, 2, stride=2)
+        self.last = torch.nn.Conv2d(8, 2, 1)
+
+    def forward(self, x):
+        wide = torch.relu(self.down(x))
+        return self.last(torch.cat([wide, self.up(F.max_pool2d(wide, 2))], 1))
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_sizes_that_must_be_multiples(named):
+    """As 2*Dim, or as a condition that torch finds."""
+    half = [torch.export.Dim(name, min=2, max=40) for name in "hw"]
+    dims = {axis: 2 * d if named else DYNAMIC for axis, d in zip((2, 3), half, strict=True)}
+    module = Halved().eval()
+    x = torch.rand(1, 3, 8, 12)
+    program = torch.export.export(module, (x,), dynamic_shapes=(dims,))
+    model = quake_tvm.compile(program, method="exact", records=False)
+    for size in [(8, 12), (40, 6)]:
+        x = torch.rand(1, 3, *size)
+        (found,) = model.run(x.numpy())
+        np.testing.assert_allclose(found, module(x).detach(), 2e-5, 2e-5)
+    with pytest.raises(QuakeError, match="exported for sizes with"):
+        model.run(np.zeros((1, 3, 8, 7), np.float32))
+    if named:
+        with pytest.raises(QuakeError, match="takes 0 to 80"):
+            model.run(np.zeros((1, 3, 82, 8), np.float32))
