@@ -56,6 +56,18 @@ def panels(weights: te.Tensor, hidden: int, gates: tuple[int, ...], units: int) 
     return te.compute(shape, element, name="recurrent_panels")
 
 
+def shape_of(call: relax.Call) -> str:
+    """The shape of what the gates of a layer compute, (step, row, unit of any direction), as text.
+
+    Parameters
+    ----------
+    call : Call
+        Of ``quake.recurrent``.
+    """
+    state = states_of(call)[-1].ty.shape
+    return extents_text([*list(call.ty.fields[0].shape)[:2], state[0] * state[2]])
+
+
 def rule(options: Options, tiles: Tiles) -> dict[str, Legalize]:
     """The legalization of the operator."""
 
@@ -66,9 +78,8 @@ def rule(options: Options, tiles: Tiles) -> dict[str, Legalize]:
         given = [rest.pop(0) for _ in range(sources(cell))]
         directions, batch, units = states_of(call)[0].ty.shape
         hidden = states_of(call)[-1].ty.shape[2]
-        result = call.ty.fields[0]
-        outer = list(result.shape)[:2]
-        shape = extents_text([*outer, directions * hidden])
+        outer = list(call.ty.fields[0].shape)[:2]
+        shape = shape_of(call)
         functions = [_with_rung(function, options, shape) for function in cell.functions]
         least = min(int(units), int(hidden))
         steps = outer[1 if layer["batch_first"] else 0]

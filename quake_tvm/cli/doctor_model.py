@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..importers.onnx.examine import Finding
 
 _FATES = {
-    "taken": "computed as it is",
+    "taken": "taken as it is",
     "rewritten": "replaced by operators with the same result",
     "folded": "computed during the import",
     "refused": "REFUSED",
@@ -85,9 +85,11 @@ def _conditions(module: "tvm.IRModule") -> list[str]:
 
 
 def _nonlinearities(module: "tvm.IRModule") -> list[Nonlinearity]:
+    from ..kernels.recurrent_operator import cell_of, layer_of, recurrent_calls
     from ..options import Options
     from ..passes.dialect import dtype, functions, shape_text
     from ..passes.quake import find_sites
+    from ..passes.relax import lower_recurrent
     from ..passes.relax.graph import Graph
 
     options, found = Options.parse(), []
@@ -96,6 +98,14 @@ def _nonlinearities(module: "tvm.IRModule") -> list[Nonlinearity]:
             x = site.args[0]
             reason = options.choose(site.operator, dtype(x)).reason
             found.append(Nonlinearity(site.operator, shape_text(x), dtype(x), reason))
+        for call in recurrent_calls(function):
+            of, shape = dtype(call.args[0]), lower_recurrent.shape_of(call)
+            names = dict.fromkeys(f.operator for f in cell_of(layer_of(call)).functions)
+            found += [
+                Nonlinearity(name, shape, of, options.choose(name, of).reason)
+                for name in names
+                if name
+            ]
     return found
 
 

@@ -26,6 +26,18 @@ def recurrent(x: relax.Expr, weights: relax.Expr, *rest: relax.Expr, **layer: An
     return relax.Call(tvm.ir.Op.get(RECURRENT), [x, weights, *rest], attrs)
 
 
+def recurrent_calls(function: relax.Function) -> list[relax.Call]:
+    """The calls of the operator in a function, in branches too."""
+    found: list[relax.Call] = []
+
+    def see(expression: relax.Expr) -> None:
+        if isinstance(expression, relax.Call) and expression.op == tvm.ir.Op.get(RECURRENT):
+            found.append(expression)
+
+    relax.analysis.post_order_visit(function.body, see)
+    return found
+
+
 def layer_of(call: relax.Call) -> dict[str, Any]:
     """The options of a call."""
     return json.loads(str(call.attrs["layer"]))

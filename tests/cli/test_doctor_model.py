@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
@@ -103,3 +104,22 @@ def test_errors_are_one_line(folder, arguments, message):
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
     assert line.startswith(message)
+
+
+def test_the_functions_of_recurrent_layers_are_nonlinearities(folder):
+    layer = onnx.parser.parse_model("""
+        <ir_version: 9, opset_import: ["": 18]>
+        g (float[steps, 2, 4] x) => (float[steps, 1, 2, 3] y)
+            <float[1, 9, 4] w = {0}, float[1, 9, 3] r = {0}>
+            { y = GRU <hidden_size = 3> (x, w, r) }
+        """)
+    for constant in layer.graph.initializer:
+        constant.CopyFrom(
+            onnx.numpy_helper.from_array(np.zeros(constant.dims, np.float32), constant.name)
+        )
+    onnx.save(layer, folder / "gru.onnx")
+    found = json.loads(quake("doctor", folder / "gru.onnx", "--json").stdout)
+    assert [(n["operator"], n["shape"], n["exact"]) for n in found["nonlinearities"]] == [
+        ("sigmoid", "stepsx2x3", ""),
+        ("tanh", "stepsx2x3", ""),
+    ]

@@ -94,7 +94,9 @@ class Node:
         """
         ty = self.inputs[index].ty
         if ty.shape is None:
-            raise self.refuse(f"the rank of input {index} must be known")
+            raise self.refuse(
+                f"the rank of input {index} must be known: give shapes for the model's inputs"
+            )
         return [plain(n) for n in ty.shape]
 
     def dtype(self, index: int = 0) -> str:
