@@ -25,4 +25,5 @@ def _added(node: tir.Add) -> tir.Expr:
 
 def accumulate(function: tir.PrimFunc) -> tir.PrimFunc:
     """The function with every addition of a dot product inside that dot product."""
-    return function.with_body(tvm_ffi.structural_map(function.body, (tir.Add, _added)))
+    body = tvm_ffi.structural_map(function.body, (tir.Add, _added))
+    return function if body.same_as(function.body) else function.with_body(body)

@@ -13,7 +13,7 @@ start and its guards.
 import logging
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 
 import tvm
 import tvm_ffi
@@ -43,22 +43,33 @@ def overlap_tiles(function: tir.PrimFunc, given: tir.Expr | None = None) -> tir.
     """
     if not mentions(function.body, s_tir.SBlock, lambda block: OVERLAP in block.annotations):
         return function
-    here = places(function)
-    if here is None:
+    found = _found(function, given)
+    if found is None:
         logger.debug("blocks inside blocks: no tile overlaps")
         return _rebuilt(function, {}, [])
-    known = bound({loop for place in here for loop in place.loops})
-    with known.constraint_scope(given) if given is not None else nullcontext():
-        here, whole = _overlapped(function, here, known)
+    here, whole, _ = found
     done = _rebuilt(function, {place.name: place.realize for place in here}, whole)
     return _with_room(done, whole)
 
 
 def overlaps(function: tir.PrimFunc, given: tir.Expr | None = None) -> bool:
     """Whether all tiles along the annotated axes can be made whole. Parameters as above."""
+    found = _found(function, given)
+    return found is not None and len(found[1]) == found[2]
+
+
+@lru_cache(maxsize=32)
+def _found(
+    function: tir.PrimFunc, given: tir.Expr | None
+) -> tuple[list[Place], list["_Whole"], int] | None:
+    """The blocks with tiles made whole, these tiles, and how many there are along all axes.
+
+    None if there are blocks inside blocks. A rule asks whether tiles overlap before they are made
+    whole, and the proof takes long.
+    """
     here = places(function)
     if here is None:
-        return False
+        return None
     known = bound({loop for place in here for loop in place.loops})
     guarded = [
         axis
@@ -68,8 +79,8 @@ def overlaps(function: tir.PrimFunc, given: tir.Expr | None = None) -> bool:
         if _limits(guard, place.realize.iter_values[axis], known)
     ]
     with known.constraint_scope(given) if given is not None else nullcontext():
-        _, whole = _overlapped(function, here, known)
-    return len(whole) == len(guarded)
+        here, whole = _overlapped(function, here, known)
+    return here, whole, len(guarded)
 
 
 def _overlapped(
