@@ -6,6 +6,8 @@ extent comes from: TVM reads the value of a variable in a parameter's shape from
 
 A pad makes the extent ``(n - 1) // 2 + 3`` of it, which gets the same name and 2 more, so that TVM
 sees that the padded tensor is as long as the loop that fills it.
+
+An extent ``n + 2`` keeps its form: from it follows how wide the margins of a padded row are.
 """
 
 from dataclasses import dataclass, field

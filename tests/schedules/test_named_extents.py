@@ -3,13 +3,20 @@
 import numpy as np
 import pytest
 import tvm
-from tvm import te
+from tvm import te, topi
 from tvm.script import tirx as T
 
 from quake_tvm.machines.targets import target
 from quake_tvm.schedules import schedule
 from quake_tvm.schedules.named_extents import named_extents
 from tests.schedules.symbolic import SIZES, Symbolic, sized, variables
+
+
+def test_size_and_a_constant_keep_their_form():
+    (n,) = variables("n")
+    x = sized(n)
+    function = te.create_prim_func([x, topi.nn.pad(x, [1], [1])])
+    assert named_extents(function).same_as(function)
 
 
 def test_computed_extents_become_variables():
