@@ -75,6 +75,10 @@ def bench(
         bool,
         typer.Option("--static", help="Count instructions instead, for another machine's target."),
     ] = False,
+    roofline: Annotated[
+        bool,
+        typer.Option("--roofline", help="Each kernel of the models beside the machine's peaks."),
+    ] = False,
     rpc: Rpc = None,
     tracker: Tracker = None,
     key: Key = None,
@@ -109,6 +113,17 @@ def bench(
         _count(todo, methods, target, records, as_json)
         return
     resolved = _resolve(target, here=not (rpc or tracker))
+    if roofline:
+        if RELAY:
+            raise QuakeError(f"--roofline needs the TVM that has Relax: {RELAX_INSTALL}")
+        rest = sizes or lengths is not None or batches is not None
+        if not models or kernel or rest or rpc or tracker or len(methods) > 1 or threads > 1:
+            raise QuakeError("--roofline takes models and one --method, on one thread, here")
+        if plot is not None:
+            require_matplotlib(plot)
+        todo = cases.models(models, parse_shapes(shape, _ANY_SIZE))
+        _hold(todo, methods[0], resolved, records, plot, as_json)
+        return
     if sizes or lengths is not None or batches is not None:
         if RELAY:
             raise QuakeError(f"--lengths and --sizes need the TVM that has Relax: {RELAX_INSTALL}")
@@ -219,6 +234,33 @@ def _count(
         soft_wrap=True,
     )
     output.print(show_static.tables(results), markup=False, soft_wrap=True)
+
+
+def _hold(
+    todo: "Sequence[Case]",
+    method: str,
+    target: "tvm.target.Target",
+    records: list[str] | None,
+    plot: Path | None,
+    as_json: bool,
+) -> None:
+    """Handle ``--roofline``: measure, print and draw."""
+    from ..bench import peaks, show_roofline
+    from ..bench.roofline import roofline
+
+    known, most = parse_records(records), peaks.measure(target)
+    results = _each(todo, lambda case, _: roofline(case, method, target, most, known))
+    if plot is not None:
+        with whole_file(plot) as file:
+            show_roofline.plot(results, file)
+    facts = {**machine(target), "threads": 1}
+    if as_json:
+        print_json({**facts, "cases": [result.to_dict() for result in results]})
+        return
+    output.print(f"{facts['cpu']}; target {facts['target']}", markup=False, soft_wrap=True)
+    output.print(show_roofline.tables(results), markup=False, soft_wrap=True)
+    if plot is not None:
+        output.print(f"written: {plot}")
 
 
 def _resolve(name: str, here: bool) -> "tvm.target.Target":
