@@ -113,12 +113,11 @@ def _summed(
     sums = rows.local(SUMS * width)
 
     def vectors(store: Callable[[Expr], Stmt]) -> Stmt:
-        return rows.sequence(
-            *(
-                rows.loop(width, lambda lane, n=n: store(n * width + lane), tir.ForKind.VECTORIZED)
-                for n in range(SUMS)
-            )
-        )
+        def vector(n: int) -> Stmt:
+            kind = tir.ForKind.VECTORIZED
+            return rows.loop(width, lambda lane: store(n * width + lane), kind)
+
+        return rows.sequence(*map(vector, range(SUMS)))
 
     def each(start: Expr | int) -> Stmt:
         def step(place: Expr) -> Stmt:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..errors import QuakeError
 
-SEAL = b"quake_tvm seal 1"
+SEAL = b"quake_tvm seal 2"
 _LENGTH = len(SEAL) + hashlib.sha256().digest_size
 _CHUNK = 1 << 20
 

@@ -11,6 +11,7 @@ from tvm import relax
 
 import quake_tvm
 from quake_tvm import QuakeError
+from quake_tvm.options import DEFAULT_METHOD
 from quake_tvm.tvm_version import tir
 from tests.helpers import module
 
@@ -62,7 +63,7 @@ def test_a_library_that_is_gone_or_another(model, tmp_path):
 
 def test_what_it_says_of_itself(model):
     tensors = "(x0: float32[4, 8]) -> (output_0: float32[4, 8])"
-    assert repr(model) == f"<quake_tvm.Model {tensors}, quake2, 1 site lowered>"
+    assert repr(model) == f"<quake_tvm.Model {tensors}, {DEFAULT_METHOD}, 1 site lowered>"
     dynamic = quake_tvm.compile(
         module(relax.op.nn.softmax, (tir.Var("n", "int64"), 8)), max_error=1e-3
     )
