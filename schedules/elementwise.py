@@ -26,6 +26,7 @@ from .overlap import OVERLAP, overlaps
 from .rule import Scheduled
 from .segments import in_segments, segments
 from .tables import in_tables
+from .tiles import with_own_values
 from .versions import Version, least, thread_cases, vector_widths
 
 # How many bytes are computed in the time of one float32, about.
@@ -188,11 +189,14 @@ def _in_bytes(flat: tir.PrimFunc, count: int, lanes: int, decide: Decide) -> s_t
 def _versions(sch: s_tir.Schedule, target: tvm.target.Target) -> Iterator[Version]:
     """The schedules of one result of symbolic shape: by its last extent, and by its size."""
     flat = flattened(sch.mod["main"])
-    joined = with_long_rows(sch.mod["main"]) if flat is None else flat
-    sch = sch if joined is None else s_tir.Schedule(tvm.IRModule({"main": joined}))
+    joined = with_long_rows(sch.mod["main"]) if flat is None else None
+    if joined is not None:
+        sch = analysis.start(joined.with_body(with_own_values(joined.body)))
     (block,) = analysis.blocks(sch) or []
     *outer, last = (sch.get(loop).extent for loop in sch.get_loops(block))
     count = math.prod(outer, start=last)
+    if flat is not None:
+        outer, last = [], count
     fused = [math.prod(outer[n] for n in each) for each in analysis.grouped(outer)]
     widths = list(_vector_widths(last, bool(outer), sch, target))
     for width in widths:

@@ -18,7 +18,7 @@ from tvm import s_tir, sym
 from quake_tvm.tvm_version import Call, dtype_of, replace_calls, tir, visit_calls
 
 from . import analysis
-from .tiles import mentions, substituted, uses
+from .tiles import mentions, substituted, uses, with_own_values
 
 # Rows are left whole if there are more cuts: each makes a loop for each width of vectors.
 MOST_CUTS = 4
@@ -75,14 +75,10 @@ class Segments:
             tir.IterVar(each.dom, str(each.var.name), each.iter_type) for each in own.iter_vars
         ]
         names = [(old.var, new.var) for old, new in zip(own.iter_vars, fresh, strict=True)]
-        lets: list[tir.Let] = []
-        tvm_ffi.structural_walk(own.body, (tir.Let, lets.append))
-        # TVM takes two definitions of one variable for one.
-        names += [(let.var, tir.Var(let.var.name, dtype_of(let.var))) for let in lets]
-        body = replace_calls(own.body, chosen)
+        body = with_own_values(substituted(replace_calls(own.body, chosen), names))
         reads, writes = ([substituted(r, names) for r in each] for each in (own.reads, own.writes))
         return s_tir.SBlock(
-            fresh, reads, writes, own.name_hint, substituted(body, names), None, [], [],
+            fresh, reads, writes, own.name_hint, body, None, [], [],
             own.annotations,
         )  # fmt: skip
 

@@ -12,7 +12,7 @@ import tvm
 import tvm_ffi
 from tvm import s_tir, sym
 
-from quake_tvm.tvm_version import tir
+from quake_tvm.tvm_version import dtype_of, tir
 
 from . import analysis
 
@@ -120,6 +120,20 @@ def substituted(node: tvm.ir.Node, pairs: Sequence[tuple[tir.Var, tir.Expr]]) ->
         return next((value for each, value in pairs if var.same_as(each)), var)
 
     return tvm_ffi.structural_map(node, (tir.Var, replace))
+
+
+def with_own_values(node: tvm.ir.Node) -> tvm.ir.Node:
+    """The tree with a variable of its own for each value that an expression names.
+
+    An operator that was inlined in two places names its values alike in both, which schedules do
+    not accept, and TVM takes two definitions of one variable for one.
+    """
+
+    def renew(let: tir.Let) -> tir.Let:  # inner ones are new by now
+        name = tir.Var(let.var.name, dtype_of(let.var))
+        return tir.Let(name, let.value, substituted(let.body, [(let.var, name)]))
+
+    return tvm_ffi.structural_map(node, (tir.Let, renew))
 
 
 def conjuncts(value: tir.Expr) -> list[tir.Expr]:

@@ -24,7 +24,8 @@ def with_weights(mod: tvm.IRModule) -> tvm.IRModule:
     found: list[tvm.ir.GenericConst] = []
 
     def visit(expr: relax.Expr) -> None:
-        if isinstance(expr, tvm.ir.GenericConst) and size_of(expr.value) >= NOT_SMALL:
+        value = expr.value if isinstance(expr, tvm.ir.GenericConst) else None  # also of a dtype
+        if isinstance(value, tvm.runtime.Tensor) and size_of(value) >= NOT_SMALL:
             found.append(expr)
 
     for _, function in functions(mod):

@@ -87,7 +87,7 @@ void Print(const ffi::Any& result) {
 
 // Raises for a library that is cut off: it ends with a seal and a digest, as it was exported.
 void CheckSeal(const char* path) {
-  std::string seal = "quake_tvm seal 1", end(seal.size(), ' ');
+  std::string seal = "quake_tvm seal 2", end(seal.size(), ' ');
   std::ifstream file(path, std::ios::binary);
   if (!file) throw std::runtime_error(std::string("cannot read ") + path);
   file.seekg(-static_cast<std::streamoff>(seal.size() + 32), std::ios::end);

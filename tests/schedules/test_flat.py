@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import tvm
-from tvm import te, topi
+from tvm import relax, te, topi
 from tvm.script import tirx as T
 
+import quake_tvm
 from quake_tvm.kernels import compute
 from quake_tvm.machines.targets import target
 from quake_tvm.schedules import schedule
@@ -220,3 +221,31 @@ def test_indices_of_either_width(dtype):
     x = te.placeholder(extents, "float32", "x")
     kernel = Symbolic(extents, [x], gelu(x))
     kernel.check([*mixed(3, SIZES[:10]), (3, 70, 90)])
+
+
+@pytest.mark.parametrize("extents", [("n", 64), ("n", 3, "n", 5), (2, 3, "n", 5), (2, 3, 4, "n")])
+def test_operators_that_are_inlined_twice(extents):
+    """x + tanh(x) of x + tanh(x): the inner one is in both places of the outer one."""
+    n = tir.Var("n", "int64")
+    shape = [n if extent == "n" else extent for extent in extents]
+    factors = [*shape[:2], 1, 1][: len(shape)]
+    builder = relax.BlockBuilder()
+    x, k = (
+        relax.Var(name, relax.TensorType(s, "float32"))
+        for name, s in (("x", shape), ("k", factors))
+    )
+    with builder.function("main", [x, k]):
+        with builder.dataflow():
+            value = builder.emit(relax.op.add(x, relax.op.tanh(x)))
+            value = builder.emit(relax.op.multiply(value, k))
+            value = builder.emit(relax.op.add(value, relax.op.tanh(value)))
+            result = builder.emit_output(value)
+        builder.emit_func_output(result)
+    model = quake_tvm.compile(builder.get(), method="quake5")
+    random = np.random.default_rng(0)
+    for size in (0, 1, 4, 33):
+        given = [[size if extent is n else extent for extent in each] for each in (shape, factors)]
+        x, k = (random.standard_normal(each).astype(np.float32) for each in given)
+        scaled = (x + np.tanh(x, dtype=float)) * k
+        (found,) = model.run([x, k])
+        np.testing.assert_allclose(found, scaled + np.tanh(scaled), atol=4e-6)
