@@ -1,9 +1,9 @@
 """Element-wise kernels of symbolic shape with one loop over axes that all tensors share.
 
-All tensors have the innermost axes and are read where the result is written, or have none of them:
-then the order of these axes does not matter, and the elements are addressed by their number in
-memory. With an index for each axis, the code would divide by symbolic extents for every element, or
-compute rows that are shorter than a vector. Knows no tile and no target.
+Each tensor either has these innermost axes and is read where the result is written, or has none of
+them. Then the order of these axes does not matter, and the elements are addressed by their number
+in memory. With an index for each axis, the code would divide by symbolic extents for every element,
+or its rows would be shorter than a vector. Knows no tile and no target.
 """
 
 import math
@@ -36,7 +36,7 @@ def flattened(function: tir.PrimFunc) -> tir.PrimFunc | None:
 
 
 def with_long_rows(function: tir.PrimFunc) -> tir.PrimFunc | None:
-    """The function with one loop instead of those over as many innermost axes as possible.
+    """The function with one loop over as many innermost axes as possible, but not over all.
 
     Parameters
     ----------

@@ -1,8 +1,9 @@
 """Biases of quantized products are added to the integer sums.
 
-Quantizers give a bias the scale of the sums: ``s * sums + s * bias`` becomes ``s * (sums + bias)``,
-which is exact up to the one product, and one addition with that of the zero points. ONNX Runtime's
-quantized operators add so. Knows no kernel.
+Quantizers give a bias the scale of the sums: ``s * sums + s * bias`` becomes ``s * (sums + bias)``.
+The sum of integers is exact, so that only the product is rounded. It becomes one addition with the
+constant for the zero points. ONNX Runtime's quantized operators add in the same way. Knows no
+kernel.
 """
 
 from typing import Any

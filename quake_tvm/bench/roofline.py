@@ -41,7 +41,7 @@ class Kernel:
     size : int
         Bytes that must be moved, summed over the calls.
     least : float
-        Seconds that the machine's peaks allow.
+        The fewest seconds that the machine's peaks allow; NaN if only a run knows the operations.
     """
 
     name: str
@@ -73,7 +73,19 @@ class Roofline:
 def roofline(
     case: Case, method: str, target: tvm.target.Target, peaks: Peaks, records: Any = None
 ) -> Roofline:
-    """Compile a model, run it, and hold each kernel against the peaks.
+    """Compile a model, run it, and compare each kernel with the peaks.
+
+    Parameters
+    ----------
+    case : Case
+        A model, with the shapes of its inputs.
+    method : str
+        As for :func:`quake_tvm.compile`.
+    target : tvm.target.Target
+        This machine's.
+    peaks : Peaks
+    records : optional
+        As for :func:`quake_tvm.compile`.
 
     Raises
     ------

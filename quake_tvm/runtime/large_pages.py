@@ -1,9 +1,9 @@
-"""Large weights in large pages of memory, so that they are read as fast as memory gives them.
+"""Large weights in large pages of memory, so that they are read faster.
 
-A CPU finds the place of a page in a table of some thousand entries. Weights in pages of 4 KiB do
-not fit into it: a product of one row then takes a third longer than the memory needs. The pages of
-2 MiB are a hint to Linux (MADV_COLLAPSE, since 6.1); other systems are left as they are, and no
-value changes. Knows tensors, no model.
+A CPU finds the address of a page in a table of some thousand entries. The pages of 4 KiB of large
+weights do not all fit into it, and a product of one row, which reads each weight once, waits for
+the entries. Pages of 2 MiB need fewer entries. They are a hint to Linux (MADV_COLLAPSE, since 6.1);
+other systems are left as they are, and no value changes. Knows tensors, no model.
 """
 
 import ctypes

@@ -74,7 +74,8 @@ class Sizes:
         ----------
         formula : sympy.Expr
         whole : bool, optional
-            Whether all quotients are rounded down, as Python's. Without it they cancel.
+            Whether a symbol becomes a quotient that is rounded down, as Python's ``//``. Otherwise
+            it becomes a product with a fraction, which cancels where the symbol is multiplied.
         """
         quotient = torch_sympy.FloorDiv if whole else sympy.Mul
         return formula.xreplace(
