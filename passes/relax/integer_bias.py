@@ -1,8 +1,8 @@
 """Biases of quantized products are added to the integer sums.
 
 Quantizers give a bias the scale of the sums: ``s * sums + s * bias`` becomes ``s * (sums + bias)``.
-The sum of integers is exact, so that only the product is rounded. It becomes one addition with the
-constant for the zero points. ONNX Runtime's quantized operators add in the same way. Knows no
+The sum of integers is exact, so that only the product is rounded. The bias and the constant for the
+zero points become one addition. ONNX Runtime's quantized operators add in the same way. Knows no
 kernel.
 """
 
