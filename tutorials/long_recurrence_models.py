@@ -123,18 +123,22 @@ def digits() -> np.ndarray:
 
 
 def share(count: np.ndarray) -> str:
+    """How many of these truth values hold, in percent."""
     return f"{np.mean(count):.1%}"
 
 
 def other_classes(found: np.ndarray, exact: np.ndarray) -> str:
+    """Where the best class, along the last axis, is another one."""
     return share(found.argmax(-1) != exact.argmax(-1))
 
 
 def other_decisions(found: np.ndarray, exact: np.ndarray) -> str:
+    """Where a probability is on the other side of a half."""
     return share((found > 0.5) != (exact > 0.5))
 
 
 def score(found: np.ndarray, exact: np.ndarray) -> str:
+    """The largest difference of a score."""
     return f"{np.abs(found - exact).max():.1e}"
 
 
@@ -147,6 +151,7 @@ class Network:
     path : callable
         Returns the ONNX file, downloaded. Raises :class:`model_data.DataError`.
     layers : str
+        The recurrent layers, with their number of units.
     feeds : callable
         Returns the inputs by name.
     measure : str

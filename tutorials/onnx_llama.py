@@ -171,11 +171,16 @@ def step(tokens: NDArray, past: Sequence[NDArray], first: NDArray | None = None)
 
     Parameters
     ----------
-    tokens : array (batch, length)
-    past : sequence of arrays
+    tokens : int64 array (batch, length)
+    past : sequence of float32 arrays (batch, heads of keys, past, features of a head)
         The outputs behind the logits of the call before; those of :func:`nothing` at first.
-    first : array (batch,), optional
+    first : int64 array (batch,), optional
         How many tokens in front are padding.
+
+    Returns
+    -------
+    list of arrays
+        In the order of the decoder's inputs.
     """
     (batch, length), before = tokens.shape, past[0].shape[2]
     skipped = np.zeros(batch, np.int64) if first is None else first

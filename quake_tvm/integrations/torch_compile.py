@@ -24,6 +24,7 @@ from .dynamo_graph import Graph
 from .graph_outputs import Unsuitable
 
 Outputs = tuple[Any, ...]
+# The names that users may give. ``rung`` takes a Rung and is for the library's own use.
 _OPTIONS = {*signature(pipeline).parameters, *signature(Options.parse).parameters} - {
     "options",
     "rung",
