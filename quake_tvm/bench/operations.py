@@ -1,8 +1,8 @@
 """Count what a kernel executes: arithmetic in floating point, and bytes loaded and stored.
 
 A loop's body counts as often as the loop's extent says. Of the two cases of a condition the larger
-counts. A multiply-add is two operations; conversions, comparisons and moves are none. Knows no
-time.
+counts. A multiply-add is two operations; conversions, comparisons, moves and dot products of bytes
+are none. Knows no time.
 """
 
 import math
@@ -21,7 +21,7 @@ _FLOATS = tvm.DataTypeCode.FLOAT, tvm.DataTypeCode.BFLOAT
 
 @dataclass(frozen=True)
 class Work:
-    """What a call executes; NaN if only a run knows the extent of a loop.
+    """What a call executes; NaN if only a run knows how often a loop repeats.
 
     Attributes
     ----------

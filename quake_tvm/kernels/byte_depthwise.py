@@ -1,9 +1,9 @@
 """Depthwise convolutions of bytes as tensor computations.
 
-Four neighbouring taps of a window's row become one group for the target's dot product, which has
-then a quarter of the steps. A group of pixels serves all rows of the window, and all windows that
-it lies in. A target without such an instruction sums in float32, which has these sums exactly.
-Knows no graph and no target.
+Four neighbouring taps of a window's row become one group for the target's dot product: a step
+for each group, and not for each tap. A group of pixels serves all rows of the window, and all
+windows that it lies in. A target without such an instruction sums windows of up to ``EXACT`` taps
+in float32, which has these sums exactly. Knows no graph and no target.
 """
 
 from collections.abc import Sequence
