@@ -2,8 +2,8 @@
 
 Each layer is converted on texts of Reuters' training split. Then sentence embeddings with the
 look-ups are compared with the original's, on Reuters' test split (in domain) and on Lee's news
-texts (out of domain). "left out" is the model with nothing in the layers' place: what the look-ups
-have to beat.
+texts (out of domain). "left out" is the model with nothing in the layers' place, with which the
+look-ups are compared too.
 
     python tutorials/lookup_ffn.py                 # layers 0 to 2: downloads, ten minutes
     python tutorials/lookup_ffn.py --layers 0 1 2 3 4 5
