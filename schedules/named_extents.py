@@ -60,7 +60,10 @@ def named_extents(function: tir.PrimFunc) -> tir.PrimFunc:
         return node
 
     def with_names(old: tir.Var) -> tir.Var:
-        shape = [renamed(simplify(n)) for n in old.shape]
+        # A parameter's variable is what TVM reads from the tensor.
+        extents = (simplify(n) for n in old.shape)
+        read = any(map(old.same_as, tensors))
+        shape = [n if read and isinstance(n, tir.Var) else renamed(n) for n in extents]
         return tir.decl_buffer(shape, old.dtype, old.name, scope=old.scope(), layout=None)
 
     buffers = [*tensors, *function.body.block.alloc_buffers]
@@ -87,7 +90,8 @@ class _Names:
 
     def kinds(self) -> tuple[type, ...]:
         """The types of the expressions that may be renamed."""
-        return tuple({tir.Add, tir.Sub, *([type(self.base)] if 0 in self.variables else [])})
+        alone = 0 in self.variables or isinstance(self.base, tir.Var)
+        return tuple({tir.Add, tir.Sub, *([type(self.base)] if alone else [])})
 
     def renamed(self, node: tir.Expr) -> tir.Expr:
         """The expression by a name, if it is one of the extents or differs by a constant."""

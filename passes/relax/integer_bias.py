@@ -86,7 +86,7 @@ class _Biases(PyExprMutator):
         if op_name(call) in CONVOLUTIONS:
             return analysis.volume(list(call.args[1].ty.shape)[1:])
         if op_name(call) == "relax.matmul":
-            return analysis.volume([call.args[1].ty.shape[-2]])
+            return analysis.volume(list(call.args[1].ty.shape)[-2:][:1])
         return None
 
 

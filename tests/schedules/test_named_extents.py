@@ -6,7 +6,9 @@ import tvm
 from tvm import te, topi
 from tvm.script import tirx as T
 
+from quake_tvm.kernels.byte_depthwise import Grouped, of_groups
 from quake_tvm.machines.targets import target
+from quake_tvm.numerics.byte_dots import FORMATS
 from quake_tvm.schedules import schedule
 from quake_tvm.schedules.named_extents import named_extents
 from tests.schedules.symbolic import SIZES, Symbolic, sized, variables
@@ -121,3 +123,16 @@ def test_extents_are_simplified_before_they_are_compared():
     kernel = Symbolic([n], [x], y)
     assert "n - " not in kernel.scheduled.script()
     kernel.check([(size,) for size in SIZES if size > 2])
+
+
+def test_a_stage_as_long_as_the_input_gets_the_result_s_name():
+    """A depthwise window of five bytes without pads: its groups are as many as the pixels."""
+    (n,) = variables("n")
+    form = next(form for form in FORMATS if form.adds_groups)
+    x, w = sized(1, n, 16, dtype="uint8"), sized(2, 16, name="w", dtype="int32")
+    row = Grouped(5, 1, 1)
+    padded = topi.nn.pad(x, [0, 0, 0], [0, row.more, 0])
+    y = of_groups(padded, w, [n - 4], [1], [1], row, form)
+    kernel = Symbolic([n], [x, w], y)
+    assert kernel.rule == "depthwise"
+    kernel.check([(size,) for size in SIZES if size > 4])

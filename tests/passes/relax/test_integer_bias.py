@@ -53,6 +53,24 @@ def test_bias(convolution):
     tvm.ir.assert_structural_equal(found, module(after, size, dtype="uint8"))
 
 
+def test_products_with_one_column_that_is_a_vector():
+    column, values = W[:, 0], BIASES[5][:1]
+
+    def total(x):
+        wide = [once(op.astype(each, "int32")) for each in (x, relax.const(column))]
+        return once(op.matmul(*wide, out_dtype="int32"))
+
+    def before(x):
+        return op.add(scaled(total(x), SCALES[5][:1]), bias(values, SCALES[5][:1]))
+
+    def after(x):
+        whole = once(op.add(total(x), relax.const(values)))
+        return op.multiply(once(op.astype(whole, "float32")), relax.const(SCALES[5][:1]))
+
+    found = IntegerBias()(module(before, (4, 6), dtype="uint8"))
+    tvm.ir.assert_structural_equal(found, module(after, (4, 6), dtype="uint8"))
+
+
 @pytest.mark.parametrize(
     "term",
     [
