@@ -151,4 +151,5 @@ def _ranges(node: Node) -> list[Range | None] | None:
 
 
 def _near(place: Extent) -> Extent:
-    return max(-FAR, min(place, FAR)) if isinstance(place, int) else place
+    # Backwards, an axis of FAR elements ends before the first one: at -FAR - 1 from its end.
+    return max(-FAR - 1, min(place, FAR)) if isinstance(place, int) else place

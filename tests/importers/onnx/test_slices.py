@@ -69,6 +69,13 @@ def test_slices_of_any_length():
             np.testing.assert_array_equal(got, want)
 
 
+def test_a_reversed_axis_keeps_its_extent():
+    """A tensor plus its mirror image has no check of sizes and no condition."""
+    main = import_model(_model([(-1, -FAR, -1)]))["main"]
+    assert main.ret_ty.shape[0].same_as(main.params[0].ty.shape[0])
+    assert "quake_conditions" not in (main.attrs or {})
+
+
 @pytest.mark.parametrize("n", [None, 0, 9])
 @pytest.mark.parametrize("slice_", [(1, 5, 0), (3, 3, 0), (-1, -FAR, 0)], ids=str)
 def test_steps_of_0(slice_, n):
