@@ -34,26 +34,29 @@ def pad(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
     for axis, (before, after) in enumerate(both):
         if mode == "wrap" and any(isinstance(n, int) and n < 0 for n in (before, after)):
             raise node.refuse("negative pads of mode wrap; use Slice")
+        vary = not (isinstance(before, int) and isinstance(after, int))
+        if vary and mode != "constant":
+            problem = f"pads of mode {mode} that vary must not be negative: {before} and {after}"
+            node.require(builder, [(0, before), (0, after)], problem)
         problem = f"axis {axis} is too short for pads of {before} and {after} in mode {mode}"
-        node.require(builder, _conditions(shape[axis], before, after, mode), problem)
+        within = (_varying if vary else padded)(shape[axis], before, after, mode)
+        node.require(builder, within, problem)
     if all(isinstance(n, int) for pair in both for n in pair):
         return None
     value = 0 if filling is None else filling.reshape(()).item()
     return with_pads(builder, node.inputs[0], both, mode, value, node.extents)
 
 
-def _conditions(length: Extent, before: Extent, after: Extent, mode: str) -> list[Pair]:
-    """What an axis needs, for its pads to have elements. Pads that vary must not be negative."""
-    if isinstance(before, int) and isinstance(after, int):
-        return padded(length, before, after, mode)
-    found: list[Pair] = [(0, before), (0, after)]
+def _varying(length: Extent, before: Extent, after: Extent, mode: str) -> list[Pair]:
+    """What an axis needs, for its pads to have elements. Negative pads remove some."""
+    if mode == "constant":
+        removed = [tirx.max(0 - expression(n), 0) for n in (before, after)]
+        return [(removed[0] + removed[1], length)]
     if mode == "reflect":
-        found += [(before + 1, length), (after + 1, length)]
-    elif mode == "wrap":
-        found += [(before, length), (after, length)]
-    elif mode != "constant":
-        found.append((1, length))
-    return found
+        return [(before + 1, length), (after + 1, length)]
+    if mode == "wrap":
+        return [(before, length), (after, length)]
+    return [(1, length)]
 
 
 def with_pads(

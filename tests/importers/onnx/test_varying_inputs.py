@@ -22,6 +22,9 @@ GIVEN = [
     node("Concat", ["a", "rest"], ["parts"], axis=0),
     node("Concat", ["b", "zero", "a", "zero"], ["pads"], axis=0),
     node("Concat", ["b", "zero", "b", "zero"], ["few"], axis=0),
+    node("Neg", ["b"], ["-b"]),
+    node("Concat", ["-b", "zero", "n - 3", "zero"], ["cut"], axis=0),
+    node("Concat", ["b", "zero", "-a", "zero"], ["cut end"], axis=0),
     node("Concat", ["n", "two"], ["pair"], axis=0),
     node("Concat", ["three", "n", "one"], ["three sizes"], axis=0),
     node("Concat", ["one", "n"], ["repeats"], axis=0),
@@ -65,7 +68,10 @@ NODES = {
     "OneHot": [["pair", "n", "off and on"]],
     "LayerNormalization": [["sideways", "slopes"]],
 }
-PADS = [("pads", "constant"), ("pads", "edge"), ("few", "reflect"), ("few", "wrap")]
+PADS = [
+    ("pads", "constant"), ("pads", "edge"), ("few", "reflect"), ("few", "wrap"),
+    ("cut", "constant"), ("cut end", "constant"),
+]  # fmt: skip
 RESIZES = [
     ("", sizes, mode, coordinates, rounding)
     for sizes in ("half", "larger", "pair")
