@@ -61,12 +61,13 @@ class Roofline:
     kernels: list[Kernel]
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """For JSON, which has no NaN: what is unknown is None."""
+        kernels = (asdict(kernel) for kernel in self.kernels)
         return {
             "name": self.case.name,
             "shape": self.case.shape,
             "peaks": asdict(self.peaks),
-            "kernels": [asdict(kernel) for kernel in self.kernels],
+            "kernels": [{k: None if v != v else v for k, v in each.items()} for each in kernels],
         }
 
 

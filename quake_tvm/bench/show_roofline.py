@@ -41,6 +41,9 @@ def _table(result: Roofline) -> Table:
     table.add_column("kernel", overflow="fold")
     for name in ("calls", "ms", "share", "GFLOP/s", "GB/s", "least ms", "times least"):
         table.add_column(name.replace(" ", "\n"), justify="right")
+    if not result.kernels:
+        table.add_row("none: the model computes nothing", *[""] * (len(table.columns) - 1))
+        return table
     total = sum(kernel.seconds for kernel in result.kernels)
     for kernel in result.kernels:
         table.add_row(kernel.name, str(kernel.calls), *_cells(kernel, total))

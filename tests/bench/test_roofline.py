@@ -1,5 +1,6 @@
 """Kernels beside the machine's peaks: the counts, the least times, the table. No time."""
 
+import json
 import math
 
 import numpy as np
@@ -102,6 +103,16 @@ def test_the_table() -> None:
     assert product.split() == ["matmul", "2", "2.000", "95%", "50.0", "2.0", "1.000", "2.00"]
     whole = next(line for line in lines if "all kernels" in line)
     assert whole.split()[2:5] == ["3", "2.100", "100%"]
+
+
+def test_a_model_without_kernels_has_a_table() -> None:
+    assert "the model computes nothing" in tables([Roofline(case(), PEAKS, [])])
+
+
+def test_what_only_a_run_knows_is_null_in_json() -> None:
+    unknown = Kernel("loop", 1, 1e-3, math.nan, 8, math.nan)
+    text = json.dumps(Roofline(case(), PEAKS, [unknown]).to_dict(), allow_nan=False)
+    assert json.loads(text)["kernels"][0]["operations"] is None
 
 
 def test_the_picture(tmp_path) -> None:
