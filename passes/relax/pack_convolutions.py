@@ -289,8 +289,3 @@ def channels_last(call: relax.Call) -> bool:
         and layouts <= {"NWC", "NHWC", "NDHWC"}
         and 0 not in weights.value.numpy().shape
     )
-
-
-def in_float32(call: relax.Call) -> bool:
-    """Whether both operands of a convolution and its result are float32."""
-    return {str(each.ty.dtype) for each in (*call.args, call)} == {"float32"}

@@ -16,7 +16,8 @@ _GIGA = 1e9
 NOTES = """\
 least       the larger of two times: the operations at the peak, and the bytes that must be moved,
             at the rate of the second-level cache if they fit there, or of memory
-operations  in floating point, as counted in the scheduled code; a multiply-add is two"""
+operations  in floating point, as counted in the scheduled code; a multiply-add is two. Dot products
+            of bytes and of bfloat16 are not counted"""
 
 
 def tables(results: Sequence[Roofline]) -> str:
@@ -61,7 +62,8 @@ def _table(result: Roofline) -> Table:
 
 
 def _cells(kernel: Kernel, total: float) -> list[str]:
-    return [
+    """What is not known, and a ratio to nothing, is left empty."""
+    cells = [
         f"{1e3 * kernel.seconds:.3f}",
         f"{kernel.seconds / total:.0%}",
         f"{kernel.operations / kernel.seconds / _GIGA:.1f}",
@@ -69,6 +71,7 @@ def _cells(kernel: Kernel, total: float) -> list[str]:
         f"{1e3 * kernel.least:.3f}",
         f"{kernel.seconds / kernel.least:.2f}" if kernel.least else "",
     ]
+    return ["" if cell == "nan" else cell for cell in cells]
 
 
 def plot(results: Sequence[Roofline], path: Path) -> None:

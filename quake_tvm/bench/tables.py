@@ -27,6 +27,8 @@ from quake_tvm.passes.relax.pipeline import Pipeline
 from quake_tvm.support.generated_page import write_section
 from quake_tvm.support.timing import Clock, Timer, cpu_clock, interleave
 
+from .one_thread import onnx_session
+
 PROGRAM = "python -m quake_tvm.bench.tables"
 ROUNDS = 15
 # The time for an element is that of the larger table's calls minus that of the smaller one's: the
@@ -124,16 +126,12 @@ def instructions(name: str) -> float:
 
 def beside(operator: str, rounds: int) -> tuple[float, float]:
     """Seconds of a call of an operator: here, and in ONNX Runtime."""
-    import onnxruntime as ort
-
     given = model(operator, SHAPES[operator])
     x = np.random.default_rng(0).integers(0, 256, SHAPES[operator]).astype(np.uint8)
     own = compiler.compile(given, method="quake2")
-    settings = ort.SessionOptions()
-    settings.intra_op_num_threads = 1
-    session = ort.InferenceSession(
-        given.SerializeToString(), settings, providers=["CPUExecutionProvider"]
-    )
+    session = onnx_session(given)
+    import onnxruntime as ort
+
     binding = session.io_binding()
     binding.bind_ortvalue_input("x", ort.OrtValue.ortvalue_from_numpy(x))
     binding.bind_ortvalue_output("y", ort.OrtValue.ortvalue_from_numpy(np.empty_like(x)))

@@ -168,15 +168,15 @@ class Machines:
     def _make(self) -> Machine:
         is_first = all(machine.home is not self.first for machine in self._alive)
         machine = Machine(self._executable, self._dtypes, self.first if is_first else self._others)
-        if self._instrument is not None:
+        if is_first and not self._alive:
+            use_large_pages(machine.vm[WEIGHTS]())
+        if self._instrument is not None:  # it does not see the function of the weights
             machine.vm.set_instrument(self._instrument)
         machine.main.release_gil = not (self.times.settled and self.times.short_up_to)
         self._functions.append(machine.main)
         if not is_first:
             machine.main = alone(self._timed(machine.main))
             machine.short = alone(machine.short)
-        elif not self._alive:
-            use_large_pages(machine.vm[WEIGHTS]())
         self._alive.add(machine)
         return machine
 

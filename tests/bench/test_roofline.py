@@ -115,6 +115,13 @@ def test_what_only_a_run_knows_is_null_in_json() -> None:
     assert json.loads(text)["kernels"][0]["operations"] is None
 
 
+def test_what_only_a_run_knows_is_left_empty() -> None:
+    unknown = Kernel("matmul", 1, 1e-3, math.nan, 400, math.nan)
+    result = Roofline(case(), PEAKS, [unknown])
+    line = next(line for line in tables([result]).splitlines() if "matmul" in line)
+    assert line.split() == ["matmul", "1", "1.000", "100%", "0.0"]
+
+
 def test_the_picture(tmp_path) -> None:
     pytest.importorskip("matplotlib")
     plot([example()], tmp_path / "picture.svg")
