@@ -158,7 +158,8 @@ def _check_weights(node: Node, kind: _Kind, directions: int) -> int:
     for k, shape in wanted.items():
         if node.input(k) is not None and node.shape(k) != shape:
             raise DoesNotFitError(
-                f"{node.operator}: input {k} has the shape {node.shape(k)}, not {shape}"
+                f"cannot import {node.operator}: "
+                f"input {k} has the shape {node.shape(k)}, not {shape}"
             )
     if hidden == 0:
         raise node.refuse("a hidden size of 0")
