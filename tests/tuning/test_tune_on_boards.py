@@ -15,7 +15,8 @@ from tests.processes import freeze
 from tests.shell import quake
 
 FOLDER = "cortex-a72"
-# The time limit of a step in seconds: enough for an emulated board on a busy machine, and short if one hangs.
+# The time limit of a step in seconds: enough for an emulated board on a busy machine, and short if
+# one hangs.
 TIMEOUT = 20.0
 # The number of kernels in the tiny model.
 KERNELS = 2
