@@ -33,7 +33,7 @@ from .surgery import alone, replaced
 PROGRAM = "python -m quake_tvm.lookup.crossover"
 ROUNDS = 9
 BITS = 8
-# The number of tables for a width; a third of it, as the paper has it.
+# The number of tables for a width: a third of it.
 TABLES = {384: 128, 768: 256}
 ROWS = (1, 4, 16, 64, 256)
 # Inputs that the calls take in turn, and the rows that all have together at least.

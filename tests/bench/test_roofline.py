@@ -75,8 +75,9 @@ def test_the_least_time_is_that_of_the_scarcer_thing() -> None:
 
 def test_the_machine_has_peaks() -> None:
     found = measure(target("native"))
-    assert found.first > found.memory > 0
-    assert found.flops > 1e8
+    rates = found.flops, found.first, found.second, found.memory
+    assert all(math.isfinite(rate) and rate > 0 for rate in rates)  # no speed is asserted
+    assert found.second_size >= 1 << 16
 
 
 def test_the_kernels_of_a_model() -> None:
