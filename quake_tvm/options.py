@@ -17,6 +17,7 @@ from .support import given
 # Whole models take the same time on all rungs: docs/benchmarks.md. More degrees gain little: the
 # rest of a model rounds to float32 as well.
 DEFAULT_METHOD = "quake4"
+PRECISIONS = (COMPUTED, "float16", "bfloat16", "int8")
 # Methods for chains between quantizations: the number of entries of their tables. Other sites have
 # the default rung.
 _LUTS = {"lut8": 8, "lut16": 16}

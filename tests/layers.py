@@ -27,7 +27,7 @@ FLOORS = [
     {"runtime"},
     {"passes"},
     {"importers", "relay_context"},
-    {"build_cache", "build_key"},
+    {"build", "build_cache", "build_key"},
     {"compiler"},
     {"planning", "emulation", "integrations", "norms"},
     {"bench", "boards"},

@@ -16,6 +16,7 @@ from typing import Any
 
 LOADED = [
     "quake_tvm.cli.bench",
+    "quake_tvm.build",
     "quake_tvm.compiler",
     "quake_tvm.cli.doctor",
     "quake_tvm.importers.onnx.importer",

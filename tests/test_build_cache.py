@@ -10,7 +10,7 @@ import onnx
 import pytest
 
 import quake_tvm
-from quake_tvm import build_cache, build_key, compiler
+from quake_tvm import build, build_cache, build_key
 from quake_tvm.machines.targets import target
 from quake_tvm.options import Options
 from tests.shell import quake
@@ -38,6 +38,19 @@ def test_the_second_start_loads_what_the_first_compiled(folder, caplog):
     assert "loaded the kept build" in caplog.text
     np.testing.assert_array_equal(first(X)[0], second(X)[0])
     assert (first.report, first.options) == (second.report, second.options)
+
+
+@pytest.mark.slow
+def test_a_kept_build_is_loaded_without_the_passes_and_importers(tmp_path):
+    path = tmp_path / "mlp.onnx"
+    onnx.save(mlp(), path)
+    quake_tvm.compile(path, records=False, cache=True)
+    loaded = _output(
+        f"import quake_tvm, sys; quake_tvm.compile({str(path)!r}, records=False, cache=True); "
+        "print(*(m.removeprefix('quake_tvm.') for m in sys.modules))"
+    ).split()
+    assert "build_cache" in loaded
+    assert not {"build", "passes.relax.pipeline", "importers.onnx.module"} & set(loaded)
 
 
 def test_a_damaged_build_is_compiled_again(folder, caplog):
@@ -101,7 +114,7 @@ def test_what_changed_is_compiled_and_never_served_from_the_folder(tmp_path, mon
     path, compiled = tmp_path / "mlp.onnx", []
     onnx.save(mlp(), path)
     built = quake_tvm.compile(path, cache=True)
-    monkeypatch.setattr(compiler, "_compiled", lambda *_: compiled.append(1) or built)
+    monkeypatch.setattr(build, "build", lambda *_: compiled.append(1) or built)
     quake_tvm.compile(path, cache=True)
     assert not compiled
     for options in ({"method": "quake3"}, {"skip": ["gelu"]}, {"target": "x86-64-v3"}):
@@ -156,7 +169,7 @@ def test_what_has_no_key(tmp_path):
     assert key("a\0b") is None
     os.mkfifo(tmp_path / "pipe")
     assert key(tmp_path / "pipe") is None
-    assert key(quake_tvm.compiler.import_model(mlp())) is None
+    assert key(quake_tvm.build.import_model(mlp())) is None
 
 
 def test_programs_of_torch():

@@ -10,7 +10,7 @@ from tvm import relax
 
 import quake_tvm
 from quake_tvm import QuakeError
-from quake_tvm.compiler import import_model
+from quake_tvm.build import import_model
 from quake_tvm.machines.targets import target
 from quake_tvm.options import Options
 from quake_tvm.passes.relax.pipeline import Pipeline

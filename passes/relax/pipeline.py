@@ -31,7 +31,7 @@ from quake_tvm.kernels.recurrent_tile import RecurrentTile
 from quake_tvm.machines.targets import widened_in_loops
 from quake_tvm.numerics import byte_dots
 from quake_tvm.numerics.number_formats import COMPUTED
-from quake_tvm.options import Options
+from quake_tvm.options import PRECISIONS, Options
 from quake_tvm.schedules import (
     RULES,
     Recorded,
@@ -115,7 +115,6 @@ from .view_reshapes import ViewReshapes
 from .widen_halves import WidenHalves
 from .widen_weights import WidenWeights
 
-PRECISIONS = (COMPUTED, "float16", "bfloat16", "int8")
 PHASES = ("prepare", "lower", "fuse", "schedule", "finish")
 # Operators whose legalization replaces TVM's.
 _LEGALIZED = {

@@ -9,6 +9,7 @@ import tvm
 from tvm import relax
 
 from .. import compiler
+from ..build import import_model
 from ..passes.relax.constant_functions import with_weights
 from ..report import Report
 from ..runtime.model import Model
@@ -44,14 +45,14 @@ def job(
     records : path, list of paths, False or None
         As for :func:`quake_tvm.compile`.
     """
-    mod = compiler.import_model(case.model)
+    mod = import_model(case.model)
     exact = compiler.compile(mod, target, EXACT, records=records)
     return Job(case, mod, exact, random_feeds(exact.inputs), target, threads, board, records)
 
 
 def check(case: Case) -> None:
     """Raise QuakeError for a model that TVM cannot import."""
-    compiler.import_model(case.model)
+    import_model(case.model)
 
 
 def compiled(model: Model, job: Job) -> Contender:

@@ -16,6 +16,7 @@ import numpy as np
 import tvm
 
 from .. import compiler
+from ..build import import_model
 from ..passes.relax.pipeline import Pipeline
 from ..tvm_version import tir
 from .cases import Case, random_feeds
@@ -134,7 +135,7 @@ def _counted(
     case: Case, method: str, target: tvm.target.Target, records: Any
 ) -> Mapping[str, Work]:
     """The work of each kernel by name, as it is scheduled."""
-    mod = compiler.import_model(case.model)
+    mod = import_model(case.model)
     with target:
         scheduled = Pipeline.of(target, records, method=method).upto("schedule")(mod)
     functions = {variable.name_hint: scheduled[variable] for variable in scheduled.functions}

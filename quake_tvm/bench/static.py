@@ -17,7 +17,7 @@ import tvm
 from tvm import relax
 from tvm.relax.backend.cpu_generic import pipeline as cpu_generic
 
-from .. import compiler
+from ..build import import_model
 from ..emulation import kernel
 from ..emulation.cost import Cost, cost, tools
 from ..errors import QuakeError
@@ -133,7 +133,7 @@ class Meter:
         QuakeError
             For a missing tool, and for a model that TVM cannot import.
         """
-        mod = compiler.import_model(case.model)
+        mod = import_model(case.model)
         own = {method: quake(method) for method in methods}
         builders = {**own, **SCHEDULED, **({} if case.elements is None else DEFAULT)}
         builds = {}

@@ -21,6 +21,7 @@ import tvm
 from onnx import TensorProto, helper, numpy_helper
 
 from quake_tvm import compiler
+from quake_tvm.build import import_model
 from quake_tvm.emulation import count, kernel
 from quake_tvm.machines.targets import target
 from quake_tvm.passes.relax.pipeline import Pipeline
@@ -65,9 +66,7 @@ def model(operator: str, shape: Sequence[int]) -> onnx.ModelProto:
 def table(elements: int, on: tvm.target.Target) -> tvm.tirx.PrimFunc:
     """The scheduled kernel of a quantized sigmoid, which is a table."""
     with on:
-        built = Pipeline.of(on).upto("schedule")(
-            compiler.import_model(model("QLinearSigmoid", (elements,)))
-        )
+        built = Pipeline.of(on).upto("schedule")(import_model(model("QLinearSigmoid", (elements,))))
     (made,) = (f for f in built.functions.values() if isinstance(f, tvm.tirx.PrimFunc))
     return made
 

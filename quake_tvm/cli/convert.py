@@ -64,7 +64,8 @@ def convert(
         raise QuakeError("say what to convert to: --lookup")
     import onnx
 
-    from .. import compiler
+    from ..build import import_model
+    from ..importers.interface import inputs_of
     from ..importers.onnx import file
     from ..lookup import convert as run
     from ..lookup.distil import Settings
@@ -73,7 +74,7 @@ def convert(
 
     check_writable(out, but=model)
     source = file.read(model)
-    calls = read(inputs, compiler.inputs_of(compiler.import_model(model)))
+    calls = read(inputs, inputs_of(import_model(model)))
     folder = work or out.with_name(f"{out.name}.work")
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     with progress(*columns, TimeRemainingColumn()) as bar:

@@ -39,7 +39,7 @@ def norms(
     them, a power of two as scale, and whether it is proven for every input. With `--inputs` also
     the largest that was seen.
     """
-    from .. import compiler
+    from ..build import import_model
     from ..importers.interface import inputs_of
     from ..norms.scales import norm_scales
     from ..planning.inputs import read
@@ -48,7 +48,7 @@ def norms(
         check_writable(write, but=model)
     shapes = parse_shapes(shape)
     with busy(f"examining the norms of {model.name}"):
-        imported = compiler.import_model(model, shapes)
+        imported = import_model(model, shapes)
         calls = read(inputs or [], inputs_of(imported))
         found = norm_scales(imported, inputs=calls)
         changed = 0 if write is None else _write(model, found, write)

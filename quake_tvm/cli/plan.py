@@ -59,7 +59,7 @@ def plan(
 
     `compile --plan` uses the plan. TVM_NUM_THREADS sets the number of threads for timing.
     """
-    from .. import compiler
+    from ..build import import_model
     from ..importers.interface import inputs_of
     from ..planning import planner
     from ..planning.inputs import read
@@ -67,7 +67,7 @@ def plan(
     check_writable(out)
     sys.path.insert(0, "")  # for a metric in the user's folder
     shapes = parse_shapes(shape)
-    mod = compiler.import_model(model, shapes)
+    mod = import_model(model, shapes)
     calls = read(inputs, inputs_of(mod))
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     with progress(*columns, TimeElapsedColumn()) as bar:

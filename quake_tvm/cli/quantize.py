@@ -30,14 +30,15 @@ def quantize(
     onnxruntime's quantizer finds the scales on the calibration inputs. Without calibration, use
     `compile --precision int8`.
     """
-    from .. import compiler
+    from ..build import import_model
+    from ..importers.interface import inputs_of
     from ..integrations.quantizer import quantize as write
     from ..planning.inputs import read
 
     check_writable(out, but=model)
     shapes = parse_shapes(shape)
     with busy(f"quantizing {model.name}"):
-        calls = read(inputs, compiler.inputs_of(compiler.import_model(model, shapes)))
+        calls = read(inputs, inputs_of(import_model(model, shapes)))
         write(model, calls, out, operators=operator)
     if as_json:
         print_json({"model": str(model), "calls": len(calls), "output": str(out)})

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..compiler import import_model
+from ..build import import_model
 from ..importers.dimensions import Shapes, checked_shapes
 from ..options import Options
 from ..passes import quake

@@ -15,6 +15,7 @@ import numpy as np
 import tvm
 
 from .. import compiler
+from ..build import import_model
 from ..errors import QuakeError
 from ..importers.dimensions import Shapes
 from ..machines.targets import runs_here
@@ -126,7 +127,7 @@ def plan(
             "kernels are timed here, where that target's do not run: plan for native, and compile "
             "with that plan for the other machine; the errors are the same"
         )
-    mod = compiler.import_model(model, shapes)
+    mod = import_model(model, shapes)
     where = placement(mod, on, BASE, special_values)
     groups = _groups(where)
     if not groups:

@@ -14,7 +14,7 @@ from pathlib import Path
 import tvm
 
 from ..bench import cases
-from ..compiler import import_model
+from ..build import import_model
 from ..machines.targets import runs_here, target
 from ..schedules.choice import Key
 from ..schedules.records.book import SHIPPED

@@ -14,7 +14,7 @@ import onnx
 import tvm
 
 from ..boards.client import parse
-from ..compiler import import_model
+from ..build import import_model
 from ..errors import QuakeError
 from ..importers.dimensions import Shapes, checked_shapes
 from ..importers.onnx import file as onnx_file

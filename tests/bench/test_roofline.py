@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from quake_tvm import compiler
 from quake_tvm.bench.cases import Case
 from quake_tvm.bench.operations import work
 from quake_tvm.bench.peaks import Peaks, measure
 from quake_tvm.bench.roofline import Kernel, Roofline, roofline
 from quake_tvm.bench.show_roofline import plot, tables
+from quake_tvm.build import import_model
 from quake_tvm.machines.targets import target
 from quake_tvm.passes.relax.pipeline import Pipeline
 from quake_tvm.tvm_version import tir
@@ -49,9 +49,7 @@ def counted(rows: int | str) -> dict:
     """The work of the kernels by the name of what they compute."""
     here = target("native")
     with here:
-        mod = Pipeline.of(here, method="exact").upto("schedule")(
-            compiler.import_model(case(rows).model)
-        )
+        mod = Pipeline.of(here, method="exact").upto("schedule")(import_model(case(rows).model))
     functions = {variable.name_hint: mod[variable] for variable in mod.functions}
     return {name: work(f) for name, f in functions.items() if isinstance(f, tir.PrimFunc)}
 

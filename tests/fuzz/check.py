@@ -15,7 +15,7 @@ import onnx
 from onnx import helper
 
 import quake_tvm
-from quake_tvm.compiler import import_model
+from quake_tvm.build import import_model
 
 from .check_sizes import check_sizes
 from .compare import difference

@@ -2,7 +2,7 @@
 
 import torch
 
-from quake_tvm.compiler import import_model
+from quake_tvm.build import import_model
 
 from ..importers.torch.programs import Call
 

@@ -15,7 +15,7 @@ from torch import nn
 from tvm import relax
 
 import quake_tvm
-from quake_tvm.compiler import import_model
+from quake_tvm.build import import_model
 from quake_tvm.options import Options
 from quake_tvm.passes.relax.pipeline import Pipeline
 

@@ -9,7 +9,7 @@ pytest.importorskip("torch")
 import llama
 import onnx_llama
 import quake_tvm
-from quake_tvm.compiler import import_model
+from quake_tvm.build import import_model
 from quake_tvm.passes.relax.graph import kernel_calls
 from quake_tvm.passes.relax.pipeline import Pipeline
 

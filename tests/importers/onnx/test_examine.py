@@ -7,7 +7,7 @@ import tvm
 from onnx import TensorProto, helper, numpy_helper
 
 from quake_tvm import QuakeError
-from quake_tvm.compiler import import_model
+from quake_tvm.build import import_model
 from quake_tvm.importers.onnx.examine import FOLDED, REFUSED, REWRITTEN, TAKEN, Finding, examine
 
 node = helper.make_node

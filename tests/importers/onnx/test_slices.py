@@ -6,7 +6,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import quake_tvm
-from quake_tvm.compiler import import_model
+from quake_tvm.build import import_model
 
 FAR = 2**62
 # Starts, ends and steps.

@@ -8,7 +8,7 @@ import pytest
 import tvm
 from tvm import relax
 
-from quake_tvm.compiler import import_model
+from quake_tvm.build import import_model
 
 torch = pytest.importorskip("torch")
 nn, F = torch.nn, torch.nn.functional

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import quake_tvm
-from quake_tvm.compiler import import_model
+from quake_tvm.build import import_model
 
 from .programs import Call, F, Several, X, Y, nn, torch
 

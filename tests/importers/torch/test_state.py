@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("torch")
 
 import quake_tvm
-from quake_tvm.compiler import import_model
+from quake_tvm.build import import_model
 from tests.decoders import CAPACITY, VOCABULARY, Decoder, exported
 
 from .programs import X, nn, torch

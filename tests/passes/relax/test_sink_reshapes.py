@@ -8,7 +8,7 @@ from onnx import TensorProto, helper
 from tvm import relax
 
 import quake_tvm
-from quake_tvm.compiler import import_model
+from quake_tvm.build import import_model
 from quake_tvm.passes.relax.ops import call
 from quake_tvm.passes.relax.pipeline import Pipeline
 from quake_tvm.passes.relax.sink_reshapes import SinkReshapes
