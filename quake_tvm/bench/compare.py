@@ -8,7 +8,7 @@ import numpy as np
 import tvm
 
 from ..errors import QuakeError
-from ..support.timing import Spread, Timer, interleave, ratio
+from ..support.timing import Clock, Spread, Timer, cpu_clock, interleave, ratio
 from . import peers
 from .cases import Case
 from .peers import EXACT, MULTIPLY, PEERS, Unavailable
@@ -103,6 +103,7 @@ def compare(
     board: "Remote | None" = None,
     records: "Records" = None,
     others: "Mapping[str, Callable[[Job], Contender]] | None" = None,
+    cpu: bool = False,
 ) -> Result:
     """Measure a case.
 
@@ -125,6 +126,9 @@ def compare(
     others : mapping of str to callable, optional
         The contenders besides the methods; by default all of ``peers.PEERS``, on a board those of
         ``peers.TVM``.
+    cpu : bool
+        Measure this process's CPU time in a loop of Python, instead of the time that passes. On one
+        thread other programs of the machine disturb it less.
 
     Returns
     -------
@@ -141,6 +145,10 @@ def compare(
     builders = {**{m: peers.quake(m) for m in methods}, **others}
     if case.multiply is not None:
         builders[MULTIPLY] = peers.multiply
+
+    def clock(contender: "Contender") -> Clock:
+        return cpu_clock(contender.call) if cpu else contender.clock
+
     timers: dict[str, Timer] = {}
     contenders = {}
     notes: dict[str, tuple[float | None, tuple[int, int] | None]] = {}
@@ -150,7 +158,8 @@ def compare(
         try:
             contender = build(full)
             apart = None if name == MULTIPLY else difference(contender.run(), exact)
-            timers[name] = Timer(contender.clock, build(tiny).clock if tiny is not None else None)
+            overhead = clock(build(tiny)) if tiny is not None else None
+            timers[name] = Timer(clock(contender), overhead)
             notes[name] = apart, contender.lowered
             contenders[name] = contender
         except Unavailable as error:

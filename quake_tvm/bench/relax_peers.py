@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import tvm
 from tvm import relax
 
@@ -58,9 +59,14 @@ def check(case: Case) -> None:
 def compiled(model: Model, job: Job) -> Contender:
     """A contender that is timed without Python between the calls."""
     there = model if job.board is None else job.board.load(model)
+
+    def run() -> list[np.ndarray]:
+        return there.run(job.feeds)
+
     return Contender(
-        lambda: there.run(job.feeds),
+        run,
         lambda number: there.benchmark(job.feeds, number=number, repeat=1)[0],
+        run,
         export=model.export,
     )
 

@@ -72,7 +72,9 @@ def built(context: tvm.transform.PassContext, job: Job) -> Contender:
         return [machine.get_output(i).numpy() for i in range(machine.get_num_outputs())]
 
     return Contender(
-        run, lambda number: machine.benchmark(tvm.cpu(), number=number, repeat=1).results[0]
+        run,
+        lambda number: machine.benchmark(tvm.cpu(), number=number, repeat=1).results[0],
+        machine.run,
     )
 
 

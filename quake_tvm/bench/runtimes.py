@@ -38,6 +38,8 @@ class Contender:
     run : callable
         Returns the outputs.
     clock : Clock
+    call : callable
+        One call, for clocks that loop in Python.
     lowered : (int, int) or None
         For this library: the number of nonlinearities lowered, and of all.
     export : callable, optional
@@ -46,6 +48,7 @@ class Contender:
 
     run: Callable[[], list[np.ndarray]]
     clock: Clock
+    call: Callable[[], object]
     lowered: tuple[int, int] | None = None
     export: Callable[[Path], Any] | None = None
 
@@ -99,7 +102,11 @@ def onnx_runtime(job: Job) -> Contender:
         binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(array))
     for spec, array in zip(session.get_outputs(), outputs, strict=True):
         binding.bind_ortvalue_output(spec.name, ort.OrtValue.ortvalue_from_numpy(array))
-    return Contender(lambda: outputs, loop(lambda: session.run_with_iobinding(binding)))
+
+    def call() -> None:
+        session.run_with_iobinding(binding)
+
+    return Contender(lambda: outputs, loop(call), call)
 
 
 def openvino(job: Job) -> Contender:
@@ -123,7 +130,7 @@ def openvino(job: Job) -> Contender:
     def call() -> Any:
         return request.infer(share_outputs=True)
 
-    return Contender(lambda: list(call().to_tuple()), loop(call))
+    return Contender(lambda: list(call().to_tuple()), loop(call), call)
 
 
 def _torch(job: Job, prepare: Callable[[Any, Any], Any]) -> Contender:
@@ -138,9 +145,12 @@ def _torch(job: Job, prepare: Callable[[Any, Any], Any]) -> Contender:
     function = prepare(torch, job.case.torch(torch))
     tensors = [torch.from_numpy(array) for array in job.feeds.values()]
     inference = torch.inference_mode()
+    inferred = inference(function)
     timed = loop(lambda: function(*tensors))
     return Contender(
-        lambda: [inference(function)(*tensors).numpy()], lambda number: inference(timed)(number)
+        lambda: [inferred(*tensors).numpy()],
+        lambda number: inference(timed)(number),
+        lambda: inferred(*tensors),
     )
 
 

@@ -42,7 +42,8 @@ def compare(
 ) -> None:
     """Compare a model on every rung with ONNX Runtime and OpenVINO: time, difference, size.
 
-    Ends with the rung to take: the most accurate one that costs no time. The runtimes take part if
+    Ends with the rung to take: the most accurate one that costs no time. On one thread, times are
+    CPU times of the process, which other programs disturb less. The runtimes take part if
     they are installed: pip install onnxruntime openvino.
     """
     os.environ.update(TVM_NUM_THREADS=str(threads), TVM_BIND_THREADS="0")  # read when TVM starts
@@ -69,17 +70,18 @@ def compare(
             lambda what: bar.update(task, description=what),
             records=known,
             others=others,
+            cpu=threads == 1,
         )
         best = recommended(result)
         library = _size(result.contenders[best.contender])
         sizes = {"library": library, "model": model.stat().st_size}
-    facts = {**machine(native), "threads": threads, "rounds": rounds}
+    clock = "CPU" if threads == 1 else "wall"
+    facts = {**machine(native), "threads": threads, "rounds": rounds, "clock": clock}
     if as_json:
         print_json({**facts, "bytes": sizes, "take": best.contender, **result.to_dict()})
         return
-    output.print(
-        f"{facts['cpu']}, threads: {threads}", markup=False, soft_wrap=True, highlight=False
-    )
+    title = f"{facts['cpu']}, threads: {threads}, {clock} time"
+    output.print(title, markup=False, soft_wrap=True, highlight=False)
     output.print(_table(result, best, sizes))
     for name, reason in result.skipped.items():
         output.print(f"without {name}: {reason}", markup=False, soft_wrap=True)

@@ -49,10 +49,12 @@ def test_the_command(tmp_path):
     said = quake("compare", path, *options)
     assert said.returncode == 0, said.stderr
     assert "Take method=" in said.stdout
+    assert "threads: 1, CPU time" in said.stdout
     assert max(map(len, said.stdout.splitlines())) <= 80
     facts = json.loads(quake("compare", path, *options, "--json").stdout)
     assert {c["contender"] for c in facts["contenders"]} >= {"quake1", "quake5", "exact"}
     assert facts["bytes"]["library"] > 0
+    assert facts["clock"] == "CPU"
     refused = quake("compare", path)
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
     assert "--shape x=" in refused.stderr
