@@ -21,6 +21,8 @@ from typing import Any
 
 from .scratch import Scratch
 
+# The module that runs a worker's module.
+START = f"{__package__}.worker_start"
 # Seconds that a worker has to end by itself after it is closed.
 FAREWELL = 2.0
 
@@ -63,7 +65,7 @@ class Worker:
         self._pipe, theirs = Pipe()
         with theirs, self._errors.open("wb") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", module, str(theirs.fileno())],
+                [sys.executable, "-m", START, module, str(theirs.fileno())],
                 env={**os.environ, "TMPDIR": self._folder.name, **environment},
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.PIPE,  # closes when this process ends, which ends the worker

@@ -1,5 +1,6 @@
 """The actions, good and bad, that tests request from a worker."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -15,6 +16,13 @@ from quake_tvm.support import worker
 class Session:
     def double(self, array):
         return 2 * array
+
+    def can_import(self, name):
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            return False
+        return True
 
     def sleep(self, seconds):
         time.sleep(seconds)
