@@ -44,9 +44,18 @@ def is_free(port: int) -> bool:
         return True
 
 
+def python(program: str, *arguments: object) -> list[str]:
+    """The command that runs a program in a Python process without torch.
+
+    TVM would load torch if it is installed, which takes seconds.
+    """
+    hide = "import sys\nsys.modules['torch'] = None\n"
+    return [sys.executable, "-c", hide + program, *map(str, arguments)]
+
+
 def soon(condition: Callable[[], bool]) -> bool:
-    """Whether the condition becomes true within half a minute."""
-    deadline = time.monotonic() + 30
+    """Whether the condition becomes true within five minutes, which even a busy machine keeps."""
+    deadline = time.monotonic() + 300
     while not condition():
         if time.monotonic() > deadline:
             return False
@@ -57,7 +66,8 @@ def soon(condition: Callable[[], bool]) -> bool:
 @contextmanager
 def tvm_service(module: str, *arguments: str) -> Iterator[int]:
     """A program of TVM (``rpc_server``, ``rpc_tracker``) on the loopback interface; its port."""
-    command = [sys.executable, "-m", f"tvm.exec.{module}", "--host=127.0.0.1", *arguments]
+    program = f"import runpy\nrunpy.run_module('tvm.exec.{module}', run_name='__main__')"
+    command = python(program, "--host=127.0.0.1", *arguments)
     # It starts a process that outlives it, so both are ended as a process group.
     process = subprocess.Popen(
         [*command, "--port=20000", "--port-end=30000"],

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 
 import numpy as np
 import onnx
@@ -13,6 +12,7 @@ import quake_tvm
 from quake_tvm import build, build_cache, build_key
 from quake_tvm.machines.targets import target
 from quake_tvm.options import Options
+from tests.processes import python
 from tests.shell import quake
 from tests.test_compiler import X, mlp
 
@@ -143,7 +143,7 @@ def test_the_key_is_the_same_in_another_process():
 
 def _output(script, **environment):
     done = subprocess.run(
-        [sys.executable, "-c", script],
+        python(script),
         capture_output=True,
         text=True,
         check=True,

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from tvm.script import relax as R
 
 import quake_tvm
 from quake_tvm.numerics.exp_bits import FRACTION_BITS
+from tests.processes import python
 
 SEED = 5
 
@@ -96,8 +96,6 @@ def test_threads_do_not_change_the_bits():
     results = set()
     for threads in ("1", "2", "4"):
         environment = {**os.environ, "TVM_NUM_THREADS": threads}
-        done = subprocess.run(
-            [sys.executable, "-c", command], env=environment, capture_output=True, check=True
-        )
+        done = subprocess.run(python(command), env=environment, capture_output=True, check=True)
         results.add(done.stdout.splitlines()[-1])
     assert len(results) == 1

@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +21,7 @@ from quake_tvm.emulation.board import Board
 from quake_tvm.numerics import reference
 from quake_tvm.options import DEFAULT_METHOD
 from tests.helpers import module
-from tests.processes import children, is_free, running, soon, tvm_service
+from tests.processes import children, is_free, python, running, soon, tvm_service
 from tests.shell import quake
 from tests.test_compiler import mlp
 
@@ -233,7 +232,7 @@ def test_whoever_waits_for_the_board_ends_with_who_has_started_it():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         there = f"127.0.0.1:{silent.getsockname()[1]}"
         code = f"import quake_tvm; quake_tvm.connect({there!r})"
-        with subprocess.Popen([sys.executable, "-c", code]) as user:
+        with subprocess.Popen(python(code)) as user:
             connection, _ = silent.accept()
             (process,) = children(user.pid)
             assert running(process)

@@ -4,7 +4,6 @@ import json
 import random
 import signal
 import subprocess
-import sys
 import time
 import warnings
 from pathlib import Path
@@ -15,7 +14,7 @@ from quake_tvm.machines.targets import target
 from quake_tvm.schedules.records.record import Machine
 from quake_tvm.tuning.journal import Journal
 from tests.cli.test_app import model  # noqa: F401
-from tests.processes import children, running, soon
+from tests.processes import children, python, running, soon
 from tests.shell import quake
 
 ROOT = Path(__file__).parents[2]
@@ -46,7 +45,7 @@ app.main()
 def start(report, *arguments):
     """A tune, in a process session of its own, that reports each line it has saved."""
     return subprocess.Popen(
-        [sys.executable, "-c", REPORTING, str(report), "tune", *map(str, arguments)],
+        python(REPORTING, report, "tune", *arguments),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -5,7 +5,6 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from tvm.rpc import base
 
 from quake_tvm.emulation.board import Board
 from quake_tvm.errors import QuakeError
-from tests.processes import children, is_free, running, soon
+from tests.processes import children, is_free, python, running, soon
 
 
 @pytest.fixture
@@ -125,7 +124,7 @@ time.sleep(600)
 
 
 def test_a_board_ends_with_who_has_started_it(pi):
-    starter = subprocess.Popen([sys.executable, "-c", STARTER], stdout=subprocess.PIPE, text=True)
+    starter = subprocess.Popen(python(STARTER), stdout=subprocess.PIPE, text=True)
     with starter:
         process, port, folder = starter.stdout.readline().split()
         assert running(int(process))

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ import quake_tvm
 from quake_tvm.emulation.board import Board
 from quake_tvm.machines.targets import runs_here
 from tests.emulation.machines import emulated
+from tests.processes import python
 from tests.recurrent import GATES, Layer, model
 
 METHOD = "quake4"
@@ -53,9 +53,9 @@ def layers() -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
 def with_threads(path: Path, feeds: Path, threads: int) -> list[np.ndarray]:
     """The results of an exported model, run by this many threads."""
     results = path.with_name(f"{threads}.npz")
-    command = [sys.executable, "-c", RUN, path, feeds, results]
+    command = python(RUN, path, feeds, results)
     environment = {**os.environ, "TVM_NUM_THREADS": str(threads)}
-    subprocess.run(command, check=True, env=environment, timeout=300)
+    subprocess.run(command, check=True, env=environment, timeout=900)
     return list(np.load(results).values())
 
 

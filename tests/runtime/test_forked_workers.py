@@ -1,9 +1,10 @@
 """A forked child runs models, compiles and exits normally, whatever its parent has done before."""
 
 import subprocess
-import sys
 
 import pytest
+
+from tests.processes import python
 
 # The parent's workers have gone to sleep.
 START = """
@@ -13,7 +14,7 @@ from tvm import relax
 from tests.helpers import module
 from quake_tvm.runtime import worker_threads
 
-signal.alarm(200)
+signal.alarm(1200)
 model = quake_tvm.compile(module(relax.op.nn.softmax, (512, 512)))
 x = np.random.default_rng(0).normal(size=(512, 512)).astype(np.float32)
 
@@ -22,7 +23,7 @@ def forked(work, status=0):
     '''Let a child work and end as Python does; its status.'''
     pid = os.fork()
     if not pid:
-        signal.alarm(60)
+        signal.alarm(300)
         work()
         sys.exit(status)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
@@ -142,7 +143,7 @@ def play(*scenes: str, threads: int = 3, **environment: str) -> None:
     """The scenes one after the other, in one process."""
     told = [f"print({name!r}, flush=True)\n{SCENES[name]}" for name in scenes]
     done = subprocess.run(
-        [sys.executable, "-c", "\n".join([START, *told])],
+        python("\n".join([START, *told])),
         env={
             "PATH": "/usr/bin:/bin",
             "TVM_NUM_THREADS": str(threads),

@@ -3,7 +3,6 @@
 import copy
 import pickle
 import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from quake_tvm import QuakeError
 from quake_tvm.options import DEFAULT_METHOD
 from quake_tvm.tvm_version import tir
 from tests.helpers import module
+from tests.processes import python
 
 X = np.random.default_rng(0).normal(size=(4, 8)).astype(np.float32)
 WAYS = {
@@ -44,7 +44,7 @@ def test_another_process_reads_it(model, tmp_path):
         "import pickle, sys, numpy as np; x = np.load('x.npy'); "
         "np.save('y.npy', pickle.load(open('model.pickle', 'rb')).run(x)[0])"
     )
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    subprocess.run(python(code), cwd=tmp_path, check=True)
     np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), model.run(X)[0])
 
 

@@ -17,6 +17,7 @@ import quake_tvm
 from quake_tvm.runtime import call_times, virtual_machines, worker_threads
 from quake_tvm.tvm_version import tir
 from tests.helpers import module
+from tests.processes import python
 
 op = relax.op
 THREADS = 8
@@ -230,9 +231,7 @@ def test_the_process_keeps_its_cores(last, threads):
     if threads:
         environment["TVM_NUM_THREADS"] = threads
     code = AFFINITY.replace("LAST", str(last))
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
-    )
+    done = subprocess.run(python(code), env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     if last:  # one core: as many workers as requested, or else none
         assert done.stdout.split()[1] == (threads or "1")

@@ -6,7 +6,6 @@
 import hashlib
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ from quake_tvm.kernels.register_tile import Tile
 from quake_tvm.machines.targets import target
 from quake_tvm.passes.relax.pack_weights import packed_matmul
 from quake_tvm.schedules import RULE, RULES, product_tiles, schedule
+from tests.processes import python
 from tests.schedules.kernels import byte_depthwise, convolution, depthwise, placeholder
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -223,7 +223,7 @@ def test_scripts_do_not_depend_on_the_run():
     results = {hash_of_scripts()}
     for seed in ("1", "2"):
         done = subprocess.run(
-            [sys.executable, "-c", command],
+            python(command),
             env={**os.environ, "PYTHONHASHSEED": seed},
             capture_output=True,
             text=True,

@@ -3,7 +3,6 @@
 import os
 import re
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from quake_tvm.machines.targets import target
 from quake_tvm.support.worker import Died
 from quake_tvm.tuning import stopwatch
 from quake_tvm.tuning.board_runner import BoardRunner
-from tests.processes import children, freeze, running, soon, tvm_service
+from tests.processes import children, freeze, python, running, soon, tvm_service
 from tests.tuning.kernels import BAD, calling, plain, product
 
 ROOT = Path(__file__).parents[2]
@@ -160,7 +159,7 @@ list(runner.measure([calling("sleep", 1000)] * 2))
 
 def test_nothing_is_left_when_its_owner_is_killed(started, pi, tracker):
     owned = board(started, pi, tracker, "owned")
-    command = [sys.executable, "-c", OWNER, str(tracker[1])]
+    command = python(OWNER, tracker[1])
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout.readline() == "ready\n"
         workers = children(owner.pid)

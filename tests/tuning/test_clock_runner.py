@@ -3,7 +3,6 @@
 import os
 import re
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from quake_tvm import QuakeError
 from quake_tvm.machines.targets import target
 from quake_tvm.tuning import clock_runner
 from quake_tvm.tuning.clock_runner import ClockRunner
-from tests.processes import children, running, soon
+from tests.processes import children, python, running, soon
 from tests.tuning.kernels import BAD, plain, product
 
 ROOT = Path(__file__).parents[2]
@@ -93,8 +92,7 @@ list(runner.measure([calling("sleep", 1000)]))
 
 
 def test_nothing_is_left_when_its_owner_is_killed():
-    command = [sys.executable, "-c", OWNER]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as owner:
+    with subprocess.Popen(python(OWNER), cwd=ROOT, stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout.readline() == "ready\n"
         workers = children(owner.pid)
         assert len(workers) >= 2  # one that compiles, one that runs

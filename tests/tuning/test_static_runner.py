@@ -4,7 +4,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from quake_tvm.tuning.clock_runner import ClockRunner
 from quake_tvm.tuning.static_runner import StaticRunner
 from tests.emulation.machines import MACHINES
 from tests.emulation.test_count import counted
-from tests.processes import children, running, soon
+from tests.processes import children, python, running, soon
 from tests.tuning.kernels import BAD, plain, product
 
 ROOT = Path(__file__).parents[2]
@@ -114,7 +113,7 @@ list(StaticRunner(target(MACHINES[{A72!r}])).measure([calling("sleep", 1000)]))
 
 
 def test_nothing_is_left_when_its_owner_is_killed(a72):
-    with subprocess.Popen([sys.executable, "-c", OWNER], cwd=ROOT) as owner:
+    with subprocess.Popen(python(OWNER), cwd=ROOT) as owner:
         started = []
 
         def is_counting():

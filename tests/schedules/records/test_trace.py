@@ -1,7 +1,6 @@
 """A recorded trace schedules its own kernel with the same bits, or gives the reason why not."""
 
 import subprocess
-import sys
 import warnings
 
 import numpy as np
@@ -17,6 +16,7 @@ from quake_tvm.schedules.records.book import Book
 from quake_tvm.schedules.records.files import RecordWarning
 from quake_tvm.schedules.records.record import Trace
 from quake_tvm.schedules.records.trace import fingerprint, replay, trace_of
+from tests.processes import python
 from tests.schedules.kernels import build_and_run, placeholder, random_inputs
 from tests.schedules.sample_records import plant, record
 
@@ -128,7 +128,7 @@ def test_a_fingerprint_is_of_what_is_computed():
     assert own == fingerprint(kernel().with_attr("global_symbol", "other").with_attr("x", 1))
     assert own != fingerprint(kernel(4))
     command = "from tests.schedules.records.test_trace import *; print('is', fingerprint(kernel()))"
-    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True)
+    done = subprocess.run(python(command), capture_output=True, text=True)
     assert done.stdout.split()[-2:] == ["is", own], done.stderr
 
 
