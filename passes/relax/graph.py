@@ -136,8 +136,17 @@ def shape_text(expr: relax.Expr) -> str:
 
 
 def extents_text(extents: Iterable[Any]) -> str:
-    """Extents as text, in the same form."""
-    return "x".join(str(getattr(n, "value", n)) for n in extents) or "scalar"
+    """Extents as text, in the same form. Computed ones stand in brackets."""
+    texts = [str(extent_size(n)) for n in extents]
+    return "x".join(t if t.isidentifier() or t.isdigit() else f"({t})" for t in texts) or "scalar"
+
+
+def extent_size(extent: Any) -> int | str:
+    """An extent as a number, or as text: a name, or an expression of names."""
+    if isinstance(extent, int | tir.IntImm):
+        return int(extent)
+    # max and min without the prefix of TVM's script; names have no dots
+    return str(extent.script(int_dtype=str(extent.ty.dtype))).replace("T.", "")
 
 
 def functions(mod: tvm.IRModule) -> Iterator[tuple[tvm.ir.GlobalVar, relax.Function]]:

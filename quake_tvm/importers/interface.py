@@ -4,9 +4,9 @@ import tvm
 from tvm import relax
 
 from ..errors import QuakeError
+from ..passes.relax.graph import extent_size
 from ..runtime.description import OUTPUTS
 from ..runtime.model_tensor import ModelTensor
-from ..tvm_version import tir
 
 
 def inputs_of(mod: tvm.IRModule) -> list[ModelTensor]:
@@ -20,7 +20,7 @@ def inputs_of(mod: tvm.IRModule) -> list[ModelTensor]:
             raise QuakeError(
                 f"the input {parameter.name!r} is a {ty}: main takes tensors of known shape"
             )
-        shape = tuple(int(n) if isinstance(n, tir.IntImm) else str(n) for n in ty.shape)
+        shape = tuple(extent_size(n) for n in ty.shape)
         found.append(ModelTensor(parameter.name, shape, str(ty.dtype)))
     return found
 
@@ -49,5 +49,5 @@ def _output(name: str, ty: relax.Type) -> ModelTensor:
         return ModelTensor(name, (ty.ndim if ty.ndim >= 0 else "?",), "int64")
     if ty.shape is None:
         return ModelTensor(name, ("?",) * max(ty.ndim, 1), str(ty.dtype))
-    shape = tuple(int(n) if isinstance(n, tir.IntImm) else str(n) for n in ty.shape)
+    shape = tuple(extent_size(n) for n in ty.shape)
     return ModelTensor(name, shape, str(ty.dtype))
