@@ -1,6 +1,8 @@
 """The shell: exit statuses, one-line errors, JSON, files written whole or not at all."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import onnx
@@ -181,7 +183,17 @@ def test_targets_and_doctor():
     assert done.returncode == 0, done.stdout
     checks = {check["name"]: check for check in json.loads(done.stdout)}
     assert all(check["ok"] is not False for check in checks.values())
-    assert {"compiler: native", "compiler: aarch64"} <= set(checks)
+    assert {"compiler: native", "compiler: aarch64", "kernel"} <= set(checks)
+
+
+@pytest.mark.slow
+def test_doctor_does_not_load_torch():
+    script = (
+        "import sys; from quake_tvm.cli.doctor import examine; examine(); "
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout == "False\n", done.stderr
 
 
 def test_accuracy():

@@ -3,7 +3,7 @@
 from . import convolution, einsum, gathers, images, lookup, own_operators, pooling, recurrent
 from .expand import expand
 from .filled import constant_of_shape
-from .fitting import broadcast, concat, matmul, prelu
+from .fitting import broadcast, concat, gemm, matmul, prelu
 from .instance_norm import instance_norm
 from .limits import clip, extreme
 from .node import Converter
@@ -35,6 +35,7 @@ CONVERTERS: dict[str, Converter] = {
     **dict.fromkeys(("GRU", "LSTM", "RNN"), recurrent.layer),
     "GatherElements": gathers.gather_elements,
     "GatherND": gathers.gather_nd,
+    "Gemm": gemm,
     "GlobalAveragePool": pooling.global_average_pool,
     "GlobalLpPool": pooling.global_lp_pool,
     "GlobalMaxPool": pooling.global_max_pool,

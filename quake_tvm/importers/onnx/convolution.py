@@ -5,6 +5,7 @@ TVM's importer adds the pads of ``auto_pad`` by a kernel of its own, and only fo
 
 from tvm import relax, topi
 
+from .fitting import differ, misfit
 from .node import Node
 from .windows import Window, check_fit, pads_apart, windows_of
 
@@ -15,9 +16,11 @@ def conv(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
     Raises
     ------
     QuakeError
-        For a kernel_shape that differs from the weights' shape, and for negative pads.
+        For a kernel_shape that differs from the weights' shape, for weights of other channels than
+        the input's, and for negative pads.
     """
     _check_kernel(node)
+    _check_channels(node)
     windows = windows_of(node, node.shape(1)[2:])
     if not node.attributes.get("auto_pad", "NOTSET").startswith("SAME"):
         check_fit(node, windows)
@@ -35,6 +38,7 @@ def conv_integer(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
         As for :func:`conv`.
     """
     _check_kernel(node)
+    _check_channels(node)
     windows = windows_of(node, node.shape(1)[2:])
     check_fit(node, windows)
     rank = len(windows) + 2
@@ -122,6 +126,12 @@ def _with_bias(builder: relax.BlockBuilder, node: Node, y: relax.Expr) -> relax.
     if bias is None:
         return y
     return relax.op.add(y, relax.op.reshape(bias, [1, -1, *[1] * (len(node.shape()) - 2)]))
+
+
+def _check_channels(node: Node) -> None:
+    x, weights = node.shape(0), node.shape(1)
+    if differ([x[1], weights[1] * node.attributes.get("group", 1)]):
+        raise misfit(node, [x, weights])
 
 
 def _check_kernel(node: Node) -> None:

@@ -1,16 +1,17 @@
 """Operands whose extents must fit each other, where Relax does not see that they do.
 
 An extent that is not known to equal the other must equal it at run time. Relax gives a result of
-unequal extents no shape.
+unequal extents no shape. Known extents that differ are refused.
 """
 
 import tvm_ffi
-from tvm import relax, tirx
+from tvm import relax
 
 from ...kernels.size_check import equal
 from .expand import spread
 from .extents import Extent
 from .node import Node
+from .nodes import DoesNotFitError
 
 _PROBLEM = "the sizes of the operands differ; an extent that varies must not be broadcast"
 
@@ -22,7 +23,21 @@ def broadcast(builder: relax.BlockBuilder, node: Node) -> None:
 
 def matmul(builder: relax.BlockBuilder, node: Node) -> None:
     """Check MatMul, which TVM's importer converts, and fit the operands' batch dimensions."""
+    if _have_shapes(node):
+        left, right = node.shape(0), node.shape(1)
+        summed = left[-1:] + right[-2:-1] if len(right) > 1 else left[-1:] + right
+        if differ(summed):
+            raise misfit(node, [left, right])
     _fit_all(builder, node, 3)
+
+
+def gemm(builder: relax.BlockBuilder, node: Node) -> None:
+    """Check Gemm, which TVM's importer converts."""
+    if _have_shapes(node):
+        left, right = node.shape(0), node.shape(1)
+        columns = left[0 if node.attributes.get("transA") else 1]
+        if differ([columns, right[1 if node.attributes.get("transB") else 0]]):
+            raise misfit(node, [left, right])
 
 
 def prelu(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
@@ -37,7 +52,7 @@ def prelu(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
 
 def _fit_all(builder: relax.BlockBuilder, node: Node, first: int) -> None:
     """Fit the operands along all dimensions from this one on, counted from the last."""
-    if not _are_tensors(node):
+    if not _have_shapes(node):
         return
     shapes = [node.shape(k) for k in range(len(node.inputs))]
     rank = max(len(s) for s in shapes)
@@ -49,7 +64,7 @@ def _fit_all(builder: relax.BlockBuilder, node: Node, first: int) -> None:
 
 def concat(builder: relax.BlockBuilder, node: Node) -> None:
     """Check Concat, which TVM's importer converts, and fit its operands along the other axes."""
-    if not _are_tensors(node):
+    if not _have_shapes(node):
         return
     shapes = [node.shape(k) for k in range(len(node.inputs))]
     rank = len(shapes[0])
@@ -61,13 +76,22 @@ def concat(builder: relax.BlockBuilder, node: Node) -> None:
     _apply(builder, node, shapes)
 
 
-def _are_tensors(node: Node) -> bool:
-    """Whether all operands are tensors of known rank, and some extent varies."""
+def _have_shapes(node: Node) -> bool:
+    """Whether there are several operands, all of them tensors of known rank."""
     types = [i.ty for i in node.inputs if i is not None]
-    if not all(isinstance(t, relax.TensorType) and t.shape is not None for t in types):
-        return False
-    varying = (not isinstance(n, tirx.IntImm) for t in types for n in t.shape)
-    return len(types) > 1 and any(varying)
+    tensors = all(isinstance(t, relax.TensorType) and t.shape is not None for t in types)
+    return tensors and len(types) > 1
+
+
+def differ(extents: list[Extent]) -> bool:
+    """Whether extents differ that are known."""
+    return len({n for n in extents if isinstance(n, int)}) > 1
+
+
+def misfit(node: Node, shapes: list[list[Extent]]) -> DoesNotFitError:
+    """The error for operands of these shapes."""
+    texts = (f"({', '.join(map(str, shape))})" for shape in shapes)
+    return DoesNotFitError(f"{node.operator}: operands of {' and '.join(texts)} do not fit")
 
 
 def _is_one(extent: Extent) -> bool:
@@ -79,6 +103,8 @@ def _fit(
 ) -> None:
     """Give the operands one extent along an axis, in ``shapes``."""
     constants = [shapes[k][axis] for k in which if isinstance(shapes[k][axis], int)]
+    if differ(constants):
+        raise misfit(node, shapes)
     if not which or len(constants) == len(which):
         return
     wanted = constants[0] if constants else shapes[which[0]][axis]
