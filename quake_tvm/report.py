@@ -147,7 +147,7 @@ _NARROW = ("operator", "shape", "rung", "error bound", "schedule")
 Kernels = dict[tuple[str, str, str], list[tuple[str, str]]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """All sites of a compiled module. ``print`` it, or read its lists.
 
@@ -208,6 +208,10 @@ class Report:
         shown = console()
         self.write(shown)
         return shown.export_text().rstrip()
+
+    def __repr__(self) -> str:
+        counts = f"{len(self.sites)} lowered, {len(self.exact)} left exact"
+        return f"<quake_tvm.Report: {counts}; print it for the sites>"
 
     def _repr_html_(self) -> str:
         return page("", self.write)

@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import tomli_w
+from rich.console import Console
 
 from .errors import QuakeError
 from .numerics.ladder import METHODS
+from .plan_tables import tables
 from .support import given
+from .support.notebook import page
 from .support.whole_file import whole_file
 
 if sys.version_info >= (3, 11):
@@ -135,6 +138,15 @@ class Plan:
     measured_milliseconds: float = 0.0
     uniform: tuple[Uniform, ...] = ()
     products: tuple[PlannedProduct, ...] = ()
+
+    def _repr_html_(self) -> str:
+        return page("", self.write)
+
+    def write(self, console: Console) -> None:
+        """Print the plan's tables and its verdict on a console of rich."""
+        for table in tables(self):
+            console.print(table)
+        console.print(self.verdict, markup=False, highlight=False, soft_wrap=True)
 
     @property
     def narrow(self) -> frozenset[int]:

@@ -20,7 +20,7 @@ FLOORS = [
     {"errors"},
     {"support"},
     {"tvm_version"},
-    {"numerics"},
+    {"numerics", "plan_tables"},
     {"site_plan", "machines", "kernels", "lut"},
     {"options", "schedules"},
     {"report"},

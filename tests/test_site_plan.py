@@ -37,6 +37,12 @@ def test_there_and_back(tmp_path):
     assert [line for line in path.read_text().splitlines() if "softmax" in line]
 
 
+def test_a_notebook_shows_tables():
+    page = PLAN._repr_html_()
+    assert page.startswith("<pre")
+    assert all(word in page for word in ("1x12x128x128", "plan, measured", PLAN.verdict))
+
+
 def test_saving_again_replaces(tmp_path):
     path = PLAN.save(tmp_path / "plan.toml")
     other = dataclasses.replace(PLAN, metric="kl")

@@ -13,6 +13,7 @@ import tvm_ffi
 from tvm import relax
 from tvm.relax.expr_functor import PyExprMutator, mutator
 
+from quake_tvm.kernels.extent_size import extent_size
 from quake_tvm.tvm_version import tir, updated
 
 from .. import graph
@@ -139,14 +140,6 @@ def extents_text(extents: Iterable[Any]) -> str:
     """Extents as text, in the same form. Computed ones stand in brackets."""
     texts = [str(extent_size(n)) for n in extents]
     return "x".join(t if t.isidentifier() or t.isdigit() else f"({t})" for t in texts) or "scalar"
-
-
-def extent_size(extent: Any) -> int | str:
-    """An extent as a number, or as text: a name, or an expression of names."""
-    if isinstance(extent, int | tir.IntImm):
-        return int(extent)
-    # max and min without the prefix of TVM's script; names have no dots
-    return str(extent.script(int_dtype=str(extent.ty.dtype))).replace("T.", "")
 
 
 def functions(mod: tvm.IRModule) -> Iterator[tuple[tvm.ir.GlobalVar, relax.Function]]:

@@ -343,6 +343,8 @@ def _refuse_usage(error: Any) -> NoReturn:
     message = error.format_message().strip().rstrip(".")
     if not message:  # there was no command, and the help has been printed
         sys.exit(error.exit_code)
+    if getattr(error, "option_name", "") in ("-v", "--verbose", "-q", "--quiet"):
+        refuse(f"{message}; it stands before the command: quake-tvm {error.option_name} ...")
     command = error.ctx.command_path if error.ctx is not None else "quake-tvm"
     refuse(f"{message}; see {command} --help")
 

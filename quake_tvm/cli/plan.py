@@ -3,11 +3,10 @@
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from ..site_plan import FLOAT32
 from ..support.whole_file import check_writable
@@ -24,9 +23,6 @@ from .shell import (
     print_json,
     progress,
 )
-
-if TYPE_CHECKING:
-    from ..site_plan import Plan
 
 
 def plan(
@@ -89,45 +85,5 @@ def plan(
     if as_json:
         print_json({**asdict(found), "verdict": found.verdict, "output": str(out)})
         return
-    output.print(_sites(found))
-    if found.products:
-        output.print(_products(found))
-    output.print(_rungs(found))
-    output.print(found.verdict)
+    found.write(output)
     output.print(f"written: {out}", markup=False, soft_wrap=True)
-
-
-def _sites(plan: "Plan") -> Table:
-    table = Table("site", "operator", "shape", "rung")
-    for site in plan.sites:
-        table.add_row(str(site.number), site.operator, site.shape, site.method)
-    return table
-
-
-def _products(plan: "Plan") -> Table:
-    table = Table(
-        "product", "weights", "precision", "error of bfloat16", "ms that it gains", title="products"
-    )
-    for product in plan.products:
-        table.add_row(
-            str(product.number),
-            product.shape,
-            product.precision,
-            f"{product.error:.3g}",
-            f"{product.milliseconds:.3g}",
-        )
-    return table
-
-
-def _rungs(plan: "Plan") -> Table:
-    title = f"{plan.metric} error on {plan.inputs} inputs; budget {plan.budget:.3g}"
-    table = Table("rung", "error", "ms a call", title=title)
-    for row in plan.uniform:
-        table.add_row(row.name, f"{row.error:.3g}", f"{row.milliseconds:.4g}")
-    table.add_section()
-    times = plan.predicted_milliseconds, plan.measured_milliseconds
-    for name, error, time in zip(
-        ("plan, predicted", "plan, measured"), (plan.predicted, plan.measured), times, strict=True
-    ):
-        table.add_row(name, f"{error:.3g}", f"{time:.4g}")
-    return table

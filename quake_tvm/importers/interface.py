@@ -4,7 +4,7 @@ import tvm
 from tvm import relax
 
 from ..errors import QuakeError
-from ..passes.relax.graph import extent_size
+from ..kernels.extent_size import extent_size
 from ..runtime.description import OUTPUTS
 from ..runtime.model_tensor import ModelTensor
 

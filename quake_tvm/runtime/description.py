@@ -159,6 +159,8 @@ def _array(spec: ModelTensor, dtype: np.dtype, value: Any) -> np.ndarray:
                 return tensor.float().numpy().astype(dtype)
             return np.asarray(tensor)
         array = np.asarray(value)
+        if array.dtype.kind == "O":
+            raise TypeError
         if hasattr(value, "dtype") or array.dtype == dtype:
             return array
         converted = array.astype(dtype)

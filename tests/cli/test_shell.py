@@ -111,6 +111,7 @@ def test_a_library_is_compiled_already(refusal, options):
         (["run", LIBRARY, "--repeat", "-1"], "--repeat must be a whole number from 1"),
         (["run", LIBRARY, "--seed", "-1"], "--seed must be a whole number from 0"),
         (["run", LIBRARY, "--nonsense"], "No such option: --nonsense"),
+        (["run", LIBRARY, "-q"], "it stands before the command: quake-tvm -q ..."),
         (["run", "two\nlines.so"], "no such file: two lines.so"),
         (["run", LIBRARY, "--rpc", "127.0.0.1:1", "--timeout", "nan"], "timeout must be a number"),
         (["run", LIBRARY, "--rpc", "127.0.0.1:1", "--timeout", "1e300"], "at most a day"),

@@ -57,6 +57,7 @@ def test_lists_get_the_dtype_of_the_input(model):
         ((X.astype(np.float16), N), {}, "'x' must be float32, got float16; convert it"),
         (([[2**24 + 1, 0, 0]], N), {}, "'x' must be float32, got int64"),
         ((["a", "b"], N), {}, "'x' must be an array of float32, got a list"),
+        ((None, N), {}, "'x' must be an array of float32, got a NoneType"),
         ((), {"x": X}, "input 'n' is missing"),
         ((), {"x": X, "n": N, "y": N}, "unknown input 'y'"),
     ],
@@ -87,6 +88,9 @@ def test_a_notebook_shows_the_sites_as_a_table(model):
     assert "softmax" in page
     assert "n: int64[3]" in page
     assert "softmax" in model.report._repr_html_()
+    assert (
+        repr(model.report) == "<quake_tvm.Report: 1 lowered, 0 left exact; print it for the sites>"
+    )
 
 
 def test_a_notebook_shows_a_bound_as_a_table():
