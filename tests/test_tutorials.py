@@ -75,7 +75,7 @@ def test_cross_compile_for_no_board(pi, encoder, capsys):
 def test_tune_model(encoder, tmp_path, capsys):
     records, curve = tmp_path / "records", tmp_path / "curve.png"
     plot = ["--plot", str(curve)] if find_spec("matplotlib") else []
-    budget = ["--tokens", "16", "--trials", "6", "--minutes", "9", "--records", str(records)]
+    budget = ["--tokens", "16", "--trials", "2", "--minutes", "90", "--records", str(records)]
     assert tune_model.main([*budget, *plot]) == 0
     printed = capsys.readouterr().out
     assert "the budget is used up: kernels together" in printed

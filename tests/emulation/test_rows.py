@@ -29,7 +29,8 @@ from tests.kernels.test_attention import allowed, reference
 from tests.numerics.test_bits import flushed, sha
 
 OVER_ROWS = [name for name, row in OPERATORS.items() if not row.elementwise]
-LENGTHS = [1, 5, 37, 128, 197, 1024]
+# One element, a rest behind whole vectors, and whole vectors alone; and more with -m sweep.
+LENGTHS, MORE = (1, 37, 128), (1, 5, 37, 128, 197, 1024)
 # The rungs that have a form of their own. test_bits has all rungs, at two lengths.
 FIXED = ["quake1", "quake2"]
 # The other machines differ only in the order of instructions. test_bits has all machines.
@@ -53,14 +54,20 @@ def rows(length: int) -> np.ndarray:
     return x
 
 
-def operators(calls: dict, functions: dict) -> None:
+@pytest.fixture(params=[LENGTHS, pytest.param(MORE, marks=pytest.mark.sweep)], ids=["few", "more"])
+def lengths(request):
+    """The lengths of rows."""
+    return request.param
+
+
+def operators(calls: dict, functions: dict, lengths: tuple[int, ...]) -> None:
     """softmax, log_softmax and logsumexp at every length, compiled for that length and for any."""
     for operator in OVER_ROWS:
         for method in METHODS:
             general = f"{operator}_{method}"
             shape = [te.var(name, dtype="int64") for name in "mn"]
             functions[general] = machines.function(operator, method, shape)
-            for length in LENGTHS:
+            for length in lengths:
                 x, fixed = rows(length), f"{general}_{length}"
                 calls[operator, method, length, "any"] = machines.call(operator, general, x)
                 if method in FIXED:
@@ -68,10 +75,10 @@ def operators(calls: dict, functions: dict) -> None:
                     calls[operator, method, length, "fixed"] = machines.call(operator, fixed, x)
 
 
-def weighted(calls: dict, functions: dict) -> None:
+def weighted(calls: dict, functions: dict, lengths: tuple[int, ...]) -> None:
     """Both norms at every length."""
     for name, count in {"layer_norm": 2, "rms_norm": 1}.items():
-        for length in LENGTHS:
+        for length in lengths:
             x, symbol = rows(length), f"{name}_{length}"
             weights = [x[-1 - k] for k in range(count)]
             tensors = [te.placeholder(a.shape, name=f"t{n}") for n, a in enumerate([x, *weights])]
@@ -124,11 +131,11 @@ def of_any_size(sizes: tuple, method: str, on):
 
 
 @functools.cache
-def results(name: str) -> dict[tuple, np.ndarray]:
+def results(name: str, lengths: tuple[int, ...]) -> dict[tuple, np.ndarray]:
     """Every result on a machine, by operator, rung, length and whether the length was static."""
     on, calls, functions = machines.emulated(name), {}, {}
-    operators(calls, functions)
-    weighted(calls, functions)
+    operators(calls, functions, lengths)
+    weighted(calls, functions, lengths)
     attentions(calls, functions, on)
     found = machines.run(functions, calls.values(), on)
     return dict(zip(calls, found, strict=True))
@@ -143,8 +150,8 @@ def same(a: np.ndarray, b: np.ndarray, x: np.ndarray, name: str) -> bool:
 
 @pytest.mark.parametrize("name", [*TRIED, X86])
 @pytest.mark.parametrize("operator", [*OVER_ROWS, "layer_norm", "rms_norm", "attention"])
-def test_same_bits(operator, name):
-    here, there = results("native"), results(name)
+def test_same_bits(operator, name, lengths):
+    here, there = results("native", lengths), results(name, lengths)
     keys = [key for key in here if key[0] == operator]
     assert keys
     for key in keys:
@@ -153,17 +160,17 @@ def test_same_bits(operator, name):
 
 @pytest.mark.parametrize("operator", OVER_ROWS)
 @pytest.mark.parametrize("name", ["native", *TRIED])
-def test_a_length_that_only_the_run_knows_changes_no_bit(operator, name):
-    found = results(name)
+def test_a_length_that_only_the_run_knows_changes_no_bit(operator, name, lengths):
+    found = results(name, lengths)
     for method in FIXED:
-        for length in LENGTHS:
+        for length in lengths:
             pair = [found[operator, method, length, kind] for kind in ("fixed", "any")]
             assert same(*pair, rows(length), name), (method, length)
 
 
 @pytest.mark.parametrize("name", ["native", *TRIED])
 def test_attention_of_any_size_has_the_bits_of_one_size(name):
-    found = results(name)
+    found = results(name, LENGTHS)
     for (_, length, keys, _, width), method in {SHORT: "quake2", LONG: "quake5"}.items():
         kinds = ("fixed", f"any_{length}_{width}")
         fixed, any_size = (found["attention", method, keys, kind] for kind in kinds)
@@ -173,10 +180,10 @@ def test_attention_of_any_size_has_the_bits_of_one_size(name):
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("operator", OVER_ROWS)
 @pytest.mark.parametrize("name", TRIED)
-def test_bounds(operator, method, name):
-    promised = bound(operator, method)
-    for length in LENGTHS:
-        x, found = rows(length)[SPECIAL:], results(name)[operator, method, length, "any"]
+def test_bounds(operator, method, name, lengths):
+    promised, results_of = bound(operator, method), results(name, lengths)
+    for length in lengths:
+        x, found = rows(length)[SPECIAL:], results_of[operator, method, length, "any"]
         y = exact(operator, x)
         error = np.abs(found[SPECIAL:] - y)
         assert np.all(error <= promised.relative * np.abs(y) + promised.absolute), length
@@ -184,7 +191,10 @@ def test_bounds(operator, method, name):
 
 @pytest.mark.parametrize("name", TRIED)
 def test_attention_over_blocks_of_keys(name):
-    found, (q, k, v, mask) = results(name)["attention", "quake5", LONG[2], "fixed"], operands(*LONG)
+    found, (q, k, v, mask) = (
+        results(name, LENGTHS)["attention", "quake5", LONG[2], "fixed"],
+        operands(*LONG),
+    )
     y = reference(q, k, v, mask, SCALE)
     assert np.array_equal(np.isnan(found), np.isnan(y))
     assert np.nanmax(np.abs(found - y)) <= allowed("quake5", v)

@@ -44,6 +44,20 @@ MACHINES = {
     "neoverse-n1": ("neoverse-n1", {"fp16"}),
     "neoverse-n2": (json.dumps(N2), {"fp16", "bf16"}),
 }
+# Machines with and without instructions for bfloat16. The others have all rungs with -m sweep.
+WHOLE = {"x86-64-v3", "x86-64-v4-bf16", "cortex-a72", "neoverse-n2"}
+EVERY, ONE = tuple(METHODS), ("quake2",)
+CASES = [
+    *((machine, EVERY if machine in WHOLE else ONE) for machine in MACHINES),
+    *(
+        pytest.param(machine, EVERY, marks=pytest.mark.sweep)
+        for machine in MACHINES
+        if machine not in WHOLE
+    ),
+]
+on_machines = pytest.mark.parametrize(
+    ("machine", "methods"), CASES, ids=lambda value: value if isinstance(value, str) else len(value)
+)
 
 
 def rows(shape: tuple[int, ...], dtype: str) -> np.ndarray:
@@ -58,12 +72,12 @@ def over_rows(operator: str, method: str, dtype: str, shape: tuple[int, ...]) ->
     return [x, getattr(compute, operator)(x, method=method)]
 
 
-def _functions() -> dict[str, tuple[list[te.Tensor], np.ndarray]]:
+def _functions(methods: tuple[str, ...]) -> dict[str, tuple[list[te.Tensor], np.ndarray]]:
     """All kernels by name, each with its input."""
     found = {}
     for dtype in sorted(HALVES):
         x = halves.every_value(dtype)
-        for method in METHODS:
+        for method in methods:
             for operator in ELEMENTWISE:
                 tensors = halves.tensors(operator, method, dtype, len(x))
                 found[f"{operator}_{method}_{dtype}"] = tensors, x
@@ -75,13 +89,13 @@ def _functions() -> dict[str, tuple[list[te.Tensor], np.ndarray]]:
 
 
 @functools.cache
-def results(machine: str) -> dict[str, np.ndarray]:
+def results(machine: str, methods: tuple[str, ...]) -> dict[str, np.ndarray]:
     """The result of every kernel on a machine. All are compiled as one library."""
     name, _ = MACHINES[machine]
     on = target(name) if machine.startswith("x86") else emulated(name)
     if machine.startswith("x86") and not runs_here(on):
         pytest.skip(f"this machine does not run {machine}")
-    kernels = _functions()
+    kernels = _functions(methods)
     scheduled = {
         key: schedule(te.create_prim_func(tensors), on) for key, (tensors, _) in kernels.items()
     }
@@ -115,25 +129,27 @@ def test_instructions(machine: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("machine", MACHINES)
+@on_machines
 @pytest.mark.parametrize("dtype", sorted(HALVES))
-def test_every_input(machine: str, dtype: str) -> None:
-    found = results(machine)
+def test_every_input(machine: str, methods: tuple[str, ...], dtype: str) -> None:
+    found = results(machine, methods)
     for operator in ELEMENTWISE:
-        for method in METHODS:
+        for method in methods:
             recorded = half_bounds.of(operator, method, dtype)["hash"]
             assert halves.digest(found[f"{operator}_{method}_{dtype}"]) == recorded, method
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("machine", MACHINES)
+@on_machines
 @pytest.mark.parametrize("dtype", sorted(HALVES))
 @pytest.mark.parametrize("operator", ROWS)
-def test_rows_are_those_of_float32_rounded(machine: str, dtype: str, operator: str) -> None:
-    found = results(machine)
+def test_rows_are_those_of_float32_rounded(
+    machine: str, methods: tuple[str, ...], dtype: str, operator: str
+) -> None:
+    found = results(machine, methods)
     for shape in SHAPES:
         x = rows(shape, dtype).astype(np.float32)
-        for method in METHODS:
+        for method in methods:
             with np.errstate(all="ignore"):
                 wanted = _float32(operator, method, shape)(x).astype(dtype)
             key = f"{operator}_{method}_{dtype}_{shape[-1]}"

@@ -9,7 +9,8 @@ import quake_tvm
 from quake_tvm import QuakeError
 from quake_tvm.emulation.board import Board
 from quake_tvm.schedules.records.files import read
-from quake_tvm.tuning import board_runner
+from quake_tvm.tuning import tune as tune_module
+from quake_tvm.tuning.board_runner import BoardRunner
 from quake_tvm.tuning.journal import Journal
 from tests.processes import freeze
 from tests.shell import quake
@@ -88,16 +89,21 @@ def test_no_board_any_more_and_resumed_on_another(
     few, started, tiny, pi, tracker, tmp_path, monkeypatch
 ):
     boards = [join(started, pi, tracker, "two") for _ in range(2)]
-    told = []
+    told, runners = [], []
+
+    def hire(*arguments):
+        runners.append(BoardRunner(*arguments))
+        return runners[-1]
 
     def progress(state):
         told.append(state.trials)
         if state.trials == 3:
             for board in boards:
                 board.process.kill()
+            runners[0]._patience = 2.0
 
-    with monkeypatch.context() as hasty:
-        hasty.setattr(board_runner, "PATIENCE", 1)
+    with monkeypatch.context() as noted:
+        noted.setattr(tune_module, "BoardRunner", hire)
         with pytest.raises(QuakeError, match=r"^none of the boards 'two' .*: start one$"):
             tune(tiny, tmp_path, tracker, "two", progress)
     before = trials(tmp_path)
