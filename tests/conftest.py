@@ -3,6 +3,7 @@
 import logging
 import math
 import os
+from collections import Counter
 
 import pytest
 
@@ -53,7 +54,15 @@ def nothing_shipped(tmp_path_factory):
         yield
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m selects
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    cases: Counter[str] = Counter()
+    for item in items:
+        if sampled := item.get_closest_marker("sampled"):
+            test = item.nodeid.partition("[")[0]
+            if cases[test] % sampled.args[0]:
+                item.add_marker(pytest.mark.sweep)
+            cases[test] += 1
     if not config.getoption("--first-case"):
         return
     seen: set[str] = set()

@@ -83,7 +83,11 @@ def told(report: Report) -> dict[str, int]:
     return dict(sorted(Counter(sites).items()))
 
 
-@pytest.mark.parametrize("name", MODELS)
+# Relay's importer alone takes a minute for it.
+_LONG = pytest.param("image_encoder", marks=pytest.mark.sweep if RELAY else ())
+
+
+@pytest.mark.parametrize("name", [_LONG if name == "image_encoder" else name for name in MODELS])
 def test_model(name: str, pytestconfig: pytest.Config) -> None:
     path, shapes = MODELS[name]
     model = with_shapes(onnx.load(path()), shapes)

@@ -60,7 +60,9 @@ def assert_same(found, wanted):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["x86-64-v2", "x86-64-v3", "x86-64-v4"])
+@pytest.mark.parametrize(
+    "name", ["x86-64-v2", pytest.param("x86-64-v3", marks=pytest.mark.sweep), "x86-64-v4"]
+)
 def test_without_vnni(name, here):
     model, feeds, wanted = here
     on = target(name)

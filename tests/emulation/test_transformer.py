@@ -35,7 +35,7 @@ def build(target, method: str, precision: str = "float32") -> quake_tvm.Model:
     return quake_tvm.compile(model, target, method, shapes=SHAPES, precision=precision)
 
 
-@pytest.mark.parametrize("method", ["quake2", "quake5"])
+@pytest.mark.parametrize("method", ["quake2", pytest.param("quake5", marks=pytest.mark.sweep)])
 def test_same_bits_as_here(method, board):
     target, connection = board
     here = build(quake_tvm.target(), method).run(FEED)

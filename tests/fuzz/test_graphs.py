@@ -18,7 +18,7 @@ NEVER = {
     "AllClassNMS": "no operator of ONNX, TVM's name for one of its own",
     "MatMulInteger16": "ONNX Runtime has no kernel for it",
 }
-GRAPHS = 48
+GRAPHS = 24
 # Groups of nodes that vary: the number of times they are generated.
 _TRIES = {"sequences": 8}
 

@@ -17,7 +17,7 @@ from .torch_programs.shrink import shrunk  # noqa: E402
 from .torch_programs.ways import WAYS  # noqa: E402
 
 # Programs of these seeds are compiled the short way, the first few also the other ways.
-SHORT, WHOLE = 36, 6
+SHORT, WHOLE = 24, 4
 
 
 def test_programs_are_right_or_refused():

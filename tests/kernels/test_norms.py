@@ -171,6 +171,7 @@ def grouped(model, x, groups):
 SHAPES = [(2, 6, 5), (1, 6, 7, 9), (3, 6, 1, 1), (2, 6, 4, 3, 5)]
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("offset", [0, 1000])
 @pytest.mark.parametrize("groups", [1, 2, 6])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

@@ -76,6 +76,7 @@ def check(operator, shape, axis=-1, runs=None):
         assert np.all(close | (q == y)), run
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("operator", ROWS)
 @pytest.mark.parametrize(("rank", "axis"), AXES, ids=str)
 def test_rows_of_every_rank_along_every_axis(operator, rank, axis):

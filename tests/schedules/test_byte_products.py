@@ -223,6 +223,7 @@ def convolutions(dtype, cases):
     return module(formula, *(x.shape for x in inputs), dtype=dtype), inputs, wanted
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", ON_X86)
 @pytest.mark.parametrize("dtype", ["uint8", "int8"])
 def test_convolutions_are_exact(dtype, name):

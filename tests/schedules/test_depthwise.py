@@ -38,6 +38,7 @@ def test_pixels(pixels):
     check((1, 3, pixels, 17), 3, padding=(1, 1))
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("name", TARGETS)
 @pytest.mark.parametrize("strides", [1, 2, 3])
 @pytest.mark.parametrize("size", [1, 3, 5, 7])

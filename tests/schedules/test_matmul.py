@@ -186,6 +186,7 @@ def check_convolution(shape, channels, size, groups=1, name="native", **options)
     np.testing.assert_allclose(ours.reshape(exact.shape), exact, rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("name", TARGETS)
 @pytest.mark.parametrize("strides", [1, 2, 3])
 @pytest.mark.parametrize("size", [1, 3, 5, 7])

@@ -46,6 +46,7 @@ def check(shape, kind, *window, name="native"):
     np.testing.assert_allclose(ours, exact, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("name", TARGETS)
 @pytest.mark.parametrize("kind", ["max", "avg"])
 @pytest.mark.parametrize("channels", [1, 3, 16, 17, 33, 144])
@@ -77,6 +78,7 @@ def test_any(pixels, channels, kind, size, strides, name):
     check((1, *pixels, channels), kind, size, strides, size // 2, name=name)
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("name", TARGETS)
 @pytest.mark.parametrize("columns", [1, 2, 15, 17, 33, 997])
 @pytest.mark.parametrize("reduce", ["sum", "max"])

@@ -36,6 +36,7 @@ def test_transpose_and_concat(columns):
     np.testing.assert_array_equal(ours, plain)
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("operator", ["softmax", "log_softmax", "logsumexp"])
 @pytest.mark.parametrize("columns", SIZES)
 @pytest.mark.parametrize("rows", [1, 5, 400])
@@ -55,6 +56,7 @@ def test_exact_softmax(rows, columns):
     np.testing.assert_array_equal(ours, plain)
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("m", [1, 7, 8, 9, 64, 77])
 @pytest.mark.parametrize("n", [16, 48, 128])
 @pytest.mark.parametrize("k", [1, 3, 64])
@@ -74,6 +76,7 @@ def test_batched_matmul(batch):
     np.testing.assert_array_equal(ours, plain)
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("name", ["x86-64-v2", "x86-64-v3", "native"])
 @pytest.mark.parametrize("m", [1, 8, 13, 130])
 @pytest.mark.parametrize("n", [4, 7, 20, 48, 144, 257, 1000])

@@ -121,6 +121,7 @@ def with_constant_axes(model, axes, dtype):
     return model
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("method", ["quake1", "quake5"])
 @pytest.mark.parametrize("name", LOG_SUM_EXP)
