@@ -19,7 +19,7 @@ XGBOOST := 2.0.0
 BOTH := tests/machines $(addprefix tests/numerics/test_,bits.py ladder.py single_rounding.py) \
   $(addprefix tests/test_,models.py options.py public.py reports.py tvm_version.py)
 
-# Relax's tests in parts, which -j2 runs side by side: a longer one first.
+# Relax's tests in parts, which -j3 runs side by side: a longer one first.
 relax-models := $(wildcard tests/test_*.py) $(addprefix tests/,bench boards cli kernels machines numerics runtime support)
 relax-importers := tests/importers
 relax-passes := $(filter-out $(relax-models:%=%/) %__pycache__/ tests/golden_% tests/importers/ tests/relay/,$(wildcard tests/*/))
@@ -45,7 +45,7 @@ help:  ## list the goals
 demo: $(READY)  ## compile a pretrained sentence encoder on every rung and compare
 	@$(BIN)/python tutorials/sentence_encoder.py $(DEMO)
 
-test:  ## run the tests, for both TVMs, all of them even if some fail; -j2 side by side
+test:  ## run the tests, for both TVMs, all of them even if some fail; -j3 side by side
 	@$(MAKE) --keep-going test-relay test-relax test-xgboost
 
 ifdef TEST
