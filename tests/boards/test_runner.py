@@ -41,7 +41,7 @@ def build(on: tvm.target.Target, folder: Path) -> None:
 
 def run(on: tvm.target.Target, folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     command = [*machine.command(on), "./model_runner", "./model.so", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=900)
 
 
 def numbers(line: str) -> np.ndarray:
@@ -100,7 +100,7 @@ def test_a_wrong_index_and_half_a_library_end_in_one_line(deployed):
         ("half", "no whole model"),
     ):
         command = [*machine.command(on), "./model_runner", f"./{name}.so", "i=i.bin"]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=900)
         assert done.returncode == 2
         assert message in done.stderr
         assert len(done.stderr.splitlines()) == 1

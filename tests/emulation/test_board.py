@@ -24,7 +24,7 @@ def own(pi):
 
 def greet(board, key="client:", magic=base.RPC_MAGIC):
     """A connection to the board after the handshake was sent."""
-    connection = socket.create_connection(("127.0.0.1", board.port), timeout=30)
+    connection = socket.create_connection(("127.0.0.1", board.port), timeout=300)
     connection.sendall(struct.pack("<ii", magic, len(key)) + key.encode())
     return connection
 

@@ -149,7 +149,7 @@ def run(
     compile_c(on, net, [net / "main.c", *kernels(net)], *flags, "-o", str(net / "main"))
     data = b"".join(np.float32(a).tobytes() for a in arrays)
     command = [*on.emulator, str(net / "main")]
-    done = subprocess.run(command, input=data, capture_output=True, timeout=60)
+    done = subprocess.run(command, input=data, capture_output=True, timeout=600)
     assert done.returncode == 0, done.stderr.decode()
     found = np.split(np.frombuffer(done.stdout, np.float32), np.cumsum(sizes)[:-1])
     return [y.reshape(shape) for y, shape in zip(found, shapes, strict=True)]

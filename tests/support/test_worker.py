@@ -18,7 +18,7 @@ from tests.processes import children, running, soon
 MODULE = "tests.support.worker_session"
 ROOT = str(Path(__file__).parents[2])
 # A limit, in seconds, for steps that take no time.
-LONG = 30.0
+LONG = 300.0
 
 
 @pytest.fixture
