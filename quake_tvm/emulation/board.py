@@ -20,7 +20,7 @@ from . import machine, runtime
 
 SOURCE = Path(__file__).with_name("board.cc")
 # Seconds that a board has to start, and to end by itself.
-START, STOP = 30.0, 2.0
+START, STOP = 120.0, 2.0
 
 
 class Board:
