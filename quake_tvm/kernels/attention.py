@@ -19,6 +19,7 @@ from .attention_bytes import Bytes
 from .attention_pairs import Pairs
 from .attention_products import Attention, Operand, Place
 from .long_rows import MOST_KEYS, RunningSums, block_sizes, long_rows, whole_rows_fit
+from .one_position import can_be_one, one_position
 from .open_attention import OpenAttention, height, open_rows
 from .parts import in_parts
 from .register_tile import SQUARE, Tile, over_tiles
@@ -140,6 +141,10 @@ def attention(
         buffers = [alloc(transposed), alloc(scores), *(pairs.allocated() if pairs else [])]
         buffers += of_bytes.allocated(op.exp) if of_bytes else []
 
+        single = one_position(op, transposed, scores) if can_be_one(op) else None
+        if single is not None:
+            prepare = [*prepare, *single[0]]
+
         def unit(n: Expr) -> Stmt:
             (in_b, b), (in_h, h) = (
                 rows.once(m) for m in (n // splits // key_heads, n // splits % key_heads)
@@ -151,13 +156,16 @@ def attention(
                 tiled = over_tiles(length, most, lambda i: rounded((b, of_q, i)), share)
                 return rows.sequence(*named, tiled)
 
-            return rows.sequence(
-                *in_b,
-                *in_h,
+            work = rows.sequence(
                 op.keys_first(b, h, seen, transposed),
                 *op.rounded_head(b, h, transposed),
                 rows.loop(group, head, most=1),
             )
+            if single is not None:
+                alone = single[1](b, h)
+                known = rows.fixed(length) is not None
+                work = alone if known else tir.IfThenElse(length == 1, alone, work)
+            return rows.sequence(*in_b, *in_h, work)
 
         def rounded(place: Place) -> Stmt:
             return rows.sequence(*op.rounded_queries(place), block(place))

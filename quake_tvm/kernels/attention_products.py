@@ -90,14 +90,9 @@ class Attention:
 
         If they do not fill a square, the last one is written several times.
         """
-        # Outside all loops. The first square starts at key 0 if there are fewer keys.
-        lines = [rows.once(least(tir.const(r, "int64"), keys - 1)) for r in range(SQUARE)]
+        before, lines = self.key_lines(keys)
 
         def square(j: Expr, d: Expr) -> Stmt:
-            def line(r: int) -> Expr:
-                at = self.operands[1].at(b, h, j + lines[r][1], vector_at(d))
-                return tir.BufferLoad(self.k, list(at))
-
             def store(columns: list[Expr]) -> list[Stmt]:
                 first = d
                 if self.pairs is not None:
@@ -107,12 +102,42 @@ class Attention:
                     for c, column in enumerate(columns)
                 ]
 
-            return transpose(line, store)
+            return self.key_square(b, h, [j + line for line in lines], d, store)
 
         squares = over_tiles(
             keys, SQUARE, lambda j: over_tiles(self.depth, SQUARE, lambda d: square(j, d))
         )
-        return rows.sequence(*(step for steps, _ in lines for step in steps), squares)
+        return rows.sequence(*before, squares)
+
+    def key_lines(self, keys: int | Expr) -> tuple[list[Stmt], list[Expr]]:
+        """The keys of a square from its first one on, and the statements before all loops.
+
+        The first square starts at key 0 if there are fewer keys; the last one fills it up.
+        """
+        if (rows.fixed(self.keys) or 0) >= SQUARE:
+            return [], [tir.const(r, "int64") for r in range(SQUARE)]
+        lines = [rows.once(least(tir.const(r, "int64"), keys - 1)) for r in range(SQUARE)]
+        return [step for steps, _ in lines for step in steps], [line for _, line in lines]
+
+    def key_square(
+        self, b: Expr, h: Expr, keys: list[Expr], d: Expr, use: Callable[[list[Expr]], list[Stmt]]
+    ) -> Stmt:
+        """``use(columns)`` of these keys of one of k's heads, from the feature ``d`` on."""
+
+        def line(r: int) -> Expr:
+            return tir.BufferLoad(self.k, list(self.operands[1].at(b, h, keys[r], vector_at(d))))
+
+        return transpose(line, use)
+
+    def row(self, place: Place, r: int | Expr) -> Place:
+        """Batch, head and position of row ``r`` of a block."""
+        b, h, i = place
+        return b, h, i + r
+
+    @property
+    def positions(self) -> int | Expr:
+        """The positions of a block."""
+        return self.height
 
     def key_at(self, d: Expr, j: Expr, several: Callable[[Expr], Expr] = lambda j: j) -> list[Expr]:
         """The indices in the transposed keys of one element, or of ``several`` from this one.
@@ -153,7 +178,6 @@ class Attention:
         scores: tir.Buffer,
     ) -> Stmt:
         """A tile of the first product, from the column ``first`` of the scores."""
-        b, h, i = place
 
         def key(d: Expr, j: Expr) -> Expr:
             return transposed[tuple(self.key_at(d, start + first + j))]
@@ -166,7 +190,10 @@ class Attention:
         if self.bytes is not None:
             return byte_scores(self.bytes, tile, self.key_at, start + first, store)
         return tile.product(
-            self.depth, lambda r, d: self.q[self.operands[0].at(b, h, i + r, d)], key, store
+            self.depth,
+            lambda r, d: self.q[self.operands[0].at(*self.row(place, r), d)],
+            key,
+            store,
         )
 
     def weights(self, place: Place, row: Row, r: Expr, scores: tir.Buffer) -> list[Stmt]:
@@ -241,11 +268,10 @@ class Attention:
     def rounded_queries(self, place: Place) -> list[Stmt]:
         """What the first product needs of a block of rows."""
         pairs, of_bytes = self.pairs, self.bytes
-        b, h, i = place
 
         def row(r: Expr) -> list[Stmt]:
             def element(d: Expr) -> Expr:
-                return self.q[self.operands[0].at(b, h, i + r, d)]
+                return self.q[self.operands[0].at(*self.row(place, r), d)]
 
             rounded = [] if pairs is None else [pairs.round_query(r, self.depth, element)]
             return rounded if of_bytes is None else [of_bytes.quantize_query(r, element)]
@@ -278,12 +304,11 @@ class Attention:
         self, place: Place, r: int | Expr, start: Expr | int, scores: tir.Buffer
     ) -> tuple[list[Stmt], Callable[[Expr], Expr]]:
         """The scaled and masked scores of row ``r`` of the block, and the statements before."""
-        b, h, i = place
         r = r if rows.fixed(r) is None else rows.fixed(r)
-        value = logits([scores, *self.masks], self.scale, (r,), (b, h, i + r), start)
-        return ([], value) if self.visible is None else self.visible.masked(i + r, start, value)
+        b, h, i = self.row(place, r)
+        value = logits([scores, *self.masks], self.scale, (r,), (b, h, i), start)
+        return ([], value) if self.visible is None else self.visible.masked(i, start, value)
 
     def write(self, place: Place, r: int | Expr, e: Expr, value: Expr) -> Stmt:
         """Store one element of the result."""
-        b, h, i = place
-        return tir.BufferStore(self.out, value, list(self.operands[3].at(b, h, i + r, e)))
+        return tir.BufferStore(self.out, value, list(self.operands[3].at(*self.row(place, r), e)))

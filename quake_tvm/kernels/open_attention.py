@@ -124,7 +124,7 @@ def open_rows(
         count, size, last = (n + tir.const(0, "int64") for _, n in sizes)
         begun: list[Stmt] = []
         if op.visible is not None:  # the blocks of keys up to the last that a row sees
-            begun, seen = op.visible.of_rows(place[2], op.height)
+            begun, seen = op.visible.of_rows(place[2], op.positions)
             fewer, count = rows.once(rows.least(count, (seen + size - 1) // size))
             ended, last = rows.once(seen - (count - 1) * size)
             begun += [*fewer, *ended]

@@ -122,3 +122,42 @@ def test_each_row_has_its_own_position():
         one = np.ascontiguousarray(q[:, i : i + 1])
         alone = _call("native", "plain", one, k, v, positions[i : i + 1])
         np.testing.assert_array_equal(together[:, i : i + 1], alone)
+
+
+@pytest.mark.parametrize("name", _kernels(["native", "x86-64-v3"]))
+@pytest.mark.parametrize("keys", [1, 5, 16, 40, 1030, 2100])
+@pytest.mark.parametrize("function", ["plain", "both", "square"])
+def test_one_position_has_the_bits_of_several(function, keys, name):
+    q, k, v = _operands(3, keys)
+    if function == "square":
+        k, v = (np.ascontiguousarray(x.repeat(HEADS // KEY_HEADS, axis=2)) for x in (k, v))
+    positions = np.array([0, keys // 2, keys - 1])
+    given = [positions] * (function != "square")
+    mask = np.random.default_rng(keys).normal(size=(1, 1, 3, keys)).astype(np.float32)
+    given += [mask] * (function != "plain")
+    several = _call(name, function, q, k, v, *given)
+    for i in range(3):
+        own = [
+            np.ascontiguousarray(x[i : i + 1] if x.ndim == 1 else x[:, :, i : i + 1]) for x in given
+        ]
+        alone = _call(name, function, np.ascontiguousarray(q[:, i : i + 1]), k, v, *own)
+        np.testing.assert_array_equal(alone, several[:, i : i + 1])
+
+
+@pytest.mark.parametrize("group", [1, 5, 40])
+def test_one_position_of_groups_of_any_size(group):
+    """More heads than a register tile has rows are several blocks."""
+    length, keys = te.var("l", dtype="int64"), 70
+    made = _function(2 * group, 2, length, keys, "native", True, 0)
+    name = target("native")
+    library = tvm.compile(tvm.IRModule({"f": made.with_attr("global_symbol", "f")}), target=name)
+    rng = np.random.default_rng(group)
+    q = rng.normal(size=(1, 2, 2 * group, FEATURES)).astype(np.float32)
+    k, v = rng.normal(size=(2, 1, keys, 2, FEATURES)).astype(np.float32)
+    found = []
+    for n in (2, 1):
+        out = tvm.runtime.empty((1, n, *q.shape[2:]), "float32")
+        given = [np.ascontiguousarray(q[:, :n]), k, v, np.full(n, 66)]
+        library["f"](*map(tvm.runtime.tensor, given), out)
+        found.append(out.numpy()[:, :1])
+    np.testing.assert_array_equal(*found)
