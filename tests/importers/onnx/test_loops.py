@@ -77,6 +77,23 @@ def test_scans():
     compare(nodes, {"x": X, "a": a, "b": b}, ["y", "rows"])
 
 
+def test_kernels_in_a_scan_are_scheduled_like_those_outside():
+    nodes = [
+        node("MatMul", ["state", "w"], ["product"]),
+        node("Tanh", ["product"], ["next"]),
+        node("Softmax", ["next"], ["row"]),
+    ]
+    results = [value(name, [8, 16]) for name in ("next", "row")]
+    given = [value("state", [8, 16]), value("step", [1])]
+    body = helper.make_graph(nodes, "body", given, results)
+    scan = node("Scan", ["x", "steps"], ["y", "rows"], body=body, num_scan_inputs=1)
+    feeds = {"x": np.zeros((8, 16), np.float32), "steps": np.zeros((3, 1), np.float32)}
+    model = model_of([scan], feeds, ["y", "rows"], {"w": np.eye(16, dtype=np.float32)})
+    report = quake_tvm.compile(model).report
+    assert {"matmul", "rows"} <= set(report.kernels.values())
+    assert not {"fallback", "none"} & set(report.kernels.values())
+
+
 def test_loops_of_unknown_length_are_refused():
     loop = node("Loop", ["n", "", "x"], ["y", "rows"], body=loop_body())
     feeds = {"x": X, "n": np.array(2)}
