@@ -107,6 +107,7 @@ def _build(mod: tvm.IRModule, passes: Pipeline, names: Collection[int | str]) ->
                     "max_error": options.max_error,
                     "special_values": "ieee" if options.ieee else "finite",
                     "precision": passes.precision,
+                    "winograd": passes.winograd,
                 },
             }
         )

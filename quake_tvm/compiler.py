@@ -41,6 +41,7 @@ def compile(
     records: Records = None,
     rules: Sequence[Rule] = RULES,
     precision: str = COMPUTED,
+    winograd: bool = True,
     cache: bool = False,
 ) -> Model:
     """Compile a model with its nonlinearities lowered and its kernels scheduled.
@@ -78,6 +79,10 @@ def compile(
         ``"int8"``: matrix products with constant weights take bytes. Weights are rounded to int8
         times a scale for each column, each row of the other operand to bytes of its own scale. It
         is faster on CPUs with dot products of bytes. Sums are int32, and all else is float32.
+    winograd : bool
+        Whether convolutions of 3x3 windows may be computed by Winograd's algorithm, which takes
+        fewer multiplications: :mod:`quake_tvm.numerics.winograd` has its error bound. It differs
+        from the direct sum in rounding, and may make NaN where that makes an infinity.
     cache : bool
         Keep the build on disk, and load it the next time: :mod:`quake_tvm.build_cache`. Anything
         that a build depends on has an influence on its key. An IRModule, and a build with rules or
@@ -114,14 +119,14 @@ def compile(
     key = None
     if cache and rules is RULES:
         sizes = checked_shapes(shapes), checked_ranges(ranges)
-        key = key_of(model, resolved, options, book.folders, sizes, precision)
+        key = key_of(model, resolved, options, book.folders, sizes, precision, winograd)
     if key is not None and (kept := build_cache.find(key)):
         return kept
     from .build import build  # the passes and importers, which a kept build does not need
     from .passes.relax.pipeline import Pipeline
 
     options = replace(options, rung=book.rung)
-    passes = Pipeline(resolved, options, book.decide, book.trace, rules, precision)
+    passes = Pipeline(resolved, options, book.decide, book.trace, rules, precision, winograd)
     built = build(model, passes, shapes, ranges)
     if key is not None:
         build_cache.keep(key, built)

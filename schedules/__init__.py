@@ -29,6 +29,7 @@ from . import (
     reduction,
     rows,
     stack_tiles,  # noqa: F401  it enters TVM's build
+    winograd,
 )
 from .choice import Choice, Decide, Key, TrackedKnobs, rule_default
 from .divisors import above_zero
@@ -48,6 +49,7 @@ from .versions import Version, joined, with_few
 RULES = (
     Rule("matmul", matmul.apply),
     Rule("depthwise", depthwise.apply),
+    Rule("winograd", winograd.apply, over_rows=True),
     Rule("attention", attention.apply, over_rows=True),
     Rule("rows", rows.apply, over_rows=True),
     Rule("recurrent", recurrent.apply, over_rows=True),

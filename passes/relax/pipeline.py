@@ -100,6 +100,7 @@ from .pack_byte_weights import PackByteWeights
 from .pack_convolutions import PackConvolutions
 from .pack_transposed_convolutions import PackTransposedConvolutions
 from .pack_weights import PackWeights
+from .pack_winograd import PackWinograd
 from .plan_memory import PlanMemory
 from .quantize_products import QuantizeProducts
 from .recognize_norms import RecognizeNorms
@@ -178,6 +179,8 @@ class Pipeline:
         Tried in this order on each kernel.
     precision : {"float32", "float16", "bfloat16", "int8"}
         As for :func:`quake_tvm.compile`.
+    winograd : bool
+        As for :func:`quake_tvm.compile`.
     """
 
     def __init__(
@@ -188,13 +191,14 @@ class Pipeline:
         recorded: Recorded | None = None,
         rules: Sequence[Rule] = RULES,
         precision: str = COMPUTED,
+        winograd: bool = True,
     ) -> None:
         given.choice(precision, "precision", PRECISIONS)
         if wrong := [rule for rule in rules if not isinstance(rule, Rule)]:
             raise QuakeError(f"rules is a sequence of quake_tvm.schedules.Rule, not {wrong[0]!r}")
         self.target, self.options = target, options
         self.decide, self.recorded, self.rules = decide, recorded, rules
-        self.precision = precision
+        self.precision, self.winograd = precision, winograd
         # The format of operands and weights that are not quantized, and the products that have it.
         self.floats = COMPUTED if precision == "int8" else precision
         self.products: frozenset[int] | None = None
@@ -213,6 +217,7 @@ class Pipeline:
         records: Records = None,
         rules: Sequence[Rule] = RULES,
         precision: str = COMPUTED,
+        winograd: bool = True,
         **options: Any,
     ) -> "Pipeline":
         """A pipeline with the options of :class:`quake_tvm.QuAKE` and with records of tuning.
@@ -226,6 +231,8 @@ class Pipeline:
             Tried in this order on each kernel.
         precision : str
             As for :func:`pipeline`.
+        winograd : bool
+            As for :func:`pipeline`.
         **options
             Those of :class:`quake_tvm.QuAKE`.
 
@@ -236,7 +243,7 @@ class Pipeline:
         """
         book = Book.of(records, target)
         parsed = Options.parse(**options, rung=book.rung)
-        return cls(target, parsed, book.decide, book.trace, rules, precision)
+        return cls(target, parsed, book.decide, book.trace, rules, precision, winograd)
 
     def upto(self, last: str) -> tvm.transform.Pass:
         """The phases from the first to this one, which is included."""
@@ -296,6 +303,7 @@ class Pipeline:
             PackByteConvolutions(panel, forms),
             PackByteWeights(panel, forms),
             *([QuantizeProducts(panel, forms)] if self.precision == "int8" else []),
+            *([PackWinograd(panel)] if self.winograd else []),
             PackConvolutions(panel, self.floats),
             PackTransposedConvolutions(panel),
             PackWeights(panel, self.floats),
@@ -344,6 +352,7 @@ def pipeline(
     records: Records = None,
     rules: Sequence[Rule] = RULES,
     precision: str = COMPUTED,
+    winograd: bool = True,
     **options: Any,
 ) -> tvm.transform.Pass:
     """All phases as a ``relax_pipeline`` for ``tvm.compile``.
@@ -359,6 +368,8 @@ def pipeline(
         ours.
     precision : {"float32", "float16", "bfloat16", "int8"}
         As for :func:`quake_tvm.compile`.
+    winograd : bool
+        As for :func:`quake_tvm.compile`.
     **options
         Those of :class:`quake_tvm.QuAKE`.
 
@@ -370,7 +381,7 @@ def pipeline(
     from quake_tvm.machines.targets import target as resolve
 
     resolved = resolve(target)
-    steps = Pipeline.of(resolved, records, rules, precision, **options).upto(PHASES[-1])
+    steps = Pipeline.of(resolved, records, rules, precision, winograd, **options).upto(PHASES[-1])
 
     @tvm.transform.module_pass(opt_level=0, name="quake_tvm.pipeline")
     def run(mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:

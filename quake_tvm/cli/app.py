@@ -46,6 +46,7 @@ from .shell import (
     Skip,
     SpecialValues,
     Target,
+    Winograd,
     busy,
     errors,
     load_tvm,
@@ -147,6 +148,7 @@ def compile(
     size_range: SizeRange = None,
     records: Records = None,
     precision: Precision = "float32",
+    winograd: Winograd = True,
     keep: Cache = False,
     as_json: AsJson = False,
 ) -> None:
@@ -177,6 +179,7 @@ def compile(
             ranges=parse_ranges(size_range),
             records=parse_records(records),
             precision=precision,
+            winograd=winograd,
             cache=keep,
         )
         if out is not None:

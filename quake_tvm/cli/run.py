@@ -29,6 +29,7 @@ from .shell import (
     Target,
     Timeout,
     Tracker,
+    Winograd,
     board,
     busy,
     output,
@@ -62,6 +63,7 @@ def run(
     size_range: SizeRange = None,
     records: Records = None,
     precision: Precision = "float32",
+    winograd: Winograd = True,
     keep: Cache = False,
     rpc: Rpc = None,
     tracker: Tracker = None,
@@ -90,6 +92,7 @@ def run(
         "ranges": parse_ranges(size_range) or None,
         "records": parse_records(records),
         "precision": precision if precision != "float32" else None,
+        "winograd": None if winograd else False,
         "cache": keep or None,
     }
     options = {name: value for name, value in options.items() if value is not None}

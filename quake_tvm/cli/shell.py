@@ -41,6 +41,7 @@ Precision = Annotated[
     str,
     typer.Option(help="float32, float16 (weights only), bfloat16 or int8 (operands of products)."),
 ]
+Winograd = Annotated[bool, typer.Option(help="Let Winograd's algorithm compute 3x3 convolutions.")]
 Shape = Annotated[
     list[str] | None, typer.Option(help="Static shape of an input: NAME=1,128; repeatable.")
 ]

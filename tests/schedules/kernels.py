@@ -6,8 +6,10 @@ import numpy as np
 import tvm
 from tvm import te
 
+from quake_tvm.kernels import winograd as winograd_kernel
 from quake_tvm.kernels.byte_depthwise import Grouped, of_groups, packed
 from quake_tvm.machines.targets import target
+from quake_tvm.numerics import winograd as winograd_products
 from quake_tvm.numerics.byte_dots import FORMATS, formats_of
 from quake_tvm.passes.relax.pack_convolutions import (
     Window,
@@ -18,6 +20,7 @@ from quake_tvm.passes.relax.pack_convolutions import (
 from quake_tvm.passes.relax.pack_weights import panels
 from quake_tvm.schedules import RULE, product_tiles, schedule
 from quake_tvm.schedules.fence import fence_products
+from quake_tvm.schedules.winograd import BLOCK
 
 RNG = np.random.default_rng
 
@@ -116,6 +119,17 @@ def convolution(shape, channels, size, groups=1, name="native", **options):
         w = placeholder(*in_panels.shape, name="w")
         y = grouped_convolution(x, w, places, each, view)
     return [x, w], y, {"w": np.ascontiguousarray(in_panels)}, plain
+
+
+def winograd(shape, channels, name="native", padding=(1, 1), width=None):
+    """(inputs, output, packed weights by name, plain weights (o, 3, 3, i))."""
+    plain = RNG(1).normal(size=(channels, 3, 3, shape[-1])).astype(np.float32)
+    width = width or product_tiles.panel(BLOCK, channels, target(name))
+    in_panels = panels(winograd_products.weights(plain), width)
+    x, w = placeholder(*shape), placeholder(*in_panels.shape, name="w")
+    view = window(3, padding=padding)
+    y = winograd_kernel.convolution(x, w, pixels(shape, view), channels, view.before)
+    return [x, w], y, {"w": in_panels}, plain
 
 
 def numpy_convolution(x, w, groups=1, strides=1, dilation=1, padding=(0, 0)):

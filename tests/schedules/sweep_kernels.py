@@ -13,7 +13,7 @@ from quake_tvm.passes.relax.pack_convolutions import depthwise_convolution
 from quake_tvm.passes.relax.pack_transposed_convolutions import Phases, transposed_convolution
 from quake_tvm.passes.relax.pack_weights import packed_matmul, panels
 from quake_tvm.schedules import product_tiles
-from tests.schedules.kernels import convolution, pixels, placeholder, window
+from tests.schedules.kernels import convolution, pixels, placeholder, window, winograd
 
 
 @dataclass
@@ -91,6 +91,16 @@ def convolved(rank, groups=1):
         return y
 
     return make
+
+
+def by_winograd(d):
+    places, channels = d.extents
+    shape = (d.some(2), d.some(5) + 2, places + 2, 15 + d.some(9))
+    padding = (d.some(2) - 1, d.some(2) - 1)
+    inputs, y, given, _ = winograd(shape, channels, d.kind, padding, panel_width(d, channels))
+    d.inputs += inputs
+    d.given |= given
+    return y
 
 
 def transposed(d):
@@ -195,6 +205,7 @@ KERNELS: dict[str, Callable[[Draw], te.Tensor]] = {
     "convolution_of_groups": convolved(1, 2),
     "convolution_channels_first": channels_first,
     "convolution_transposed": transposed,
+    "convolution_by_winograd": by_winograd,
     "depthwise_1d": depthwise(1),
     "depthwise_2d": depthwise(2),
     "pool_max": pooled("max"),

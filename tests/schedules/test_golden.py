@@ -21,7 +21,7 @@ from quake_tvm.machines.targets import target
 from quake_tvm.passes.relax.pack_weights import packed_matmul
 from quake_tvm.schedules import RULE, RULES, product_tiles, schedule
 from tests.processes import python
-from tests.schedules.kernels import byte_depthwise, convolution, depthwise, placeholder
+from tests.schedules.kernels import byte_depthwise, convolution, depthwise, placeholder, winograd
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -72,6 +72,12 @@ def dynamic(_):
 def convolved(name, groups=1):
     (x, w), y, *_ = convolution((1, 5, 5, 4), 32, 3, groups, name, strides=2, padding=(1, 0))
     return [x, w], topi.nn.relu(y)
+
+
+def winograd_with_bias(name):
+    inputs, y, *_ = winograd((1, 5, 4, 16), 16, name)
+    b = placeholder(16, name="b")
+    return [*inputs, b], topi.nn.relu(topi.add(y, b))
 
 
 def depthwise_with_bias(_):
@@ -141,6 +147,7 @@ CASES = {
     "matmul_dynamic_rows": ("x86-64-v4", "matmul", dynamic),
     "convolution": ("x86-64-v4", "matmul", convolved),
     "convolution_of_groups": ("x86-64-v4", "matmul", lambda name: convolved(name, 2)),
+    "winograd": ("x86-64-v4", "winograd", winograd_with_bias),
     "depthwise": ("x86-64-v4", "depthwise", depthwise_with_bias),
     "depthwise_v3": ("x86-64-v3", "depthwise", depthwise_with_bias),
     "depthwise_of_bytes": ("neoverse-n1", "depthwise", depthwise_of_bytes),

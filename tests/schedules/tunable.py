@@ -10,7 +10,7 @@ from quake_tvm.passes.relax.pack_weights import packed_matmul, panels
 from quake_tvm.schedules import product_tiles
 from quake_tvm.tvm_version import tir
 from tests.kernels.test_recurrent import packed as packed_gates
-from tests.schedules.kernels import RNG, byte_depthwise, convolution, placeholder
+from tests.schedules.kernels import RNG, byte_depthwise, convolution, placeholder, winograd
 from tests.schedules.kernels import depthwise as depthwise_kernel
 
 HEADS_LAST = [0, 2, 1, 3]
@@ -44,6 +44,11 @@ def convolved(kind, groups=1):
     return inputs, topi.nn.relu(y), given
 
 
+def winograd_relu(kind):
+    inputs, y, given, _ = winograd((1, 9, 11, 20), 35, kind)
+    return inputs, topi.nn.relu(y), given
+
+
 def depthwise_relu(_):
     inputs, y = depthwise_kernel((1, 7, 13, 33), 3, padding=(1, 1))
     return inputs, topi.nn.relu(y), {}
@@ -71,6 +76,7 @@ KERNELS = {
     "matmul_packed": ("matmul", packed),
     "convolution": ("matmul", convolved),
     "convolution_of_groups": ("matmul", lambda kind: convolved(kind, 2)),
+    "winograd": ("winograd", winograd_relu),
     "depthwise": ("depthwise", depthwise_relu),
     "depthwise_of_bytes": ("depthwise", depthwise_of_bytes),
     "pooling": ("pooling", lambda _: one(lambda x: topi.tanh(topi.sum(x, 1)), 3, 9, 97)),

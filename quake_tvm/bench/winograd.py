@@ -1,0 +1,146 @@
+"""Convolutions of 3x3 windows by direct sums and by Winograd: ``python -m quake_tvm.bench.winograd``.
+
+For each shape the times of both kernels and of ONNX Runtime's convolution, and the largest errors of
+both kernels over float64, as a share of the largest result. With ``--page
+docs/benchmarks/convolutions.md`` it writes the table to that page. Times are CPU seconds of this
+process, which has one thread; all take turns, and the least of all rounds counts. Knows no schedule.
+"""
+
+import argparse
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import tvm
+from onnx import TensorProto, helper, numpy_helper
+
+from quake_tvm import compiler
+from quake_tvm.machines.targets import target
+from quake_tvm.passes.relax.pipeline import Pipeline
+from quake_tvm.support.generated_page import write_section
+from quake_tvm.support.timing import Clock, Timer, cpu_clock, interleave
+
+from .one_thread import onnx_session
+
+PROGRAM = "python -m quake_tvm.bench.winograd"
+ROUNDS = 15
+# (pixels of a side, input channels, output channels): residual networks, and detectors.
+SHAPES = (
+    (56, 64, 64),
+    (28, 128, 128),
+    (14, 256, 256),
+    (112, 32, 32),
+    (40, 48, 48),
+    (20, 80, 80),
+    (160, 16, 16),
+    (80, 16, 32),
+)
+HEADER = (
+    "| image | channels | direct, ms | Winograd, ms | ONNX Runtime, ms | direct to Winograd "
+    "| ONNX Runtime to Winograd | error, direct | error, Winograd |"
+)
+
+
+def model(side: int, inputs: int, outputs: int) -> onnx.ModelProto:
+    """A convolution of one image, padded by one pixel, with random weights."""
+    rng = np.random.default_rng(0)
+    weights = rng.standard_normal((outputs, inputs, 3, 3)) / (3 * inputs**0.5)
+    node = helper.make_node("Conv", ["x", "w"], ["y"], pads=[1] * 4)
+    x, y = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, channels, side, side])
+        for name, channels in (("x", inputs), ("y", outputs))
+    )
+    constant = numpy_helper.from_array(weights.astype(np.float32), "w")
+    graph = helper.make_graph([node], "convolution", [x], [y], [constant])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def kernel(given: onnx.ModelProto, winograd: bool, on: tvm.target.Target) -> tvm.tirx.PrimFunc:
+    """The scheduled kernel of a model's convolution."""
+    with on:
+        steps = Pipeline.of(on, winograd=winograd, method="exact").upto("schedule")
+        built = steps(compiler.import_model(given))
+    wanted = "winograd" if winograd else "matmul"
+    return next(
+        each
+        for each in built.functions.values()
+        if isinstance(each, tvm.tirx.PrimFunc) and each.attrs["quake.rule"] == wanted
+    )
+
+
+def _clock(function: tvm.tirx.PrimFunc, on: tvm.target.Target) -> Clock:
+    """The time of a call with random arguments."""
+    rng = np.random.default_rng(0)
+    shapes = ([int(n) for n in param.shape] for param in function.params)
+    tensors = [tvm.runtime.tensor(rng.standard_normal(s, dtype=np.float32)) for s in shapes]
+    built = tvm.compile(tvm.IRModule({"main": function.with_attr("global_symbol", "main")}), on)
+
+    def clock(number: int) -> float:
+        evaluator = built.mod.time_evaluator("main", tvm.cpu(), number=number, repeat=1)
+        start = time.process_time()
+        evaluator(*tensors)
+        return (time.process_time() - start) / (number + 1)  # TVM calls once more
+
+    return clock
+
+
+def seconds(given: onnx.ModelProto, on: tvm.target.Target, rounds: int) -> list[float]:
+    """Of the direct sum, of Winograd's algorithm, and of ONNX Runtime."""
+    clocks = {str(each): _clock(kernel(given, each, on), on) for each in (False, True)}
+    session, x = onnx_session(given), _image(given)
+    clocks["onnxruntime"] = cpu_clock(lambda: session.run(None, {"x": x}))
+    timed = interleave({name: Timer(clock) for name, clock in clocks.items()}, rounds)
+    return [min(each) for each in timed.values()]
+
+
+def _image(given: onnx.ModelProto) -> np.ndarray:
+    shape = [n.dim_value for n in given.graph.input[0].type.tensor_type.shape.dim]
+    return np.random.default_rng(1).standard_normal(shape, dtype=np.float32)
+
+
+def errors(given: onnx.ModelProto, on: tvm.target.Target) -> list[float]:
+    """The largest errors of the direct sum and of Winograd's algorithm."""
+    x, w = _image(given), numpy_helper.to_array(given.graph.initializer[0]).astype(np.float64)
+    padded = np.pad(x.astype(np.float64), [(0, 0), (0, 0), (1, 1), (1, 1)])
+    views = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(2, 3))
+    exact = np.einsum("ncyxuv,ocuv->noyx", views, w, optimize=True)
+    found = (
+        compiler.compile(given, on, "exact", winograd=each).run(x)[0] for each in (False, True)
+    )
+    return [float(abs(each - exact).max() / abs(exact).max()) for each in found]
+
+
+def row(side: int, inputs: int, outputs: int, on: tvm.target.Target, rounds: int) -> str:
+    """A line of the table."""
+    given = model(side, inputs, outputs)
+    direct, own, other = seconds(given, on, rounds)
+    cells = [f"{side}x{side}", f"{inputs} to {outputs}"]
+    cells += [f"{each * 1e3:.3f}" for each in (direct, own, other)]
+    cells += [f"{each / own:.2f}" for each in (direct, other)]
+    cells += [f"{each:.1e}" for each in errors(given, on)]
+    return f"| {' | '.join(cells)} |"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command-line program. Prints each row, since it takes long."""
+    parser = argparse.ArgumentParser(prog=PROGRAM, description=__doc__)
+    parser.add_argument("--target", default="native")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--page", type=Path, help="the page whose section is to be written")
+    options = parser.parse_args(arguments)
+    os.environ["TVM_NUM_THREADS"] = "1"  # TVM reads it when it starts its threads
+    on = target(options.target)
+    lines = [HEADER, "|---" * (HEADER.count("|") - 1) + "|"]
+    print(*lines, sep="\n")
+    for shape in SHAPES:
+        lines.append(row(*shape, on, options.rounds))
+        print(lines[-1], flush=True)
+    if options.page:
+        write_section(options.page, f"winograd {options.target}", "\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
