@@ -1,9 +1,10 @@
-"""Convolutions of 3x3 windows by direct sums and by Winograd: ``python -m quake_tvm.bench.winograd``.
+"""3x3 convolutions by direct sums and by Winograd's: ``python -m quake_tvm.bench.winograd``.
 
-For each shape the times of both kernels and of ONNX Runtime's convolution, and the largest errors of
-both kernels over float64, as a share of the largest result. With ``--page
+For each shape the times of both kernels and of ONNX Runtime's convolution, and the largest errors
+of both kernels over float64, as a share of the largest result. With ``--page
 docs/benchmarks/convolutions.md`` it writes the table to that page. Times are CPU seconds of this
-process, which has one thread; all take turns, and the least of all rounds counts. Knows no schedule.
+process, which has one thread; all take turns, and the least of all rounds counts. Knows no
+schedule.
 """
 
 import argparse
