@@ -19,6 +19,7 @@ import tvm
 from onnx import TensorProto, helper, numpy_helper
 
 from quake_tvm import compiler
+from quake_tvm.build import import_model
 from quake_tvm.machines.targets import target
 from quake_tvm.passes.relax.pipeline import Pipeline
 from quake_tvm.support.generated_page import write_section
@@ -63,7 +64,7 @@ def kernel(given: onnx.ModelProto, winograd: bool, on: tvm.target.Target) -> tvm
     """The scheduled kernel of a model's convolution."""
     with on:
         steps = Pipeline.of(on, winograd=winograd, method="exact").upto("schedule")
-        built = steps(compiler.import_model(given))
+        built = steps(import_model(given))
     wanted = "winograd" if winograd else "matmul"
     return next(
         each
