@@ -11,6 +11,7 @@ that was loaded once.
 """
 
 import math
+from dataclasses import replace
 
 import tvm
 from tvm import s_tir
@@ -30,13 +31,27 @@ VECTORS, ROWS, BLOCKS = (1, 2, 4, 8), (1, 2, 3, 4, 6, 8), (4, 8, 16, 32)
 BLOCK = 16
 # Independent sums that hide the latency of a multiply-add.
 CHAINS = 8
+# Of tiles whose cost is within this factor of the least, the narrowest is taken. The first panel of
+# a step is the last one of the step before, and a narrow one is still in the first-level cache.
+NEARLY = 1.05
 
 
-def key_of(steps: int | None, rows: int | None, directions: int, gates: int, units: int) -> Key:
-    """The key of a layer whose first product has this many gates. None for unknown sizes."""
-    return Key.of(
+def key_of(
+    steps: int | None,
+    rows: int | None,
+    directions: int,
+    gates: int,
+    units: int,
+    dtype: str = "float32",
+) -> Key:
+    """The key of a layer whose first product has this many gates. None for unknown sizes.
+
+    ``dtype`` is that of its packed weights.
+    """
+    key = Key.of(
         "recurrent", steps=steps, rows=rows, directions=directions, gates=gates, columns=units
     )
+    return replace(key, dtype=dtype)
 
 
 def widths(units: int, target: tvm.target.Target) -> dict[int, int]:
@@ -65,19 +80,26 @@ def tile(key: Key, target: tvm.target.Target, choice: Choice = RULE_DEFAULT) -> 
         """The most rows whose sums the registers hold."""
         return max(registers // (gates * vectors), 1)
 
-    def cost(vectors: int) -> float:
-        """The estimated cost of a step: multiply-adds and loads, but at least the latency."""
+    def cost(vectors: int, high: int) -> float:
+        """The estimated cost of a row of a step: multiply-adds and loads, or the latency."""
         wide = gates * vectors
         if wide > registers:
             return math.inf
-        high = most(vectors) if rows is None else analysis.balanced(block, most(vectors))
         tiles = -(-units // options[vectors]) * (1 / high if rows is None else -(-block // high))
         return tiles * max(high * wide + (high + wide) / 4, CHAINS)
 
+    def height(vectors: int) -> int:
+        """The rows of a tile of this width."""
+        if rows is None:
+            return most(vectors)
+        return min(range(1, min(block, most(vectors)) + 1), key=lambda high: cost(vectors, high))
+
     vectors = choice.pick("vectors", list(options), 0)
     if vectors == 0:
-        choice, vectors = RULE_DEFAULT, min(options, key=cost)
-    own = RecurrentTile(analysis.balanced(block, most(vectors)), options[vectors], block)
+        choice = RULE_DEFAULT
+        costs = {n: cost(n, height(n)) for n in options}
+        vectors = next(n for n, each in costs.items() if each <= NEARLY * min(costs.values()))
+    own = RecurrentTile(height(vectors), options[vectors], block)
     return _cut(key, own, vectors, target, choice)
 
 
@@ -129,4 +151,5 @@ def _key(function: tir.PrimFunc, kernel: KernelSpec) -> Key:
     if kernel.options.get("batch_first"):
         steps, rows = rows, steps
     gates = int(panels[3]) // kernel.options["units"]
-    return key_of(steps, rows, int(after[0]), gates, min(int(before[2]), int(after[2])))
+    units, dtype = min(int(before[2]), int(after[2])), str(function.params[1].ty.dtype)
+    return key_of(steps, rows, int(after[0]), gates, units, dtype)

@@ -38,10 +38,12 @@ def repacked(function: tir.PrimFunc, width: int) -> tir.PrimFunc:
     result, hidden = (
         p.ty.shape[2] for p in (function.params[1 - kernel.results], function.params[-1])
     )
-    for k, parameter in enumerate(function.params[: -kernel.results]):
-        if len(parameter.ty.shape) == 4:
-            directions, _, depth, columns = map(int, parameter.ty.shape)
-            # A projection multiplies units and gives the result; gates multiply the result.
-            count = int(hidden if depth == int(result) else result)
-            shapes[k] = [directions, -(-count // width), depth, columns // old * width]
+    inputs = function.params[: -kernel.results]
+    packed = [k for k, p in enumerate(inputs) if len(p.ty.shape) == 4]
+    for k in packed:
+        directions, _, depth, columns = map(int, inputs[k].ty.shape)
+        # A projection is the last product, and gives the result.
+        projects = kernel.options.get("projected") and k == packed[-1]
+        count = int(result if projects else hidden)
+        shapes[k] = [directions, -(-count // width), depth, columns // old * width]
     return kernel.rebuild(function, shapes, units=width, tile=1)

@@ -51,6 +51,10 @@ class Layer:
         ys, *states = zip(*directions, strict=True)
         return [np.stack(ys, 1), *map(np.stack, states)]
 
+    def rows(self, values: np.ndarray) -> np.ndarray:
+        """Rows as the products take them."""
+        return values
+
     def _functions(self, d: int) -> list:
         names = self.attributes.get("activations") or DEFAULTS[self.operator] * len(self.reverse)
         left = {p: list(self.attributes.get(f"activation_{p}", [])) for p in ("alpha", "beta")}
@@ -84,7 +88,7 @@ class Layer:
         ]
         y = np.zeros((steps, batch, hidden))
         for t in range(steps)[:: -1 if back else 1]:
-            new = self._step(self.x[t] @ w.T, states, r, wb, rb, d)
+            new = self._step(self.rows(self.x[t]) @ w.T, states, r, wb, rb, d)
             ends = np.full(batch, steps) if self.lengths is None else self.lengths
             inside = t < ends[:, None]
             states = [np.where(inside, n, s) for n, s in zip(new, states, strict=True)]
@@ -100,14 +104,19 @@ class Layer:
             return array[..., g * hidden : (g + 1) * hidden]
 
         def total(g, h=h):
-            return part(x, g) + part(wb, g) + part(rb, g) + h @ r[g * hidden : (g + 1) * hidden].T
+            return (
+                part(x, g)
+                + part(wb, g)
+                + part(rb, g)
+                + self.rows(h) @ r[g * hidden : (g + 1) * hidden].T
+            )
 
         if self.operator == "RNN":
             return [f(total(0))]
         if self.operator == "GRU":
             z, reset = f(total(0)), f(total(1))
             if self.attributes.get("linear_before_reset"):
-                inner = h @ r[2 * hidden :].T + part(rb, 2)
+                inner = self.rows(h) @ r[2 * hidden :].T + part(rb, 2)
                 new = others[0](part(x, 2) + part(wb, 2) + reset * inner)
             else:
                 new = others[0](total(2, reset * h))

@@ -5,8 +5,9 @@ weights. The functions are sites for the report; a plan has one rung for all of 
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import tvm
 from tvm import relax, te
 
@@ -14,6 +15,7 @@ from quake_tvm.kernels.gate_functions import GateFunction
 from quake_tvm.kernels.kernel_spec import KernelSpec
 from quake_tvm.kernels.recurrent_operator import RECURRENT, cell_of, layer_of, sources, states_of
 from quake_tvm.kernels.recurrent_tile import RecurrentTile
+from quake_tvm.numerics.byte_dots import Format, fitting
 from quake_tvm.options import Options
 from quake_tvm.tvm_version import tir
 
@@ -25,9 +27,9 @@ from .fold_moves import FoldMoves
 from .graph import extents_text
 from .legalize import FUSABLE, Legalize, legalize
 
-# Maps (steps, rows, directions, gates of the first product, units of a state) to the kernel's tile.
-# The first two are None if only the run knows them.
-Tiles = Callable[[int | None, int | None, int, int, int], RecurrentTile]
+# Maps (steps, rows, directions, gates of the first product, units of a state, dtype of the weights)
+# to the kernel's tile. The first two are None if only the run knows them.
+Tiles = Callable[[int | None, int | None, int, int, int, str], RecurrentTile]
 
 
 def panels(weights: te.Tensor, hidden: int, gates: tuple[int, ...], units: int) -> te.Tensor:
@@ -68,7 +70,30 @@ def shape_of(call: relax.Call) -> str:
     return extents_text([*list(call.ty.fields[0].shape)[:2], state[0] * state[2]])
 
 
-def rule(options: Options, tiles: Tiles) -> dict[str, Legalize]:
+def grouped(forms: Sequence[Format], weights: np.ndarray) -> tuple[Format, np.ndarray, np.ndarray]:
+    """Weights of bytes in groups.
+
+    Parameters
+    ----------
+    forms : sequence of Format
+        The formats of the target's dot products, the fastest first.
+    weights : np.ndarray
+        int8, (direction, gate * unit, unit).
+
+    Returns
+    -------
+    Format, np.ndarray, np.ndarray
+        The format; the groups, int32 (direction, gate * unit, group); the sums of the weights,
+        int32 (direction, gate * unit).
+    """
+    form = fitting(forms, weights)
+    groups = np.stack([form.grouped_rows(each.T).T for each in weights])
+    return form, groups, weights.sum(-1, np.int32)
+
+
+def rule(
+    options: Options, tiles: Tiles, forms: Sequence[Format], lanes: int
+) -> dict[str, Legalize]:
     """The legalization of the operator."""
 
     def run(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
@@ -84,7 +109,14 @@ def rule(options: Options, tiles: Tiles) -> dict[str, Legalize]:
         least = min(int(units), int(hidden))
         steps = outer[1 if layer["batch_first"] else 0]
         steps, batch = (getattr(n, "value", None) for n in (steps, batch))
-        tile = tiles(steps, batch, int(directions), len(cell.parts[0].gates), least)
+        made = {name: value for name, value in layer.items() if name != "bytes"}
+        if layer.get("bytes"):
+            form, groups, totals = grouped(forms, given[0].value.numpy())
+            given[0] = relax.const(groups)
+            rest.insert(1, relax.const(totals))
+            made |= {"left": form.left, "lanes": lanes}
+        kind = str(given[0].ty.dtype)
+        tile = tiles(steps, batch, int(directions), len(cell.parts[0].gates), least, kind)
         packed = [
             builder.emit(
                 builder.call_te(
@@ -99,8 +131,7 @@ def rule(options: Options, tiles: Tiles) -> dict[str, Legalize]:
             )
             for part in cell.parts
         ]
-        made = {
-            **layer,
+        made |= {
             "functions": [list(vars(function).values()) for function in functions],
             "ieee": options.ieee,
             "tile": tile.rows,
@@ -119,12 +150,25 @@ def rule(options: Options, tiles: Tiles) -> dict[str, Legalize]:
     return {RECURRENT: run}
 
 
-def lower(mod: tvm.IRModule, options: Options, tiles: Tiles) -> tvm.IRModule:
+def lower(
+    mod: tvm.IRModule, options: Options, tiles: Tiles, forms: Sequence[Format], lanes: int
+) -> tvm.IRModule:
     """Legalize recurrent layers, and fold what their weights are computed from.
 
     A module without such a layer is unchanged.
+
+    Parameters
+    ----------
+    mod : IRModule
+    options : Options
+    tiles : callable
+        Chooses the kernels' tiles.
+    forms : sequence of Format
+        The formats of the target's dot products of bytes, the fastest first.
+    lanes : int
+        The sums of the target's vectors.
     """
-    lowered = legalize(mod, rule(options, tiles))
+    lowered = legalize(mod, rule(options, tiles, forms, lanes))
     if lowered is mod:
         return mod
     return tvm.transform.Sequential([FoldMoves(), FoldConstants()])(lowered)

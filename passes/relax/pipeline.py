@@ -36,6 +36,7 @@ from quake_tvm.schedules import (
     RULES,
     Recorded,
     ScheduleKernels,
+    analysis,
     attention,
     product_tiles,
     recurrent,
@@ -152,15 +153,17 @@ class LowerNonlinearities(Pass):
         self.fuse_attention = FuseAttention(partial(attention.tiles, target=target))
         self.recurrent_tile = recurrent_tile
         self.options, self.precision = options, precision
-        self.left = byte_dots.formats_of(target)[0].left  # of groups of bytes
+        self.forms, self.lanes = byte_dots.formats_of(target), analysis.lanes(target)
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         """Recognise, convert layouts, sink reshapes, fuse attention, lower."""
         recognized = CenterLogSumExp()(quake.recognize(mod, self.options, numbered=True))
         fused = self.fuse_attention(SinkReshapes()(ChannelsLast()(recognized)))
-        layers = lower_recurrent.lower(RowsInHalves()(fused), self.options, self.recurrent_tile)
+        layers = lower_recurrent.lower(
+            RowsInHalves()(fused), self.options, self.recurrent_tile, self.forms, self.lanes
+        )
         tables = lower_lookup.lower(layers, self.options)
-        kernels = lower_attention.lower(tables, self.precision, self.left)
+        kernels = lower_attention.lower(tables, self.precision, self.forms[0].left)
         return site_numbers.write(lower_tables(quake.lower(kernels, self.options)))
 
 
@@ -302,7 +305,7 @@ class Pipeline:
             PackByteDepthwise(forms),
             PackByteConvolutions(panel, forms),
             PackByteWeights(panel, forms),
-            *([QuantizeProducts(panel, forms)] if self.precision == "int8" else []),
+            QuantizeProducts(panel, forms, floats=self.precision == "int8"),
             *([PackWinograd(panel)] if self.winograd else []),
             PackConvolutions(panel, self.floats),
             PackTransposedConvolutions(panel),

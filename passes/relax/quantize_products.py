@@ -1,7 +1,9 @@
-"""Compute float32 products with constant matrices from bytes: ``precision="int8"``.
+"""Compute products of float32 rows with constant matrices from bytes.
 
-The weights get a scale for each column, at compile time. Each row of the other operand gets a scale
-and a zero point when the model runs, so nothing is calibrated. Sums are exact, and results float32.
+These are products whose weights are bytes in the model, and with ``precision="int8"`` all others,
+whose weights get a scale for each column at compile time. Each row of the other operand gets a
+scale and a zero point when the model runs, so nothing is calibrated. Sums are exact, and results
+float32.
 """
 
 from collections.abc import Sequence
@@ -11,6 +13,7 @@ import numpy as np
 import tvm
 from tvm import relax, te
 
+from quake_tvm.kernels.byte_product_operator import BYTE_PRODUCT
 from quake_tvm.kernels.byte_products import dequantized, group_term
 from quake_tvm.kernels.kernel_spec import KernelSpec
 from quake_tvm.numerics.byte_dots import DEEPEST, Format, fitting
@@ -48,7 +51,7 @@ def quantized_columns(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @tvm.transform.module_pass(opt_level=0, name="QuantizeProducts")
 class QuantizeProducts(Pass):
-    """Legalize every float32 matmul with a constant matrix to a product of bytes.
+    """Legalize ``quake.byte_product`` and float32 matmuls with a constant matrix.
 
     Parameters
     ----------
@@ -56,10 +59,12 @@ class QuantizeProducts(Pass):
         As for :class:`PackWeights`.
     forms : sequence of Format
         The formats of the target's dot products, the fastest first.
+    floats : bool
+        Whether to convert float32 matmuls too.
     """
 
-    def __init__(self, panel: Panel, forms: Sequence[Format]) -> None:
-        self.panel, self.forms = panel, forms
+    def __init__(self, panel: Panel, forms: Sequence[Format], floats: bool = True) -> None:
+        self.panel, self.forms, self.floats = panel, forms, floats
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         """Legalize such products, and quantize each operand once. Nothing else is changed.
@@ -67,18 +72,37 @@ class QuantizeProducts(Pass):
         Products stay float32 if their weights are not finite or at least ``LARGEST``, or if their
         sums might leave int32.
         """
-        return converted_once(mod, legalize(mod, {"relax.matmul": self._legalize}))
+        floats = {"relax.matmul": self._of_floats} if self.floats else {}
+        return converted_once(mod, legalize(mod, {BYTE_PRODUCT: self._of_bytes, **floats}))
 
-    def _legalize(self, builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
+    def _of_bytes(self, builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
+        weights, factors = (arg.value.numpy() for arg in call.args[1:])
+        made = self._product(builder, call, weights, factors)
+        if made is not call:
+            return made
+        floats = relax.const(weights.astype(np.float32) * factors)
+        return builder.normalize(relax.op.matmul(call.args[0], floats))
+
+    def _of_floats(self, builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
         x, w = call.args
         dtypes = {str(x.ty.dtype), str(w.ty.dtype), str(call.attrs.out_dtype or "float32")}
         if dtypes != {"float32"} or not multiplies_rows(call):
             return call
-        values, rows = w.value.numpy(), list(x.ty.shape)[:-1]
-        depth, columns = values.shape
-        if not values.size or depth > DEEPEST or not np.abs(values).max() < LARGEST:
+        values = w.value.numpy()
+        if not values.size or len(values) > DEEPEST or not np.abs(values).max() < LARGEST:
             return call
-        weights, factors = quantized_columns(values)
+        return self._product(builder, call, *quantized_columns(values))
+
+    def _product(
+        self,
+        builder: relax.BlockBuilder,
+        call: relax.Call,
+        weights: np.ndarray,
+        factors: np.ndarray,
+    ) -> relax.Expr:
+        """The product of the call's first operand and bytes. The call if it has no such form."""
+        x, rows = call.args[0], list(call.args[0].ty.shape)[:-1]
+        depth, columns = weights.shape
         form = fitting(self.forms, weights)
         matrix = packed(form, self.panel, rows, weights)
         if matrix is None:

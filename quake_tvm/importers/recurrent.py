@@ -9,6 +9,7 @@ from typing import Any
 
 from tvm import relax
 
+from ..kernels.byte_product_operator import byte_product
 from ..kernels.recurrent_operator import recurrent
 
 op = relax.op
@@ -21,6 +22,7 @@ def layer(
     recurrent_weights: relax.Expr,
     bias: relax.Expr | None,
     further: Sequence[relax.Expr],
+    factors: Sequence[relax.Expr] = (),
     **options: Any,
 ) -> list[relax.Expr]:
     """Emit a layer.
@@ -35,7 +37,10 @@ def layer(
     bias : Expr or None
         (direction, gate * unit).
     further : sequence of Expr
-        The operands of ``quake.recurrent`` after its weights.
+        The operands of ``quake.recurrent`` after its weights and their factors.
+    factors : sequence of Expr
+        What int8 weights are multiplied by: those of the input and those of the state, each
+        (direction, gate * unit). Such weights are constants. Empty for float32.
     **options
         Those of ``quake.recurrent``.
 
@@ -50,12 +55,19 @@ def layer(
     # One row for every row of every step, since a product takes its tiles from one dimension.
     flat = builder.emit(op.reshape(x, relax.ShapeExpr([first * second, features])))
     matrix = builder.emit(op.reshape(weights, (directions * sums, features)))
-    product = builder.emit(op.matmul(flat, builder.emit(op.permute_dims(matrix, [1, 0]))))
+    columns = builder.emit(op.permute_dims(matrix, [1, 0]))
+    if factors:
+        each = builder.emit(op.reshape(factors[0], (directions * sums,)))
+        product = builder.emit(byte_product(flat, columns, each))
+    else:
+        product = builder.emit(op.matmul(flat, columns))
     if bias is not None:
         summand = builder.emit(op.reshape(bias, (directions * sums,)))
         product = builder.emit(op.add(product, summand))
     shape = relax.ShapeExpr([first, second, directions * sums])
     product = builder.emit(op.reshape(product, shape))
+    further = [*factors[1:], *further]
+    options |= {"bytes": bool(factors)}
     results = builder.emit(recurrent(product, recurrent_weights, *further, **options))
     count = len(results.ty.fields)
     return [builder.emit(relax.TupleGetItem(results, k)) for k in range(count)]

@@ -3,7 +3,7 @@
 Generated as statements with :mod:`rows`. Knows no graph and no target.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tvm import te
 
@@ -94,47 +94,9 @@ def quantized_rows(x: te.Tensor, *, left: str, **plan: int) -> list[te.Tensor]:
     *outer, length = x.shape
     k = int(length)
 
-    def body(x: tir.Buffer, out: tir.Buffer, scales: tir.Buffer, zeros: tir.Buffer) -> Stmt:
+    def body(x: tir.Buffer, *into: tir.Buffer) -> Stmt:
         def program(r: Row, at: tuple[Expr, ...]) -> list[Stmt]:
-            def value(i: Expr) -> Expr:
-                return x[(*at, i)]
-
-            def nothing(sum: Expr, value: Expr) -> Expr:
-                return fma(value, constant(0), sum)
-
-            def add(a: Expr, b: Expr) -> Expr:
-                return a + b
-
-            lows, low = r.reduce(value, tir.min, tir.min, constant(0))
-            highs, high = r.reduce(value, tir.max, tir.max, constant(0))
-            # 0, but NaN if the row has a NaN or an infinity.
-            checks, poison = r.reduce(value, nothing, add, constant(0), constant(0))
-            step = fma(high, constant(1 / 255), low * constant(-1 / 255))
-            keep_scale, scale = rows.store_scalar(tir.max(constant(LEAST_SCALE), step))
-            keep_inverse, inverse = rows.store_scalar(constant(1) / scale)
-            keep_zero, zero = rows.store_scalar(
-                fma(constant(0) - low, inverse, constant(ROUNDING + made.least))
-            )
-
-            def elements(start: Expr, count: int) -> Expr:
-                loaded = tir.BufferLoad(x, [*at, _along(start, count)])
-                rounded = fma(loaded, _all(inverse, count), _all(zero, count))
-                first = constant(ROUNDING + made.least)
-                last = constant(ROUNDING + made.least + 255)
-                inside = tir.max(_all(first, count), tir.min(_all(last, count), rounded))
-                return tir.Cast(_wide(made.left, count), _bits(inside))
-
-            return [
-                *lows,
-                *highs,
-                *checks,
-                *keep_scale,
-                *keep_inverse,
-                *keep_zero,
-                tir.BufferStore(scales, scale + poison, at),
-                tir.BufferStore(zeros, _bits(zero) - _bits(constant(ROUNDING)), at),
-                *_grouped(made, k, elements, out, at),
-            ]
+            return quantized_row(made, k, r, lambda i: tir.BufferLoad(x, [*at, i]), into, at)
 
         return row_kernel.kernel(outer, k, program, **plan)
 
@@ -147,8 +109,70 @@ def quantized_rows(x: te.Tensor, *, left: str, **plan: int) -> list[te.Tensor]:
     )
 
 
+def quantized_row(
+    made: Format,
+    k: int,
+    r: Row,
+    load: Callable[[Expr], Expr],
+    into: Sequence[tir.Buffer],
+    at: Sequence[Expr],
+) -> list[Stmt]:
+    """Quantize a row of k elements as :func:`quantized_rows` does.
+
+    Parameters
+    ----------
+    made : Format
+    k : int
+    r : Row
+    load : callable
+        The index of an element, or of neighbouring ones, to their values.
+    into : sequence of Buffer
+        Get the groups, the scale and the zero point.
+    at : sequence of Expr
+        The row's indices in these.
+    """
+    out, scales, zeros = into
+
+    def nothing(sum: Expr, value: Expr) -> Expr:
+        return fma(value, constant(0), sum)
+
+    def add(a: Expr, b: Expr) -> Expr:
+        return a + b
+
+    lows, low = r.reduce(load, tir.min, tir.min, constant(0))
+    highs, high = r.reduce(load, tir.max, tir.max, constant(0))
+    # 0, but NaN if the row has a NaN or an infinity.
+    checks, poison = r.reduce(load, nothing, add, constant(0), constant(0))
+    step = fma(high, constant(1 / 255), low * constant(-1 / 255))
+    keep_scale, scale = rows.store_scalar(tir.max(constant(LEAST_SCALE), step))
+    keep_inverse, inverse = rows.store_scalar(constant(1) / scale)
+    keep_zero, zero = rows.store_scalar(
+        fma(constant(0) - low, inverse, constant(ROUNDING + made.least))
+    )
+
+    def elements(start: Expr, count: int) -> Expr:
+        loaded = load(_along(start, count))
+        rounded = fma(loaded, _all(inverse, count), _all(zero, count))
+        first = constant(ROUNDING + made.least)
+        last = constant(ROUNDING + made.least + 255)
+        inside = tir.max(_all(first, count), tir.min(_all(last, count), rounded))
+        return tir.Cast(_wide(made.left, count), _bits(inside))
+
+    return [
+        *lows,
+        *highs,
+        *checks,
+        *keep_scale,
+        *keep_inverse,
+        *keep_zero,
+        tir.BufferStore(scales, scale + poison, at),
+        tir.BufferStore(zeros, _bits(zero) - _bits(constant(ROUNDING)), at),
+        *_grouped(made, k, elements, out, at),
+    ]
+
+
 def _grouped(
-    made: Format, k: int, elements: Elements, out: tir.Buffer, at: tuple[Expr, ...]
+    made: Format, k: int, elements: Elements, out: tir.Buffer, at: Sequence[Expr]
 ) -> list[Stmt]:
     """Store a row of k elements: sixteen at once, then group after group."""
 

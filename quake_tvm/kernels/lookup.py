@@ -18,16 +18,15 @@ from ..numerics import exp_bits
 from ..numerics.exp_bits import constant, let, magnitude
 from ..numerics.ladder import LADDER
 from ..numerics.number_formats import widen
-from ..tvm_version import PREFIX, Expr, Stmt, alloc, dtype_of, fma, tir
+from ..tvm_version import Expr, Stmt, alloc, dtype_of, fma, tir
 from . import row_kernel, rows
+from .prefetch import LINE, prefetch
 from .rows import Row, Value
 
 # Columns that are accumulated at once, and the tables that are prefetched ahead, by default.
 COLUMNS, AHEAD = 64, 6
 # The dtypes that tables may have.
 TABLES = ("float32", "bfloat16", "float16", "int8")
-# Bytes that one prefetch brings.
-_LINE = 64
 
 
 def lookup_ffn(
@@ -200,12 +199,5 @@ def _prefetch(
     if not ahead:
         return []
     size = {"float32": 4, "int8": 1}.get(dtype_of(table), 2)
-    step = max(_LINE // size, 1)
-    columns = range(starts[0], starts[-1] + lanes, step)
-    flags = [tir.const(n, "int32") for n in (0, 3, 1)]  # to read, to be kept, data
-
-    def line(column: int) -> Stmt:
-        address = tir.call_intrin("handle", PREFIX + "address_of", table[row, column])
-        return tir.Evaluate(tir.call_llvm_intrin("void", "llvm.prefetch.p0", address, *flags))
-
-    return [line(column) for column in columns]
+    step = max(LINE // size, 1)
+    return [prefetch(table[row, c]) for c in range(starts[0], starts[-1] + lanes, step)]

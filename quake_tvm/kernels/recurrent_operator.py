@@ -2,8 +2,9 @@
 
 Importers write it and a pass lowers it. Its operands are those of :func:`.recurrent.recurrent`, but
 the recurrent weights are one tensor (direction, gate * unit, unit), as in ONNX, and those of a
-projection, if there is one, a second tensor (direction, unit of the result, unit). The attribute
-``layer`` has the kernel's options as JSON: what the layer computes, not how.
+projection, if there is one, a second tensor (direction, unit of the result, unit). With the option
+``bytes`` the weights are int8, and what follows them is their factors (direction, gate * unit). The
+attribute ``layer`` has the kernel's options as JSON: what the layer computes, not how.
 """
 
 import json
@@ -17,7 +18,7 @@ from .recurrent_cells import Cell, cell
 
 RECURRENT = "quake.recurrent"
 # Options of the layer that are not the cell's.
-_LOOPS = ("reverse", "lengths", "batch_first")
+_LOOPS = ("reverse", "lengths", "batch_first", "bytes")
 
 
 def recurrent(x: relax.Expr, weights: relax.Expr, *rest: relax.Expr, **layer: Any) -> relax.Call:
@@ -55,8 +56,9 @@ def sources(made: Cell) -> int:
 
 def states_of(call: relax.Call) -> list[relax.Expr]:
     """The states before the first step."""
-    made = cell_of(layer_of(call))
-    first = 1 + sources(made) + len(made.weights)
+    layer = layer_of(call)
+    made = cell_of(layer)
+    first = 1 + sources(made) + bool(layer.get("bytes")) + len(made.weights)
     return list(call.args[first : first + made.states])
 
 

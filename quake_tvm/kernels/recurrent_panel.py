@@ -67,6 +67,10 @@ class Layer:
         """A vectorized loop over the units of a panel."""
         return rows.loop(self.units, body, tir.ForKind.VECTORIZED)
 
+    def depth(self, part: Part) -> int:
+        """The elements of what a part multiplies."""
+        return self.widths[0] if part.of is None else self.hidden
+
     def at(self, step: Expr, row: Expr) -> tuple[Expr, Expr]:
         """The first two indices of x and y."""
         return (row, step) if self.batch_first else (step, row)
@@ -128,13 +132,22 @@ class Panel:
     index: Expr
     unit: Expr
 
+    def prepare(self) -> list[Stmt]:
+        """What must be done before any panel of the part is computed."""
+        return []
+
+    def finish(self, place: "Place") -> list[Stmt]:
+        """What must be done with the sums of a row before the part's program."""
+        return []
+
     def all_rows(self) -> Stmt:
         """The part for all rows of the block, tile by tile."""
         tall = self.block.tile
 
         def tile(r: Expr) -> Stmt:
             def row(k: Expr) -> Stmt:
-                return rows.sequence(*self.part.program(Place(self, r + k, k)))
+                place = Place(self, r + k, k)
+                return rows.sequence(*self.finish(place), *self.part.program(place))
 
             return rows.sequence(self._products(r), rows.loop(tall, row, most=1))
 
@@ -143,31 +156,38 @@ class Panel:
     def _products(self, r: Expr) -> Stmt:
         """The sums for a tile that starts in row r, of each height that it may have."""
         *larger, least = self.block.tiles
-        chosen = self._product(least, r)
+        chosen = self.product(least, r)
         for tall in reversed(larger):
-            chosen = tir.IfThenElse(self.block.tile == tall, self._product(tall, r), chosen)
+            chosen = tir.IfThenElse(self.block.tile == tall, self.product(tall, r), chosen)
         return chosen
 
-    def _product(self, tall: int, r: Expr) -> Stmt:
+    def begin(self, place: "Place", gate: int) -> Value:
+        """What the sum of one of the part's gates starts with."""
+        started = self.part.from_input[self.part.gates.index(gate)]
+        return place.input(gate) if started else lambda _: constant(0)
+
+    def factor(self, row: Expr, d: Expr) -> Expr:
+        """Elements of what the part multiplies, in a row of the block."""
+        if self.part.of is not None:
+            return tir.BufferLoad(self.block.kept[self.part.of], [row, d])
+        return tir.BufferLoad(self.block.states[0], [self.t % 2, row, d])
+
+    def product(self, tall: int, r: Expr) -> Stmt:
+        """The sums for a tile of known height that starts in row r."""
         block, layer, part = self.block, self.block.layer, self.part
 
         def start(k: int, g: int) -> Stmt:
             place = Place(self, r + k, tir.const(k, "int64"))
-            first = place.input(part.gates[g]) if part.from_input[g] else lambda _: constant(0)
+            first = self.begin(place, part.gates[g])
             return layer.vector(
                 lambda u: tir.BufferStore(block.sums, first(u), [k, g * layer.units + u])
             )
-
-        def factor(k: int, d: Expr) -> Expr:
-            if part.of is not None:
-                return block.kept[part.of][r + k, d]
-            return block.states[0][self.t % 2, r + k, d]
 
         return rows.sequence(
             *(start(k, g) for k in range(tall) for g in range(len(part.gates))),
             Tile(tall, len(part.gates), layer.units).product(
                 int(layer.panels[self.number].shape[2]),
-                factor,
+                lambda k, d: self.factor(r + k, d),
                 lambda d, j: layer.panels[self.number][block.direction, self.index, d, j],
                 lambda k, j, value: tir.BufferStore(block.sums, value, [k, j]),
                 lambda k, j: block.sums[k, j],

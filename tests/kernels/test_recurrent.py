@@ -11,7 +11,9 @@ from quake_tvm.kernels.recurrent import recurrent
 from quake_tvm.kernels.recurrent_cells import cell
 from quake_tvm.kernels.recurrent_tile import RecurrentTile
 from quake_tvm.machines.targets import target
+from quake_tvm.numerics.byte_dots import fitting, formats_of
 from quake_tvm.schedules import RULE, schedule
+from quake_tvm.schedules.analysis import lanes
 from quake_tvm.schedules.recurrent import key_of
 from quake_tvm.schedules.recurrent import tile as own_tile
 from quake_tvm.tvm_version import tir
@@ -26,6 +28,9 @@ LAYERS = {
     "rnn": {"kind": "rnn", "functions": [TANH], "clip": 1.5},
 }
 
+# A projection has no product of bytes.
+IN_BYTES = [name for name in LAYERS if name != "lstm_projected"]
+
 
 def packed(weights, gates, units, hidden):
     """Weights (direction, gate * unit, depth) of some gates in panels."""
@@ -37,8 +42,11 @@ def packed(weights, gates, units, hidden):
     return np.ascontiguousarray(panels.transpose(0, 1, 4, 2, 3).reshape(shape))
 
 
-def kernel(name, steps, batch, hidden, tile, *, symbolic=False, directions=2, **options):
-    """(PrimFunc, arrays, shapes of the results) of a layer with random weights."""
+def kernel(name, steps, batch, hidden, tile, *, symbolic=False, directions=2, on=None, **options):
+    """(PrimFunc, arrays, shapes of the results) of a layer with random weights.
+
+    ``on``: the target for whose dot products the weights are bytes.
+    """
     made = cell(**LAYERS[name])
     rng = np.random.default_rng([steps, batch, hidden])
 
@@ -49,6 +57,14 @@ def kernel(name, steps, batch, hidden, tile, *, symbolic=False, directions=2, **
     widths = [result, hidden][-made.states :]
     weights = normal(directions, made.gates * hidden, result) / np.float32(np.sqrt(hidden))
     projection = normal(directions, result, hidden) / np.float32(np.sqrt(hidden))
+    of_bytes = []
+    if on is not None:
+        numbers = rng.integers(-127, 128, weights.shape).astype(np.int8)
+        form = fitting(formats_of(on), numbers)
+        weights = np.stack([form.grouped_rows(each.T).T for each in numbers])
+        factors = rng.uniform(0.5, 1, weights.shape[:2]) / 127 / np.sqrt(hidden)
+        of_bytes = [factors.astype(np.float32), numbers.sum(-1, np.int32)]
+        options |= {"left": form.left, "lanes": lanes(on)}
     arrays = [
         normal(steps, batch, directions * made.gates * hidden),
         *(
@@ -57,6 +73,7 @@ def kernel(name, steps, batch, hidden, tile, *, symbolic=False, directions=2, **
             else packed(weights, part.gates, tile.units, hidden)
             for part in made.parts
         ),
+        *of_bytes,
         *(normal(directions, count * hidden) for _, count in made.weights),
         *(normal(directions, batch, width) for width in widths),
         rng.integers(0, steps + 1, batch).astype(np.int32),
@@ -86,8 +103,8 @@ def kernel(name, steps, batch, hidden, tile, *, symbolic=False, directions=2, **
     return te.create_prim_func([*tensors, *results], "int64"), arrays, sizes
 
 
-def run(kind, *args, **options):
-    function, arrays, shapes = kernel(*args, **options)
+def run(kind, *args, in_bytes=False, **options):
+    function, arrays, shapes = kernel(*args, on=target(kind) if in_bytes else None, **options)
     done = schedule(function, target(kind))
     assert done.attrs[RULE] == "recurrent"
     outputs = [tvm.runtime.empty(shape, "float32") for shape in shapes]
@@ -107,6 +124,21 @@ def test_no_cut_changes_a_bit(name):
     ]
     for kind, tile, options in cuts:
         for q, y in zip(run(kind, name, *sizes, tile, **options), expected, strict=True):
+            np.testing.assert_array_equal(q, y)
+
+
+@pytest.mark.parametrize("name", IN_BYTES)
+def test_bytes_have_the_same_bits_on_every_target(name):
+    sizes = (5, 7, 19)
+    expected = run("x86-64-v3", name, *sizes, RecurrentTile(1, 1, 7), in_bytes=True)
+    cuts = [
+        ("x86-64-v2", RecurrentTile(3, 8, 7), {"parallel": 1}),
+        ("x86-64-v4", RecurrentTile(4, 16, 4), {"parallel": 1}),
+        ("native", RecurrentTile(4, 16, 16), {"symbolic": True}),
+    ]
+    for kind, tile, options in cuts:
+        found = run(kind, name, *sizes, tile, in_bytes=True, **options)
+        for q, y in zip(found, expected, strict=True):
             np.testing.assert_array_equal(q, y)
 
 
@@ -144,6 +176,23 @@ def test_the_loop_has_vectors_and_no_calls(kind):
     calls = [m.start() for m in re.finditer(r"\b(?:callq?|blr?)\s", body)]
     products = [m.start() for m in re.finditer(whole, body)]
     assert not [at for at in calls if products[0] < at < products[-1]]
+
+
+# The instruction that adds products of bytes, or of the integers that stand for them.
+DOTS = {
+    "x86-64-v3": r"vpmaddwd\b.*ymm",
+    "zen4": r"vpdpbusd\b.*zmm",
+    "cortex-a76": r"sdot\s+v\d+\.4s",
+}
+
+
+@pytest.mark.parametrize("kind", DOTS)
+def test_bytes_are_multiplied_by_dot_products(kind):
+    on = target(kind)
+    cut = own_tile(key_of(50, 1, 1, 4, 64), on)
+    function, *_ = kernel("lstm", 50, 1, 64, cut, directions=1, parallel=0, on=on)
+    asm = tvm.compile(schedule(function, on), target=on).mod.inspect_source("asm")
+    assert len(re.findall(DOTS[kind], asm)) >= 8
 
 
 def test_code_does_not_depend_on_the_number_of_steps():

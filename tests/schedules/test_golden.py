@@ -124,6 +124,15 @@ def recurrent_layer(_):
     return [x, w, h], recurrent(x, w, h, **options, tile=2, units=16, block=3)
 
 
+def recurrent_of_bytes(_):
+    x, h = placeholder(5, 3, 20), placeholder(1, 3, 20)
+    w = te.placeholder((1, 2, 5, 16), "int32", "w")
+    factors, totals = placeholder(1, 20, name="f"), te.placeholder((1, 20), "int32", "t")
+    options = {"kind": "rnn", "functions": [["tanh", 0, 0, "quake1"]], "reverse": [True]}
+    sizes = {"tile": 2, "units": 16, "block": 3, "left": "uint8", "lanes": 16}
+    return [x, w, factors, totals, h], recurrent(x, w, factors, totals, h, **options, **sizes)
+
+
 def looked_up(_):
     z, t, b = placeholder(2, 32), placeholder(64, 16, name="t"), placeholder(16, name="b")
     return [z, t, b], lookup_ffn(z, t, b, bits=2, method="quake1", ahead=2)
@@ -169,6 +178,7 @@ CASES = {
     "layer_norm": ("x86-64-v4", "rows", layer_norm),
     "attention": ("x86-64-v4", "attention", attended),
     "recurrent": ("x86-64-v4", "recurrent", recurrent_layer),
+    "recurrent_of_bytes": ("x86-64-v4", "recurrent", recurrent_of_bytes),
     "lookup": ("x86-64-v4", "lookup", looked_up),
     "exact_softmax": ("x86-64-v4", "exact_softmax", lambda _: one(topi.nn.softmax, 3, 40)),
     "elementwise_flat": ("x86-64-v4", "elementwise", lambda _: one(gelu, 3, 50)),

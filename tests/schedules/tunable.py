@@ -103,6 +103,21 @@ def recurrent(steps, rows, units, width):
     return shapes, "recurrent", options | {"tile": 2, "units": width, "block": 16}
 
 
+def recurrent_of_bytes(steps, rows, units, width):
+    """The same with int8 weights."""
+    shapes, kernel, options = recurrent(steps, rows, units, width)
+    x, *panels, h = shapes
+    groups = [(*outer, -(-depth // 4), columns) for *outer, depth, columns in panels]
+    per_gate = [(2, 3 * units)] * 2
+    return [x, *groups, *per_gate, h], kernel, options | {"left": "uint8", "lanes": 8}
+
+
+def groups_of_weights():
+    """The panels of ``recurrent_of_bytes`` by name."""
+    plain = RNG(1).integers(-(2**31), 2**31, (2, 3 * 35, 9)).astype(np.int32)
+    return {"x1": packed_gates(plain, (0, 1), 16, 35), "x2": packed_gates(plain, (2,), 16, 35)}
+
+
 def recurrent_weights():
     """The panels of ``recurrent`` by name."""
     plain = RNG(1).normal(size=(2, 3 * 35, 35)).astype(np.float32) / np.float32(6)
@@ -133,11 +148,14 @@ WRITTEN_OUT = {
     "attention": attention(13, 35, 40),
     "attention_over_long_rows": attention(5, 1100, 32),
     "recurrent": recurrent(7, 16, 35, 16),
+    "recurrent_of_bytes": recurrent_of_bytes(7, 16, 35, 16),
 }
 # The others: rows.
 RULES = {"attention": "attention", "lookup_ffn": "lookup", "recurrent": "recurrent"}
 # What is no random number: panels of weights, which overlap.
-GIVEN = {"recurrent": recurrent_weights}
+GIVEN = {"recurrent": recurrent_weights, "recurrent_of_bytes": groups_of_weights}
+# Inputs that are int32.
+INTEGERS = {"recurrent_of_bytes": (1, 2, 4)}
 
 
 def unscheduled(name, kind):
@@ -149,7 +167,11 @@ def unscheduled(name, kind):
     shapes, operator, options = WRITTEN_OUT[name]
     kernel = KernelSpec(operator, options, results=2 if operator == "recurrent" else 1)
     sizes = [[tir.const(n, "int64") for n in shape] for shape in shapes]  # as in Relax
-    inputs = [placeholder(*size, name=f"x{n}") for n, size in enumerate(sizes)]
+    integers = INTEGERS.get(name, ())
+    inputs = [
+        te.placeholder(size, "int32" if n in integers else "float32", f"x{n}")
+        for n, size in enumerate(sizes)
+    ]
     made = kernel(*inputs)
     outputs = made if isinstance(made, list) else [made]
     function = te.create_prim_func([*inputs, *outputs], "int64")

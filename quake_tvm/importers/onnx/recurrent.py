@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import tvm
 from tvm import relax
 
 from ...kernels.size_check import equal
@@ -53,11 +54,16 @@ _FUNCTIONS: dict[str, tuple[str, dict[str, float]]] = {
     "tanh": ("tanh", {}),
     "thresholdedrelu": ("thresholded_relu", {"alpha": 1.0}),
 }
+# What int8 weights are multiplied by: inputs that the standard's LSTM has not.
+_FACTORS = slice(8, 10)
 _DIRECTIONS = {"forward": [False], "reverse": [True], "bidirectional": [False, True]}
 
 
 def layer(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
     """Convert a recurrent layer to ``quake.recurrent``: its result, and its states in the end.
+
+    An LSTM of int8 weights, as :mod:`.rewrites.dynamic_quantize_lstm` writes it, has their factors
+    as further inputs.
 
     Raises
     ------
@@ -83,6 +89,7 @@ def layer(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
         node.require(builder, equal(node.shape(4)[0], batch), "a length for each row", 4)
         lengths = [builder.emit(op.astype(node.inputs[4], "int32"))]
     functions = _functions(node, kind, len(reverse))
+    factors = node.inputs[_FACTORS] if node.dtype(1) == "int8" else []
 
     def made(directions: range) -> list[relax.Expr]:
         """Directions that have the same functions."""
@@ -90,6 +97,8 @@ def layer(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
         def part(x: relax.Expr) -> relax.Expr:
             if len(directions) == len(reverse):
                 return x
+            if isinstance(x, tvm.ir.GenericConst):
+                return relax.const(x.value.numpy()[directions.start : directions.stop])
             ends = [directions.start], [directions.stop]
             return builder.emit(op.strided_slice(x, [0], *ends))
 
@@ -100,6 +109,7 @@ def layer(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
             part(node.inputs[2]),
             None if bias is None else part(bias),
             [*map(part, further), *lengths],
+            [*map(part, factors)],
             kind=kind.name,
             functions=functions[directions.start],
             reverse=[reverse[d] for d in directions],

@@ -255,31 +255,6 @@ def test_float64_is_refused():
         quake_tvm.compile(model)
 
 
-@pytest.mark.parametrize("per_column", [False, True])
-def test_quantized_weights(per_column):
-    """Weights that are whole numbers times a scale are dequantized without an error."""
-    layer, rng, scales = of("LSTM", directions=2), np.random.default_rng(0), []
-    model, feeds = recurrent.model([layer])
-    node, names = model.graph.node[0], {c.name: c for c in model.graph.initializer}
-    for k, array in ((1, layer.weights), (2, layer.recurrent)):
-        whole = rng.integers(-120, 120, array.shape).astype(np.int8)
-        columns = array.shape[1] if per_column else 1
-        scale = rng.uniform(0.001, 0.004, (2, columns)).astype(np.float32)
-        zero = rng.integers(-3, 3, scale.shape).astype(np.int8)
-        array[:] = (whole.astype(np.float32) - zero[..., None]) * scale[..., None]
-        stored = numpy_helper.from_array(whole.transpose(0, 2, 1).copy(), f"x0_{k}")
-        names[f"x0_{k}"].CopyFrom(stored)
-        scales += [each if per_column else each[:, 0] for each in (scale, zero)]
-    node.input.extend(["", "", ""][: 8 - len(node.input)])
-    for k, array in enumerate(scales):
-        model.graph.initializer.append(numpy_helper.from_array(array, f"scale{k}"))
-        node.input.append(f"scale{k}")
-    node.op_type, node.domain = "DynamicQuantizeLSTM", "com.microsoft"
-    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
-    results = quake_tvm.compile(model, method="quake5").run(feeds)
-    assert_right(results, recurrent.expected([layer]))
-
-
 def _if_of_layers(then: int, other: int):
     """An If on ``c`` whose branches have GRUs of so many features, and its graph's constants."""
     rng, constants, graphs = np.random.default_rng(0), [], []

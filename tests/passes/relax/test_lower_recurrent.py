@@ -10,6 +10,7 @@ from tvm_ffi import structural_equal
 from quake_tvm.kernels.kernel_spec import KernelSpec
 from quake_tvm.kernels.recurrent_operator import recurrent
 from quake_tvm.kernels.recurrent_tile import RecurrentTile
+from quake_tvm.numerics.byte_dots import FORMATS
 from quake_tvm.options import Options
 from quake_tvm.passes.lower_tir import SITES
 from quake_tvm.passes.relax.graph import kernel_calls
@@ -36,7 +37,7 @@ def module():
 
 def lowered(**options):
     tile = RecurrentTile(2, 4, ROWS)
-    mod = lower(module(), Options.parse(**options), lambda *extents: tile)
+    mod = lower(module(), Options.parse(**options), lambda *extents: tile, FORMATS, 4)
     (call,) = kernel_calls(mod["main"])
     return call, mod[call.args[0]]
 
@@ -72,4 +73,31 @@ def test_other_modules_stay(method):
     with builder.function("main", [x]):
         builder.emit_func_output(builder.emit(relax.op.tanh(x)))
     mod = builder.get()
-    assert lower(mod, Options.parse(method=method), None) is mod
+    assert lower(mod, Options.parse(method=method), None, FORMATS, 4) is mod
+
+
+def test_weights_of_bytes_are_grouped():
+    rng = np.random.default_rng(0)
+    weights = rng.integers(-128, 128, (1, 3 * UNITS, UNITS)).astype(np.int8)
+    factors = rng.uniform(size=(1, 3 * UNITS)).astype(np.float32)
+    x = relax.Var("x", relax.TensorType((STEPS, ROWS, 3 * UNITS), "float32"))
+    h = relax.Var("h", relax.TensorType((1, ROWS, UNITS), "float32"))
+    builder = relax.BlockBuilder()
+    with builder.function("main", [x, h]):
+        with builder.dataflow():
+            given = relax.const(weights), relax.const(factors)
+            results = builder.emit(recurrent(x, *given, h, **GRU, bytes=True))
+            y = builder.emit_output(relax.TupleGetItem(results, 0))
+        builder.emit_func_output(y)
+    tile = RecurrentTile(2, 4, ROWS)
+    mod = lower(builder.get(), Options.parse(), lambda *extents: tile, FORMATS, 4)
+    (call,) = kernel_calls(mod["main"])
+    _, *panels, scales, totals, _ = call.args[1]
+    form = FORMATS[0]
+    groups = form.grouped_rows(weights[0].T).T[None]
+    for made, gates in zip(panels, [(0, 1), (2,)], strict=True):
+        np.testing.assert_array_equal(made.value.numpy(), packed(groups, gates, 4, UNITS))
+    np.testing.assert_array_equal(scales.value.numpy(), factors)
+    np.testing.assert_array_equal(totals.value.numpy(), weights.sum(-1, np.int32))
+    options = KernelSpec.of(mod[call.args[0]]).options
+    assert (options["left"], options["lanes"]) == (form.left, 4)

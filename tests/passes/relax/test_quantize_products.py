@@ -7,6 +7,7 @@ import pytest
 import tvm
 from tvm import relax
 
+from quake_tvm.kernels.byte_product_operator import byte_product
 from quake_tvm.kernels.byte_products import dequantized, group_term
 from quake_tvm.kernels.kernel_spec import KernelSpec
 from quake_tvm.numerics.byte_dots import FORMATS
@@ -36,8 +37,8 @@ def quantized(x):
     return [once(relax.TupleGetItem(made, n)) for n in range(3)]
 
 
-def multiplied(groups, scales, zeros, w=W):
-    weights, factors = quantized_columns(w)
+def multiplied(groups, scales, zeros, w=W, given=None):
+    weights, factors = given or quantized_columns(w)
     packed = FORM.grouped_rows(weights).reshape(6, 2, 48).transpose(1, 0, 2)
 
     def formula(groups, matrix, *rest):
@@ -62,6 +63,24 @@ def test_a_product_is_quantized():
     )
     wanted = module(lambda x: multiplied(*quantized(x)), ROWS)
     tvm.ir.assert_structural_equal(after, wanted)
+
+
+@pytest.mark.parametrize("floats", [False, True])
+def test_a_product_with_bytes(floats):
+    """Its weights and their factors stay as they are."""
+    weights = RNG.integers(-127, 128, W.shape).astype(np.int8)
+    factors = RNG.uniform(size=96).astype(np.float32)
+    given = relax.const(weights), relax.const(factors)
+    mod = module(lambda x: byte_product(x, *given), ROWS)
+    wanted = module(lambda x: multiplied(*quantized(x), given=(weights, factors)), ROWS)
+    after = QuantizeProducts(panels_of_48, [FORM], floats)(mod)
+    tvm.ir.assert_structural_equal(after, wanted)
+
+
+def test_floats_stay_where_only_bytes_are_meant():
+    mod = module(lambda x: op.matmul(x, relax.const(W)), ROWS)
+    after = QuantizeProducts(panels_of_48, [FORM], floats=False)(mod)
+    tvm.ir.assert_structural_equal(after, mod)
 
 
 def test_products_of_one_operand_share_its_bytes():
