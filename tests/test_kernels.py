@@ -39,6 +39,7 @@ def conv_net(x):
         once(nn.conv2d(x, const(24, 1, 3, 3), padding=1, groups=24) + const(1, 24, 1, 1))
     )
     x = once(x + once(normalized(nn.conv2d(deep, const(24, 24, 1, 1)), 24)))
+    x = nn.relu(nn.conv2d(x, const(24, 24, 3, 3), padding=1))
     x = nn.max_pool2d(x, (3, 3), strides=2, padding=1)
     x = nn.gelu(once(nn.conv2d(x, const(24, 12, 3, 3), groups=2, padding=1)))
     x = nn.group_norm(x, const(24), const(24), 4, channel_axis=1, axes=[2, 3])

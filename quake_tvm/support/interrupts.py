@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, NoReturn
@@ -38,16 +38,23 @@ def leave() -> NoReturn:
 
 
 @contextmanager
-def interrupts_come_through() -> Iterator[None]:
+def interrupts_come_through() -> Iterator[Callable[[], None]]:
     """Raise KeyboardInterrupt for an interrupt that TVM turned into a RuntimeError.
 
-    TVM calls back into Python, and treats an exception raised there as an error of its own.
+    TVM calls back into Python, and treats an exception raised there as an error of its own. Whoever
+    takes such an error for that of a candidate loses the interrupt. What is yielded raises
+    KeyboardInterrupt if one came.
     """
+    came = False
+
+    def check() -> None:
+        if came:
+            raise KeyboardInterrupt
+
     handler = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(handler):
-        yield
+        yield check
         return
-    came = False
 
     def note(*arguments: Any) -> None:
         nonlocal came
@@ -57,7 +64,7 @@ def interrupts_come_through() -> Iterator[None]:
 
     signal.signal(signal.SIGINT, note)
     try:
-        yield
+        yield check
     except RuntimeError:
         if came:
             raise KeyboardInterrupt from None

@@ -111,9 +111,10 @@ class Session:
         """
         state = self.state
         try:
-            with interrupts_come_through():
+            with interrupts_come_through() as check_interrupt:
                 self._measure_rules(tasks, wanted)
                 while not state.stopped:
+                    check_interrupt()
                     open_works = [work for work in state.works if not work.finished]
                     if not open_works:
                         state.stopped = "nothing left to try"

@@ -127,7 +127,9 @@ def test_interrupt(model, tmp_path):  # noqa: F811
     assert process.returncode == 128 + signal.SIGINT, errors
     assert errors == "interrupted: what was found is kept\n"
     assert out.count("interrupted: kernels together") == 1
-    assert sorted(lines(report)) == sorted(saved(folder))
+    reported, kept = lines(report), saved(folder)
+    assert set(reported) <= set(kept)
+    assert len(kept) - len(reported) in (0, 1)  # the interrupt may come before a line is reported
     assert len(journal(folder)) >= 5
     assert soon(lambda: not any(map(running, started)))
 

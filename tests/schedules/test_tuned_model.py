@@ -16,7 +16,7 @@ from tests.helpers import module, once
 
 RNG = np.random.default_rng
 INPUT = (1, 64, 20)
-WEIGHTS = [(20, 48), (48,), (48,), (49, 3, 3, 48), (49,)]
+WEIGHTS = [(20, 48), (48,), (48,), (48, 3, 3, 48), (49, 5, 5, 48), (49,)]
 NUMBERS = {
     "vectors": (1, 2, 3, 4, 6),
     "value_vectors": (1, 2, 3),
@@ -24,14 +24,15 @@ NUMBERS = {
     "several": (1, 2, 4, 8),
     "rows_at_once": (1, 2, 4),
     "unroll": (1, 2, 4),
+    "block": (8, 24, 48),
     "walk": (0, 1),
     "parallel": (0, 1),
 }
 
 
 def formula(x):
-    """A product, a norm, attention, a window, and element-wise operators."""
-    dense, gamma, beta, window, bias = (
+    """A product, a norm, attention, convolutions, and element-wise operators."""
+    dense, gamma, beta, small, window, bias = (
         relax.const(RNG(n).normal(size=size).astype("float32")) for n, size in enumerate(WEIGHTS)
     )
     x = once(nn.gelu(once(relax.op.matmul(x, dense))))
@@ -40,7 +41,8 @@ def formula(x):
     scores = once(relax.op.matmul(heads, relax.op.permute_dims(heads, [0, 1, 3, 2])))
     x = once(relax.op.matmul(once(nn.softmax(scores)), heads))
     x = once(relax.op.reshape(x, (1, 8, 8, 48)))
-    x = nn.conv2d(x, window, padding=1, data_layout="NHWC", kernel_layout="OHWI")
+    for weights in (small, window):  # the first by Winograd's algorithm
+        x = once(nn.conv2d(x, weights, padding=1, data_layout="NHWC", kernel_layout="OHWI"))
     return relax.op.sigmoid(once(nn.softmax(once(relax.op.add(x, bias)))))
 
 
@@ -66,4 +68,5 @@ def test_any_numbers_give_the_bits_of_the_rules():
             return Choice({name: chance.choice(numbers) for name, numbers in NUMBERS.items()})
 
         np.testing.assert_array_equal(result(decide), expected)
-    assert asked >= {"matmul", "layer_norm", "attention", "convolution", "softmax", "sigmoid"}
+    products = {"matmul", "attention", "convolution", "winograd"}
+    assert asked >= {*products, "layer_norm", "softmax", "sigmoid"}

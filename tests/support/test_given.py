@@ -99,7 +99,7 @@ def test_paths(compiled, path):
     [
         ([[1.0] * 8] * 4, "takes 1 input .x., got 4; a list stands for all inputs"),
         ({"x": [[1.0], [1.0, 2.0]]}, "'x' must be an array of float32, got a list"),
-        (None, "'x' must be float32, got object"),
+        (None, "'x' must be an array of float32, got a NoneType"),
         ("text", "'x' must be an array of float32, got a str"),
         ({5: 1}, "unknown input 5"),
     ],

@@ -1,5 +1,6 @@
 """An interrupt is KeyboardInterrupt everywhere in a tune, and ends the shell inside an import."""
 
+import contextlib
 import os
 import signal
 
@@ -17,3 +18,12 @@ def test_inside_an_import():
             exec(importing, {"kill": os.kill, "pid": os.getpid(), "number": signal.SIGINT})
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_lost_in_an_error_of_a_candidate():
+    with interrupts_come_through() as check:
+        check()
+        with contextlib.suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            check()
