@@ -47,4 +47,5 @@ def test_the_picture_has_a_bar_for_each_model() -> None:
 def test_the_list_names_each_model_once_with_one_size() -> None:
     names = [name for models in MODELS.values() for name in models]
     assert len(names) == len(set(names)) >= 24
-    assert all(len(m.shapes) == 1 for models in MODELS.values() for m in models.values())
+    published = [each for models in MODELS.values() for each in models.values()]
+    assert all(len(each.shapes) == 1 and each.shapes[0] for each in published)

