@@ -8,7 +8,6 @@ least of all rounds counts. Knows no schedule.
 
 import argparse
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -18,11 +17,11 @@ import onnx
 
 from quake_tvm import compiler
 from quake_tvm.numerics.number_formats import HALVES
-from quake_tvm.support.generated_page import write_section
-from quake_tvm.support.timing import Clock, Timer, cpu_clock, interleave
+from quake_tvm.support.timing import Clock, Timer, cpu_clock, evaluator_clock, interleave
 
 from .cases import Case, kernels
 from .one_thread import onnx_session
+from .printed_table import print_table
 from .runtimes import Unavailable
 
 PROGRAM = "python -m quake_tvm.bench.halves"
@@ -60,13 +59,8 @@ def _copy(case: Case, x: np.ndarray, dtype: str) -> Clock:
 def _quake(method: str, case: Case, x: np.ndarray, dtype: str) -> Clock:
     model = compiler.compile(in_format(case.model, dtype), method=method)
 
-    def clock(number: int) -> float:
-        calls = number * MORE
-        start = time.process_time()
-        model.benchmark({"x": x}, number=calls, repeat=1)
-        return (time.process_time() - start) / (calls + 1)  # TVM calls once more
-
-    return clock
+    clock = evaluator_clock(lambda calls: model.benchmark({"x": x}, number=calls, repeat=1))
+    return lambda number: clock(number * MORE)
 
 
 def _onnx_runtime(case: Case, x: np.ndarray, dtype: str) -> Clock:
@@ -166,16 +160,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--page", type=Path, help="the page whose section is to be written")
     options = parser.parse_args(arguments)
     os.environ["TVM_NUM_THREADS"] = "1"  # TVM reads it when it starts its threads
-    lines = [HEADER, "|---" * (HEADER.count("|") - 1) + "|"]
-    print(*lines, sep="\n")
-    for dtype in sorted(HALVES):
-        for case in chosen():
-            if options.kernels and case.name not in options.kernels:
-                continue
-            lines.append(line(case, dtype, measure(case, dtype, options.rounds)))
-            print(lines[-1], flush=True)
-    if options.page:
-        write_section(options.page, "halves", "\n".join(lines))
+    wanted = [case for case in chosen() if case.name in (options.kernels or [case.name])]
+    rows = (
+        line(case, dtype, measure(case, dtype, options.rounds))
+        for dtype in sorted(HALVES)
+        for case in wanted
+    )
+    print_table(HEADER, rows, options.page, "halves")
 
 
 if __name__ == "__main__":

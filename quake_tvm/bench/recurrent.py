@@ -21,10 +21,10 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from quake_tvm import compiler
-from quake_tvm.support.generated_page import write_section
 from quake_tvm.support.timing import Clock, Timer, cpu_clock, interleave
 
 from .one_thread import onnx_session
+from .printed_table import print_table
 from .runtimes import Unavailable
 
 PROGRAM = "python -m quake_tvm.bench.recurrent"
@@ -144,14 +144,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--page", type=Path, help="the page whose section is to be written")
     options = parser.parse_args(arguments)
     os.environ["TVM_NUM_THREADS"] = "1"  # TVM reads it when it starts its threads
-    lines = [HEADER, "|---" * (HEADER.count("|") - 1) + "|"]
-    print(*lines, sep="\n")
-    for sizes in product(GATES, options.units, options.rows, options.steps):
-        layer = Layer(*sizes)
-        lines.append(line(layer, *measure(layer, options.rounds)))
-        print(lines[-1], flush=True)
-    if options.page:
-        write_section(options.page, "layers", "\n".join(lines))
+    layers = (Layer(*n) for n in product(GATES, options.units, options.rows, options.steps))
+    rows = (line(layer, *measure(layer, options.rounds)) for layer in layers)
+    print_table(HEADER, rows, options.page, "layers")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ this process, which has one thread; the least of all rounds counts. Knows no sch
 import argparse
 import os
 import statistics
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ import tvm
 from quake_tvm import compiler
 from quake_tvm.runtime.model import Model
 from quake_tvm.support.generated_page import write_section
+from quake_tvm.support.timing import evaluator_clock
 
 from .cases import random_feeds
 from .sized_kernels import GROUPS, Kernel, kernel
@@ -56,13 +56,12 @@ class Build:
 
     def seconds(self) -> float:
         """CPU seconds that all calls take together."""
-        number, total = self._number, 0.0
-        for name, arguments in self._calls:
-            timer = self._model.kernels.time_evaluator(name, tvm.cpu(), number=number)
-            start = time.process_time()
-            timer(*arguments)
-            total += (time.process_time() - start) / (number + 1)  # TVM calls once more
-        return total
+        return sum(self._of_call(name, arguments) for name, arguments in self._calls)
+
+    def _of_call(self, name: str, arguments: Sequence[Any]) -> float:
+        number = self._number
+        timer = self._model.kernels.time_evaluator(name, tvm.cpu(), number=number)
+        return evaluator_clock(lambda _: timer(*arguments))(number)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ schedule.
 import argparse
 import os
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,8 +25,9 @@ from quake_tvm.emulation import count, kernel
 from quake_tvm.machines.targets import target
 from quake_tvm.passes.relax.pipeline import Pipeline
 from quake_tvm.support.generated_page import write_section
-from quake_tvm.support.timing import Clock, Timer, cpu_clock, interleave
+from quake_tvm.support.timing import Clock, Timer, cpu_clock, evaluator_clock, interleave
 
+from .kernel_clock import kernel_clock
 from .one_thread import onnx_session
 
 PROGRAM = "python -m quake_tvm.bench.tables"
@@ -80,16 +80,7 @@ def _arguments(elements: int) -> list[np.ndarray]:
 def _clock(elements: int, on: tvm.target.Target) -> Clock:
     function = table(elements, on)
     arrays = [*_arguments(elements), np.empty(elements, np.uint8)]
-    built = tvm.compile(tvm.IRModule({"main": function.with_attr("global_symbol", "main")}), on)
-    tensors = [tvm.runtime.tensor(array) for array in arrays]
-
-    def clock(number: int) -> float:
-        evaluator = built.mod.time_evaluator("main", tvm.cpu(), number=number, repeat=1)
-        start = time.process_time()
-        evaluator(*tensors)
-        return (time.process_time() - start) / (number + 1)  # TVM calls once more
-
-    return clock
+    return kernel_clock(function, arrays, on)
 
 
 def nanoseconds(rounds: int) -> dict[str, float]:
@@ -134,12 +125,7 @@ def beside(operator: str, rounds: int) -> tuple[float, float]:
     binding = session.io_binding()
     binding.bind_ortvalue_input("x", ort.OrtValue.ortvalue_from_numpy(x))
     binding.bind_ortvalue_output("y", ort.OrtValue.ortvalue_from_numpy(np.empty_like(x)))
-
-    def ours(number: int) -> float:
-        start = time.process_time()
-        own.benchmark({"x": x}, number=number, repeat=1)
-        return (time.process_time() - start) / (number + 1)
-
+    ours = evaluator_clock(lambda number: own.benchmark({"x": x}, number=number, repeat=1))
     clocks = {"here": ours, "there": cpu_clock(lambda: session.run_with_iobinding(binding))}
     timed = interleave({name: Timer(clock) for name, clock in clocks.items()}, rounds)
     return min(timed["here"]), min(timed["there"])

@@ -9,7 +9,6 @@ schedule.
 
 import argparse
 import os
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,10 +21,11 @@ from quake_tvm import compiler
 from quake_tvm.build import import_model
 from quake_tvm.machines.targets import target
 from quake_tvm.passes.relax.pipeline import Pipeline
-from quake_tvm.support.generated_page import write_section
 from quake_tvm.support.timing import Clock, Timer, cpu_clock, interleave
 
+from .kernel_clock import kernel_clock
 from .one_thread import onnx_session
+from .printed_table import print_table
 
 PROGRAM = "python -m quake_tvm.bench.winograd"
 ROUNDS = 15
@@ -77,35 +77,27 @@ def _clock(function: tvm.tirx.PrimFunc, on: tvm.target.Target) -> Clock:
     """The time of a call with random arguments."""
     rng = np.random.default_rng(0)
     shapes = ([int(n) for n in param.shape] for param in function.params)
-    tensors = [tvm.runtime.tensor(rng.standard_normal(s, dtype=np.float32)) for s in shapes]
-    built = tvm.compile(tvm.IRModule({"main": function.with_attr("global_symbol", "main")}), on)
-
-    def clock(number: int) -> float:
-        evaluator = built.mod.time_evaluator("main", tvm.cpu(), number=number, repeat=1)
-        start = time.process_time()
-        evaluator(*tensors)
-        return (time.process_time() - start) / (number + 1)  # TVM calls once more
-
-    return clock
+    return kernel_clock(function, [rng.standard_normal(s, dtype=np.float32) for s in shapes], on)
 
 
 def seconds(given: onnx.ModelProto, on: tvm.target.Target, rounds: int) -> list[float]:
     """Of the direct sum, of Winograd's algorithm, and of ONNX Runtime."""
     clocks = {str(each): _clock(kernel(given, each, on), on) for each in (False, True)}
-    session, x = onnx_session(given), _image(given)
+    session, x = onnx_session(given), image(given)
     clocks["onnxruntime"] = cpu_clock(lambda: session.run(None, {"x": x}))
     timed = interleave({name: Timer(clock) for name, clock in clocks.items()}, rounds)
     return [min(each) for each in timed.values()]
 
 
-def _image(given: onnx.ModelProto) -> np.ndarray:
+def image(given: onnx.ModelProto) -> np.ndarray:
+    """A random image."""
     shape = [n.dim_value for n in given.graph.input[0].type.tensor_type.shape.dim]
     return np.random.default_rng(1).standard_normal(shape, dtype=np.float32)
 
 
 def errors(given: onnx.ModelProto, on: tvm.target.Target) -> list[float]:
     """The largest errors of the direct sum and of Winograd's algorithm."""
-    x, w = _image(given), numpy_helper.to_array(given.graph.initializer[0]).astype(np.float64)
+    x, w = image(given), numpy_helper.to_array(given.graph.initializer[0]).astype(np.float64)
     padded = np.pad(x.astype(np.float64), [(0, 0), (0, 0), (1, 1), (1, 1)])
     views = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(2, 3))
     exact = np.einsum("ncyxuv,ocuv->noyx", views, w, optimize=True)
@@ -135,13 +127,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     os.environ["TVM_NUM_THREADS"] = "1"  # TVM reads it when it starts its threads
     on = target(options.target)
-    lines = [HEADER, "|---" * (HEADER.count("|") - 1) + "|"]
-    print(*lines, sep="\n")
-    for shape in SHAPES:
-        lines.append(row(*shape, on, options.rounds))
-        print(lines[-1], flush=True)
-    if options.page:
-        write_section(options.page, f"winograd {options.target}", "\n".join(lines))
+    rows = (row(*shape, on, options.rounds) for shape in SHAPES)
+    print_table(HEADER, rows, options.page, f"winograd {options.target}")
 
 
 if __name__ == "__main__":

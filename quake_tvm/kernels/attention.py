@@ -156,15 +156,19 @@ def attention(
                 tiled = over_tiles(length, most, lambda i: rounded((b, of_q, i)), share)
                 return rows.sequence(*named, tiled)
 
-            work = rows.sequence(
-                op.keys_first(b, h, seen, transposed),
-                *op.rounded_head(b, h, transposed),
-                rows.loop(group, head, most=1),
-            )
-            if single is not None:
-                alone = single[1](b, h)
-                known = rows.fixed(length) is not None
-                work = alone if known else tir.IfThenElse(length == 1, alone, work)
+            def several() -> Stmt:
+                return rows.sequence(
+                    op.keys_first(b, h, seen, transposed),
+                    *op.rounded_head(b, h, transposed),
+                    rows.loop(group, head, most=1),
+                )
+
+            if single is None:
+                work = several()
+            elif rows.fixed(length) is not None:  # it is 1
+                work = single[1](b, h)
+            else:
+                work = tir.IfThenElse(length == 1, single[1](b, h), several())
             return rows.sequence(*in_b, *in_h, work)
 
         def rounded(place: Place) -> Stmt:

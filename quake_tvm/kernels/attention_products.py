@@ -3,8 +3,10 @@
 Knows how the products read and write, not what happens to the scores between them.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
 
 from ..numerics.bfloat16_pairs import dot
 from ..tvm_version import tir
@@ -17,6 +19,7 @@ from .register_tile import SQUARE, Tile, over_tiles, transpose, vector_at
 from .rows import Expr, Row, Stmt, least
 from .visible_keys import VisibleKeys
 
+Kind = TypeVar("Kind", bound="Attention")
 # Batch, head and first row of a block of rows.
 Place = tuple[Expr, Expr, Expr]
 
@@ -81,9 +84,17 @@ class Attention:
     pairs: Pairs | None = None  # of bfloat16 numbers, if the products take such
     bytes: Bytes | None = None  # if the products take bytes
 
+    # The most rows of a block for which a program is repeated instead of run in a loop.
+    repeated: ClassVar[int] = rows.SHORT
+
+    def of_kind(self, kind: type[Kind], **changes: Any) -> Kind:
+        """The same with blocks of another kind, and with these fields changed."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return kind(**fields | changes)
+
     def each_row(self, program: Callable[[Expr], list[Stmt]]) -> Stmt:
         """The statements of a program for every row of a block."""
-        return rows.loop(self.height, lambda r: rows.sequence(*program(r)))
+        return rows.loop(self.height, lambda r: rows.sequence(*program(r)), most=self.repeated)
 
     def keys_first(self, b: Expr, h: Expr, keys: int | Expr, transposed: tir.Buffer) -> Stmt:
         """Write the first ``keys`` of k of one of its heads, transposed to (feature, key).

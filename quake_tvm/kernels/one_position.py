@@ -2,11 +2,10 @@
 
 The rows of a block are the heads of q that share their keys. Nothing transposes the keys in memory:
 the first product multiplies squares of them while their columns are in registers. So keys and
-values are read once, in their order. The sums have the order of the other kernels, so that the bits
-do not depend on how many positions are computed at once.
+values are read once for all heads of a block, in their order. The sums have the order of the other
+kernels, so that the bits do not depend on how many positions are computed at once.
 """
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -24,23 +23,20 @@ from .rows import Expr, Stmt
 class OnePosition(Attention):
     """Blocks whose rows are heads, at one position. See :class:`Attention`."""
 
-    @classmethod
-    def of(cls, op: Attention) -> "OnePosition":
+    repeated = 1
+
+    @staticmethod
+    def of(op: Attention) -> "OnePosition":
         """The same attention with as many heads in a block as there are, or as a tile has rows.
 
         Its tiles are wider where they are less tall, so that rows of the values are read in few
         parts.
         """
-        fields = {field.name: getattr(op, field.name) for field in dataclasses.fields(op)}
         first, second = op.tiles
         height = min(op.group, second.rows)
         vectors = min(second.rows * second.vectors // height, op.width // second.lanes)
         tiles = replace(first, rows=height), replace(second, rows=height, vectors=vectors)
-        return cls(**fields | {"tiles": tiles, "height": height})
-
-    def each_row(self, program: Callable[[Expr], list[Stmt]]) -> Stmt:
-        """The statements of a program for every row of a block, in a loop."""
-        return rows.loop(self.height, lambda r: rows.sequence(*program(r)), most=1)
+        return op.of_kind(OnePosition, tiles=tiles, height=height)
 
     def row(self, place: Place, r: int | Expr) -> Place:
         """Batch, head and position of row ``r`` of a block."""

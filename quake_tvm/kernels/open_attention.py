@@ -39,9 +39,7 @@ def height(length: int | Expr, most: int) -> int | Expr:
 class OpenAttention(Attention):
     """Attention with blocks of several heights. See :class:`Attention`."""
 
-    def each_row(self, program: Callable[[Expr], list[Stmt]]) -> Stmt:
-        """The statements of a program for every row of a block, in a loop."""
-        return rows.loop(self.height, lambda r: rows.sequence(*program(r)), most=1)
+    repeated = 1
 
     def _by_height(self, body: Callable[[Attention], Stmt]) -> Stmt:
         """A branch for every height, on the attention whose tiles have this height."""
@@ -52,9 +50,7 @@ class OpenAttention(Attention):
         return chosen
 
     def _of_height(self, height: int) -> Attention:
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        tiles = tuple(replace(tile, rows=height) for tile in self.tiles)
-        return Attention(**fields | {"tiles": tiles})
+        return self.of_kind(Attention, tiles=tuple(replace(t, rows=height) for t in self.tiles))
 
     def scores(
         self,

@@ -1,22 +1,12 @@
 """The program that compares recurrent layers of int8 weights. No time is asserted."""
 
-import numpy as np
-import onnxruntime
-
-import quake_tvm
-from quake_tvm.bench.byte_recurrent import HEADER, OTHER, OWN, ByteLayer, line
+from quake_tvm.bench.byte_recurrent import HEADER, OTHER, OWN, ByteLayer, line, measure
 
 
 def test_all_compute_the_same_layer() -> None:
     layer = ByteLayer(8, 2, 3)
-    quantized, plain = layer.models()
-    x = {"x": layer.input()}
-    (found,) = quake_tvm.compile(quantized, method="quake5").run(x)
-    for model in (quantized, plain):
-        session = onnxruntime.InferenceSession(
-            model.SerializeToString(), providers=["CPUExecutionProvider"]
-        )
-        np.testing.assert_allclose(found, session.run(None, x)[0], atol=0.05)
+    _, errors = measure(layer, rounds=1)
+    assert 0 < errors[OWN] <= errors[OTHER]
 
 
 def test_a_row_has_the_ratio() -> None:
