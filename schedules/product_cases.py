@@ -21,7 +21,7 @@ from quake_tvm.tvm_version import tir
 from . import analysis
 from .choices import choices
 from .product import Product
-from .product_tiles import PACK_ROWS, WORK, Plan
+from .product_tiles import PACK_ROWS, Plan, work
 from .versions import balanced, cost, thread_cases, vector_widths
 
 Extent: TypeAlias = int | tir.Expr
@@ -54,12 +54,13 @@ def cases(
         When the case applies, what is known of the extents then, and its plan.
     """
     rows, columns = shape[found.row], shape[found.column]
-    least = math.prod(n for n in shape if isinstance(n, int)) * WORK
-    count = math.prod(shape, start=tir.const(WORK, "int64"))
+    depth = found.key["depth"]
+    each = work(depth)
+    least = math.prod(n for n in shape if isinstance(n, int)) * each
+    count = math.prod(shape, start=tir.const(each, "int64"))
     lead = [shape[n] for n in (*found.batch, *(found.free if plan.by_rows else ()))]
     # Whether the tiled rows are the only extent that may be large.
     alone = all(isinstance(n, int) for axis, n in enumerate(shape) if axis != found.row)
-    depth = found.key["depth"]
     heavy = isinstance(columns, int) and depth is not None and columns * depth >= HEAVY
     for fits, wide, low in _widths(columns, plan, bool(found.packed), target):
         for when, given, tile, most in _heights(rows, wide, low, alone, found.pixels):

@@ -9,14 +9,17 @@ from dataclasses import dataclass
 import tvm
 
 from . import analysis
-from .choice import RULE_DEFAULT, Choice
+from .choice import RULE_DEFAULT, Choice, Key
 from .choices import choices
 from .product import Product
 
 # From this many rows on, it pays to copy a panel of columns into contiguous memory.
 PACK_ROWS = 32
-# An element of a product counts as this many elements when threads are decided.
-WORK = 8
+# So many multiply-adds, or weights that are read, take as long as an element of an element-wise
+# kernel.
+AN_ELEMENT = 16
+# The depth that is assumed of sums whose length only a run knows.
+SOME_DEPTH = 128
 # Packed weights of up to this many elements stay in the second-level cache. They may be read again
 # for each tile of rows, if the number of rows is unknown.
 CACHED = 1 << 15
@@ -126,7 +129,6 @@ def plan(
     if not copied:
         by_rows = bool(choice.pick("walk", (0, 1), int(found.rows_larger)))
     unrolled = [n for n in UNROLL if innermost is not None and innermost % n == 0]
-    count = analysis.volume(found.key.shape[:-1])  # of the result: all extents except the depth
     return Plan(
         analysis.balanced(rows, most),
         vectors,
@@ -134,8 +136,29 @@ def plan(
         copied,
         by_rows,
         choice.pick("unroll", unrolled, 1),
-        0 if analysis.in_parallel(choice, None if count is None else count * WORK) else None,
+        0 if analysis.in_parallel(choice, _elements(found.key)) else None,
     )
+
+
+def work(depth: int | None) -> int:
+    """How many elements of an element-wise kernel take as long as a sum of ``depth`` products.
+
+    It is compared with ``PARALLEL_ELEMENTS`` when threads are decided.
+    """
+    return 1 + (SOME_DEPTH if depth is None else depth) // AN_ELEMENT
+
+
+def _elements(key: Key) -> int | None:
+    """How many elements of an element-wise kernel take as long as the product. None if unknown.
+
+    One row does little with the weights that it reads, so reading them counts, too.
+    """
+    results = analysis.volume(key.shape[:-1])
+    if results is None:
+        return None
+    rows, depth = key["rows"] or 1, key["depth"]
+    weights = results // rows * (SOME_DEPTH if depth is None else depth)
+    return results * work(depth) + weights // AN_ELEMENT
 
 
 def _lanes(columns: int | None, target: tvm.target.Target) -> int:

@@ -13,6 +13,7 @@ from tvm import te, topi
 from quake_tvm.machines.targets import target
 from quake_tvm.passes.relax.pack_weights import packed_matmul, panels
 from quake_tvm.schedules import RULE, product_tiles, schedule
+from quake_tvm.schedules.tiles import mentions
 from quake_tvm.tvm_version import tir
 from tests.schedules.kernels import (
     RNG,
@@ -216,3 +217,26 @@ def test_dilation_and_other_ranks():
     check_convolution((1, 15, 16, 6), 17, 3, dilation=2, strides=2, padding=(2, 1))
     check_convolution((3, 37, 6), 17, 5, padding=(2, 2))
     check_convolution((1, 5, 6, 7, 4), 17, 3, strides=2, padding=(1, 0))
+
+
+@pytest.mark.parametrize(
+    ("rows", "depth", "columns", "threads"),
+    [
+        (1, 96, 128, False),
+        (16, 64, 64, False),
+        (256, 8, 16, False),  # as many results as the next one, of few products each
+        (32, 128, 128, True),
+        (1, 1536, 128, True),  # few results: reading the weights takes long
+    ],
+)
+def test_threads_start_only_where_a_product_takes_longer_than_starting_them(
+    rows, depth, columns, threads
+):
+    a, b = placeholder(rows, depth, name="a"), placeholder(depth, columns, name="b")
+    done = schedule(te.create_prim_func([a, b, plain_matmul(a, b)]), target("x86-64-v3"))
+    assert done.attrs[RULE] == "matmul"
+
+    def parallel(loop):
+        return loop.kind == tir.ForKind.PARALLEL
+
+    assert mentions(done.body, tir.For, parallel) == threads
