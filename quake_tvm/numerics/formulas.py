@@ -54,7 +54,7 @@ def sigmoid(x: Expr, rung: Rung, ieee: bool = True, scale: float = 1.0) -> Expr:
 
     def select(x: Expr, e: Expr) -> Expr:
         r = reciprocal(constant(1) + e)
-        return let(r, lambda r: tir.Select(x >= constant(0), r, e * r))
+        return let(r, lambda r: tir.Select(x < constant(0), e * r, r))
 
     def build(x: Expr) -> Expr:
         e = exp(magnitude(x), rung, ieee, scale=-scale, high=0)

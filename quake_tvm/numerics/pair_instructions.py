@@ -21,7 +21,10 @@ from ..tvm_version import (
     tir,
     updated,
 )
-from . import single_rounding  # noqa: F401  (its preparation of builds must run after this one)
+from . import (
+    single_rounding,  # noqa: F401  (its preparation of builds must run after this one)
+    x86_narrowing,
+)
 from .bfloat16_pairs import DOT, NARROW, PAIR, joined
 
 # LLVM IR of the operators with an instruction.
@@ -59,30 +62,21 @@ define internal {short} @{name}({float} %x) alwaysinline {{
   ret {short} %r
 }}
 """
-# The instruction takes subnormal numbers for zero. They are rounded with the least exponent of a
-# normal number instead, as an integer, which is then subtracted again.
-_X86_NARROW = """
-define internal {short} @{name}({float} %x) alwaysinline {{
-  %b = bitcast {float} %x to {integer}
-  %e = and {integer} %b, splat (i32 2139095040)
-  %least = icmp eq {integer} %e, zeroinitializer
-  %o = or {integer} %b, splat (i32 8388608)
-  %s = select {mask} %least, {integer} %o, {integer} %b
-  %f = bitcast {integer} %s to {float}
-  %y = fptrunc {float} %f to {half}
-  %h = bitcast {half} %y to {short}
-  %d = sub {short} %h, splat (i16 128)
-  %r = select {mask} %least, {short} %d, {short} %h
-  ret {short} %r
-}}
-"""
 # Vectors of several registers, which LLVM splits.
 _WIDER = (32, 64, 128)
-# By LLVM's name of an instruction set: the code of each operator, and the lanes that it has.
+# By LLVM's name of an instruction set: the code of each operator, by the lanes that it has.
 _INSTRUCTIONS = {
-    "avx512bf16": {DOT: (_X86_DOT, (16,)), NARROW: (_X86_NARROW, (16, *_WIDER))},
-    "bf16": {DOT: (_ARM_DOT, (4,)), NARROW: (_ARM_NARROW, (4, 8, 16, *_WIDER))},
+    "avx512bf16": {
+        DOT: {16: _X86_DOT},
+        NARROW: dict.fromkeys((16, *_WIDER), x86_narrowing.NARROW),
+    },
+    "bf16": {
+        DOT: {4: _ARM_DOT},
+        NARROW: dict.fromkeys((4, 8, 16, *_WIDER), _ARM_NARROW),
+    },
 }
+# Faster, where a target has AVX512DQ as well.
+_NARROW_MANY = {lanes: x86_narrowing.narrow_many(lanes) for lanes in _WIDER}
 
 
 def _dot(c: Expr, a: Expr, b: Expr) -> Expr:
@@ -125,15 +119,17 @@ def has_instruction(target: tvm.target.Target) -> bool:
     return bool(_instructions(target))
 
 
-def _instructions(target: tvm.target.Target) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """The code of the operators that the target has instructions for."""
+def _instructions(target: tvm.target.Target) -> dict[str, dict[int, str]]:
+    """The code of the operators that the target has instructions for, by their lanes."""
     has = tvm.target.codegen.target_has_features
     if has("vfp4", target):  # 32-bit ARM, for which LLVM has other intrinsics
         return {}
     own = next((own for name, own in _INSTRUCTIONS.items() if has(name, target)), {})
+    if own and has("avx512dq", target):
+        own = own | {NARROW: own[NARROW] | _NARROW_MANY}
     # A target may have them for whole registers only.
     if own and has("avx512vl", target):
-        return {op: (code, tuple({4, 8, *lanes})) for op, (code, lanes) in own.items()}
+        return {op: dict.fromkeys((4, 8), code[16]) | code for op, code in own.items()}
     return own
 
 
@@ -196,7 +192,7 @@ def _prepare(mod: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule:
             return call
         lanes = tvm.DataType(dtype_of(call)).lanes
         found.add(operator)
-        if operator not in instructions or lanes not in instructions[operator][1]:
+        if operator not in instructions or lanes not in instructions[operator]:
             return _SPELLED_OUT[operator](*call.args)
         used.add((operator, lanes))
         return tir.call_pure_extern(dtype_of(call), _name(operator, lanes), *call.args)
@@ -209,7 +205,7 @@ def _prepare(mod: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule:
     if not found:
         return mod
     if used:  # the import applies to the whole module
-        source = "".join(_source(op, instructions[op][0], lanes) for op, lanes in sorted(used))
+        source = "".join(_source(op, instructions[op][lanes], lanes) for op, lanes in sorted(used))
         first = next(iter(functions))
         functions[first] = functions[first].with_body(import_llvm(source, functions[first].body))
     return updated(mod, functions)

@@ -159,14 +159,14 @@ def test_no_target_gets_an_instruction_that_it_lacks(on: dict) -> None:
     """LLVM would end the process."""
     on = target(on)
     kernels = {f"dot{n}": scheduled(n) for n in (1, 4, 8, 16)}
-    kernels |= {f"narrow{n}": narrowing(n) for n in (1, 4, 8, 16, 64)}
+    kernels |= {f"narrow{n}": narrowing(n) for n in (1, 4, 8, 16, 32, 64, 128)}
     named = {name: f.with_attr("global_symbol", name) for name, f in kernels.items()}
     assembly = tvm.compile(tvm.IRModule(named), on).mod.inspect_source("asm")
     bfloat16 = any(name in assembly for name in ("vdpbf16ps", "bfmlalt", "vcvtneps2bf16", "bfcvtn"))
     assert bfloat16 == has_instruction(on)
 
 
-@pytest.mark.parametrize("lanes", [1, 4, 8, 16, 64])
+@pytest.mark.parametrize("lanes", [1, 4, 8, 16, 32, 64])
 @pytest.mark.parametrize("name", ON_X86)
 def test_numbers_are_rounded_as_by_numpy(name: str, lanes: int) -> None:
     """Subnormal numbers too, which x86's instruction takes for zero, ties, infinities and NaN."""
