@@ -190,6 +190,10 @@ def store(out: tir.Buffer, value: Expr, at: Sequence[Expr]) -> Stmt:
     return tir.BufferStore(out, FORMATS[str(out.dtype)].narrow(value), list(at))
 
 
+# Chunks of results in half precision that are narrowed and stored at once, as x86 does it.
+TOGETHER = 4
+
+
 def softmax_row(
     r: Row,
     value: Callable[[Expr], Expr],
@@ -265,7 +269,7 @@ def softmax_row(
         *r.tail(add_last),
         *sums,
         *keep,
-        r.whole(scale),
+        r.whole(scale, together=TOGETHER if half else 1),
         *r.tail(scale_last),
     ]
 

@@ -136,9 +136,21 @@ class Row:
         """Whether this lane of the tail holds an element that no chunk before it contains."""
         return lane >= self.lanes - self.rest
 
-    def whole(self, body: Callable[[Expr], Stmt]) -> Stmt:
-        """Run ``body`` for the elements of all chunks except the tail."""
-        return loop(self.chunks, lambda c: self.vector(lambda lane: body(c * self.lanes + lane)))
+    def whole(self, body: Callable[[Expr], Stmt], together: int = 1) -> Stmt:
+        """Run ``body`` for the elements of all chunks except the tail, some chunks in a vector."""
+        width, joined = together * self.lanes, self.chunks // together
+        steps = []
+        if fixed(joined) != 0:
+            steps.append(loop(joined, lambda c: self.vector(lambda n: body(c * width + n), width)))
+        if together > 1 and fixed(self.chunks % together) != 0:
+            start = joined * width
+            steps.append(
+                loop(
+                    self.chunks % together,
+                    lambda c: self.vector(lambda n: body(start + c * self.lanes + n)),
+                )
+            )
+        return sequence(*steps)
 
     def each(self, body: Callable[[Expr], Stmt]) -> Stmt:
         """Run ``body`` for all elements. The tail visits some of them a second time."""
