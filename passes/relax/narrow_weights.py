@@ -5,6 +5,7 @@ stay, as those of positions in an image, whose elements are no features. So do t
 convolutions of several groups, and of those from or to one channel.
 """
 
+import math
 from collections.abc import Collection
 
 import numpy as np
@@ -21,15 +22,23 @@ from .weights import TABLE, computed_in_float32, product, weights_of
 
 # Elements of a table that is worth it.
 _TABLE = 1 << 20
+# Elements that are compared at once.
+_PART = 1 << 16
 
 
 def _narrow(values: np.ndarray, dtype: str) -> np.ndarray | None:
     """The values in a format, None if it cannot hold the largest ones."""
     with np.errstate(over="ignore"):
         narrow = values.astype(dtype)
-    most = FORMATS[dtype].rounding * np.abs(values).max(initial=0)
-    fits = np.abs(narrow.astype(np.float32) - values) <= most
-    return narrow if fits.all() else None
+    largest = max(values.max(initial=0), -values.min(initial=0))
+    most = FORMATS[dtype].rounding * largest
+    wide, rounded = values.reshape(-1), narrow.reshape(-1)
+    # In parts, since the differences of a large table would take twice its memory.
+    for start in range(0, wide.size, _PART):
+        part = slice(start, start + _PART)
+        if not (np.abs(rounded[part].astype(np.float32) - wide[part]) <= most).all():
+            return None
+    return narrow
 
 
 @mutator
@@ -49,7 +58,7 @@ class _Narrower(PyExprMutator):
         weights = weights_of(call)
         if weights is None or not self._gains(call, weights):
             return call
-        narrow = _narrow(weights.value.numpy().astype(np.float32), self.dtype)
+        narrow = _narrow(weights.value.numpy().astype(np.float32, copy=False), self.dtype)
         if narrow is None:
             return call
         if op_name(call) != TABLE:
@@ -68,7 +77,7 @@ class _Narrower(PyExprMutator):
     def _gains(self, call: relax.Call, weights: tvm.ir.GenericConst) -> bool:
         dtype = str(weights.ty.dtype)
         if op_name(call) == TABLE:
-            return dtype == "float32" and weights.value.numpy().size >= _TABLE
+            return dtype == "float32" and math.prod(map(int, weights.ty.shape)) >= _TABLE
         few = op_name(call) != "relax.matmul" and (
             int(call.attrs.groups) > 1 or 1 in map(int, list(weights.ty.shape)[:2])
         )

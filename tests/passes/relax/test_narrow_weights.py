@@ -1,5 +1,7 @@
 """Weights of products and large tables are rounded to half precision, others stay."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import tvm
@@ -55,6 +57,16 @@ def test_a_large_table(dtype):
         (5,),
         inputs="int64",
     )
+
+
+def test_memory():
+    """A large table has one copy in float32 while it is rounded, and the rounded one."""
+    mod = module(lambda i: op.take(relax.const(TABLE), i, axis=0), (5,), dtype="int64")
+    tracemalloc.start()
+    NarrowWeights("bfloat16")(mod)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 2 * TABLE.nbytes
 
 
 @pytest.mark.parametrize(
