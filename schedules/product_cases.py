@@ -1,8 +1,8 @@
 """The cases of a product whose rows or columns are known only at run time, each with its tile.
 
 - Columns: a wide tile if it fits, else one vector, else a part of a vector.
-- Rows: a tile as high as static rows would get, which divides them evenly. Fewer heights for
-  narrow tiles and for images.
+- Rows: a tile as high as static rows would get, which divides them evenly, or two of half that
+  height if they take hardly longer. Fewer heights for narrow tiles and for images.
 - A right operand that is not packed is copied if there are many rows.
 - Threads: none if the result is small and the weights are few.
 
@@ -30,8 +30,10 @@ Conditions: TypeAlias = list[tir.Expr]
 LOW, LOWEST = (8, 4, 1), (4, 1)
 # Weights of so many elements take longer to read than a thread to start, even for one row.
 HEAVY = 1 << 17
-# Tiles of up to this height come in every height.
+# Tiles of up to this height come in every height, but those for which two of half the height take
+# at most this many times as long.
 MOST = 8
+SLOWER = 1.05
 
 
 def cases(
@@ -133,11 +135,22 @@ def _heights(
     for copied in (True, False) if plan.copied else (False,):
         counts = range(PACK_ROWS, PACK_ROWS * most) if copied else range(1, most + 1)
         many = [rows >= PACK_ROWS] if copied else []
-        for own in sorted({analysis.balanced(n, most) for n in counts}, reverse=True):
+        every = {analysis.balanced(n, most) for n in counts}
+        halved = {n for n in every - {most} if n // 2 in every and _halves(n, plan.vectors)}
+        for own in sorted(every - halved, reverse=True):
             even = balanced(rows, most) == own
+            twice = 2 * own in halved
+            if twice:
+                even = tir.any(even, balanced(rows, most) == 2 * own)
             # More rows than a tile has are at least two tiles, of more than half its height.
-            alike = None if copied or 2 * own > most else own
+            alike = None if copied or twice or 2 * own > most else own
             yield [*many, even], [rows >= own], replace(plan, rows=own, copied=copied), alike
+
+
+def _halves(high: int, vectors: int) -> bool:
+    """Whether two tiles of half this height take hardly longer, and no version is needed for it."""
+    two = 2 * analysis.tile_cost(high // 2, vectors)
+    return high % 2 == 0 and two <= SLOWER * analysis.tile_cost(high, vectors)
 
 
 def _lower(

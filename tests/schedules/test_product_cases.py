@@ -77,6 +77,14 @@ def test_low_tiles_are_for_few_rows_only():
     assert [case[0].rows for _, case in made] == [1, 4, 16, 4, 16, 16, 16]
 
 
+def test_two_tiles_of_half_the_height_replace_one_that_hardly_saves_time():
+    """Six rows of three vectors are computed as two tiles of three."""
+    (m,) = variables("m")
+    sizes = [(n,) for n in (3, 5, 6, 7, 8, 11, 12, 17, 18, 25)]
+    made = chosen("x86-64-v4", [(m, 5), (5, 48)], [m], sizes)
+    assert [case[0].rows for _, case in made] == [3, 5, 3, 7, 8, 3, 3, 3, 3, 7]
+
+
 @pytest.mark.parametrize("name", TARGETS)
 def test_every_pair_has_a_tile_that_fits(name):
     m, n = variables("mn")
