@@ -26,8 +26,12 @@ from .versions import balanced, cost, thread_cases, vector_widths
 
 Extent: TypeAlias = int | tir.Expr
 Conditions: TypeAlias = list[tir.Expr]
-# Heights of tiles that are one vector wide, and of narrower ones.
-LOW, LOWEST = (8, 4, 1), (4, 1)
+# Heights of tiles of at most one vector. Eight sums hide the latency of additions.
+NARROW = (8, 4, 2, 1)
+# Narrow tiles that are lower than this are little work: threads gain nothing.
+WORTH_THREADS = 4
+# The lowest heights of wide tiles of images.
+LOWEST = (4, 1)
 # Weights of so many elements take longer to read than a thread to start, even for one row.
 HEAVY = 1 << 17
 # Tiles of up to this height come in every height, but those for which two of half the height take
@@ -77,6 +81,8 @@ def cases(
                 threads = iter([([], len(fused[:2]) - 1)])
             elif alone and most is not None and not (many or analysis.worth_threads(least * most)):
                 threads = iter([([], None)])
+            elif low and tile.rows < WORTH_THREADS:
+                threads = iter([([], None)])
             else:
                 # Of products of a batch with few rows, those in the batch run side by side.
                 few = not found.packed and not tile.copied
@@ -102,9 +108,8 @@ def _widths(
     wide = replace(plan, vectors=vectors, lanes=lanes, rows=most, copied=not packed)
     yield [columns >= vectors * lanes], wide, ()
     for width in vector_widths(lanes):
-        low = LOW if width == lanes else LOWEST
-        narrow = replace(wide, vectors=1, lanes=width, rows=low[0], copied=False)
-        yield [columns >= width], narrow, low
+        narrow = replace(wide, vectors=1, lanes=width, rows=NARROW[0], copied=False)
+        yield [columns >= width], narrow, NARROW
 
 
 def _heights(

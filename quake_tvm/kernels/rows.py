@@ -107,12 +107,18 @@ class Row:
     With ``ends_in_tail``, the last chunk of a row of unknown length is the tail even if it is
     whole, so that there is always one and no branch for it. A sum with one accumulator for each
     lane has the same order in both cases, a sum with several has not.
+
+    Chunks of fewer than sixteen lanes are those of a row that is shorter than two of them. Such a
+    row has one whole chunk, so that it needs no loop even if its length is unknown. Chunks of one
+    lane may have no element.
     """
 
     def __init__(self, length: int | Expr, lanes: int, ends_in_tail: bool = False) -> None:
         self.length, self.lanes = length, lanes
         self.ends_in_tail = ends_in_tail and lanes > 1 and fixed(length) is None
-        if self.ends_in_tail:
+        if 1 < lanes < LANES:
+            self.chunks, self.rest = 1, length - lanes
+        elif self.ends_in_tail:
             self.chunks = (length - 1) // lanes
             self.rest = length - self.chunks * lanes
         else:
