@@ -1,9 +1,10 @@
 """Element-wise kernels of symbolic shape with one loop over axes that all tensors share.
 
-Each tensor either has these innermost axes and is read where the result is written, or has none of
-them. Then the order of these axes does not matter, and the elements are addressed by their number
-in memory. With an index for each axis, the code would divide by symbolic extents for every element,
-or its rows would be shorter than a vector. Knows no tile and no target.
+Each tensor either has the result's innermost axes next to each other and is read where the result
+is written, or has none of them. Then the elements along these axes are addressed by their number in
+memory. In a tensor that is read, other axes may stand behind them. With an index for each axis, the
+code would divide by symbolic extents for every element, or its rows would be shorter than a vector.
+Knows no tile and no target.
 """
 
 import math
@@ -116,20 +117,23 @@ def _writes_all(realize: s_tir.SBlockRealize, loops: list[tir.For]) -> bool:
 def _walks_alike(block: s_tir.SBlock, at: list[tir.Var]) -> bool:
     """Whether the block uses these innermost iterators only to access compact tensors.
 
-    They are the last indices of each such access, and their extents the last of the tensor. Other
+    They are neighbouring indices of each such access, and their extents those of the tensor. Other
     tensors may be read where the elements of these tensors say.
     """
     result = block.writes[0].source
     shape = list(result.shape)[-len(at) :]
 
     def fits(tensor: tir.Var, indices: list[tir.Expr]) -> bool:
-        rest = indices[: -len(at)]
-        return (
-            analysis.same(list(tensor.shape)[-len(at) :], shape)
-            and analysis.same(indices[-len(at) :], at)
-            and not any(uses(index, var) for index in rest for var in at)
-            and analysis.compact(tensor)
-        )
+        def stand(first: int) -> bool:
+            here = slice(first, first + len(at))
+            rest = [*indices[:first], *indices[here.stop :]]
+            return (
+                analysis.same(list(tensor.shape)[here], shape)
+                and analysis.same(indices[here], at)
+                and not any(uses(index, var) for index in rest for var in at)
+            )
+
+        return analysis.compact(tensor) and any(map(stand, range(len(indices) - len(at) + 1)))
 
     alike = [fits(result, list(block.body.indices))]
 

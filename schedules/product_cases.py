@@ -77,11 +77,11 @@ def cases(
             # Near the threshold it hardly matters, and a version costs compile time.
             high = 1 if isinstance(rows, int) else tile.rows
             many = heavy or analysis.worth_threads(2 * least * high)
+            known = most if alone and not many else None
+            little = known is not None and not analysis.worth_threads(least * known)
             if plan.by_rows:  # there are many pixels
                 threads = iter([([], len(fused[:2]) - 1)])
-            elif alone and most is not None and not (many or analysis.worth_threads(least * most)):
-                threads = iter([([], None)])
-            elif low and tile.rows < WORTH_THREADS:
+            elif little or (low and tile.rows < WORTH_THREADS):
                 threads = iter([([], None)])
             else:
                 # Of products of a batch with few rows, those in the batch run side by side.

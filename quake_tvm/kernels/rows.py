@@ -186,14 +186,17 @@ class Row:
         neutral : Expr, optional
             An element that does not change an accumulator; None if elements may be counted twice.
         wide : int
-            The number of accumulators per lane.
+            The number of accumulators per lane. Chunks that do not fill all of them go to the
+            first.
 
         Returns
         -------
         list of Stmt, Expr
             The statements that compute the result, and the result.
         """
-        lanes = self.lanes
+        lanes, known = self.lanes, fixed(self.chunks)
+        if known is not None and known < wide:
+            wide = 1  # all chunks are behind the last full block
         into = local(lanes * wide, dtype_of(start))
 
         def accumulate(offset: int, element: Expr, lane: Expr) -> Stmt:

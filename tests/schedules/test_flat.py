@@ -76,6 +76,34 @@ def test_axes_that_all_tensors_share_become_one():
     tvm.ir.assert_structural_equal(joined.body, expected.body, map_free_vars=True)
 
 
+def test_axes_become_one_where_others_stand_behind_them_in_a_tensor_that_is_read():
+    """Channels first: images are often narrower than a vector, with few rows too."""
+
+    @T.prim_func(s_tir=True)
+    def expected(x_: T.handle, y_: T.handle):
+        b, h, w = T.int64(), T.int64(), T.int64()
+        x = T.match_buffer(x_, (b, h, w, T.int64(3)))
+        y = T.match_buffer(y_, (b, T.int64(3), h, w))
+        for i, j, m in T.grid(b, T.int64(3), h * w):
+            with T.sblock("T_transpose"):
+                c, d, e = T.axis.remap("SSS", [i, j, m])
+                T.reads(x[c, T.int64(0), e, d])
+                T.writes(y[c, d, T.int64(0), e])
+                y[c, d, T.int64(0), e] = x[c, T.int64(0), e, d]
+
+    tensor = sized(*variables("bhw"), 3, name="pixels")
+    joined = with_long_rows(te.create_prim_func([tensor, topi.transpose(tensor, (0, 3, 1, 2))]))
+    tvm.ir.assert_structural_equal(joined.body, expected.body, map_free_vars=True)
+
+
+@pytest.mark.parametrize("axes", [(0, 3, 1, 2), (3, 0, 2, 1), (3, 0, 1, 2), (1, 2, 0, 3)])
+def test_transposed_elements(axes):
+    b, h, w = variables("bhw")
+    x = sized(b, h, w, 3)
+    kernel = Symbolic([b, h, w], [x], topi.transpose(x, axes))
+    kernel.check([*mixed(3, (0, 1, 2, 5, 17)), (2, 40, 90)])
+
+
 def test_rows_with_a_constant_factor_have_one_width_of_vectors():
     b, t = variables("bt")
     x, row = sized(b, t, 384), sized(1, t, 384, name="row")

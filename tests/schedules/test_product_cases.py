@@ -8,7 +8,7 @@ from tvm import sym, te
 from quake_tvm.machines.targets import target
 from quake_tvm.schedules import analysis, product, product_tiles
 from quake_tvm.schedules.choice import RULE_DEFAULT
-from quake_tvm.schedules.product_cases import cases
+from quake_tvm.schedules.product_cases import NARROW, cases
 from quake_tvm.schedules.tiles import substituted
 from quake_tvm.tvm_version import tir
 from tests.schedules.symbolic import sized, variables
@@ -83,6 +83,14 @@ def test_two_tiles_of_half_the_height_replace_one_that_hardly_saves_time():
     sizes = [(n,) for n in (3, 5, 6, 7, 8, 11, 12, 17, 18, 25)]
     made = chosen("x86-64-v4", [(m, 5), (5, 48)], [m], sizes)
     assert [case[0].rows for _, case in made] == [3, 5, 3, 7, 8, 3, 3, 3, 3, 7]
+
+
+def test_narrow_tiles_are_as_high_as_hides_the_latency_of_additions():
+    m, n = variables("mn")
+    sizes = list(itertools.product([1, 2, 5, 8, 15, 300], [1, 3, 5, 12, 17]))
+    for (rows, _), (tile, _) in chosen("x86-64-v4", [(m, 5), (5, n)], [m, n], sizes):
+        assert tile.vectors == 1
+        assert tile.rows == next(height for height in NARROW if height <= rows)
 
 
 @pytest.mark.parametrize("name", TARGETS)

@@ -1,0 +1,52 @@
+"""Rows shorter than a vector, of a length that only the run knows."""
+
+import numpy as np
+import pytest
+import tvm_ffi
+from tvm import relax
+
+import quake_tvm
+from quake_tvm.kernels.rows import LANES, Row, maximum, sequence, total
+from quake_tvm.tvm_version import tir
+from tests.helpers import module
+
+nn = relax.op.nn
+SHORTER = [1 << n for n in range(1, LANES.bit_length() - 1)]
+
+
+def walked(lanes):
+    """The statements that reduce a row of unknown length and then go along it."""
+    length = tir.Var("n", "int64")
+    x = tir.decl_buffer((length,), "float32", "x")
+    row = Row(length, lanes)
+    found = [reduce(row, lambda i: x[i])[0] for reduce in (maximum, total)]
+    return sequence(*found[0], *found[1], row.each(lambda i: tir.BufferStore(x, x[i] + 1, [i])))
+
+
+def serial_loops(statement):
+    loops = []
+
+    def see(loop):
+        loops.extend([loop] if loop.kind == tir.ForKind.SERIAL else [])
+
+    tvm_ffi.structural_walk(statement, (tir.For, see))
+    return loops
+
+
+@pytest.mark.parametrize("lanes", SHORTER)
+def test_one_chunk_needs_no_loop(lanes):
+    assert not serial_loops(walked(lanes))
+
+
+def test_many_chunks_need_loops():
+    assert serial_loops(walked(LANES))
+
+
+@pytest.mark.parametrize("operator", [nn.softmax, nn.log_softmax, lambda x: relax.op.sum(x, -1)])
+def test_bits_are_those_of_a_static_length(operator):
+    anything = quake_tvm.compile(module(operator, (7, tir.Var("n", "int64"))))
+    generator = np.random.default_rng(0)
+    for length in (1, 2, 3, 5, 7, 8, 13, 15, 16, 17):
+        x = generator.normal(0, 3, (7, length)).astype(np.float32)
+        one = quake_tvm.compile(module(operator, x.shape))
+        np.testing.assert_array_equal(anything.run([x])[0], one.run([x])[0])
