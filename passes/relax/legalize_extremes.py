@@ -5,6 +5,9 @@ TVM starts a float maximum at the lowest finite number. So the maximum of nothin
 and minima at +inf. A NaN stays, as in NumPy and PyTorch. The sign of NaN is NaN. An index is that
 of the first NaN, or else of the first extreme. Maxima and minima of integers, and indices in
 tensors of truth values, are TVM's own.
+
+One number of a whole tensor would be compared element by element. Such extremes are found along
+columns first, which takes vectors, and then among the columns.
 """
 
 import math
@@ -15,10 +18,14 @@ from operator import ge, le
 import tvm_ffi
 from tvm import relax, te
 
+from quake_tvm.schedules import analysis
 from quake_tvm.tvm_version import dtype_of, tir
 
 from ..pass_nan import either, number
 from .legalize import Legalize
+
+# Columns of a whole tensor: at most, enough for vectors on several cores; at least, a vector.
+_MOST, _LEAST = 256, 16
 
 
 def _float(value: relax.Expr) -> bool:
@@ -55,6 +62,31 @@ def _reduced(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
     body = tvm_ffi.structural_map(body, (tir.FloatImm, _infinite))
     builder.update_func(name, function.with_body(body))
     return emitted
+
+
+def _extreme(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
+    """The extreme along some axes. Of a whole tensor, that of the extremes of its columns."""
+    x, axes = call.args[0], call.attrs.axis
+    columns = _columns(builder, x) if axes is None or len(axes) == x.ty.ndim else None
+    if columns is None:
+        return _reduced(builder, call)
+    extreme = relax.op.max if call.op.name == "relax.max" else relax.op.min
+    rows = list(range(columns.ty.ndim - 1))
+    found = builder.emit(extreme(builder.emit(extreme(columns, axis=rows)), axis=[0]))
+    return relax.op.reshape(found, call.ty.shape) if call.attrs.keepdims else found
+
+
+def _columns(builder: relax.BlockBuilder, x: relax.Expr) -> relax.Expr | None:
+    """The tensor with columns as its last axis: its own, or better a width of several vectors.
+
+    None for a tensor of one axis that is short, odd or of unknown length.
+    """
+    shape = list(x.ty.shape)
+    count = analysis.volume(shape)
+    width = math.gcd(count or 1, _MOST)
+    if count and _LEAST <= width < count:
+        return builder.emit(relax.op.reshape(x, (count // width, width)))
+    return x if len(shape) > 1 else None
 
 
 def _index(
@@ -146,7 +178,7 @@ def _sign(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
 
 
 RULES: dict[str, Legalize] = {
-    **dict.fromkeys(("relax.max", "relax.min"), _reduced),
+    **dict.fromkeys(("relax.max", "relax.min"), _extreme),
     **dict.fromkeys((f"relax.nn.max_pool{n}d" for n in (1, 2, 3)), _reduced),
     "relax.vision.roi_pool": _reduced,
     **dict.fromkeys(("relax.argmax", "relax.argmin"), _indexed),

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tvm import relax
+from tvm import relax, tirx
 
 import quake_tvm
 from quake_tvm.passes.relax.legalize_extremes import RULES
@@ -137,3 +137,33 @@ def test_rules_are_of_operators_that_exist():
     import tvm
 
     assert set(RULES) <= set(tvm.ir.Op.list_op_names())
+
+
+@pytest.mark.parametrize("shape", [(640,), (3, 5, 32), (6, 7), (1, 1, 512), (9,)])
+def test_whole_tensor(shape):
+    x = np.random.default_rng(0).standard_normal(shape).astype("float32") - 9
+    formulas = [
+        *(lambda x, f=f: f(x) for f in (op.max, op.min)),
+        *(lambda x, f=f: f(x, keepdims=True) for f in (op.max, op.min)),
+    ]
+    wanted = [f(x, keepdims=keep) for keep in (False, True) for f in (np.max, np.min)]
+    for found, y in zip(run(formulas, x), wanted, strict=True):
+        np.testing.assert_array_equal(found, y, strict=True)
+    for place in (0, x.size // 2, x.size - 1):
+        x.flat[place] = NAN
+        assert all(np.isnan(found).all() for found in run(formulas, x))
+        x.flat[place] = 0
+
+
+def test_whole_tensor_takes_vectors():
+    """One number of all elements at once would be compared element by element."""
+    model = quake_tvm.compile(module(op.max, (64, 512)), method="exact")
+    assert "pooling" in model.report.kernels.values()
+
+
+def test_whole_tensor_of_any_size():
+    model = quake_tvm.compile(module(op.min, (tirx.Var("n", "int64"), 3, 33)), method="exact")
+    for n in (1, 2, 40):
+        x = np.random.default_rng(n).standard_normal((n, 3, 33)).astype("float32")
+        (found,) = model.run([x])
+        assert found == x.min()
