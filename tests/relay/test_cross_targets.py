@@ -49,6 +49,7 @@ def assembly(operator, method, name):
     return lib.get_lib().get_source("asm")
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", TARGETS)
 @pytest.mark.parametrize("operator", OPERATORS)
 @pytest.mark.parametrize("method", ["quake1", "quake2"])
