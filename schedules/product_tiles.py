@@ -15,8 +15,7 @@ from .product import Product
 
 # From this many rows on, it pays to copy a panel of columns into contiguous memory.
 PACK_ROWS = 32
-# So many multiply-adds, or weights that are read, take as long as an element of an element-wise
-# kernel.
+# So many multiply-adds take as long as an element of an element-wise kernel.
 AN_ELEMENT = 16
 # The depth that is assumed of sums whose length only a run knows.
 SOME_DEPTH = 128
@@ -149,16 +148,9 @@ def work(depth: int | None) -> int:
 
 
 def _elements(key: Key) -> int | None:
-    """How many elements of an element-wise kernel take as long as the product. None if unknown.
-
-    One row does little with the weights that it reads, so reading them counts, too.
-    """
+    """How many elements of an element-wise kernel take as long as the product. None if unknown."""
     results = analysis.volume(key.shape[:-1])
-    if results is None:
-        return None
-    rows, depth = key["rows"] or 1, key["depth"]
-    weights = results // rows * (SOME_DEPTH if depth is None else depth)
-    return results * work(depth) + weights // AN_ELEMENT
+    return None if results is None else results * work(key["depth"])
 
 
 def _lanes(columns: int | None, target: tvm.target.Target) -> int:
