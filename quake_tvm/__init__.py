@@ -73,12 +73,15 @@ _RELAY = {"PassContext": "pipeline(target) as tvm.compile's relax_pipeline"}
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    tvm_version = import_module(".tvm_version", __name__)  # raises if TVM is missing or broken
-    elsewhere = _RELAX if tvm_version.RELAY else _RELAY
-    if name in elsewhere:
-        value = _refusal(name, "Relax" if tvm_version.RELAY else "Relay", elsewhere[name])
-    else:
-        value = getattr(import_module(_HOME[name], __name__), name)
+    from .support.interrupts import interrupts_wait
+
+    with interrupts_wait():
+        tvm_version = import_module(".tvm_version", __name__)  # raises if TVM is missing or broken
+        elsewhere = _RELAX if tvm_version.RELAY else _RELAY
+        if name in elsewhere:
+            value = _refusal(name, "Relax" if tvm_version.RELAY else "Relay", elsewhere[name])
+        else:
+            value = getattr(import_module(_HOME[name], __name__), name)
     globals()[name] = value
     return value
 

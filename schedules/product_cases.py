@@ -28,7 +28,7 @@ Extent: TypeAlias = int | tir.Expr
 Conditions: TypeAlias = list[tir.Expr]
 # Heights of tiles of at most one vector. Eight sums hide the latency of additions.
 NARROW = (8, 4, 2, 1)
-# Narrow tiles that are lower than this are little work: threads gain nothing.
+# Narrow tiles that are lower than this are little work, unless there are many of them for certain.
 WORTH_THREADS = 4
 # The lowest heights of wide tiles of images.
 LOWEST = (4, 1)
@@ -81,7 +81,7 @@ def cases(
             little = known is not None and not analysis.worth_threads(least * known)
             if plan.by_rows:  # there are many pixels
                 threads = iter([([], len(fused[:2]) - 1)])
-            elif little or (low and tile.rows < WORTH_THREADS):
+            elif little or (low and not many and tile.rows < WORTH_THREADS):
                 threads = iter([([], None)])
             else:
                 # Of products of a batch with few rows, those in the batch run side by side.
@@ -142,6 +142,7 @@ def _heights(
         many = [rows >= PACK_ROWS] if copied else []
         every = {analysis.balanced(n, most) for n in counts}
         halved = {n for n in every - {most} if n // 2 in every and _halves(n, plan.vectors)}
+        halved -= {2 * n for n in halved}  # whose half has a version
         for own in sorted(every - halved, reverse=True):
             even = balanced(rows, most) == own
             twice = 2 * own in halved

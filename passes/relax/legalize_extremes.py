@@ -79,14 +79,14 @@ def _extreme(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
 def _columns(builder: relax.BlockBuilder, x: relax.Expr) -> relax.Expr | None:
     """The tensor with columns as its last axis: its own, or better a width of several vectors.
 
-    None for a tensor of one axis that is short, odd or of unknown length.
+    None for one row that is short, odd or of unknown length.
     """
     shape = list(x.ty.shape)
     count = analysis.volume(shape)
     width = math.gcd(count or 1, _MOST)
-    if count and _LEAST <= width < count:
+    if count and _LEAST <= width < count and width != shape[-1]:
         return builder.emit(relax.op.reshape(x, (count // width, width)))
-    return x if len(shape) > 1 else None
+    return x if any(n != 1 for n in shape[:-1]) else None
 
 
 def _index(

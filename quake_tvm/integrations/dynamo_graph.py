@@ -4,7 +4,7 @@ Knows torch, and nothing of this library.
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,6 +30,9 @@ class Graph:
         The position of an argument that is a weight to the weight.
     sizes : dict
         The position of an argument that is read as a size to the position of a tensor and its axis.
+    numbers : tuple of int
+        The positions of Python's floats, which Dynamo passes as tensors if sizes vary from the
+        start. They are constants of a build.
     examples : dict
         The positions of the other tensors to examples of them.
     parameters : tuple of int
@@ -40,6 +43,7 @@ class Graph:
     outputs: GraphOutputs
     weights: dict[int, Weight]
     sizes: dict[int, tuple[int, int]]
+    numbers: tuple[int, ...]
     examples: dict[int, torch.Tensor]
     parameters: tuple[int, ...]
 
@@ -55,11 +59,13 @@ class Graph:
         """
         nodes = module.graph.find_nodes(op="placeholder")
         weights = {k: Weight(a) for k, a in enumerate(arguments) if hasattr(a, _STATIC)}
-        examples = {
+        others = {
             k: a
             for k, a in enumerate(arguments)
             if isinstance(a, torch.Tensor) and k not in weights
         }
+        numbers = tuple(k for k, a in others.items() if a.dim() == 0 and _is_number(nodes[k]))
+        examples = {k: a for k, a in others.items() if k not in numbers}
         axes: dict[str, tuple[int, int]] = {}
         for k in examples:
             for axis, n in enumerate(nodes[k].meta["example_value"].shape):
@@ -75,7 +81,7 @@ class Graph:
             sizes[k] = axes[name]
         parameters = tuple(k for k in weights if isinstance(arguments[k], torch.nn.Parameter))
         outputs = GraphOutputs(module.graph, axes)
-        return Graph(module, outputs, weights, sizes, examples, parameters)
+        return Graph(module, outputs, weights, sizes, numbers, examples, parameters)
 
     def exported(self, arguments: Sequence[Any]) -> torch.export.ExportedProgram | None:
         """The values to compute as functions of :meth:`inputs`; None if there are none.
@@ -115,9 +121,10 @@ class Graph:
             raise Unsuitable("the graph writes into its inputs or weights")
         return program if self.outputs.computed else None
 
-    def key(self, arguments: Sequence[Any]) -> tuple[int, ...]:
-        """Which parameters are among these arguments, for as long as they exist."""
-        return tuple([id(arguments[k]) for k in self.parameters])
+    def key(self, arguments: Sequence[Any]) -> tuple[float, ...]:
+        """Which parameters, for as long as they exist, and numbers are among these arguments."""
+        parameters = [id(arguments[k]) for k in self.parameters]
+        return (*parameters, *(float(arguments[k]) for k in self.numbers))
 
     def same_weights(self, arguments: Sequence[Any]) -> bool:
         """Whether the weights are those of the graph, with the values that they had."""
@@ -155,7 +162,9 @@ class _Body(torch.nn.Module):
 
     def __init__(self, graph: Graph, arguments: Sequence[Any]) -> None:
         super().__init__()
-        self.graph, self.graph_module = graph, _computing(graph.module, graph.outputs.computed)
+        numbers = {k: float(arguments[k]) for k in graph.numbers}
+        self.graph = graph
+        self.graph_module = _computing(graph.module, graph.outputs.computed, numbers)
         for k in graph.weights:
             self.register_buffer(f"weight_{k}", arguments[k].detach())
 
@@ -167,10 +176,20 @@ class _Body(torch.nn.Module):
         return self.graph_module(*(at.get(k) for k in range(count)))
 
 
-def _computing(module: fx.GraphModule, values: Sequence[fx.Node]) -> fx.GraphModule:
-    """The module with these values as its outputs."""
+def _is_number(argument: fx.Node) -> bool:
+    """Whether the graph uses a tensor of no axis as a number of Python only."""
+    return all(user.op == "call_method" and user.target == "item" for user in argument.users)
+
+
+def _computing(
+    module: fx.GraphModule, values: Sequence[fx.Node], numbers: Mapping[int, float]
+) -> fx.GraphModule:
+    """The module with these values as its outputs, and with these numbers as constants."""
     graph = fx.Graph()
-    copies: dict[fx.Node, fx.Node] = {}
+    placeholders = module.graph.find_nodes(op="placeholder")
+    copies: dict[fx.Node, Any] = {
+        read: number for k, number in numbers.items() for read in placeholders[k].users
+    }
     graph.graph_copy(module.graph, copies)
     graph.output(tuple(copies[value] for value in values))
     return fx.GraphModule(module, graph)

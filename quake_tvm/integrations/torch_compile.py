@@ -20,10 +20,13 @@ from ..errors import QuakeError, first_line
 from ..options import Options
 from ..passes.relax.pipeline import pipeline
 from ..runtime.model import Model
+from ..support.compiler_lock import compiling
 from .dynamo_graph import Graph
 from .graph_outputs import Unsuitable
 
 Outputs = tuple[Any, ...]
+# Builds of a graph for numbers of Python that change. More would compile at every call.
+MOST_NUMBERS = 8
 # The names that users may give. ``rung`` takes a Rung and is for the library's own use.
 _OPTIONS = {*signature(pipeline).parameters, *signature(Options.parse).parameters} - {
     "options",
@@ -113,7 +116,7 @@ class _Compiled:
     ) -> None:
         self._options, self._warned, self._lock = options, False, threading.Lock()
         self._graph = Graph.of(module, examples)
-        self._builds: dict[tuple[int, ...], _Build] = {}
+        self._builds: dict[tuple[float, ...], _Build] = {}
         if self._graph.uncounted():
             warnings.warn(
                 "quake_tvm compares all weights at every call, since torch does not count writes "
@@ -125,7 +128,8 @@ class _Compiled:
     def _add(self, graph: Graph, arguments: Sequence[Any]) -> "_Build":
         """Compile the graph with the weights among these arguments."""
         # In Dynamo's own context, sizes of the export and of the import would get into its guards.
-        with torch._guards.tracing(None):
+        # Two exports at a time disturb each other.
+        with torch._guards.tracing(None), compiling():
             try:
                 program = graph.exported(arguments)
             except Unsuitable:
@@ -143,6 +147,8 @@ class _Compiled:
         """The build of the weights among these arguments, as they are now."""
         key = self._graph.key(arguments)
         build = self._builds.get(key)
+        if build is None and self._graph.numbers and len(self._builds) >= MOST_NUMBERS:
+            raise Unsuitable("it has a number that has changed at many calls: make it a tensor")
         if build is None or not build.graph.same_weights(arguments):
             with self._lock:
                 build = self._builds.get(key)  # another thread may have made it

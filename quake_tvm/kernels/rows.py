@@ -27,10 +27,12 @@ Value = Callable[[Expr], Expr]
 
 
 def sequence(*statements: Stmt) -> Stmt:
-    """Concatenate statements into one SeqStmt, flattening nested ones."""
+    """Concatenate statements into one SeqStmt, flattening nested ones. None do nothing."""
     flat: list[Stmt] = []
     for each in statements:
         flat.extend(each.seq if isinstance(each, tir.SeqStmt) else [each])
+    if not flat:
+        return tir.Evaluate(0)
     return tir.SeqStmt(flat) if len(flat) > 1 else flat[0]
 
 

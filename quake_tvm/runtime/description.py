@@ -166,8 +166,11 @@ def _array(spec: ModelTensor, dtype: np.dtype, value: Any) -> np.ndarray:
         converted = array.astype(dtype)
         exact = np.array_equal(converted, array)
     except Exception:  # numpy raises many types of error for ragged lists and for foreign objects
+        found = str(getattr(value, "dtype", spec.dtype)).removeprefix("torch.")
+        of = "" if found == str(spec.dtype) else f" of {found}"
         raise QuakeError(
-            f"input {spec.name!r} must be an array of {spec.dtype}, got a {type(value).__name__}"
+            f"input {spec.name!r} must be an array of {spec.dtype}, got a "
+            f"{type(value).__name__}{of}"
         ) from None
     floats = array.dtype.kind == "f" and dtype.kind in "fV"
     return converted if exact or floats else array

@@ -38,6 +38,26 @@ def leave() -> NoReturn:
 
 
 @contextmanager
+def interrupts_wait() -> Iterator[None]:
+    """Let the import of TVM end before a KeyboardInterrupt: half of TVM cannot be imported again.
+
+    A handler that the program has set is not replaced.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    came = []
+    signal.signal(signal.SIGINT, lambda *arguments: came.append(arguments))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if came:
+        raise KeyboardInterrupt
+
+
+@contextmanager
 def interrupts_come_through() -> Iterator[Callable[[], None]]:
     """Raise KeyboardInterrupt for an interrupt that TVM turned into a RuntimeError.
 

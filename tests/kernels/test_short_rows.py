@@ -38,6 +38,13 @@ def test_one_chunk_needs_no_loop(lanes):
     assert not serial_loops(walked(lanes))
 
 
+@pytest.mark.parametrize(("length", "lanes"), [(0, 1), (3, LANES)])
+def test_no_chunk_needs_no_statement(length, lanes):
+    row = Row(length, lanes)
+    for walk in (row.whole, row.each):
+        assert not serial_loops(walk(lambda i: tir.Evaluate(i)))
+
+
 def test_many_chunks_need_loops():
     assert serial_loops(walked(LANES))
 

@@ -72,6 +72,8 @@ def test_tensors_of_torch(model):
     x = torch.from_numpy(X).requires_grad_()
     np.testing.assert_array_equal(model(x, torch.from_numpy(N))[0], model(X, N)[0])
     half = torch.ones(2, dtype=torch.bfloat16)
+    with pytest.raises(QuakeError, match="of float32, got a Tensor of bfloat16"):
+        model(x.detach().bfloat16(), N)
 
     class Twice(torch.nn.Module):
         def forward(self, x):

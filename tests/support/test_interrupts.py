@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from quake_tvm.support.interrupts import interrupt, interrupts_come_through
+from quake_tvm.support.interrupts import interrupt, interrupts_come_through, interrupts_wait
 
 
 def test_inside_an_import():
@@ -27,3 +27,18 @@ def test_lost_in_an_error_of_a_candidate():
             os.kill(os.getpid(), signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             check()
+
+
+def test_during_an_import_of_the_library():
+    """Half of TVM could not be imported again in this process."""
+    ended = []
+
+    def load():
+        with interrupts_wait():
+            os.kill(os.getpid(), signal.SIGINT)
+            ended.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        load()
+    assert ended
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

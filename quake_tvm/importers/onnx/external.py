@@ -58,6 +58,13 @@ def locate_external(model: onnx.ModelProto, path: Path) -> None:
         _load(tensor, path)
 
 
+def bytes_on_disk(path: Path) -> int:
+    """The size of a model's file and of the files with its tensors' data, in bytes."""
+    model = onnx.load(path, load_external_data=False)
+    files = {_place(tensor, path)[0] for tensor in tensors(model) if is_external(tensor)}
+    return sum(file.stat().st_size for file in {path, *files})
+
+
 def locate(tensor: onnx.TensorProto, file: Path, offset: int, length: int) -> None:
     """Write, in place, where a tensor's data are, for :func:`array`."""
     del tensor.external_data[:]

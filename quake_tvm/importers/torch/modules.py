@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from ...errors import QuakeError, first_line
+from ...support.compiler_lock import compiling
 from ..dimensions import Shapes
 
 _EXAMPLE = "as example_inputs=(torch.zeros(1, 128),)"
@@ -60,7 +61,8 @@ def exported(
     }
     training = [part for part in module.modules() if part.training]
     try:
-        with warnings.catch_warnings(), torch.no_grad():
+        # Two exports at a time disturb each other.
+        with compiling(), warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
             module.eval()(*positional, **keyword)  # a mistake is told more plainly than by export
             program = torch.export.export(
