@@ -9,6 +9,14 @@ import pytest
 from quake_tvm.support.interrupts import interrupt, interrupts_come_through, interrupts_wait
 
 
+@pytest.fixture(autouse=True)
+def python_handles_interrupts():
+    """Also where the tests run in the background of a shell, which ignores interrupts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_inside_an_import():
     """There the shell would end and the results would be lost."""
     before = signal.signal(signal.SIGINT, interrupt)
