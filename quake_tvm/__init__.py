@@ -6,6 +6,8 @@ The public names are those in ``__all__``. TVM is loaded when one of them is fir
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .support.interrupts import interrupts_wait
+
 if TYPE_CHECKING:
     from .boards.client import connect
     from .compiler import compile
@@ -73,8 +75,6 @@ _RELAY = {"PassContext": "pipeline(target) as tvm.compile's relax_pipeline"}
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .support.interrupts import interrupts_wait
-
     with interrupts_wait():
         tvm_version = import_module(".tvm_version", __name__)  # raises if TVM is missing or broken
         elsewhere = _RELAX if tvm_version.RELAY else _RELAY

@@ -124,7 +124,7 @@ def _walks_alike(block: s_tir.SBlock, at: list[tir.Var]) -> bool:
     shape = list(result.shape)[-len(at) :]
 
     def fits(tensor: tir.Var, indices: list[tir.Expr]) -> bool:
-        def stand(first: int) -> bool:
+        def stands_at(first: int) -> bool:
             here = slice(first, first + len(at))
             rest = [*indices[:first], *indices[here.stop :]]
             return (
@@ -133,7 +133,7 @@ def _walks_alike(block: s_tir.SBlock, at: list[tir.Var]) -> bool:
                 and not any(uses(index, var) for index in rest for var in at)
             )
 
-        return analysis.compact(tensor) and any(map(stand, range(len(indices) - len(at) + 1)))
+        return analysis.compact(tensor) and any(map(stands_at, range(len(indices) - len(at) + 1)))
 
     alike = [fits(result, list(block.body.indices))]
 

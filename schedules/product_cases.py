@@ -28,7 +28,8 @@ Extent: TypeAlias = int | tir.Expr
 Conditions: TypeAlias = list[tir.Expr]
 # Heights of tiles of at most one vector. Eight sums hide the latency of additions.
 NARROW = (8, 4, 2, 1)
-# Narrow tiles that are lower than this are little work, unless there are many of them for certain.
+# Narrow tiles that are lower than this are little work, unless the known extents alone make it
+# much. For unknown ones to count, more versions would be compiled.
 WORTH_THREADS = 4
 # The lowest heights of wide tiles of images.
 LOWEST = (4, 1)
@@ -61,9 +62,9 @@ def cases(
     """
     rows, columns = shape[found.row], shape[found.column]
     depth = found.key["depth"]
-    each = work(depth)
-    least = math.prod(n for n in shape if isinstance(n, int)) * each
-    count = math.prod(shape, start=tir.const(each, "int64"))
+    per_sum = work(depth)
+    least = math.prod(n for n in shape if isinstance(n, int)) * per_sum
+    count = math.prod(shape, start=tir.const(per_sum, "int64"))
     lead = [shape[n] for n in (*found.batch, *(found.free if plan.by_rows else ()))]
     # Whether the tiled rows are the only extent that may be large.
     alone = all(isinstance(n, int) for axis, n in enumerate(shape) if axis != found.row)
@@ -77,11 +78,11 @@ def cases(
             # Near the threshold it hardly matters, and a version costs compile time.
             high = 1 if isinstance(rows, int) else tile.rows
             many = heavy or analysis.worth_threads(2 * least * high)
-            known = most if alone and not many else None
-            little = known is not None and not analysis.worth_threads(least * known)
+            most_rows = most if alone and not many else None
+            too_little = most_rows is not None and not analysis.worth_threads(least * most_rows)
             if plan.by_rows:  # there are many pixels
                 threads = iter([([], len(fused[:2]) - 1)])
-            elif little or (low and not many and tile.rows < WORTH_THREADS):
+            elif too_little or (low and not many and tile.rows < WORTH_THREADS):
                 threads = iter([([], None)])
             else:
                 # Of products of a batch with few rows, those in the batch run side by side.
@@ -142,7 +143,7 @@ def _heights(
         many = [rows >= PACK_ROWS] if copied else []
         every = {analysis.balanced(n, most) for n in counts}
         halved = {n for n in every - {most} if n // 2 in every and _halves(n, plan.vectors)}
-        halved -= {2 * n for n in halved}  # whose half has a version
+        halved -= {2 * n for n in halved}  # whose half has no version
         for own in sorted(every - halved, reverse=True):
             even = balanced(rows, most) == own
             twice = 2 * own in halved

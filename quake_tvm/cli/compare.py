@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from ..bench.compare import Result, Row
     from ..bench.runtimes import Contender
 
-# A more accurate rung that takes at most so much more time is recommended instead. Two measurements
-# of the same code differ by that much.
+# A more accurate rung that takes at most so much more time than the fastest is recommended instead.
+# Rungs differ by less in most models, and the noise of a measurement is not to decide.
 WORTH = 1.05
 _OTHERS = ("ONNX Runtime", "OpenVINO")
 
@@ -43,8 +43,8 @@ def compare(
 ) -> None:
     """Compare a model on every rung with ONNX Runtime and OpenVINO: time, difference, size.
 
-    Ends with the rung to take: the most accurate one that costs no time. On one thread, times are
-    CPU times of the process, which other programs disturb less. The runtimes take part if
+    Ends with the rung to take: the most accurate one within 5 % of the fastest. On one thread,
+    times are CPU times of the process, which other programs disturb less. The runtimes take part if
     they are installed: pip install onnxruntime openvino.
     """
     os.environ.update(TVM_NUM_THREADS=str(threads), TVM_BIND_THREADS="0")  # read when TVM starts

@@ -16,6 +16,8 @@ from .weights import Weight
 
 # Dynamo sets it on the tensors that are weights.
 _STATIC = "_dynamo_static_input_type"
+# Of a call: the identities of the parameters, and the numbers.
+Key = tuple[tuple[int, ...], tuple[float, ...]]
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Graph:
             for k, a in enumerate(arguments)
             if isinstance(a, torch.Tensor) and k not in weights
         }
-        numbers = tuple(k for k, a in others.items() if a.dim() == 0 and _is_number(nodes[k]))
+        numbers = tuple(k for k, a in others.items() if _is_number(nodes[k], a))
         examples = {k: a for k, a in others.items() if k not in numbers}
         axes: dict[str, tuple[int, int]] = {}
         for k in examples:
@@ -121,10 +123,10 @@ class Graph:
             raise Unsuitable("the graph writes into its inputs or weights")
         return program if self.outputs.computed else None
 
-    def key(self, arguments: Sequence[Any]) -> tuple[float, ...]:
-        """Which parameters, for as long as they exist, and numbers are among these arguments."""
-        parameters = [id(arguments[k]) for k in self.parameters]
-        return (*parameters, *(float(arguments[k]) for k in self.numbers))
+    def key(self, arguments: Sequence[Any]) -> Key:
+        """Which parameters, for as long as they exist, and which numbers are among these."""
+        parameters = tuple([id(arguments[k]) for k in self.parameters])
+        return parameters, tuple([float(arguments[k]) for k in self.numbers])
 
     def same_weights(self, arguments: Sequence[Any]) -> bool:
         """Whether the weights are those of the graph, with the values that they had."""
@@ -176,9 +178,11 @@ class _Body(torch.nn.Module):
         return self.graph_module(*(at.get(k) for k in range(count)))
 
 
-def _is_number(argument: fx.Node) -> bool:
-    """Whether the graph uses a tensor of no axis as a number of Python only."""
-    return all(user.op == "call_method" and user.target == "item" for user in argument.users)
+def _is_number(node: fx.Node, argument: torch.Tensor) -> bool:
+    """Whether an argument is a float of Python, of which the graph takes the item only."""
+    if argument.dim() or argument.dtype != torch.float64 or not node.users:
+        return False
+    return all(user.op == "call_method" and user.target == "item" for user in node.users)
 
 
 def _computing(

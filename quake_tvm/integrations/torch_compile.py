@@ -21,11 +21,11 @@ from ..options import Options
 from ..passes.relax.pipeline import pipeline
 from ..runtime.model import Model
 from ..support.compiler_lock import compiling
-from .dynamo_graph import Graph
+from .dynamo_graph import Graph, Key
 from .graph_outputs import Unsuitable
 
 Outputs = tuple[Any, ...]
-# Builds of a graph for numbers of Python that change. More would compile at every call.
+# Builds of a module for numbers of Python that change. More would compile at every call.
 MOST_NUMBERS = 8
 # The names that users may give. ``rung`` takes a Rung and is for the library's own use.
 _OPTIONS = {*signature(pipeline).parameters, *signature(Options.parse).parameters} - {
@@ -116,7 +116,7 @@ class _Compiled:
     ) -> None:
         self._options, self._warned, self._lock = options, False, threading.Lock()
         self._graph = Graph.of(module, examples)
-        self._builds: dict[tuple[float, ...], _Build] = {}
+        self._builds: dict[Key, _Build] = {}
         if self._graph.uncounted():
             warnings.warn(
                 "quake_tvm compares all weights at every call, since torch does not count writes "
@@ -147,15 +147,19 @@ class _Compiled:
         """The build of the weights among these arguments, as they are now."""
         key = self._graph.key(arguments)
         build = self._builds.get(key)
-        if build is None and self._graph.numbers and len(self._builds) >= MOST_NUMBERS:
-            raise Unsuitable("it has a number that has changed at many calls: make it a tensor")
         if build is None or not build.graph.same_weights(arguments):
             with self._lock:
                 build = self._builds.get(key)  # another thread may have made it
                 if build is None or not build.graph.same_weights(arguments):
+                    if build is None and self._of_module(key) >= MOST_NUMBERS:
+                        raise Unsuitable("a number in it has had many values: make it a tensor")
                     graph = self._graph if build is None else build.graph
                     build = self._add(graph.with_weights(arguments), arguments)
         return build
+
+    def _of_module(self, key: Key) -> int:
+        """How many builds there are for the module with these parameters."""
+        return sum(parameters == key[0] for parameters, _ in self._builds)
 
     def __call__(self, *arguments: Any) -> Outputs:
         try:

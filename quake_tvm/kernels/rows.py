@@ -110,9 +110,9 @@ class Row:
     whole, so that there is always one and no branch for it. A sum with one accumulator for each
     lane has the same order in both cases, a sum with several has not.
 
-    Chunks of fewer than sixteen lanes are those of a row that is shorter than two of them. Such a
-    row has one whole chunk, so that it needs no loop even if its length is unknown. Chunks of one
-    lane may have no element.
+    With more than one lane and fewer than sixteen, the row must have at least one chunk and less
+    than two, as :func:`by_length` ensures. It needs no loop even if its length is unknown. With one
+    lane the row may be empty.
     """
 
     def __init__(self, length: int | Expr, lanes: int, ends_in_tail: bool = False) -> None:
@@ -145,7 +145,10 @@ class Row:
         return lane >= self.lanes - self.rest
 
     def whole(self, body: Callable[[Expr], Stmt], together: int = 1) -> Stmt:
-        """Run ``body`` for the elements of all chunks except the tail, some chunks in a vector."""
+        """Run ``body`` for the elements of all chunks except the tail.
+
+        ``body`` gets vectors of ``together`` chunks, and then of one chunk.
+        """
         width, joined = together * self.lanes, self.chunks // together
         steps = []
         if fixed(joined) != 0:

@@ -29,7 +29,8 @@ def narrow_many(lanes: int) -> str:
     """The code for vectors of several pairs of registers.
 
     Subnormal numbers are rare. One branch for a whole vector takes less time than the instructions
-    that round them, and zeros do not take it.
+    that round them. It is not taken for zeros. Where the program has the CPU read subnormal numbers
+    as zeros, their results are zeros.
     """
     count = lanes // _REGISTER
     lines = []
@@ -40,10 +41,12 @@ def narrow_many(lanes: int) -> str:
             f"%c{part} = call <16 x i1> @llvm.x86.avx512.fpclass.ps.512"
             f"(<16 x float> %p{part}, i32 32)",
         ]
-    lines.append("%k0 = or <16 x i1> %c0, zeroinitializer")
-    lines += [f"%k{n} = or <16 x i1> %k{n - 1}, %c{n}" for n in range(1, count)]
+    any_so_far = "%c0"
+    for part in range(1, count):
+        lines.append(f"%k{part} = or <16 x i1> {any_so_far}, %c{part}")
+        any_so_far = f"%k{part}"
     lines += [
-        f"%bits = bitcast <16 x i1> %k{count - 1} to i16",
+        f"%bits = bitcast <16 x i1> {any_so_far} to i16",
         "%none = icmp eq i16 %bits, 0",
         "%likely = call i1 @llvm.expect.i1(i1 %none, i1 true)",
         "br i1 %likely, label %normal, label %subnormal",

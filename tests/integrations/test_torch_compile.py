@@ -54,41 +54,6 @@ def test_rows_vary():
     check(net, *((torch.randn(n, 4),) for n in (3, 7, 2, 9)))
 
 
-class Scaled(nn.Module):
-    """With numbers of Python: a factor, and the epsilon of a norm."""
-
-    def __init__(self):
-        super().__init__()
-        self.linear, self.norm, self.factor = nn.Linear(8, 8), nn.LayerNorm(8), 0.5
-
-    def forward(self, x):
-        return self.norm(self.linear(x)) * self.factor
-
-
-def test_numbers_of_a_graph_whose_sizes_vary_from_the_start():
-    net = Scaled().eval()
-    quick = torch.compile(net, backend="quake_tvm", dynamic=True, options=OPTIONS)
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.filterwarnings("error", "quake_tvm leaves")
-        for rows, factor in ((3, 0.5), (5, 0.5), (4, 0.75), (3, 0.5)):
-            x, net.factor = torch.randn(rows, 8), factor
-            torch.testing.assert_close(quick(x), net(x), rtol=1e-5, atol=1e-5)
-
-
-def test_a_number_that_changes_at_every_call_is_left_to_eager_mode(monkeypatch):
-    monkeypatch.setattr(torch_compile, "MOST_NUMBERS", 2)
-    net = Scaled().eval()
-    quick = torch.compile(net, backend="quake_tvm", dynamic=True, options=OPTIONS)
-    x, said = torch.randn(3, 8), []
-    for step in range(4):
-        net.factor = 1 + step / 7
-        with torch.no_grad(), warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            torch.testing.assert_close(quick(x), net(x), rtol=1e-5, atol=1e-5)
-        said += [str(warning.message) for warning in caught]
-    assert sum("make it a tensor" in line for line in said) == 1
-
-
 def test_modules_are_exported_in_several_threads():
     def differs(width):
         net = nn.Sequential(nn.Linear(width, 8), nn.GELU(), nn.Linear(8, 3))

@@ -166,7 +166,7 @@ def test_no_target_gets_an_instruction_that_it_lacks(on: dict) -> None:
     assert bfloat16 == has_instruction(on)
 
 
-@pytest.mark.parametrize("lanes", [1, 4, 8, 16, 32, 64])
+@pytest.mark.parametrize("lanes", [1, 4, 8, 16, 32, 64, 128])
 @pytest.mark.parametrize("name", ON_X86)
 def test_numbers_are_rounded_as_by_numpy(name: str, lanes: int) -> None:
     """Subnormal numbers too, which x86's instruction takes for zero, ties, infinities and NaN."""

@@ -93,6 +93,12 @@ def test_narrow_tiles_are_as_high_as_hides_the_latency_of_additions():
         assert tile.rows == next(height for height in NARROW if height <= rows)
 
 
+def test_a_large_batch_of_narrow_products_has_threads():
+    (n,) = variables("n")
+    made = chosen("x86-64-v3", [(4096, 1, 512), (4096, 512, n)], [n], [(1,), (3,), (12,)])
+    assert all(case[0].parallel is not None for _, case in made)
+
+
 @pytest.mark.parametrize("name", TARGETS)
 def test_every_pair_has_a_tile_that_fits(name):
     m, n = variables("mn")
