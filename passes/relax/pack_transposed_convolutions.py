@@ -15,13 +15,16 @@ import numpy as np
 import tvm
 from tvm import relax, te
 
+from quake_tvm.kernels.bfloat16_products import pair_term
+from quake_tvm.numerics.bfloat16_pairs import packed_rows
+from quake_tvm.numerics.number_formats import COMPUTED
 from quake_tvm.schedules import analysis, product
 from quake_tvm.schedules.product import panel_of, within_panel
 from quake_tvm.tvm_version import Pass, tir
 
 from .legalize import FUSABLE, legalize
 from .pack_convolutions import Window, channels_last
-from .pack_weights import Panel, panels, widened_term
+from .pack_weights import Panel, Term, in_halves, panels, widened_term
 from .weights import computed_in_float32
 
 
@@ -60,7 +63,9 @@ class Phases:
         return [n + more for n, more in zip(sizes, self.more, strict=True)]
 
 
-def transposed_convolution(x: te.Tensor, w: te.Tensor, channels: int, phases: Phases) -> te.Tensor:
+def transposed_convolution(
+    x: te.Tensor, w: te.Tensor, channels: int, phases: Phases, term: Term = widened_term
+) -> te.Tensor:
     """All phases of a transposed convolution with packed weights.
 
     Parameters
@@ -72,6 +77,8 @@ def transposed_convolution(x: te.Tensor, w: te.Tensor, channels: int, phases: Ph
     channels : int
         Output channels o.
     phases : Phases
+    term : callable
+        What is summed.
 
     Returns
     -------
@@ -80,7 +87,7 @@ def transposed_convolution(x: te.Tensor, w: te.Tensor, channels: int, phases: Ph
     """
     window = phases.window()
     padded, width = window.padded(x), int(w.shape[-1])
-    taps, i = window.axes(), te.reduce_axis((0, x.shape[-1]), "i")
+    taps, i = window.axes(), te.reduce_axis((0, w.shape[-2]), "i")
 
     def element(n: tir.Expr, *rest: tir.Expr) -> tir.Expr:
         *places, o = rest
@@ -89,7 +96,7 @@ def transposed_convolution(x: te.Tensor, w: te.Tensor, channels: int, phases: Ph
         )
         at = [q + (r + pad) // s - t + before for q, r, t, pad, s, before in steps]
         weight = w(*places[1::2], panel_of(o, width), *taps, i, within_panel(o, width, channels))
-        return te.sum(widened_term(lambda k: padded(n, *at, k), i, weight), [*taps, i])
+        return te.sum(term(lambda k: padded(n, *at, k), i, weight), [*taps, i])
 
     pixels = phases.pixels(x.shape[1:-1])
     places = itertools.chain.from_iterable(zip(pixels, phases.strides, strict=True))
@@ -131,10 +138,12 @@ class PackTransposedConvolutions(Pass):
     ----------
     panel : callable
         As for :class:`PackWeights`. A tile's rows are innermost pixels.
+    precision : str
+        As for :class:`PackWeights`.
     """
 
-    def __init__(self, panel: Panel) -> None:
-        self.panel = panel
+    def __init__(self, panel: Panel, precision: str = COMPUTED) -> None:
+        self.panel, self.precision = panel, precision
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         """Legalize such convolutions. Nothing else is changed."""
@@ -146,7 +155,10 @@ class PackTransposedConvolutions(Pass):
         plain = {*map(int, call.attrs.dilation)} == {1}
         if not (channels_last(call) and computed_in_float32(call) and plain):
             return call
+        paired = weights.ty.dtype == self.precision == "bfloat16"
         values = weights.value.numpy()  # (i, window.., o)
+        if paired:
+            values = packed_rows(values)
         size, channels = values.shape[1:-1], values.shape[-1]
         rank, strides = len(size), tuple(map(int, call.attrs.strides))
         padding = [int(n) for n in call.attrs.padding]
@@ -171,8 +183,13 @@ class PackTransposedConvolutions(Pass):
         packed = panels(phase_weights(values, phases), width)
         packed = np.ascontiguousarray(np.moveaxis(packed, 0, rank))
         result = builder.call_te(
-            partial(transposed_convolution, channels=channels, phases=phases),
-            x,
+            partial(
+                transposed_convolution,
+                channels=channels,
+                phases=phases,
+                term=pair_term if paired else widened_term,
+            ),
+            in_halves(builder, x) if paired else x,
             relax.const(packed),
             primfunc_name_hint="conv_transpose",
             primfunc_attrs=FUSABLE,

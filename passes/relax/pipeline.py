@@ -308,7 +308,7 @@ class Pipeline:
             QuantizeProducts(panel, forms, floats=self.precision == "int8"),
             *([PackWinograd(panel)] if self.winograd else []),
             PackConvolutions(panel, self.floats),
-            PackTransposedConvolutions(panel),
+            PackTransposedConvolutions(panel, self.floats),
             PackWeights(panel, self.floats),
             WidenWeights(),
             *self._shared_operands(),

@@ -100,6 +100,35 @@ def test_convolutions(channels, filters, window):
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
 
 
+# Channels, filters, window, stride.
+TRANSPOSED = [(8, 32, 3, 2), (5, 20, 4, 2), (6, 16, 3, 1)]
+
+
+def test_transposed_convolutions():
+    """The result is a float32 one's of rounded operands, and has one size's bits for any size."""
+    constants = [RNG.normal(size=(c, o, k, k)).astype(np.float32) for c, o, k, _ in TRANSPOSED]
+    inputs = [RNG.normal(size=(1, c, 9, 11)).astype(np.float32) for c, *_ in TRANSPOSED]
+
+    def formula(near):
+        return lambda *xs: tuple(
+            nn.conv2d_transpose(x, relax.const(near(w)), strides=stride, padding=1)
+            for x, w, (*_, stride) in zip(xs, constants, TRANSPOSED, strict=True)
+        )
+
+    static = module(formula(np.asarray), *(x.shape for x in inputs))
+    found = quake_tvm.compile(static, precision="bfloat16").run(inputs)
+    exact = module(formula(rounded), *(x.shape for x in inputs))
+    wanted = quake_tvm.compile(exact).run([rounded(x) for x in inputs])
+    for y, z, case in zip(found, wanted, TRANSPOSED, strict=True):
+        np.testing.assert_allclose(y, z, rtol=1e-4, atol=1e-4, err_msg=str(case))
+    n, h, w = (tirx.Var(name, "int64") for name in "nhw")
+    of_any = module(formula(np.asarray), *((n, c, h, w) for c, *_ in TRANSPOSED))
+    for y, z in zip(
+        quake_tvm.compile(of_any, precision="bfloat16").run(inputs), found, strict=True
+    ):
+        np.testing.assert_array_equal(y, z)
+
+
 def test_the_instruction_is_used():
     on = target({"kind": "llvm", "mcpu": "znver4"})
     assert has_instruction(on)
