@@ -10,6 +10,8 @@ from collections.abc import Callable
 from importlib import metadata, util
 from typing import TYPE_CHECKING, Any
 
+from .support.hidden_module import hidden
+
 RELAX_INSTALL = "pip install 'apache-tvm==0.27.*' 'apache-tvm-ffi>=0.1.14.post0,<0.1.15'"
 RELAY_INSTALL = (
     "pip install --no-deps --python-version 3.10 --only-binary=:all: --target SITE hhb-tvm==3.2.3"
@@ -43,7 +45,9 @@ def check_versions() -> None:
 
 check_versions()
 
-import tvm  # noqa: E402
+# TVM would load torch if that is installed, which takes seconds, and uses it only for shortcuts.
+with hidden("torch"):
+    import tvm
 
 from .errors import QuakeError  # noqa: E402
 from .support.toolchain import Triple  # noqa: E402

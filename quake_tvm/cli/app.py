@@ -49,7 +49,6 @@ from .shell import (
     Winograd,
     busy,
     errors,
-    load_tvm,
     log_to_console,
     output,
     parse_named_shapes,
@@ -114,7 +113,6 @@ def _before(
     command = context.invoked_subcommand
     if command == "doctor":  # doctor reports what is wrong itself
         return
-    load_tvm()
     from .. import tvm_version
 
     if tvm_version.RELAY and command in (
@@ -299,7 +297,6 @@ def _examine(
     model: Path, shape: list[str] | None, size_range: list[str] | None, as_json: bool
 ) -> None:
     """Handle ``doctor MODEL``."""
-    load_tvm()
     from .. import tvm_version
     from . import doctor_model
 

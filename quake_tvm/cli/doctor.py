@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING
 
-from .shell import load_tvm
-
 if TYPE_CHECKING:
     from tvm.target import Target
 
@@ -44,7 +42,8 @@ def examine() -> list[Check]:
         for package in ("onnxruntime", "torch", "xgboost")
     ]
     try:
-        load_tvm()
+        from .. import tvm_version  # noqa: F401  # raises if TVM is missing or broken
+
         checks += _examine_tvm()
     except ImportError as error:
         checks.append(Check("TVM", False, str(error)))

@@ -1,6 +1,6 @@
 """Shared by the commands: common options, consoles, progress, JSON.
 
-Knows no command, and loads TVM only in :func:`load_tvm`.
+Knows no command, and does not load TVM.
 """
 
 import json
@@ -17,7 +17,6 @@ from rich.progress import Progress, ProgressColumn, SpinnerColumn, TextColumn, T
 
 from ..errors import QuakeError
 from ..support import given
-from ..support.hidden_module import hidden
 
 if TYPE_CHECKING:
     from ..boards.client import Remote
@@ -105,18 +104,6 @@ def log_to_console(level: int) -> None:
     logger = logging.getLogger("quake_tvm")
     logger.handlers, logger.propagate = [_ConsoleHandler()], False
     logger.setLevel(level)
-
-
-def load_tvm() -> None:
-    """Load TVM, without torch: TVM would load it if it is installed, which takes seconds.
-
-    Raises
-    ------
-    ImportError
-        If TVM is missing or broken.
-    """
-    with hidden("torch"):
-        from .. import tvm_version  # noqa: F401
 
 
 @contextmanager

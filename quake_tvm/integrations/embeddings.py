@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import tvm_version  # noqa: F401  # loads TVM, without torch
 from ..compiler import compile
 from ..errors import QuakeError
 from ..runtime.model import Model

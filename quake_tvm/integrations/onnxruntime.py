@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 from numpy.typing import ArrayLike
 
+from .. import tvm_version  # noqa: F401  # loads TVM, without torch
 from ..compiler import compile
 from ..errors import QuakeError
 from ..runtime.model_tensor import ModelTensor
