@@ -88,7 +88,8 @@ def _cuts(mod: tvm.IRModule, function: relax.Function, known: dict[tir.PrimFunc,
             else:
                 cuts[largest] = _REDUCTION
         product = product and var not in cuts
-        sizes[var] = total()
+        # What is behind a product reads its sum, and does not repeat it.
+        sizes[var] = 1 if patterns[var] == _PRODUCT else total()
     return cuts
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tvm_ffi
-from onnx import helper
+from onnx import helper, numpy_helper, parser
 from tvm import relax
 
 import quake_tvm
@@ -43,6 +43,20 @@ def test_right(shape, tail):
     compiled, x = quake_tvm.compile(proto), RNG(2).normal(size=shape).astype(np.float32)
     assert by_winograd(compiled)
     np.testing.assert_allclose(compiled(x)[0], runtime(proto, x), rtol=1e-4, atol=1e-4)
+
+
+def test_each_convolution_of_a_chain_takes_its_epilogue_in():
+    """Its loops are long, but what is behind reads a result, and repeats none of them."""
+    proto = parser.parse_model(
+        '<ir_version: 10, opset_import: ["": 21]> chain (float[1, 16, 9, 12] x) => (y) {'
+        "p = Conv<pads = [1, 1, 1, 1]>(x, w) q = Relu(p)"
+        "r = Conv<pads = [1, 1, 1, 1]>(q, w) s = Add(r, x) y = Relu(s) }"
+    )
+    proto.graph.initializer.append(numpy_helper.from_array(drawn(16, 16), "w"))
+    compiled, x = quake_tvm.compile(proto), RNG(2).normal(size=(1, 16, 9, 12)).astype(np.float32)
+    kernels = compiled.report.kernels
+    assert [name for name in kernels if "relu" in name] == [k for k in kernels if "winograd" in k]
+    np.testing.assert_allclose(compiled(x)[0], runtime(proto, x), rtol=1e-3, atol=1e-3)
 
 
 LAYOUTS = {"data_layout": "NHWC", "kernel_layout": "OHWI", "out_layout": "NHWC"}
