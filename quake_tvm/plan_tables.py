@@ -9,8 +9,10 @@ if TYPE_CHECKING:
 
 
 def tables(plan: "Plan") -> list[Table]:
-    """The tables of a plan. One of products only if the plan has any."""
-    return [_sites(plan), *([_products(plan)] if plan.products else []), _rungs(plan)]
+    """The tables of a plan. Those of products and look-ups only if the plan has any."""
+    products = [_products(plan)] if plan.products else []
+    look_ups = [_look_ups(plan)] if plan.look_ups else []
+    return [_sites(plan), *products, *look_ups, _rungs(plan)]
 
 
 def _sites(plan: "Plan") -> Table:
@@ -31,6 +33,22 @@ def _products(plan: "Plan") -> Table:
             product.precision,
             f"{product.error:.3g}",
             f"{product.milliseconds:.3g}",
+        )
+    return table
+
+
+def _look_ups(plan: "Plan") -> Table:
+    table = Table(
+        "layer", "shape", "choice", "error of the look-up", "ms that it gains",
+        title="feed-forward layers with a look-up",
+    )  # fmt: skip
+    for each in plan.look_ups:
+        table.add_row(
+            str(each.number),
+            each.shape,
+            each.choice,
+            f"{each.error:.3g}",
+            f"{each.milliseconds:.3g}",
         )
     return table
 

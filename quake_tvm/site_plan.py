@@ -1,6 +1,7 @@
-"""A plan: a rung for every site of a model and a precision for every product, as a TOML file.
+"""A plan: a rung for every site of a model, a precision for every product, as a TOML file.
 
-It has the predicted and the measured error and time.
+It also says which feed-forward layers are look-ups. It has the predicted and the measured error and
+time.
 
 Knows no model and loads no TVM.
 """
@@ -30,6 +31,8 @@ EXACT = "exact"
 VERSION = 1
 # The precisions of products.
 FLOAT32, BFLOAT16 = PRECISIONS = "float32", "bfloat16"
+# What a feed-forward layer may be.
+LAYER, LOOK_UP = CHOICES = "layer", "look-up"
 # The share of the budget that calibration may use: other inputs may have larger errors.
 HEADROOM = 0.5
 
@@ -80,6 +83,31 @@ class PlannedProduct:
 
 
 @dataclass(frozen=True)
+class PlannedLookUp:
+    """One feed-forward layer that has a look-up beside it, and which of the two is taken.
+
+    Attributes
+    ----------
+    number : int
+        Its number among the model's feed-forward layers, from 0.
+    shape : str
+        Of its result.
+    choice : str
+        ``"layer"`` or ``"look-up"``.
+    error : float
+        What it costs: the error that this look-up alone adds.
+    milliseconds : float
+        What it gains: by how much the model with this look-up alone is faster.
+    """
+
+    number: int
+    shape: str
+    choice: str
+    error: float
+    milliseconds: float
+
+
+@dataclass(frozen=True)
 class Uniform:
     """The whole model on one rung, and its products in one precision.
 
@@ -123,6 +151,8 @@ class Plan:
         model.
     products : tuple of PlannedProduct
         Empty if no other precision than float32 was allowed.
+    look_ups : tuple of PlannedLookUp
+        Empty if the model has no look-ups beside its layers.
     """
 
     sites: tuple[PlannedSite, ...]
@@ -138,6 +168,7 @@ class Plan:
     measured_milliseconds: float = 0.0
     uniform: tuple[Uniform, ...] = ()
     products: tuple[PlannedProduct, ...] = ()
+    look_ups: tuple[PlannedLookUp, ...] = ()
 
     def _repr_html_(self) -> str:
         return page("", self.write)
@@ -152,6 +183,11 @@ class Plan:
     def narrow(self) -> frozenset[int]:
         """The numbers of the products in bfloat16."""
         return frozenset(p.number for p in self.products if p.precision == BFLOAT16)
+
+    @property
+    def looked_up(self) -> frozenset[int]:
+        """The numbers of the feed-forward layers whose look-ups are taken."""
+        return frozenset(each.number for each in self.look_ups if each.choice == LOOK_UP)
 
     def method(self, operator: str, site: int | None) -> str | None:
         """The rung of a site, or None if it stays exact.
@@ -204,7 +240,7 @@ class Plan:
         precisions = {p.precision for p in self.products} or {FLOAT32}
         if methods == {EXACT}:
             return "no rung keeps the budget: every site stays exact"
-        if len(methods) == len(precisions) == 1:
+        if len(methods) == len(precisions) == 1 and not self.looked_up:
             name = Uniform(methods.pop(), 0.0, 0.0, precisions.pop()).name
             return f"{name} for every site: no other choice within the budget is faster"
         rival = self.rival
@@ -227,8 +263,9 @@ class Plan:
         path = given.path(path, "the plan")
         table = {"version": VERSION, **asdict(self)}
         lists = {"uniform": table.pop("uniform"), "site": table.pop("sites")}
-        if products := table.pop("products"):
-            lists["product"] = products
+        for name, rows in (("product", "products"), ("look_up", "look_ups")):
+            if found := table.pop(rows):
+                lists[name] = found
         text = tomli_w.dumps({**table, **{name: list(rows) for name, rows in lists.items()}})
         with whole_file(path) as file:
             file.write_text(text)
@@ -269,10 +306,14 @@ class Plan:
         sites = tuple(PlannedSite(**row) for row in values.pop("site"))
         uniform = tuple(Uniform(**row) for row in values.pop("uniform"))
         products = tuple(PlannedProduct(**row) for row in values.pop("product", ()))
-        plan = Plan(sites=sites, uniform=uniform, products=products, **values)
+        look_ups = tuple(PlannedLookUp(**row) for row in values.pop("look_up", ()))
+        plan = Plan(sites, uniform=uniform, products=products, look_ups=look_ups, **values)
         for precision in (*(p.precision for p in products), *(u.precision for u in uniform)):
             if precision not in PRECISIONS:
                 raise ValueError(f"unknown precision {precision!r}")
+        for each in look_ups:
+            if each.choice not in CHOICES:
+                raise ValueError(f"unknown choice {each.choice!r}")
         for method in (
             plan.inside_kernels,
             *(s.method for s in sites),

@@ -18,6 +18,7 @@ import model_data
 import plan_accuracy
 import sentence_encoder
 import tune_model
+from quake_tvm.lookup.layer import LookupLayer
 from tests.recurrent import model, random_layer
 
 
@@ -199,6 +200,24 @@ def test_lookup_ffn(capsys):
     printed = capsys.readouterr().out
     cosines = dict(re.findall(r"^(look-ups|left out) .* (\S+)$", printed, re.MULTILINE))
     assert float(cosines["left out"]) < float(cosines["look-ups"]) < 1
+
+
+def test_look_ups_are_read_from_a_converted_model():
+    pytest.importorskip("sklearn")
+    pytest.importorskip("tokenizers")
+    from quake_tvm.lookup.blocks import find
+    from quake_tvm.lookup.surgery import replaced
+    from tasks.look_ups import changed, look_ups
+
+    random = np.random.default_rng(0)
+    sizes = {"projection": (32, 6), "offset": (6,), "tables": (8, 32), "bias": (32,)}
+    arrays = {name: random.standard_normal(s).astype(np.float32) for name, s in sizes.items()}
+    model = lookup_ffn.small_model()
+    (block,) = find(model)
+    for form in ("bfloat16", "int8"):
+        converted = replaced(model, block, LookupLayer(**arrays, bits=2), form)
+        assert changed(look_ups(converted), [0], form)(model) == converted
+        assert changed(look_ups(converted), [], form)(model) == model
 
 
 def test_the_states_of_recurrent_layers_become_outputs():

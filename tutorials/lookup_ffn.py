@@ -1,20 +1,21 @@
 """Feed-forward layers as hashed look-ups: the first layers of MiniLM-L6, learnt from Reuters.
 
-Each layer is converted on texts of Reuters' training split. Then sentence embeddings with the
-look-ups are compared with the original's, on Reuters' test split (in domain) and on Lee's news
-texts (out of domain). "left out" is the model with nothing in the layers' place, with which the
-look-ups are compared too.
+Each layer is converted on texts of Reuters' training split. Then the model with the look-ups of the
+first three layers, and with those of all layers, is compared with the original, on Reuters' test
+split (in domain) and on Lee's news texts (out of domain). "left out" is the model with nothing in
+the layers' place, with which the look-ups are compared too.
 
-    python tutorials/lookup_ffn.py                 # layers 0 to 2: downloads, ten minutes
-    python tutorials/lookup_ffn.py --layers 0 1 2 3 4 5
+    python tutorials/lookup_ffn.py                 # downloads, forty minutes
+    python tutorials/lookup_ffn.py --layers 0 1 2
     python tutorials/lookup_ffn.py --small         # a small random model, a minute
 """
 
 import argparse
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
@@ -23,23 +24,46 @@ from onnx import TensorProto, helper, numpy_helper
 import model_data
 from sentence_encoder import fail
 
+if TYPE_CHECKING:
+    from quake_tvm.lookup import Settings
+
 BATCH, TOKENS = 8, 128
-# Texts to learn from, and to compare on.
-LEARNT, COMPARED = 4000, 400
+# The layers that are compared without the others.
+FIRST = 3
+# Texts to learn from.
+LEARNT = 4000
 Calls = list[dict[str, np.ndarray]]
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Convert, and print the layers and the cosines."""
-    from quake_tvm.lookup import Settings, convert
+    """Convert, and compare."""
+    from quake_tvm.lookup import Settings
 
     if arguments.small:
-        model, calls = small_model(), small_calls(0, 6)
-        domains = {"same kind": small_calls(1, 2)}
-        settings, layers = Settings(tables=16, bits=4, rows=8000), [0]
+        settings = Settings(tables=16, bits=4, rows=8000)
+        compare_small(converted(small_model(), small_calls(0, 6), [0], settings, arguments, None))
+        return
+    if arguments.converted:
+        model = onnx.load(arguments.converted)
     else:
-        model, calls, domains = minilm()
-        settings, layers = Settings(rows=arguments.rows), arguments.layers
+        source, calls = minilm()
+        settings = Settings(rows=arguments.rows)
+        mask = "attention_mask"
+        model = converted(source, calls, arguments.layers, settings, arguments, mask)
+    compare(model, arguments.layers, arguments.format)
+
+
+def converted(
+    model: onnx.ModelProto,
+    calls: Calls,
+    layers: Sequence[int],
+    settings: "Settings",
+    arguments: argparse.Namespace,
+    mask: str | None,
+) -> onnx.ModelProto:
+    """Convert the layers, print what became of them, and write the model if that is asked for."""
+    from quake_tvm.lookup import convert
+
     with tempfile.TemporaryDirectory() as folder:
         done = convert(
             model,
@@ -48,7 +72,7 @@ def run(arguments: argparse.Namespace) -> None:
             budget=1.0,
             settings=settings,
             form=arguments.format,
-            mask=None if arguments.small else "attention_mask",
+            mask=mask,
             folder=arguments.work or folder,
             progress=lambda what, seen, total: shown(what, seen, total),
         )
@@ -56,13 +80,29 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.output:
         onnx.save(done.model, arguments.output)
         print(f"written: {arguments.output}")
-    found = {"look-ups": done.model, "left out": left_out(model, layers)}
-    print("mean cosine with the original's embeddings")
-    expected = {name: embeddings(model, each) for name, each in domains.items()}
-    for name, changed in found.items():
-        for domain, each in domains.items():
-            cosine = np.sum(embeddings(changed, each) * expected[domain], axis=1).mean()
-            print(f"{name:9} {domain:30} {cosine:.4f}")
+    return done.model
+
+
+def compare(model: onnx.ModelProto, layers: Sequence[int], form: str) -> None:
+    """Print what the look-ups of the first three layers, and of all, cost and gain."""
+    from tasks.look_ups import changed, evaluate, latency, lines, look_ups
+
+    found = look_ups(model)
+    choices = dict.fromkeys([tuple(layers[:FIRST]), tuple(layers)])
+    names = {each: f"layers {', '.join(map(str, each))}" for each in choices}
+    with_look_ups = {names[each]: changed(found, each, form) for each in choices}
+    nothing = {f"{names[each]} left out": left_out(each) for each in choices}
+    timed = latency({"the model": lambda model: model, **with_look_ups})
+    for line in lines(evaluate({**with_look_ups, **nothing}), timed):
+        print(line)
+
+
+def compare_small(model: onnx.ModelProto) -> None:
+    """Print the mean cosine with the rows of the small model."""
+    source, calls = small_model(), small_calls(1, 2)
+    expected = rows(source, calls)
+    for name, other in {"look-ups": model, "left out": left_out([0])(source)}.items():
+        print(f"{name:9} mean cosine {np.sum(rows(other, calls) * expected, axis=1).mean():.4f}")
 
 
 def shown(what: str, seen: int, total: int) -> None:
@@ -71,44 +111,37 @@ def shown(what: str, seen: int, total: int) -> None:
         print(f"\r{what}: {seen / total:4.0%} ", end="", file=sys.stderr, flush=True)
 
 
-def minilm() -> tuple[onnx.ModelProto, Calls, dict[str, Calls]]:
-    """The encoder, texts to learn from, and texts to compare on.
+def minilm() -> tuple[onnx.ModelProto, Calls]:
+    """The encoder, and texts to learn from, of all lengths. Padding is not learnt."""
+    from tasks import minilm, reuters, texts
 
-    Texts to learn from have all lengths. Padding is not learnt.
-    """
-    from tasks import lee, minilm, reuters, texts
-
-    def calls(chosen: Sequence[str], most: int) -> Calls:
-        tokens = texts.tokens(chosen, TOKENS)
-        places = np.random.default_rng(0).permutation(len(chosen))
-        places = places[: min(most, len(places)) // BATCH * BATCH].reshape(-1, BATCH)
-        return [{name: array[at] for name, array in tokens.items()} for at in places]
-
-    learnt = calls(reuters.read("train")[0], LEARNT)
-    domains = {
-        "Reuters, test (in domain)": calls(reuters.read("test")[0], COMPARED),
-        "Lee (out of domain)": calls(lee.read()[0], COMPARED),
-    }
-    return minilm.model(BATCH, TOKENS), learnt, domains
+    chosen = reuters.read("train")[0]
+    tokens = texts.tokens(chosen, TOKENS)
+    places = np.random.default_rng(0).permutation(len(chosen))
+    places = places[: LEARNT // BATCH * BATCH].reshape(-1, BATCH)
+    calls = [{name: array[at] for name, array in tokens.items()} for at in places]
+    return minilm.model(BATCH, TOKENS), calls
 
 
-def left_out(model: onnx.ModelProto, layers: Sequence[int]) -> onnx.ModelProto:
-    """The model with zeros in the place of its feed-forward layers: with tables of zeros."""
+def left_out(layers: Sequence[int]) -> Callable[[onnx.ModelProto], onnx.ModelProto]:
+    """What puts zeros in the place of feed-forward layers: tables of zeros."""
     from quake_tvm.lookup.blocks import find
     from quake_tvm.lookup.layer import LookupLayer
     from quake_tvm.lookup.surgery import replaced
 
-    result = model
-    for block in find(model):
-        if block.number in layers:
-            before, _, behind = block.widths
-            shapes = (before, 1), (1,), (2, behind), (behind,)
-            nothing = LookupLayer(*(np.zeros(shape, np.float32) for shape in shapes), bits=1)
-            result = replaced(result, block, nothing, "float32")
-    return result
+    def change(model: onnx.ModelProto) -> onnx.ModelProto:
+        for block in find(model):
+            if block.number in layers:
+                before, _, behind = block.widths
+                shapes = (before, 1), (1,), (2, behind), (behind,)
+                nothing = LookupLayer(*(np.zeros(s, np.float32) for s in shapes), bits=1)
+                model = replaced(model, block, nothing, "float32")
+        return model
+
+    return change
 
 
-def embeddings(model: onnx.ModelProto, calls: Calls) -> np.ndarray:
+def rows(model: onnx.ModelProto, calls: Calls) -> np.ndarray:
     """The model's first output for all calls, each row of length 1."""
     import quake_tvm
 
@@ -158,10 +191,11 @@ def small_calls(seed: int, count: int, width: int = 32) -> Calls:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the tutorial."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--layers", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--layers", type=int, nargs="+", default=range(6))
     parser.add_argument("--rows", type=int, default=800_000, help="rows to train each layer on")
     parser.add_argument("--format", default="bfloat16", help="float32, bfloat16 or int8")
     parser.add_argument("--output", type=Path, help="the ONNX model to write")
+    parser.add_argument("--converted", type=Path, help="compare this model, and convert nothing")
     parser.add_argument("--work", type=Path, help="folder of the state, to continue from")
     parser.add_argument("--small", action="store_true", help="a small random model")
     try:

@@ -5,9 +5,9 @@
   and chains between bytes tables; replace tensors without elements; keep zeros from being folded by
   TVM; recognise norms; fold batch norms; store weights in the half precision that was asked for.
 - ``lower``: lower nonlinearities to bit manipulation. Between recognition and lowering,
-  convolutions get their channels last, reshapes sink, attention is fused, and attention, recurrent
-  layers and look-ups become kernels. Earlier, this would change what is recognised. Later, the
-  kernels would prevent it.
+  a plan's look-ups take the place of layers, convolutions get their channels last, reshapes sink,
+  attention is fused, and attention, recurrent layers and look-ups become kernels. Earlier, this
+  would change what is recognised and numbered. Later, the kernels would prevent it.
 - ``fuse``: check windows that may not fit; check indices; lower norms to kernels over rows; pack
   constant weights in panels, as bytes if they are or if this was asked for; legalize all other
   operators; fold constants; fuse operators up to a maximal size. Each fused kernel carries the
@@ -75,6 +75,7 @@ from .channels_last import ChannelsLast
 from .check_allocations import CheckAllocations
 from .check_indices import CheckIndices
 from .check_sizes import SHAPED, WINDOWED, CheckSizes
+from .choose_look_ups import choose
 from .drop_scopes import DropScopes
 from .fill_empty import FillEmpty
 from .flatten_norms import FlattenNorms
@@ -156,9 +157,11 @@ class LowerNonlinearities(Pass):
         self.forms, self.lanes = byte_dots.formats_of(target), analysis.lanes(target)
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
-        """Recognise, convert layouts, sink reshapes, fuse attention, lower."""
+        """Recognise, choose look-ups, convert layouts, sink reshapes, fuse attention, lower."""
         recognized = CenterLogSumExp()(quake.recognize(mod, self.options, numbered=True))
-        fused = self.fuse_attention(SinkReshapes()(ChannelsLast()(recognized)))
+        plan = self.options.plan
+        chosen = choose(recognized, plan.looked_up if plan is not None else ())
+        fused = self.fuse_attention(SinkReshapes()(ChannelsLast()(chosen)))
         layers = lower_recurrent.lower(
             RowsInHalves()(fused), self.options, self.recurrent_tile, self.forms, self.lanes
         )

@@ -4,8 +4,8 @@ Half precision is a format to store numbers in. Its operators compute in float32
 kernel for float32 serves. Inputs and outputs of a function keep their types. Between them nothing
 is rounded to half precision: results are closer to the exact ones, and a value that is too large
 for float16 does not become infinite. Constant weights of products and tables of rows stay in half
-precision, which takes half the memory: kernels widen what they read of them. Kernels and other
-functions that are called get and return the types that they have. Knows no kernel.
+precision, which takes half the memory: kernels widen what they read of them. Kernels, look-ups and
+other functions that are called get and return the types that they have. Knows no kernel.
 """
 
 from collections.abc import Collection
@@ -16,6 +16,7 @@ import tvm_ffi
 from tvm import relax
 from tvm.relax.expr_functor import PyExprMutator, mutator
 
+from quake_tvm.kernels.lookup_operator import LOOKUP
 from quake_tvm.numerics.formula_numbers import widened
 from quake_tvm.numerics.number_formats import COMPUTED, HALVES
 from quake_tvm.tvm_version import Pass, tir, updated
@@ -62,9 +63,11 @@ def _attributes(attributes: Any) -> Any:
 
 
 def _is_kernel(call: relax.Call) -> bool:
-    """Whether something is called that has types of its own: a kernel or another function."""
+    """Whether something is called that has types of its own: a kernel, a look-up, a function."""
     called = (call.op, *call.args[:1])
-    return any(isinstance(f, tvm.ir.GlobalVar | relax.ExternFunc) for f in called)
+    return op_name(call) == LOOKUP or any(
+        isinstance(f, tvm.ir.GlobalVar | relax.ExternFunc) for f in called
+    )
 
 
 @mutator
@@ -104,7 +107,12 @@ class _Widener(PyExprMutator):
 
     def _around(self, call: relax.Call) -> relax.Expr:
         """A call that keeps its types: narrow its operands, widen its result."""
-        args = [_converted(self.builder_, self.visit_expr(arg), arg.ty) for arg in call.args]
+        args = [
+            arg
+            if isinstance(arg, tvm.ir.GenericConst)
+            else _converted(self.builder_, self.visit_expr(arg), arg.ty)
+            for arg in call.args
+        ]
         result = relax.Call(call.op, args, call.attrs, call.ty_args, call.span)
         if not _has_half(call.ty):
             return result

@@ -53,6 +53,10 @@ def convert(
             "OUTPUT.work by default.",
         ),
     ] = None,
+    beside: Annotated[
+        bool,
+        typer.Option("--beside", help="Keep the layers beside the look-ups, for quake-tvm plan."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Convert feed-forward layers to look-ups that are trained to give the same.
@@ -93,7 +97,7 @@ def convert(
             ),
         )
     with whole_file(out) as temporary:
-        onnx.save(found.model, temporary)
+        onnx.save(found.beside if beside else found.model, temporary)
     if work is None:
         shutil.rmtree(folder, ignore_errors=True)
     if as_json:

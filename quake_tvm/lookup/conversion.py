@@ -21,11 +21,11 @@ from ..support import given
 from ..support.notebook import console, page
 from .blocks import Block, find
 from .distil import Distillation, Settings
-from .layer import STORED
+from .layer import STORED, LookupLayer
 from .measure import Errors, errors, milliseconds
 from .report import table
 from .state_folder import StateFolder, arrays
-from .surgery import alone, cut, replaced
+from .surgery import alone, beside, cut, replaced
 
 # Every so many rows are kept for the measurement and not trained on.
 _TESTED = 8
@@ -78,10 +78,14 @@ class Converted:
     ----------
     model : onnx.ModelProto
         Runs in ONNX Runtime too, slowly: the look-ups carry their meaning in ONNX's own operators.
+    beside : onnx.ModelProto
+        Has the layers, and the look-ups beside them. It computes what the source does, unless a
+        plan takes some of the look-ups.
     layers : list of ConvertedLayer
     """
 
     model: onnx.ModelProto
+    beside: onnx.ModelProto
     layers: list[ConvertedLayer]
 
     def __str__(self) -> str:
@@ -155,15 +159,18 @@ def convert(
     masks = [_mask(source, inputs, mask) for inputs in calibration] if mask else None
     options = [chosen, budget, asdict(settings), form, rows, mask]
     kept = StateFolder(folder, source, calibration, options)
-    result, made = source, []
+    result = both = source
+    made = []
     for n in chosen:
-        block = blocks[n]
-        found, result = _converted(
-            result, block, calibration, masks, budget, settings, form, rows, kept, progress
+        found, layer = _converted(
+            result, blocks[n], calibration, masks, budget, settings, form, rows, kept, progress
         )
+        if found.kept:
+            result = replaced(result, blocks[n], layer, form)
+            both = beside(both, blocks[n], layer, form)
         made.append(found)
         logger.info("layer %d: error %.3g, %s", n, found.errors.look_up, "kept" * found.kept)
-    return Converted(result, made)
+    return Converted(result, both, made)
 
 
 def _converted(
@@ -177,8 +184,8 @@ def _converted(
     rows: int,
     kept: StateFolder,
     progress: Progress,
-) -> tuple[ConvertedLayer, onnx.ModelProto]:
-    """One layer, and the model with its look-up if that is within the budget."""
+) -> tuple[ConvertedLayer, LookupLayer]:
+    """What became of one layer, and its look-up."""
     what = f"layer {block.number}"
     progress(f"{what}: collecting rows", 0, settings.rows)
     x, y, residual = _rows(model, block, calibration, masks)
@@ -205,7 +212,7 @@ def _converted(
         rows,
         bool(found.look_up <= budget),
     )
-    return done, new if done.kept else model
+    return done, layer
 
 
 def _mask(model: onnx.ModelProto, inputs: Inputs, name: str) -> np.ndarray:

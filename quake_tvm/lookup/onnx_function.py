@@ -8,7 +8,7 @@ import onnx
 from onnx import helper, parser
 
 from ..errors import QuakeError
-from ..importers.onnx.own_operators import DOMAIN, LOOKUP, SCALED_LOOKUP
+from ..importers.onnx.own_operators import CHOICE, DOMAIN, LOOKUP, SCALED_LOOKUP
 
 # The opset of new models. In ``AXES_INPUT`` the last reductions got their axes as an input, in
 # ``OLDEST`` the others.
@@ -70,8 +70,17 @@ _TEXT = """
 """
 
 
+_CHOICE = """
+<domain: "{domain}", opset_import: ["": {opset}]>
+{name} <number> (layer, look_up) => (y)
+{{
+    y = Identity (layer)
+}}
+"""
+
+
 def function(scaled: bool, opset: int = OPSET) -> onnx.FunctionProto:
-    """The operator's meaning.
+    """A look-up's meaning.
 
     Parameters
     ----------
@@ -100,6 +109,13 @@ def node(inputs: list[str], output: str, bits: int) -> onnx.NodeProto:
     return helper.make_node(name, inputs, [output], output, domain=DOMAIN, bits=bits)
 
 
+def choice(layer: str, look_up: str, output: str, number: int) -> onnx.NodeProto:
+    """The layer of this number, beside which there is a look-up. Without a plan it is the layer."""
+    return helper.make_node(
+        CHOICE, [layer, look_up], [output], f"{output}_choice", domain=DOMAIN, number=number
+    )
+
+
 def declare(model: onnx.ModelProto) -> None:
     """Add, in place, what the model's look-ups need: the domain, and their functions.
 
@@ -116,5 +132,8 @@ def declare(model: onnx.ModelProto) -> None:
     for scaled, name in _NAMES.items():
         if name in used - known:
             model.functions.append(function(scaled, opset))
+    if CHOICE in used - known:
+        text = _CHOICE.format(domain=DOMAIN, opset=opset, name=CHOICE)
+        model.functions.append(parser.parse_function(text))
     if used and DOMAIN not in {o.domain for o in model.opset_import}:
         model.opset_import.append(helper.make_opsetid(DOMAIN, 1))

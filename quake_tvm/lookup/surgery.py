@@ -10,7 +10,7 @@ from onnx import helper, numpy_helper
 from ..importers.onnx.nodes import read_by
 from .blocks import Block
 from .layer import LookupLayer
-from .onnx_function import declare, node
+from .onnx_function import choice, declare, node
 
 
 def cut(model: onnx.ModelProto, block: Block) -> onnx.ModelProto:
@@ -46,20 +46,7 @@ def replaced(
         What the tables are stored in.
     """
     result = _copy(model)
-    prefix = f"lookup_{block.number}"
-    arrays = dict(zip(("tables", "scales"), layer.stored(form), strict=False))
-    arrays |= {"projection": layer.projection, "offset": layer.offset, "bias": layer.bias}
-    result.graph.initializer.extend(
-        numpy_helper.from_array(np.ascontiguousarray(array), f"{prefix}_{name}")
-        for name, array in arrays.items()
-    )
-    given = [name for name in ("tables", "scales", "bias") if name in arrays]
-    operands = [f"{prefix}_{name}" for name in ("z", *given)]
-    new = [
-        helper.make_node("MatMul", [block.x, f"{prefix}_projection"], [f"{prefix}_product"]),
-        helper.make_node("Add", [f"{prefix}_product", f"{prefix}_offset"], [f"{prefix}_z"]),
-        node(operands, block.y, layer.bits),
-    ]
+    new = _look_up(result, block, block.y, layer, form)
     gone = {name for each in block.nodes for name in each.output}
     nodes: list[onnx.NodeProto] = []
     for each in result.graph.node:
@@ -68,6 +55,48 @@ def replaced(
                 nodes += new
         else:
             nodes.append(each)
+    return _with_nodes(result, nodes)
+
+
+def beside(model: onnx.ModelProto, block: Block, layer: LookupLayer, form: str) -> onnx.ModelProto:
+    """The model with a look-up beside the layer, and the choice between both.
+
+    Without a plan the model computes what it did. The parameters are those of :func:`replaced`.
+    """
+    result = _copy(model)
+    before, behind = f"{block.y}_layer", f"{block.y}_look_up"
+    new = _look_up(result, block, behind, layer, form)
+    nodes: list[onnx.NodeProto] = []
+    for each in result.graph.node:
+        nodes.append(each)
+        if block.y in each.output:
+            each.output[list(each.output).index(block.y)] = before
+            nodes += [*new, choice(before, behind, block.y, block.number)]
+    return _with_nodes(result, nodes)
+
+
+def _look_up(
+    model: onnx.ModelProto, block: Block, y: str, layer: LookupLayer, form: str
+) -> list[onnx.NodeProto]:
+    """The nodes of a look-up from the block's x to y; its constants are added to the model."""
+    prefix = f"{block.y}_look_up"
+    arrays = dict(zip(("tables", "scales"), layer.stored(form), strict=False))
+    arrays |= {"projection": layer.projection, "offset": layer.offset, "bias": layer.bias}
+    model.graph.initializer.extend(
+        numpy_helper.from_array(np.ascontiguousarray(array), f"{prefix}_{name}")
+        for name, array in arrays.items()
+    )
+    given = [name for name in ("tables", "scales", "bias") if name in arrays]
+    operands = [f"{prefix}_{name}" for name in ("z", *given)]
+    return [
+        helper.make_node("MatMul", [block.x, f"{prefix}_projection"], [f"{prefix}_product"]),
+        helper.make_node("Add", [f"{prefix}_product", f"{prefix}_offset"], [f"{prefix}_z"]),
+        node(operands, y, layer.bits),
+    ]
+
+
+def _with_nodes(result: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> onnx.ModelProto:
+    """The model with these nodes, in place."""
     nodes = [onnx.NodeProto.FromString(n.SerializeToString()) for n in nodes]
     del result.graph.node[:]
     result.graph.node.extend(nodes)

@@ -1,10 +1,11 @@
-"""The parts of a model that a plan decides on: groups of sites, and products.
+"""The parts of a model that a plan decides on: groups of sites, products, and look-ups.
 
-A choice is the index of an offer for each part: of a rung for a group, the lowest first, and of a
-precision for a product, bfloat16 first. Knows no time and no error.
+A choice is the index of an offer for each part: of a rung for a group, the lowest first; of a
+precision for a product, bfloat16 first; of a look-up or the layer itself, the look-up first. Knows
+no time and no error.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -14,9 +15,21 @@ from tvm import relax
 
 from ..numerics.ladder import METHODS
 from ..options import Options
+from ..passes.relax.choose_look_ups import choices
+from ..passes.relax.graph import extents_text
 from ..passes.relax.narrow_weights import products
 from ..passes.relax.pipeline import Pipeline
-from ..site_plan import BFLOAT16, EXACT, FLOAT32, Plan, PlannedProduct, PlannedSite
+from ..site_plan import (
+    BFLOAT16,
+    EXACT,
+    FLOAT32,
+    LAYER,
+    LOOK_UP,
+    Plan,
+    PlannedLookUp,
+    PlannedProduct,
+    PlannedSite,
+)
 from ..tvm_version import tir
 from .choice import Calls, Picks
 from .placement import INSIDE, Placement
@@ -50,25 +63,31 @@ class Product:
 
 @dataclass(frozen=True)
 class Parts:
-    """The groups of calls that share a rung, and the products that may have either precision."""
+    """The groups of calls that share a rung, the products that may have either precision, and the
+    layers that have a look-up: their numbers, and the shapes of their results.
+    """
 
     where: Placement
     groups: Sequence[Calls]
     products: Sequence[Product]
+    look_ups: Mapping[int, str]
 
     def picks(self, method: str, precision: str = FLOAT32) -> Picks:
-        """The choice of one rung for all groups, and of one precision for all products."""
+        """The choice of one rung for all groups, one precision for all products, and no look-up."""
         rung, wide = METHODS.index(method), int(precision == FLOAT32)
-        return (rung,) * len(self.groups) + (wide,) * len(self.products)
+        return (rung,) * len(self.groups) + (wide,) * len(self.products) + (1,) * len(self.look_ups)
 
-    def only(self, product: int) -> Picks:
-        """The choice of the highest rung, and of bfloat16 for the product at this index."""
+    def only(self, index: int) -> Picks:
+        """The choice of the highest rung, and of bfloat16 or a look-up for the part at this index.
+
+        Products have the first indices, look-ups the others.
+        """
         picks = list(self.picks(BASE))
-        picks[len(self.groups) + product] = 0
+        picks[len(self.groups) + index] = 0
         return tuple(picks)
 
     def is_wide(self, picks: Picks) -> bool:
-        """Whether all products are float32."""
+        """Whether all products are float32, and no layer is a look-up."""
         return all(picks[len(self.groups) :])
 
     def rungs(self, picks: Picks) -> dict[int, str]:
@@ -89,7 +108,7 @@ class Parts:
         ----------
         picks : tuple of int
         offers : sequence of pairs of RungCost
-            What each product costs and gains, for the plan's reader.
+            What each product and look-up costs and gains, for the plan's reader.
         exact : bool
             Whether all sites stay exact.
         **facts
@@ -101,8 +120,11 @@ class Parts:
             for call, method in calls.items()
             for number in self.where.calls[call]
         }
-        costs = offers or [(RungCost(0.0, 0.0),) * 2] * len(self.products)
-        numbered = enumerate(zip(self.products, picks[len(self.groups) :], costs, strict=True), 1)
+        count = len(self.products)
+        costs = offers or [(RungCost(0.0, 0.0),) * 2] * (count + len(self.look_ups))
+        rest = picks[len(self.groups) :]
+        numbered = enumerate(zip(self.products, rest[:count], costs[:count], strict=True), 1)
+        layers = zip(self.look_ups.items(), rest[count:], costs[count:], strict=True)
         return Plan(
             sites=tuple(PlannedSite(n, *site, rungs[n]) for n, site in self.where.sites.items()),
             inside_kernels=rungs.get(INSIDE, BASE),
@@ -116,6 +138,15 @@ class Parts:
                 )
                 for number, (product, wide, (narrow, full)) in numbered
             ),
+            look_ups=tuple(
+                PlannedLookUp(
+                    *layer,
+                    LAYER if kept else LOOK_UP,
+                    look_up.error,
+                    1e3 * (full.time - look_up.time),
+                )
+                for layer, kept, (look_up, full) in layers
+            ),
             **facts,
         )
 
@@ -125,3 +156,8 @@ def products_of(mod: tvm.IRModule, target: tvm.target.Target) -> list[Product]:
     prepare = Pipeline(target, Options.parse(BASE)).upto("prepare")
     with target:
         return [Product.of(call) for call in products(prepare(mod), BFLOAT16)]
+
+
+def look_ups_of(mod: tvm.IRModule) -> dict[int, str]:
+    """The shapes of the results of an imported model's layers with a look-up, by their numbers."""
+    return {n: extents_text(list(call.ty.shape)) for n, call in choices(mod).items()}

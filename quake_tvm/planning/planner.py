@@ -1,4 +1,4 @@
-"""``quake_tvm.plan``: choose rungs and precisions, so that a model's error stays within a budget.
+"""``quake_tvm.plan``: choose rungs, precisions and look-ups within a budget of a model's error.
 
 It combines the other modules: where the sites are, what error each adds and what time it takes, and
 which choice is the cheapest. Then it times the planned model.
@@ -31,7 +31,7 @@ from ..support.timing import Timer, interleave
 from .calibration import Calibration
 from .choice import ATTEMPTS, Calls, Chosen, Picks, choose, gain, rung_offers
 from .metrics import Metric, named
-from .parts import Parts, Product, products_of
+from .parts import Parts, Product, look_ups_of, products_of
 from .placement import Placement, placement
 from .probe import BASE, Probe
 from .search import RungCost
@@ -60,7 +60,9 @@ def plan(
 ) -> Plan:
     """Find the rung for each site, and the precision for each product, within an error budget.
 
-    The plan keeps the model's error within the budget in the least time that was found.
+    If the model has look-ups beside its feed-forward layers (:func:`quake_tvm.lookup.convert`),
+    each of them is one more choice, in the same budget. The plan keeps the model's error within the
+    budget in the least time that was found.
 
     Parameters
     ----------
@@ -141,10 +143,12 @@ def plan(
     probe = Probe(models, inputs[0])
     if probe.calls != len(where.calls):
         raise QuakeError("the model has branches, so its sites cannot be planned one by one")
-    parts = Parts(where, groups, products_of(mod, on) if BFLOAT16 in precisions else [])
+    products = products_of(mod, on) if BFLOAT16 in precisions else []
+    parts = Parts(where, groups, products, look_ups_of(mod))
+    narrow_parts = len(products) + len(parts.look_ups)
     # The products in one precision, for the whole model on every rung.
     uniform = [(m, p) for p in (PRECISIONS if parts.products else (FLOAT32,)) for m in METHODS]
-    steps = 1 + len(uniform) + len(groups) * (len(METHODS) - 1) + len(parts.products) + ATTEMPTS
+    steps = 1 + len(uniform) + len(groups) * (len(METHODS) - 1) + narrow_parts + ATTEMPTS
     calibration = Calibration(
         exact, probe, inputs, measure, lambda done: progress("measuring errors", done, steps)
     )
@@ -159,14 +163,16 @@ def plan(
         narrow = build(plan=parts.plan(parts.picks(method, BFLOAT16)))
         models[_name(method, BFLOAT16)] = narrow
         errors[_name(method, BFLOAT16)] = calibration.of(narrow)[0]
-    costs = [
-        calibration.of(build(plan=parts.plan(parts.only(n))))[1] for n in range(len(parts.products))
-    ]
+    singles = [build(plan=parts.plan(parts.only(n))) for n in range(narrow_parts)]
+    costs = [calibration.of(single)[1] for single in singles]
     progress("timing kernels", 0, 1)
     calls = [call for group in groups for call in group]
     times = probe.times(calls)
     gained = _gained(models, inputs[0]) if parts.products else 0.0
-    narrowed = _product_offers(parts.products, costs, gained)
+    narrowed = [
+        *_product_offers(parts.products, costs[: len(products)], gained),
+        *_look_up_offers(models[BASE], singles[len(products) :], costs[len(products) :], inputs[0]),
+    ]
     offers = [*rung_offers(calibration, groups, times), *narrowed]
     chosen = choose(offers, error, errors[BASE], budget * HEADROOM)
     hopeless = errors[BASE] > budget
@@ -232,6 +238,18 @@ def _product_offers(
     return [
         [RungCost(cost, 0.0), RungCost(0.0, max(gained, 0.0) * product.work / work)]
         for product, cost in zip(products, costs, strict=True)
+    ]
+
+
+def _look_up_offers(
+    base: Model, models: Sequence[Model], costs: Sequence[float], inputs: Inputs
+) -> list[list[RungCost]]:
+    """The look-up and the layer, for each layer: what the model with this look-up alone gains."""
+    named = {str(n): model for n, model in enumerate(models)}
+    layers, *taken = _race({BASE: base, **named}, inputs).values() if models else (0.0,)
+    return [
+        [RungCost(cost, 0.0), RungCost(0.0, (layers - each) / 1e3)]
+        for cost, each in zip(costs, taken, strict=True)
     ]
 
 

@@ -65,6 +65,32 @@ def test_runtimes_agree_on_the_written_model(converted, tmp_path):
     assert 0 < np.abs(before - expected).mean() < 0.2
 
 
+def test_layers_beside_the_look_ups_compute_as_before(converted):
+    model, calls, done = converted
+    onnx.checker.check_model(done.beside)
+    for run in (_in_onnx_runtime, lambda m, x: quake_tvm.compile(m).run(x)[0]):
+        np.testing.assert_array_equal(run(done.beside, calls[0]), run(model, calls[0]))
+    assert [b.number for b in find(done.beside)] == [0, 1]
+
+
+def _in_onnx_runtime(model, inputs):
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    return session.run(None, inputs)[0]
+
+
+def test_a_converted_model_can_be_converted_further(converted):
+    model, calls, _ = converted
+    few = Settings(tables=4, bits=2, rows=512)
+    once = convert(model, calls, layers=[0], budget=9, settings=few, rows=4).model
+    twice = convert(once, calls, layers=[0], budget=9, settings=few, rows=4).model
+    assert not find(twice)
+    onnx.checker.check_model(twice)
+    found = quake_tvm.compile(twice, method="quake5").run(calls[0])[0]
+    np.testing.assert_allclose(found, _in_onnx_runtime(twice, calls[0]), atol=1e-5)
+
+
 def test_a_layer_over_the_budget_stays():
     model = encoder(layers=1)
     done = convert(
@@ -72,7 +98,7 @@ def test_a_layer_over_the_budget_stays():
     )
     (layer,) = done.layers
     assert not layer.kept
-    assert done.model == model
+    assert done.model == done.beside == model
 
 
 def test_padding_is_not_learnt():

@@ -4,11 +4,16 @@ import numpy as np
 import pytest
 
 import quake_tvm
+from quake_tvm.lookup.blocks import find
+from quake_tvm.lookup.layer import LookupLayer
+from quake_tvm.lookup.surgery import beside
 from quake_tvm.numerics.ladder import METHODS
 from quake_tvm.planning import planner
-from quake_tvm.planning.metrics import relative
+from quake_tvm.planning.metrics import absolute, relative
 from quake_tvm.site_plan import HEADROOM, Plan, PlannedProduct, PlannedSite
 from tests.helpers import module
+from tests.lookup.models import encoder
+from tests.lookup.models import inputs as encoder_inputs
 from tests.planning.models import gated, hidden, inputs, network
 
 MODELS = {"network": network, "gated": gated, "hidden": hidden}
@@ -91,6 +96,47 @@ def test_products_have_a_precision(monkeypatch, tmp_path):
     assert error(mod, plan, seed=1) <= 0.014
     assert {u.precision for u in plan.uniform} == {"float32", "bfloat16"}
     assert Plan.load(plan.save(tmp_path / "plan.toml")) == plan
+
+
+@pytest.mark.slow
+def test_look_ups_are_chosen_within_the_budget(monkeypatch, tmp_path):
+    """Each of two look-ups gains a millisecond; the one that adds more error stays a layer."""
+    source, calls = encoder(), encoder_inputs(3, rows=8)
+    look_ups = [random_look_up(32, scale) for scale in (1e-3, 1.0)]
+    model = source
+    for block, layer in zip(find(source), look_ups, strict=True):
+        model = beside(model, block, layer, "float32")
+
+    def race(models, _):
+        return {name: 1.0 if name in ("0", "1", "the plan") else 2.0 for name in models}
+
+    monkeypatch.setattr(planner, "_race", race)
+    shapes = {"x": (8, 32)}
+    exact = quake_tvm.compile(source, method="exact", shapes=shapes)
+    plan = quake_tvm.plan(model, calls, 5.0, "absolute", shapes=shapes)
+    assert [(p.number, p.shape, p.choice) for p in plan.look_ups] == [
+        (0, "8x32", "look-up"),
+        (1, "8x32", "layer"),
+    ]
+    assert [p.milliseconds for p in plan.look_ups] == [1.0, 1.0]
+    assert plan.measured <= HEADROOM * 5.0 < plan.look_ups[1].error
+    assert plan.look_ups[0].error <= plan.predicted
+    assert "less time than" in plan.verdict
+    assert Plan.load(plan.save(tmp_path / "plan.toml")) == plan
+    planned = quake_tvm.compile(model, plan=plan, shapes=shapes)
+    found = [planned.run(x) for x in calls]
+    expected = [exact.run(x) for x in calls]
+    assert absolute(expected, found) == pytest.approx(plan.measured)
+    assert {site.source for site in planned.report.sites} == {"lookup_ffn", "nn.gelu"}
+    with pytest.raises(quake_tvm.QuakeError, match="a look-up 0, which is not there"):
+        quake_tvm.compile(source, plan=plan, shapes=shapes)
+
+
+def random_look_up(width, scale, tables=4, bits=3):
+    random = np.random.default_rng(7)
+    shapes = (width, tables * bits), (tables * bits,), (tables << bits, width), (width,)
+    arrays = [random.standard_normal(shape).astype(np.float32) for shape in shapes]
+    return LookupLayer(*arrays[:2], *(np.float32(scale) * a for a in arrays[2:]), bits=bits)
 
 
 def test_a_plan_of_products_goes_with_no_precision_and_no_other_model():

@@ -1,8 +1,9 @@
 """Embeddings of texts by all-MiniLM-L6-v2. Knows no labels."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
+import onnx
 from tokenizers import Encoding, Tokenizer
 
 import model_data
@@ -15,9 +16,13 @@ MODEL = "MiniLM-L6"
 # next length.
 LENGTHS = (32, 64, 96, 128)
 BATCH = 8
+# Changes the model, whatever the length of its texts.
+Change = Callable[[onnx.ModelProto], onnx.ModelProto]
 
 
-def embed(label: str, texts: Sequence[str], method: str) -> np.ndarray:
+def embed(
+    label: str, texts: Sequence[str], method: str, change: Change = lambda model: model
+) -> np.ndarray:
     """Embeddings ``(texts, 384)`` of length 1, float32.
 
     Raises
@@ -32,7 +37,7 @@ def embed(label: str, texts: Sequence[str], method: str) -> np.ndarray:
         (chosen,) = np.nonzero(bins == n)
         length = LENGTHS[n]
         inputs = _padded([encoded[n] for n in chosen], length)
-        model = minilm.model(BATCH, length)
+        model = change(minilm.model(BATCH, length))
         embeddings[chosen] = features(f"{label}, {length} tokens", model, method, inputs)
     return embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
 

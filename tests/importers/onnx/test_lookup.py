@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 import quake_tvm
 from quake_tvm import QuakeError
 from quake_tvm.lookup.layer import LookupLayer
-from quake_tvm.lookup.onnx_function import declare, node
+from quake_tvm.lookup.onnx_function import choice, declare, node
 
 TABLES, BITS, WIDTH = 5, 3, 7
 
@@ -55,6 +55,20 @@ def test_as_in_onnx_runtime(form, opset):
 def test_operands_that_do_not_fit(options, problem):
     with pytest.raises(QuakeError, match=problem):
         quake_tvm.compile(model(**options))
+
+
+def test_a_choice_between_tensors_of_other_shapes():
+    nodes = [
+        helper.make_node("Identity", ["x"], ["a"]),
+        helper.make_node("ReduceSum", ["x"], ["b"], keepdims=0),
+        choice("a", "b", "y", 0),
+    ]
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [3]) for name in ("x", "y")]
+    graph = helper.make_graph(nodes, "choice", values[:1], values[1:])
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    declare(made)
+    with pytest.raises(QuakeError, match="give the same shape and type"):
+        quake_tvm.compile(made)
 
 
 def test_an_opset_that_is_too_old():

@@ -6,11 +6,13 @@ import ml_dtypes
 import numpy as np
 import pytest
 import tvm
+from tvm import relax
 from tvm.script import ir as I
 from tvm.script import relax as R
 from tvm.script import tirx as T
 
 import quake_tvm
+from quake_tvm.kernels.lookup_operator import lookup_ffn
 from quake_tvm.passes.relax.widen_halves import WidenHalves
 from tests.helpers import module
 
@@ -206,6 +208,20 @@ def test_weights_stay_in_the_formats_that_are_kept():
             return (x1, x2, x3)
 
     tvm.ir.assert_structural_equal(WidenHalves({"float16"})(Before), Expected)
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+def test_tables_of_look_ups_stay(dtype):
+    builder = relax.BlockBuilder()
+    z = relax.Var("z", relax.TensorType((2, 6), "float32"))
+    tables, bias = np.ones((8, 4), HALVES[dtype]), np.ones(4, np.float32)
+    with builder.function("main", [z]):
+        with builder.dataflow():
+            y = lookup_ffn(z, relax.const(tables), relax.const(bias), bits=2)
+            y = builder.emit_output(y)
+        builder.emit_func_output(y)
+    mod = builder.get()
+    tvm.ir.assert_structural_equal(WidenHalves()(mod), mod)
 
 
 def test_a_module_without_halves_is_unchanged():
