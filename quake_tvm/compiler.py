@@ -82,7 +82,8 @@ def compile(
     winograd : bool
         Whether convolutions of 3x3 windows may be computed by Winograd's algorithm, which takes
         fewer multiplications: :mod:`quake_tvm.numerics.winograd` has its error bound. It differs
-        from the direct sum in rounding, and may make NaN where that makes an infinity.
+        from the direct sum in rounding, and may make NaN where that makes an infinity. With
+        ``"bfloat16"`` it rounds the transformed operands, and has a larger error.
     cache : bool
         Keep the build on disk, and load it the next time: :mod:`quake_tvm.build_cache`. Anything
         that a build depends on has an influence on its key. An IRModule, and a build with rules or

@@ -12,6 +12,7 @@ The rows of the register tile, the tiles of a block and the use of cores are tun
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import tvm
 import tvm_ffi
@@ -36,14 +37,25 @@ BLOCKS, ROWS = (8, 16, 24, 48), (2, 4, 6, 8, 12, 16)
 ENOUGH, CHANNELS = 8, 128
 
 
-def key_of(shape: Sequence[int | Expr], depth: int) -> Key:
-    """The key of a convolution with a result of this shape and so many input channels."""
+def key_of(shape: Sequence[int | Expr], depth: int, dtype: str) -> Key:
+    """The key of a convolution.
+
+    Parameters
+    ----------
+    shape : sequence of int or Expr
+        That of the result.
+    depth : int
+        Input channels.
+    dtype : str
+        That of the transformed weights.
+    """
     extents = [analysis.constant(n) for n in shape]
     images, height, width, channels = extents
     tiles = None
     if images is not None and height is not None and width is not None:
         tiles = images * -(-height // RESULTS) * -(-width // RESULTS)
-    return Key.of("winograd", tiles=tiles, columns=channels, depth=depth)
+    key = Key.of("winograd", tiles=tiles, columns=channels, depth=depth)
+    return replace(key, dtype=dtype)
 
 
 def cut(key: Key, width: int, target: tvm.target.Target, choice: Choice) -> Cut:
@@ -91,7 +103,7 @@ def apply(
         if name != NAME:
             sch.compute_inline(sch.get_sblock(name))
     last = sch.get(sch.get_sblock(names[-1]))
-    key = key_of(result.shape, int(x.shape[-1]))
+    key = key_of(result.shape, int(x.shape[-1]), str(u.dtype))
     divided = cut(key, int(u.shape[-1]), target, decide(key))
     before = list(map(int, block.annotations[BEFORE]))
 

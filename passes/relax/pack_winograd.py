@@ -41,25 +41,30 @@ class PackWinograd(Pass):
     ----------
     panel : callable
         As for :class:`PackWeights`. A register tile's rows are tiles of four pixels.
+    precision : str
+        ``"bfloat16"``: the transformed operands are rounded to it where the weights are bfloat16.
     """
 
-    def __init__(self, panel: Panel) -> None:
-        self.panel = panel
+    def __init__(self, panel: Panel, precision: str = COMPUTED) -> None:
+        self.panel, self.precision = panel, precision
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         """Legalize such convolutions. Nothing else is changed."""
         return legalize(mod, {"relax.nn.conv2d": self._legalize})
 
     def _legalize(self, builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
-        if not suits(call):
+        if not suits(call, self.precision):
             return call
         x, weights = call.args
         window, values = Window.of(call), weights.value.numpy()
         channels = values.shape[0]
-        width = self.panel(key_of(list(call.ty.shape), values.shape[-1]), BLOCK)
+        factors = winograd.weights(values)
+        if str(values.dtype) != COMPUTED:
+            factors = winograd.paired(factors)
+        key = key_of(list(call.ty.shape), values.shape[-1], str(factors.dtype))
+        width = self.panel(key, BLOCK)
         if width is None:
             return call
-        packed = panels(winograd.weights(values), width)  # (o/p, 16, i, p)
         return builder.call_te(
             partial(
                 convolution,
@@ -68,18 +73,19 @@ class PackWinograd(Pass):
                 before=window.before,
             ),
             x,
-            relax.const(packed),
+            relax.const(panels(factors, width)),
             primfunc_name_hint="winograd",
             # No address depends on data.
             primfunc_attrs={**FUSABLE, CHECKED: True},
         )
 
 
-def suits(call: relax.Call) -> bool:
+def suits(call: relax.Call, precision: str) -> bool:
     """Whether Winograd's algorithm computes this convolution.
 
     It must have channels last, windows of 3 by 3 that move by one pixel, one group, and constant
-    float32 weights that are finite.
+    weights that are finite: float32, or bfloat16 if this is the precision and the number of input
+    channels is even.
     """
     if not channels_last(call) or not computed_in_float32(call) or int(call.attrs.groups) != 1:
         return False
@@ -87,5 +93,8 @@ def suits(call: relax.Call) -> bool:
     if (window.size, window.strides, window.dilation) != ((3, 3), (1, 1), (1, 1)):
         return False
     outputs, *_, inputs = values.shape
-    enough = min(outputs, inputs) >= FEWEST and outputs * inputs <= MOST
-    return enough and str(values.dtype) == COMPUTED and bool(np.isfinite(values).all())
+    if min(outputs, inputs) < FEWEST or outputs * inputs > MOST:
+        return False
+    dtype = str(values.dtype)
+    paired = dtype == precision == "bfloat16" and inputs % 2 == 0
+    return (dtype == COMPUTED or paired) and bool(np.isfinite(values.astype(np.float32)).all())

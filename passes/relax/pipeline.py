@@ -309,7 +309,7 @@ class Pipeline:
             PackByteConvolutions(panel, forms),
             PackByteWeights(panel, forms),
             QuantizeProducts(panel, forms, floats=self.precision == "int8"),
-            *([PackWinograd(panel)] if self.winograd else []),
+            *([PackWinograd(panel, self.floats)] if self.winograd else []),
             PackConvolutions(panel, self.floats),
             PackTransposedConvolutions(panel, self.floats),
             PackWeights(panel, self.floats),

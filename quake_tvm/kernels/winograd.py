@@ -12,6 +12,9 @@ The mathematics is in :mod:`quake_tvm.numerics.winograd`. Each result takes the 
 ascending order, so its bits depend neither on the block nor on the register tile. A block may have
 fewer tiles than its last register tile has rows. These rows compute the last tile again and are not
 stored.
+
+Weights may be pairs of bfloat16 numbers. Then the transformed inputs are rounded to bfloat16, and
+the channels are taken in pairs, the odd one before the even one.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,6 +24,7 @@ from functools import partial
 from tvm import te
 
 from ..numerics import winograd
+from ..numerics.bfloat16_pairs import dot, narrowed, pair
 from ..numerics.winograd import PRODUCTS, RESULTS
 from ..tvm_version import Expr, Stmt, alloc, tir
 from . import rows
@@ -70,7 +74,7 @@ def convolution(
     x : Tensor
         Of shape (n, height, width, i), with at least 16 channels.
     u : Tensor
-        Transformed weights in panels, of shape (o/p, 16, i, p).
+        Transformed weights in panels, of shape (o/p, 16, i, p), or (o/p, 16, i/2, p) of pairs.
     pixels : sequence of two int or Expr
         Height and width of the result.
     channels : int
@@ -160,9 +164,12 @@ class _Block:
         self.x, self.u, self.shape, self.before = x, u, shape, before
         self.tile, self.size, self.first = cut.tile, cut.block, first
         self.depth = int(x.shape[-1])
+        self.paired = u.dtype == "int32"
         # Image, row and column of each tile's first result; factors (product, tile, channel).
         self.places = rows.local(3 * self.size, "int64")
-        self.inputs = rows.local(SQUARE * self.size * self.depth)
+        self.inputs = rows.local(
+            SQUARE * self.size * self.depth, "uint16" if self.paired else "float32"
+        )
         self.products = rows.local(SQUARE * self.size * self.tile.columns)
 
     def _strips(self, count: Expr) -> Expr:
@@ -241,7 +248,8 @@ class _Block:
 
                 def put(i: int, j: int, k: Expr, value: Expr) -> Stmt:
                     line = (i * PRODUCTS + j) * self.size + t
-                    return tir.BufferStore(self.inputs, value, [line * self.depth + start + k])
+                    factor = narrowed(value) if self.paired else value
+                    return tir.BufferStore(self.inputs, factor, [line * self.depth + start + k])
 
                 return self._square(PRODUCTS, element, winograd.inputs, put)
 
@@ -273,13 +281,21 @@ class _Block:
 
         def strip(q: Expr) -> Stmt:
             line = e * self.size + q * self.tile.rows
+
+            def factor(r: int, k: Expr) -> Expr:
+                start = (line + r) * self.depth
+                if self.paired:
+                    return pair(self.inputs[start + 2 * k], self.inputs[start + 2 * k + 1])
+                return self.inputs[start + k]
+
             return self.tile.product(
-                self.depth,
-                lambda r, k: self.inputs[(line + r) * self.depth + k],
+                int(self.u.shape[-2]),
+                factor,
                 lambda k, j: self.u[p, e, k, j],
                 lambda r, j, value: tir.BufferStore(
                     self.products, value, [(line + r) * self.tile.columns + j]
                 ),
+                add=dot if self.paired else lambda s, x, y: s + x * y,
             )
 
         return rows.loop(self._strips(count), strip, most=1)

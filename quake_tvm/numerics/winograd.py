@@ -21,6 +21,10 @@ the maximum is over the window and the sum over taps and channels. The direct su
 instead of k, and 1 instead of 16: with 16 or more channels this bound is at most 2.6 times that
 one. Measured errors are smaller than the direct sum's, because the sums are a ninth as long.
 
+Where the factors are rounded to a narrower format, each by at most r of itself, the products of the
+formula grow by (1 + r)**2 at most. So the error is at most (1 + r)**2 (1 + ku / (1 - ku)) - 1 times
+what the formula gives with absolute values, if no factor is a subnormal number.
+
 This holds while nothing overflows: as long as ``AMPLIFICATION`` max |x| sum |w| is finite.
 
 Source: A. Lavin, S. Gray, "Fast Algorithms for Convolutional Neural Networks" (2015), section 4.1;
@@ -32,6 +36,8 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import numpy as np
+
+from .bfloat16_pairs import packed_rows
 
 # Products of a tile along one axis, and results.
 PRODUCTS, RESULTS = 4, 2
@@ -83,7 +89,23 @@ def weights(w: np.ndarray) -> np.ndarray:
     return np.stack([factor for row in square for factor in row]).astype(np.float32)
 
 
-def bound(most: float, w: np.ndarray) -> np.ndarray:
+def paired(factors: np.ndarray) -> np.ndarray:
+    """The right factors of two channels as pairs of bfloat16 numbers.
+
+    Parameters
+    ----------
+    factors : ndarray
+        As :func:`weights` gives them, of shape (16, i, o), for an even number of channels.
+
+    Returns
+    -------
+    ndarray
+        int32 of shape (16, i/2, o).
+    """
+    return np.moveaxis(packed_rows(np.moveaxis(factors, 1, 0)), 0, 1)
+
+
+def bound(most: float, w: np.ndarray, rounding: float = 0.0) -> np.ndarray:
     """The largest error of a result.
 
     Parameters
@@ -92,6 +114,8 @@ def bound(most: float, w: np.ndarray) -> np.ndarray:
         The largest absolute value of an input.
     w : ndarray
         The weights, of shape (o, 3, 3, i).
+    rounding : float
+        The largest relative rounding of a factor to its format; 0 for float32.
 
     Returns
     -------
@@ -100,4 +124,5 @@ def bound(most: float, w: np.ndarray) -> np.ndarray:
     """
     roundings = (w.shape[-1] + ROUNDINGS) * 2.0**-24
     total = np.abs(w.astype(np.float64)).sum((1, 2, 3))
-    return roundings / (1 - roundings) * AMPLIFICATION * most * total
+    relative = (1 + rounding) ** 2 * (1 + roundings / (1 - roundings)) - 1
+    return relative * AMPLIFICATION * most * total

@@ -6,6 +6,7 @@ from tvm import te, topi
 
 from quake_tvm.machines.targets import target
 from quake_tvm.numerics import winograd as products
+from quake_tvm.numerics.number_formats import FORMATS
 from quake_tvm.schedules import RULE, schedule
 from tests.numerics.test_winograd import computed
 from tests.schedules.kernels import (
@@ -25,13 +26,16 @@ def results(shape, channels, name="native", padding=(1, 1), **options):
     return build_and_run(function, arrays, [int(n) for n in y.shape], name), arrays[0], plain
 
 
-@pytest.mark.parametrize("channels", [(16, 16), (17, 35), (40, 64)])
+@pytest.mark.parametrize(
+    ("channels", "paired"),
+    [((16, 16), False), ((17, 35), False), ((40, 64), False), ((16, 16), True), ((18, 35), True)],
+)
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (7, 6), (11, 13)])
 @pytest.mark.parametrize("images", [1, 3])
-def test_right(images, size, channels):
+def test_right(images, size, channels, paired):
     inside, outside = channels
-    y, x, w = results((images, *size, inside), outside)
-    bound = products.bound(abs(x).max(), w)
+    y, x, w = results((images, *size, inside), outside, paired=paired)
+    bound = products.bound(abs(x).max(), w, FORMATS["bfloat16"].rounding if paired else 0.0)
     assert (abs(y - numpy_convolution(x, w, padding=(1, 1))) <= bound).all()
 
 
@@ -42,15 +46,17 @@ def test_padding(padding):
     assert (abs(y - numpy_convolution(x, w, padding=padding)) <= bound).all()
 
 
-def test_bits_are_those_of_sums_in_order():
-    y, x, w = results((1, 4, 4, 20), 16, padding=(0, 0))
-    np.testing.assert_array_equal(y, computed(x, w))
+@pytest.mark.parametrize("paired", [False, True])
+def test_bits_are_those_of_sums_in_order(paired):
+    y, x, w = results((1, 4, 4, 20), 16, padding=(0, 0), paired=paired)
+    np.testing.assert_array_equal(y, computed(x, w, paired))
 
 
+@pytest.mark.parametrize("paired", [False, True])
 @pytest.mark.parametrize("name", ["x86-64-v2", "x86-64-v3"])
-def test_bits_do_not_depend_on_the_target(name):
+def test_bits_do_not_depend_on_the_target(name, paired):
     shape, channels = (2, 7, 9, 24), 48
-    here, there = (results(shape, channels, each)[0] for each in ("native", name))
+    here, there = (results(shape, channels, each, paired=paired)[0] for each in ("native", name))
     if name == "x86-64-v2":  # it has no multiply-add
         np.testing.assert_allclose(here, there, atol=1e-4)
     else:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from quake_tvm.numerics import winograd
+from quake_tvm.numerics.number_formats import FORMATS
 
 RNG = np.random.default_rng
 
@@ -14,14 +15,23 @@ def direct(x, w):
     return np.einsum("nyxiuv,ouvi->nyxo", views, w.astype(np.float64))
 
 
-def computed(x, w):
-    """The same by float32 products, summed over channels in order, each sum rounded once."""
-    factors = winograd.weights(w)
+def rounded(x):
+    return x.astype("bfloat16").astype(np.float32)
+
+
+def computed(x, w, paired=False):
+    """The same by float32 products, summed over channels in order, each sum rounded once.
+
+    ``paired``: factors are rounded to bfloat16, and of two channels the odd one comes first.
+    """
+    near = rounded if paired else np.asarray
+    factors = near(winograd.weights(w))
     square = winograd.both(winograd.inputs, [[x[:, i, j] for j in range(4)] for i in range(4)])
     rows = []
-    for k, values in enumerate(v for row in square for v in row):
+    for k, values in enumerate(near(v) for row in square for v in row):
         total = np.zeros((len(x), len(w)), np.float32)
-        for c in range(x.shape[-1]):
+        for n in range(x.shape[-1]):
+            c = n ^ 1 if paired else n
             # A product of two float32 is exact in float64.
             wide = values[:, c, None].astype(np.float64) * factors[k, c]
             total = (total + wide).astype(np.float32)
@@ -55,17 +65,19 @@ def adversarial(kind, rng, c):
     return x, w
 
 
+@pytest.mark.parametrize("paired", [False, True])
 @pytest.mark.parametrize("channels", [16, 100])
 @pytest.mark.parametrize(
     "kind", ["normal", "one sign", "ones", "alternating", "corners", "many sizes"]
 )
-def test_within_the_bound(kind, channels):
+def test_within_the_bound(kind, channels, paired):
     rng = RNG(2)
     x, w = (each.astype(np.float32) for each in adversarial(kind, rng, channels))
-    errors = abs(computed(x, w) - direct(x, w)).reshape(len(x), 4, len(w))
+    rounding = FORMATS["bfloat16"].rounding if paired else 0.0
+    errors = abs(computed(x, w, paired) - direct(x, w)).reshape(len(x), 4, len(w))
     for n, (i, j) in enumerate(np.ndindex(2, 2)):
         most = abs(x[:, i : i + 3, j : j + 3]).max((1, 2, 3))  # of this result's window alone
-        bounds = np.stack([winograd.bound(each, w) for each in most])
+        bounds = np.stack([winograd.bound(each, w, rounding) for each in most])
         assert (errors[:, n] <= bounds).all()
 
 

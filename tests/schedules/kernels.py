@@ -25,8 +25,8 @@ from quake_tvm.schedules.winograd import BLOCK
 RNG = np.random.default_rng
 
 
-def placeholder(*shape, name="x"):
-    return te.placeholder(shape, name=name)
+def placeholder(*shape, name="x", dtype="float32"):
+    return te.placeholder(shape, dtype, name)
 
 
 def random_inputs(inputs, given=None):
@@ -121,12 +121,14 @@ def convolution(shape, channels, size, groups=1, name="native", **options):
     return [x, w], y, {"w": np.ascontiguousarray(in_panels)}, plain
 
 
-def winograd(shape, channels, name="native", padding=(1, 1), width=None):
+def winograd(shape, channels, name="native", padding=(1, 1), width=None, paired=False):
     """(inputs, output, packed weights by name, plain weights (o, 3, 3, i))."""
     plain = RNG(1).normal(size=(channels, 3, 3, shape[-1])).astype(np.float32)
     width = width or product_tiles.panel(BLOCK, channels, target(name))
-    in_panels = panels(winograd_products.weights(plain), width)
-    x, w = placeholder(*shape), placeholder(*in_panels.shape, name="w")
+    factors = winograd_products.weights(plain)
+    in_panels = panels(winograd_products.paired(factors) if paired else factors, width)
+    x = placeholder(*shape)
+    w = placeholder(*in_panels.shape, name="w", dtype=str(in_panels.dtype))
     view = window(3, padding=padding)
     y = winograd_kernel.convolution(x, w, pixels(shape, view), channels, view.before)
     return [x, w], y, {"w": in_panels}, plain

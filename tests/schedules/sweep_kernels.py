@@ -95,9 +95,13 @@ def convolved(rank, groups=1):
 
 def by_winograd(d):
     places, channels = d.extents
-    shape = (d.some(2), d.some(5) + 2, places + 2, 15 + d.some(9))
+    paired = d.some(2) == 2
+    inside = 14 + 2 * d.some(5) if paired else 15 + d.some(9)
+    shape = (d.some(2), d.some(5) + 2, places + 2, inside)
     padding = (d.some(2) - 1, d.some(2) - 1)
-    inputs, y, given, _ = winograd(shape, channels, d.kind, padding, panel_width(d, channels))
+    inputs, y, given, _ = winograd(
+        shape, channels, d.kind, padding, panel_width(d, channels), paired
+    )
     d.inputs += inputs
     d.given |= given
     return y

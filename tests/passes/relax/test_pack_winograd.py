@@ -8,6 +8,7 @@ from tvm import relax
 
 import quake_tvm
 from quake_tvm.numerics import winograd
+from quake_tvm.numerics.number_formats import FORMATS
 from quake_tvm.passes.relax.pack_winograd import FEWEST, MOST, PackWinograd
 from tests.helpers import module
 from tests.passes.relax.onnx_convolutions import model, runtime
@@ -96,9 +97,24 @@ def test_what_is_taken(more, yes):
     assert taken(**{"outputs": 32, "inputs": 32, **more}) == yes
 
 
-def test_weights_in_half_precision_stay():
-    compiled = quake_tvm.compile(conv((1, 16, 9, 9), drawn(16, 16)), precision="bfloat16")
-    assert not by_winograd(compiled)
+@pytest.mark.parametrize(
+    ("inputs", "precision", "yes"),
+    [(16, "bfloat16", True), (17, "bfloat16", False), (16, "float16", False)],
+)
+def test_precision(inputs, precision, yes):
+    proto = conv((1, inputs, 9, 9), drawn(16, inputs))
+    compiled = quake_tvm.compile(proto, precision=precision)
+    assert by_winograd(compiled) == yes
+    x = RNG(2).normal(size=(1, inputs, 9, 9)).astype(np.float32)
+    rounding = FORMATS[precision].rounding
+    # The weights are rounded a first time before they are transformed.
+    bound = winograd.bound(abs(x).max(), drawn(16, inputs).transpose(0, 2, 3, 1), 2 * rounding)
+    error = abs(compiled(x)[0] - runtime(proto, x)).max((0, 2, 3))
+    assert (error <= bound).all()
+
+
+def test_bfloat16_weights_of_a_model_are_multiplied_by_float32_numbers():
+    assert not taken(32, 32, dtype="bfloat16", out_dtype="float32")
 
 
 def test_without():
