@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import tvm
 
+from quake_tvm.numerics import byte_dots
+
 from . import analysis
 from .choice import RULE_DEFAULT, Choice, Key
 from .choices import choices
@@ -58,6 +60,7 @@ def panel(
     columns: int | None,
     target: tvm.target.Target,
     choice: Choice = RULE_DEFAULT,
+    dtype: str = "float32",
 ) -> int:
     """The columns of a tile. A panel of packed weights has the same width.
 
@@ -70,9 +73,12 @@ def panel(
     target : tvm.target.Target
     choice : Choice
         The tunable parameters of the product.
+    dtype : str
+        That of the right operand.
     """
     options = widths(columns, target)
-    return options[choice.pick("vectors", list(options), _vectors(rows, columns, target))]
+    own = _vectors(rows, columns, target, dtype)
+    return options[choice.pick("vectors", list(options), own)]
 
 
 def widths(columns: int | None, target: tvm.target.Target) -> dict[int, int]:
@@ -119,7 +125,7 @@ def plan(
             choice = RULE_DEFAULT
         (vectors,) = options
     else:
-        vectors = choice.pick("vectors", options, _vectors(rows, columns, target))
+        vectors = choice.pick("vectors", options, _vectors(rows, columns, target, "float32"))
     heights = [n for n in ROWS if n * vectors <= choices(target).registers]
     most = choice.pick("rows", heights, height(vectors, target))
     copied = by_rows = False
@@ -158,12 +164,14 @@ def _lanes(columns: int | None, target: tvm.target.Target) -> int:
     return width if columns is None else min(width, 1 << (columns.bit_length() - 1))
 
 
-def _vectors(rows: int | None, columns: int | None, target: tvm.target.Target) -> int:
+def _vectors(rows: int | None, columns: int | None, target: tvm.target.Target, dtype: str) -> int:
     """The tile width, in vectors, that computes the product at the lowest estimated cost."""
     lanes, options = _lanes(columns, target), widths(columns, target)
     best, found = math.inf, 1
     for vectors, most in choices(target).tiles.items():
-        if vectors not in options:
+        if vectors not in options or not _fits(
+            analysis.balanced(rows, most), vectors, target, dtype
+        ):
             continue
         high = analysis.balanced(rows, most)
         count = (1 / high if rows is None else -(-rows // high)) * -(
@@ -173,3 +181,12 @@ def _vectors(rows: int | None, columns: int | None, target: tvm.target.Target) -
         if cost < best * 0.999:
             best, found = cost, vectors
     return found
+
+
+def _fits(rows: int, vectors: int, target: tvm.target.Target, dtype: str) -> bool:
+    """Whether the sums of a tile, its operands and what it adds stay in registers.
+
+    A multiply-add of floats, and some dot products of bytes, take no register for what they add.
+    """
+    adds = dtype != "int32" or byte_dots.formats_of(target)[0].adds_groups
+    return rows * vectors + vectors + 1 + (not adds) <= choices(target).registers

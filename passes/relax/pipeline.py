@@ -298,7 +298,8 @@ class Pipeline:
 
     def _fuse(self) -> list[tvm.transform.Pass]:
         def panel(key: Key, rows: int | None) -> int:
-            return product_tiles.panel(rows, key["columns"], self.target, self.decide(key))
+            choice = self.decide(key)
+            return product_tiles.panel(rows, key["columns"], self.target, choice, key.dtype)
 
         forms = byte_dots.formats_of(self.target)
         return [

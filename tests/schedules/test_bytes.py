@@ -53,10 +53,11 @@ def test_any_size_at_run_time() -> None:
 def loop(assembly: str, instruction: str) -> list[str]:
     """The instructions of the innermost loop around the first of these instructions."""
     lines = assembly.splitlines()
-    at = next(k for k, line in enumerate(lines) if line.startswith(f"\t{instruction}"))
+    wanted = re.compile(r"\t(\{vex\}\s*)?" + instruction)
+    at = next(k for k, line in enumerate(lines) if wanted.match(line))
     first = max(k for k in range(at) if lines[k].startswith(".LBB"))
     last = next(k for k in range(at, len(lines)) if re.match(r"\t(b\.|j|cbn?z)", lines[k]))
-    return [line for line in lines[first : last + 1] if re.match(r"\t[a-z]", line)]
+    return [line for line in lines[first : last + 1] if re.match(r"\t[a-z{]", line)]
 
 
 @pytest.mark.parametrize(
