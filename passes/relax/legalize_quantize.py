@@ -1,7 +1,10 @@
-"""Quantizations of float32 to bytes: a clamp, and an addition that rounds to an integer.
+"""Quantizations of float32 to bytes: an addition that rounds to an integer, and clamps around it.
 
 After the addition of 1.5 * 2^23 the lowest bits of a float32 are the nearest integer to what it
-was, and the even one of two. TVM's own legalization rounds, converts and clamps.
+was, and the even one of two. Values that are too low are clamped before it. Then all bits are those
+of a positive number and rise with it, so that the others are clamped as unsigned integers, which
+x86 does while it narrows them. NaN becomes the largest byte. TVM's own legalization rounds,
+converts and clamps.
 """
 
 import numpy as np
@@ -14,6 +17,7 @@ from .legalize import Legalize
 from .quantized import BYTES, number, single
 
 _ROUNDING = 1.5 * 2**23
+_ROUNDED = 0x4B400000  # its bits
 
 
 def _quantize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
@@ -23,7 +27,7 @@ def _quantize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
     axis = int(call.attrs.axis) % max(x.ty.ndim, 1)
     apart = [p for p in (scale, zero) if number(p) is None]
 
-    limits = int(np.iinfo(to).min), int(np.iinfo(to).max)
+    least = int(np.iinfo(to).min)
 
     def quantized(x: te.Tensor, *given: te.Tensor) -> te.Tensor:
         tensors = dict(zip(map(id, apart), given, strict=True))
@@ -37,10 +41,15 @@ def _quantize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
         def element(*i: tir.Expr) -> tir.Expr:
             value = x(*i) / parameter(scale, i) if number(scale) != 1 else x(*i)
             point = tir.Cast("int32", parameter(zero, i))
-            low, high = (tir.Cast("float32", tir.const(n, "int32") - point) for n in limits)
-            value = tir.max(tir.min(value, high), low)
-            bits = tir.reinterpret("int32", value + tir.const(_ROUNDING, "float32"))
-            return tir.Cast(to, bits + point)
+            low = tir.Cast("float32", tir.const(least, "int32") - point)
+            rounded = tir.max(low, value) + tir.const(_ROUNDING, "float32")
+            # What it is above the least byte.
+            above = tir.reinterpret("int32", rounded) + (point - (_ROUNDED + least))
+            highest = tir.const(255, "uint32")
+            byte = tir.Cast("uint8", tir.min(tir.Cast("uint32", above), highest))
+            if to == "uint8":
+                return byte
+            return tir.reinterpret(to, byte ^ tir.const(0x80, "uint8"))
 
         return te.compute(x.shape, element, name="quantized")
 

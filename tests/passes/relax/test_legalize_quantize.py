@@ -50,3 +50,13 @@ def test_values(kind):
     varying = model.run(low)[-1]
     zero = low.min().astype(kind)
     np.testing.assert_array_equal(varying, wanted(low, low.max() + np.float32(1), zero, kind))
+
+
+@pytest.mark.parametrize("kind", ["int8", "uint8"])
+def test_nan_is_the_largest_byte(kind):
+    def formula(x):
+        return op.quantize(x, c(1.0), relax.const(np.array(3, kind)), out_dtype=kind)
+
+    x = np.uint32([0x7FC00000, 0xFFC00000, 0x7F800001, 0xFFFFFFFF]).view(np.float32)
+    (found,) = quake_tvm.compile(module(formula, x.shape)).run(x)
+    np.testing.assert_array_equal(found, np.full(4, np.iinfo(kind).max, kind))
