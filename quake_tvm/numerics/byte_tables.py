@@ -2,11 +2,13 @@
 
 A kernel reads ``T[x]`` with a vector x of uint8 as an index. TVM compiles this to one load for each
 element. Here such a read becomes a call of LLVM IR: ``vpermi2b`` with AVX512-VBMI, ``pshufb`` with
-AVX2, ``tbl`` and ``tbx`` on 64-bit ARM. Other targets keep the loads. The reads are replaced in
-front of TVM's code generator, where vectors are known. Knows no operator and no schedule.
+AVX512-BW or AVX2, ``tbl`` and ``tbx`` on 64-bit ARM. Other targets keep the loads. The reads are
+replaced in front of TVM's code generator, where vectors are known. Knows no operator and no
+schedule.
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import tvm
 import tvm_ffi
@@ -43,29 +45,41 @@ def _vbmi() -> str:
     )
 
 
-def _avx2() -> str:
-    """Sixteen tables of 16 entries by the low four bits, of which the upper four choose."""
-    v = "<32 x i8>"
-    twice = "<" + ", ".join(f"i32 {k % 16}" for k in range(32)) + ">"
+def _pshufb(lanes: int, shuffle: str) -> str:
+    """Sixteen parts of the table, of 16 entries, by an instruction that reads one of them.
+
+    It reads by the low four bits of a byte, and gives zero for a negative one. The first eight
+    parts serve the bytes that are not negative. A byte loses 16 from part to part, and stops at
+    -128. So it reads all parts up to its own. All but the first of these hold differences, by
+    exclusive or, and the exclusive or of what is read is the entry. The others serve the bytes with
+    the sign turned.
+    """
+    v = f"<{lanes} x i8>"
+    less = f"@llvm.ssub.sat.v{lanes}i8"
+    copies = f"<{lanes} x i32> <" + ", ".join(f"i32 {k % 16}" for k in range(lanes)) + ">"
     text = (
-        f"declare {v} @llvm.x86.avx2.pshuf.b({v}, {v})\n"
+        f"declare {v} @{shuffle}({v}, {v})\n"
+        f"declare {v} {less}({v}, {v})\n"
         f"define internal {v} @quake_table({v} %x, ptr %t) alwaysinline {{\n"
         + "".join(_parts(16))
-        + f"  %low = and {v} %x, {_same(32, 15)}\n"
+        + f"  %turned = xor {v} %x, {_same(lanes, -128)}\n"
     )
-    for bit in range(4):
-        text += f"  %s{bit} = shl {v} %x, {_same(32, 3 - bit)}\n"
-        text += f"  %c{bit} = icmp slt {v} %s{bit}, zeroinitializer\n"
+    first = {0: "%x", 8: "%turned"}
+    found = "zeroinitializer"
     for k in range(16):
-        text += f"  %w{k} = shufflevector <16 x i8> %t{k}, <16 x i8> poison, <32 x i32> {twice}\n"
-        text += f"  %a0_{k} = call {v} @llvm.x86.avx2.pshuf.b({v} %w{k}, {v} %low)\n"
-    for bit in range(4):
-        for k in range(8 >> bit):
-            text += (
-                f"  %a{bit + 1}_{k} = select <32 x i1> %c{bit}, {v} %a{bit}_{2 * k + 1}, "
-                f"{v} %a{bit}_{2 * k}\n"
-            )
-    return text + f"  ret {v} %a4_0\n}}\n"
+        at, part = first.get(k, f"%x{k}"), f"%t{k}"
+        if k not in first:
+            before = first.get(k - 1, f"%x{k - 1}")
+            text += f"  %x{k} = call {v} {less}({v} {before}, {v} {_same(lanes, 16)})\n"
+            text += f"  %d{k} = xor <16 x i8> %t{k}, %t{k - 1}\n"
+            part = f"%d{k}"
+        text += (
+            f"  %w{k} = shufflevector <16 x i8> {part}, <16 x i8> poison, {copies}\n"
+            f"  %r{k} = call {v} @{shuffle}({v} %w{k}, {v} {at})\n"
+            f"  %y{k} = xor {v} %r{k}, {found}\n"
+        )
+        found = f"%y{k}"
+    return text + f"  ret {v} {found}\n}}\n"
 
 
 def _arm() -> str:
@@ -94,7 +108,8 @@ def _arm() -> str:
 # For each LLVM feature: the lanes of its function, and the function.
 _INSTRUCTIONS: dict[str, tuple[int, Callable[[], str]]] = {
     "avx512vbmi": (64, _vbmi),
-    "avx2": (32, _avx2),
+    "avx512bw": (64, partial(_pshufb, 64, "llvm.x86.avx512.pshuf.b.512")),
+    "avx2": (32, partial(_pshufb, 32, "llvm.x86.avx2.pshuf.b")),
     "neon": (16, _arm),
 }
 
