@@ -6,7 +6,7 @@ runtime.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from ..errors import QuakeError
 from ..importers.onnx import file as onnx_file
+from ..importers.onnx.dimensions import is_named
 from ..numerics.operators import OPERATORS
 from ..runtime.model_tensor import ModelTensor
 
@@ -50,6 +51,8 @@ class Case:
     tiny : Case or None
         The same kernel over TINY elements. Its time is the overhead of a call, in the runtime and
         in Python. It is subtracted, so that small kernels are compared without it.
+    sizes : mapping of str to int
+        The size that each dynamic dimension of a model has here, by its name in the model.
     """
 
     name: str
@@ -59,6 +62,7 @@ class Case:
     torch: Torch | None = None
     multiply: onnx.ModelProto | None = None
     tiny: "Case | None" = None
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
 
 def _node(kind: str, *inputs: str, **attributes: Any) -> onnx.NodeProto:
@@ -233,26 +237,44 @@ def models(paths: Sequence[Path], shapes: Mapping[str, Sequence[int]]) -> list[C
         names = {i.name for i in model.graph.input}
         unknown -= names
         own = {name: shape for name, shape in shapes.items() if name in names}
-        model = onnx_file.with_shapes(model, own)
-        _refuse_dynamic(model, path.name)
+        sized = onnx_file.with_shapes(model, own)
+        _refuse_dynamic(sized, path.name)
         text = ", ".join(_text(shape) for shape in own.values())
-        cases.append(Case(path.name, text, model))
+        cases.append(Case(path.name, text, sized, sizes=_sizes(model, sized)))
     if unknown:
         raise QuakeError(f"no model has an input named {', '.join(sorted(unknown))}")
     return cases
 
 
 def _refuse_dynamic(model: onnx.ModelProto, name: str) -> None:
-    constants = {c.name for c in model.graph.initializer}
-    dynamic = [
-        i.name
-        for i in model.graph.input
-        if i.name not in constants
-        and any(not d.HasField("dim_value") for d in i.type.tensor_type.shape.dim)
-    ]
-    if dynamic:
-        missing = " ".join(f"--shape {i}=..." for i in dynamic)
-        raise QuakeError(f"{name} has dynamic dimensions: give {missing}")
+    """Raise if sizes are missing; the error has options that give them all."""
+    missing: list[str] = []
+    options = []
+    for value in onnx_file.inputs(model):
+        dims = value.type.tensor_type.shape.dim
+        # An operation on two names follows from these.
+        names = dict.fromkeys(d.dim_param for d in dims if d.dim_param.isidentifier())
+        if new := [name for name in names if name not in missing]:
+            missing += new
+            sizes = [d.dim_value or (128 if axis else 1) for axis, d in enumerate(dims)]
+            options.append(f"--shape {value.name}={','.join(map(str, sizes))}")
+    if missing:
+        raise QuakeError(
+            f"{name} has dynamic dimensions ({', '.join(missing)}): give the sizes to measure at, "
+            f"as {' '.join(options)}"
+        )
+
+
+def _sizes(model: onnx.ModelProto, sized: onnx.ModelProto) -> dict[str, int]:
+    """The size of each dynamic dimension of a model."""
+    return {
+        old.dim_param if is_named(old) else f"{before.name}_{axis}": new.dim_value
+        for before, after in zip(onnx_file.inputs(model), onnx_file.inputs(sized), strict=True)
+        for axis, (old, new) in enumerate(
+            zip(before.type.tensor_type.shape.dim, after.type.tensor_type.shape.dim, strict=False)
+        )
+        if not old.HasField("dim_value")
+    }
 
 
 def random_feeds(inputs: Sequence[ModelTensor]) -> dict[str, np.ndarray]:

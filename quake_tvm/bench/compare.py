@@ -68,6 +68,7 @@ class Result:
         return {
             "name": case.name,
             "shape": case.shape,
+            "sizes": dict(case.sizes),
             "kind": "model" if case.elements is None else "kernel",
             "elements": case.elements,
             "net": case.tiny is not None,

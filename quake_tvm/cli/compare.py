@@ -84,6 +84,9 @@ def compare(
         return
     title = f"{facts['cpu']}, threads: {threads}, {clock} time"
     output.print(title, markup=False, soft_wrap=True, highlight=False)
+    if case.sizes:
+        sized = ", ".join(f"{name} = {n}" for name, n in case.sizes.items())
+        output.print(sized, markup=False, soft_wrap=True)
     output.print(_table(result, best, sizes))
     for name, reason in result.skipped.items():
         output.print(f"without {name}: {reason}", markup=False, soft_wrap=True)

@@ -308,7 +308,7 @@ def load(path: str | Path) -> Model:
     """
     path = given.path(path, "the library")
     if path.is_dir():
-        raise QuakeError(f"no such file: {path} is a folder")
+        raise QuakeError(f"{path} is a folder: give the .so file in it")
     if not path.is_file():
         raise QuakeError(f"no such file: {path}")
     digest = check_seal(path)

@@ -240,7 +240,7 @@ def test_tables_in_the_shell(model):
     ("arguments", "says"),
     [
         ("missing.onnx", "no such file"),
-        ("{model}", "give --shape x=..."),
+        ("{model}", "--shape x=1,8"),
         ("{model} --shape x=4,9", "does not fit"),
         ("{model} --shape x=4,8 --shape z=1", "no model has an input named z"),
         ("-k sofmax", "choose from: softmax"),

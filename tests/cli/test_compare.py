@@ -4,6 +4,7 @@ import json
 
 import onnx
 import pytest
+from onnx import TensorProto, helper
 
 from quake_tvm.bench.cases import Case
 from quake_tvm.bench.compare import Result, Row
@@ -57,9 +58,22 @@ def test_the_command(tmp_path):
     assert facts["bytes"]["library"] > 0
     assert facts["bytes"]["model"] == path.stat().st_size
     assert facts["clock"] == "CPU"
+    assert facts["sizes"] == {"n": 4}
+    assert "n = 4" in said.stdout.splitlines()
+
+
+def test_missing_sizes_are_named_and_shown_as_options(tmp_path):
+    path = tmp_path / "m.onnx"
+    shapes = {"ids": ["batch", "length"], "mask": ["batch", "length"], "x": ["other", 4]}
+    inputs = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in shapes.items()]
+    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)]
+    nodes = [helper.make_node("Sum", list(shapes), ["y"])]
+    graph = helper.make_graph(nodes, "g", inputs, outputs)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
     refused = quake("compare", path)
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
-    assert "--shape x=" in refused.stderr
+    assert "(batch, length, other)" in refused.stderr
+    assert refused.stderr.endswith("as --shape ids=1,128 --shape x=1,4\n")
 
 
 def test_data_in_other_files_count(tmp_path):

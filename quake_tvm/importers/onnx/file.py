@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+from google.protobuf.message import DecodeError
 from onnx import helper, serialization
 
 from ...errors import QuakeError
@@ -39,10 +40,12 @@ def opened(path: str | Path) -> onnx.ModelProto:
 def _checked(path: str | Path, reader: Callable[[Path], onnx.ModelProto]) -> onnx.ModelProto:
     path = given.path(path, "the model")
     if path.is_dir():
-        raise QuakeError(f"no such file: {path} is a folder, give the .onnx file in it")
+        raise QuakeError(f"{path} is a folder: give the .onnx file in it")
     if not path.is_file():
         raise QuakeError(f"no such file: {path}")
     try:
+        if path.stat().st_size == 0:
+            raise QuakeError("the file is empty")
         model = in_order(reader(path))
         onnx.checker.check_model(_skeleton(model))
         return _sound(model)
@@ -52,7 +55,10 @@ def _checked(path: str | Path, reader: Callable[[Path], onnx.ModelProto]) -> onn
 
 
 def _whole(path: Path) -> onnx.ModelProto:
-    model = onnx.load(path, load_external_data=False)
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except DecodeError:
+        raise QuakeError("it is cut off, or not in the format of ONNX files") from None
     load_external(model, path)
     return model
 

@@ -8,6 +8,7 @@ from onnx import helper
 import quake_tvm
 from quake_tvm import QuakeError
 from quake_tvm.importers.onnx import module as onnx_import
+from quake_tvm.importers.onnx.file import opened, read
 from quake_tvm.runtime.extent_limits import ExtentLimits
 
 from .models import (
@@ -158,10 +159,30 @@ def test_invalid_files(tmp_path, content):
         quake_tvm.compile(path)
 
 
+@pytest.mark.parametrize("reader", [read, opened])
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "the file is empty"),
+        (b"not a model", "in the format of ONNX files"),
+        (exp([2]).SerializeToString()[:20], "it ends too early|it is cut off"),
+    ],
+    ids=["empty", "text", "cut"],
+)
+def test_what_is_wrong_with_a_file(tmp_path, reader, content, reason):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(content)
+    with pytest.raises(QuakeError, match=reason):
+        reader(path)
+
+
 def test_no_such_file(tmp_path):
-    for path in (tmp_path / "model.onnx", tmp_path):
-        with pytest.raises(QuakeError, match="no such file"):
-            quake_tvm.compile(path)
+    with pytest.raises(QuakeError, match="no such file"):
+        quake_tvm.compile(tmp_path / "model.onnx")
+    with pytest.raises(QuakeError, match=r"is a folder: give the \.onnx file in it$"):
+        quake_tvm.compile(tmp_path)
+    with pytest.raises(QuakeError, match=r"is a folder: give the \.so file in it$"):
+        quake_tvm.load(tmp_path)
 
 
 def test_weights_in_a_file_of_their_own(tmp_path):
