@@ -54,6 +54,7 @@ MICROSOFT: dict[str, Contributed] = {
     "BiasAdd": _of("0 1 2"),
     "BiasGelu": _of("0 1"),
     "BiasSplitGelu": _of("0 1"),
+    "CDist": _of("0 1", "metric"),
     "DequantizeLinear": _of("0 1 2", "axis"),
     "DynamicQuantizeLSTM": _of(
         "0 1 2 3 4 5 6 7 8 9 10 11",
@@ -62,6 +63,7 @@ MICROSOFT: dict[str, Contributed] = {
     ),
     "DynamicQuantizeMatMul": _of("0 1 2 3 4"),
     "EmbedLayerNormalization": _of("0 1 2 3 4 5 6 7 8", "epsilon", "0 1 2", mask_index_type=1),
+    "ExpandDims": _of("0 1"),
     "FastGelu": _of("0 1"),
     "FusedConv": _of("0 1 2 3", _FUSED),
     "FusedGemm": _of(
@@ -69,7 +71,9 @@ MICROSOFT: dict[str, Contributed] = {
         "activation activation_alpha activation_beta activation_gamma alpha beta transA transB",
     ),
     "FusedMatMul": _of("0 1", "alpha transA transB transBatchA transBatchB"),
+    "GatherBlockQuantized": _of("0 1 2 3", "bits block_size gather_axis quantize_axis"),
     "Gelu": _of("0"),
+    "GridSample": _of("0 1", "align_corners mode padding_mode"),
     "GroupNorm": _of("0 1 2", _GROUPS),
     "GroupQueryAttention": _of(
         "0 1 2 3 4 5 6 7 8 9 10 11",
@@ -84,29 +88,38 @@ MICROSOFT: dict[str, Contributed] = {
     ),
     "LayerNormalization": _of("0 1 2", "axis epsilon", "0 1 2", stash_type=1),
     "MatMulIntegerToFloat": _of("0 1 2 3 4 5 6"),
+    "MatMulBnb4": _of("0 1 2", "K N block_size quant_type", training_mode=0, transB=1),
     "MatMulNBits": _of("0 1 2 3 4 5", "K N bits block_size accuracy_level", weight_prepacked=0),
     "MultiHeadAttention": _of(
         "0 1 2 3 4 5 6 7", "mask_filter_value num_heads scale unidirectional", "0 1 2 3"
     ),
     "NhwcConv": _of("0 1 2", _CONV),
     "NhwcFusedConv": _of("0 1 2 3", _FUSED),
+    "NhwcMaxPool": _of("0", "auto_pad ceil_mode dilations kernel_shape pads strides"),
+    "Pad": _of("0 1 2", "mode"),
     "QAttention": _of(
         "0 1 2 3 4 5 6 7",
         "mask_filter_value num_heads scale unidirectional",
         do_rotary=0,
         past_present_share_buffer=0,
     ),
+    "QEmbedLayerNormalization": _of(
+        "0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17", "epsilon", "0 1"
+    ),
     "QGemm": _of("0 1 2 3 4 5 6 7 8", "alpha transA transB"),
     "QLinearAdd": _of("0 1 2 3 4 5 6 7"),
     "QLinearAveragePool": _of("0 1 2 3 4", f"{_POOL} channels_last"),
     "QLinearConcat": _of("0 1 2 3 4", "axis", variadic=True),
+    "QLinearConv": _of("0 1 2 3 4 5 6 7 8", f"{_CONV} channels_last"),
     "QLinearGlobalAveragePool": _of("0 1 2 3 4", "channels_last"),
     "QLinearLeakyRelu": _of("0 1 2 3 4", "alpha"),
     "QLinearMul": _of("0 1 2 3 4 5 6 7"),
     "QLinearSigmoid": _of("0 1 2 3 4"),
     "QLinearSoftmax": _of("0 1 2 3 4", "axis opset"),
+    "QLinearWhere": _of("0 1 2 3 4 5 6 7 8"),
     "QuantizeLinear": _of("0 1 2", "axis"),
     "QuickGelu": _of("0", "alpha"),
+    "Range": _of("0 1 2"),
     "RotaryEmbedding": _of(
         "0 1 2 3", "interleaved is_packed_batching num_heads rotary_embedding_dim", scale=1.0
     ),
@@ -115,4 +128,5 @@ MICROSOFT: dict[str, Contributed] = {
     "SkipLayerNormalization": _of("0 1 2 3 4", "epsilon", "0 1 2 3"),
     "SkipSimplifiedLayerNormalization": _of("0 1 2 3", "epsilon", "0 2 3"),
     "TransposeMatMul": _of("0 1", "alpha transA transB"),
+    "Trilu": _of("0 1", "upper"),
 }

@@ -187,7 +187,8 @@ def with_shapes(
             raise QuakeError(f"the model has no input {name!r}; its inputs: {', '.join(own)}")
         unnamed += _fit(own[name], shape, given)
     for name, value in own.items():
-        if not value.type.tensor_type.HasField("shape"):
+        kind = value.type.WhichOneof("value")
+        if kind in (None, "tensor_type") and not value.type.tensor_type.HasField("shape"):
             raise QuakeError(f"the model does not say input {name!r}'s rank: give its shape")
     dims = [dim for value in own.values() for dim in value.type.tensor_type.shape.dim]
     rename_dimensions(dims, given)

@@ -3,7 +3,7 @@
 Knows no TVM.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from ...errors import QuakeError
 from .branches import renamed
 from .external import array
 from .loop_condition import iterations
-from .nodes import all_nodes, errors_of, place
+from .nodes import all_nodes, errors_of, graphs, place
 
 # More nodes than this would take hours to compile.
 MAX_NODES = 20000
@@ -55,13 +55,26 @@ def unroll_known(
 
 def refuse(model: onnx.ModelProto) -> None:
     """Refuse each Loop and Scan that is left. Raises QuakeError."""
+    constants = {c.name for g in graphs(model.graph) for c in g.initializer}
     for node in all_nodes(model.graph):
         if node.op_type in _UNROLLERS and not node.domain:
             raise QuakeError(
-                f"{node.op_type} is supported only if its number of iterations is known: give "
-                "shapes, or constants for its limit and its condition, which its body must not "
-                f"compute from data ({place(node)})"
+                f"{node.op_type} is supported only if its number of iterations is known: "
+                f"{_advice(node, constants)} ({place(node)})"
             )
+
+
+def _advice(node: onnx.NodeProto, constants: Collection[str]) -> str:
+    """What to change, so that a node is unrolled."""
+    limit = node.input[0]
+    if node.op_type == "Scan":
+        return "give shapes for the model's inputs"
+    if limit and limit not in constants:
+        return f"give shapes, from which its limit {limit!r} follows, or make it a constant"
+    return (
+        "its condition must not follow from data; make its body a model of its own and call that "
+        "in a loop"
+    )
 
 
 class _Loop:

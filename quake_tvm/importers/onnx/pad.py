@@ -32,8 +32,6 @@ def pad(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
     for k, axis in enumerate(axes):
         both[axis] = pads[k], pads[len(axes) + k]
     for axis, (before, after) in enumerate(both):
-        if mode == "wrap" and any(isinstance(n, int) and n < 0 for n in (before, after)):
-            raise node.refuse("negative pads of mode wrap; use Slice")
         vary = not (isinstance(before, int) and isinstance(after, int))
         if vary and mode != "constant":
             problem = f"pads of mode {mode} that vary must not be negative: {before} and {after}"
@@ -41,7 +39,9 @@ def pad(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
         problem = f"axis {axis} is too short for pads of {before} and {after} in mode {mode}"
         within = (_varying if vary else padded)(shape[axis], before, after, mode)
         node.require(builder, within, problem)
-    if all(isinstance(n, int) for pair in both for n in pair):
+    # TVM wraps around the axis as it was before negative pads removed elements.
+    removes = mode == "wrap" and any(isinstance(n, int) and n < 0 for pair in both for n in pair)
+    if not removes and all(isinstance(n, int) for pair in both for n in pair):
         return None
     value = 0 if filling is None else filling.reshape(()).item()
     return with_pads(builder, node.inputs[0], both, mode, value, node.extents)
@@ -91,7 +91,8 @@ def with_pads(
         def element(*at: tirx.Var) -> tvm.ir.Expr:
             places = [i - first for i, first in zip(at, firsts, strict=True)]
             if mode != "constant":
-                return x(*(_inside(p, n, mode) for p, n in zip(places, x.shape, strict=True)))
+                inside = zip(places, x.shape, both, strict=True)
+                return x(*(_inside(place, length, pads, mode) for place, length, pads in inside))
             within = [tirx.all(p >= 0, p < n) for p, n in zip(places, x.shape, strict=True)]
             filling = tirx.const(value, x.dtype)
             return tirx.if_then_else(tirx.all(*within), x(*places), filling)
@@ -104,10 +105,14 @@ def with_pads(
     return builder.normalize(padded)
 
 
-def _inside(place: tvm.ir.Expr, length: tvm.ir.Expr, mode: str) -> tvm.ir.Expr:
+def _inside(
+    place: tvm.ir.Expr, length: tvm.ir.Expr, pads: tuple[Extent, Extent], mode: str
+) -> tvm.ir.Expr:
     """The element that a place beside the axis is filled from."""
     if mode == "wrap":
-        return tirx.floormod(place, length)
+        # Pads that vary are not negative.
+        first, last = (max(-n, 0) if isinstance(n, int) else 0 for n in pads)
+        return first + tirx.floormod(place - first, length - first - last)
     if mode == "reflect":
         place = tirx.max(place, -place)
         return tirx.min(place, 2 * (length - 1) - place)

@@ -4,11 +4,14 @@ Knows torch.export, no operator.
 """
 
 import inspect
+import traceback
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from ...errors import QuakeError, first_line
 from ...support.compiler_lock import compiling
@@ -72,6 +75,11 @@ def exported(
                 dynamic_shapes=dynamic if shapes else None,
                 strict=False,
             )
+    except GuardOnDataDependentSymNode as error:
+        raise QuakeError(
+            f"data decide an `if`, a loop or a size{_line(error)}: choose by torch.where or "
+            "torch.cond, and take sizes from shapes"
+        ) from error
     except Exception as error:  # torch.export raises any type
         raise QuakeError(
             f"the module fails on its example inputs, or torch.export on the module: "
@@ -81,6 +89,14 @@ def exported(
         for part in training:
             part.training = True
     return program, shapes
+
+
+def _line(error: BaseException) -> str:
+    """Where in the user's code an error of torch began, and that line."""
+    library = str(Path(torch.__file__).parent)
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith((library, __file__))]
+    return f" in line {own[-1].lineno} of {own[-1].filename} ({own[-1].line})" if own else ""
 
 
 def _arguments(example_inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -5,7 +5,7 @@ Knows no operator but those that compute sizes.
 
 import logging
 import operator
-import warnings
+from contextlib import nullcontext
 from typing import Any
 
 import sympy
@@ -45,27 +45,12 @@ from .changed_buffers import changed_buffers
 from .complex_values import Complex, convert, from_real, is_complex
 from .converter import CONVERTERS, Context, Missing, arguments, dims, dtype_name
 from .creation import constant
-from .decompositions import DECOMPOSITIONS, overload
+from .decomposed import decomposed
 from .output_names import output_names
 from .sizes import Sizes
 
 logger = logging.getLogger(__name__)
 
-# _DECOMPOSED: torch does not decompose these by itself. _KEPT: torch decomposes these, but one
-# kernel here does better, or the parts accept other indices than the operator.
-_DECOMPOSED = (*("grid_sampler_2d.default", "var_mean.correction", "diagonal_scatter.default"),)
-_RESIZES = (
-    *(f"upsample_nearest{k}d" for k in (1, 2, 3)),
-    *(f"_upsample_nearest_exact{k}d" for k in (1, 2, 3)),
-    *("upsample_linear1d", "upsample_bilinear2d", "upsample_trilinear3d"),
-    *("upsample_bicubic2d", "_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa"),
-)
-_KEPT = (
-    *(f"{name}.vec" for name in _RESIZES),
-    *(f"{name}.default" for name in ("_unsafe_view", "index_add", "index_copy", "one_hot", "pad")),
-    *("index_fill.int_Scalar", "index_fill.int_Tensor"),
-    *("scaled_dot_product_attention.default", "_safe_softmax.default", "matmul.default"),
-)
 # Assertions about metadata, which the export already checked.
 _ASSERTIONS = {"aten._assert_tensor_metadata.default"}
 
@@ -97,7 +82,7 @@ def to_relax(program: torch.export.ExportedProgram) -> tvm.IRModule:
     If the program writes into an input, the caller's array does not change.
     """
     shape_env = _shape_env(program)
-    program = _decomposed(program)
+    program = decomposed(program)
     _check_outputs(program)
     return _Import(program, shape_env).module()
 
@@ -109,27 +94,6 @@ def _shape_env(program: torch.export.ExportedProgram) -> Any:
             if isinstance(size, torch.SymInt):
                 return size.node.shape_env
     return None
-
-
-def _decomposed(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
-    table = torch.export.default_decompositions()
-    for name in (*_KEPT, *filter(lambda name: _takes_layers(program, name), recurrent.OPERATORS)):
-        table.pop(overload(name), None)
-    table.update(torch._decomp.get_decompositions([overload(name) for name in _DECOMPOSED]))
-    table.update(DECOMPOSITIONS)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return program.run_decompositions(table)
-    except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-        raise QuakeError(f"torch cannot decompose this program: {reason}") from error
-
-
-def _takes_layers(program: torch.export.ExportedProgram, name: str) -> bool:
-    """Whether all recurrent layers of this operator can be converted."""
-    nodes = program.graph.find_nodes(op="call_function", target=overload(name))
-    return all(map(recurrent.takes, nodes))
 
 
 def _check_outputs(program: torch.export.ExportedProgram) -> None:
@@ -151,10 +115,13 @@ class _Import:
     def module(self) -> tvm.IRModule:
         nodes = list(self.program.graph.nodes)
         inputs = self._inputs([n for n in nodes if n.op == "placeholder"])
+        # No dataflow block can contain a branch.
+        straight = not any(node.target is torch.ops.higher_order.cond for node in nodes)
         with self.builder.function("main", inputs):
             try:
-                with self.builder.dataflow():
-                    output = self.builder.emit_output(self._body(nodes))
+                with self.builder.dataflow() if straight else nullcontext():
+                    emit = self.builder.emit_output if straight else self.builder.emit
+                    output = emit(self._outputs(self._body(nodes)))
             except BaseException:
                 self.builder._end_block()  # the builder complains about a block that is left open
                 raise
@@ -167,15 +134,40 @@ class _Import:
             function = function.with_attr(STATE, [b.initial.to_json() for b in self.state])
         return updated(mod, {main: self._limits().write(function)})
 
-    def _body(self, nodes: list[fx.Node]) -> relax.Expr:
+    def _body(self, nodes: list[fx.Node]) -> fx.Node:
+        """Convert the nodes; the one that returns the outputs."""
         for node in nodes:
             if node.op == "call_function":
                 self.values[node] = self._call(node)
             elif node.op == "get_attr":
                 self.values[node] = Missing("a branch of the program")
             elif node.op == "output":
-                return self._outputs(node)
+                return node
         raise QuakeError("the program has no output")
+
+    def _choice(self, node: fx.Node) -> list[Any]:
+        """The results of torch.cond. A run computes those of one branch."""
+        condition, then, other, operands = node.args
+        test = self._value(condition)
+        branches = [self._branch(branch, operands) for branch in (then, other)]
+        results = self.builder.emit(relax.If(test, *branches))
+        context = Context(self.builder, self.sizes, node)
+        parts = [self.builder.emit(results[k]) for k in range(len(node.meta["val"]))]
+        return self._checked(context, parts, node.meta["val"])
+
+    def _branch(self, branch: Any, operands: Any) -> relax.SeqExpr:
+        graph = branch.graph.owning_module.get_submodule(branch.target).graph
+        inputs = graph.find_nodes(op="placeholder")
+        self.values |= zip(inputs, map(self._value, operands), strict=True)
+        self.builder._begin_binding_block()
+        try:
+            results = self._value(self._body(list(graph.nodes)).args[0])
+            if not all(isinstance(result, relax.Expr) for result in results):
+                raise QuakeError("a branch of torch.cond gives something other than real tensors")
+            value = self.builder.emit(relax.Tuple(results))
+        finally:
+            block = self.builder._end_block()
+        return relax.SeqExpr([block], value)
 
     def _limits(self) -> ExtentLimits:
         """The ranges of the dimensions, and further conditions of the program."""
@@ -269,7 +261,9 @@ class _Import:
             return self.values[source][node.args[1]]
         if target in _ASSERTIONS:
             return None
-        if isinstance(node.target, HigherOrderOperator):  # cond, while_loop, ...: it has no schema
+        if node.target is torch.ops.higher_order.cond:
+            return self._choice(node)
+        if isinstance(node.target, HigherOrderOperator):  # while_loop, ...: it has no schema
             raise _no_converter(target)
         context = Context(self.builder, self.sizes, node)
         given = arguments(context, self._value)

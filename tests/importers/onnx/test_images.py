@@ -31,7 +31,7 @@ def pads(mode, *numbers, axes=None, opset=19, x=None):
 
 FIXED = [
     *(pads(mode, 0, 0, 1, 2, 0, 0, 2, 1) for mode in ("constant", "reflect", "edge", "wrap")),
-    *(pads(mode, 0, 0, -1, 2, 0, 0, 1, -2) for mode in ("constant", "reflect", "edge")),
+    *(pads(mode, 0, 0, -1, 2, 0, 0, 1, -2) for mode in ("constant", "reflect", "edge", "wrap")),
     *(pads(mode, 1, 1, 0, 2, axes=(-1, 2)) for mode in ("constant", "reflect", "edge", "wrap")),
     Case("Pad", 19, [values(2, 3)], [ints(1, 0, 0, 2), np.float32(-np.inf)]),
     Case("Pad", 19, [values(2, 3, dtype="int64")], [ints(1, 0, 0, 2), np.int64(7)]),
@@ -264,7 +264,7 @@ def test_common_nodes_are_what_tvm_makes_of_them(case):
         (Case("Conv", 11, [values(1, 1, 4)], [values(1, 1, 2)], {"pads": [-1, 0]}), "negative"),
         (Case("MaxUnpool", 11, [values(1, 1, 2)], [ints(0, 3).reshape(1, 1, 2), ints(1, 1, 9)], {
             "kernel_shape": [2], "strides": [2]}), "an output_shape other than"),
-        (pads("wrap", 0, 0, -1, 2, 0, 0, 1, -2), "negative pads of mode wrap"),
+        (pads("wrap", 0, 0, -2, 2, 0, 0, 3, -2), "pads of -2 and 3 in mode wrap"),
         (pads("reflect", 0, 0, 4, 0, 0, 0, 0, 0), "pads of 4 and 0 in mode reflect"),
         (pads("constant", 0, 0, -3, 0, 0, 0, -2, 0), "pads of -3 and -2 in mode constant"),
         (Case("Pad", 19, [values(4), ints(1, 1)]), "input 1 must be a constant"),

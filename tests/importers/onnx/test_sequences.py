@@ -140,10 +140,14 @@ def test_inputs_and_outputs_that_are_no_tensors_are_refused(kind):
         "optional": helper.make_optional_type_proto,
     }
     output = helper.make_value_info("y", make[kind](tensor))
+    given = helper.make_value_info("s", make[kind](tensor))
     operator = {"sequence": "SequenceConstruct", "optional": "Optional"}[kind]
     graph = helper.make_graph(
         [helper.make_node(operator, ["x"], ["y"])], "g", [value("x", [2])], [output]
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
     with pytest.raises(QuakeError, match=f"'y' is a {kind}: .* must be tensors"):
+        quake_tvm.compile(model)
+    model.graph.input.append(given)
+    with pytest.raises(QuakeError, match=f"'s' is a {kind}: .* must be tensors"):
         quake_tvm.compile(model)

@@ -91,6 +91,19 @@ def test_refused(options, message):
         quake_tvm.compile(NET, **options)
 
 
+class _Choice(torch.nn.Module):
+    def forward(self, x):
+        if x.sum() > 0:
+            return x * 2
+        return x
+
+
+def test_an_if_that_data_decide_is_refused_with_its_line():
+    line = r"in line \d+ of .*test_modules.py \(if x.sum\(\) > 0:\): choose by torch.where"
+    with pytest.raises(QuakeError, match=line):
+        quake_tvm.compile(_Choice(), example_inputs=X)
+
+
 def test_examples_are_for_modules_only():
     with pytest.raises(QuakeError, match="example_inputs are for a torch module"):
         quake_tvm.compile("model.onnx", example_inputs=X)

@@ -17,7 +17,16 @@ from .programs import Call, F, Several, X, Y, nn, torch
         (lambda x: x[x > 0], "depends on data|mask"),
         (lambda x: torch.linalg.svdvals(x), "aten._linalg_svd.default"),
         (lambda x: x + torch.rand(6), "aten.rand"),
-        (lambda x: torch.cond(x.sum() > 0, torch.sin, torch.cos, (x,)), "operator cond cannot be"),
+        (
+            lambda x: torch.ops.higher_order.while_loop(
+                lambda x: x.sum() < 9, lambda x: (x + 1,), (x,), ()
+            ),
+            "operator while_loop cannot be",
+        ),
+        (
+            lambda x: torch.cond(x.sum() > 0, torch.fft.fft, lambda x: x + 0j, (x,)).real,
+            "a branch of torch.cond gives something other than real tensors",
+        ),
         (lambda x: F.avg_pool2d(x, 2, divisor_override=3), "divisor_override=3"),
         (lambda x: torch.fft.fft(x), "an output of the program is complex"),
         (lambda x: torch.fft.fft(x).tan().real, "aten.tan.default of complex numbers"),

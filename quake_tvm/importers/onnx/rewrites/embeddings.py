@@ -1,9 +1,10 @@
 """com.microsoft.EmbedLayerNormalization as Gathers, additions and a LayerNormalization."""
 
 import onnx
-from onnx import TensorProto
+from onnx import TensorProto, helper
 
 from .graph import Graph, attributes
+from .quantized import dequantized
 
 
 def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
@@ -24,6 +25,19 @@ def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
     graph.emit("LayerNormalization", [total, gamma, beta], output, axis=-1, epsilon=epsilon)
     if mask_index in graph.used:
         _count(graph, ids, mask, mask_index)
+
+
+def quantized(node: onnx.NodeProto, graph: Graph) -> None:
+    """Emit com.microsoft.QEmbedLayerNormalization, whose tables and norm are of 8 bits."""
+    ids, segments, *tables, mask = node.input[:8]
+    scales, points = node.input[8:13], node.input[13:18]
+    real = [
+        dequantized(graph, table) if table[0] else ""
+        for table in zip(tables, scales, points, strict=True)
+    ]
+    inputs = [ids, segments, *real, mask]
+    given = attributes(node)
+    rewrite(helper.make_node("EmbedLayerNormalization", inputs, node.output, **given), graph)
 
 
 def _count(graph: Graph, ids: str, mask: str, output: str) -> None:

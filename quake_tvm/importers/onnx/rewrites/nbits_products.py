@@ -76,11 +76,11 @@ def _dequantized(packed: _Matrix, bits: int, size: int, columns: int, rows: int)
     """The matrix (columns, rows), in blocks of so many rows."""
     weights, points, order = packed.weights, packed.points, packed.order
     blocks = weights.shape[1]
-    values = _unpacked(weights, bits).astype(np.float32).reshape(columns, -1)[:, :rows]
+    values = unpacked(weights, bits).astype(np.float32).reshape(columns, -1)[:, :rows]
     if points is None:
         zeros = np.full((columns, blocks), 1 << (bits - 1), np.float32)
     elif points.dtype == np.uint8:
-        zeros = _unpacked(points.reshape(columns, -1), bits)[:, :blocks].astype(np.float32)
+        zeros = unpacked(points.reshape(columns, -1), bits)[:, :blocks].astype(np.float32)
     else:
         zeros = points.reshape(columns, blocks).astype(np.float32)
     scales = packed.scales.reshape(columns, blocks).astype(np.float32)
@@ -88,8 +88,8 @@ def _dequantized(packed: _Matrix, bits: int, size: int, columns: int, rows: int)
     return (values - zeros[:, of_row]) * scales[:, of_row]
 
 
-def _unpacked(packed: np.ndarray, bits: int) -> np.ndarray:
-    """The numbers of so many bits in bytes, the lowest bits first, along the last dimension."""
+def unpacked(packed: np.ndarray, bits: int) -> np.ndarray:
+    """The numbers of 2, 4 or 8 bits in uint8, the lowest bits first, along the last dimension."""
     shifts = np.arange(0, 8, bits, dtype=np.uint8)
     numbers = (packed[..., None] >> shifts) & np.uint8((1 << bits) - 1)
     return numbers.reshape(*packed.shape[:-1], -1)

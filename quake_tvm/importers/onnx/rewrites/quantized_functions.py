@@ -79,6 +79,14 @@ def concat(node: onnx.NodeProto, graph: Graph) -> None:
     )
 
 
+def where(node: onnx.NodeProto, graph: Graph) -> None:
+    """Emit QLinearWhere."""
+    condition, *values = node.input
+    parts = [dequantized(graph, values[k : k + 3]) for k in (0, 3)]
+    y = graph.emit("Where", [condition, *parts])
+    quantized(graph, y, values[6], values[7], node.output[0])
+
+
 def _quantized(graph: Graph, y: str, node: onnx.NodeProto, first: int) -> None:
     """Quantize the result by the scale and zero point from this input on."""
     scale, zero_point = [*node.input, ""][first : first + 2]

@@ -9,7 +9,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from ....errors import QuakeError
-from . import dynamic_quantize
+from . import channels, dynamic_quantize
 from .graph import Graph, attributes
 from .quantized import requantized, scaled, widened
 
@@ -27,7 +27,7 @@ def mat_mul(node: onnx.NodeProto, graph: Graph) -> None:
 
 
 def conv(node: onnx.NodeProto, graph: Graph) -> None:
-    """Emit QLinearConv.
+    """Emit QLinearConv, also ONNX Runtime's, whose data may have their channels last.
 
     Raises
     ------
@@ -39,12 +39,18 @@ def conv(node: onnx.NodeProto, graph: Graph) -> None:
     rank = graph.rank(w) or graph.rank(x)
     if rank is None:
         raise QuakeError(f"QLinearConv: the rank of {w!r} must be known")
-    channels = graph.constant([-1, *[1] * (rank - 2)], TensorProto.INT64, "channels")
-    sums = graph.emit("ConvInteger", [x, w, x_zero, w_zero], **attributes(node))
+    given = attributes(node)
+    last, output = given.pop("channels_last", 0), node.output[0]
+    if last:
+        x, output = channels.to_first(graph, x, rank), graph.fresh("channels_first")
+    column = graph.constant([-1, *[1] * (rank - 2)], TensorProto.INT64, "column")
+    sums = graph.emit("ConvInteger", [x, w, x_zero, w_zero], **given)
     if bias:
-        sums = graph.emit("Add", [sums, graph.emit("Reshape", [bias, channels])])
-    scale = graph.emit("Mul", [x_scale, graph.emit("Reshape", [w_scale, channels])])
-    requantized(graph, sums, scale, result, node.output[0])
+        sums = graph.emit("Add", [sums, graph.emit("Reshape", [bias, column])])
+    scale = graph.emit("Mul", [x_scale, graph.emit("Reshape", [w_scale, column])])
+    requantized(graph, sums, scale, result, output)
+    if last:
+        channels.to_last(graph, output, rank, node.output[0])
 
 
 def gemm(node: onnx.NodeProto, graph: Graph) -> None:

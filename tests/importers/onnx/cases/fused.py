@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 
-from .case import Case, K, c, f, i
+from .case import Case, K, c, f, i, s
 
 ms = partial(c, domain="com.microsoft")
 
@@ -12,7 +12,7 @@ ms = partial(c, domain="com.microsoft")
 def fused() -> list[Case]:
     return [
         *(*products(), *convolutions(), *activations(), *norms(), *attention()),
-        *(*grouped_queries(), *quantized()),
+        *(*grouped_queries(), *quantized(), *equivalents()),
     ]
 
 
@@ -189,8 +189,31 @@ def quantized() -> list[Case]:
             ms("MatMulNBits", *plain, K(points), **given),
             ms("MatMulNBits", *plain, K(points), None, K(f(20)), accuracy_level=0, **given),
         ]
+    weights = [K(i(410, low=0, high=256, dtype="uint8")), K(np.abs(f(26)))]
+    given = {"K": 41, "N": 20, "block_size": 32, "rtol": 1e-4}
+    cases += [ms("MatMulBnb4", f(3, 41), *weights, quant_type=kind, **given) for kind in (0, 1)]
     order = K(i(40, low=0, high=3, dtype="int32"))
     packed = K(i(20, 3, 8, low=0, high=256, dtype="uint8"))
     options = {"K": 40, "N": 20, "block_size": 16, "rtol": 1e-4}
     cases.append(ms("MatMulNBits", f(3, 40), packed, K(np.abs(f(60))), None, order, **options))
     return cases
+
+
+def equivalents() -> list[Case]:
+    """Operators that the standard has, too, or had no operator for."""
+    image, grid = f(1, 2, 4, 5), (f(1, 3, 4, 2) * 0.7).astype(np.float32)
+    pads = np.array([1, 0, -1, 2])
+    return [
+        ms("CDist", f(3, 4), f(5, 4), rtol=1e-4),
+        ms("CDist", f(3, 4), f(5, 4), metric="euclidean", rtol=1e-4),
+        ms("ExpandDims", f(3, 4), K(np.array(-2, np.int32))),
+        ms("GridSample", image, grid, align_corners=1, mode="nearest", padding_mode="border"),
+        ms("GridSample", image, grid, mode="bicubic"),
+        ms("Pad", f(3, 4), K(pads)),
+        ms("Pad", f(3, 4), K(pads[None]), s(7.0)),
+        ms("Pad", f(3, 4), K(np.abs(pads)), mode="reflect"),
+        ms("Range", s(3, "int64"), s(9, "int64")),
+        ms("Range", K(np.float32([1])), s(9.0), s(2.5)),
+        ms("Trilu", f(2, 3, 4)),
+        ms("Trilu", f(2, 3, 4), K(np.array(-1)), upper=0),
+    ]

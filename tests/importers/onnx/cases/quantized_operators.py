@@ -62,6 +62,8 @@ def convolutions() -> list[Case]:
     each = [K(w), scales(6), K(np.zeros(6, "int8"))]
     bias = K(i(6, low=-999, high=999, dtype="int32"))
     grouped = K(numbers(6, 2, 3, 3, dtype="int8"))
+    line = [K(numbers(6, 4, 3, dtype="int8")), *each[1:]]
+    last = {"channels_last": 1}
     sized = {"kernel_shape": [3, 3], "pads": [1, 0, 2, 1], "strides": [2, 1], "dilations": [1, 2]}
     return [
         c("ConvInteger", x, K(numbers(6, 4, 3, 3)), zero(7), zero(130), **sized),
@@ -71,6 +73,9 @@ def convolutions() -> list[Case]:
         c("QLinearConv", x, *given, *each, *result, bias, auto_pad="SAME_LOWER"),
         c("QLinearConv", x, *given, grouped, *each[1:], *result, group=2, pads=[1, 1, 1, 1]),
         c("QLinearConv", x, *given, K(numbers(6, 4, 3, 3)), s(0.03), zero(128), *result),
+        ms("QLinearConv", x, *given, *weights, *result, bias, **sized),
+        ms("QLinearConv", numbers(2, 7, 6, 4), *given, *each, *result, bias, **last, **sized),
+        ms("QLinearConv", numbers(2, 7, 4), *given, *line, *result, **last),
         c(
             "QLinearConv",
             *(numbers(2, 4, 7, 6, dtype="int8"), s(0.02), zero(-9, "int8")),
@@ -120,11 +125,39 @@ def functions() -> list[Case]:
         ms("QLinearSoftmax", x, *first, s(1 / 256), zero(0), axis=-1, opset=13),
         ms("QLinearSoftmax", x, *first, s(1 / 4096), zero(0), axis=2, opset=11),
         ms("QLinearConcat", *result, x, *first, x, *second, axis=1),
+        ms("QLinearWhere", i(4, 6, 1, low=0, high=2, dtype="bool"), x, *first, y, *second, *result),
         ms("QLinearAveragePool", x, *first, *result, count_include_pad=1, **window),
         ms("QLinearAveragePool", x, *first, *result, ceil_mode=1, auto_pad="NOTSET", **window),
         ms("QLinearAveragePool", x, *first, *result, **last, **window),
         ms("QLinearGlobalAveragePool", x, *first, s(0.00971), zero(120)),
         ms("QLinearGlobalAveragePool", x, *first, s(0.00971), zero(120), **last),
+        ms("NhwcMaxPool", x, dilations=[1, 2], **window),
+        ms("NhwcMaxPool", signed[0].reshape(1, 3, 8, 1), ceil_mode=1, **window),
+        *tables(),
+    ]
+
+
+def tables() -> list[Case]:
+    """Embeddings whose tables are quantized."""
+    ids = i(2, 3, low=0, high=5, dtype="int32")
+    rows = [K(numbers(n, 8)) for n in (5, 6, 2)]
+    norm = [K(numbers(8)), K(numbers(8))]
+    sizes, points = [s(0.01 * (k + 1)) for k in range(5)], [zero(100 + k) for k in range(5)]
+    mask = np.array([[1, 1, 0], [1, 1, 1]], np.int32)
+    normalized = partial(ms, "QEmbedLayerNormalization", outputs=2)
+    without = [[*x[:2], None, *x[3:]] for x in ([*rows, *norm], sizes, points)]
+    gathered = partial(ms, "GatherBlockQuantized")
+    nibbles = K(i(5, 40, low=0, high=16, dtype="uint8").astype(uint4))
+    columns = [scales(1, 40), K(nibbles.value[:1])]
+    signed = K(i(5, 40, low=-8, high=8, dtype="int8").astype(int4))
+    return [
+        normalized(ids, ids % 2, *rows, *norm, mask, *sizes, *points, epsilon=0.2),
+        normalized(ids, None, *without[0], None, *without[1], *without[2]),
+        gathered(K(numbers(5, 32)), ids, scales(5, 4), block_size=16),
+        gathered(K(numbers(5, 32)), ids, scales(5, 2), K(numbers(5, 2)), bits=8, block_size=16),
+        gathered(K(numbers(5, 32)), ids, scales(5, 4), K(numbers(5, 2)), bits=4, block_size=16),
+        gathered(signed, ids, scales(5, 3), block_size=16, quantize_axis=1),
+        gathered(nibbles, ids, *columns, block_size=16, quantize_axis=0, gather_axis=1),
     ]
 
 
