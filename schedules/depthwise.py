@@ -24,6 +24,7 @@ from .choices import choices
 from .overlap import OVERLAP, overlaps
 from .retile import Tiled
 from .rule import Scheduled
+from .stages import in_registers
 from .versions import Version, cost, of_every_size
 
 # Default limits: pixels of a tile, and floats of a padded band.
@@ -113,7 +114,7 @@ def _scheduled(
     pixels, channels = (analysis.extent(sch, loop) for loop in (x, c))
     rows, taps = analysis.elements(sch, [*outer, y]), analysis.elements(sch, loops[spatial:])
     key = Key.of("depthwise", rows=rows, pixels=pixels, channels=channels, taps=taps)
-    epilogue = analysis.in_registers(sch, product, target)
+    epilogue = in_registers(sch, product, target)
     *outer, y, x, c = own = sch.get_loops(epilogue)
     # The epilogue may write only the beginning of the convolution's result.
     height, pixels, channels = (analysis.extent(sch, loop) for loop in (y, x, c))

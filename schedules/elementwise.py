@@ -25,6 +25,7 @@ from .flat import flattened, in_vectors, with_long_rows
 from .overlap import OVERLAP, overlaps
 from .rule import Scheduled
 from .segments import in_segments, segments
+from .stages import vectorize_last
 from .tables import in_tables
 from .tiles import with_own_values
 from .versions import Version, least, thread_cases, vector_widths
@@ -82,20 +83,6 @@ def _several(count: int | None, target: tvm.target.Target) -> int:
         return 1
     wide = (n * lanes for n in choices(target).several)
     return next((n for n in wide if n <= count and count % n < lanes), lanes) // lanes
-
-
-def _vectorize_last(sch: s_tir.Schedule, block: SBlockRV, loop: LoopRV, width: int) -> LoopRV:
-    """Vectorize the last loop.
-
-    If its extent is known, the last vector may overlap the one before.
-    """
-    count = analysis.extent(sch, loop)
-    if count is None or count < 4:
-        return analysis.vectorize(sch, loop, width)
-    outer, inner = sch.split(loop, [None, min(width, 1 << (count.bit_length() - 1))])
-    sch.vectorize(inner)
-    sch.annotate(block, OVERLAP, [len(sch.get(block).iter_vars) - 1])
-    return outer
 
 
 def _stages(
@@ -163,7 +150,7 @@ def apply(function: tir.PrimFunc, target: tvm.target.Target, decide: Decide) -> 
             outer = analysis.vectorize(sch, sch.fuse(*loops), several * lanes)
         else:
             several = choice.pick("several", SEVERAL, 1)
-            inner = _vectorize_last(sch, block, loops[-1], several * lanes)
+            inner = vectorize_last(sch, block, loops[-1], several * lanes)
             outer = sch.fuse(*loops[:-1]) if len(loops) > 1 else inner
         if analysis.in_parallel(choice, count):
             sch.parallel(outer)

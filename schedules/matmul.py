@@ -30,6 +30,7 @@ from .product_cases import Extent, cases
 from .product_tiles import Plan, widths
 from .retile import Tiled
 from .rule import Scheduled
+from .stages import copy, in_registers
 from .versions import Version, of_every_size
 
 
@@ -87,8 +88,8 @@ def _kernel(function: tir.PrimFunc, target: tvm.target.Target) -> _Kernel | None
         return None
     innermost = analysis.extent(sch, loops[-1])
     for producer in sch.get_producers(found.block):
-        analysis.copy(sch, producer, target)
-    epilogue = analysis.in_registers(sch, found.block, target)
+        copy(sch, producer, target)
+    epilogue = in_registers(sch, found.block, target)
     own = sch.get_loops(epilogue)
     if len(own) != found.column + 1 or analysis.elements(sch, own) == 0:
         return None

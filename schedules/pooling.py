@@ -23,6 +23,7 @@ from . import analysis
 from .choice import Decide, Key
 from .overlap import OVERLAP, overlaps
 from .rule import Scheduled
+from .stages import copy, in_registers
 from .versions import Version, of_every_size, thread_cases, vector_widths
 
 # Options for the vectors of a tile, the default first: independent sums hide the latency of an
@@ -60,8 +61,8 @@ def apply(function: tir.PrimFunc, target: tvm.target.Target, decide: Decide) -> 
     if whole in (0, 1) or count == 0:
         return None
     for producer in sch.get_producers(block):
-        analysis.copy(sch, producer, target)
-    epilogue = analysis.in_registers(sch, block, target)
+        copy(sch, producer, target)
+    epilogue = in_registers(sch, block, target)
     own = sch.get_loops(epilogue)
     # The epilogue may write only the beginning of the reduction's result.
     columns = analysis.extent(sch, own[-1])

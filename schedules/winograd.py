@@ -26,6 +26,7 @@ from quake_tvm.tvm_version import Expr, Stmt, tir
 from . import analysis, product_tiles
 from .choice import Choice, Decide, Key
 from .choices import choices
+from .stages import copy
 from .tiles import substituted, with_own_values
 
 # Default number of tiles in a block: its inputs and products take 64 bytes for each channel.
@@ -121,7 +122,7 @@ def apply(
         (s_tir.SBlock, lambda each: _again(each, body(plain)) if each.name_hint == NAME else each),
     )
     sch = analysis.start(function.with_body(done))
-    analysis.copy(sch, sch.get_sblock(names[-1]), target)
+    copy(sch, sch.get_sblock(names[-1]), target)
     return sch
 
 
