@@ -57,7 +57,8 @@ def compile(
     max_error, only, skip, special_values, plan
         As for :class:`quake_tvm.QuAKE`.
     example_inputs : tensor, tuple of arguments or mapping of keyword to argument
-        Only for a torch module, which is exported with them (in eval mode, by torch.export).
+        Only for a torch module, which is exported with them (in eval mode, by torch.export). Numpy
+        arrays are taken for tensors.
     shapes : mapping of input name to shape, optional
         A number is the size of a dimension, a string the name of a dynamic one. Dimensions of one
         name have one size. Dimensions of inputs that are not mentioned stay as they are in the
@@ -139,7 +140,9 @@ def _exported(model: Any, example_inputs: Any, shapes: Shapes | None) -> tuple[A
     torch = sys.modules.get("torch")  # whoever has a module has imported torch
     if torch is None or not isinstance(model, torch.nn.Module):
         if example_inputs is not None:
-            raise QuakeError("example_inputs are for a torch module, and this is none")
+            raise QuakeError(
+                f"example_inputs are for a torch module, not for a {type(model).__name__}"
+            )
         return model, shapes
     from .importers.torch.modules import exported
 

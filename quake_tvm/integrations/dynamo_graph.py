@@ -120,7 +120,10 @@ class Graph:
         signature = program.graph_signature
         written = [*signature.buffers_to_mutate.values(), *signature.user_inputs_to_mutate.values()]
         if written:
-            raise Unsuitable("the graph writes into its inputs or weights")
+            raise Unsuitable(
+                "the graph writes into its inputs or weights, as batch norms do in training mode: "
+                "if it has any, call eval() of the module first"
+            )
         return program if self.outputs.computed else None
 
     def key(self, arguments: Sequence[Any]) -> Key:

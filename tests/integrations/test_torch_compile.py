@@ -325,9 +325,10 @@ class _Rounds(nn.Module):
     [
         (_Writes(), "writes into its inputs"),
         (_OnlyWrites(), "writes into its inputs"),
+        (nn.BatchNorm1d(3), r"call eval\(\) of the module first"),
         (_Rounds(), "aten._linalg_svd"),
     ],
-    ids=["writes", "only writes", "operator"],
+    ids=["writes", "only writes", "training", "operator"],
 )
 def test_what_cannot_be_compiled_runs_in_eager_mode(module, reason):
     x = torch.randn(3, 3)

@@ -186,6 +186,13 @@ class Context:
         """The error for a use of the operator that cannot be compiled."""
         return QuakeError(f"torch operator {self.node.target} {what} cannot be compiled")
 
+    def in_training(self) -> QuakeError:
+        """The error for an operator whose result in training differs."""
+        return QuakeError(
+            f"torch operator {self.node.target} is in training mode: export the module after "
+            "module.eval()"
+        )
+
     def tensor(self, value: Any, dtype: str) -> relax.Expr:
         """A tensor, a number or a size as a tensor of the dtype."""
         if isinstance(value, bool | int | float):

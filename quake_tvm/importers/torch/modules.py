@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
@@ -17,6 +18,7 @@ from ...errors import QuakeError, first_line
 from ...support.compiler_lock import compiling
 from ..dimensions import Shapes
 
+_TORCH = str(Path(torch.__file__).parent)
 _EXAMPLE = "as example_inputs=(torch.zeros(1, 128),)"
 
 
@@ -29,6 +31,7 @@ def exported(
     ----------
     module : torch.nn.Module
     example_inputs : torch.Tensor, tuple of arguments or mapping of keyword to argument
+        Numpy arrays are taken for tensors.
     shapes : mapping of input name to shape
         Names make a dimension dynamic. Sizes must be those of the example.
 
@@ -67,39 +70,57 @@ def exported(
         # Two exports at a time disturb each other.
         with compiling(), warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
-            module.eval()(*positional, **keyword)  # a mistake is told more plainly than by export
-            program = torch.export.export(
-                module,
-                positional,
-                keyword,
-                dynamic_shapes=dynamic if shapes else None,
-                strict=False,
-            )
-    except GuardOnDataDependentSymNode as error:
-        raise QuakeError(
-            f"data decide an `if`, a loop or a size{_line(error)}: choose by torch.where or "
-            "torch.cond, and take sizes from shapes"
-        ) from error
-    except Exception as error:  # torch.export raises any type
-        raise QuakeError(
-            f"the module fails on its example inputs, or torch.export on the module: "
-            f"{first_line(error)}"
-        ) from error
+            _try(module.eval(), positional, keyword)
+            program = _export(module, positional, keyword, dynamic if shapes else None)
     finally:
         for part in training:
             part.training = True
     return program, shapes
 
 
-def _line(error: BaseException) -> str:
-    """Where in the user's code an error of torch began, and that line."""
-    library = str(Path(torch.__file__).parent)
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not frame.filename.startswith((library, __file__))]
-    return f" in line {own[-1].lineno} of {own[-1].filename} ({own[-1].line})" if own else ""
+def _try(module: torch.nn.Module, positional: Any, keyword: Any) -> None:
+    """Run the module: it tells a mistake more plainly than the export does."""
+    try:
+        module(*positional, **keyword)
+    except Exception as error:
+        raise QuakeError(
+            f"the module fails on its example inputs{_place(module, error)}: {first_line(error)}"
+        ) from error
+
+
+def _export(
+    module: torch.nn.Module, positional: Any, keyword: Any, dynamic: Any
+) -> torch.export.ExportedProgram:
+    try:
+        return torch.export.export(
+            module, positional, keyword, dynamic_shapes=dynamic, strict=False
+        )
+    except GuardOnDataDependentSymNode as error:
+        raise QuakeError(
+            f"data decide an `if`, a loop or a size{_place(module, error)}: choose by torch.where "
+            "or torch.cond, take sizes from shapes, or use torch.compile, which splits there"
+        ) from error
+    except Exception as error:  # torch.export raises any type
+        raise QuakeError(
+            f"torch.export fails{_place(module, error)}: {first_line(error)}"
+        ) from error
+
+
+def _place(module: torch.nn.Module, error: Exception) -> str:
+    """The last line of the module's own code on the way to an error, as a remark."""
+    own = [method for part in module.modules() for method in vars(type(part)).values()]
+    files = {method.__code__.co_filename for method in own if inspect.isfunction(method)}
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename in files and not frame.filename.startswith(_TORCH)
+    ]
+    last = frames[-1] if frames else None
+    return f" in line {last.lineno} of {last.filename} ({last.line})" if last is not None else ""
 
 
 def _arguments(example_inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    example_inputs = torch.utils._pytree.tree_map_only(np.ndarray, torch.from_numpy, example_inputs)
     if isinstance(example_inputs, Mapping):
         return (), dict(example_inputs)
     if isinstance(example_inputs, tuple | list):

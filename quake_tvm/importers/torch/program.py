@@ -53,6 +53,11 @@ logger = logging.getLogger(__name__)
 
 # Assertions about metadata, which the export already checked.
 _ASSERTIONS = {"aten._assert_tensor_metadata.default"}
+# Of layers in training mode. In eval() mode torch uses others, or none.
+_TRAINING = (
+    "aten._native_batch_norm_legit_functional.default",
+    "aten.native_dropout.default",
+)
 
 
 def to_relax(program: torch.export.ExportedProgram) -> tvm.IRModule:
@@ -266,6 +271,8 @@ class _Import:
         if isinstance(node.target, HigherOrderOperator):  # while_loop, ...: it has no schema
             raise _no_converter(target)
         context = Context(self.builder, self.sizes, node)
+        if target in _TRAINING:
+            raise context.in_training()
         given = arguments(context, self._value)
         try:
             if any(map(is_complex, given.values())):

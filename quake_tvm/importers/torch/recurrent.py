@@ -118,7 +118,7 @@ def _kind(c: Context) -> _Kind:
 
 def _refuse_dropout(c: Context, dropout: float, train: bool) -> None:
     if train and dropout:
-        raise c.refuse("with dropout in training: export the module in eval() mode")
+        raise c.in_training()
 
 
 def _split(params: list[relax.Expr], layers: int, bidirectional: bool) -> list[list[_Weights]]:

@@ -1,5 +1,7 @@
 """Torch modules with example inputs, compiled directly."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -105,5 +107,46 @@ def test_an_if_that_data_decide_is_refused_with_its_line():
 
 
 def test_examples_are_for_modules_only():
-    with pytest.raises(QuakeError, match="example_inputs are for a torch module"):
+    with pytest.raises(QuakeError, match="example_inputs are for a torch module, not for a str"):
         quake_tvm.compile("model.onnx", example_inputs=X)
+
+
+def test_examples_may_be_arrays():
+    model = quake_tvm.compile(_Nested(), example_inputs=(X.numpy(), {"a": X, "b": [X]}, X))
+    assert [i.dtype for i in model.inputs] == ["float32"] * 4
+
+
+class _Size(torch.nn.Module):
+    def forward(self, x):
+        return torch.exp(x[: int(x[0, 0])])
+
+
+class _Fails(torch.nn.Module):
+    def forward(self, x):
+        return torch.exp(x) @ x
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        (_Size(), r"size in line \d+ of {} \(return .*\): choose by torch.where"),
+        (_Fails(), r"example inputs in line \d+ of {} \(return torch.exp\(x\) @ x\): mat1 and"),
+    ],
+    ids=["size", "fails"],
+)
+def test_an_error_shows_the_line_of_the_module(part, message):
+    with pytest.raises(QuakeError, match=message.format(re.escape(__file__))):
+        quake_tvm.compile(torch.nn.Sequential(torch.nn.Identity(), part), example_inputs=X)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_scripts_are_refused():
+    with pytest.raises(QuakeError, match=r"^torch\.export fails: Exporting a ScriptModule"):
+        quake_tvm.compile(torch.jit.script(torch.nn.GELU()), example_inputs=X)
+
+
+@pytest.mark.parametrize("part", [torch.nn.BatchNorm1d(8), torch.nn.Dropout()])
+def test_programs_in_training_mode_are_refused(part):
+    program = torch.export.export(part.train(), (X,))
+    with pytest.raises(QuakeError, match=r"export the module after module\.eval\(\)"):
+        quake_tvm.compile(program)
