@@ -39,12 +39,17 @@ def opened(path: str | Path) -> onnx.ModelProto:
 
 def _checked(path: str | Path, reader: Callable[[Path], onnx.ModelProto]) -> onnx.ModelProto:
     path = given.path(path, "the model")
-    if path.is_dir():
-        raise QuakeError(f"{path} is a folder: give the .onnx file in it")
-    if not path.is_file():
-        raise QuakeError(f"no such file: {path}")
     try:
-        if path.stat().st_size == 0:
+        if path.is_dir():
+            raise QuakeError(f"{path} is a folder: give the .onnx file in it")
+        if not path.is_file():
+            raise QuakeError(f"no such file: {path}")
+        with path.open("rb") as file:
+            empty = not file.read(1)
+    except OSError as error:
+        raise QuakeError(f"cannot read {path}: {error.strerror}") from None
+    try:
+        if empty:
             raise QuakeError("the file is empty")
         model = in_order(reader(path))
         onnx.checker.check_model(_skeleton(model))

@@ -1,5 +1,9 @@
 """ONNX files that are read or refused, and the shapes of their inputs."""
 
+import os
+from pathlib import Path
+from unittest.mock import Mock
+
 import numpy as np
 import onnx
 import pytest
@@ -174,6 +178,18 @@ def test_what_is_wrong_with_a_file(tmp_path, reader, content, reason):
     path.write_bytes(content)
     with pytest.raises(QuakeError, match=reason):
         reader(path)
+
+
+def test_a_file_without_permission(tmp_path, monkeypatch):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(exp([2]).SerializeToString())
+    path.chmod(0)
+    if os.geteuid() == 0:  # who may read everything
+        monkeypatch.setattr(
+            Path, "open", Mock(side_effect=PermissionError(13, "Permission denied"))
+        )
+    with pytest.raises(QuakeError, match=r"^cannot read .*model.onnx: Permission denied$"):
+        read(path)
 
 
 def test_no_such_file(tmp_path):
