@@ -26,6 +26,7 @@ NAMES = (
     "quake_layer_norm",
     "quake_rms_norm",
     "quake_byte_groups",
+    "quake_byte_softmax",
     "quake_quantized_rows",
 )
 

@@ -20,9 +20,11 @@ from quake_tvm.options import Options
 
 from ..lower_tir import SITES
 from .call_written_out import call_written_out
+from .graph import dtype
 from .legalize import legalize
 from .ops import PREFIX, attributes_of
 from .ops import call as quake_call
+from .quantized import BYTES
 
 # Operators whose own legalization makes PrimFuncs with an exp inside.
 HIDING = {
@@ -31,6 +33,9 @@ HIDING = {
     "relax.nn.cross_entropy_with_logits",
     "relax.log_add_exp",
 }
+
+# The kernels over rows of quantized tensors.
+OF_BYTES = {"softmax": "byte_softmax"}
 
 
 def _legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
@@ -41,7 +46,8 @@ def _legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
     name, options = f"quake_{operator}", attributes.options()
     attrs = {SITES: json.dumps([{**attributes.mark(operator), **attributes.numbers}])}
     if not OPERATORS[operator].elementwise:
-        kernel = KernelSpec(operator, options)
+        of_bytes = dtype(call.args[0]) in BYTES
+        kernel = KernelSpec(OF_BYTES[operator] if of_bytes else operator, options)
         return call_written_out(builder, name, kernel, call.args, call.ty, attrs)
     function = partial(compute.elementwise, operator=operator, **options)
     return builder.call_te(function, *call.args, primfunc_name_hint=name, primfunc_attrs=attrs)

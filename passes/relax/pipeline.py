@@ -112,6 +112,7 @@ from .release_held import ReleaseHeld
 from .restrict_pointers import RestrictPointers
 from .reuse_shapes import ReuseShapes
 from .rows_in_halves import RowsInHalves
+from .rows_of_bytes import RowsOfBytes
 from .sink_reshapes import SinkReshapes
 from .unify_extents import UnifyExtents
 from .view_reshapes import ViewReshapes
@@ -163,7 +164,11 @@ class LowerNonlinearities(Pass):
         chosen = choose(recognized, plan.looked_up if plan is not None else ())
         fused = self.fuse_attention(SinkReshapes()(ChannelsLast()(chosen)))
         layers = lower_recurrent.lower(
-            RowsInHalves()(fused), self.options, self.recurrent_tile, self.forms, self.lanes
+            RowsOfBytes()(RowsInHalves()(fused)),
+            self.options,
+            self.recurrent_tile,
+            self.forms,
+            self.lanes,
         )
         tables = lower_lookup.lower(layers, self.options)
         kernels = lower_attention.lower(tables, self.precision, self.forms[0].left)

@@ -201,6 +201,9 @@ def softmax_row(
     out: tir.Buffer,
     at: tuple[Expr, ...],
     empty: float | None,
+    highest: tuple[list[Stmt], Expr] | None = None,
+    unit: float = 1.0,
+    narrow: Callable[[Expr], Expr] | None = None,
 ) -> list[Stmt]:
     """softmax of one row.
 
@@ -219,8 +222,15 @@ def softmax_row(
         The row's indices in ``out``.
     empty : 0 or None
         The results for a row of -inf.
+    highest : list of Stmt, Expr
+        What exp takes differences from, and the statements that compute it. By default the largest
+        element.
+    unit : float
+        The results are divided by this.
+    narrow : callable, optional
+        A float32 to the element of ``out``, by default as :func:`store`.
     """
-    steps, top = rows.maximum(r, value)
+    steps, top = highest or rows.maximum(r, value)
     if empty is not None:
         more, top = rows.store_scalar(above(top))
         steps = [*steps, *more]
@@ -252,14 +262,22 @@ def softmax_row(
             return e[i]
         return out[(*at, i)] if in_output else exp(value(i) - top)
 
+    def scaled(element: Expr, i: Expr) -> Stmt:
+        result = element * inverse
+        if narrow is None:
+            return store(out, result, (*at, i))
+        return tir.BufferStore(out, narrow(result), [*at, i])
+
     def scale(i: Expr) -> Stmt:
-        return store(out, kept(i) * inverse, (*at, i))
+        return scaled(kept(i), i)
 
     def scale_last(i: Expr, lane: Expr) -> Stmt:
-        return store(out, last[lane] * inverse, (*at, i))
+        return scaled(last[lane], i)
 
     sums, whole = r.halve(lanes, r.lanes, lambda a, b: a + b)
-    keep, inverse = rows.store_scalar(constant(1) / (whole if empty is None else divisor(whole)))
+    keep, inverse = rows.store_scalar(
+        constant(1 / unit) / (whole if empty is None else divisor(whole))
+    )
     return [
         *steps,
         *map(alloc, (e, last, lanes)),

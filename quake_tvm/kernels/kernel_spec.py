@@ -16,6 +16,7 @@ from . import compute, norms
 from .attention import attention
 from .attention_products import operands
 from .byte_groups import byte_groups, quantized_rows
+from .byte_softmax import byte_softmax
 from .lookup import lookup_ffn
 from .recurrent import recurrent
 from .register_tile import Tile
@@ -39,6 +40,7 @@ KERNELS: dict[str, Callable[..., te.Tensor | list[te.Tensor]]] = {
     "attention": _attention,
     "recurrent": recurrent,
     "byte_groups": byte_groups,
+    "byte_softmax": byte_softmax,
     "quantized_rows": quantized_rows,
     "lookup_ffn": lookup_ffn,
 }

@@ -281,7 +281,7 @@ def squares(r: Row, value: Value) -> tuple[list[Stmt], Expr]:
 
 def store_scalar(value: Expr) -> tuple[list[Stmt], Expr]:
     """Compute one number per row once: the statements that store it, and the stored value."""
-    where = local(1)
+    where = local(1, dtype_of(value))
     return [alloc(where), tir.BufferStore(where, value, [0])], where[0]
 
 
