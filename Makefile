@@ -164,7 +164,7 @@ decoders: $(READY)  ## generate text with SmolLM2-135M on every rung, and time d
 	@$(BIN)/python tutorials/generate_text.py --rungs --count 200 --page docs/decoders.md
 	@$(BIN)/python tutorials/decoder_figures.py --page docs/decoders.md
 
-lookup: $(READY)  ## three layers of MiniLM-L6 as hashed look-ups; downloads, ten minutes
+lookup: $(READY)  ## MiniLM-L6 with three and with all layers as hashed look-ups: downloads; forty minutes
 	@$(BIN)/python -m pip install -qq --editable '.[tasks]'
 	@$(BIN)/python tutorials/lookup_ffn.py $(LOOKUP)
 

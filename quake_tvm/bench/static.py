@@ -140,15 +140,30 @@ class Meter:
         for name, build in builders.items():
             what = f"{case.name} {case.shape}: {name}"
             progress(what)
-            with self.target:
-                built = build(mod, self.target, self.records)
-                built = ViewReshapes()(built)  # views cost nothing
-            builds[name] = self._kernels(built, what, progress)
+            builds[name] = self.kernels(mod, build, what, progress)
         return Result(case, builds)
 
-    def _kernels(
-        self, mod: tvm.IRModule, what: str, progress: Callable[[str], None]
+    def kernels(
+        self,
+        mod: tvm.IRModule,
+        build: Build,
+        what: str,
+        progress: Callable[[str], None] = lambda what: None,
     ) -> list[Kernel]:
+        """Count the kernels of a build of an imported model, in the order of their calls.
+
+        Parameters
+        ----------
+        mod : IRModule
+        build : callable
+        what : str
+            What is counted, for the progress.
+        progress : callable
+            Called with the current step.
+        """
+        with self.target:
+            mod = build(mod, self.target, self.records)
+            mod = ViewReshapes()(mod)  # views cost nothing
         calls: Counter[str] = Counter()
         example = {}
         for call in kernel_calls(mod["main"]):

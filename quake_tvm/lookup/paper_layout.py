@@ -2,7 +2,7 @@
 
 The projection is dense, or BH4: four times a product with a block-diagonal matrix and a Hadamard
 transform. The transform of 512 is that of the blocks, times one across the blocks. The first is
-multiplied into the blocks' weights; the second is a few additions of whole vectors.
+multiplied into the blocks' weights; the second is a product by a small matrix of signs.
 
 Source: LookupFFN (arXiv 2403.07221), sections 3.2 and 3.3, and the parameters' names of its code.
 Knows no TVM.
@@ -111,25 +111,16 @@ def _bh4(graph: "_Graph", x: str, weight: np.ndarray, hidden: int, columns: int)
 
 
 def _across(graph: "_Graph", x: str, blocks: int, size: int) -> str:
-    """The Hadamard transform across blocks, without its factor."""
-    step = 1
-    while step < blocks:
-        pairs = graph.op("Reshape", x, np.array([-1, blocks // (2 * step), 2, step * size]))
-        first, second = (
-            graph.op("Slice", pairs, np.array([n]), np.array([n + 1]), np.array([2]))
-            for n in (0, 1)
-        )
-        sums, differences = graph.op("Add", first, second), graph.op("Sub", first, second)
-        x = graph.op("Concat", sums, differences, axis=2)
-        x = graph.op("Reshape", x, np.array([-1, blocks * size]))
-        step *= 2
-    return x
+    """The Hadamard transform across blocks, without its factor: a small product for each row."""
+    signs = np.sign(_hadamard(blocks)).astype(np.float32)
+    rows = graph.op("Reshape", x, np.array([-1, blocks, size]))
+    return graph.op("Reshape", graph.op("MatMul", signs, rows), np.array([-1, blocks * size]))
 
 
 def _hadamard(size: int) -> np.ndarray:
     """The orthogonal Hadamard matrix of a power of two."""
     if size < 1 or size & (size - 1):
-        raise QuakeError(f"BH4's blocks are a power of two wide, not {size}")
+        raise QuakeError(f"BH4 has a power of two of blocks, a power of two wide, not {size}")
     made = np.ones((1, 1))
     while len(made) < size:
         made = np.block([[made, made], [made, -made]])

@@ -10,7 +10,7 @@ from tests.emulation import machines
 from tests.kernels.test_lookup import kernel as lookup
 from tests.kernels.test_lookup import operands
 
-BITS, FORMS = 4, ("float32", "int8")
+BITS, FORMS = 4, ("float32", "bfloat16", "int8")
 
 
 @functools.cache

@@ -78,7 +78,8 @@ def test_against_torch(kind):
         ({"tables": np.zeros((TABLES, 6, OUT))}, "a power of two"),
         ({"hash.projection.bias": np.zeros(5)}, "hash.projection.bias has the shape"),
         ({"hash.projection.weight": np.zeros((1, 4, 4, 16, 16))}, "BH4's weight"),
-        ({"hash.projection.weight": np.zeros((3, 4, 4, 12, 12))}, "a power of two wide"),
+        ({"hash.projection.weight": np.zeros((3, 4, 4, 12, 12))}, "a power of two wide, not 12"),
+        ({"hash.projection.weight": np.zeros((3, 4, 3, 16, 16))}, "a power of two of blocks"),
     ],
 )
 def test_wrong_layers(changed, problem):
