@@ -57,10 +57,27 @@ def copy(sch: s_tir.Schedule, block: SBlockRV, target: tvm.target.Target) -> Non
     count = analysis.elements(sch, [*outer, last])
     if count == 0:
         return
-    vectorize_last(sch, block, last, analysis.lanes(target))
+    if outer and _short_pixels(sch, block):
+        *outer, along = outer
+        analysis.peel(sch, sch.fuse(along, last))
+    else:
+        vectorize_last(sch, block, last, analysis.lanes(target))
     if not outer or not analysis.worth_threads(count):
         return
     sch.parallel(analysis.outermost(sch, outer)[0])
+
+
+def _short_pixels(sch: s_tir.Schedule, block: SBlockRV) -> bool:
+    """Whether pixels of less than ``SHORT`` channels are copied as they are, or not at all.
+
+    Then a row of them is one loop. TVM cuts it where the padding ends, and LLVM vectorizes it.
+    """
+    *_, along, last = sch.get_loops(block)
+    few = analysis.extent(sch, last)
+    if few is None or few >= SHORT or analysis.extent(sch, along) is None:
+        return False
+    channel = sch.get(block).iter_vars[-1].var
+    return all(read.region[-1].min.same_as(channel) for read in sch.get(block).reads)
 
 
 def in_registers(sch: s_tir.Schedule, block: SBlockRV, target: tvm.target.Target) -> SBlockRV:

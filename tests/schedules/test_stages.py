@@ -9,7 +9,7 @@ from quake_tvm.machines.targets import target
 from quake_tvm.schedules import analysis, schedule
 from quake_tvm.schedules.tiles import mentions
 from quake_tvm.tvm_version import tir
-from tests.schedules.kernels import both, placeholder
+from tests.schedules.kernels import both, convolution, placeholder
 
 COLUMNS = 40
 
@@ -73,3 +73,18 @@ def test_the_last_vector_of_a_stage_overlaps_the_one_before():
     inputs, output = gated(9)
     done = schedule(te.create_prim_func([*inputs, output]), target("x86-64-v4"))
     assert not mentions(done.body, tir.For, lambda loop: analysis.PARTITION in loop.annotations)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [5, 14])
+def test_a_row_of_short_pixels_is_padded_in_one_loop(channels, size):
+    """Of 14 pixels and two for the padding, 48 numbers, whole vectors; of 5, other ones."""
+    (x, w), y, *_ = convolution((1, 4, size, channels), 16, 3, strides=2, padding=(1, 1))
+    done = schedule(te.create_prim_func([x, w, y]), target("native"))
+    loops = []
+    tvm_ffi.structural_walk(done.body, (tir.For, loops.append))
+    peeled = [int(loop.extent) for loop in loops if analysis.PEELED in loop.annotations]
+    assert peeled == [(size + 2) * channels]
+    rule, ours, plain = both([x, w], y)
+    assert rule == "matmul"
+    np.testing.assert_array_equal(ours, plain)
