@@ -6,7 +6,6 @@ description.
 
 import json
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from .arrays import arrays
 from .call_times import CallTimes
 from .description import DESCRIPTION, Described, Inputs
 from .memory_pool import MemoryPool
-from .pickling import packed, unpacked
+from .pickling import Folder, packed, unpacked
 from .sealed_library import check_seal, seal
 from .session import Session
 from .state import Initial, keep
@@ -48,7 +47,7 @@ class Model(Described):
     share the code and the weights.
     """
 
-    folder: tempfile.TemporaryDirectory | None = None  # holds the library of an unpickled model
+    folder: Folder | None = None  # holds the library of an unpickled model
 
     def __init__(
         self, executable: Any, description: str, source: tuple[Path, bytes] | None = None

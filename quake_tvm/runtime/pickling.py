@@ -3,12 +3,22 @@
 Knows files, and no runtime.
 """
 
+import shutil
 import tempfile
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .model import Model
+
+
+class Folder:
+    """A temporary folder that is removed with this object, or when the process ends."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="model-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
 def packed(model: "Model") -> bytes:
@@ -21,8 +31,8 @@ def unpacked(library: bytes) -> "Model":
     """The model from its library's bytes. Raises QuakeError if the library is not for this CPU."""
     from .model import load
 
-    folder = tempfile.TemporaryDirectory(prefix="model-")
-    path = Path(folder.name, "model.so")
+    folder = Folder()
+    path = folder.path / "model.so"
     path.write_bytes(library)
     model = load(path)
     model.folder = folder  # the folder is deleted with the model

@@ -1,8 +1,10 @@
 """Models can be pickled, copied and sent to other processes, and describe themselves."""
 
 import copy
+import gc
 import pickle
 import subprocess
+import warnings
 
 import numpy as np
 import pytest
@@ -35,6 +37,18 @@ def test_the_copy_is_the_same_model(way, model, tmp_path):
         travelled = WAYS[way](each)
         assert travelled.description == model.description
         np.testing.assert_array_equal(travelled.run(X)[0], model.run(X)[0])
+
+
+def test_an_unpickled_model_takes_its_folder_along(model):
+    copied = pickle.loads(pickle.dumps(model))
+    folder = copied.folder.path
+    assert folder.is_dir()
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        del copied
+        gc.collect()
+    assert not folder.exists()
+    assert [str(w.message) for w in warned] == []
 
 
 def test_another_process_reads_it(model, tmp_path):
