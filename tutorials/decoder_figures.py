@@ -1,11 +1,12 @@
 """Figures of decoders on this machine: attention's triangle, products of one row, steps, memory.
 
-    python tutorials/decoder_figures.py            # a random model of SmolLM2-135M's size
-    python tutorials/decoder_figures.py --small    # a tiny one
+    python tutorials/decoder_figures.py               # a random model of SmolLM2-135M's size
+    python tutorials/decoder_figures.py --threads 2   # with two threads
+    python tutorials/decoder_figures.py --small       # a tiny one
 
 Prints tables in Markdown; with ``--page`` it also writes them to their section of this page. Times
-are CPU time of one thread, the least of several rounds in which all take turns. PyTorch is eager,
-with a cache that grows by concatenation; ONNX Runtime has the file of ``onnx_llama.py``.
+are the least of several rounds in which all take turns: CPU time on one thread, and time that
+passes on two, when nothing else should run. ``decoder_peers.py`` has the peers.
 """
 
 import argparse
@@ -13,21 +14,22 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 import cached_llama
 import llama
-import onnx_llama
 import quake_tvm
 from cached_llama import CachedLlama
+from decoder_peers import Compiled, Contender, Eager, Here, OnnxRuntime, OpenVINO
+from quake_tvm.bench import peaks
 from quake_tvm.support.generated_page import write_section
 from sentence_encoder import fail, machine
 
@@ -35,27 +37,12 @@ SMOLLM2 = llama.Sizes(30, 576, 1536, 9, 3, 49152)
 SMALL = llama.Sizes(2, 64, 128, 4, 2, 96)
 ROUNDS, STEPS_OF_MEMORY = 7, 2000
 METHOD = "quake4"
-PEERS = "PyTorch ms, ONNX Runtime ms, to the best"
-
-
-class GrowingLlama(CachedLlama):
-    """The same in eager mode as its users write it: the cache grows by concatenation."""
-
-    def begin(self, past: int) -> None:
-        """Start with a cache of ``past`` tokens."""
-        depth = self.sizes.width // self.sizes.heads
-        self.length.fill_(past)
-        self.cache = {
-            n: (torch.zeros(1, self.sizes.pairs, past, depth),) * 2
-            for n in range(self.sizes.layers)
-        }
-
-    def _mixed(self, n: int, q: Tensor, k: Tensor, v: Tensor, positions: Tensor) -> Tensor:
-        keys, values = self.cache[n]
-        keys, values = torch.cat([keys, k], 2), torch.cat([values, v], 2)
-        self.cache[n] = keys, values
-        causal = q.shape[2] > 1
-        return F.scaled_dot_product_attention(q, keys, values, is_causal=causal, enable_gqa=True)
+ONE = np.zeros((1, 1), np.int64)
+PEERS = "PyTorch ms, ONNX Runtime ms, OpenVINO ms, compiled PyTorch ms, to the best"
+# The sections of the page.
+SECTIONS = {1: "one thread", 2: "two threads"}
+# Calls by name to the least seconds of each.
+Least = Callable[[Mapping[str, Callable[[], Any]]], dict[str, float]]
 
 
 class Attention(nn.Module):
@@ -69,16 +56,16 @@ class Attention(nn.Module):
         )
 
 
-def least(calls: Mapping[str, Callable[[], Any]]) -> dict[str, float]:
-    """The least CPU seconds of each call; all take turns."""
+def least(calls: Mapping[str, Callable[[], Any]], clock: Callable[[], float]) -> dict[str, float]:
+    """The least seconds of each call; all take turns."""
     found = dict.fromkeys(calls, float("inf"))
     for call in calls.values():
         call()
     for _ in range(ROUNDS):
         for name, call in calls.items():
-            began = time.process_time()
+            began = clock()
             call()
-            found[name] = min(found[name], time.process_time() - began)
+            found[name] = min(found[name], clock() - began)
     return found
 
 
@@ -92,21 +79,8 @@ def table(head: str, rows: list[list[object]]) -> str:
     return "\n".join(lines)
 
 
-def in_onnxruntime(weights: llama.Llama) -> Callable[[Sequence[np.ndarray]], Any]:
-    """A call of the ONNX decoder with its inputs in order, on one thread."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(
-        onnx_llama.decoder(weights).SerializeToString(),
-        options,
-        providers=["CPUExecutionProvider"],
-    )
-    names = [given.name for given in session.get_inputs()]
-    return lambda inputs: session.run(None, dict(zip(names, inputs, strict=True)))
-
-
-def reading() -> str:
-    """How fast one thread reads memory: a sum over half a gigabyte."""
+def reading(least: Least) -> str:
+    """How fast memory is read: a sum over half a gigabyte."""
     x = torch.ones(128 << 20)
     took = least({"sum": x.sum})["sum"]
     return f"Memory is read at {4e-9 * x.numel() / took:.3g} GB/s."
@@ -119,7 +93,7 @@ def compiled(module: nn.Module, *inputs: Tensor) -> Callable[[], Any]:
     return lambda: model.run(*arrays)
 
 
-def attention(length: int, depth: int) -> str:
+def attention(length: int, depth: int, least: Least) -> str:
     """The triangle beside the square, and grouped keys beside repeated ones."""
     rows: list[list[object]] = []
     mask = torch.full((length, length), -torch.inf).triu(1)
@@ -145,7 +119,7 @@ def attention(length: int, depth: int) -> str:
     )
 
 
-def products(sizes: llama.Sizes) -> str:
+def products(sizes: llama.Sizes, least: Least) -> str:
     """Products of one row, whose time is that of reading the weights."""
     rows: list[list[object]] = []
     shapes = [
@@ -162,55 +136,49 @@ def products(sizes: llama.Sizes) -> str:
     return table("weights, GB/s, PyTorch GB/s", rows)
 
 
-class Decoders:
-    """The same random model here, in eager mode, and in ONNX Runtime."""
+def decoders(sizes: llama.Sizes, lengths: list[int], threads: int, least: Least) -> str:
+    """One token behind a cache, and prompts at once, of the same random model everywhere."""
+    weights = llama.random(sizes, seed=0, growth=1.0)
+    size = 4e-9 * sum(b.numel() for b in weights.buffers())
+    peak = threads * peaks.measure(quake_tvm.target("native")).flops
+    more = ROUNDS + 1  # tokens of a cache behind the prompt
+    alike: dict[str, Contender] = {
+        "here": Here(weights, max(lengths) + more, METHOD),
+        "eager": Eager(weights, max(lengths) + more),
+        "onnx": OnnxRuntime(weights, threads),
+        "openvino": OpenVINO(weights, threads),
+    }
+    tokens: list[list[object]] = []
+    prompts: list[list[object]] = []
+    for length in lengths:
+        contenders = {**alike, "compiled": Compiled(weights, length + more)}
+        ids = np.random.default_rng(0).integers(sizes.vocabulary, size=(1, length))
+        times = least({name: partial(_prompt, each, ids) for name, each in contenders.items()})
+        share = operations(sizes, length) / times["here"] / peak
+        prompts.append([length, *_compared(times), share])
+        # Each has the prompt in its cache now.
+        times = least({name: partial(each.step, ONE) for name, each in contenders.items()})
+        tokens.append([length, *_compared(times), size / times["here"]])
+        torch.compiler.reset()
+    return "\n\n".join(
+        [
+            table(f"tokens in the cache, ms a token, {PEERS}, GB/s of weights", tokens),
+            table(f"tokens of the prompt, ms, {PEERS}, of the CPU's peak", prompts),
+        ]
+    )
 
-    def __init__(self, sizes: llama.Sizes, longest: int) -> None:
-        self.sizes, self.weights = sizes, llama.random(sizes, seed=0, growth=1.0)
-        capacity = longest + 2 * ROUNDS + 2
-        program = cached_llama.exported(CachedLlama(self.weights, capacity))
-        self.session = quake_tvm.compile(program, method=METHOD).session()
-        self.eager = GrowingLlama(self.weights, capacity)
-        self.onnx = in_onnxruntime(self.weights)
 
-    def prompts(self, lengths: list[int]) -> str:
-        """Prompts at once."""
-        rows: list[list[object]] = []
-        for length in lengths:
-            ids = torch.randint(self.sizes.vocabulary, (1, length))
-            inputs = onnx_llama.step(ids.numpy(), onnx_llama.nothing(self.weights))
+def _prompt(contender: Contender, ids: np.ndarray) -> None:
+    contender.begin()
+    contender.step(ids)
 
-            def here(array: np.ndarray = inputs[0]) -> None:
-                self.session.reset()
-                self.session.run(array)
 
-            def eager(ids: Tensor = ids) -> None:
-                self.eager.begin(0)
-                self.eager(ids)
-
-            calls = {"here": here, "eager": eager, "onnx": lambda inputs=inputs: self.onnx(inputs)}
-            rows.append([length, *_compared(least(calls))])
-        return table(f"tokens of the prompt, ms, {PEERS}", rows)
-
-    def tokens(self, pasts: list[int]) -> str:
-        """One token behind a cache."""
-        rows: list[list[object]] = []
-        sizes, one = self.sizes, np.zeros((1, 1), np.int64)
-        size = 4e-9 * sum(b.numel() for b in self.weights.buffers())
-        for past in pasts:
-            self.session.reset()
-            self.session.run(np.zeros((1, past), np.int64))
-            self.eager.begin(past)
-            shape = 1, sizes.pairs, past, sizes.width // sizes.heads
-            inputs = onnx_llama.step(one, [np.zeros(shape, np.float32)] * (2 * sizes.layers))
-            calls = {
-                "here": lambda: self.session.run(one),
-                "eager": lambda: self.eager(torch.from_numpy(one)),
-                "onnx": lambda inputs=inputs: self.onnx(inputs),
-            }
-            times = least(calls)
-            rows.append([past, *_compared(times), size / times["here"]])
-        return table(f"tokens in the cache, ms a token, {PEERS}, GB/s of weights", rows)
+def operations(sizes: llama.Sizes, length: int) -> int:
+    """Of the products of a prompt, the attention's triangle, and logits of the last token."""
+    kept = sizes.width // sizes.heads * sizes.pairs
+    weights = sizes.width * (2 * sizes.width + 2 * kept + 3 * sizes.inner)
+    layer = 2 * length * weights + 2 * sizes.width * length * (length + 1)
+    return sizes.layers * layer + 2 * sizes.width * sizes.vocabulary
 
 
 def _compared(times: Mapping[str, float]) -> list[object]:
@@ -241,31 +209,32 @@ def main(argv: list[str] | None = None) -> int:
     """Parse the arguments and run; returns the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--small", action="store_true", help="a tiny model, short lengths")
+    parser.add_argument("--threads", type=int, choices=tuple(SECTIONS), default=1)
     parser.add_argument("--page", type=Path, help="a page whose figures are to be written")
     arguments = parser.parse_args(argv)
-    small = arguments.small
+    small, threads = arguments.small, arguments.threads
     sizes = SMALL if small else SMOLLM2
-    lengths, pasts = ([8, 16], [4, 16]) if small else ([32, 128, 512, 1024], [16, 128, 512, 1024])
-    os.environ["TVM_NUM_THREADS"] = "1"  # TVM reads it when it starts its threads
-    torch.set_num_threads(1)
-    facts = machine(1, "native")
-    found = [f"{facts['CPU']}; one thread; rung {METHOD}; torch {torch.__version__}."]
+    lengths = [4, 16] if small else [16, 32, 128, 512, 1024]
+    os.environ["TVM_NUM_THREADS"] = str(threads)  # TVM reads it when it starts its threads
+    torch.set_num_threads(threads)
+    clock = time.process_time if threads == 1 else time.perf_counter
+    turns = partial(least, clock=clock)
+    facts = machine(threads, "native")
+    found = [f"{facts['CPU']}; {SECTIONS[threads]}; rung {METHOD}; torch {torch.__version__}."]
+    parts = [
+        partial(reading, turns),
+        partial(decoders, sizes, lengths, threads, turns),
+        partial(products, sizes, turns),
+        partial(attention, 64 if small else 1024, 64, turns),
+        memory,
+    ]
     try:
         with torch.no_grad():
-            decoders = Decoders(sizes, max(*lengths, *pasts))
-            parts = [
-                reading,
-                lambda: decoders.tokens(pasts),
-                lambda: decoders.prompts(lengths),
-                lambda: products(sizes),
-                lambda: attention(64 if small else 1024, 64),
-                memory,
-            ]
             for part in parts:
                 found.append(part())
                 print(found[-1], end="\n\n", flush=True)
                 if arguments.page:
-                    write_section(arguments.page, "figures", "\n\n".join(found))
+                    write_section(arguments.page, SECTIONS[threads], "\n\n".join(found))
     except quake_tvm.QuakeError as error:
         return fail(str(error))
     return 0

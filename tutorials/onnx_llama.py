@@ -182,11 +182,15 @@ def step(tokens: NDArray, past: Sequence[NDArray], first: NDArray | None = None)
     list of arrays
         In the order of the decoder's inputs.
     """
-    (batch, length), before = tokens.shape, past[0].shape[2]
+    return [*first_inputs(tokens, past[0].shape[2], first), *past]
+
+
+def first_inputs(tokens: NDArray, before: int, first: NDArray | None = None) -> list[NDArray]:
+    """The inputs in front of the cache, behind ``before`` tokens. Others as for :func:`step`."""
+    batch, length = tokens.shape
     skipped = np.zeros(batch, np.int64) if first is None else first
     places = np.arange(before + length)[None] - skipped[:, None]
-    mask = (places >= 0).astype(np.int64)
-    return [tokens, mask, np.maximum(places[:, before:], 0), *past]
+    return [tokens, (places >= 0).astype(np.int64), np.maximum(places[:, before:], 0)]
 
 
 def nothing(model: Llama, batch: int = 1) -> list[NDArray]:
