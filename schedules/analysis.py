@@ -34,9 +34,13 @@ def start(function: tir.PrimFunc) -> s_tir.Schedule:
 
 def blocks(sch: s_tir.Schedule) -> list[SBlockRV] | None:
     """The kernel's blocks in order. None if the kernel has no root block with plain loop nests."""
+    # Asked for a block that is not there, TVM prints the whole kernel into its error: that is slow.
+    body = sch.mod["main"].body
+    if not isinstance(body, s_tir.SBlockRealize) or body.block.name_hint != "root":
+        return None
     try:
         return list(sch.get_child_blocks(sch.get_sblock("root")))
-    except Exception:  # TVM raises its own error types for functions without a root block
+    except Exception:  # TVM raises its own error types if another block has this name too
         return None
 
 

@@ -60,7 +60,8 @@ def stratum(count: int) -> np.ndarray:
     step = EVERY // count
     # The offset avoids a sweep over round numbers only.
     even = np.arange(step // 3, EVERY // 2, step, dtype=np.uint32)
-    special = np.setdiff1d(np.abs(special_inputs()).view(np.uint32), even)
+    special = np.unique(np.abs(special_inputs()).view(np.uint32))
+    special = special[special % step != step // 3]  # the others are even's own
     return np.insert(even, np.searchsorted(even, special), special)
 
 
