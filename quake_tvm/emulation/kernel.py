@@ -18,6 +18,7 @@ import tvm_ffi.libinfo
 
 from ..errors import QuakeError
 from ..kernels.arguments import Description
+from ..passes.relax import lower_kernels
 from ..support import cache, toolchain
 from ..tvm_version import tir
 from . import machine
@@ -89,7 +90,7 @@ def export(
     """
     link = toolchain.linker(target)
     named = {name: f.with_attr("global_symbol", name) for name, f in functions.items()}
-    compiled = tvm.compile(tvm.IRModule(named), target=target)
+    compiled = tvm.compile(tvm.IRModule(named), target=target, tir_pipeline=lower_kernels.NAME)
     compiled.export_library(str(library), fcompile=link)
     return library
 

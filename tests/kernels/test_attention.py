@@ -13,6 +13,7 @@ from quake_tvm.kernels.long_rows import MOST_KEYS
 from quake_tvm.kernels.register_tile import SQUARE, transpose
 from quake_tvm.machines.targets import target
 from quake_tvm.numerics import row_bounds
+from quake_tvm.passes.relax import lower_kernels
 from quake_tvm.schedules import RULE, schedule
 from quake_tvm.schedules.attention import tiles
 from quake_tvm.tvm_version import tir
@@ -35,7 +36,8 @@ def run(q, k, v, mask=None, operand=HEADS_LAST, name="native", method="quake3", 
     function = schedule(te.create_prim_func([*tensors, result]), target(name))
     assert function.attrs[RULE] == "attention"
     out = tvm.runtime.empty([int(n) for n in result.shape], "float32")
-    tvm.compile(function, target=target(name))["main"](*map(tvm.runtime.tensor, arrays), out)
+    kernel = tvm.compile(function, target=target(name), tir_pipeline=lower_kernels.NAME)["main"]
+    kernel(*map(tvm.runtime.tensor, arrays), out)
     return out.numpy().transpose(operand.axes)
 
 

@@ -12,6 +12,7 @@ from quake_tvm.kernels.attention import attention
 from quake_tvm.kernels.attention_products import Operand
 from quake_tvm.machines.targets import target
 from quake_tvm.numerics import row_bounds
+from quake_tvm.passes.relax import lower_kernels
 from quake_tvm.schedules import schedule
 from quake_tvm.schedules.attention import tiles
 from tests.kernels.test_attention import reference
@@ -45,7 +46,7 @@ def function(sizes, name, masked=False):
 
 def built(functions, name):
     named = {key: f.with_attr("global_symbol", key) for key, f in functions.items()}
-    return tvm.compile(tvm.IRModule(named), target=target(name))
+    return tvm.compile(tvm.IRModule(named), target=target(name), tir_pipeline=lower_kernels.NAME)
 
 
 def run(kernel, arrays):

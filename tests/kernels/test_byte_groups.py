@@ -8,6 +8,7 @@ from tvm import te
 from quake_tvm.kernels.kernel_spec import KernelSpec
 from quake_tvm.machines.targets import target
 from quake_tvm.numerics.byte_dots import FORMATS
+from quake_tvm.passes.relax import lower_kernels
 from quake_tvm.schedules import schedule
 
 LENGTHS = (1, 2, 3, 7, 15, 16, 17, 31, 64, 70, 259)
@@ -25,7 +26,7 @@ def built(kernels):
         done = schedule(function.with_attrs(spec.attributes), target())
         assert done.attrs["quake.rule"] == "rows"
         functions[name] = done.with_attr("global_symbol", name)
-    return tvm.compile(tvm.IRModule(functions), target())
+    return tvm.compile(tvm.IRModule(functions), target(), tir_pipeline=lower_kernels.NAME)
 
 
 def called(library, name, x, *results):

@@ -10,6 +10,7 @@ from tvm import te
 from quake_tvm.kernels.attention import attention
 from quake_tvm.kernels.attention_products import Operand
 from quake_tvm.machines.targets import target
+from quake_tvm.passes.relax import lower_kernels
 from quake_tvm.schedules import RULE, schedule
 from quake_tvm.schedules.attention import tiles
 from tests.kernels.test_attention import allowed, reference
@@ -62,7 +63,7 @@ def _library(name):
         made = _function(HEADS, KEY_HEADS, length, keys, name, True, 0)
         functions[f"static_{length}_{keys}_{first}"] = made
     named = {key: f.with_attr("global_symbol", key) for key, f in functions.items()}
-    return tvm.compile(tvm.IRModule(named), target=target(name))
+    return tvm.compile(tvm.IRModule(named), target=target(name), tir_pipeline=lower_kernels.NAME)
 
 
 def _call(name, function, *arrays):

@@ -12,6 +12,7 @@ from quake_tvm.lookup.layer import LookupLayer, hashed
 from quake_tvm.machines.targets import target
 from quake_tvm.numerics.ladder import METHODS
 from quake_tvm.numerics.operators import bound
+from quake_tvm.passes.relax import lower_kernels
 from quake_tvm.schedules import RULE, schedule
 from quake_tvm.tvm_version import tir
 from tests.kernels.test_assembly import LIBM, MACHINES
@@ -52,7 +53,7 @@ def run(functions, arrays, kind="native", own=True):
     done = {f"f{n}": schedule(f, on) if own else f for n, f in enumerate(functions)}
     assert not own or all(f.attrs[RULE] == "lookup" for f in done.values())
     named = {name: f.with_attr("global_symbol", name) for name, f in done.items()}
-    built = tvm.compile(tvm.IRModule(named), target=on)
+    built = tvm.compile(tvm.IRModule(named), target=on, tir_pipeline=lower_kernels.NAME)
     results = []
     for name in named:
         out = tvm.runtime.empty((len(arrays[0]), len(arrays[-1])), "float32")

@@ -12,6 +12,7 @@ from quake_tvm.kernels import compute
 from quake_tvm.kernels.attention import attention
 from quake_tvm.kernels.attention_products import Operand
 from quake_tvm.machines.targets import target
+from quake_tvm.passes.relax import lower_kernels
 from quake_tvm.schedules import RULE, schedule
 from quake_tvm.schedules.attention import tiles
 from tests.kernels.test_assembly import LIBM, MACHINES
@@ -54,7 +55,7 @@ def function(
 
 def library(functions, name):
     named = {key: f.with_attr("global_symbol", key) for key, f in functions.items()}
-    return tvm.compile(tvm.IRModule(named), target=target(name))
+    return tvm.compile(tvm.IRModule(named), target=target(name), tir_pipeline=lower_kernels.NAME)
 
 
 def any_size(masked, name, **options):

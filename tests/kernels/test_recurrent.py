@@ -12,6 +12,7 @@ from quake_tvm.kernels.recurrent_cells import cell
 from quake_tvm.kernels.recurrent_tile import RecurrentTile
 from quake_tvm.machines.targets import target
 from quake_tvm.numerics.byte_dots import fitting, formats_of
+from quake_tvm.passes.relax import lower_kernels
 from quake_tvm.schedules import RULE, schedule
 from quake_tvm.schedules.analysis import lanes
 from quake_tvm.schedules.recurrent import key_of
@@ -108,7 +109,7 @@ def run(kind, *args, in_bytes=False, **options):
     done = schedule(function, target(kind))
     assert done.attrs[RULE] == "recurrent"
     outputs = [tvm.runtime.empty(shape, "float32") for shape in shapes]
-    built = tvm.compile(done, target=target(kind))["main"]
+    built = tvm.compile(done, target=target(kind), tir_pipeline=lower_kernels.NAME)["main"]
     built(*map(tvm.runtime.tensor, arrays), *outputs)
     return [output.numpy() for output in outputs]
 

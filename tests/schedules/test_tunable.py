@@ -7,6 +7,7 @@ from tvm import te, topi
 from tvm_ffi import structural_equal, structural_hash
 
 from quake_tvm.machines.targets import target
+from quake_tvm.passes.relax import lower_kernels
 from quake_tvm.schedules import RECORD, RULE, schedule
 from quake_tvm.schedules.choice import PARAMETERS, Choice
 from quake_tvm.schedules.space import Candidate, candidates, key_of
@@ -79,7 +80,8 @@ def test_every_choice_gives_the_same_bits(name, kind):
     def run(function, arrays):
         """All results, one behind the other."""
         empty = [tvm.runtime.empty([int(n) for n in o.shape], str(o.dtype)) for o in outputs]
-        tvm.compile(function, target=target(kind))["main"](*map(tvm.runtime.tensor, arrays), *empty)
+        built = tvm.compile(function, target=target(kind), tir_pipeline=lower_kernels.NAME)["main"]
+        built(*map(tvm.runtime.tensor, arrays), *empty)
         return np.concatenate([each.numpy().ravel() for each in empty])
 
     own, *some = candidates(function, target(kind), SOME)
