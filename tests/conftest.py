@@ -1,5 +1,7 @@
 """Options of the tests."""
 
+import functools
+import gc
 import logging
 import math
 import os
@@ -30,6 +32,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A pass over a kernel makes so many objects of Python that a tenth of a test went into looking
+    # for garbage among them and among all modules.
+    gc.set_threshold(10_000, 20, 20)
     if config.getoption("--unknown-cpu"):
         from dataclasses import replace
 
@@ -52,6 +57,25 @@ def nothing_shipped(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(record_book, "SHIPPED", tmp_path_factory.mktemp("shipped"))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tvms_flags_are_read_once():
+    """Relay's compiler reads how TVM was built for every shape, which takes milliseconds."""
+    from quake_tvm.tvm_version import RELAY
+
+    if not RELAY:
+        yield
+        return
+    from tvm.relay.backend import te_compiler
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(te_compiler, "libinfo", functools.cache(te_compiler.libinfo))
+        yield
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # what the tests' modules hold is no garbage
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m selects

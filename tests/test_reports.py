@@ -3,10 +3,10 @@
 ``python -m pytest tests/test_reports.py --update-golden`` rewrites ``golden_reports``.
 """
 
+import functools
 import json
 from pathlib import Path
 
-import onnx
 import pytest
 
 import quake_tvm
@@ -24,16 +24,27 @@ OPTIONS = {
 }
 
 
-def report(model: onnx.ModelProto, **options) -> Report:
-    """The report of a model's nonlinearities, in the model's own layout."""
+@functools.cache
+def imported(name: str) -> tuple:
+    """A model's module, and its weights on Relay, whose importer takes longer than a build."""
     if not RELAY:
         from quake_tvm.importers.onnx.module import to_relax
-        from quake_tvm.passes.relax.report import report
 
-        return report(quake_tvm.QuAKE(**options)(to_relax(model)), Options.parse(**options))
+        return to_relax(MODELS[name]()), None
     from tvm import relay
 
-    mod, params = relay.frontend.from_onnx(model)
+    return relay.frontend.from_onnx(MODELS[name]())
+
+
+def report(name: str, **options) -> Report:
+    """The report of a model's nonlinearities, in the model's own layout."""
+    mod, params = imported(name)
+    if not RELAY:
+        from quake_tvm.passes.relax.report import report
+
+        return report(quake_tvm.QuAKE(**options)(mod), Options.parse(**options))
+    from tvm import relay
+
     with quake_tvm.PassContext(opt_level=3, **options) as context:
         relay.build(mod, target(), params=params)
     return context.report
@@ -50,7 +61,7 @@ def table(found: Report) -> dict[str, list]:
 @pytest.mark.parametrize("name", MODELS)
 def test_report(name, options, request):
     path = GOLDEN / f"{name}_{options}.json"
-    found = table(report(MODELS[name](), **OPTIONS[options]))
+    found = table(report(name, **OPTIONS[options]))
     if request.config.getoption("--update-golden"):
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(found, indent=1) + "\n")
