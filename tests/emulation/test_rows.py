@@ -35,7 +35,7 @@ LENGTHS, MORE = (1, 37, 128), (1, 5, 37, 128, 197, 1024)
 FIXED = ["quake1", "quake2"]
 # All rungs have the longer list of lengths.
 RUNGS = {LENGTHS: FIXED, MORE: list(METHODS)}
-# The other machines differ only in the order of instructions. test_bits has all machines.
+# The other machines differ only in the order of instructions. test_bits has them.
 TRIED = ["cortex-a72", "neoverse-v1", ARMV7]
 # This target has smaller vectors and other tiles than this machine, if this machine has AVX-512.
 X86 = "x86-64-v3"
