@@ -98,19 +98,29 @@ def _flattened(builder: relax.BlockBuilder, repeat: relax.Call) -> relax.Expr:
     return relax.op.repeat(flat, int(repeat.attrs.repeats), 0)
 
 
-def _by_channel(_: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
-    """A constant for each channel, of shape (c, 1, ..), with the batch's axis in front.
+def _with_rank(_: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
+    """An operand that is a constant of fewer axes than the other, as one that any layout suits.
 
-    ConvertLayout gives up on operands of different ranks.
+    ConvertLayout gives up on operands of different ranks, except scalars. A single number becomes a
+    scalar, one for each channel, of shape (c, 1, ..), gets the batch's axis in front.
     """
+    rank = call.ty.ndim
+
+    def operand(arg: relax.Expr, other: relax.Expr) -> relax.Expr:
+        if not isinstance(arg, tvm.ir.expr.GenericConst) or other.ty.ndim != rank:
+            return arg
+        values = arg.value.numpy()
+        if values.size == 1 and 0 < values.ndim < rank:
+            return relax.const(values.reshape(()), arg.ty.dtype)
+        if 2 <= values.ndim == rank - 1 and set(values.shape[1:]) == {1}:
+            return relax.const(values[None], arg.ty.dtype)
+        return arg
+
     x, y = call.args
-    if not isinstance(y, tvm.ir.expr.GenericConst):
+    args = [operand(x, y), operand(y, x)]
+    if args[0].same_as(x) and args[1].same_as(y):
         return call
-    rank, shape = x.ty.ndim, y.value.numpy().shape
-    if not 2 <= len(shape) == rank - 1 or set(shape[1:]) != {1}:
-        return call
-    function = getattr(relax.op, op_name(call).removeprefix("relax."))
-    return function(x, relax.const(y.value.numpy()[None]))
+    return getattr(relax.op, op_name(call).removeprefix("relax."))(*args)
 
 
 _OF_TWO = ("add", "subtract", "multiply", "divide", "maximum", "minimum")
@@ -136,7 +146,7 @@ class ChannelsLast(Pass):
             "relax.stack": _unstacked,
             "relax.squeeze": _reshaped,
             **spell_out_quantization.RULES,
-            **dict.fromkeys((f"relax.{name}" for name in _OF_TWO), _by_channel),
+            **dict.fromkeys((f"relax.{name}" for name in _OF_TWO), _with_rank),
         }
         mod = legalize(mod, rules, keep_emitted=True)
         steps = [

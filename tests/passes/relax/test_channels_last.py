@@ -64,6 +64,30 @@ def test_two_convolutions_and_what_is_between(activation):
     tvm.ir.assert_structural_equal(ChannelsLast()(after), after)
 
 
+@pytest.mark.parametrize("swapped", [False, True])
+def test_numbers_of_any_rank_and_what_averages_over_pixels(swapped):
+    """A scale as an exporter writes it, of shape (1,), and a branch of a squeeze and excitation."""
+
+    def model(scale, to, back, axes):
+        def formula(x):
+            y = once(to(x))
+            z = once(op.multiply(scale, y) if swapped else op.multiply(y, scale))
+            return back(op.multiply(z, op.mean(z, axes, keepdims=True)))
+
+        return module(formula, X)
+
+    def before(x):
+        return conv(x, W, padding=1)
+
+    def after(x):
+        return conv_last(last(x), W, padding=1)
+
+    ones = np.full(1, 0.5, np.float32)
+    done = ChannelsLast()(model(const(ones), before, lambda y: y, (2, 3)))
+    expected = model(relax.const(np.float32(0.5)), after, first, (1, 2))
+    tvm.ir.assert_structural_equal(done, expected)
+
+
 @pytest.mark.parametrize(
     ("formula", "shape"),
     [
