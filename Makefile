@@ -1,8 +1,9 @@
 # Every goal sets up what it needs: a virtual environment in .venv for Relax and one in .venv-relay
 # for Relay, since both TVMs are a package named tvm. They are redone when what they are made from
 # changes. Options: PYTHON=python3.12, DEMO="--threads 2 --json demo.json", TEST="-k softmax",
-# RECORDS="x86-64-v4 --minutes 10", PROVE="exp gelu", TASKS="lee reuters" or TASKS=--latency,
-# PLANS=magika, SECONDS=600 SEED=1 RUNG=quake2 for the fuzzers, SWEEP="-k pooling".
+# RECORDS="x86-64-v4 --minutes 10", PROVE="exp gelu", TASKS="lee reuters", TASKS=--formats
+# or TASKS=--latency, PLANS=magika or PLANS=--precisions, SECONDS=600 SEED=1 RUNG=quake2 for the
+# fuzzers, SWEEP="-k pooling".
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -148,9 +149,10 @@ prove: $(READY)  ## prove the bounds anew on every float32 input: minutes an ope
 	$(BIN)/python -m quake_tvm.accuracy.row_table
 	$(BIN)/python -m quake_tvm.accuracy.half_table
 
-tasks: $(READY)  ## measure what the rungs cost on real tasks: half an hour
+tasks: $(READY)  ## measure what rungs and number formats cost on real tasks: an hour
 	@$(BIN)/python -m pip install -qq --editable '.[tasks]'
 	@$(BIN)/python tutorials/real_tasks.py $(TASKS)
+	@$(if $(TASKS),,$(BIN)/python tutorials/real_tasks.py --formats)
 
 any-size: $(READY)  ## published models, one build for any size beside static builds and ONNX Runtime: half an hour
 	@$(BIN)/python tutorials/any_size.py --page docs/benchmarks/any_size.md
@@ -180,6 +182,7 @@ lookup: $(READY)  ## MiniLM-L6 with three and with all layers as hashed look-ups
 plans: $(READY)  ## plan three models to two budgets, and hold the plans against unseen inputs
 	@$(BIN)/python -m pip install -qq --editable '.[tasks]'
 	@$(BIN)/python tutorials/real_plans.py $(PLANS)
+	@$(if $(PLANS),,$(BIN)/python tutorials/real_plans.py --precisions)
 
 clean:  ## remove the environment and all that was built
 	rm -rf .venv .venv-relay build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

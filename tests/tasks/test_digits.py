@@ -8,17 +8,17 @@ pytest.importorskip("sklearn")
 import numpy as np
 import torch
 
-from tasks import digits
+from tasks import builds, digits
 
 
 def test_evaluate(monkeypatch):
-    monkeypatch.setattr(digits, "METHODS", ("exact", "quake2"))
     monkeypatch.setattr(digits, "NETWORKS", {"SiLU": digits.NETWORKS["CNN, SiLU"]})
-    (result,) = digits.evaluate(seeds=1, epochs=2)
+    ways = {"exact": builds.EXACT, "quake2": builds.RUNGS["quake2"]}
+    (result,) = digits.evaluate(ways, seeds=1, epochs=2)
     assert (result.items, result.networks) == (540, 1)
     assert result.exact > 0.5
-    assert result.rungs.keys() == {"quake2"}
-    assert 0.999 < result.rungs["quake2"].cosine_min < 1 - 1e-9
+    assert result.losses.keys() == {"quake2"}
+    assert 0.999 < result.losses["quake2"].cosine_min < 1 - 1e-9
 
 
 def test_the_same_seed_trains_the_same_network():
@@ -38,5 +38,5 @@ def test_vision_transformer_as_torch_has_it():
     pictures = np.random.default_rng(0).random((4, 1, 8, 8), np.float32)
     with torch.no_grad():
         expected = network(torch.from_numpy(pictures)).numpy()
-    found = digits.logits(network, pictures, "exact", "test")
+    found = digits.logits("test", network, builds.EXACT, pictures, pictures)
     np.testing.assert_allclose(found, expected, atol=2e-5)

@@ -22,7 +22,7 @@ def classify(exact, rung):
 
 def test_equal_features_lose_nothing():
     result = classify(EXACT, EXACT)
-    loss = result.rungs["quake1"]
+    loss = result.losses["quake1"]
     assert (result.items, result.networks, result.exact) == (100, 1, 1.0)
     assert (loss.difference, loss.low, loss.high, loss.lost, loss.gained) == (0, 0, 0, 0, 0)
     assert (loss.p, loss.cosine_min, loss.cosine_mean) == (1, 1, 1)
@@ -34,7 +34,7 @@ def test_flips_are_counted_both_ways():
     exact[:2] = np.roll(EXACT[:2], 1, axis=1)  # wrong, then right
     rung[2:9] = np.roll(EXACT[2:9], 1, axis=1)  # right, then wrong
     result = classify(exact, rung)
-    loss = result.rungs["quake1"]
+    loss = result.losses["quake1"]
     assert (loss.lost, loss.gained) == (7, 2)
     assert loss.difference == pytest.approx(-0.05)
     assert loss.low < -0.05 < loss.high
@@ -48,7 +48,7 @@ def test_networks_that_see_the_same_items_are_drawn_together():
     one = classify(EXACT, rung)
     many = classify(np.stack([EXACT] * 3), np.stack([rung] * 3))
     assert (many.items, many.networks) == (100, 3)
-    a, b = one.rungs["quake1"], many.rungs["quake1"]
+    a, b = one.losses["quake1"], many.losses["quake1"]
     assert b.lost == 3 * a.lost == 30
     assert (b.low, b.high, b.loss_at_most) == pytest.approx((a.low, a.high, a.loss_at_most))
 
@@ -60,7 +60,7 @@ def test_correlation_over_pairs():
     unit = exact / np.linalg.norm(exact, axis=1, keepdims=True)
     truth = 2 * unit @ unit.T + 1
     result = correlation("task", "model", {"exact": exact, "quake1": rung}, truth)
-    loss = result.rungs["quake1"]
+    loss = result.losses["quake1"]
     assert result.exact == pytest.approx(1)
     pairs = np.triu_indices(20, 1)
     unit = rung / np.linalg.norm(rung, axis=1, keepdims=True)

@@ -1,1 +1,1 @@
-"""Real tasks: the effect of the rungs on accuracy with labelled data, one task a file."""
+"""Real tasks: what rungs and formats cost on labelled data, one task a file."""

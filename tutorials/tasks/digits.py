@@ -4,7 +4,7 @@ The test set is 540 of scikit-learn's 1,797 images of 8 by 8 pixels. It is small
 trained from several seeds, and each of them is tested on all 540.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -12,8 +12,9 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch import nn
 
+from .builds import Build
 from .evaluation import Result, accuracy
-from .features import METHODS, features, steps
+from .features import features, steps
 
 TASK = "digits"
 TEST, SEEDS, EPOCHS, BATCH = 540, 5, 20, 64
@@ -96,13 +97,19 @@ def trained(
     return network.eval()
 
 
-def logits(network: nn.Module, pictures: np.ndarray, method: str, label: str) -> np.ndarray:
-    """The network's outputs for the pictures on a rung, compiled for all of them as one batch."""
+def logits(
+    label: str, network: nn.Module, build: Build, pictures: np.ndarray, seen: np.ndarray
+) -> np.ndarray:
+    """The network's outputs for the pictures, built for all of them as one batch.
+
+    Bytes of a convolutional network have scales from the pictures that it has seen in training.
+    """
     program = torch.export.export(network, (torch.from_numpy(pictures),))
-    return features(label, program, method, {"input": pictures})
+    typical = None if isinstance(network, VisionTransformer) else {"input": seen}
+    return features(label, program, build, {"input": pictures}, len(pictures), typical)
 
 
-def evaluate(seeds: int = SEEDS, epochs: int = EPOCHS) -> list[Result]:
+def evaluate(ways: Mapping[str, Build], seeds: int = SEEDS, epochs: int = EPOCHS) -> list[Result]:
     """The accuracy of the most likely digit, for each of the networks."""
     train, test, train_labels, labels = read()
     results = []
@@ -112,8 +119,10 @@ def evaluate(seeds: int = SEEDS, epochs: int = EPOCHS) -> list[Result]:
             for seed in steps(range(seeds), f"training: {name}")
         ]
         found = {
-            method: np.stack([logits(n, test, method, f"{TASK}, {name}") for n in networks])
-            for method in METHODS
+            way: np.stack(
+                [logits(f"{TASK}, {name}, {way}", n, build, test, train) for n in networks]
+            )
+            for way, build in ways.items()
         }
         results.append(
             accuracy(TASK, name, "its own", found, lambda rows: rows.argmax(axis=-1), labels)

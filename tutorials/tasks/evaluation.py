@@ -1,6 +1,6 @@
-"""From the features of every rung to metrics: the cost of a rung on one task.
+"""From the features of every way to build to metrics: the cost of a way on one task.
 
-A head is trained once, on exact features, and used for every rung, like the head of a deployed
+A head is trained once, on exact features, and used for every way, like the head of a deployed
 model. Knows no model and no data.
 """
 
@@ -11,20 +11,20 @@ import numpy as np
 
 from .statistics import at_most, interval, mcnemar
 
-# Rows of features for each method, including "exact".
+# Rows of features for each way to build, including "exact".
 Features = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
 class Loss:
-    """A rung compared with exact, on the same items.
+    """A way to build compared with exact, on the same items.
 
     Attributes
     ----------
     difference, low, high : float
-        The rung's metric minus the exact one, and the limits of its 95 % interval.
+        The way's metric minus the exact one, and the limits of its 95 % interval.
     cosine_min, cosine_mean : float
-        The cosine between the rung's and the exact features of an item.
+        The cosine between the way's and the exact features of an item.
     lost, gained : int or None
         Answers that went from right to wrong, and from wrong to right. None for correlations, as
         are the next two.
@@ -59,7 +59,7 @@ class Result:
     networks : int
         The number of trained networks. Each is tested on all items.
     exact : float
-    rungs : mapping of method to Loss
+    losses : mapping of the name of a way to Loss
     """
 
     task: str
@@ -69,7 +69,7 @@ class Result:
     items: int
     networks: int
     exact: float
-    rungs: Mapping[str, Loss]
+    losses: Mapping[str, Loss]
 
 
 def accuracy(
@@ -85,7 +85,7 @@ def accuracy(
     Parameters
     ----------
     task, model, head : str
-    features : mapping of method to array
+    features : mapping of the name of a way to array
         ``(items, width)``, or ``(networks, items, width)``. In the second case the answers of all
         networks to an item are drawn together.
     predict : callable
@@ -97,21 +97,21 @@ def accuracy(
     exact = right.pop("exact")
     networks, items = exact.shape
 
-    def loss(method: str) -> Loss:
-        lost, gained = exact & ~right[method], ~exact & right[method]
+    def loss(way: str) -> Loss:
+        lost, gained = exact & ~right[way], ~exact & right[way]
         gain = gained.mean(axis=0) - lost.mean(axis=0)
         return Loss(
             float(gain.mean()),
             *interval(lambda drawn: gain[drawn].mean(), items),
-            *_cosines(features["exact"], features[method]),
+            *_cosines(features["exact"], features[way]),
             lost=int(lost.sum()),
             gained=int(gained.sum()),
             p=mcnemar(int(lost.sum()), int(gained.sum())),
             loss_at_most=at_most(int(lost.any(axis=0).sum()), items),
         )
 
-    rungs = {method: loss(method) for method in right}
-    return Result(task, model, head, "accuracy", items, networks, float(exact.mean()), rungs)
+    losses = {way: loss(way) for way in right}
+    return Result(task, model, head, "accuracy", items, networks, float(exact.mean()), losses)
 
 
 def correlation(task: str, model: str, features: Features, truth: np.ndarray) -> Result:
@@ -120,7 +120,7 @@ def correlation(task: str, model: str, features: Features, truth: np.ndarray) ->
     Parameters
     ----------
     task, model : str
-    features : mapping of method to array
+    features : mapping of the name of a way to array
         ``(items, width)``
     truth : array
         ``(items, items)``. Each pair counts once.
@@ -131,24 +131,24 @@ def correlation(task: str, model: str, features: Features, truth: np.ndarray) ->
     first, second = np.triu_indices(items, 1)  # an item drawn twice makes no pair with itself
     moments = {m: _moments(c[first, second], truth[first, second]) for m, c in cosines.items()}
 
-    def pearson(method: str, drawn: np.ndarray) -> float:
+    def pearson(way: str, drawn: np.ndarray) -> float:
         often = np.bincount(drawn, minlength=items)
-        n, x, y, xx, yy, xy = moments[method] @ (often[first] * often[second])
+        n, x, y, xx, yy, xy = moments[way] @ (often[first] * often[second])
         return float((n * xy - x * y) / np.sqrt((n * xx - x * x) * (n * yy - y * y)))
 
-    def loss(method: str) -> Loss:
+    def loss(way: str) -> Loss:
         def difference(drawn: np.ndarray) -> float:
-            return pearson(method, drawn) - pearson("exact", drawn)
+            return pearson(way, drawn) - pearson("exact", drawn)
 
         return Loss(
             difference(np.arange(items)),
             *interval(difference, items),
-            *_cosines(features["exact"], features[method]),
+            *_cosines(features["exact"], features[way]),
         )
 
-    rungs = {method: loss(method) for method in features if method != "exact"}
+    losses = {way: loss(way) for way in features if way != "exact"}
     exact = pearson("exact", np.arange(items))
-    return Result(task, model, "cosine", "correlation", items, 1, exact, rungs)
+    return Result(task, model, "cosine", "correlation", items, 1, exact, losses)
 
 
 def _moments(x: np.ndarray, y: np.ndarray) -> np.ndarray:

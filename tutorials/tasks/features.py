@@ -1,18 +1,15 @@
-"""A model's features on every rung: compile, run in batches, collect. Knows no task."""
+"""A model's features: build, run in batches, collect. Knows no task and no way to build."""
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-import quake_tvm
-from quake_tvm.numerics.ladder import METHODS as RUNGS
-from sentence_encoder import without_warning
+from .builds import Build, Inputs
 
-METHODS = ("exact", *RUNGS)
 T = TypeVar("T")
 
 
@@ -25,9 +22,10 @@ def steps(items: Sequence[T], label: str) -> Iterable[T]:
 def features(
     label: str,
     model: Any,
-    method: str,
-    inputs: Mapping[str, np.ndarray],
-    shapes: Mapping[str, Sequence[int]] | None = None,
+    build: Build,
+    inputs: Inputs,
+    batch: int,
+    typical: Inputs | None = None,
 ) -> np.ndarray:
     """The model's first output for every row of its inputs.
 
@@ -35,26 +33,24 @@ def features(
     ----------
     label : str
         For the progress bar.
-    model
-        A model that :func:`quake_tvm.compile` accepts, for batches of one size.
-    method : str
+    model : path, onnx.ModelProto or torch.export.ExportedProgram
+    build : Build
     inputs : mapping of name to array
         ``(items, ...)``; the last batch is filled up with the last item.
-    shapes : mapping of name to shape, optional
-        The shapes of a batch, for dimensions that are dynamic in the model.
+    batch : int
+        The items of a batch.
+    typical : mapping of name to array, optional
+        Inputs of items to calibrate on, if the model has convolutions.
 
     Returns
     -------
     numpy.ndarray
         ``(items, ...)``
     """
-    with without_warning("Fast mode segfaults"):
-        compiled = quake_tvm.compile(model, method=method, shapes=shapes)
-    size = compiled.inputs[0].shape[0]
+    run = build(model, {name: (batch, *a.shape[1:]) for name, a in inputs.items()}, typical)
     items = len(next(iter(inputs.values())))
     rows = []
-    for start in steps(range(0, items, size), f"{label}, {method}"):
-        batch = np.arange(start, start + size)
-        feeds = {n: a.take(batch, axis=0, mode="clip") for n, a in inputs.items()}
-        rows.append(compiled.run(feeds)[0])
+    for start in steps(range(0, items, batch), label):
+        chosen = np.arange(start, start + batch)
+        rows.append(run({n: a.take(chosen, axis=0, mode="clip") for n, a in inputs.items()}))
     return np.concatenate(rows)[:items]

@@ -7,6 +7,7 @@ so the metric can be compared between rungs, not between machines.
 import json
 import sys
 from collections import defaultdict
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,8 +15,9 @@ import numpy as np
 
 import model_data
 
+from .builds import Build
 from .evaluation import Result, accuracy
-from .features import METHODS, features
+from .features import features
 
 TASK, MODEL = "file types", "Magika"
 BATCH = 8
@@ -83,10 +85,12 @@ def ends(content: bytes) -> list[int]:
     return first + [PADDING] * (2 * END - len(first) - len(last)) + last
 
 
-def evaluate() -> list[Result]:
+def evaluate(ways: Mapping[str, Build]) -> list[Result]:
     """The accuracy of the most likely type."""
     rows, labels = read()
-    shapes = {"bytes": (BATCH, 2 * END)}
     model = model_data.file_classifier()
-    found = {m: features(TASK, model, m, {"bytes": rows}, shapes) for m in METHODS}
+    found = {
+        way: features(f"{TASK}, {way}", model, build, {"bytes": rows}, BATCH)
+        for way, build in ways.items()
+    }
     return [accuracy(TASK, MODEL, "its own", found, lambda p: p.argmax(axis=1), labels)]

@@ -8,13 +8,14 @@ import numpy as np
 
 import model_data
 import quake_tvm
-from quake_tvm.numerics.ladder import METHODS as RUNGS
+from quake_tvm.numerics.ladder import METHODS
 from quake_tvm.support.timing import Spread, Timer, interleave
 from sentence_encoder import without_warning
 
 from . import minilm
+from .builds import RUNGS
 from .evaluation import Result
-from .features import METHODS, steps
+from .features import steps
 
 ROUNDS = 30
 # The model to compile, and an input, by the model's name in the results. DINOv2 has its decoder.
@@ -45,7 +46,7 @@ def measure(rounds: int = ROUNDS) -> dict[str, dict[str, float]]:
     for name, (source, feeds) in steps(list(MODELS.items()), "measuring"):
         shapes = {key: array.shape for key, array in feeds.items()}
         timers = {}
-        for method in METHODS:
+        for method in RUNGS:
             with without_warning("Fast mode segfaults"):
                 model = quake_tvm.compile(source(), method=method, shapes=shapes)
             timers[method] = Timer(
@@ -72,11 +73,11 @@ def draw(
         1, len(milliseconds), figsize=(4 * len(milliseconds), 3.2), squeeze=False
     )
     for panel, (name, taken) in zip(panels[0], milliseconds.items(), strict=True):
-        losses = next(result.rungs for result in results if result.model == name)
-        x = [taken[rung] for rung in RUNGS]
-        y = [max(1 - losses[rung].cosine_mean, 1e-15) for rung in RUNGS]
+        losses = next(result.losses for result in results if result.model == name)
+        x = [taken[rung] for rung in METHODS]
+        y = [max(1 - losses[rung].cosine_mean, 1e-15) for rung in METHODS]
         panel.semilogy(x, y, "o", color="C0")
-        for rung, at in zip(RUNGS, zip(x, y, strict=True), strict=True):
+        for rung, at in zip(METHODS, zip(x, y, strict=True), strict=True):
             panel.annotate(rung, at, (-5, 2), textcoords="offset points", ha="right", fontsize=8)
         panel.axvline(taken["exact"], color="C3", linestyle="--", label="exact")
         panel.set(title=name, xlabel="milliseconds a call", xlim=(0, None))

@@ -1,11 +1,13 @@
 """Lee's fifty news texts: cosines of embeddings against the similarity that people gave."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 import model_data
 
+from .builds import Build
 from .evaluation import Result, correlation
-from .features import METHODS
 from .texts import MODEL, embed
 
 TASK = "Lee similarity"
@@ -24,8 +26,8 @@ def read() -> tuple[list[str], np.ndarray]:
     return texts, upper + upper.T + np.eye(len(texts))
 
 
-def evaluate() -> list[Result]:
+def evaluate(ways: Mapping[str, Build]) -> list[Result]:
     """Pearson's correlation over the 1,225 pairs."""
     texts, judgements = read()
-    features = {method: embed(TASK, texts, method) for method in METHODS}
+    features = {way: embed(f"{TASK}, {way}", texts, build) for way, build in ways.items()}
     return [correlation(TASK, MODEL, features, judgements)]

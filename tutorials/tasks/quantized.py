@@ -23,6 +23,7 @@ from quake_tvm.options import DEFAULT_METHOD
 from quake_tvm.support.generated_page import write_section
 
 from . import lee, minilm, reuters
+from .builds import compiled
 from .features import features
 from .heads import logistic_regression
 from .texts import BATCH, tokens
@@ -98,7 +99,8 @@ def section() -> str:
 
     def embed(texts: list[str], whether: bool, method: str) -> np.ndarray:
         inputs = tokens(texts, LENGTH)
-        return _unit(features("quantized", small if whether else model, method, inputs))
+        run = small if whether else model
+        return _unit(features("quantized", run, compiled(method=method), inputs, BATCH))
 
     picked = np.random.default_rng(0)
     trained = picked.permutation(len(texts))[:TRAINING]

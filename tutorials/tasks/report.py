@@ -1,4 +1,4 @@
-"""Results of tasks as JSON and as the page ``docs/accuracy/tasks.md``. Knows no task."""
+"""Results of tasks as JSON, and the tables about them. Knows no task and no way to build."""
 
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -8,29 +8,17 @@ from importlib import metadata
 from pathlib import Path
 
 import quake_tvm
-from quake_tvm.numerics.ladder import METHODS as RUNGS
 from quake_tvm.support.whole_file import whole_file
 
 from .evaluation import Loss, Result
 
-# Files in the folder of results.
-TASKS, LATENCY, PICTURE = "tasks.json", "tasks_latency.json", "tasks_latency.svg"
-# The accepted loss of quake3: 0.1 points of accuracy, 0.001 of correlation.
+# The accepted loss: 0.1 points of accuracy, 0.001 of correlation.
 ALLOWED = 0.001
 UNITS: dict[str, Callable[[float], str]] = {
     "accuracy": lambda x: f"{100 * x:+.2f} points",
     "correlation": lambda x: f"{x:+.5f} of correlation",
 }
-PACKAGES = ("quake-tvm", "apache-tvm", "torch", "scikit-learn", "numpy")
-
-INTRODUCTION = """\
-Heads (logistic regression, neighbours) are trained once on exact features and kept, as those of a
-deployed model would be; each rung's features then go through them. *exact* is this library's build
-with nothing lowered. Differences are the rung's metric less the exact one's on the same items, with
-a 95 % interval by paired bootstrap (10,000 resamples of the items): points for accuracies,
-thousandths for the correlation. Digits are {networks} networks of each kind, trained from different
-seeds, whose answers for a picture are drawn together. File types are those of the files of one
-machine, so only their differences are comparable with other machines'."""
+PACKAGES = ("quake-tvm", "apache-tvm", "onnxruntime", "torch", "scikit-learn", "numpy")
 
 FLIPS = """\
 Answers that went from right to wrong / from wrong to right, McNemar's exact p in brackets (of many
@@ -38,7 +26,7 @@ networks as if they were independent), and the points of accuracy that items whi
 at most, with 95 % confidence: where no answer flips, the bootstrap's interval is empty, and this
 limit says how little so many items can show."""
 
-COSINES = "Largest and mean 1 - cosine between an item's features on the rung and its exact ones."
+COSINES = "Largest and mean 1 - cosine between an item's features and its exact ones."
 
 
 def facts() -> dict[str, str]:
@@ -72,29 +60,10 @@ def store(path: Path, table: dict) -> None:
 def results_of(table: dict) -> list[Result]:
     """The results in the table, task by task."""
     return [
-        Result(**{**row, "rungs": {m: Loss(**loss) for m, loss in row["rungs"].items()}})
+        Result(**{**row, "losses": {way: Loss(**loss) for way, loss in row["losses"].items()}})
         for entry in table.values()
         for row in entry["results"]
     ]
-
-
-def section(folder: Path) -> str:
-    """The section's Markdown, from the files in the folder."""
-    table, latency = read(folder / TASKS), read(folder / LATENCY)
-    results = results_of(table)
-    accuracies = [result for result in results if result.metric == "accuracy"]
-    parts = [
-        *measured(table),
-        INTRODUCTION.format(networks=max(result.networks for result in results)),
-        *(verdict(results, rung) for rung in ("quake3", "quake2", "quake1")),
-        rows(results, ("n", lambda r: f"{r.items:,}"), ("exact", exact), cell=difference),
-        FLIPS,
-        rows(accuracies, ("answers", lambda r: f"{r.items * r.networks:,}"), cell=flips),
-        COSINES,
-        rows(list({(r.task, r.model): r for r in results}.values()), cell=cosines),
-        *(times(latency) if latency else ()),
-    ]
-    return "\n\n".join(parts)
 
 
 def measured(table: dict) -> Iterable[str]:
@@ -109,25 +78,25 @@ def measured(table: dict) -> Iterable[str]:
         yield f"Measured {text}: {', '.join(names)}."
 
 
-def verdict(results: Sequence[Result], rung: str) -> str:
-    """A sentence on a rung's loss compared with the accepted one."""
+def verdict(results: Sequence[Result], way: str) -> str:
+    """A sentence on the loss of a way to build compared with the accepted one."""
 
     def named(chosen: Callable[[Loss], bool]) -> str:
-        names = [f"{r.task}, {r.model}, {r.head}" for r in results if chosen(r.rungs[rung])]
+        names = [f"{r.task}, {r.model}, {r.head}" for r in results if chosen(r.losses[way])]
         return f"{len(names)} ({'; '.join(names)})" if names else "none"
 
     def lowest(metric: str) -> str:
         worst = min(
-            (r for r in results if r.metric == metric), key=lambda r: r.rungs[rung].difference
+            (r for r in results if r.metric == metric), key=lambda r: r.losses[way].difference
         )
-        return f"{UNITS[metric](worst.rungs[rung].difference)} ({worst.task}, {worst.model})"
+        return f"{UNITS[metric](worst.losses[way].difference)} ({worst.task}, {worst.model})"
 
-    losses = [result.rungs[rung] for result in results]
+    losses = [result.losses[way] for result in results]
     kept = sum(loss.difference >= -ALLOWED for loss in losses)
     sure = sum(loss.low >= -ALLOWED for loss in losses)
     worst = " and ".join(lowest(metric) for metric in sorted({r.metric for r in results}))
     return (
-        f"**{rung}** loses at most 0.1 points of accuracy or 0.001 of correlation on {kept} of "
+        f"**{way}** loses at most 0.1 points of accuracy or 0.001 of correlation on {kept} of "
         f"{len(losses)} metrics, on {sure} with the whole interval. "
         f"It loses more on {named(lambda loss: loss.difference < -ALLOWED)}. "
         f"The lowest differences are {worst}. "
@@ -135,17 +104,14 @@ def verdict(results: Sequence[Result], rung: str) -> str:
     )
 
 
-def times(latency: dict) -> Iterable[str]:
-    """Milliseconds, and their picture."""
-    taken = latency["milliseconds"]
-    yield "Median milliseconds a call, {date} on {target}, threads: {threads}.".format(
-        **latency["facts"]
-    )
-    head = ["model", "exact", *RUNGS]
-    lines = [head, ["---"] * len(head)]
-    lines += [[name, *(f"{taken[name][m]:.2f}" for m in head[1:])] for name in taken]
-    yield _table(lines)
-    yield f"![What the rungs cost and gain]({PICTURE})"
+def tables(results: Sequence[Result]) -> Iterable[str]:
+    """Differences, flips and cosines, each with its explanation."""
+    yield rows(results, ("n", lambda r: f"{r.items:,}"), ("exact", exact), cell=difference)
+    if accuracies := [result for result in results if result.metric == "accuracy"]:
+        yield FLIPS
+        yield rows(accuracies, ("answers", lambda r: f"{r.items * r.networks:,}"), cell=flips)
+    yield COSINES
+    yield rows(list({(r.task, r.model): r for r in results}.values()), cell=cosines)
 
 
 def rows(
@@ -153,17 +119,18 @@ def rows(
     *columns: tuple[str, Callable[[Result], str]],
     cell: Callable[[Result, Loss], str],
 ) -> str:
-    """A table with a line for each result and a cell for each rung."""
-    head = ["task", "model, head", *(name for name, _ in columns), *RUNGS]
+    """A table with a line for each result and a cell for each way to build."""
+    head = ["task", "model, head", *(name for name, _ in columns), *results[0].losses]
     lines = [head, ["---"] * len(head)]
     for r in results:
         told = [value(r) for _, value in columns]
-        cells = [cell(r, r.rungs[rung]) for rung in RUNGS]
+        cells = [cell(r, loss) for loss in r.losses.values()]
         lines.append([r.task, f"{r.model}, {r.head}", *told, *cells])
-    return _table(lines)
+    return table_of(lines)
 
 
-def _table(lines: Iterable[Iterable[str]]) -> str:
+def table_of(lines: Iterable[Iterable[str]]) -> str:
+    """A table in Markdown. The second line has the dashes."""
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

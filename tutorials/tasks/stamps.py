@@ -1,6 +1,7 @@
 """Tux Paint's stamps: 763 drawings and photographs of twelve categories, by DINOv2's features."""
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ from sklearn.model_selection import StratifiedKFold
 import debian_data
 import model_data
 
+from .builds import Build
 from .evaluation import Result, accuracy
-from .features import METHODS, features
+from .features import features
 from .heads import logistic_regression
 
 TASK, MODEL = "stamps", "DINOv2 ViT-S/14"
@@ -68,12 +70,17 @@ def leave_one_out(gallery: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> 
     return labels[cosines.argmax(axis=1)]
 
 
-def evaluate() -> list[Result]:
-    """Logistic regression, with each picture in the test fold once, and the nearest neighbour."""
-    paths, labels = read()
+def evaluate(ways: Mapping[str, Build], every: int = 1) -> list[Result]:
+    """Logistic regression, with each picture in the test fold once, and the nearest neighbour.
+
+    Of the pictures only every so manyth is taken, if ``every`` is above 1.
+    """
+    paths, labels = (taken[::every] for taken in read())
     inputs = {"input_image": np.stack([picture(path) for path in paths])}
-    shapes = {"input_image": (BATCH, 3, SIZE, SIZE)}
-    found = {m: features(TASK, encoder(), m, inputs, shapes)[:, 0] for m in METHODS}
+    found = {
+        way: features(f"{TASK}, {way}", encoder(), build, inputs, BATCH)[:, 0]
+        for way, build in ways.items()
+    }
     exact = found["exact"]
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(exact, labels)
     heads = [

@@ -9,6 +9,7 @@ from tokenizers import Encoding, Tokenizer
 import model_data
 
 from . import minilm
+from .builds import Build
 from .features import features
 
 MODEL = "MiniLM-L6"
@@ -21,7 +22,7 @@ Change = Callable[[onnx.ModelProto], onnx.ModelProto]
 
 
 def embed(
-    label: str, texts: Sequence[str], method: str, change: Change = lambda model: model
+    label: str, texts: Sequence[str], build: Build, change: Change = lambda model: model
 ) -> np.ndarray:
     """Embeddings ``(texts, 384)`` of length 1, float32.
 
@@ -38,7 +39,7 @@ def embed(
         length = LENGTHS[n]
         inputs = _padded([encoded[n] for n in chosen], length)
         model = change(minilm.model(BATCH, length))
-        embeddings[chosen] = features(f"{label}, {length} tokens", model, method, inputs)
+        embeddings[chosen] = features(f"{label}, {length} tokens", model, build, inputs, BATCH)
     return embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
 
 
