@@ -9,7 +9,9 @@ pytest.importorskip("sklearn")
 pytest.importorskip("tokenizers")
 pytest.importorskip("safetensors")
 
+from quake_tvm.site_plan import PRECISIONS
 from tasks import plan_report, planned
+from tests.onnx_models import gelu_layers
 
 KEPT = planned.Kept(
     model="a model",
@@ -35,6 +37,21 @@ KEPT = planned.Kept(
 def test_whole_batches_only():
     found = planned.batches({"x": np.arange(2 * planned.BATCH + 3)})
     np.testing.assert_array_equal(np.stack([b["x"] for b in found]).ravel(), np.arange(16))
+
+
+@pytest.mark.slow
+def test_products_are_counted_by_their_precision():
+    """A model of two products, planned with precisions: each budget has one result."""
+    model = gelu_layers()
+    (taken,) = model.graph.input
+    shape = [d.dim_value for d in taken.type.tensor_type.shape.dim]
+    draw = np.random.default_rng(0).normal
+    inputs = [{taken.name: draw(size=shape).astype(np.float32)} for _ in range(4)]
+    case = planned.Case("small", model, inputs[:2], inputs[2:], lambda rows: rows.argmax(axis=-1))
+    (kept,) = planned.evaluate(case, {"relative": 1e-2}, PRECISIONS)
+    products = sum(count for name, count in kept.rungs.items() if name.startswith("product in "))
+    assert products == sum(node.op_type == "MatMul" for node in model.graph.node)
+    assert kept.calibrated <= kept.budget
 
 
 def test_section():
