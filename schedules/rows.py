@@ -28,6 +28,7 @@ NAMES = (
     "quake_byte_groups",
     "quake_byte_softmax",
     "quake_quantized_rows",
+    "quake_extremes",
 )
 
 

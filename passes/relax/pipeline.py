@@ -111,6 +111,7 @@ from .recognize_tables import RecognizeTables, lower_tables
 from .release_held import ReleaseHeld
 from .restrict_pointers import RestrictPointers
 from .reuse_shapes import ReuseShapes
+from .row_extremes import RowExtremes
 from .rows_in_halves import RowsInHalves
 from .rows_of_bytes import RowsOfBytes
 from .sink_reshapes import SinkReshapes
@@ -321,6 +322,7 @@ class Pipeline:
             PackWeights(panel, self.floats),
             WidenWeights(),
             *self._shared_operands(),
+            RowExtremes(),
             LegalizeScans(),
             *cpu_generic.library_dispatch_passes(self.target),
             relax.transform.LegalizeOps(orderly(_LEGALIZED)),

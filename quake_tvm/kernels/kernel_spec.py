@@ -17,6 +17,7 @@ from .attention import attention
 from .attention_products import operands
 from .byte_groups import byte_groups, quantized_rows
 from .byte_softmax import byte_softmax
+from .extremes import extremes
 from .lookup import lookup_ffn
 from .recurrent import recurrent
 from .register_tile import Tile
@@ -42,6 +43,7 @@ KERNELS: dict[str, Callable[..., te.Tensor | list[te.Tensor]]] = {
     "byte_groups": byte_groups,
     "byte_softmax": byte_softmax,
     "quantized_rows": quantized_rows,
+    "extremes": extremes,
     "lookup_ffn": lookup_ffn,
 }
 

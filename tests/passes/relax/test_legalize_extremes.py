@@ -157,7 +157,7 @@ def test_whole_tensor(shape):
 
 def test_whole_tensor_takes_vectors():
     """One number of all elements at once would be compared element by element."""
-    model = quake_tvm.compile(module(op.max, (64, 512)), method="exact")
+    model = quake_tvm.compile(module(op.max, (75, 48)), method="exact")
     assert "pooling" in model.report.kernels.values()
 
 
