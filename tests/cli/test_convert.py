@@ -34,6 +34,16 @@ def test_convert(files, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["converted.onnx"]
 
 
+def test_layers_are_kept_beside_look_ups(files, tmp_path):
+    model, rows = files
+    out = tmp_path / "both.onnx"
+    done = quake("convert", "--lookup", "--beside", model, "-i", rows, "-o", out, *FEW)
+    assert done.returncode == 0, done.stderr
+    found = [n.op_type for n in onnx.load(out).graph.node]
+    assert found[-4:-2] == ["LookupFFN", "LookupChoice"]
+    assert found.count("MatMul") == 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
