@@ -40,7 +40,7 @@ FAST := fast-passes fast-schedules fast-relay
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast test-relax test-xgboost test-relay cross-tools lint format records prove tasks
 .PHONY: any-size norms decoders plans cliffs fuzz fuzz-torch fuzz-files sweep onnx-tests optimised-models
-.PHONY: torch-operators torch-models torch-compile docs screens bench-models language-model lookup clean
+.PHONY: torch-operators torch-models torch-compile docs screens bench-models bfloat16 language-model lookup clean
 .PHONY: $(RELAX) $(FAST)
 
 # TVM's passes make so many small objects that a build takes a sixth less time if glibc's malloc
@@ -160,6 +160,10 @@ any-size: $(READY)  ## published models, one build for any size beside static bu
 bench-models: $(READY)  ## published models beside ONNX Runtime and OpenVINO; writes docs/benchmarks/models.md: half an hour
 	@$(BIN)/python -m pip install -qq --editable '.[bench,tasks]'
 	@$(BIN)/python tutorials/bench_models.py --page docs/benchmarks/models.md
+
+bfloat16: $(READY)  ## published models in bfloat16 beside float32 and OpenVINO; writes docs/benchmarks/precision.md: minutes
+	@$(BIN)/python -m pip install -qq --editable '.[bench,tasks]'
+	@$(BIN)/python tutorials/bench_bfloat16.py --page docs/benchmarks/precision.md
 
 language-model: $(READY)  ## a small language model from scratch, with look-ups as its layers: half an hour
 	@$(BIN)/python -m pip install -qq --editable '.[tasks]'

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+import bench_bfloat16
 import bench_models
 from bar_picture import BETTER, WORSE, picture
 from bench_models import OTHERS, OWN, Measured
+from bench_models_contender import IN_BFLOAT16
 from bench_models_list import MODELS
 
 
@@ -49,3 +51,17 @@ def test_the_list_names_each_model_once_with_one_size() -> None:
     assert len(names) == len(set(names)) >= 24
     published = [each for models in MODELS.values() for each in models.values()]
     assert all(len(each.shapes) == 1 and each.shapes[0] for each in published)
+
+
+def test_bfloat16_is_compared_with_the_float32_of_this_library() -> None:
+    exact = [np.array([3.0, 4.0], np.float32), np.array([7])]
+    off = [np.array([3.0, 4.5], np.float32), np.array([8])]
+    assert bench_bfloat16.error(off, exact) == pytest.approx(0.1)
+    seconds = dict(zip(IN_BFLOAT16, (4e-3, 2e-3, 2.5e-3), strict=True))
+    results = dict(zip(IN_BFLOAT16, (exact, off, exact), strict=True))
+    line, ratios = bench_bfloat16.row("one", seconds, results)
+    assert line == "| one | 4 | 2 | 2.5 | 0.50 | 0.80 | 1.0e-01 | 0.0e+00 |"
+    assert ratios == pytest.approx([0.5, 0.8])
+    assert line.count("|") == bench_bfloat16.HEADER.splitlines()[0].count("|")
+    names = [name for models in MODELS.values() for name in models]
+    assert set(bench_bfloat16.CHOSEN) <= set(names)

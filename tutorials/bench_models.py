@@ -96,22 +96,29 @@ class Measured:
         return self.seconds[OWN] / min(self.seconds[n] for n in OTHERS if n in self.seconds)
 
 
-def measure(kind: str, model: str, threads: int, rounds: int) -> Measured:
-    """A model, by all contenders that take it."""
+def raced(
+    contenders: Sequence[str], kind: str, model: str, threads: int, rounds: int
+) -> tuple[dict[str, float], dict[str, list[np.ndarray]]]:
+    """The seconds and the results of all contenders that take a model. The first one must."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         running = {}
-        for name in CONTENDERS:
+        for name in contenders:
             try:
                 running[name] = Contender(name, kind, model, threads, Path(folder))
             except RuntimeError as error:
-                if name == OWN:
+                if name == contenders[0]:
                     raise
                 print(f"{name} does not take {model}: {error}", file=sys.stderr)
                 continue
             stack.callback(running[name].close)
         turns = [{name: each.turn() for name, each in running.items()} for _ in range(rounds)]
         results = {name: each.results() for name, each in running.items()}
-    seconds = {name: min(turn[name] for turn in turns) for name in running}
+    return {name: min(turn[name] for turn in turns) for name in running}, results
+
+
+def measure(kind: str, model: str, threads: int, rounds: int) -> Measured:
+    """A model, by all contenders that take it."""
+    seconds, results = raced(list(CONTENDERS), kind, model, threads, rounds)
     return Measured(
         seconds, difference(results[OWN], results[next(n for n in OTHERS if n in results)])
     )

@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +23,12 @@ Feeds = Mapping[str, np.ndarray]
 Call = Callable[[], Sequence[np.ndarray]]
 
 
-def quake(path: Path, feeds: Feeds, threads: int) -> Call:
+def quake(path: Path, feeds: Feeds, threads: int, precision: str = "float32") -> Call:
     """This library, on TVM's threads, which are set before it starts."""
     import quake_tvm
 
     shapes = {name: array.shape for name, array in feeds.items()}
-    model = quake_tvm.compile(str(path), method=METHOD, shapes=shapes)
+    model = quake_tvm.compile(str(path), method=METHOD, shapes=shapes, precision=precision)
     given = dict(feeds)
     return lambda: model.run(given)
 
@@ -43,8 +44,8 @@ def onnx_runtime(path: Path, feeds: Feeds, threads: int) -> Call:
     return lambda: session.run(None, feeds)
 
 
-def openvino(path: Path, feeds: Feeds, threads: int) -> Call:
-    """OpenVINO for the latency in float32, with shared inputs and outputs."""
+def openvino(path: Path, feeds: Feeds, threads: int, precision: str = "f32") -> Call:
+    """OpenVINO for the latency, with shared inputs and outputs."""
     import openvino
 
     core = openvino.Core()
@@ -53,7 +54,7 @@ def openvino(path: Path, feeds: Feeds, threads: int) -> Call:
     settings = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": threads,
-        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_PRECISION_HINT": precision,
         "ENABLE_CPU_PINNING": False,
     }
     request = core.compile_model(model, "CPU", settings).create_infer_request()
@@ -67,6 +68,11 @@ def openvino(path: Path, feeds: Feeds, threads: int) -> Call:
 
 
 CONTENDERS = {"this library": quake, "ONNX Runtime": onnx_runtime, "OpenVINO": openvino}
+IN_BFLOAT16 = {
+    "float32": quake,
+    "bfloat16": partial(quake, precision="bfloat16"),
+    "OpenVINO's bfloat16": partial(openvino, precision="bf16"),
+}
 
 
 def main(contender: str, kind: str, name: str, threads: str, results: str) -> None:
@@ -75,7 +81,7 @@ def main(contender: str, kind: str, name: str, threads: str, results: str) -> No
     published = MODELS[kind][name]
     path = published.path()
     feeds = published.feeds(onnx.load(path), published.shapes[0])
-    call = CONTENDERS[contender](path, feeds, int(threads))
+    call = (CONTENDERS | IN_BFLOAT16)[contender](path, feeds, int(threads))
     np.savez(results, *call())
     print("ready", flush=True)
     for line in sys.stdin:
