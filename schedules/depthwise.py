@@ -27,8 +27,9 @@ from .rule import Scheduled
 from .stages import in_registers
 from .versions import Version, cost, of_every_size
 
-# Default limits: pixels of a tile, and floats of a padded band.
-PIXELS, BAND = 8, 8192
+# Default limits: pixels of a tile, and floats of a padded band. Each band pads the rows around it
+# again that its window needs, so bands are larger if SHARES of them are left for the cores.
+PIXELS, BAND, LARGE_BAND, SHARES = 8, 8192, 32768, 16
 # Pixels of the other tiles if the width is unknown.
 FEWER = (PIXELS // 2, 1)
 # Rows of a band if the width or height of the image is unknown.
@@ -134,8 +135,12 @@ def _scheduled(
     band = SOME if height is None else height
     if stages:
         across = analysis.constant(sch.get(stages[0]).writes[0].source.shape[-2])
-        fits = SOME if across is None else max(1, BAND // (across * vectors * width))
-        band = min(band, fits)
+        if across is None:
+            band = min(band, SOME)
+        else:
+            fits, most = (n // (across * vectors * width) for n in (BAND, LARGE_BAND))
+            shared = (1 if count is None else count // (pixels * vectors * width)) // SHARES
+            band = min(band, max(1, fits, min(most, shared)))
     band = analysis.balanced(height, choice.pick("band", BANDS, band))
     y_outer, y_inner = sch.split(y, [None, band])
     x_outer, x_inner = sch.split(x, [None, tile])

@@ -2,10 +2,15 @@
 
 import numpy as np
 import pytest
+import tvm_ffi
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tvm import topi
+from tvm import te, topi
 
+from quake_tvm.machines.targets import target
+from quake_tvm.schedules import schedule
+from quake_tvm.schedules.depthwise import SHARES
+from quake_tvm.tvm_version import tir
 from tests.schedules.kernels import (
     both,
     depthwise,
@@ -82,5 +87,17 @@ def test_epilogue(channels):
     b, residual = placeholder(channels, name="b"), placeholder(1, 10, 10, channels, name="r")
     z = topi.add(topi.clip(topi.add(y, b), 0.0, 6.0), residual)
     rule, ours, plain = both([*inputs, b, residual], z)
+    assert rule == "depthwise"
+    np.testing.assert_array_equal(ours, plain)
+
+
+def test_bands_of_a_large_image_repeat_few_rows():
+    """112 rows are 16 bands of seven, each padded to nine: bands of four would be padded to six."""
+    inputs, y = depthwise((1, 112, 112, 16), 3, padding=(1, 1))
+    done = schedule(te.create_prim_func([*inputs, y]), target("x86-64-v4"))
+    loops = []
+    tvm_ffi.structural_walk(done.body, (tir.For, loops.append))
+    assert [int(n.extent) for n in loops if n.kind == tir.ForKind.PARALLEL] == [SHARES]
+    rule, ours, plain = both(inputs, y)
     assert rule == "depthwise"
     np.testing.assert_array_equal(ours, plain)
