@@ -59,7 +59,7 @@ def problems(model: onnx.ModelProto) -> Iterator[Problem]:
         if kind not in (None, "tensor_type"):
             kind = kind.removesuffix("_type").replace("_", " ")
             what = "a model's inputs and outputs must be tensors; give each tensor on its own"
-            yield Problem("", f"{value.name!r} is a {kind}: {what}")
+            yield Problem("", f"{value.name!r} is of type {kind}: {what}")
     for node in all_nodes(model.graph):
         if node.domain.startswith(_OF_ONE_CPU):
             yield Problem(
