@@ -19,7 +19,8 @@ import tvm
 import tvm_ffi
 
 from .errors import QuakeError
-from .importers.onnx.external import contents
+from .importers.onnx.external import LARGE, contents
+from .importers.onnx.outline import outline
 from .numerics import operators
 from .options import Options
 
@@ -95,12 +96,12 @@ def _parts(model: Any) -> Iterator[bytes]:
         path = Path(model)
         if not path.is_file():  # reading a device might never end
             raise _NoDigest
-        content = path.read_bytes()
-        yield content
+        yield path.read_bytes()
         try:
-            yield from contents(onnx.ModelProto.FromString(content), path)
-        except google.protobuf.message.DecodeError:
+            model, _ = outline(path, LARGE)  # a parser of the whole file would copy all weights
+        except (ValueError, google.protobuf.message.DecodeError):
             raise _NoDigest from None
+        yield from contents(model, path)
     elif isinstance(model, onnx.ModelProto):
         yield model.SerializeToString(deterministic=True)
     elif type(model).__module__.startswith("torch.export"):
