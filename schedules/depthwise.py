@@ -139,7 +139,7 @@ def _scheduled(
             band = min(band, SOME)
         else:
             fits, most = (n // (across * vectors * width) for n in (BAND, LARGE_BAND))
-            shared = (1 if count is None else count // (pixels * vectors * width)) // SHARES
+            shared = band * channels // (vectors * width * SHARES)
             band = min(band, max(1, fits, min(most, shared)))
     band = analysis.balanced(height, choice.pick("band", BANDS, band))
     y_outer, y_inner = sch.split(y, [None, band])
