@@ -141,6 +141,17 @@ def timer_of(run: Callable[[Feeds], object], feeds: Feeds) -> Callable[[int], fl
 
 
 @contextmanager
+def step(console: Console, text: str) -> Iterator[None]:
+    """Say what is being done: in a terminal until it is done, else as a line of standard error."""
+    if console.is_terminal:
+        with console.status(text):
+            yield
+    else:
+        print(text, file=sys.stderr, flush=True)
+        yield
+
+
+@contextmanager
 def without_warning(text: str) -> Iterator[None]:
     """Remove the lines with ``text`` from what C++ writes to standard error."""
     sys.stderr.flush()
@@ -188,7 +199,7 @@ def compare(arguments: argparse.Namespace, console: Console) -> tuple[list[Row],
 
     import quake_tvm
 
-    with console.status("fetching the model and its vocabulary (150 MB, once)"):
+    with step(console, "fetching the model and its vocabulary (150 MB, once)"):
         path = model_data.sentence_encoder()
         sentences, groups = read_sentences(arguments.sentences)
         feeds = tokenize(sentences)
@@ -199,10 +210,10 @@ def compare(arguments: argparse.Namespace, console: Console) -> tuple[list[Row],
     session = onnxruntime.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
     models: dict[str, Model] = {}
     for method in METHODS:
-        with console.status(f"compiling: {method}"), without_warning("Fast mode segfaults"):
+        with step(console, f"compiling: {method}"), without_warning("Fast mode segfaults"):
             models[method] = quake_tvm.compile(path, method=method, shapes=shapes)
 
-    with console.status("embedding the sentences"):
+    with step(console, "embedding the sentences"):
         expected = [session.run(None, feed) for feed in feeds]
         reference = similarities(expected)
         rows = [Row(ORT)]
@@ -222,7 +233,7 @@ def compare(arguments: argparse.Namespace, console: Console) -> tuple[list[Row],
             row.order_kept = order_kept(reference, found)
             rows.append(row)
 
-    with console.status("measuring"):
+    with step(console, "measuring"):
         feed = feeds[0]
         timers: dict[str, Callable[[int], float]] = {
             ORT: timer_of(lambda f: session.run(None, f), feed)
