@@ -12,6 +12,7 @@ from .pad import pad
 from .range import range_
 from .reshape import reshape
 from .resize import resize
+from .reverse_sequence import reverse_sequence
 from .slices import slice_
 from .split import split
 from .squeeze import squeeze
@@ -56,6 +57,7 @@ CONVERTERS: dict[str, Converter] = {
     "Range": range_,
     "Reshape": reshape,
     "Resize": resize,
+    "ReverseSequence": reverse_sequence,
     "RoiAlign": images.roi_align,
     "ScatterElements": gathers.scatter_elements,
     "ScatterND": gathers.scatter_nd,

@@ -122,6 +122,7 @@ STANDARD: dict[str, frozenset[str]] = {
         "Reshape": "allowzero",
         "Resize": "antialias axes coordinate_transformation_mode cubic_coeff_a exclude_outside"
         " extrapolation_value keep_aspect_ratio_policy mode nearest_mode roi scales sizes",
+        "ReverseSequence": "batch_axis time_axis",
         "RoiAlign": "coordinate_transformation_mode mode output_height output_width sampling_ratio"
         " spatial_scale",
         "RotaryEmbedding": "interleaved num_heads position_ids rotary_embedding_dim",
