@@ -66,6 +66,7 @@ STANDARD: dict[str, frozenset[str]] = {
         "ConvTranspose": "B auto_pad dilations group kernel_shape output_padding output_shape pads"
         " strides",
         "CumSum": "exclusive reverse",
+        "DFT": "axis dft_length inverse onesided",
         "DepthToSpace": "blocksize mode",
         "DequantizeLinear": "axis block_size output_dtype x_zero_point",
         "Dropout": "mask ratio seed training_mode",
@@ -126,6 +127,7 @@ STANDARD: dict[str, frozenset[str]] = {
         "RoiAlign": "coordinate_transformation_mode mode output_height output_width sampling_ratio"
         " spatial_scale",
         "RotaryEmbedding": "interleaved num_heads position_ids rotary_embedding_dim",
+        "STFT": "frame_length onesided window",
         "Scan": "body num_scan_inputs scan_input_axes scan_input_directions scan_output_axes"
         " scan_output_directions",
         "Scatter": "axis",
