@@ -40,13 +40,13 @@ _DEADLINE = 1200.0
 _HEAD = """# ONNX's node tests
 
 `python -m tests.importers.onnx.collection` runs the {count} tests of operators that onnx {version}
-comes with, on `exact`, and writes this page. *right*: the results are within the test's tolerances or one rounding of the
-largest result,
-half precision within some roundings. *with constants*: refused as it is, right if scalars and
-vectors after the first input, such as axes and shapes, are constants. *as ONNX Runtime*: the
-results of ONNX Runtime, which are not the test's. *wrong*: other results, a crash, or no end
-within {deadline:.0f} seconds. *refused*: an error of one line. A test of an operator that the
-standard defines as a function also exists with the function expanded; both count for this operator.
+comes with, on `exact`, and writes this page. *right*: the results are within the test's tolerances
+or one rounding of the largest result, half precision within some roundings. *with constants*:
+refused as it is, right if scalars and vectors after the first input, such as axes and shapes, are
+constants. *as ONNX Runtime*: the results of ONNX Runtime, which are not the test's. *wrong*: other
+results, a crash, or no end within {deadline:.0f} seconds. *refused*: an error of one line. A test
+of an operator that the standard defines as a function also exists with the function expanded; both
+count for this operator.
 
 """
 
