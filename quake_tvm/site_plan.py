@@ -8,9 +8,9 @@ Knows no model and loads no TVM.
 
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import tomli_w
 from rich.console import Console
@@ -33,6 +33,9 @@ VERSION = 1
 FLOAT32, BFLOAT16 = PRECISIONS = "float32", "bfloat16"
 # What a feed-forward layer may be.
 LAYER, LOOK_UP = CHOICES = "layer", "look-up"
+# The types of a row's texts and numbers in a file, where 1 is a float too.
+_TYPES: dict[type, tuple[type, ...]] = {int: (int,), float: (float, int), str: (str,)}
+Row = TypeVar("Row", "PlannedSite", "PlannedProduct", "PlannedLookUp", "Uniform", "Plan")
 # The share of the budget that calibration may use: other inputs may have larger errors.
 HEADROOM = 0.5
 
@@ -303,11 +306,13 @@ class Plan:
         values = dict(table)
         if values.pop("version") != VERSION:
             raise ValueError("another version of quake_tvm wrote it; plan anew")
-        sites = tuple(PlannedSite(**row) for row in values.pop("site"))
-        uniform = tuple(Uniform(**row) for row in values.pop("uniform"))
-        products = tuple(PlannedProduct(**row) for row in values.pop("product", ()))
-        look_ups = tuple(PlannedLookUp(**row) for row in values.pop("look_up", ()))
-        plan = Plan(sites, uniform=uniform, products=products, look_ups=look_ups, **values)
+        sites = tuple(_checked(PlannedSite(**row)) for row in values.pop("site"))
+        uniform = tuple(_checked(Uniform(**row)) for row in values.pop("uniform"))
+        products = tuple(_checked(PlannedProduct(**row)) for row in values.pop("product", ()))
+        look_ups = tuple(_checked(PlannedLookUp(**row)) for row in values.pop("look_up", ()))
+        plan = _checked(
+            Plan(sites, uniform=uniform, products=products, look_ups=look_ups, **values)
+        )
         for precision in (*(p.precision for p in products), *(u.precision for u in uniform)):
             if precision not in PRECISIONS:
                 raise ValueError(f"unknown precision {precision!r}")
@@ -320,9 +325,20 @@ class Plan:
             *(u.method for u in uniform),
         ):
             _rung(method)
-        if len({s.number for s in sites}) < len(sites):
-            raise ValueError("two sites of one number")
+        for name, rows in (("sites", sites), ("products", products), ("look-ups", look_ups)):
+            if len({row.number for row in rows}) < len(rows):
+                raise ValueError(f"two {name} of one number")
         return plan
+
+
+def _checked(row: Row) -> Row:
+    """The same row. Raises TypeError if a text or a number in it is of another type."""
+    for field in fields(row):
+        value = getattr(row, field.name)
+        for kind, right in _TYPES.items():
+            if field.type is kind and type(value) not in right:
+                raise TypeError(f"{field.name} = {value!r} is not of type {kind.__name__}")
+    return row
 
 
 def _rung(method: str) -> str | None:

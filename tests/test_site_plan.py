@@ -5,7 +5,14 @@ import dataclasses
 import pytest
 
 from quake_tvm.errors import QuakeError
-from quake_tvm.site_plan import HEADROOM, Plan, PlannedSite, Uniform
+from quake_tvm.site_plan import (
+    HEADROOM,
+    Plan,
+    PlannedLookUp,
+    PlannedProduct,
+    PlannedSite,
+    Uniform,
+)
 
 PLAN = Plan(
     sites=(
@@ -29,11 +36,16 @@ PLAN = Plan(
         Uniform("quake4", 1e-6, 11.0),
     ),
 )
+PARTS = dataclasses.replace(
+    PLAN,
+    products=tuple(PlannedProduct(n, "8x9", "bfloat16", 1e-5, 0.1) for n in (1, 2)),
+    look_ups=tuple(PlannedLookUp(n, "4x8", "look-up", 1e-5, 0.1) for n in (0, 7)),
+)
 
 
 def test_there_and_back(tmp_path):
-    path = PLAN.save(tmp_path / "plan.toml")
-    assert Plan.load(path) == PLAN
+    path = PARTS.save(tmp_path / "plan.toml")
+    assert Plan.load(path) == PARTS
     assert [line for line in path.read_text().splitlines() if "softmax" in line]
 
 
@@ -90,13 +102,19 @@ def test_what_one_rung_or_none_is_said_to_be():
         (("version = 1", ""), "no 'version'"),
         (("quake2", "quake9"), "unknown method 'quake9'"),
         (("number = 3", "number = 1"), "two sites of one number"),
+        (("number = 2", "number = 1"), "two products of one number"),
+        (("number = 7", "number = 0"), "two look-ups of one number"),
+        (("number = 7", 'number = "7"'), "number = '7' is not of type int"),
+        (("number = 7", "number = true"), "number = True is not of type int"),
+        (('"8x9"', "[8, 9]"), "shape = .* is not of type str"),
+        (("budget = 0.001", 'budget = "0.001"'), "budget = '0.001' is not of type float"),
         (("metric", "metrik"), "metrik"),
         (("budget = ", "budget "), "is not TOML"),
         (("site = [", "sites = ["), "no 'site'"),
     ],
 )
 def test_what_is_no_plan(tmp_path, change, reason):
-    path = PLAN.save(tmp_path / "plan.toml")
+    path = PARTS.save(tmp_path / "plan.toml")
     text = path.read_text()
     assert change[0] in text
     path.write_text(text.replace(*change))
