@@ -316,6 +316,8 @@ class Plan:
         for precision in (*(p.precision for p in products), *(u.precision for u in uniform)):
             if precision not in PRECISIONS:
                 raise ValueError(f"unknown precision {precision!r}")
+        if any(u.milliseconds <= 0 for u in uniform):
+            raise ValueError("a time of a uniform choice is not positive")
         for each in look_ups:
             if each.choice not in CHOICES:
                 raise ValueError(f"unknown choice {each.choice!r}")

@@ -169,11 +169,9 @@ def _vectors(rows: int | None, columns: int | None, target: tvm.target.Target, d
     lanes, options = _lanes(columns, target), widths(columns, target)
     best, found = math.inf, 1
     for vectors, most in choices(target).tiles.items():
-        if vectors not in options or not _fits(
-            analysis.balanced(rows, most), vectors, target, dtype
-        ):
-            continue
         high = analysis.balanced(rows, most)
+        if vectors not in options or not _fits(high, vectors, target, dtype):
+            continue
         count = (1 / high if rows is None else -(-rows // high)) * -(
             -(columns or 1) // (vectors * lanes)
         )

@@ -108,6 +108,7 @@ def test_what_one_rung_or_none_is_said_to_be():
         (("number = 7", "number = true"), "number = True is not of type int"),
         (('"8x9"', "[8, 9]"), "shape = .* is not of type str"),
         (("budget = 0.001", 'budget = "0.001"'), "budget = '0.001' is not of type float"),
+        (("milliseconds = 9.2", "milliseconds = 0.0"), "a uniform choice is not positive"),
         (("metric", "metrik"), "metrik"),
         (("budget = ", "budget "), "is not TOML"),
         (("site = [", "sites = ["), "no 'site'"),

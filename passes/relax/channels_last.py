@@ -99,10 +99,10 @@ def _flattened(builder: relax.BlockBuilder, repeat: relax.Call) -> relax.Expr:
 
 
 def _with_rank(_: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
-    """An operand that is a constant of fewer axes than the other, as one that any layout suits.
+    """Reshape a constant that has fewer axes than the other operand.
 
     ConvertLayout gives up on operands of different ranks, except scalars. A single number becomes a
-    scalar, one for each channel, of shape (c, 1, ..), gets the batch's axis in front.
+    scalar. One number for each channel, of shape (c, 1, ..), gets the batch's axis in front.
     """
     rank = call.ty.ndim
 

@@ -6,8 +6,8 @@
   TVM; recognise norms; fold batch norms; store weights in the half precision that was asked for.
 - ``lower``: lower nonlinearities to bit manipulation. Between recognition and lowering,
   a plan's look-ups take the place of layers, convolutions get their channels last, reshapes sink,
-  attention is fused, and attention, recurrent layers and look-ups become kernels. Earlier, this
-  would change what is recognised and numbered. Later, the kernels would prevent it.
+  attention is fused, and attention, recurrent layers and look-ups become kernels
+  (:mod:`lower_nonlinearities`).
 - ``fuse``: check windows that may not fit; check indices; lower norms to kernels over rows; pack
   constant weights in panels, as bytes if they are or if this was asked for; legalize all other
   operators; fold constants; fuse operators up to a maximal size. Each fused kernel carries the
@@ -18,7 +18,6 @@
 """
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,6 @@ from tvm import relax
 from tvm.relax.backend.cpu_generic import pipeline as cpu_generic
 
 from quake_tvm.errors import QuakeError
-from quake_tvm.kernels.recurrent_tile import RecurrentTile
 from quake_tvm.machines.targets import widened_in_loops
 from quake_tvm.numerics import byte_dots
 from quake_tvm.numerics.number_formats import COMPUTED
@@ -36,19 +34,14 @@ from quake_tvm.schedules import (
     RULES,
     Recorded,
     ScheduleKernels,
-    analysis,
-    attention,
     product_tiles,
-    recurrent,
 )
 from quake_tvm.schedules.choice import Decide, Key, rule_default
 from quake_tvm.schedules.records.book import Book, Records
 from quake_tvm.schedules.rule import Rule
 from quake_tvm.support import given
 from quake_tvm.support.compiler_lock import compiling
-from quake_tvm.tvm_version import Pass
 
-from .. import quake
 from ..clamp_addresses import ClampAddresses
 from ..keep_zeros import KeepZeros
 from ..pass_nan import PassNaN
@@ -65,17 +58,10 @@ from . import (
     legalize_sizes,
     legalize_tile,
     legalize_xor,
-    lower_attention,
-    lower_lookup,
-    lower_recurrent,
-    site_numbers,
 )
-from .center_logsumexp import CenterLogSumExp
-from .channels_last import ChannelsLast
 from .check_allocations import CheckAllocations
 from .check_indices import CheckIndices
 from .check_sizes import SHAPED, WINDOWED, CheckSizes
-from .choose_look_ups import choose
 from .drop_scopes import DropScopes
 from .fill_empty import FillEmpty
 from .flatten_norms import FlattenNorms
@@ -84,12 +70,12 @@ from .fold_constants import FoldConstants
 from .fold_dequantized import FoldDequantized
 from .fold_moves import FoldMoves
 from .fold_requantization import FoldRequantization
-from .fuse_attention import FuseAttention
 from .integer_bias import IntegerBias
 from .integer_products import IntegerProducts
 from .legalize import orderly
 from .legalize_scans import LegalizeScans
 from .limit_fusion import LimitFusion
+from .lower_nonlinearities import LowerNonlinearities
 from .lower_norms import LowerNorms
 from .merge_kernels import MergeKernels
 from .move_bytes import MoveBytes
@@ -107,14 +93,11 @@ from .plan_memory import PlanMemory
 from .quantize_products import QuantizeProducts
 from .recognize_norms import RecognizeNorms
 from .recognize_quantized import RecognizeQuantized
-from .recognize_tables import RecognizeTables, lower_tables
+from .recognize_tables import RecognizeTables
 from .release_held import ReleaseHeld
 from .restrict_pointers import RestrictPointers
 from .reuse_shapes import ReuseShapes
 from .row_extremes import RowExtremes
-from .rows_in_halves import RowsInHalves
-from .rows_of_bytes import RowsOfBytes
-from .sink_reshapes import SinkReshapes
 from .unify_extents import UnifyExtents
 from .view_reshapes import ViewReshapes
 from .widen_halves import WidenHalves
@@ -136,44 +119,6 @@ _LEGALIZED = {
     **legalize_tile.RULES,
     **legalize_xor.RULES,
 }
-
-
-@tvm.transform.module_pass(opt_level=0, name="LowerNonlinearities")
-class LowerNonlinearities(Pass):
-    """The phase ``lower``."""
-
-    def __init__(
-        self,
-        target: tvm.target.Target,
-        options: Options,
-        precision: str = COMPUTED,
-        decide: Decide = rule_default,
-    ) -> None:
-        def recurrent_tile(*extents: Any) -> RecurrentTile:
-            key = recurrent.key_of(*extents)
-            return recurrent.tile(key, target, decide(key))
-
-        self.fuse_attention = FuseAttention(partial(attention.tiles, target=target))
-        self.recurrent_tile = recurrent_tile
-        self.options, self.precision = options, precision
-        self.forms, self.lanes = byte_dots.formats_of(target), analysis.lanes(target)
-
-    def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
-        """Recognise, choose look-ups, convert layouts, sink reshapes, fuse attention, lower."""
-        recognized = CenterLogSumExp()(quake.recognize(mod, self.options, numbered=True))
-        plan = self.options.plan
-        chosen = choose(recognized, plan.looked_up if plan is not None else ())
-        fused = self.fuse_attention(SinkReshapes()(ChannelsLast()(chosen)))
-        layers = lower_recurrent.lower(
-            RowsOfBytes()(RowsInHalves()(fused)),
-            self.options,
-            self.recurrent_tile,
-            self.forms,
-            self.lanes,
-        )
-        tables = lower_lookup.lower(layers, self.options)
-        kernels = lower_attention.lower(tables, self.precision, self.forms[0].left)
-        return site_numbers.write(lower_tables(quake.lower(kernels, self.options)))
 
 
 class Pipeline:

@@ -3,8 +3,9 @@
 For each shape the times of both kernels and of ONNX Runtime's convolution, and the largest errors
 of both kernels over float64, as a share of the largest result. With ``--page
 docs/benchmarks/convolutions.md`` it writes the table to that page. Times are CPU seconds of this
-process, which has one thread; all take turns, and the least of all rounds counts. Knows no
-schedule.
+process, which has one thread; all take turns, and the least of all rounds counts. With
+``--precision bfloat16`` the direct sum reads pixels that are rounded already, which Winograd's
+algorithm rounds itself; ONNX Runtime has float32 in both cases. Knows no schedule.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from onnx import TensorProto, helper, numpy_helper
 from quake_tvm import compiler
 from quake_tvm.build import import_model
 from quake_tvm.machines.targets import target
+from quake_tvm.numerics.number_formats import COMPUTED
 from quake_tvm.passes.relax.pipeline import Pipeline
 from quake_tvm.support.timing import Clock, Timer, cpu_clock, interleave
 
@@ -60,10 +62,13 @@ def model(side: int, inputs: int, outputs: int) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
-def kernel(given: onnx.ModelProto, winograd: bool, on: tvm.target.Target) -> tvm.tirx.PrimFunc:
+def kernel(
+    given: onnx.ModelProto, winograd: bool, on: tvm.target.Target, precision: str = COMPUTED
+) -> tvm.tirx.PrimFunc:
     """The scheduled kernel of a model's convolution."""
     with on:
-        steps = Pipeline.of(on, winograd=winograd, method="exact").upto("schedule")
+        steps = Pipeline.of(on, winograd=winograd, precision=precision, method="exact")
+        steps = steps.upto("schedule")
         built = steps(import_model(given))
     wanted = "winograd" if winograd else "matmul"
     return next(
@@ -76,13 +81,23 @@ def kernel(given: onnx.ModelProto, winograd: bool, on: tvm.target.Target) -> tvm
 def _clock(function: tvm.tirx.PrimFunc, on: tvm.target.Target) -> Clock:
     """The time of a call with random arguments."""
     rng = np.random.default_rng(0)
-    shapes = ([int(n) for n in param.shape] for param in function.params)
-    return kernel_clock(function, [rng.standard_normal(s, dtype=np.float32) for s in shapes], on)
+
+    def array(param: tvm.tirx.Var) -> np.ndarray:
+        shape, dtype = [int(n) for n in param.shape], np.dtype(str(param.ty.dtype))
+        if dtype == COMPUTED:
+            return rng.standard_normal(shape, dtype=np.float32)
+        # The bits of bfloat16 numbers, or of pairs of them.
+        halves = rng.standard_normal((*shape, dtype.itemsize // 2)).astype("bfloat16")
+        return halves.view(dtype).reshape(shape)
+
+    return kernel_clock(function, list(map(array, function.params)), on)
 
 
-def seconds(given: onnx.ModelProto, on: tvm.target.Target, rounds: int) -> list[float]:
+def seconds(
+    given: onnx.ModelProto, on: tvm.target.Target, rounds: int, precision: str = COMPUTED
+) -> list[float]:
     """Of the direct sum, of Winograd's algorithm, and of ONNX Runtime."""
-    clocks = {str(each): _clock(kernel(given, each, on), on) for each in (False, True)}
+    clocks = {str(each): _clock(kernel(given, each, on, precision), on) for each in (False, True)}
     session, x = onnx_session(given), image(given)
     clocks["onnxruntime"] = cpu_clock(lambda: session.run(None, {"x": x}))
     timed = interleave({name: Timer(clock) for name, clock in clocks.items()}, rounds)
@@ -95,26 +110,34 @@ def image(given: onnx.ModelProto) -> np.ndarray:
     return np.random.default_rng(1).standard_normal(shape, dtype=np.float32)
 
 
-def errors(given: onnx.ModelProto, on: tvm.target.Target) -> list[float]:
+def errors(given: onnx.ModelProto, on: tvm.target.Target, precision: str = COMPUTED) -> list[float]:
     """The largest errors of the direct sum and of Winograd's algorithm."""
     x, w = image(given), numpy_helper.to_array(given.graph.initializer[0]).astype(np.float64)
     padded = np.pad(x.astype(np.float64), [(0, 0), (0, 0), (1, 1), (1, 1)])
     views = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(2, 3))
     exact = np.einsum("ncyxuv,ocuv->noyx", views, w, optimize=True)
     found = (
-        compiler.compile(given, on, "exact", winograd=each).run(x)[0] for each in (False, True)
+        compiler.compile(given, on, "exact", winograd=each, precision=precision).run(x)[0]
+        for each in (False, True)
     )
     return [float(abs(each - exact).max() / abs(exact).max()) for each in found]
 
 
-def row(side: int, inputs: int, outputs: int, on: tvm.target.Target, rounds: int) -> str:
+def row(
+    side: int,
+    inputs: int,
+    outputs: int,
+    on: tvm.target.Target,
+    rounds: int,
+    precision: str = COMPUTED,
+) -> str:
     """A line of the table."""
     given = model(side, inputs, outputs)
-    direct, own, other = seconds(given, on, rounds)
+    direct, own, other = seconds(given, on, rounds, precision)
     cells = [f"{side}x{side}", f"{inputs} to {outputs}"]
     cells += [f"{each * 1e3:.3f}" for each in (direct, own, other)]
     cells += [f"{each / own:.2f}" for each in (direct, other)]
-    cells += [f"{each:.1e}" for each in errors(given, on)]
+    cells += [f"{each:.1e}" for each in errors(given, on, precision)]
     return f"| {' | '.join(cells)} |"
 
 
@@ -122,13 +145,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The command-line program. Prints each row, since it takes long."""
     parser = argparse.ArgumentParser(prog=PROGRAM, description=__doc__)
     parser.add_argument("--target", default="native")
+    parser.add_argument("--precision", choices=(COMPUTED, "bfloat16"), default=COMPUTED)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--page", type=Path, help="the page whose section is to be written")
     options = parser.parse_args(arguments)
     os.environ["TVM_NUM_THREADS"] = "1"  # TVM reads it when it starts its threads
     on = target(options.target)
-    rows = (row(*shape, on, options.rounds) for shape in SHAPES)
-    print_table(HEADER, rows, options.page, f"winograd {options.target}")
+    rows = (row(*shape, on, options.rounds, options.precision) for shape in SHAPES)
+    section = options.target if options.precision == COMPUTED else options.precision
+    print_table(HEADER, rows, options.page, f"winograd {section}")
 
 
 if __name__ == "__main__":

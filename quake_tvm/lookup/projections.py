@@ -30,10 +30,14 @@ BLOCK = 64
 KINDS = DENSE, BH4 = "dense", "BH4"
 
 
+def _blocks(width: int) -> int:
+    """BH4's blocks: the least power of two that covers the width."""
+    return 1 << (-(-width // BLOCK) - 1).bit_length()
+
+
 def layer(width: int, kind: str) -> onnx.ModelProto:
     """A layer with random weights."""
-    random, columns = np.random.default_rng(0), TABLES[width] * BITS
-    blocks = 1 << (-(-width // BLOCK) - 1).bit_length()
+    random, columns, blocks = np.random.default_rng(0), TABLES[width] * BITS, _blocks(width)
     shapes = {
         DENSE: (columns, width),
         BH4: (-(-columns // (blocks * BLOCK)), 4, blocks, BLOCK, BLOCK),
@@ -52,8 +56,8 @@ def layer(width: int, kind: str) -> onnx.ModelProto:
 
 def products(width: int, kind: str) -> int:
     """The multiplications of a row's projection; those by signs count as well."""
-    blocks = 1 << (-(-width // BLOCK) - 1).bit_length()
-    padded, columns = blocks * BLOCK, TABLES[width] * BITS
+    blocks, columns = _blocks(width), TABLES[width] * BITS
+    padded = blocks * BLOCK
     repeats = -(-columns // padded)
     return width * columns if kind == DENSE else repeats * 4 * padded * (BLOCK + blocks)
 

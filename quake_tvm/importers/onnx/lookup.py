@@ -34,9 +34,11 @@ def choice(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
     Raises
     ------
     QuakeError
-        If the operands are not of one type.
+        If the operands are not of one type, or the layer has no number.
     """
     _check_inputs(node)
+    if "number" not in node.attributes:
+        raise node.refuse("it has no attribute number")
     layer, look_up = node.inputs
     if not tvm_ffi.structural_equal(layer.ty, look_up.ty):
         raise node.refuse("a layer and its look-up give the same shape and type")

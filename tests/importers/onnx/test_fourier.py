@@ -55,7 +55,7 @@ def test_a_one_sided_spectrum_becomes_a_real_signal(points):
     [
         ("(float[2, n, 1] x) => (y) { y = DFT(x) }", "a known number of points"),
         ("(float[2, 8, 1] x, int64 a) => (y) { y = DFT(x, , a) }", "a known rank and axis"),
-        ("(float[2, 8, 1] x) => (y) <int64 a = {2}> { y = DFT(x, , a) }", "DFT of axis 2"),
+        ("(float[2, 8, 1] x) => (y) <int64 a = {2}> { y = DFT(x, , a) }", "DFT along axis 2 of 3"),
         ("(float[2, 8, 3] x) => (y) { y = DFT(x) }", "a last dimension of 1 or 2, not 3"),
         ("(float[2, 8, 2] x) => (y) { y = DFT<onesided = 1>(x) }", "complex signal cannot"),
         ("(float[2, 8, 1] x) => (y) { y = DFT<onesided = 1, inverse = 1>(x) }", "real spectrum"),
@@ -69,6 +69,7 @@ def test_a_one_sided_spectrum_becomes_a_real_signal(points):
             "(float[2, 64] x, float[16] v) => (y) <int64 s = {4}> { y = STFT(x, s, v) }",
             "a constant window",
         ),
+        ("(float[2, 64] x) => (y) <int64 s = {0}> { y = STFT(x, s, w) }", "a step of 0"),
     ],
 )
 def test_refused(text, said):

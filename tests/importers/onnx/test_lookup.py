@@ -57,17 +57,23 @@ def test_operands_that_do_not_fit(options, problem):
         quake_tvm.compile(model(**options))
 
 
-def test_a_choice_between_tensors_of_other_shapes():
+@pytest.mark.parametrize(
+    ("other", "number", "problem"),
+    [("ReduceSum", True, "give the same shape and type"), ("Abs", False, "no attribute number")],
+)
+def test_a_choice_that_is_none(other, number, problem):
     nodes = [
         helper.make_node("Identity", ["x"], ["a"]),
-        helper.make_node("ReduceSum", ["x"], ["b"], keepdims=0),
+        helper.make_node(other, ["x"], ["b"], **({"keepdims": 0} if other == "ReduceSum" else {})),
         choice("a", "b", "y", 0),
     ]
+    if not number:
+        del nodes[-1].attribute[:]
     values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [3]) for name in ("x", "y")]
     graph = helper.make_graph(nodes, "choice", values[:1], values[1:])
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     declare(made)
-    with pytest.raises(QuakeError, match="give the same shape and type"):
+    with pytest.raises(QuakeError, match=problem):
         quake_tvm.compile(made)
 
 

@@ -35,7 +35,9 @@ def dft(node: onnx.NodeProto, graph: Graph) -> None:
         raise QuakeError("DFT needs a known rank and axis: give shapes for the model's inputs")
     rank = len(shape)
     if not -rank <= axis < rank or axis % rank == rank - 1:
-        raise QuakeError(f"DFT of axis {axis}, where {rank} dimensions end with the complex one")
+        raise QuakeError(
+            f"DFT along axis {axis} of {rank} dimensions, the last of which holds complex numbers"
+        )
     axis %= rank
     count = shape[axis]
     whole = count if count is None or not (inverse and onesided) else 2 * (count - 1)
@@ -58,7 +60,7 @@ def stft(node: onnx.NodeProto, graph: Graph) -> None:
     Raises
     ------
     QuakeError
-        For frames or windows that only a run knows, and for a window of another length.
+        For frames or windows that only a run knows, a window of another length, and no step.
     """
     x, shape = node.input[0], graph.shape(node.input[0])
     step = _number(node, graph, 1, None)
@@ -70,6 +72,8 @@ def stft(node: onnx.NodeProto, graph: Graph) -> None:
     points = _number(node, graph, 3, None if window is None else len(window))
     if shape is None or step is None or points is None:
         raise QuakeError("STFT needs a known rank, frame_step and frame_length")
+    if step < 1:
+        raise QuakeError(f"STFT of a step of {step}")
     if window is not None and len(window) != points:
         raise QuakeError(f"STFT has a window of {len(window)} elements for frames of {points}")
     parts = shape[2] if len(shape) == 3 else 1
