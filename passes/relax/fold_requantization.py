@@ -2,7 +2,8 @@
 
 ``quantize(s * sums + b, t)`` with constants s, b and t becomes ``quantize((s/t) * sums + b/t, 1)``:
 one multiplication for each element, as ONNX Runtime's quantized operators have it, and no division.
-Knows no kernel.
+A ReLU between them is a maximum of the bytes. A multiplication in front of the quantization is a
+division by the reciprocal: programs of torch have it. Knows no kernel.
 """
 
 from typing import Any
@@ -15,7 +16,7 @@ from tvm.relax.expr_functor import PyExprMutator, mutator
 from quake_tvm.tvm_version import Pass
 
 from .graph import dtype, op_name
-from .quantized import BYTES, constant, number, rewritten
+from .quantized import BYTES, constant, factored, number, rewritten
 
 # No int32 times a factor up to this is infinite.
 _LARGEST = np.finfo(np.float32).max / 2**31
@@ -28,12 +29,24 @@ class _Fold(PyExprMutator):
         if op_name(call) != "relax.quantize" or str(call.attrs.out_dtype) not in BYTES:
             return call
         x, scale, zero = call.args
-        step = number(scale)
-        divided = None if step in (None, 1) else self._divided(x, np.float32(step))
-        if divided is None:
-            return call
-        one = relax.const(np.ones([], np.float32))
-        return relax.Call(call.op, [self.builder_.emit(divided), one, zero], call.attrs)
+        step, middle, kind = number(scale), number(zero), str(call.attrs.out_dtype)
+        for value, factor in ((x, 1.0), factored(x, self._call(x))):
+            if step is None or not factor > 0 or step == factor:
+                continue
+            ramp = op_name(self._call(value)) == "relax.nn.relu"
+            if ramp and middle is None:
+                continue
+            inner = self._call(value).args[0] if ramp else value
+            divided = self._divided(inner, np.float32(step / factor))
+            if divided is None:
+                continue
+            one = relax.const(np.ones([], np.float32))
+            made = relax.Call(call.op, [self.builder_.emit(divided), one, zero], call.attrs)
+            if not ramp or middle == np.iinfo(kind).min:
+                return made
+            below = self.builder_.emit(self.builder_.normalize(made))
+            return relax.op.maximum(below, relax.const(int(middle or 0), kind))
+        return call
 
     def _call(self, expr: relax.Expr) -> Any:
         """What a variable is bound to, if anything."""

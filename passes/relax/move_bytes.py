@@ -2,8 +2,9 @@
 
 Models that tools have quantized have a dequantization in front of each reshape, transposition,
 concatenation and maximum pool, and a quantization behind it. Quantization works on each element
-alone, and keeps the order of numbers. So both can be done in front, where they often cancel. Knows
-no kernel.
+alone, and keeps the order of numbers. So both can be done in front, where they often cancel. A
+multiplication by a positive number in front of a quantization moves with it: programs of torch
+multiply by the reciprocal of a scale. Knows no kernel.
 """
 
 import tvm
@@ -13,8 +14,10 @@ from tvm.relax.expr_functor import PyExprMutator, mutator
 from quake_tvm.tvm_version import Pass
 
 from .graph import dtype, known_shape, op_name
-from .quantized import BYTES, dequantized, number, rewritten
+from .quantized import BYTES, dequantized, factored, number, rewritten
 
+# Bytes that are scaled by so little more or less than 1 are rounded to themselves.
+_SAME = 2.0**-10
 _MOVES = {
     *("relax.concat", "relax.expand_dims", "relax.flatten", "relax.permute_dims"),
     *("relax.reshape", "relax.squeeze", "relax.strided_slice"),
@@ -30,8 +33,11 @@ class _Mover(PyExprMutator):
             return call
         if None in map(number, call.args[1:]):
             return call
-        moved = self._call(call.args[0])
-        return self._quantized(call.args[0], call) if self._is_move(moved) else call
+        x, factor = call.args[0], 1.0
+        if not self._is_move(self._call(x)):
+            x, factor = factored(x, self._call(x))
+        movable = factor > 0 and self._is_move(self._call(x))
+        return self._quantized(x, factor, call) if movable else call
 
     def _call(self, expr: relax.Expr) -> relax.Call | None:
         """The call that a variable is bound to, if any."""
@@ -47,20 +53,29 @@ class _Mover(PyExprMutator):
             for before in map(self._call, _moved(call))
         )
 
-    def _quantized(self, expr: relax.Expr, like: relax.Call) -> relax.Expr:
-        """The quantization of a value that is moved or dequantized."""
+    def _quantized(self, expr: relax.Expr, factor: float, like: relax.Call) -> relax.Expr:
+        """The quantization of a value times a factor. The value is moved or dequantized."""
         call = self._call(expr)
         assert call is not None
         if self._is_move(call):
-            parts = [self._quantized(part, like) for part in _moved(call)]
+            parts = [self._quantized(part, factor, like) for part in _moved(call)]
             first = relax.Tuple(parts) if isinstance(call.args[0], relax.Tuple) else parts[0]
             again = relax.Call(call.op, [first, *call.args[1:]], call.attrs)
             return self.builder_.emit(self.builder_.normalize(again))
-        same = [*map(number, call.args[1:])] == [*map(number, like.args[1:])]
-        if same and dtype(call.args[0]) == str(like.attrs.out_dtype):
-            return call.args[0]
         to = str(like.attrs.out_dtype)
+        if dtype(call.args[0]) == to and _same(call, factor, like):
+            return call.args[0]
+        if factor != 1:
+            expr = self.builder_.emit(relax.op.multiply(expr, relax.const(factor, "float32")))
         return self.builder_.emit(relax.op.quantize(expr, *like.args[1:], out_dtype=to))
+
+
+def _same(real: relax.Call, factor: float, quantize: relax.Call) -> bool:
+    """Whether each byte comes back from a dequantization, a factor and a quantization."""
+    first, second = number(real.args[1]), number(quantize.args[1])
+    if not first or not second or number(real.args[2]) != number(quantize.args[2]):
+        return False
+    return abs(first * factor / second - 1) <= _SAME
 
 
 def _moved(call: relax.Call) -> list[relax.Expr]:

@@ -69,6 +69,23 @@ def dequantized(call: Any) -> Quantized | None:
     return Quantized(x, scale, zero, int(call.attrs.axis) % max(x.ty.ndim, 1))
 
 
+def factored(x: relax.Expr, call: Any) -> tuple[relax.Expr, float]:
+    """A value and the constant number that it is multiplied by, 1 if there is none.
+
+    Parameters
+    ----------
+    x : Expr
+    call
+        What x is bound to.
+    """
+    if op_name(call) == "relax.multiply":
+        for value, factor in (call.args, reversed(call.args)):
+            known = number(factor)
+            if known is not None:
+                return value, known
+    return x, 1.0
+
+
 def rewritten(
     mod: tvm.IRModule, operator: str, mutator: Callable[[tvm.IRModule], PyExprMutator]
 ) -> tvm.IRModule:

@@ -14,7 +14,7 @@ from .graph import Graph, dtype, op_name
 from .lower import OF_BYTES
 from .ops import attributes_of, operator_of
 from .ops import call as quake_call
-from .quantized import dequantized, number, rewritten
+from .quantized import dequantized, factored, number, rewritten
 
 # The number of a site that says what a row of -inf gives. Quantized tensors have none.
 _EMPTY = "empty"
@@ -41,7 +41,8 @@ class _Bytes(PyExprMutator):
     def _of_bytes(self, call: relax.Call) -> relax.Call | None:
         if op_name(call) != "relax.quantize":
             return None
-        result, y_scale, y_zero = call.args
+        scaled, y_scale, y_zero = call.args
+        result, factor = factored(scaled, self.graph.value(scaled))
         site = self.graph.value(result)
         operator = operator_of(site)
         if operator not in OF_BYTES or len(site.args) > 1 or len(self.graph.users[result]) > 1:
@@ -50,10 +51,11 @@ class _Bytes(PyExprMutator):
         if x is None or dtype(x.x) != str(call.attrs.out_dtype):
             return None
         x_scale, unit, zero = map(number, (x.scale, y_scale, y_zero))
-        if x_scale is None or unit is None or zero is None or not x.whole:
+        if x_scale is None or unit is None or zero is None or not (x.whole and factor > 0):
             return None
         attributes = attributes_of(site).to_attrs()
         attributes.pop(_EMPTY, None)
+        unit /= factor
         step = x_scale * attributes.get("scale", 1.0)
         if not _LEAST_STEP <= step <= _LARGEST_STEP or not unit >= _LEAST_UNIT:
             return None

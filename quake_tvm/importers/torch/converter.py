@@ -1,7 +1,7 @@
 """The conversion of one node of an exported program to Relax, and the table of converters.
 
-A converter is a function registered for the ATen operators that it implements. Its parameters after
-the first are arguments of the operator, with ATen's names. An argument that is not among the
+A converter is a function registered for the operators of torch that it implements. Its parameters
+after the first are arguments of the operator, with torch's names. An argument that is not among the
 parameters must have its default value, so that no argument is ignored. Knows no operator.
 """
 
@@ -38,13 +38,13 @@ TO_FLOAT = ELEMENTWISE_TYPE_PROMOTION_KIND.INT_TO_FLOAT
 HALF = ("float16", "bfloat16")
 
 
-def converts(*operators: str) -> Callable[[Convert], Convert]:
-    """Register a function for ATen operators; "add.Tensor" stands for ``aten.add.Tensor``."""
+def converts(*operators: str, namespace: str = "aten") -> Callable[[Convert], Convert]:
+    """Register a function for operators; "add.Tensor" stands for ``aten.add.Tensor``."""
 
     def enter(function: Convert) -> Convert:
         names = tuple(inspect.signature(function).parameters)[1:]
         for operator in operators:
-            CONVERTERS[f"aten.{operator}"] = function, names
+            CONVERTERS[f"{namespace}.{operator}"] = function, names
         return function
 
     return enter

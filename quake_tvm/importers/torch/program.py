@@ -37,6 +37,7 @@ from . import (  # noqa: F401  they enter their operators in the table
     pads,
     pools,
     products,
+    quantized,
     recurrent,
     reductions,
     resize,

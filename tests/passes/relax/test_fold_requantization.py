@@ -50,10 +50,46 @@ def test_bias(bias_first):
     check(before, after)
 
 
+def test_factor():
+    """torch multiplies by the reciprocal of a scale."""
+
+    def before(x):
+        scaled = once(op.multiply(sums(x), relax.const(SCALES)))
+        return quantized(op.multiply(scaled, c(4.0)), 1.0)
+
+    check(before, lambda x: quantized(op.multiply(sums(x), relax.const(SCALES * 4)), 1.0))
+
+
+def test_relu():
+    """A zero point that is not the least byte is the least byte of the result."""
+
+    def before(x):
+        return quantized(op.nn.relu(once(op.multiply(sums(x), relax.const(SCALES)))))
+
+    def after(x):
+        found = quantized(op.multiply(sums(x), relax.const(SCALES / STEP)), 1.0)
+        return op.maximum(once(found), c(3, "uint8"))
+
+    check(before, after)
+
+
+def test_relu_above_the_least_byte():
+    def formula(step, ramp):
+        def made(x):
+            scaled = once(op.multiply(sums(x), relax.const(SCALES / step)))
+            scaled = once(op.nn.relu(scaled)) if ramp else scaled
+            return op.quantize(scaled, c(STEP / step), c(0, "uint8"), out_dtype="uint8")
+
+        return made
+
+    check(formula(np.float32(1), True), formula(STEP, False))
+
+
 @pytest.mark.parametrize(
     "formula",
     [
         lambda x: quantized(op.multiply(sums(x), relax.const(SCALES)), 1.0),
+        lambda x: quantized(op.multiply(op.multiply(sums(x), relax.const(SCALES)), c(-2.0)), 1.0),
         lambda x: quantized(sums(x)),
         lambda x: quantized(op.multiply(once(op.exp(sums(x))), relax.const(SCALES))),
         lambda x: quantized(op.multiply(sums(x), sums(x))),

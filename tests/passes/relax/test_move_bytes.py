@@ -40,6 +40,28 @@ def test_equal_scales_cancel(name):
 
 
 @pytest.mark.parametrize("name", MOVES)
+def test_a_factor_cancels(name):
+    """torch multiplies by the reciprocal of a scale."""
+    check(lambda x: quantized(op.multiply(once(MOVES[name](real(x))), c(10.0)), 1.0), MOVES[name])
+
+
+def test_another_factor_comes_first():
+    move = MOVES["reshape"]
+    check(
+        lambda x: quantized(op.multiply(once(move(real(x))), c(4.0)), 1.0),
+        lambda x: move(quantized(op.multiply(real(x), c(4.0)), 1.0)),
+    )
+
+
+@pytest.mark.parametrize("factor", [-1.0, 0.0])
+def test_such_factors_stay(factor):
+    def formula(x):
+        return quantized(op.multiply(once(MOVES["pool"](real(x))), c(factor)), 1.0)
+
+    check(formula, formula)
+
+
+@pytest.mark.parametrize("name", MOVES)
 def test_other_scales_come_first(name):
     check(
         lambda x: quantized(MOVES[name](real(x)), 0.2),

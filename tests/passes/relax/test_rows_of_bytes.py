@@ -78,6 +78,16 @@ def around(x, x_scale=0.1, y_scale=1 / 256, kind="uint8"):
 
 def test_what_becomes_one_kernel():
     assert becomes(around)
+
+
+def test_a_factor_is_the_reciprocal_of_a_scale():
+    def formula(x):
+        real = once(op.dequantize(x, c(0.1), relax.const(np.uint8(0)), out_dtype="float32"))
+        scaled = once(op.multiply(once(softmax(real)), c(256.0)))
+        return op.quantize(scaled, c(1.0), relax.const(np.uint8(0)), out_dtype="uint8")
+
+    found, wanted = (RowsOfBytes()(module(f, (5, 24), dtype="uint8")) for f in (formula, around))
+    tvm.ir.assert_structural_equal(found, wanted)
     assert not becomes(lambda x: around(x, kind="int8"))
     assert not becomes(lambda x: around(x, x_scale=-0.1))
     assert not becomes(lambda x: around(x, x_scale=1e-38))
