@@ -7,9 +7,9 @@ this multiplication and a relax.quantize with a scale of 1, which gives torch's 
 from typing import Any
 
 import numpy as np
+import tvm
 from tvm import relax
 
-from ...passes.relax.quantized import constant
 from .converter import Context, converts, dims, dtype_of
 
 op = relax.op
@@ -17,9 +17,14 @@ _NAMESPACE = "quantized_decomposed"
 _INTEGERS = ("int8", "uint8", "int16", "uint16")
 
 
+def _known(expr: relax.Expr) -> np.ndarray | None:
+    """The value of a constant, None for other expressions."""
+    return expr.value.numpy() if isinstance(expr, tvm.ir.GenericConst) else None
+
+
 def _number(c: Context, value: Any, dtype: str) -> relax.Expr:
     """A parameter of a whole tensor without dimensions, of this dtype."""
-    known = value if isinstance(value, int | float) else constant(value)
+    known = value if isinstance(value, int | float) else _known(value)
     if known is not None:
         return relax.const(np.asarray(known, dtype).reshape(()))
     return c.emit(op.reshape(c.cast(value, dtype), []))
@@ -28,7 +33,7 @@ def _number(c: Context, value: Any, dtype: str) -> relax.Expr:
 def _reciprocal(c: Context, scale: Any) -> relax.Expr:
     """1 / scale of a whole tensor, as torch rounds it: in float64, then to float32."""
     wide = _number(c, scale, "float64")
-    known = constant(wide)
+    known = _known(wide)
     if known is not None:
         return relax.const(np.asarray(1.0 / known, np.float32))
     return c.cast(c.emit(op.divide(relax.const(1.0, "float64"), wide)), "float32")
@@ -69,7 +74,7 @@ def _quantize(
 
 
 def _is_one(factor: relax.Expr) -> bool:
-    known = constant(factor)
+    known = _known(factor)
     return known is not None and bool(np.all(known == 1))
 
 
@@ -93,7 +98,7 @@ def _dequantize(
 def _real(
     c: Context, x: relax.Expr, scale: relax.Expr, zero: relax.Expr, axis: int = -1
 ) -> relax.Expr:
-    known = constant(zero)
+    known = _known(zero)
     whole = dtype_of(x) == "int32" and known is not None and not known.any()
     if dtype_of(x) not in _INTEGERS and not whole:
         raise c.refuse(f"of {dtype_of(x)} with these zero points")
@@ -106,7 +111,7 @@ def _scales(c: Context, scales: relax.Expr) -> relax.Expr:
     """Scales of channels in float32. Those of float64 must be numbers of float32."""
     if dtype_of(scales) == "float32":
         return scales
-    known = constant(scales)
+    known = _known(scales)
     if known is None or np.any(known.astype(np.float32) != known):
         raise c.refuse(f"with scales of {dtype_of(scales)}")
     return relax.const(known.astype(np.float32))
@@ -133,7 +138,7 @@ def _quantize_channels(
 
 
 def _integers(c: Context, zeros: relax.Expr) -> relax.Expr:
-    known = constant(zeros)
+    known = _known(zeros)
     return c.cast(zeros, "int32") if known is None else relax.const(known.astype(np.int32))
 
 
