@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
-from ..site_plan import FLOAT32
 from ..support.whole_file import check_writable
 from .shell import (
     AsJson,
@@ -59,6 +58,7 @@ def plan(
     from ..importers.interface import inputs_of
     from ..planning import planner
     from ..planning.inputs import read
+    from ..site_plan import FLOAT32
 
     check_writable(out)
     sys.path.insert(0, "")  # for a metric in the user's folder

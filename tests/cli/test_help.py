@@ -4,6 +4,8 @@ Layout is Typer's own, and differs from version to version. ``python -m pytest
 tests/cli/test_help.py --update-golden`` rewrites the files.
 """
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,13 @@ def test_short_help_and_version():
     assert quake("-h").stdout == quake("--help").stdout
     assert quake("compile", "-h").stdout == quake("compile", "--help").stdout
     assert quake("--version").stdout.startswith("quake-tvm 0.")
+
+
+def test_help_loads_no_numpy():
+    # Loading it would take a quarter of the help's time.
+    script = "import sys; import quake_tvm.cli.app; print('numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout == "False\n", done.stderr
 
 
 def test_completion():
