@@ -15,6 +15,10 @@ from quake_tvm.tvm_version import Call, Expr, tir
 
 # How many copies of the argument TVM makes when it lowers these functions for LLVM.
 _COPIES = {"tirx.tanh": 5, "tirx.tan": 2, "tirx.atanh": 2}
+# How often a select's condition counts. TVM's simplifier visits the condition, and simplifies it
+# and its negation again as facts about the two values. In a chain whose links repeat their operand
+# in a condition, each link doubles the expression and takes the simplifier some ten times as long.
+_CONDITIONS = 4
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,15 @@ def _expression(value: Expr) -> tuple[int, Counter[tir.Buffer]]:
         copies //= several
         count()
 
+    def select(node: tir.Select, visitor: tvm_ffi.structural.StructuralVisitor) -> None:
+        nonlocal copies
+        copies *= _CONDITIONS
+        visitor.visit(node.condition)
+        copies //= _CONDITIONS
+        visitor.visit(node.true_value)
+        visitor.visit(node.false_value)
+        count()
+
     def count() -> None:
         nonlocal nodes
         nodes += copies
@@ -85,6 +98,11 @@ def _expression(value: Expr) -> tuple[int, Counter[tir.Buffer]]:
         visitor.default_visit(node)
         count()
 
-    callbacks = [(Call, call), (tvm.ir.TensorLoad, load), (tvm.ir.Expr, other)]
+    callbacks = [
+        (Call, call),
+        (tir.Select, select),
+        (tvm.ir.TensorLoad, load),
+        (tvm.ir.Expr, other),
+    ]
     tvm_ffi.structural.structural_visit(value, callbacks)
     return nodes, loads

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tvm
+import tvm_ffi
 from tvm import relax
 
 import quake_tvm
@@ -27,9 +28,21 @@ LINKS = {
     "turned": (lambda x: op.tanh(op.flip(x, 1)), lambda x: np.tanh(np.flip(x, 1))),
 }
 
+# Links that repeat their operand in a condition.
+CONDITIONS = {
+    "capped": lambda x: op.where(op.greater(x, _number(1.0)), _number(1.0), x),
+    "where": lambda x: op.where(op.greater(x, _number(0.0)), x, op.multiply(x, _number(0.5))),
+    "threshold": lambda x: op.where(op.greater(x, _number(0.1)), x, _number(0.0)),
+}
+
+
+def _number(value: float) -> relax.Expr:
+    return relax.const(value, "float32")
+
 
 def chain(link: str, length: int, product: bool = False, rows: int | tir.Var = 2) -> tvm.IRModule:
     """A chain of ``length`` links, after a product if ``product`` is set."""
+    links = CONDITIONS[link] if link in CONDITIONS else LINKS[link][0]
     builder = relax.BlockBuilder()
     x = relax.Var("x", relax.TensorType((rows, 64), "float32"))
     with builder.function("main", [x]):
@@ -38,7 +51,7 @@ def chain(link: str, length: int, product: bool = False, rows: int | tir.Var = 2
             if product:
                 value = builder.emit(op.matmul(x, relax.const(np.eye(64, dtype="float32"))))
             for _ in range(length):
-                value = builder.emit(LINKS[link][0](value))
+                value = builder.emit(links(value))
             result = builder.emit_output(value)
         builder.emit_func_output(result)
     return builder.get()
@@ -91,3 +104,28 @@ def test_small_kernels_stay():
     ]
     fused = tvm.transform.Sequential(passes)(chain("sigmoid", 3))
     assert LimitFusion()(fused).same_as(fused)
+
+
+def nested(function: tir.PrimFunc) -> int:
+    """How many conditions of selects are in one another."""
+    deepest = depth = 0
+
+    def select(node: tir.Select, visitor: tvm_ffi.structural.StructuralVisitor) -> None:
+        nonlocal deepest, depth
+        depth += 1
+        deepest = max(deepest, depth)
+        visitor.visit(node.condition)
+        depth -= 1
+        visitor.visit(node.true_value)
+        visitor.visit(node.false_value)
+
+    tvm_ffi.structural.structural_visit(function.body, [(tir.Select, select)])
+    return deepest
+
+
+@pytest.mark.parametrize("rows", ["2", "n"])
+@pytest.mark.parametrize("link", CONDITIONS)
+def test_conditions_that_repeat_their_operand_are_cut_after_a_few(link, rows):
+    """TVM's simplifier takes ten times as long for each condition inside another one."""
+    mod = chain(link, 12, rows=some_rows() if rows == "n" else 2)
+    assert 1 <= max(nested(f) for f in kernels(mod, "quake2")) <= 3
