@@ -3,7 +3,7 @@
 It takes 16 multiplications for each four results instead of 36. :mod:`quake_tvm.numerics.winograd`
 has the algorithm and its error bound. Weights are transformed here, once.
 
-Which convolutions take it depends on their channels alone, and on no size, target or number of
+Which convolutions take it depends on their weights alone, and on no size, target or number of
 threads. So builds for any size have the bits of static builds.
 """
 
@@ -59,6 +59,9 @@ class PackWinograd(Pass):
         window, values = Window.of(call), weights.value.numpy()
         channels = values.shape[0]
         factors = winograd.weights(values)
+        # As they will be stored: a factor may leave the range that its weights are within.
+        if not np.isfinite(factors.astype(values.dtype)).all():
+            return call
         if str(values.dtype) != COMPUTED:
             factors = winograd.paired(factors)
         key = key_of(list(call.ty.shape), values.shape[-1], str(factors.dtype))
@@ -84,8 +87,7 @@ def suits(call: relax.Call, precision: str) -> bool:
     """Whether Winograd's algorithm computes this convolution.
 
     It must have channels last, windows of 3 by 3 that move by one pixel, one group, and constant
-    weights that are finite: float32, or bfloat16 if this is the precision and the number of input
-    channels is even.
+    weights: float32, or bfloat16 if this is the precision and the number of input channels is even.
     """
     if not channels_last(call) or not computed_in_float32(call) or int(call.attrs.groups) != 1:
         return False
@@ -97,4 +99,4 @@ def suits(call: relax.Call, precision: str) -> bool:
         return False
     dtype = str(values.dtype)
     paired = dtype == precision == "bfloat16" and inputs % 2 == 0
-    return (dtype == COMPUTED or paired) and bool(np.isfinite(values.astype(np.float32)).all())
+    return dtype == COMPUTED or paired

@@ -25,7 +25,8 @@ Where the factors are rounded to a narrower format, each by at most r of itself,
 formula grow by (1 + r)**2 at most. So the error is at most (1 + r)**2 (1 + ku / (1 - ku)) - 1 times
 what the formula gives with absolute values, if no factor is a subnormal number.
 
-This holds while nothing overflows: as long as ``AMPLIFICATION`` max |x| sum |w| is finite.
+This holds while nothing overflows: as long as 4 max |x|, the factors of the weights and
+``AMPLIFICATION`` max |x| sum |w| are finite.
 
 Source: A. Lavin, S. Gray, "Fast Algorithms for Convolutional Neural Networks" (2015), section 4.1;
 for the error B. Barabasz et al., "Error Analysis and Improving the Accuracy of Winograd Convolution
@@ -78,15 +79,16 @@ def weights(w: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray
-        float32 of shape (16, i, o).
+        float32 of shape (16, i, o). Not finite where a factor leaves float32.
     """
 
     def step(g: Sequence[np.ndarray]) -> list[np.ndarray]:
         return [g[0], (g[0] + g[1] + g[2]) / 2, (g[0] - g[1] + g[2]) / 2, g[2]]
 
     taps = np.moveaxis(w.astype(np.float64), 0, -1)  # (3, 3, i, o)
-    square = both(step, [list(row) for row in taps])
-    return np.stack([factor for row in square for factor in row]).astype(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        square = both(step, [list(row) for row in taps])
+        return np.stack([factor for row in square for factor in row]).astype(np.float32)
 
 
 def paired(factors: np.ndarray) -> np.ndarray:

@@ -113,6 +113,16 @@ def test_precision(inputs, precision, yes):
     assert (error <= bound).all()
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_weights_whose_transform_overflows_are_summed_directly(precision):
+    """A factor is up to 9/4 of the largest weight."""
+    weights = np.full((16, 16, 3, 3), 2.0**127, np.float32)
+    compiled = quake_tvm.compile(conv((1, 16, 5, 5), weights), precision=precision)
+    assert not by_winograd(compiled)
+    x = np.full((1, 16, 5, 5), 2.0**-40, np.float32)
+    assert compiled(x)[0][0, 0, 2, 2] == 9 * 16 * 2.0**87
+
+
 def test_bfloat16_weights_of_a_model_are_multiplied_by_float32_numbers():
     assert not taken(32, 32, dtype="bfloat16", out_dtype="float32")
 
