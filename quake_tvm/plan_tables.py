@@ -24,16 +24,12 @@ def _sites(plan: "Plan") -> Table:
 
 def _products(plan: "Plan") -> Table:
     table = Table(
-        "product", "weights", "precision", "error of bfloat16", "ms that it gains", title="products"
+        "product", "weights", "precision", "others: error, ms that they gain", title="products"
     )
     for product in plan.products:
-        table.add_row(
-            str(product.number),
-            product.shape,
-            product.precision,
-            f"{product.error:.3g}",
-            f"{product.milliseconds:.3g}",
-        )
+        offers = (f"{o.precision}: {o.error:.3g}, {o.milliseconds:.3g}" for o in product.offers)
+        row = str(product.number), product.shape, product.precision, "; ".join(offers)
+        table.add_row(*row)
     return table
 
 

@@ -29,13 +29,13 @@ else:
 
 EXACT = "exact"
 VERSION = 1
-# The precisions of products.
-FLOAT32, BFLOAT16 = PRECISIONS = "float32", "bfloat16"
+# The precisions of products, the most accurate first.
+FLOAT32, BFLOAT16, INT8 = PRECISIONS = "float32", "bfloat16", "int8"
 # What a feed-forward layer may be.
 LAYER, LOOK_UP = CHOICES = "layer", "look-up"
 # The types of a row's texts and numbers in a file, where 1 is a float too.
 _TYPES: dict[type, tuple[type, ...]] = {int: (int,), float: (float, int), str: (str,)}
-Row = TypeVar("Row", "PlannedSite", "PlannedProduct", "PlannedLookUp", "Uniform", "Plan")
+Row = TypeVar("Row", "PlannedSite", "PlannedProduct", "Offered", "PlannedLookUp", "Uniform", "Plan")
 # The share of the budget that calibration may use: other inputs may have larger errors.
 HEADROOM = 0.5
 
@@ -61,6 +61,25 @@ class PlannedSite:
 
 
 @dataclass(frozen=True)
+class Offered:
+    """Another precision than float32 that a product could have.
+
+    Attributes
+    ----------
+    precision : str
+        ``"bfloat16"`` or ``"int8"``.
+    error : float
+        What it costs: the error that this product alone adds in it.
+    milliseconds : float
+        What it gains, as this product's share of what all products gain in it.
+    """
+
+    precision: str
+    error: float
+    milliseconds: float
+
+
+@dataclass(frozen=True)
 class PlannedProduct:
     """One product with constant weights, and its precision.
 
@@ -71,18 +90,19 @@ class PlannedProduct:
     shape : str
         Of its weights.
     precision : str
-        ``"float32"`` or ``"bfloat16"``.
-    error : float
-        What it costs: the error that it alone adds in bfloat16.
-    milliseconds : float
-        What it gains in bfloat16, as its share of what all products gain.
+        ``"float32"``, ``"bfloat16"`` or ``"int8"``.
+    offers : tuple of Offered
+        The other precisions that it could have, the least accurate first.
     """
 
     number: int
     shape: str
     precision: str
-    error: float
-    milliseconds: float
+    offers: tuple[Offered, ...] = ()
+
+    def nearest(self, precision: str) -> str:
+        """This precision if the product could have it, else float32."""
+        return precision if any(o.precision == precision for o in self.offers) else FLOAT32
 
 
 @dataclass(frozen=True)
@@ -182,10 +202,9 @@ class Plan:
             console.print(table)
         console.print(self.verdict, markup=False, highlight=False, soft_wrap=True)
 
-    @property
-    def narrow(self) -> frozenset[int]:
-        """The numbers of the products in bfloat16."""
-        return frozenset(p.number for p in self.products if p.precision == BFLOAT16)
+    def numbers(self, precision: str) -> frozenset[int]:
+        """The numbers of the products in this precision."""
+        return frozenset(p.number for p in self.products if p.precision == precision)
 
     @property
     def looked_up(self) -> frozenset[int]:
@@ -240,17 +259,24 @@ class Plan:
     def verdict(self) -> str:
         """A summary of the plan in one line."""
         methods = {s.method for s in self.sites} or {self.inside_kernels}
-        precisions = {p.precision for p in self.products} or {FLOAT32}
+        precision = self._one_precision()
         if methods == {EXACT}:
             return "no rung keeps the budget: every site stays exact"
-        if len(methods) == len(precisions) == 1 and not self.looked_up:
-            name = Uniform(methods.pop(), 0.0, 0.0, precisions.pop()).name
+        if len(methods) == 1 and precision is not None and not self.looked_up:
+            name = Uniform(methods.pop(), 0.0, 0.0, precision).name
             return f"{name} for every site: no other choice within the budget is faster"
         rival = self.rival
         if rival is None:
             return "no single rung keeps the budget"
         gain = 1 - self.measured_milliseconds / rival.milliseconds
         return f"{gain:.1%} less time than {rival.name}, the fastest single rung in the budget"
+
+    def _one_precision(self) -> str | None:
+        """The precision of all products that could have it, if there is such a one."""
+        for each in PRECISIONS:
+            if all(p.precision == p.nearest(each) for p in self.products):
+                return each
+        return None
 
     def __str__(self) -> str:
         return (
@@ -308,12 +334,13 @@ class Plan:
             raise ValueError("another version of quake_tvm wrote it; plan anew")
         sites = tuple(_checked(PlannedSite(**row)) for row in values.pop("site"))
         uniform = tuple(_checked(Uniform(**row)) for row in values.pop("uniform"))
-        products = tuple(_checked(PlannedProduct(**row)) for row in values.pop("product", ()))
+        products = tuple(map(_product, values.pop("product", ())))
         look_ups = tuple(_checked(PlannedLookUp(**row)) for row in values.pop("look_up", ()))
         plan = _checked(
             Plan(sites, uniform=uniform, products=products, look_ups=look_ups, **values)
         )
-        for precision in (*(p.precision for p in products), *(u.precision for u in uniform)):
+        named = [*(p.precision for p in products), *(u.precision for u in uniform)]
+        for precision in (*named, *(o.precision for p in products for o in p.offers)):
             if precision not in PRECISIONS:
                 raise ValueError(f"unknown precision {precision!r}")
         if any(u.milliseconds <= 0 for u in uniform):
@@ -331,6 +358,12 @@ class Plan:
             if len({row.number for row in rows}) < len(rows):
                 raise ValueError(f"two {name} of one number")
         return plan
+
+
+def _product(row: Mapping[str, Any]) -> PlannedProduct:
+    """A product from the file's table."""
+    offers = tuple(_checked(Offered(**each)) for each in row.get("offers", ()))
+    return _checked(PlannedProduct(**{**row, "offers": offers}))
 
 
 def _checked(row: Row) -> Row:

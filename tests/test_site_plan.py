@@ -7,6 +7,7 @@ import pytest
 from quake_tvm.errors import QuakeError
 from quake_tvm.site_plan import (
     HEADROOM,
+    Offered,
     Plan,
     PlannedLookUp,
     PlannedProduct,
@@ -36,9 +37,10 @@ PLAN = Plan(
         Uniform("quake4", 1e-6, 11.0),
     ),
 )
+OFFERS = Offered("int8", 1e-3, 0.2), Offered("bfloat16", 1e-5, 0.1)
 PARTS = dataclasses.replace(
     PLAN,
-    products=tuple(PlannedProduct(n, "8x9", "bfloat16", 1e-5, 0.1) for n in (1, 2)),
+    products=tuple(PlannedProduct(n, "8x9", "bfloat16", OFFERS) for n in (1, 2)),
     look_ups=tuple(PlannedLookUp(n, "4x8", "look-up", 1e-5, 0.1) for n in (0, 7)),
 )
 
@@ -88,6 +90,24 @@ def test_the_rival_keeps_the_headroom():
     assert "5.0% less time than quake3" in PLAN.verdict
 
 
+@pytest.mark.parametrize(
+    ("precisions", "said"),
+    [
+        (("int8", "float32"), "quake2, int8 for every site"),
+        (("float32", "float32"), "quake2 for every site"),
+        (("bfloat16", "float32"), "less time than"),
+        (("int8", "bfloat16"), "less time than"),
+    ],
+)
+def test_one_precision_of_all_products_that_can_have_it(precisions, said):
+    products = (
+        PlannedProduct(1, "8x9", precisions[0], OFFERS),
+        PlannedProduct(2, "8x9x3x3", precisions[1], OFFERS[1:]),
+    )
+    plan = dataclasses.replace(PLAN, sites=PLAN.sites[:1], products=products)
+    assert said in plan.verdict
+
+
 def test_what_one_rung_or_none_is_said_to_be():
     one = dataclasses.replace(PLAN, sites=(PLAN.sites[0],))
     assert "quake2 for every site" in one.verdict
@@ -104,6 +124,8 @@ def test_what_one_rung_or_none_is_said_to_be():
         (("number = 3", "number = 1"), "two sites of one number"),
         (("number = 2", "number = 1"), "two products of one number"),
         (("number = 7", "number = 0"), "two look-ups of one number"),
+        (('"int8"', '"int4"'), "unknown precision 'int4'"),
+        (("error = 0.001", 'error = "0"'), "error = '0' is not of type float"),
         (("number = 7", 'number = "7"'), "number = '7' is not of type int"),
         (("number = 7", "number = true"), "number = True is not of type int"),
         (('"8x9"', "[8, 9]"), "shape = .* is not of type str"),

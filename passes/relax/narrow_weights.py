@@ -18,6 +18,7 @@ from quake_tvm.numerics.number_formats import FORMATS, HALVES
 from quake_tvm.tvm_version import Pass
 
 from .graph import functions, op_name
+from .quantize_products import in_bytes, quantizable
 from .weights import TABLE, computed_in_float32, product, weights_of
 
 # Elements of a table that is worth it.
@@ -46,10 +47,14 @@ class _Narrower(PyExprMutator):
     """Rewrites functions, and notes the products whose weights can be narrowed, by number."""
 
     def __init__(
-        self, mod: tvm.IRModule, dtype: str, chosen: Collection[int] | None = None
+        self,
+        mod: tvm.IRModule,
+        dtype: str,
+        chosen: Collection[int] | None = None,
+        integers: Collection[int] = (),
     ) -> None:
         super().__init__(mod)
-        self.dtype, self.chosen = dtype, chosen
+        self.dtype, self.chosen, self.integers = dtype, chosen, integers
         self.products: list[relax.Call] = []
 
     def visit_call_(self, call: relax.Call) -> relax.Expr:
@@ -63,6 +68,8 @@ class _Narrower(PyExprMutator):
             return call
         if op_name(call) != TABLE:
             self.products.append(call)
+            if len(self.products) in self.integers and quantizable(call):
+                return in_bytes(call)
         if self.chosen is not None and (
             op_name(call) == TABLE or len(self.products) not in self.chosen
         ):
@@ -97,6 +104,8 @@ class NarrowWeights(Pass):
         The format. Nothing is changed if it is float32.
     chosen : collection of int, optional
         The numbers of the products, as in :func:`products`; all of them, and tables, by default.
+    integers : collection of int, optional
+        The numbers of products that get int8 weights instead, where they can.
 
     Raises
     ------
@@ -104,20 +113,25 @@ class NarrowWeights(Pass):
         If a chosen number is larger than the number of products.
     """
 
-    def __init__(self, dtype: str, chosen: Collection[int] | None = None) -> None:
-        self.dtype, self.chosen = dtype, chosen
+    def __init__(
+        self,
+        dtype: str,
+        chosen: Collection[int] | None = None,
+        integers: Collection[int] = (),
+    ) -> None:
+        self.dtype, self.chosen, self.integers = dtype, chosen, integers
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         """Rewrite the functions."""
         if self.dtype not in HALVES:
             return mod
-        narrower = _Narrower(mod, self.dtype, self.chosen)
+        narrower = _Narrower(mod, self.dtype, self.chosen, self.integers)
         changed = tvm.IRModule(mod.functions, attrs=mod.attrs, global_infos=mod.global_infos)
         for name, function in functions(mod):
             changed.update_func(
                 name, relax.analysis.remove_all_unused(narrower.visit_expr(function))
             )
-        if max(self.chosen or (0,)) > len(narrower.products):
+        if max((*(self.chosen or ()), *self.integers), default=0) > len(narrower.products):
             raise QuakeError(
                 f"the plan is for another model: it has more products than this one, which has "
                 f"{len(narrower.products)}; plan this model anew"

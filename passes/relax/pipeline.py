@@ -39,6 +39,7 @@ from quake_tvm.schedules import (
 from quake_tvm.schedules.choice import Decide, Key, rule_default
 from quake_tvm.schedules.records.book import Book, Records
 from quake_tvm.schedules.rule import Rule
+from quake_tvm.site_plan import BFLOAT16, INT8
 from quake_tvm.support import given
 from quake_tvm.support.compiler_lock import compiling
 
@@ -156,16 +157,17 @@ class Pipeline:
         self.target, self.options = target, options
         self.decide, self.recorded, self.rules = decide, recorded, rules
         self.precision, self.winograd = precision, winograd
-        # The format of operands and weights that are not quantized, and the products that have it.
+        # The format of operands and weights that are not quantized.
         self.floats = COMPUTED if precision == "int8" else precision
-        self.products: frozenset[int] | None = None
+        self.narrow = NarrowWeights(self.floats)
         if options.plan is not None and options.plan.products:
             if precision != COMPUTED:
                 raise QuakeError(
                     "the plan sets the precision of every product: leave out precision="
                 )
-            if options.plan.narrow:
-                self.floats, self.products = "bfloat16", options.plan.narrow
+            halves, integers = map(options.plan.numbers, (BFLOAT16, INT8))
+            self.floats = BFLOAT16 if halves else COMPUTED
+            self.narrow = NarrowWeights(BFLOAT16, halves, integers)
 
     @classmethod
     def of(
@@ -241,7 +243,7 @@ class Pipeline:
             RecognizeNorms(),
             FlattenNorms(),
             FoldBatchNorm(),
-            NarrowWeights(self.floats, self.products),
+            self.narrow,
         ]
 
     def _lower(self) -> list[tvm.transform.Pass]:

@@ -13,7 +13,7 @@ import numpy as np
 import tvm
 from tvm import relax, te
 
-from quake_tvm.kernels.byte_product_operator import BYTE_PRODUCT
+from quake_tvm.kernels.byte_product_operator import BYTE_PRODUCT, byte_product
 from quake_tvm.kernels.byte_products import dequantized, group_term
 from quake_tvm.kernels.kernel_spec import KernelSpec
 from quake_tvm.numerics.byte_dots import DEEPEST, Format, fitting
@@ -47,6 +47,23 @@ def quantized_columns(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.clip(np.rint(weights / factors.astype(np.float64)), -127, 127).astype(
         np.int8
     ), factors
+
+
+def quantizable(call: relax.Call) -> bool:
+    """Whether a matmul is of float32 rows with a constant matrix that bytes can stand for."""
+    if call.op.name != "relax.matmul" or not multiplies_rows(call):
+        return False
+    x, w = call.args
+    if {str(x.ty.dtype), str(w.ty.dtype), str(call.attrs.out_dtype or "float32")} != {"float32"}:
+        return False
+    values = w.value.numpy()
+    return bool(values.size) and len(values) <= DEEPEST and bool(np.abs(values).max() < LARGEST)
+
+
+def in_bytes(call: relax.Call) -> relax.Call:
+    """The ``quake.byte_product`` that stands for a quantizable matmul."""
+    weights, factors = quantized_columns(call.args[1].value.numpy())
+    return byte_product(call.args[0], relax.const(weights), relax.const(factors))
 
 
 @tvm.transform.module_pass(opt_level=0, name="QuantizeProducts")
@@ -84,14 +101,9 @@ class QuantizeProducts(Pass):
         return builder.normalize(relax.op.matmul(call.args[0], floats))
 
     def _of_floats(self, builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
-        x, w = call.args
-        dtypes = {str(x.ty.dtype), str(w.ty.dtype), str(call.attrs.out_dtype or "float32")}
-        if dtypes != {"float32"} or not multiplies_rows(call):
+        if not quantizable(call):
             return call
-        values = w.value.numpy()
-        if not values.size or len(values) > DEEPEST or not np.abs(values).max() < LARGEST:
-            return call
-        return self._product(builder, call, *quantized_columns(values))
+        return self._product(builder, call, *quantized_columns(call.args[1].value.numpy()))
 
     def _product(
         self,

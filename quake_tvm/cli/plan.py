@@ -39,7 +39,9 @@ def plan(
     ] = "relative",
     precision: Annotated[
         list[str] | None,
-        typer.Option(help="What products may compute in, repeatable: float32, bfloat16. [float32]"),
+        typer.Option(
+            help="What products may compute in, repeatable: float32, bfloat16, int8. [float32]"
+        ),
     ] = None,
     out: Annotated[Path, typer.Option("--output", "-o", help="The plan to write.")] = Path(
         "plan.toml"

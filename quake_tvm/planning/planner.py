@@ -25,7 +25,7 @@ from ..runtime.description import Inputs
 from ..runtime.model import Model
 from ..schedules.records.book import Records
 from ..schedules.records.record import Machine
-from ..site_plan import BFLOAT16, EXACT, FLOAT32, HEADROOM, PRECISIONS, Plan, Uniform
+from ..site_plan import EXACT, FLOAT32, HEADROOM, PRECISIONS, Plan, Uniform
 from ..support import given
 from ..support.timing import Timer, interleave
 from .calibration import Calibration
@@ -82,9 +82,10 @@ def plan(
         Must run on this machine. The errors are the same on any other target.
     special_values, shapes, records
         As for :func:`quake_tvm.compile`.
-    precisions : sequence of {"float32", "bfloat16"}
-        What products with constant weights may compute in. With ``"bfloat16"`` the model is built
-        once more for each product. Attention stays float32.
+    precisions : sequence of {"float32", "bfloat16", "int8"}
+        What products with constant weights may compute in, besides float32. For each of the other
+        two the model is built once more for each product. Attention stays float32, and convolutions
+        are not made int8.
     progress : callable
         Called with the current step, how much of it is done, and its total.
 
@@ -143,12 +144,14 @@ def plan(
     probe = Probe(models, inputs[0])
     if probe.calls != len(where.calls):
         raise QuakeError("the model has branches, so its sites cannot be planned one by one")
-    products = products_of(mod, on) if BFLOAT16 in precisions else []
+    others = [p for p in PRECISIONS if p in precisions and p != FLOAT32]
+    products = products_of(mod, on, others) if others else []
     parts = Parts(where, groups, products, look_ups_of(mod))
-    narrow_parts = len(products) + len(parts.look_ups)
+    others = [p for p in others if any(p in product.precisions for product in products)]
     # The products in one precision, for the whole model on every rung.
-    uniform = [(m, p) for p in (PRECISIONS if parts.products else (FLOAT32,)) for m in METHODS]
-    steps = 1 + len(uniform) + len(groups) * (len(METHODS) - 1) + narrow_parts + ATTEMPTS
+    uniform = [(m, p) for p in (FLOAT32, *others) for m in METHODS]
+    single = [parts.only(n) for n in range(len(products) + len(parts.look_ups))]
+    steps = 1 + len(uniform) + len(groups) * (len(METHODS) - 1) + sum(map(len, single)) + ATTEMPTS
     calibration = Calibration(
         exact, probe, inputs, measure, lambda done: progress("measuring errors", done, steps)
     )
@@ -159,19 +162,23 @@ def plan(
         return calibration.of(build(plan=parts.plan(picks)))[0]
 
     errors = {m: error(parts.picks(m)) for m in METHODS}
-    for method in METHODS if parts.products else ():
-        narrow = build(plan=parts.plan(parts.picks(method, BFLOAT16)))
-        models[_name(method, BFLOAT16)] = narrow
-        errors[_name(method, BFLOAT16)] = calibration.of(narrow)[0]
-    singles = [build(plan=parts.plan(parts.only(n))) for n in range(narrow_parts)]
-    costs = [calibration.of(single)[1] for single in singles]
+    for method, precision in uniform[len(METHODS) :]:
+        narrow = build(plan=parts.plan(parts.picks(method, precision)))
+        models[_name(method, precision)] = narrow
+        errors[_name(method, precision)] = calibration.of(narrow)[0]
+    costs = [
+        [calibration.of(build(plan=parts.plan(picks)))[1] for picks in part]
+        for part in single[: len(products)]
+    ]
+    looked_up = [build(plan=parts.plan(picks)) for (picks,) in single[len(products) :]]
     progress("timing kernels", 0, 1)
     calls = [call for group in groups for call in group]
     times = probe.times(calls)
-    gained = _gained(models, inputs[0]) if parts.products else 0.0
+    gained = {precision: _gained(models, precision, inputs[0]) for precision in others}
+    look_up_costs = [calibration.of(model)[1] for model in looked_up]
     narrowed = [
-        *_product_offers(parts.products, costs[: len(products)], gained),
-        *_look_up_offers(models[BASE], singles[len(products) :], costs[len(products) :], inputs[0]),
+        *_product_offers(parts.products, costs, gained),
+        *_look_up_offers(models[BASE], looked_up, look_up_costs, inputs[0]),
     ]
     offers = [*rung_offers(calibration, groups, times), *narrowed]
     chosen = choose(offers, error, errors[BASE], budget * HEADROOM)
@@ -223,22 +230,26 @@ def _name(method: str, precision: str) -> str:
     return Uniform(method, 0.0, 0.0, precision).name
 
 
-def _gained(models: Mapping[str, Model], inputs: Inputs) -> float:
-    """The seconds that bfloat16 gains for all products together."""
-    two = {name: models[name] for name in (BASE, _name(BASE, BFLOAT16))}
+def _gained(models: Mapping[str, Model], precision: str, inputs: Inputs) -> float:
+    """The seconds that a precision gains for all products that can have it together."""
+    two = {name: models[name] for name in (BASE, _name(BASE, precision))}
     wide, narrow = _race(two, inputs).values()
-    return (wide - narrow) / 1e3
+    return max(wide - narrow, 0.0) / 1e3
 
 
 def _product_offers(
-    products: Sequence[Product], costs: Sequence[float], gained: float
+    products: Sequence[Product], costs: Sequence[Sequence[float]], gained: Mapping[str, float]
 ) -> list[list[RungCost]]:
-    """bfloat16 and float32 for each product, whose gain is its share of the multiplications."""
-    work = max(sum(product.work for product in products), 1)
-    return [
-        [RungCost(cost, 0.0), RungCost(0.0, max(gained, 0.0) * product.work / work)]
-        for product, cost in zip(products, costs, strict=True)
-    ]
+    """The precisions of each product, whose gain is its share of the multiplications."""
+    work = {p: sum(x.work for x in products if p in x.precisions) for p in gained}
+
+    def offers(product: Product, errors: Sequence[float]) -> list[RungCost]:
+        gains = [gained[p] * product.work / max(work[p], 1) for p in product.precisions[:-1]]
+        slowest = max(gains, default=0.0)
+        times = (slowest - gain for gain in (*gains, 0.0))
+        return [RungCost(*pair) for pair in zip((*errors, 0.0), times, strict=True)]
+
+    return [offers(*each) for each in zip(products, costs, strict=True)]
 
 
 def _look_up_offers(

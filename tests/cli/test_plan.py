@@ -53,7 +53,7 @@ def test_products_and_an_unknown_precision(model, tmp_path):  # noqa: F811
     command = "plan", model, "-i", inputs, *SHAPE, "--budget", "0.1", "--precision"
     done = quake(*command, "bfloat16", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "error of bfloat16" in done.stdout
+    assert "bfloat16: " in done.stdout
     assert Plan.load(tmp_path / "plan.toml").products
     done = quake(*command, "int4", cwd=tmp_path)
     assert done.returncode == 2

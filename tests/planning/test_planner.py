@@ -91,11 +91,54 @@ def test_products_have_a_precision(monkeypatch, tmp_path):
     plan = quake_tvm.plan(mod, inputs(mod, 4), 0.014, precisions=["float32", "bfloat16"])
     assert len(plan.products) == 5
     assert {p.precision for p in plan.products} == {"float32", "bfloat16"}
-    assert all(p.error > 0 < p.milliseconds for p in plan.products)
+    offers = [offer for product in plan.products for offer in product.offers]
+    assert {offer.precision for offer in offers} == {"bfloat16"}
+    assert all(offer.error > 0 < offer.milliseconds for offer in offers)
     assert plan.measured <= HEADROOM * 0.014
     assert error(mod, plan, seed=1) <= 0.014
     assert {u.precision for u in plan.uniform} == {"float32", "bfloat16"}
     assert Plan.load(plan.save(tmp_path / "plan.toml")) == plan
+
+
+@pytest.mark.slow
+def test_products_of_bytes(monkeypatch, tmp_path):
+    """int8 gains more than bfloat16, so that it serves products as the budget allows."""
+    mod = network()
+    gained = {"bfloat16": 1.0, "int8": 1.5}
+    monkeypatch.setattr(planner, "_gained", lambda models, precision, inputs: gained[precision])
+    real = planner._race
+
+    def race(models, inputs):
+        return {name: 1.0 if name == "the plan" else 2.0 for name in real(models, inputs)}
+
+    monkeypatch.setattr(planner, "_race", race)
+    precisions = ["float32", "bfloat16", "int8"]
+    plan = quake_tvm.plan(mod, inputs(mod, 4), 0.03, precisions=precisions)
+    for product in plan.products:
+        integers, halves = product.offers
+        assert (integers.precision, halves.precision) == ("int8", "bfloat16")
+        assert integers.error > 0 < halves.error
+        assert integers.milliseconds == pytest.approx(1.5 * halves.milliseconds)
+    assert "int8" in {p.precision for p in plan.products}
+    assert plan.measured <= HEADROOM * 0.03
+    assert error(mod, plan, seed=1) <= 0.03
+    assert {u.precision for u in plan.uniform} == set(precisions)
+    assert Plan.load(plan.save(tmp_path / "plan.toml")) == plan
+
+
+def test_a_plan_of_bytes_has_the_bits_of_the_precision():
+    """A product in int8 is that of precision="int8"; its neighbour is as it was."""
+    mod = gated()
+    sites = tuple(
+        PlannedSite(n, name, "4x32", "quake2") for n, name in ((1, "tanh"), (2, "sigmoid"))
+    )
+    (x,) = inputs(mod, 1)
+    plan = Plan(sites, "quake2", products=(PlannedProduct(1, "32x32", "int8"),))
+    found = quake_tvm.compile(mod, plan=plan).run(x)
+    whole = quake_tvm.compile(mod, method="quake2", precision="int8").run(x)
+    np.testing.assert_array_equal(found[0], whole[0])
+    (wide,) = quake_tvm.compile(mod, method="quake2").run(x)
+    assert not np.array_equal(found[0], wide)
 
 
 @pytest.mark.slow
@@ -144,11 +187,11 @@ def test_a_plan_of_products_goes_with_no_precision_and_no_other_model():
     sites = tuple(
         PlannedSite(n, name, "4x32", "quake2") for n, name in ((1, "tanh"), (2, "sigmoid"))
     )
-    products = (PlannedProduct(1, "32x32", "bfloat16", 0.0, 0.0),)
+    products = (PlannedProduct(1, "32x32", "bfloat16"),)
     plan = Plan(sites, "quake2", products=products)
     with pytest.raises(quake_tvm.QuakeError, match="leave out precision="):
         quake_tvm.compile(mod, plan=plan, precision="float16")
-    more = Plan(sites, "quake2", products=(PlannedProduct(2, "32x32", "bfloat16", 0.0, 0.0),))
+    more = Plan(sites, "quake2", products=(PlannedProduct(2, "32x32", "bfloat16"),))
     with pytest.raises(quake_tvm.QuakeError, match="more products"):
         quake_tvm.compile(mod, plan=more)
 
