@@ -7,7 +7,7 @@ section of the page ``docs/accuracy/plans.md``. Results of other models are kept
 
     python tutorials/real_plans.py                       # all: twenty minutes
     python tutorials/real_plans.py magika                # this one only
-    python tutorials/real_plans.py --precisions [CASE…]  # rungs, and float32 or bfloat16 products
+    python tutorials/real_plans.py --precisions [CASE…]  # rungs, and products in three precisions
 """
 
 import argparse
@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--precisions",
         action="store_true",
-        help="also choose float32 or bfloat16 for each product, within wider budgets",
+        help="also choose float32, bfloat16 or int8 for each product, within a wider budget",
     )
     arguments = parser.parse_args(argv)
     chosen = arguments.cases
