@@ -5,6 +5,7 @@ below it. Knows no pass and no cache.
 """
 
 import hashlib
+import os
 import platform
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -78,16 +79,20 @@ def _add(digest: Any, parts: Iterable[bytes]) -> None:
 @cache
 def _versions() -> tuple[object, ...]:
     """Of the code of this library, by its files' sizes and times, and of what it stands on."""
+    places = [place for package in _CODE for place in import_module(package).__path__]
     files = []
-    for package in _CODE:
-        for place in import_module(package).__path__:
-            for file in sorted(Path(place).rglob("*")):
-                if file.suffix in _SUFFIXES:
-                    facts = file.stat()
-                    files.append((str(file), facts.st_size, facts.st_mtime_ns))
+    for file in sorted({file for place in places for file in _code_files(place)}):
+        facts = os.stat(file)
+        files.append((file, facts.st_size, facts.st_mtime_ns))
     code = hashlib.sha256(repr(files).encode()).hexdigest()
     llvm = tvm.target.codegen.llvm_version_major()
     return code, tvm.__version__, tvm_ffi.__version__, onnx.__version__, llvm, platform.machine()
+
+
+def _code_files(place: str) -> Iterator[str]:
+    """The files of code in a folder. Paths of pathlib would take three times as long."""
+    for folder, _, names in os.walk(place):
+        yield from (os.path.join(folder, name) for name in names if name.endswith(_SUFFIXES))
 
 
 def _parts(model: Any) -> Iterator[bytes]:

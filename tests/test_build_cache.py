@@ -110,6 +110,23 @@ def test_the_key_depends_on_everything(tmp_path, monkeypatch):
     assert len(set(keys)) == len(keys)
 
 
+def test_the_key_depends_on_every_file_of_code(tmp_path, monkeypatch):
+    package = tmp_path / "some_code"
+    (package / "records" / "cpu").mkdir(parents=True)
+    files = package / "__init__.py", package / "records" / "cpu" / "products.jsonl"
+    for file in files:
+        file.write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(build_key, "_CODE", ("some_code",))
+    found = [build_key._versions.__wrapped__()]
+    for file in files:
+        file.write_text("1")
+        found.append(build_key._versions.__wrapped__())
+    (package / "notes.txt").write_text("no code")
+    assert len(set(found)) == len(found) == 3
+    assert build_key._versions.__wrapped__() == found[-1]
+
+
 def test_what_changed_is_compiled_and_never_served_from_the_folder(tmp_path, monkeypatch):
     path, compiled = tmp_path / "mlp.onnx", []
     onnx.save(mlp(), path)
