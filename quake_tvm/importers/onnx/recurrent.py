@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import tvm
+import tvm_ffi
 from tvm import relax
 
 from ...kernels.size_check import equal
@@ -188,7 +189,13 @@ def _state(
     fits = [pair for sizes in zip(given, shape, strict=True) for pair in equal(*sizes)]
     node.require(builder, fits, "an initial state does not fit the input", index)
     state = node.inputs[index]
-    return _swapped(builder, state, 0) if batch_first else state
+    if batch_first:
+        state = _swapped(builder, state, 0)
+    # Directions and units may be open in the file. The kernel's are the weights'.
+    wanted = relax.TensorType(list(shape), node.dtype())
+    if tvm_ffi.structural_equal(state.ty, wanted):
+        return state
+    return builder.match_cast(state, wanted)
 
 
 def _swapped(builder: relax.BlockBuilder, x: relax.Expr, axis: int) -> relax.Expr:

@@ -170,6 +170,19 @@ def test_nothing_to_do():
     assert_right(run(made), recurrent.expected(made))
 
 
+def test_an_initial_state_of_unknown_sizes():
+    """Its directions and units are those of the weights, whatever the file says."""
+    layer = replace(of("GRU"), states=[np.ones((1, 3, 19), np.float32)])
+    model, feeds = recurrent.model([layer])
+    (state,) = (i for i in model.graph.input if i.name == "x0_5")
+    for axis, dim in enumerate(state.type.tensor_type.shape.dim):
+        dim.dim_param = f"d{axis}"
+    compiled = quake_tvm.compile(model, method="quake5")
+    assert_right(compiled.run(feeds), recurrent.expected([layer]))
+    with pytest.raises(QuakeError, match="initial state does not fit"):
+        compiled.run(feeds | {"x0_5": np.ones((1, 3, 18), np.float32)})
+
+
 def test_states_that_do_not_fit_are_refused(open_layers):
     made, compiled = open_layers
     feeds = recurrent.model(made)[1]
