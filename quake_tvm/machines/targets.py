@@ -112,6 +112,11 @@ def target(name: "str | dict | tvm.target.Target" = "native") -> tvm.target.Targ
     QuakeError
         For an unknown name, for a target that is no CPU, and for what TVM or its LLVM refuses.
     """
+    if not isinstance(name, str | dict | tvm.target.Target):
+        raise QuakeError(
+            f"target is a name, a dictionary or a tvm.target.Target, not a {type(name).__name__}"
+            "; a torch module's inputs are given as example_inputs="
+        )
     try:
         if isinstance(name, str):
             name = json.loads(name) if name.lstrip().startswith("{") else config(name)

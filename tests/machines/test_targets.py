@@ -145,6 +145,11 @@ def test_what_runs_here():
     assert not runs_here(target("android-arm64"))
 
 
+def test_inputs_in_the_place_of_the_target_are_refused_with_the_fix():
+    with pytest.raises(QuakeError, match=r"^target is a name, .* not a tuple; .*example_inputs=$"):
+        target(((1, 128),))
+
+
 def test_targets_of_tvm_are_taken_as_they_are():
     own = tvm.target.Target({"kind": "llvm", "mtriple": "aarch64-linux-gnu"})
     assert target(own) is own
