@@ -18,13 +18,14 @@ def _quantize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
     kind = str(call.attrs.out_dtype)
     if kind not in _BYTES or dtype(x) != "float32" or dtype(scale) != "float32":
         return call
-    factor, shift = (_along(each, call) for each in (scale, zero))
-    if factor is None or shift is None:
+    if not (_spreads(scale) and _spreads(zero)):
         return call
-    value = x if (factor == 1).all() else builder.emit(relax.op.divide(x, relax.const(factor)))
+    value = x
+    if not _all(scale, 1):
+        value = builder.emit(relax.op.divide(x, _along(builder, scale, call, "float32")))
     value = builder.emit(relax.op.round(value))
-    if shift.any():
-        value = builder.emit(relax.op.add(value, relax.const(shift.astype("float32"))))
+    if not _all(zero, 0):
+        value = builder.emit(relax.op.add(value, _along(builder, zero, call, "float32")))
     least, greatest = np.iinfo(kind).min, np.iinfo(kind).max
     inside = builder.emit(_between(builder, value, float(least), float(greatest)))
     return relax.op.astype(inside, kind)
@@ -34,14 +35,13 @@ def _dequantize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
     x, scale, zero = call.args
     if dtype(x) not in _BYTES or str(call.attrs.out_dtype) != "float32":
         return call
-    factor, shift = (_along(each, call) for each in (scale, zero))
-    if factor is None or shift is None:
+    if not (_spreads(scale) and _spreads(zero)):
         return call
     value = builder.emit(relax.op.astype(x, "int32"))
-    if shift.any():
-        value = builder.emit(relax.op.subtract(value, relax.const(shift.astype("int32"))))
+    if not _all(zero, 0):
+        value = builder.emit(relax.op.subtract(value, _along(builder, zero, call, "int32")))
     real = builder.emit(relax.op.astype(value, "float32"))
-    return relax.op.multiply(real, relax.const(factor.astype("float32")))
+    return relax.op.multiply(real, _along(builder, scale, call, "float32"))
 
 
 def _clip(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
@@ -57,15 +57,27 @@ def _between(builder: relax.BlockBuilder, x: relax.Expr, low: float, high: float
     return relax.op.maximum(below, relax.const(low, dtype(x)))
 
 
-def _along(values: relax.Expr, call: relax.Call) -> np.ndarray | None:
-    """Constant parameters so that they broadcast to the tensor. None if they are computed."""
+def _spreads(values: relax.Expr) -> bool:
+    """Whether parameters are constants, or one computed number, as dynamic quantization has."""
+    return isinstance(values, tvm.ir.GenericConst) or values.ty.ndim == 0
+
+
+def _all(values: relax.Expr, number: int) -> bool:
+    """Whether parameters are constants that all equal a number."""
+    return isinstance(values, tvm.ir.GenericConst) and bool((values.value.numpy() == number).all())
+
+
+def _along(
+    builder: relax.BlockBuilder, values: relax.Expr, call: relax.Call, kind: str
+) -> relax.Expr:
+    """Parameters of another type, so that they broadcast to the tensor."""
     if not isinstance(values, tvm.ir.GenericConst):
-        return None
-    array, rank = values.value.numpy(), call.ty.ndim
+        return values if dtype(values) == kind else builder.emit(relax.op.astype(values, kind))
+    array, rank = values.value.numpy().astype(kind), call.ty.ndim
     if array.size == 1:
-        return array.reshape(())
+        return relax.const(array.reshape(()))
     axis = int(call.attrs.axis) % rank
-    return array.reshape([1] * axis + [-1] + [1] * (rank - axis - 1))
+    return relax.const(array.reshape([1] * axis + [-1] + [1] * (rank - axis - 1)))
 
 
 RULES: dict[str, Legalize] = {

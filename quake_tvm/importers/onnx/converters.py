@@ -13,6 +13,7 @@ from .range import range_
 from .reshape import reshape
 from .resize import resize
 from .reverse_sequence import reverse_sequence
+from .running_products import cum_prod
 from .slices import slice_
 from .split import split
 from .squeeze import squeeze
@@ -30,6 +31,7 @@ CONVERTERS: dict[str, Converter] = {
     "Conv": convolution.conv,
     "ConvInteger": convolution.conv_integer,
     "ConvTranspose": convolution.conv_transpose,
+    "CumProd": cum_prod,
     "Einsum": einsum.einsum,
     "Expand": expand,
     "Gather": gathers.gather,

@@ -55,6 +55,7 @@ STANDARD: dict[str, frozenset[str]] = {
         "Celu": "alpha",
         "CenterCropPad": "axes",
         "Clip": "max min",
+        "Col2Im": "dilations pads strides",
         "Compress": "axis",
         "Concat": "axis",
         "ConcatFromSequence": "axis new_axis",
@@ -65,8 +66,10 @@ STANDARD: dict[str, frozenset[str]] = {
         " x_zero_point",
         "ConvTranspose": "B auto_pad dilations group kernel_shape output_padding output_shape pads"
         " strides",
+        "CumProd": "exclusive reverse",
         "CumSum": "exclusive reverse",
         "DFT": "axis dft_length inverse onesided",
+        "DeformConv": "B dilations group kernel_shape mask offset_group pads strides",
         "DepthToSpace": "blocksize mode",
         "DequantizeLinear": "axis block_size output_dtype x_zero_point",
         "Dropout": "mask ratio seed training_mode",

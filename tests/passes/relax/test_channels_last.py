@@ -275,3 +275,23 @@ def test_quantized_convolutions_have_no_transposes_between():
     assert layouts(after) == ["NHWC", "NHWC"]
     x = RNG.integers(0, 256, X).astype(np.uint8)
     np.testing.assert_array_equal(run(after, x), run(mod, x))
+
+
+def test_dynamically_quantized_convolutions_have_no_transposes_between():
+    """The scale and the zero point are numbers that the model computes."""
+    w, v = (x.astype("int8") for x in (10 * W, 10 * V))
+
+    def summed(x, w, **options):
+        return once(nn.conv2d(x, const(w), out_dtype="int32", **options))
+
+    def before(x):
+        real = once(nn.relu(once(op.astype(summed(x, w, padding=1), "float32"))))
+        scale = once(op.divide(once(op.max(real)), relax.const(200, "float32")))
+        zero = once(op.astype(once(op.round(once(op.min(real)))), "uint8"))
+        return summed(once(op.quantize(real, scale, zero, axis=1, out_dtype="uint8")), v)
+
+    mod = module(before, X, dtype="uint8")
+    after = ChannelsLast()(mod)
+    assert operators(after).count("relax.permute_dims") == 2
+    x = RNG.integers(0, 256, X).astype(np.uint8)
+    np.testing.assert_array_equal(run(after, x), run(mod, x))

@@ -97,6 +97,11 @@ class Graph:
             return None
         return [d.dim_value if d.HasField("dim_value") else None for d in known.shape.dim]
 
+    def inner(self, name: str) -> list[int] | None:
+        """The extents after the first, which is a batch's; None if one of them is unknown."""
+        known = [n for n in (self.shape(name) or [None])[1:] if n is not None]
+        return known if len(known) + 1 == self.rank(name) else None
+
     def dtype(self, name: str) -> int:
         """The element type; float32 if it is unknown: TVM refuses operands of different types."""
         if name in self._constants:

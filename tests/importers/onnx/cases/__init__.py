@@ -30,6 +30,7 @@ CASES: list[Case] = [
     *reductions.reductions(),
     *gathers.gathers(),
     *products.products(),
+    *products.deformed(),
     *normalizations.normalizations(),
     *quantization.quantization(),
     *quantized_operators.quantized_operators(),

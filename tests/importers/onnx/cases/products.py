@@ -217,3 +217,27 @@ def products() -> list[Case]:
         c("NonMaxSuppression", boxes, scores, *thresholds, center_point_box=1),
     ]
     return cases
+
+
+def deformed() -> list[Case]:
+    """DeformConv and Col2Im, with sizes that differ between the axes."""
+    x, weights = f(2, 4, 6, 5), f(6, 2, 3, 2)
+    options = {
+        "kernel_shape": [3, 2],
+        "group": 2,
+        "offset_group": 2,
+        "pads": [1, 0, 2, 1],
+        "strides": [2, 1],
+        "dilations": [1, 2],
+        "since": 19,
+    }
+    offsets, masks = f(2, 24, 4, 4), f(2, 12, 4, 4)
+    blocks = {"pads": [1, 0, 2, 1], "strides": [2, 1], "dilations": [1, 2], "since": 18}
+    return [
+        c("DeformConv", x, weights, offsets, f(6), masks, **options),
+        c("DeformConv", x, weights, offsets, **options),
+        c("DeformConv", f(1, 2, 1, 4), f(3, 2, 1, 1), f(1, 2, 1, 4), since=19),
+        c("Col2Im", f(2, 18, 16), k(6, 5), k(3, 2), **blocks),
+        c("Col2Im", f(2, 12, 4), k(4, 6), k(2, 3), strides=[2, 3], since=18),
+        c("Col2Im", f(1, 6, 4), k(9), k(3), strides=[2], since=18),
+    ]

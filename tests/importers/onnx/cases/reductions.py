@@ -62,6 +62,9 @@ def reductions() -> list[Case]:
                 c("CumSum", f(2, 3), s(axis, "int32"), exclusive=exclusive, reverse=reverse)
                 for axis in (0, 1, -1)
             ]
+            flags = {"exclusive": exclusive, "reverse": reverse, "since": 26}
+            cases += [c("CumProd", f(2, 3), s(axis, "int32"), **flags) for axis in (0, -1)]
+    cases += [c("CumProd", i(5), s(0, "int64"), since=26)]
     cases += [c(o, f(3, 4) > 0, k(1)) for o in ("ReduceMax", "ReduceMin")]
     cases += [c("CumSum", i(5), s(0, "int64")), c("CumSum", f(4, dtype="float64"), k(0))]
     y = f(3, 5)
