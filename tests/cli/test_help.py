@@ -57,7 +57,7 @@ def test_short_help_and_version():
 
 
 def test_help_loads_no_numpy():
-    # Loading it would take a quarter of the help's time.
+    # The help needs none of it, and loading it is slow.
     script = "import sys; import quake_tvm.cli.app; print('numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout == "False\n", done.stderr
