@@ -22,7 +22,7 @@ from .dimensions import (
 )
 from .external import LARGE, load_external, locate, locate_external
 from .node_order import in_order
-from .nodes import all_nodes, graphs
+from .nodes import all_nodes, graphs, place
 from .outline import outline
 from .tensors import check_tensors, is_external, tensors
 
@@ -52,11 +52,24 @@ def _checked(path: str | Path, reader: Callable[[Path], onnx.ModelProto]) -> onn
         if empty:
             raise QuakeError("the file is empty")
         model = in_order(reader(path))
-        onnx.checker.check_model(_skeleton(model))
+        skeleton = _skeleton(model)
+        _check_operators(skeleton)
+        onnx.checker.check_model(skeleton)
         return _sound(model)
     except Exception as error:
         reason = " ".join(str(error).split()) or "unreadable"
         raise QuakeError(f"{path} is not a valid ONNX model: {reason[:200]}") from None
+
+
+def _check_operators(model: onnx.ModelProto) -> None:
+    """Refuse operators of the standard domain that onnx does not have: its own words are long."""
+    own = {function.name for function in model.functions if not function.domain}
+    for node in all_nodes(model.graph):
+        if not node.domain and node.op_type not in own and not onnx.defs.has(node.op_type):
+            raise QuakeError(
+                f"onnx {onnx.__version__} has no operator {node.op_type} ({place(node)}); "
+                "a newer onnx may have it, or replace it in the model"
+            )
 
 
 def _whole(path: Path) -> onnx.ModelProto:
@@ -73,10 +86,10 @@ def _outlined(path: Path) -> onnx.ModelProto:
         return _whole(path)
     model, places = outline(path, LARGE)
     locate_external(model, path)
-    for position, place in places.items():
+    for position, where in places.items():
         tensor = model.graph.initializer[position]
         if not is_external(tensor):
-            locate(tensor, path, *place)
+            locate(tensor, path, *where)
     return model
 
 

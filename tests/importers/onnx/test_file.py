@@ -163,6 +163,16 @@ def test_invalid_files(tmp_path, content):
         quake_tvm.compile(path)
 
 
+def test_an_operator_that_onnx_does_not_have(tmp_path):
+    model = exp([2])
+    model.graph.node[0].op_type = "Exp2"
+    model.graph.node[0].name = "first"
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(QuakeError, match=r"has no operator Exp2 \(node 'first'\); a newer onnx"):
+        quake_tvm.compile(path)
+
+
 @pytest.mark.parametrize("reader", [read, opened])
 @pytest.mark.parametrize(
     ("content", "reason"),
