@@ -40,7 +40,7 @@ FAST := fast-passes fast-schedules fast-relay
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast test-relax test-xgboost test-relay cross-tools lint format records prove tasks
 .PHONY: any-size norms decoders plans cliffs fuzz fuzz-torch fuzz-files sweep onnx-tests optimised-models
-.PHONY: torch-operators torch-models torch-compile docs screens bench-models bfloat16 language-model lookup clean
+.PHONY: torch-operators torch-models torch-compile docs screens bench-models bench-rungs bfloat16 language-model lookup clean
 .PHONY: $(RELAX) $(FAST)
 
 # TVM's passes make so many small objects that a build takes a sixth less time if glibc's malloc
@@ -158,9 +158,14 @@ tasks: $(READY)  ## measure what rungs and number formats cost on real tasks: an
 any-size: $(READY)  ## published models, one build for any size beside static builds and ONNX Runtime: half an hour
 	@$(BIN)/python tutorials/any_size.py --page docs/benchmarks/any_size.md
 
-bench-models: $(READY)  ## published models beside ONNX Runtime and OpenVINO; writes docs/benchmarks/models.md: half an hour
+bench-models: $(READY)  ## published models beside ONNX Runtime and OpenVINO; writes docs/benchmarks/models.md: an hour
 	@$(BIN)/python -m pip install -qq --editable '.[bench,tasks]'
 	@$(BIN)/python tutorials/bench_models.py --page docs/benchmarks/models.md
+	@$(BIN)/python tutorials/bench_models.py --avx2 --page docs/benchmarks/models.md
+
+bench-rungs: $(READY)  ## what lowering saves: published models on each rung beside exact; writes docs/benchmarks/rungs.md: an hour
+	@$(BIN)/python -m pip install -qq --editable '.[bench,tasks]'
+	@$(BIN)/python tutorials/bench_rungs.py --page docs/benchmarks/rungs.md
 
 bfloat16: $(READY)  ## published models in bfloat16 beside float32 and OpenVINO; writes docs/benchmarks/precision.md: minutes
 	@$(BIN)/python -m pip install -qq --editable '.[bench,tasks]'

@@ -5,26 +5,27 @@ import pytest
 
 import bench_bfloat16
 import bench_models
+import bench_rungs
 from bar_picture import BETTER, WORSE, picture
-from bench_models import OTHERS, OWN, Measured
-from bench_models_contender import IN_BFLOAT16
+from bench_models import Measured
+from bench_models_contender import CONTENDERS, IN_BFLOAT16, RUNGS
 from bench_models_list import MODELS
 
 
 def test_the_ratio_is_to_the_faster_peer() -> None:
-    seconds = dict(zip((OWN, *OTHERS), (3.0, 6.0, 4.0), strict=True))
+    seconds = dict(zip(CONTENDERS, (3.0, 6.0, 4.0), strict=True))
     assert Measured(seconds, 0.0).ratio == pytest.approx(0.75)
-    del seconds[OTHERS[1]]
+    seconds.popitem()
     assert Measured(seconds, 0.0).ratio == pytest.approx(0.5)
 
 
 def test_the_table_has_the_geometric_means() -> None:
     def row(own: float) -> dict[int, Measured]:
-        seconds = dict(zip((OWN, *OTHERS), (own, 2e-3, 1e-3), strict=True))
+        seconds = dict(zip(CONTENDERS, (own, 2e-3, 1e-3), strict=True))
         return {1: Measured(seconds, 2e-6), 2: Measured(seconds, 2e-6)}
 
     found = {("a", "one"): row(1e-3), ("a", "two"): row(4e-3), ("b", "three"): row(2.5e-4)}
-    lines = bench_models.table(found).splitlines()
+    lines = bench_models.table(found, list(CONTENDERS)).splitlines()
     assert lines[2] == "| one | 1 | 2 | 1 | 1.00 | 1 | 2 | 1 | 1.00 | 2e-06 |"
     assert lines[4].startswith("| *a, geometric mean* |")
     assert lines[4].count("**2.00**") == 2
@@ -65,3 +66,15 @@ def test_bfloat16_is_compared_with_the_float32_of_this_library() -> None:
     assert line.count("|") == bench_bfloat16.HEADER.splitlines()[0].count("|")
     names = [name for models in MODELS.values() for name in models]
     assert set(bench_bfloat16.CHOSEN) <= set(names)
+
+
+def test_savings_are_parts_of_the_exact_time() -> None:
+    seconds = dict(zip(RUNGS, (4e-3, 2e-3, 3e-3, 3e-3, 4e-3, 5e-3), strict=True))
+    line = bench_rungs.row("one", 7, seconds)
+    assert line == "| one | 7 | 4 | 50% | 25% | 25% | 0% | -25% |"
+    saved = [bench_rungs.savings(seconds), [0.1] * 5, [0.3] * 5]
+    least, _, median, _, largest = bench_rungs.distribution(saved).splitlines()
+    assert least == "| *least* |  |  | 10% | 10% | 10% | 0% | -25% |"
+    assert median == "| *median* |  |  | 30% | 25% | 25% | 10% | 10% |"
+    assert largest == "| *largest* |  |  | 50% | 30% | 30% | 30% | 30% |"
+    assert {text.count("|") for text in (line, least)} == {bench_rungs.HEADER.count("|") // 2}

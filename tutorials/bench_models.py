@@ -1,11 +1,12 @@
 """Published models beside ONNX Runtime and OpenVINO, on one thread and on two.
 
-    python tutorials/bench_models.py [MODEL ...] [--rounds 9] [--page PAGE.md]
+    python tutorials/bench_models.py [MODEL ...] [--avx2] [--rounds 9] [--page PAGE.md]
 
 Each contender has a process of its own. They take turns; between its turns a process sleeps. A time
 is the least of all rounds: CPU time for one thread, wall time for two. Ratios are to the faster of
-the others. ``make bench-models`` measures all models, writes docs/benchmarks/models.md, and draws
-the ratios beside it.
+the others. With ``--avx2`` this library's code and OpenVINO's have no AVX-512.
+``make bench-models`` measures all models both ways, writes docs/benchmarks/models.md, and draws the
+ratios beside it.
 """
 
 import argparse
@@ -22,10 +23,9 @@ import numpy as np
 
 import bench_models_contender
 from bar_picture import picture
-from bench_models_contender import CONTENDERS, METHOD
+from bench_models_contender import CONTENDERS, IN_AVX2, METHOD
 from bench_models_list import MODELS
 
-OWN, *OTHERS = CONTENDERS
 THREADS = (1, 2)
 # Seconds that a turn lasts, about.
 TURN = 0.1
@@ -83,6 +83,7 @@ class Measured:
     Attributes
     ----------
     seconds : mapping of contender to float
+        Of this library first.
     difference : float
         The largest of any result from ONNX Runtime's, relative to the largest result, or to 1.
     """
@@ -93,7 +94,8 @@ class Measured:
     @property
     def ratio(self) -> float:
         """This library's time by the time of the faster of the others."""
-        return self.seconds[OWN] / min(self.seconds[n] for n in OTHERS if n in self.seconds)
+        own, *others = self.seconds.values()
+        return own / min(others)
 
 
 def raced(
@@ -116,12 +118,13 @@ def raced(
     return {name: min(turn[name] for turn in turns) for name in running}, results
 
 
-def measure(kind: str, model: str, threads: int, rounds: int) -> Measured:
+def measure(
+    contenders: Sequence[str], kind: str, model: str, threads: int, rounds: int
+) -> Measured:
     """A model, by all contenders that take it."""
-    seconds, results = raced(list(CONTENDERS), kind, model, threads, rounds)
-    return Measured(
-        seconds, difference(results[OWN], results[next(n for n in OTHERS if n in results)])
-    )
+    seconds, results = raced(contenders, kind, model, threads, rounds)
+    own, other, *_ = results.values()
+    return Measured(seconds, difference(own, other))
 
 
 def difference(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> float:
@@ -140,11 +143,11 @@ def mean(ratios: Sequence[float]) -> float:
 Found = Mapping[tuple[str, str], Mapping[int, Measured]]
 
 
-def table(found: Found) -> str:
+def table(found: Found, contenders: Sequence[str]) -> str:
     """Milliseconds and ratios, and the geometric means."""
     titles = ["model"]
     for threads in THREADS:
-        titles += [f"{name}, {threads}" for name in CONTENDERS] + ["ratio"]
+        titles += [f"{name}, {threads}" for name in contenders] + ["ratio"]
     lines = [f"| {' | '.join([*titles, 'difference'])} |", "|---" * (len(titles) + 1) + "|"]
     for kind in dict.fromkeys(kind for kind, _ in found):
         chosen = {name: by for (k, name), by in found.items() if k == kind}
@@ -152,12 +155,12 @@ def table(found: Found) -> str:
             cells = [name]
             for threads in THREADS:
                 measured = by_threads[threads]
-                cells += [milliseconds(measured, contender) for contender in CONTENDERS]
+                cells += [milliseconds(measured, contender) for contender in contenders]
                 cells.append(f"{measured.ratio:.2f}")
             cells.append(f"{by_threads[1].difference:.0e}")
             lines.append(f"| {' | '.join(cells)} |")
-        lines.append(means(kind, list(chosen.values())))
-    lines.append(means("all", list(found.values())))
+        lines.append(means(kind, list(chosen.values()), len(contenders)))
+    lines.append(means("all", list(found.values()), len(contenders)))
     return "\n".join(lines)
 
 
@@ -167,12 +170,12 @@ def milliseconds(measured: Measured, contender: str) -> str:
     return "" if seconds is None else f"{1e3 * seconds:.3g}"
 
 
-def means(title: str, models: Sequence[Mapping[int, Measured]]) -> str:
+def means(title: str, models: Sequence[Mapping[int, Measured]], contenders: int) -> str:
     """A row of geometric means."""
     cells = [f"*{title}, geometric mean*"]
     for threads in THREADS:
         ratio = mean([by_threads[threads].ratio for by_threads in models])
-        cells += [""] * len(CONTENDERS) + [f"**{ratio:.2f}**"]
+        cells += [""] * contenders + [f"**{ratio:.2f}**"]
     return f"| {' | '.join([*cells, ''])} |"
 
 
@@ -191,30 +194,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("models", nargs="*", help="all by default")
+    parser.add_argument("--avx2", action="store_true", help="code without AVX-512")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--page", type=Path, help="the page whose section is to be written")
     options = parser.parse_args(arguments)
     if unknown := [name for name in options.models if name not in known]:
         parser.error(f"no model {unknown[0]!r}; there are {'; '.join(known)}")
+    contenders = list(IN_AVX2 if options.avx2 else CONTENDERS)
     found = {}
     for kind, name in chosen(options.models):
-        found[kind, name] = {n: measure(kind, name, n, options.rounds) for n in THREADS}
+        found[kind, name] = {n: measure(contenders, kind, name, n, options.rounds) for n in THREADS}
         ratios = " ".join(f"{each.ratio:.2f}" for each in found[kind, name].values())
         print(f"{name}: {ratios}", file=sys.stderr, flush=True)
-    print(table(found))
+    print(table(found, contenders))
     if options.page:
         from quake_tvm.support.generated_page import write_section
         from quake_tvm.support.whole_file import whole_file
 
-        drawn = options.page.with_suffix(".svg")
+        section = "models_avx2" if options.avx2 else "models"
+        drawn = options.page.with_name(f"{section}.svg")
         title = "this library's time by the faster peer's, one thread"
         ratios = {name: by_threads[1].ratio for (_, name), by_threads in found.items()}
         with whole_file(drawn) as file:
             file.write_text(picture(ratios, title))
-        text = (
-            f"Rung {METHOD}, {options.rounds} rounds.\n\n{table(found)}\n\n![{title}]({drawn.name})"
-        )
-        write_section(options.page, "models", text)
+        text = f"Rung {METHOD}, {options.rounds} rounds.\n\n{table(found, contenders)}"
+        write_section(options.page, section, f"{text}\n\n![{title}]({drawn.name})")
 
 
 if __name__ == "__main__":

@@ -23,12 +23,13 @@ Feeds = Mapping[str, np.ndarray]
 Call = Callable[[], Sequence[np.ndarray]]
 
 
-def quake(path: Path, feeds: Feeds, threads: int, precision: str = "float32") -> Call:
+def quake(path: Path, feeds: Feeds, threads: int, **options: str) -> Call:
     """This library, on TVM's threads, which are set before it starts."""
     import quake_tvm
 
     shapes = {name: array.shape for name, array in feeds.items()}
-    model = quake_tvm.compile(str(path), method=METHOD, shapes=shapes, precision=precision)
+    chosen = {"method": METHOD, **options}
+    model = quake_tvm.compile(str(path), shapes=shapes, cache=True, **chosen)
     given = dict(feeds)
     return lambda: model.run(given)
 
@@ -67,7 +68,23 @@ def openvino(path: Path, feeds: Feeds, threads: int, precision: str = "f32") -> 
     return call
 
 
+def openvino_avx2(path: Path, feeds: Feeds, threads: int) -> Call:
+    """OpenVINO without AVX-512: its kernels are oneDNN's."""
+    os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX2"  # before it starts
+    return openvino(path, feeds, threads)
+
+
 CONTENDERS = {"this library": quake, "ONNX Runtime": onnx_runtime, "OpenVINO": openvino}
+# ONNX Runtime cannot be kept from AVX-512.
+IN_AVX2 = {
+    "this library, AVX2": partial(quake, target="x86-64-v3"),
+    "ONNX Runtime": onnx_runtime,
+    "OpenVINO, AVX2": openvino_avx2,
+}
+RUNGS = {
+    name: partial(quake, method=name)
+    for name in ("exact", "quake1", "quake2", "quake3", "quake4", "quake5")
+}
 IN_BFLOAT16 = {
     "float32": quake,
     "bfloat16": partial(quake, precision="bfloat16"),
@@ -81,7 +98,7 @@ def main(contender: str, kind: str, name: str, threads: str, results: str) -> No
     published = MODELS[kind][name]
     path = published.path()
     feeds = published.feeds(onnx.load(path), published.shapes[0])
-    call = (CONTENDERS | IN_BFLOAT16)[contender](path, feeds, int(threads))
+    call = (CONTENDERS | IN_AVX2 | RUNGS | IN_BFLOAT16)[contender](path, feeds, int(threads))
     np.savez(results, *call())
     print("ready", flush=True)
     for line in sys.stdin:
