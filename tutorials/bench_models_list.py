@@ -115,6 +115,7 @@ MODELS: Mapping[str, Mapping[str, Published]] = {
     },
     "sound": {
         "DNSMOS": _mos("dnsmos_models/sig_bak_ovr", {"input_1": (1, 144160)}),
+        "DNSMOS, signal": _mos("dnsmos_models/sig", {"input_1": (1, 901, 161)}),
         "DNSMOS, P.808": _mos("dnsmos_models/model_v8", {"input_1": (1, 900, 120)}),
         "PLCMOS": _mos(
             "plcmos_models/plcmos_v2",
