@@ -8,14 +8,14 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
-
-from rich.console import Console
-from rich.table import Table
+from typing import TYPE_CHECKING, Any
 
 from .numerics.operators import bound
 from .options import Options
 from .support.notebook import WIDTH, console, page
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 # The source of a schedule's tunable parameters if no record was used.
 BY_RULE = "rule"
@@ -216,8 +216,10 @@ class Report:
     def _repr_html_(self) -> str:
         return page("", self.write)
 
-    def write(self, console: Console) -> None:
+    def write(self, console: "Console") -> None:
         """Print the report on a console of rich. A narrow one gets fewer columns."""
+        from rich.table import Table
+
         columns = _COLUMNS if console.width >= WIDTH else _NARROW
         table = Table(title=f"{len(self.sites)} lowered")
         for name in ("n", *columns):

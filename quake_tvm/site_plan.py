@@ -10,18 +10,18 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import tomli_w
-from rich.console import Console
 
 from .errors import QuakeError
 from .numerics.ladder import METHODS
-from .plan_tables import tables
 from .support import given
 from .support.notebook import page
 from .support.whole_file import whole_file
 
+if TYPE_CHECKING:
+    from rich.console import Console
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -196,8 +196,10 @@ class Plan:
     def _repr_html_(self) -> str:
         return page("", self.write)
 
-    def write(self, console: Console) -> None:
+    def write(self, console: "Console") -> None:
         """Print the plan's tables and its verdict on a console of rich."""
+        from .plan_tables import tables
+
         for table in tables(self):
             console.print(table)
         console.print(self.verdict, markup=False, highlight=False, soft_wrap=True)
