@@ -9,7 +9,7 @@ axes.
 import tvm
 from tvm import relax
 
-from quake_tvm.tvm_version import Pass, tir
+from quake_tvm.tvm_version import Pass
 
 from . import spell_out_quantization
 from .fold_moves import FoldMoves
@@ -52,18 +52,7 @@ def _gains(call: relax.Call) -> bool:
     floats = computed_in_float32(call)
     if "transpose" in op_name(call):
         return floats and _simple(call)
-    return (floats or sums_bytes(call)) and _packed(call)
-
-
-def _packed(call: relax.Call) -> bool:
-    """Whether PackConvolutions takes a convolution.
-
-    It does not take groups with unknown extents, except depthwise convolutions.
-    """
-    x, weights = call.args
-    groups, inputs = int(call.attrs.groups), getattr(x.ty.shape[1], "value", None)
-    known = all(isinstance(n, tir.IntImm) for n in x.ty.shape)
-    return known or groups == 1 or groups == inputs == int(weights.ty.shape[0])
+    return floats or sums_bytes(call)
 
 
 def _simple(transposed: relax.Call) -> bool:

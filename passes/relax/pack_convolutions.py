@@ -21,7 +21,7 @@ from quake_tvm.schedules import analysis, product
 from quake_tvm.schedules.product import panel_of, within_panel
 from quake_tvm.tvm_version import Pass, tir
 
-from .legalize import FUSABLE, legalize
+from .legalize import FUSABLE, UNFUSABLE, legalize
 from .pack_weights import Panel, Term, in_halves, packed_matmul, panels, widened_term
 from .weights import computed_in_float32
 
@@ -249,11 +249,12 @@ class PackConvolutions(Pass):
         )
         width = self.panel(key, analysis.constant(call.ty.shape[-2]))
         known = all(isinstance(n, tir.IntImm) for n in call.ty.shape)
+        flat = depthwise or groups == 1
         if depthwise:
             packed = np.ascontiguousarray(np.moveaxis(values[..., 0], 0, -1))
             function = partial(depthwise_convolution, window=window)
-        elif width is None or (groups > 1 and not known):
-            return call  # TVM cannot fuse after the reshape of groups if its extents are unknown
+        elif width is None:
+            return call
         elif groups > 1:
             split = values.reshape(groups, channels // groups, *values.shape[1:])
             packed = np.moveaxis(panels(np.moveaxis(split, 1, -1), width), 0, 1)
@@ -274,9 +275,9 @@ class PackConvolutions(Pass):
             weights,
             *pixels,
             primfunc_name_hint="conv",
-            primfunc_attrs=FUSABLE,
+            # TVM cannot fuse after the reshape of groups if its extents are unknown.
+            primfunc_attrs=FUSABLE if flat or known else UNFUSABLE,
         )
-        flat = depthwise or groups == 1
         return result if flat else relax.op.reshape(builder.emit(result), call.ty.shape)
 
 

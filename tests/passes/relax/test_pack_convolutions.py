@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tvm import relax
 
+import quake_tvm
 from quake_tvm.passes.relax.pack_convolutions import PackConvolutions, Window, packed_convolution
 from quake_tvm.passes.relax.pack_weights import panels
 from quake_tvm.tvm_version import tir
 from tests.helpers import module
-from tests.passes.relax.onnx_convolutions import check
+from tests.passes.relax.onnx_convolutions import check, model
 
 RNG = np.random.default_rng(0)
 nn = relax.op.nn
@@ -151,4 +152,17 @@ def test_weights_that_are_inputs(groups):
     ids=str,
 )
 def test_unknown_extents(unknown, groups):
-    check("Conv", (2, 8, 9, 10), (3, 3), 16, groups, unknown=unknown, strides=[2, 1])
+    kernels = check("Conv", (2, 8, 9, 10), (3, 3), 16, groups, unknown=unknown, strides=[2, 1])
+    assert "fallback" not in kernels.values()
+
+
+def test_groups_of_unknown_extents_have_the_bits_of_known_ones():
+    x, weights = RNG.normal(size=(2, 6, 9, 7)), RNG.normal(size=(8, 3, 3, 3))
+    x, weights, bias = (a.astype("float32") for a in (x, weights, RNG.normal(size=8)))
+    known, unknown = (
+        quake_tvm.compile(
+            model("Conv", shape, weights, bias, "float32", True, group=2, kernel_shape=[3, 3])
+        )
+        for shape in (x.shape, ["n", 6, "h", "w"])
+    )
+    np.testing.assert_array_equal(unknown(x)[0], known(x)[0])
