@@ -158,12 +158,12 @@ tasks: $(READY)  ## measure what rungs and number formats cost on real tasks: an
 any-size: $(READY)  ## published models, one build for any size beside static builds and ONNX Runtime: half an hour
 	@$(BIN)/python tutorials/any_size.py --page docs/benchmarks/any_size.md
 
-bench-models: $(READY)  ## published models beside ONNX Runtime and OpenVINO; writes docs/benchmarks/models.md: an hour
+bench-models: $(READY)  ## published models beside ONNX Runtime and OpenVINO; writes docs/benchmarks/models.md: takes long
 	@$(BIN)/python -m pip install -qq --editable '.[bench,tasks]'
 	@$(BIN)/python tutorials/bench_models.py --page docs/benchmarks/models.md
 	@$(BIN)/python tutorials/bench_models.py --avx2 --page docs/benchmarks/models.md
 
-bench-rungs: $(READY)  ## what lowering saves: published models on each rung beside exact; writes docs/benchmarks/rungs.md: an hour
+bench-rungs: $(READY)  ## what lowering saves: published models on each rung beside exact; writes docs/benchmarks/rungs.md: takes long
 	@$(BIN)/python -m pip install -qq --editable '.[bench,tasks]'
 	@$(BIN)/python tutorials/bench_rungs.py --page docs/benchmarks/rungs.md
 

@@ -3,7 +3,8 @@
     python tutorials/bench_models_contender.py CONTENDER KIND MODEL THREADS RESULTS.npz
 
 It writes its results to the file and says "ready". Then for each line of its input, a number of
-calls, it prints the wall time and the CPU time of them all, in seconds.
+calls, it prints the wall time and the CPU time of them all, in seconds. Builds of this library are
+kept on disk for the next run.
 """
 
 import os

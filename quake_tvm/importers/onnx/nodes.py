@@ -38,7 +38,7 @@ def read_by(node: onnx.NodeProto) -> set[str]:
 
 def place(node: onnx.NodeProto) -> str:
     """What errors call a node: its name, or that of its first output."""
-    return f"node {node.name!r}" if node.name else f"the node of {''.join(node.output[:1])!r}"
+    return f"node {node.name!r}" if node.name else f"the node of {next(iter(node.output), '')!r}"
 
 
 class DoesNotFitError(QuakeError):
