@@ -14,7 +14,7 @@ from .numerics.operators import OPERATORS, within
 from .site_plan import Plan
 from .support import given
 
-# Whole models take the same time on all rungs: docs/benchmarks.md. More degrees gain little: the
+# Whole models take the same time on all rungs: docs/benchmarks/rungs.md. More degrees gain little:
 # rest of a model rounds to float32 as well.
 DEFAULT_METHOD = "quake4"
 PRECISIONS = (COMPUTED, "float16", "bfloat16", "int8")
