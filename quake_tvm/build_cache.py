@@ -67,8 +67,11 @@ def clear(limit: int = 0) -> list[Build]:
 
 def find(key: str) -> Model | None:
     """The build of a key, or None. A damaged one is removed."""
-    path = folder() / f"{key}.so"
-    if not path.is_file():
+    try:
+        path = folder() / f"{key}.so"
+        if not path.is_file():
+            return None
+    except (QuakeError, OSError):  # no folder, or one that may not be read: keep() says so
         return None
     try:
         model = load(path)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .numerics.operators import bound
 from .options import Options
-from .support.notebook import WIDTH, console, page
+from .support.notebook import WIDTH, page, text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -151,6 +151,9 @@ Kernels = dict[tuple[str, str, str], list[tuple[str, str]]]
 class Report:
     """All sites of a compiled module. ``print`` it, or read its lists.
 
+    What is printed is as wide as the terminal, and 80 columns in a pipe; the variable ``COLUMNS``
+    sets another width. From 140 columns on it has each site's kernel and record, too.
+
     Attributes
     ----------
     sites : list of LoweredSite
@@ -205,9 +208,7 @@ class Report:
         )
 
     def __str__(self) -> str:
-        shown = console()
-        self.write(shown)
-        return shown.export_text().rstrip()
+        return text(self.write)
 
     def __repr__(self) -> str:
         counts = f"{len(self.sites)} lowered, {len(self.exact)} left exact"

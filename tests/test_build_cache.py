@@ -223,3 +223,21 @@ def test_the_command(folder, tmp_path):
     assert len(kept["builds"]) == 1
     assert "removed: 1 build" in quake("cache", "--clear", XDG_CACHE_HOME=home).stdout
     assert list(folder.iterdir()) == []
+
+
+def test_without_a_home_the_build_is_not_kept(monkeypatch, caplog):
+    def unknown():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(build_cache.Path, "home", unknown)
+    quake_tvm.compile(mlp(), cache=True)
+    assert "the build is not kept: there is no cache folder: set XDG_CACHE_HOME" in caplog.text
+
+
+def test_a_folder_that_may_not_be_read(monkeypatch):
+    def refuse(_):
+        raise PermissionError
+
+    monkeypatch.setattr(build_cache.Path, "is_file", refuse)
+    assert build_cache.find("any") is None

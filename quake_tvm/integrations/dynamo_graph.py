@@ -126,6 +126,11 @@ class Graph:
             )
         return program if self.outputs.computed else None
 
+    @property
+    def operators(self) -> int:
+        """The number of the graph's operators."""
+        return sum(node.op.startswith("call_") for node in self.module.graph.nodes)
+
     def key(self, arguments: Sequence[Any]) -> Key:
         """Which parameters, for as long as they exist, and which numbers are among these."""
         parameters = tuple([id(arguments[k]) for k in self.parameters])

@@ -4,7 +4,9 @@ torch finds the backend by the package's entry point. A graph that cannot be com
 mode, with a warning. Knows graphs of Dynamo and :func:`quake_tvm.compile`, no operator.
 """
 
+import logging
 import threading
+import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +25,8 @@ from ..runtime.model import Model
 from ..support.compiler_lock import compiling
 from .dynamo_graph import Graph, Key
 from .graph_outputs import Unsuitable
+
+logger = logging.getLogger(__name__)
 
 Outputs = tuple[Any, ...]
 # Builds of a module for numbers of Python that change. More would compile at every call.
@@ -127,6 +131,8 @@ class _Compiled:
 
     def _add(self, graph: Graph, arguments: Sequence[Any]) -> "_Build":
         """Compile the graph with the weights among these arguments."""
+        start = time.perf_counter()
+        logger.info("torch.compile: compiling a graph of %d operators", graph.operators)
         # In Dynamo's own context, sizes of the export and of the import would get into its guards.
         # Two exports at a time disturb each other.
         with torch._guards.tracing(None), compiling():
@@ -139,6 +145,7 @@ class _Compiled:
             # The export has the casts of autocast; its import must not make more.
             with torch.autocast("cpu", enabled=False):
                 model = None if program is None else compile(program, **self._options)
+        logger.info("torch.compile: compiled it in %.2f s", time.perf_counter() - start)
         self._builds = {key: b for key, b in self._builds.items() if b.graph.alive()}
         self._builds[self._graph.key(arguments)] = build = _Build(graph, model)
         return build

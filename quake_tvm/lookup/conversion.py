@@ -18,7 +18,7 @@ from ..errors import QuakeError
 from ..importers.onnx import file as onnx_file
 from ..runtime.description import Inputs
 from ..support import given
-from ..support.notebook import console, page
+from ..support.notebook import page, text
 from .blocks import Block, find
 from .distil import Distillation, Settings
 from .layer import STORED, LookupLayer
@@ -89,9 +89,7 @@ class Converted:
     layers: list[ConvertedLayer]
 
     def __str__(self) -> str:
-        shown = console()
-        shown.print(table(self.layers))
-        return shown.export_text().rstrip()
+        return text(lambda shown: shown.print(table(self.layers)))
 
     def _repr_html_(self) -> str:
         return page("", lambda shown: shown.print(table(self.layers)))

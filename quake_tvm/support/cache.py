@@ -9,9 +9,19 @@ from ..errors import QuakeError
 
 
 def folder() -> Path:
-    """The cache folder."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "quake_tvm"
+    """The cache folder.
+
+    Raises
+    ------
+    QuakeError
+        If neither the environment nor the system knows the user's home.
+    """
+    if home := os.environ.get("XDG_CACHE_HOME"):
+        return Path(home) / "quake_tvm"
+    try:
+        return Path.home() / ".cache" / "quake_tvm"
+    except RuntimeError:
+        raise QuakeError("there is no cache folder: set XDG_CACHE_HOME, or HOME") from None
 
 
 def keep(name: str, make: Callable[[Path], None]) -> Path:
