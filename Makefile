@@ -179,7 +179,7 @@ norms: $(READY)  ## norms that sum in float16, in SmolLM2-135M: downloads 93 MB;
 	@$(BIN)/python -m pip install -qq --editable '.[tasks]'
 	@$(BIN)/python tutorials/half_norms.py
 
-decoders: $(READY)  ## generate text with SmolLM2-135M on every rung, and time decoders: downloads 93 MB; two hours
+decoders: $(READY)  ## generate text with SmolLM2-135M on every rung, and time decoders: downloads 93 MB; an hour
 	@$(BIN)/python -m pip install -qq --editable '.[tasks,bench]'
 	@$(BIN)/python tutorials/generate_text.py --rungs --count 200 --page docs/decoders.md
 	@$(BIN)/python tutorials/decoder_figures.py --page docs/decoders.md

@@ -158,16 +158,27 @@ def find(sch: s_tir.Schedule, blocks: list[SBlockRV]) -> Product | None:
 def _panels(
     b: list[tir.Expr], column: tir.Var, shape: list[tir.Expr], columns: tir.Expr
 ) -> int | None:
-    """The columns in a panel of b, 0 if b is a matrix with columns last, None if b is neither."""
+    """The columns in a panel of b, 0 if b is a matrix with columns last, None if b is neither.
+
+    The columns may begin at an index that is summed over, as the pixels that a window sees do.
+    """
     *others, last = b
     along = [n for n, index in enumerate(others) if _mentions([index], column)]
-    if last.same_as(column):
+    if _begins_somewhere(last, column):
         return None if along else 0
     width, count = analysis.constant(shape[-1]), analysis.constant(columns)
     if width is None or count is None or len(along) != 1:
         return None
     wanted = [panel_of(column, width), within_panel(column, width, count)]
     return width if analysis.same([others[along[0]], last], wanted) else None
+
+
+def _begins_somewhere(index: tir.Expr, column: tir.Var) -> bool:
+    """Whether an index is a column, or a column plus a number that is the same for all columns."""
+    if not isinstance(index, tir.Add):
+        return index.same_as(column)
+    pairs = [(index.a, index.b), (index.b, index.a)]
+    return any(a.same_as(column) and not _mentions([b], column) for a, b in pairs)
 
 
 def panel_of(column: tir.Expr, width: int) -> tir.Expr:

@@ -6,6 +6,8 @@ moves the transposes outwards until they cancel or meet an operator that depends
 axes.
 """
 
+from functools import partial
+
 import tvm
 from tvm import relax
 
@@ -18,6 +20,7 @@ from .legalize import legalize
 from .lift_transposes import LiftTransposes
 from .lower_norms import rms_norm
 from .pack_byte_weights import sums_bytes
+from .plane_convolutions import few_channels
 from .weights import computed_in_float32, weights_of
 
 # ConvertLayout does not know that these are element-wise and take any layout.
@@ -34,12 +37,15 @@ LAYOUTS = {
 }
 
 
-def _wanted(call: relax.Call) -> dict[str, list[str]]:
+def _wanted(call: relax.Call, lanes: int) -> dict[str, list[str]]:
     """The layouts that a convolution should have. Its own layouts if others gain nothing."""
     name = op_name(call)
     if name not in LAYOUTS:
         return {}
-    return {name: LAYOUTS[name] if _gains(call) else _own(call)}
+    if not _gains(call):
+        return {name: _own(call)}
+    result = [str(call.attrs.out_layout)] if few_channels(call, lanes) else []
+    return {name: [*LAYOUTS[name], *result]}
 
 
 def _own(call: relax.Call) -> list[str]:
@@ -117,7 +123,16 @@ _OF_TWO = ("add", "subtract", "multiply", "divide", "maximum", "minimum")
 
 @tvm.transform.module_pass(opt_level=0, name="ChannelsLast")
 class ChannelsLast(Pass):
-    """Convert convolutions of floats or bytes with constant weights; fold constant transposes."""
+    """Convert convolutions of floats or bytes with constant weights; fold constant transposes.
+
+    Parameters
+    ----------
+    lanes : int
+        Floats in the target's vectors. A result of few channels keeps them first.
+    """
+
+    def __init__(self, lanes: int) -> None:
+        self.lanes = lanes
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         """Rewrite the convolutions. A module without such a convolution is unchanged."""
@@ -140,7 +155,7 @@ class ChannelsLast(Pass):
         mod = legalize(mod, rules, keep_emitted=True)
         steps = [
             relax.transform.CanonicalizeBindings(),  # ConvertLayout gives up where y = x
-            relax.transform.ConvertLayout({}, _wanted),
+            relax.transform.ConvertLayout({}, partial(_wanted, lanes=self.lanes)),
             LiftTransposes(),
             FoldMoves(),
             relax.transform.FoldConstant(),

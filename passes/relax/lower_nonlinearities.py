@@ -65,7 +65,7 @@ class LowerNonlinearities(Pass):
         recognized = CenterLogSumExp()(quake.recognize(mod, self.options, numbered=True))
         plan = self.options.plan
         chosen = choose(recognized, plan.looked_up if plan is not None else ())
-        fused = self.fuse_attention(SinkReshapes()(ChannelsLast()(chosen)))
+        fused = self.fuse_attention(SinkReshapes()(ChannelsLast(self.lanes)(chosen)))
         layers = lower_recurrent.lower(
             RowsOfBytes()(RowsInHalves()(fused)),
             self.options,

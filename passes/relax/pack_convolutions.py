@@ -45,8 +45,10 @@ class Window:
 
     @classmethod
     def of(cls, call: relax.Call) -> "Window":
-        """The window of a convolution with constant weights of shape (o, window.., i)."""
-        size = tuple(map(int, call.args[1].ty.shape))[1:-1]
+        """The window of a convolution, whose weights have channels last or first."""
+        channels_first = str(call.attrs.kernel_layout).startswith("OI")
+        axes = slice(2, None) if channels_first else slice(1, -1)
+        size = tuple(map(int, list(call.args[1].ty.shape)[axes]))
         padding = tuple(map(int, call.attrs.padding))
         strides, dilation = (
             tuple(map(int, each)) for each in (call.attrs.strides, call.attrs.dilation)

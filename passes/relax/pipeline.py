@@ -91,6 +91,7 @@ from .pack_transposed_convolutions import PackTransposedConvolutions
 from .pack_weights import PackWeights
 from .pack_winograd import PackWinograd
 from .plan_memory import PlanMemory
+from .plane_convolutions import PlaneConvolutions
 from .quantize_products import QuantizeProducts
 from .recognize_norms import RecognizeNorms
 from .recognize_quantized import RecognizeQuantized
@@ -266,6 +267,7 @@ class Pipeline:
             *([PackWinograd(panel, self.floats)] if self.winograd else []),
             PackConvolutions(panel, self.floats),
             PackTransposedConvolutions(panel, self.floats),
+            PlaneConvolutions(),
             PackWeights(panel, self.floats),
             WidenWeights(),
             *self._shared_operands(),

@@ -11,6 +11,7 @@ from quake_tvm.passes.relax.graph import Graph, op_name
 from tests.helpers import module, once, run
 
 RNG = np.random.default_rng(0)
+LANES = 16
 X = (1, 4, 6, 7)
 W = RNG.normal(size=(8, 4, 3, 3)).astype(np.float32)
 V = RNG.normal(size=(5, 8, 1, 1)).astype(np.float32)
@@ -59,9 +60,9 @@ def test_two_convolutions_and_what_is_between(activation):
         )
         return first(conv_last(active, V))
 
-    after = ChannelsLast()(module(before, X))
+    after = ChannelsLast(LANES)(module(before, X))
     tvm.ir.assert_structural_equal(after, module(expected, X))
-    tvm.ir.assert_structural_equal(ChannelsLast()(after), after)
+    tvm.ir.assert_structural_equal(ChannelsLast(LANES)(after), after)
 
 
 @pytest.mark.parametrize("swapped", [False, True])
@@ -83,7 +84,7 @@ def test_numbers_of_any_rank_and_what_averages_over_pixels(swapped):
         return conv_last(last(x), W, padding=1)
 
     ones = np.full(1, 0.5, np.float32)
-    done = ChannelsLast()(model(const(ones), before, lambda y: y, (2, 3)))
+    done = ChannelsLast(LANES)(model(const(ones), before, lambda y: y, (2, 3)))
     expected = model(relax.const(np.float32(0.5)), after, first, (1, 2))
     tvm.ir.assert_structural_equal(done, expected)
 
@@ -102,7 +103,7 @@ def test_numbers_of_any_rank_and_what_averages_over_pixels(swapped):
 def test_kinds(formula, shape):
     x = RNG.normal(size=shape).astype(np.float32)
     mod = module(formula, shape)
-    after = ChannelsLast()(mod)
+    after = ChannelsLast(LANES)(mod)
     assert layouts(after)[0] in ("NWC", "NHWC", "NDHWC")
     if "transpose" not in operators(mod)[0]:  # TVM has no kernels with channels last for these
         np.testing.assert_allclose(run(after, x), run(mod, x), rtol=1e-4, atol=1e-5)
@@ -139,7 +140,7 @@ def test_kinds(formula, shape):
 )
 def test_stays(formula, shapes, dtype):
     mod = module(formula, *shapes, dtype=dtype)
-    after = ChannelsLast()(mod)
+    after = ChannelsLast(LANES)(mod)
     assert operators(after) == operators(mod)
     assert layouts(after) == layouts(mod)
 
@@ -270,7 +271,7 @@ def test_quantized_convolutions_have_no_transposes_between():
         return summed(once(nn.pad(y, [0, 0, 0, 0, 1, 1, 1, 1], pad_value=3)), v)
 
     mod = module(before, X, dtype="uint8")
-    after = ChannelsLast()(mod)
+    after = ChannelsLast(LANES)(mod)
     assert operators(after).count("relax.permute_dims") == 2
     assert layouts(after) == ["NHWC", "NHWC"]
     x = RNG.integers(0, 256, X).astype(np.uint8)
@@ -291,7 +292,7 @@ def test_dynamically_quantized_convolutions_have_no_transposes_between():
         return summed(once(op.quantize(real, scale, zero, axis=1, out_dtype="uint8")), v)
 
     mod = module(before, X, dtype="uint8")
-    after = ChannelsLast()(mod)
+    after = ChannelsLast(LANES)(mod)
     assert operators(after).count("relax.permute_dims") == 2
     x = RNG.integers(0, 256, X).astype(np.uint8)
     np.testing.assert_array_equal(run(after, x), run(mod, x))
