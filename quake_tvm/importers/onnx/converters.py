@@ -1,6 +1,16 @@
 """The ONNX operators that have a converter here because TVM's importer gets them wrong."""
 
-from . import convolution, einsum, gathers, images, lookup, own_operators, pooling, recurrent
+from . import (
+    convolution,
+    einsum,
+    gathers,
+    images,
+    lookup,
+    own_operators,
+    pooling,
+    recurrent,
+    sequences,
+)
 from .expand import expand
 from .filled import constant_of_shape
 from .fitting import broadcast, concat, gemm, matmul, prelu
@@ -28,6 +38,7 @@ CONVERTERS: dict[str, Converter] = {
     "Clip": clip,
     "ConstantOfShape": constant_of_shape,
     "Concat": concat,
+    "ConcatFromSequence": sequences.concat_from,
     "Conv": convolution.conv,
     "ConvInteger": convolution.conv_integer,
     "ConvTranspose": convolution.conv_transpose,
@@ -63,8 +74,13 @@ CONVERTERS: dict[str, Converter] = {
     "RoiAlign": images.roi_align,
     "ScatterElements": gathers.scatter_elements,
     "ScatterND": gathers.scatter_nd,
+    "SequenceAt": sequences.at,
+    "SequenceErase": sequences.erase,
+    "SequenceInsert": sequences.insert,
+    "SequenceLength": sequences.length,
     "Slice": slice_,
     "Split": split,
+    "SplitToSequence": sequences.split_to,
     "Squeeze": squeeze,
     "Tile": tile,
     "TopK": top_k,

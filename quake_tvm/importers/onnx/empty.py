@@ -64,7 +64,7 @@ def _filled(value: onnx.ValueInfoProto | None, fill: float | None = None) -> np.
     if fill is None:
         return np.zeros(shape, _numpy(ty)) if 0 in shape else None
     dtype = _numpy(ty)
-    if dtype.kind == "i":
+    if dtype.kind in "iu":
         limits = np.iinfo(dtype)
         fill = min(max(fill, limits.min), limits.max)
     return np.full(shape, fill, dtype)

@@ -17,6 +17,7 @@ from .file import with_shapes
 from .fold import fold_shapes
 from .module import converted, errors_with_advice
 from .nodes import all_nodes
+from .unique_names import with_unique_names
 
 # What may become of a node: it is computed when the model runs, replaced by other nodes, computed
 # during the import, or not imported.
@@ -60,7 +61,7 @@ def examine(
     QuakeError
         For shapes and ranges that do not fit.
     """
-    own = functions.inline(with_shapes(model, shapes or {}, ranges or {}))
+    own = with_unique_names(functions.inline(with_shapes(model, shapes or {}, ranges or {})))
     refused = _refused(own)
     if refused:
         return refused, None

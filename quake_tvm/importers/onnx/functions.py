@@ -4,6 +4,9 @@ A model may define functions, and the standard defines some operators as functio
 latter, those are expanded that TVM's importer lacks or gets wrong and that have no rewrite here.
 """
 
+from functools import reduce
+from operator import or_
+
 import onnx
 from onnx import helper, inliner
 from tvm.relax.frontend.onnx import onnx_frontend
@@ -13,7 +16,7 @@ from . import own_operators, rewrites
 from .check import schema
 from .fold import element_types
 from .inference import inferred
-from .nodes import all_nodes
+from .nodes import all_nodes, graphs
 
 # The importer confuses it with ONNX Runtime's operator.
 _WRONG = {"Attention"}
@@ -85,11 +88,11 @@ def _with_function(model: onnx.ModelProto) -> set[tuple[str, str]]:
     """Operators that the importer lacks or gets wrong, and the standard defines by others."""
     lacking = {n.op_type for n in all_nodes(model.graph)} - onnx_frontend._get_convert_map().keys()
     lacking = (lacking | _WRONG) - rewrites.STANDARD.keys()
-    if any(node.op_type in _FLOAT32_ONLY for node in model.graph.node):
-        types = element_types(inferred(model))
+    if any(node.op_type in _FLOAT32_ONLY for node in all_nodes(model.graph)):
+        types = reduce(or_, map(element_types, graphs(inferred(model))))
         lacking |= {
             node.op_type
-            for node in model.graph.node
+            for node in all_nodes(model.graph)
             if node.op_type in _FLOAT32_ONLY
             and types.get(node.input[0], onnx.TensorProto.FLOAT) != onnx.TensorProto.FLOAT
         }

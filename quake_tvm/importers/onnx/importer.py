@@ -12,6 +12,7 @@ from typing import Any
 
 import onnx
 import tvm
+from onnx import helper
 from tvm import relax
 from tvm.relax.frontend.onnx.onnx_frontend import ONNXGraphImporter, onnx_input
 
@@ -256,6 +257,11 @@ class Importer(ONNXGraphImporter):
         for k, name in enumerate(node.output):
             held = isinstance(value, relax.Tuple)
             self._nodes[name] = value[k] if held else self.bb.emit(relax.TupleGetItem(value, k))
+
+    def _parse_attr(self, attributes: Iterable[onnx.AttributeProto]) -> dict[str, Any]:
+        """The attributes by name. Some writers leave out what is 0, and lists may be empty."""
+        values = {a.name: helper.get_attribute_value(a) for a in attributes}
+        return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
 
     def _gives_sequence(self, node: onnx.NodeProto) -> bool:
         """Whether the node's value may be a sequence, which Relax has as a tuple."""

@@ -1,9 +1,9 @@
 """Convert an ONNX model to a Relax module that TVM can compile.
 
-The steps, in this order: set the inputs' shapes, inline functions, refuse features that would be
-ignored, rewrite operators that TVM's importer gets wrong, fold what computes shapes and other
-constants, take the branches and unroll the loops that are known, replace tensors without elements,
-import. Knows nothing of nonlinearities.
+The steps, in this order: set the inputs' shapes, inline functions, make names unique, refuse
+features that would be ignored, rewrite operators that TVM's importer gets wrong, fold what computes
+shapes and other constants, take the branches and unroll the loops that are known, replace tensors
+without elements, import. Knows nothing of nonlinearities.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,6 +26,7 @@ from .file import inputs, is_dynamic, with_shapes
 from .fold import fold_shapes
 from .importer import Importer, NotTaken
 from .tensors import check_types
+from .unique_names import with_unique_names
 
 
 def to_relax(
@@ -54,7 +55,7 @@ def to_relax(
     """
     model = with_shapes(model, shapes or {}, ranges or {})
     with errors_with_advice(model):
-        model = functions.inline(model)
+        model = with_unique_names(functions.inline(model))
         check(model)
         model = functions.expand(model)
         check(model)  # the nodes of the expanded functions

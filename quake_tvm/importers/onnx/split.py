@@ -4,10 +4,12 @@ TVM converts it, unless an extent or a length varies or a part is empty. Of an a
 extent TVM does not see that a part has its length.
 """
 
+from collections.abc import Sequence
+
 from tvm import relax
 
 from ...kernels.size_check import equal
-from .extents import FAR
+from .extents import FAR, Extent
 from .node import Node
 from .rewrites.inputs_for_attributes import EQUAL_PARTS
 from .slices import Range, kept
@@ -45,11 +47,18 @@ def split(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
     node.require(builder, within, problem)
     if lengths is None or all(isinstance(n, int) and n > 0 for n in (extent, *lengths)):
         return None
-    pieces = []
+    return relax.Tuple(pieces(builder, node, axis, lengths))
+
+
+def pieces(
+    builder: relax.BlockBuilder, node: Node, axis: int, lengths: Sequence[Extent]
+) -> list[relax.Expr]:
+    """The first input's parts of these lengths along an axis."""
+    shape, found = node.shape(), []
     for k, length in enumerate(lengths):
         ranges: list[Range | None] = [None] * len(shape)
         ranges[axis] = Range(sum(lengths[:k]), FAR, 1)
         wanted = [*shape]
         wanted[axis] = length
-        pieces.append(builder.emit(kept(builder, node, ranges, wanted)))
-    return relax.Tuple(pieces)
+        found.append(builder.emit(kept(builder, node, ranges, wanted)))
+    return found

@@ -109,6 +109,23 @@ def test_reductions_over_nothing(shape):
             np.testing.assert_allclose(got, want, rtol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int64"])
+def test_extremes_of_no_integers(dtype):
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    graph = helper.make_graph(
+        [node(name, "x axes", name) for name in ("ReduceMax", "ReduceMin")],
+        "nothing",
+        [helper.make_tensor_value_info("x", kind, [0, 3])],
+        [helper.make_tensor_value_info(n, kind, None) for n in ("ReduceMax", "ReduceMin")],
+        [numpy_helper.from_array(np.array([0]), "axes")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    x = np.zeros((0, 3), dtype)
+    wanted = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x})
+    for got, want in zip(quake_tvm.compile(model).run(x), wanted, strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
 def test_means_over_outer_axes_of_nothing():
     """No schedule rule takes these kernels: the initial value of a sum precedes its loop."""
     graph = helper.make_graph(

@@ -1,6 +1,7 @@
 """Subgraphs that compute shapes become constants, and branches that are known are taken."""
 
 import numpy as np
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -118,6 +119,43 @@ def test_weights_that_operators_compute_are_folded_whatever_their_size():
     np.testing.assert_allclose(numpy_helper.to_array(weights), wanted, rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("operator", "operands", "attributes"),
+    [
+        # The logarithm of a probability that is too small for its type.
+        ("LogSoftmax", [np.float32([0, 200])], {}),
+        # A quotient beyond int32, which is the largest number of the result's type.
+        ("QuantizeLinear", [np.float32([-1e30, 1, 1e30]), np.float32(1e-3), np.uint8(7)], {}),
+        ("ReduceLogSumExp", [np.float32([-np.inf, -np.inf])], {}),
+        # In the order in which they are found.
+        ("Unique", [np.float32([2, 0, 2, 1])], {"sorted": 0}),
+    ],
+)
+def test_what_the_reference_gets_wrong_is_not_folded(operator, operands, attributes):
+    names = [f"c{k}" for k in range(len(operands))]
+    nodes = [node(operator, names, ["c"], **attributes), node("Identity", ["c"], ["y"])]
+    constants = map(constant, operands, names)
+    model = make(nodes, {"x": [1]}, {"y": None}, constants, opset=18)
+    model.graph.output[0].ClearField("type")
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    (y,) = session.run(None, {"x": ramp(1)})
+    (q,) = quake_tvm.compile(model, method="exact").run(ramp(1))
+    np.testing.assert_allclose(q, y, rtol=1e-6)
+
+
+def test_zero_points_of_rows_belong_to_rows():
+    """ONNX's reference subtracts them from columns; ONNX Runtime does not have them."""
+    nodes = [
+        node("MatMulInteger", ["ones", "ones", "zeros"], ["c"]),
+        node("Identity", ["c"], ["y"]),
+    ]
+    constants = {"ones": np.ones((3, 3), np.uint8), "zeros": np.uint8([1, 2, 3])}
+    model = make(nodes, {"x": [1]}, {"y": None}, [constant(v, k) for k, v in constants.items()])
+    model.graph.output[0].ClearField("type")
+    (q,) = quake_tvm.compile(model).run(ramp(1))
+    np.testing.assert_array_equal(q, np.repeat([[0], [-3], [-6]], 3, 1))
+
+
 def test_all_that_grows_is_bounded():
     """Each fits, but not all together."""
     nodes = [node("Expand", [f"c{k}", "shape"], [f"e{k}"]) for k in range(3)]
@@ -158,7 +196,7 @@ def test_the_branch_that_shapes_choose(taken):
     """The branches are those that torch writes for squeeze. The other branch has another rank."""
     inner = helper.make_graph([node("Squeeze", ["x", "none"], ["t"])], "t", [], [value("t", None)])
     outer = node("If", ["same"], ["t"], then_branch=inner, else_branch=exp([4]).graph)
-    del outer.attribute[1].g.input[:]
+    del outer.attribute[0].g.input[:]  # of the else branch
     then = helper.make_graph([outer, node("Neg", ["t"], ["u"])], "u", [], [value("u", None)])
     other = helper.make_graph([node("Identity", ["x"], ["e"])], "e", [], [value("e", None)])
     nodes = [

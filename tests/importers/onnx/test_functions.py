@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from onnx import helper
+from onnx import TensorProto, helper
 
 import quake_tvm
 from quake_tvm import QuakeError
@@ -34,6 +34,21 @@ def test_attributes_left_out_have_their_defaults_in_functions():
     model = make([node("Swish", ["x"], ["y"])], {"x": [5]}, {"y": None}, opset=24)
     (result,) = quake_tvm.compile(model, method="exact").run(ramp(5))
     np.testing.assert_allclose(result, ramp(5) / (1 + np.exp(-ramp(5))), 1e-6)
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_half_precision_in_branches(taken):
+    branches = {
+        name: helper.make_graph([node(operator, ["x"], [operator])], name, [], [value(operator)])
+        for name, operator in (("then_branch", "Elu"), ("else_branch", "HardSwish"))
+    }
+    model = make([node("If", ["c"], ["y"], **branches)], {}, {"y": None})
+    model.graph.input.append(value("x", [5], TensorProto.FLOAT16))
+    model.graph.input.append(value("c", [], TensorProto.BOOL))
+    x = ramp(5).astype(np.float16)
+    (q,) = quake_tvm.compile(model, method="exact").run({"x": x, "c": np.array(taken)})
+    y = np.where(x > 0, x, np.expm1(ramp(5))) if taken else ramp(5) * np.clip(x / 6 + 0.5, 0, 1)
+    np.testing.assert_allclose(q.astype(float), y.astype(float), atol=2e-3)
 
 
 def test_functions_of_another_opset_are_refused():

@@ -47,6 +47,28 @@ def test_initializers_may_be_inputs_too():
     np.testing.assert_allclose(compiled.run(ramp(2, 3))[0], np.exp(ramp(2, 3) + ramp(3)), 1e-6)
 
 
+@pytest.mark.parametrize(
+    ("operator", "field", "attributes"),
+    [
+        ("ReduceSum", "i", {"keepdims": 0}),
+        ("Softmax", "i", {"axis": 0}),
+        ("HardSigmoid", "f", {"beta": 0.0}),
+    ],
+)
+def test_writers_may_leave_out_what_is_zero(operator, field, attributes):
+    """The third version of the format's language has no other way to write a 0."""
+    model = make([node(operator, ["x"], ["y"], **attributes)], {"x": [2, 3]}, {"y": None})
+    (attribute,) = model.graph.node[0].attribute
+    attribute.ClearField(field)
+    compare(model, ramp(2, 3))
+
+
+def test_lists_may_be_empty():
+    turned = node("Transpose", ["x"], ["y"])
+    turned.attribute.add(name="perm", type=onnx.AttributeProto.INTS)
+    compare(make([turned], {"x": []}, {"y": None}), np.array(2, np.float32))
+
+
 def test_sums_are_additions():
     model = make([node("Sum", ["x", "x", "c", "x"], ["y"])], {"x": [2, 3]}, {"y": None},
                  [constant(ramp(3), "c")])  # fmt: skip

@@ -69,6 +69,86 @@ def test_chunks_of_one_size_whose_number_would_make_others():
     compare(nodes, {"x": np.arange(9.0)}, ["y"], constants={"four": 4, "zero": 0})
 
 
+@pytest.mark.parametrize("position", [-2, -1, 0, 1, 2])
+def test_positions_of_insertions(position):
+    """At -1, a tensor comes before the last one."""
+    nodes = [
+        helper.make_node("SequenceConstruct", ["x", "z"], ["s"]),
+        helper.make_node("SequenceInsert", ["s", "w", "k"], ["t"]),
+        helper.make_node("ConcatFromSequence", ["t"], ["y"], axis=-1),
+    ]
+    feeds = {"x": np.arange(2.0), "z": np.arange(3.0), "w": -np.arange(4.0)}
+    compare(nodes, feeds, ["y"], constants={"k": position})
+
+
+@pytest.mark.parametrize(
+    ("split", "keepdims"),
+    [(None, 0), *((split, 1) for split in (None, 2, 4, 7, [2, 5], [7], [0, 7]))],
+)
+def test_what_a_split_gives(split, keepdims):
+    """Counted, joined, and taken from its end. Of the axis, only TVM knows the extent."""
+    given = ["x1"] if split is None else ["x1", "split"]
+    nodes = [
+        helper.make_node("Neg", ["size"], ["minus"]),
+        helper.make_node("Abs", ["minus"], ["same"]),
+        helper.make_node("Reshape", ["x", "same"], ["x1"]),
+        helper.make_node("SplitToSequence", given, ["t"], axis=-1, keepdims=keepdims),
+        helper.make_node("SequenceLength", ["t"], ["length"]),
+        helper.make_node("SequenceAt", ["t", "last"], ["y"]),
+        helper.make_node("SequenceErase", ["t"], ["u"]),
+        helper.make_node("SequenceInsert", ["u", "y"], ["v"]),
+        helper.make_node(
+            "ConcatFromSequence", ["v"], ["joined"], axis=-1, new_axis=int(split is None)
+        ),
+    ]
+    constants = {"last": -1, "size": [2, 7]} | ({} if split is None else {"split": split})
+    outputs = ["length", "y", "joined"]
+    compare(nodes, {"x": np.arange(14.0).reshape(2, 7)}, outputs, constants=constants)
+
+
+def test_sequences_that_branches_give():
+    def branch(second):
+        made = helper.make_node("SequenceConstruct", ["x", second], ["s"])
+        inner = helper.make_node("SequenceAt", ["s", "last"], ["t"])
+        return helper.make_graph([made, inner], "b", [], [onnx.ValueInfoProto(name="t")])
+
+    nodes = [helper.make_node("If", ["c"], ["y"], then_branch=branch("z"), else_branch=branch("x"))]
+    feeds = {"x": np.arange(2.0), "z": -np.arange(2.0), "c": np.array(True)}
+    compare(nodes, feeds, ["y"], constants={"last": -1})
+
+
+@pytest.mark.parametrize(
+    ("nodes", "said"),
+    [
+        ([("SequenceAt", ["s", "two"], ["y"])], "position 2 in a sequence of 2"),
+        ([("SequenceErase", ["s", "-3"], ["t"])], "position -3 in a sequence of 2"),
+        ([("SequenceInsert", ["s", "x", "three"], ["t"])], "position 3 in a sequence of 2"),
+        ([("SequenceAt", ["s", "k"], ["y"])], "input 1 must be a constant"),
+        ([("SplitToSequence", ["x", "two"], ["t"])], "chunks of an axis whose extent varies"),
+        ([("SplitToSequence", ["w", "0"], ["t"])], "chunks of 0 elements"),
+        ([("SplitToSequence", ["w", "pair"], ["t"])], "do not add up"),
+    ],
+)
+def test_sequences_that_are_refused(nodes, said):
+    nodes = [helper.make_node("SequenceConstruct", ["x", "x"], ["s"])] + [
+        helper.make_node(*each) for each in nodes
+    ]
+    made = nodes[-1].output[0]
+    if made == "t":
+        nodes.append(helper.make_node("SequenceAt", ["t", "0"], ["y"]))
+    constants = {"0": 0, "two": 2, "three": 3, "-3": -3, "pair": [1, 1]}
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [value("x", ["n"]), value("w", [5]), value("k", [], TensorProto.INT64)],
+        [onnx.ValueInfoProto(name="y")],
+        [numpy_helper.from_array(np.array(v), n) for n, v in constants.items()],
+    )
+    opsets = [helper.make_opsetid("", 18)]
+    with pytest.raises(QuakeError, match=said):
+        quake_tvm.compile(helper.make_model(graph, opset_imports=opsets, ir_version=8))
+
+
 def test_optionals():
     nodes = [
         helper.make_node("Optional", ["x"], ["o"]),

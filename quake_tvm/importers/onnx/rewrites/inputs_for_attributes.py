@@ -45,6 +45,14 @@ MOVED = {
 EQUAL_PARTS = "equal_parts"
 
 
+def _vector(graph: Graph, axes: str) -> str:
+    """Constant axes as a vector: ONNX Runtime takes a single axis as a scalar, too."""
+    known = graph.constant_value(axes)
+    if known is None or known.ndim:
+        return axes
+    return graph.constant(known.reshape(1), TensorProto.INT64, "axes")
+
+
 def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
     """Emit the node in its form since opset 18."""
     moved = MOVED[node.op_type]
@@ -63,4 +71,6 @@ def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
     if node.op_type == "Split" and graph.opset < 18 and len(node.input) < 2:
         given |= {"num_outputs": len(node.output), EQUAL_PARTS: 1}
         node = helper.make_node("Split", node.input, node.output, node.name, **given)
+    if moved.inputs == _AXES and len(node.input) > 1:
+        node.input[1] = _vector(graph, node.input[1])
     graph.keep(node)

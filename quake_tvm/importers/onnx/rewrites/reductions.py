@@ -8,9 +8,10 @@ from . import inputs_for_attributes
 from .graph import Graph, attributes
 
 _INTEGERS = ("INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64")
-# The type in which to compute. The mean of integers is truncated, as in ONNX Runtime.
+_IN_FLOATS = {TensorProto.DataType.Value(t): TensorProto.DOUBLE for t in _INTEGERS}
+# The type in which to compute. Results for integers are truncated, as in ONNX Runtime.
 _THROUGH = {
-    "ReduceMean": {TensorProto.DataType.Value(t): TensorProto.DOUBLE for t in _INTEGERS},
+    **dict.fromkeys(("ReduceL2", "ReduceLogSum", "ReduceMean"), _IN_FLOATS),
     "ReduceMax": {TensorProto.BOOL: TensorProto.UINT8},
     "ReduceMin": {TensorProto.BOOL: TensorProto.UINT8},
 }
@@ -25,10 +26,13 @@ def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
     Raises
     ------
     QuakeError
-        If it is unknown whether there are axes.
+        If it is unknown whether there are axes, and for logarithms of sums of exponentials of
+        integers, which the standard no longer has.
     """
     x, *axes = node.input
     (y,) = node.output
+    if node.op_type == "ReduceLogSumExp" and graph.dtype(x) in _IN_FLOATS:
+        raise QuakeError("ReduceLogSumExp of integers is not supported: cast them to float")
     if attributes(node).get("noop_with_empty_axes"):
         known = graph.constant_value(axes[0]) if axes and axes[0] else ()
         if known is None:

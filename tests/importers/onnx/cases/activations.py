@@ -27,6 +27,8 @@ def activations() -> list[Case]:
         c("Elu", x.astype("float64"), alpha=0.3),
         c("HardSigmoid", x.astype("float64"), alpha=0.3, beta=0.4),
         c("Shrink", i(9, dtype="int32"), bias=0.0, lambd=3.0),
+        c("Shrink", i(9, dtype="int64"), bias=1.5, lambd=2.5),
+        c("Shrink", i(9, low=0, dtype="uint8"), bias=1.5, lambd=2.5),
     ]
     for shape in ((1,), (4,), (3, 1), (3, 4), (2, 1, 4), (2, 3, 4), (1, 3, 1)):
         cases += [c("PRelu", x, f(*shape))]

@@ -16,7 +16,12 @@ def elementwise() -> list[Case]:
     cases += [c("Round", np.float32([0.5, 1.5, 2.5, -0.5, -1.5, -2.5]))]
     for dtype in ("int32", "int64", "int8"):
         cases += [c(o, i(4, dtype=dtype)) for o in ("Abs", "Neg", "Sign")]
-    cases += [c("Abs", f(3, dtype="float64")), c("Sign", f(4)), c("Relu", i(5, dtype="int32"))]
+    cases += [
+        c("Abs", f(3, dtype="float64")),
+        c("Sign", f(4)),
+        c("Sign", i(4, low=0, high=2, dtype="uint8")),
+        c("Relu", i(5, dtype="int32")),
+    ]
     cases += [c("Identity", f(2)), c("Identity", np.array([True, False])), c("Not", f(4) > 0)]
     for dtype in ("float32", "float64", "int32", "int64"):
         x, y = f(2, 1, 3) * 9, f(4, 1) * 9

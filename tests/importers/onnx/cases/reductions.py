@@ -41,9 +41,12 @@ def reductions() -> list[Case]:
             "ReduceSum",
             "ReduceSumSquare",
             "ReduceL1",
+            "ReduceL2",
             "ReduceMean",
         ):
             cases += [c(operator, y, axes=[1]), c(operator, y, k(1))]
+        positive = i(3, 4, low=1, dtype=dtype)
+        cases += [c("ReduceLogSum", positive, axes=[1]), c("ReduceLogSum", positive, k(1))]
     ties = np.float32([[1, 3, 3, 2], [5, 5, 1, 1], [2, 1, 1, 2]])
     for operator in ("ArgMax", "ArgMin"):
         cases += [

@@ -69,6 +69,7 @@ def shapes() -> list[Case]:
         c("Unsqueeze", f(3), axes=[0, 2]),
         c("Unsqueeze", f(3), k(0, -1)),
         c("Unsqueeze", f(), k(0)),
+        c("Unsqueeze", f(3, 4), s(1, "int64"), since=13),
         c("Unsqueeze", f(3, 4), k(3, 0)),
         c("NonZero", np.float32([[1, 0, 2], [0, 0, 3]])),
         c("Range", s(3, "int64"), s(11, "int64"), s(3, "int64")),
