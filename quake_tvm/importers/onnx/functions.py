@@ -20,8 +20,8 @@ from .nodes import all_nodes, graphs
 
 # The importer confuses it with ONNX Runtime's operator.
 _WRONG = {"Attention"}
-# The importer uses float32 constants for these, whatever the input's type.
-_FLOAT32_ONLY = {"Elu", "HardSwish", "Selu"}
+# The importer uses float32 constants for it, whatever the input's type.
+_FLOAT32_ONLY = {"HardSwish"}
 
 
 def inline(model: onnx.ModelProto) -> onnx.ModelProto:

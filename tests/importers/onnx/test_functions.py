@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
+from onnx.reference import ReferenceEvaluator
 
 import quake_tvm
 from quake_tvm import QuakeError
@@ -49,6 +50,22 @@ def test_half_precision_in_branches(taken):
     (q,) = quake_tvm.compile(model, method="exact").run({"x": x, "c": np.array(taken)})
     y = np.where(x > 0, x, np.expm1(ramp(5))) if taken else ramp(5) * np.clip(x / 6 + 0.5, 0, 1)
     np.testing.assert_allclose(q.astype(float), y.astype(float), atol=2e-3)
+
+
+@pytest.mark.parametrize("opset", [14, 22])
+@pytest.mark.parametrize("operator", ["Celu", "Elu", "Selu", "HardSwish"])
+def test_activations_of_every_type(operator, opset):
+    """Function bodies of newer opsets do not hold in older ones."""
+    for dtype in (np.float16, np.float64):
+        model = make([node(operator, ["x"], ["y"])], {"x": [5]}, {"y": None}, opset=opset)
+        kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+        model.graph.input[0].type.tensor_type.elem_type = kind
+        x = ramp(5).astype(dtype)
+        (q,) = quake_tvm.compile(model, method="exact").run(x)
+        wide = make([node(operator, ["x"], ["y"])], {"x": [5]}, {"y": None}, opset=opset)
+        (y,) = ReferenceEvaluator(wide).run(None, {"x": ramp(5)})
+        assert q.dtype == dtype
+        np.testing.assert_allclose(q, y, rtol=2e-3 if dtype == np.float16 else 1e-6)
 
 
 def test_functions_of_another_opset_are_refused():
