@@ -146,16 +146,14 @@ def _legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
         return call
     x, weights = call.args
     last = str(call.attrs.data_layout) not in _FIRST
-    # An input that comes with channels first needs no transpose.
-    before = builder.lookup_binding(x) if last and isinstance(x, relax.Var) else None
-    moved = before is not None and _to_last(before)
+    first = _before_transpose(builder, x) if last else None
     return builder.call_te(
         partial(
             plane_convolution,
             window=Window.of(call),
-            last=Last(last and not moved, last),
+            last=Last(last and first is None, last),
         ),
-        before.args[0] if moved else x,
+        x if first is None else first,
         weights,
         list(call.ty.shape),
         primfunc_name_hint="conv",
@@ -163,9 +161,11 @@ def _legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
     )
 
 
-def _to_last(value: relax.Expr) -> bool:
-    """Whether this is a transpose that moves the channels to the end."""
-    if op_name(value) != "relax.permute_dims":
-        return False
+def _before_transpose(builder: relax.BlockBuilder, x: relax.Expr) -> relax.Expr | None:
+    """What a transpose moves the channels of to the end. None if x is no such transpose."""
+    value = builder.lookup_binding(x) if isinstance(x, relax.Var) else None
+    if value is None or op_name(value) != "relax.permute_dims":
+        return None
     rank = value.ty.ndim
-    return list(value.attrs.axes or ()) == [0, *range(2, rank), 1]
+    last = list(value.attrs.axes or ()) == [0, *range(2, rank), 1]
+    return value.args[0] if last else None
