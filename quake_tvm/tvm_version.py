@@ -258,8 +258,10 @@ def replace_variable(body: Stmt, old: tir.Var, new: tir.Var) -> Stmt:
 Again = Callable[[Expr], Expr]
 
 
-def descend(expr: Expr, rules: "dict[type, Callable[[Any, Again], Expr | None]]") -> Expr:
-    """The expression with nodes of some types replaced by the results of their rules.
+def descend(
+    expr: Expr | Stmt, rules: "dict[type, Callable[[Any, Again], Expr | None]]"
+) -> Expr | Stmt:
+    """The expression or statement with nodes of some types replaced by the results of their rules.
 
     A rule runs before the inside of its node is visited, and calls its second argument to visit a
     part of it. If a rule returns None, the node is visited as usual.
@@ -270,7 +272,9 @@ def descend(expr: Expr, rules: "dict[type, Callable[[Any, Again], Expr | None]]"
         def enter(node: Any) -> "Expr | None":
             return rules[type(node)](node, again)
 
-        def again(inner: Expr) -> Expr:
+        def again(inner: Expr | Stmt) -> Expr | Stmt:
+            if isinstance(inner, Stmt):
+                return tir.stmt_functor.ir_transform(inner, enter, None, names)
             return tir.stmt_functor.ir_transform(tir.Evaluate(inner), enter, None, names).value
 
         return again(expr)

@@ -235,7 +235,7 @@ def softmax_row(
         more, top = rows.store_scalar(above(top))
         steps = [*steps, *more]
     half = str(out.dtype) != COMPUTED
-    apart = r.short or (half and rows.fixed(r.chunks) is not None)
+    apart = r.short or (half and bool(rows.fixed(r.chunks)))
     in_output = not apart and not half
     e = rows.local(int(r.chunks) * r.lanes if apart else r.lanes)
     last, lanes = rows.local(r.lanes), rows.local(r.lanes)

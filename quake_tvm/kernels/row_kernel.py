@@ -61,40 +61,56 @@ def kernel(
             return indices(outer, r)
         return (*(tir.const(0, dtype_of(r)) for _ in outer[1:]), *([r] if outer else []))
 
-    def blocks(several: int, parallel: int, row: Row | None = None) -> Stmt:
+    def blocks(several: int, parallel: int, row: Row) -> Stmt:
         def block(b: Expr) -> Stmt:
             first = b if several == 1 else tir.min(b * several, count - several)
-            places = [at(first + k) for k in range(several)]
-
-            def body(row: Row) -> Stmt:
-                return interleaved([program(row, place) for place in places])
-
-            return by_length(length, body) if row is None else body(row)
+            return interleaved([program(row, at(first + k)) for k in range(several)])
 
         kind = tir.ForKind.PARALLEL if parallel else tir.ForKind.SERIAL
         return loop((count + several - 1) // several, block, kind, most=1)
 
-    def either(parallel: int) -> Stmt:
-        """Several rows at once if there are as many and if they are short, else one."""
+    def by_size(several: int, parallel: int) -> Stmt:
+        def version(row: Row) -> Stmt:
+            if several == 1 or floats is not None:
+                return blocks(several, parallel, row)
+            if parallel:  # only a thousand rows shorter than a vector are worth threads
+                return blocks(several if row.lanes == LANES else 1, parallel, row)
+            many = blocks(several, parallel, row)
+            if row.lanes < LANES:
+                return many
+            one_chunk = blocks(several, parallel, Row(length, LANES, one_chunk=True))
+            return tir.IfThenElse(length < 2 * LANES, one_chunk, many)
+
+        return by_length(length, version)
+
+    def either(parallel: int, large: bool = False) -> Stmt:
+        """Several rows at once if there are as many and if they are short, else one.
+
+        ``large`` says that the kernel has ``PARALLEL_ELEMENTS``. Then there are many rows if they
+        are short.
+        """
         several = next(n for n in (4, 2, 1) if rows is None or rows >= n)
-        fits, row = [] if rows is not None else [count >= several], None
-        if floats is None:
-            fits += [length >= LANES, length <= SIDE_BY_SIDE]
-            row = Row(length, LANES)
-        else:
+        if floats is not None:
             several = side_by_side(several, floats)
         if several == 1:
-            return blocks(1, parallel)
-        many = blocks(several, parallel, row)
-        return tir.IfThenElse(tir.all(*fits), many, blocks(1, parallel)) if fits else many
+            return by_size(1, parallel)
+        fits = [] if rows is not None or large else [count >= several]
+        if floats is None:
+            fits.append(length <= SIDE_BY_SIDE)
+        many = by_size(several, parallel)
+        if not fits:
+            return many
+        one = blocks(1, parallel, Row(length, LANES)) if large else by_size(1, parallel)
+        return tir.IfThenElse(tir.all(*fits), many, one)
 
     if rows is not None and floats is not None:
         if parallel is None:
             parallel = rows * floats >= PARALLEL_ELEMENTS
-        return nest(blocks(rows_at_once or side_by_side(rows, floats), parallel))
+        return nest(by_size(rows_at_once or side_by_side(rows, floats), parallel))
     if parallel is not None:
         return nest(either(parallel))
-    return nest(tir.IfThenElse(count * length >= PARALLEL_ELEMENTS, either(True), either(False)))
+    large = count * length >= PARALLEL_ELEMENTS
+    return nest(tir.IfThenElse(large, either(True, large=True), either(False)))
 
 
 def indices(outer: Sequence[int | Expr], number: Expr) -> tuple[Expr, ...]:

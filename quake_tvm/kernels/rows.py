@@ -95,7 +95,7 @@ def by_length(
     n = fixed(length)
     if n is not None:
         return body(Row(length, min(LANES, 1 << max(n.bit_length() - 1, 0))))
-    chosen, lanes = body(Row(length, 1)), 2
+    chosen, lanes = tir.IfThenElse(length >= 1, body(Row(1, 1)), body(Row(0, 1))), 2
     while lanes <= LANES:
         row = Row(length, lanes, ends_in_tail)
         chosen = tir.IfThenElse(length >= lanes, body(row), chosen)
@@ -110,15 +110,21 @@ class Row:
     whole, so that there is always one and no branch for it. A sum with one accumulator for each
     lane has the same order in both cases, a sum with several has not.
 
-    With more than one lane and fewer than sixteen, the row must have at least one chunk and less
-    than two, as :func:`by_length` ensures. It needs no loop even if its length is unknown. With one
-    lane the row may be empty.
+    With more than one lane and fewer than sixteen, or with ``one_chunk``, the row must have at
+    least one chunk and less than two, as :func:`by_length` ensures. It needs no loop even if its
+    length is unknown. With one lane the row may be empty.
     """
 
-    def __init__(self, length: int | Expr, lanes: int, ends_in_tail: bool = False) -> None:
+    def __init__(
+        self,
+        length: int | Expr,
+        lanes: int,
+        ends_in_tail: bool = False,
+        one_chunk: bool = False,
+    ) -> None:
         self.length, self.lanes = length, lanes
         self.ends_in_tail = ends_in_tail and lanes > 1 and fixed(length) is None
-        if 1 < lanes < LANES:
+        if one_chunk or 1 < lanes < LANES:
             self.chunks, self.rest = 1, length - lanes
         elif self.ends_in_tail:
             self.chunks = (length - 1) // lanes

@@ -34,7 +34,7 @@ LONGEST = 4096
 
 
 class _Lengths:
-    """The lengths that the values of an expression's ``Let`` variables have after substitution.
+    """The lengths that the values of all ``Let`` variables inside have after substitution.
 
     Attributes
     ----------
@@ -42,10 +42,10 @@ class _Lengths:
         The largest of them.
     """
 
-    def __init__(self, expr: Expr) -> None:
+    def __init__(self, inside: Expr | Stmt) -> None:
         self.longest, self._length = 0, 0
         self._lengths: dict[tir.Var, int] = {}
-        descend(expr, {tir.Let: self._let, tir.Var: self._var})
+        descend(inside, {tir.Let: self._let, tir.Var: self._var})
 
     def _let(self, node: tir.Let, visit: Again) -> Expr:
         outer, self._length = self._length, 1
@@ -122,6 +122,9 @@ def _store(node: tir.BufferStore) -> Stmt:
 
 def shortened(function: tir.PrimFunc) -> tir.PrimFunc:
     """The function with long ``Let`` values in buffers; the same function if there are none."""
+    # One walk over all stores finds that most functions need no other.
+    if _Lengths(function.body).longest <= LONGEST:
+        return function
     body = map_stores(function.body, _store)
     return function if body.same_as(function.body) else function.with_body(body)
 

@@ -6,6 +6,7 @@ import tvm_ffi
 from tvm import relax
 
 import quake_tvm
+from quake_tvm.kernels.row_kernel import kernel
 from quake_tvm.kernels.rows import LANES, Row, maximum, sequence, total
 from quake_tvm.tvm_version import tir
 from tests.helpers import module
@@ -57,3 +58,33 @@ def test_bits_are_those_of_a_static_length(operator):
         x = generator.normal(0, 3, (7, length)).astype(np.float32)
         one = quake_tvm.compile(module(operator, x.shape))
         np.testing.assert_array_equal(anything.run([x])[0], one.run([x])[0])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("operator", [nn.softmax, nn.log_softmax])
+def test_several_rows_at_once_have_the_bits_of_one(operator, dtype):
+    """Unknown sizes: rows of a chunk, of parts of it and of several; the last four rows overlap."""
+    rows, length = tir.Var("m", "int64"), tir.Var("n", "int64")
+    anything = quake_tvm.compile(module(operator, (rows, length), dtype=dtype))
+    alone = quake_tvm.compile(module(operator, (1, length), dtype=dtype))
+    generator = np.random.default_rng(0)
+    for n in (0, 1, 2, 3, 7, 8, 15, 16, 17, 31, 32, 33, 128, 129):
+        for m in (0, 1, 3, 4, 7, 1200):
+            x = generator.normal(0, 3, (m, n)).astype(dtype)
+            found = anything.run([x])[0]
+            for r in {0, m // 2, m - 1} if m else ():
+                np.testing.assert_array_equal(found[r : r + 1], alone.run([x[r : r + 1]])[0])
+
+
+def test_each_version_of_short_rows_has_its_loop_over_rows_around_it():
+    """A kernel decides between rows of one chunk and of several once, not for each row."""
+    rows, length = tir.Var("m", "int64"), tir.Var("n", "int64")
+    seen = []
+
+    def program(row, at):
+        seen.append((row.lanes, row.chunks if isinstance(row.chunks, int) else None))
+        return [tir.Evaluate(length)]
+
+    kernel([rows], length, program)
+    assert seen.count((LANES, 1)) == 4
+    assert all(seen.count((lanes, 1)) >= 4 for lanes in SHORTER)
