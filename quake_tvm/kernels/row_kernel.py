@@ -6,7 +6,7 @@ Knows no target, no graph and no formula: the caller brings the program of one r
 from collections.abc import Callable, Sequence
 
 from ..tvm_version import Expr, Stmt, dtype_of, nest, replace_variable, tir
-from .rows import LANES, Row, by_length, fixed, loop, sequence
+from .rows import LANES, Row, by_length, fixed, greatest, loop, sequence
 
 # Two rows of this length, or four of half of it, are computed at once, interleaved.
 SIDE_BY_SIDE = 128
@@ -34,8 +34,8 @@ def kernel(
     outer, length
         The shape: the extents of the rows' indices, and the floats of a row.
     program : callable
-        (Row, indices of the row) to the row's statements. The statements depend on no other row and
-        on nothing that they write.
+        (Row, indices of the row) to the row's statements. They read no row of
+        a result but their own, and give the same bits when they run twice.
     rows_at_once : int, optional
         How many rows are computed at once; the kernel must have as many. By default
         :func:`side_by_side`.
@@ -66,8 +66,19 @@ def kernel(
             first = b if several == 1 else tir.min(b * several, count - several)
             return interleaved([program(row, at(first + k)) for k in range(several)])
 
-        kind = tir.ForKind.PARALLEL if parallel else tir.ForKind.SERIAL
-        return loop((count + several - 1) // several, block, kind, most=1)
+        every = (count + several - 1) // several
+        if not parallel or several == 1 or fixed(count % several) == 0:
+            kind = tir.ForKind.PARALLEL if parallel else tir.ForKind.SERIAL
+            return loop(every, block, kind, most=1)
+        # One core computes the last two blocks, which share rows: a program may keep in its result
+        # what it has not finished.
+        parts = greatest(every - 1, 1)
+
+        def part(p: Expr) -> Stmt:
+            blocks = tir.Select(p == parts - 1, every - p, tir.const(1, dtype_of(p)))
+            return loop(blocks, lambda b: block(p + b))
+
+        return loop(parts, part, tir.ForKind.PARALLEL, most=1)
 
     def by_size(several: int, parallel: int) -> Stmt:
         def version(row: Row) -> Stmt:
