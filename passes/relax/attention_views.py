@@ -83,8 +83,8 @@ class View:
             axes = tuple(four[a] for a in self.axes)
             view = replace(self, tensor=call.args[0], shape=shape, axes=axes, pair=pair)
         elif name in ("relax.multiply", "relax.divide"):
-            scalar = graph.scalar(call.args[1])
-            if scalar is not None and in_range(scalar) and _rank(call.args[0]) == _rank(call):
+            scalar, alike = graph.scalar(call.args[1]), graph.same_shape(call.args[0], self.tensor)
+            if scalar is not None and in_range(scalar) and alike:
                 factor = self.factor * scalar if "multiply" in name else self.factor / scalar
                 view = replace(self, tensor=call.args[0], factor=factor)
         elif name in _RESHAPES and graph.shape(call.args[0]) == graph.shape(self.tensor):

@@ -26,6 +26,8 @@ _COMPARISONS = {
     "relax.greater": (False, -1),
 }
 _RESHAPES = {"relax.reshape", "relax.expand_dims", "relax.squeeze"}
+# Types that hold the number of any key.
+_WIDE = ("int32", "int64", "float32", "float64")
 
 
 @dataclass(frozen=True)
@@ -37,13 +39,14 @@ class CausalMask:
     positions : Expr
         A tensor with as many elements as there are rows.
     shift : int
-    rows : Expr
-        The number of rows.
+    rows, keys : Expr
+        The numbers of rows and of keys.
     """
 
     positions: relax.Expr
     shift: int
     rows: tvm.ir.Expr
+    keys: tvm.ir.Expr
 
     def tensor(self) -> relax.Expr:
         """The last visible key of every row, as int64."""
@@ -63,7 +66,7 @@ def causal_mask(graph: Graph, mask: relax.Expr) -> CausalMask | None:
         return None
     constant = graph.constant(mask)
     if constant is not None:
-        return _of_constant(constant.reshape(constant.shape[-2:]), rows)
+        return _of_constant(constant.reshape(constant.shape[-2:]), rows, keys)
     call = graph.value(_unspread(graph, mask))
     if op_name(call) != "relax.where":
         return None
@@ -77,16 +80,16 @@ def causal_mask(graph: Graph, mask: relax.Expr) -> CausalMask | None:
     of_keys, of_rows = condition.args if key_first else reversed(condition.args)
     if not (_along(of_keys, 1, keys) and _along(of_rows, 2, rows) and _counts(graph, of_keys)):
         return None
-    return CausalMask(of_rows, shift, rows)
+    return CausalMask(of_rows, shift, rows, keys)
 
 
-def _of_constant(mask: np.ndarray, rows: tvm.ir.Expr) -> CausalMask | None:
+def _of_constant(mask: np.ndarray, rows: tvm.ir.Expr, keys: tvm.ir.Expr) -> CausalMask | None:
     visible = mask == 0
     last = visible.sum(axis=1) - 1
     wanted = np.arange(mask.shape[1]) <= last[:, None]
     if (visible != wanted).any() or not np.isneginf(mask[~visible]).all() or visible.all():
         return None
-    return CausalMask(relax.const(last.astype("int64")), 0, rows)
+    return CausalMask(relax.const(last, "int64"), 0, rows, keys)
 
 
 def _is(n: tvm.ir.Expr, value: int) -> bool:
@@ -133,13 +136,23 @@ def _counts(graph: Graph, expr: relax.Expr) -> bool:
         return bool((constant.reshape(-1) == np.arange(constant.size)).all())
     call = graph.value(expr)
     name = op_name(call)
-    if name in {*_RESHAPES, "relax.broadcast_to", "relax.astype"}:
+    if name in _RESHAPES:
         return _counts(graph, call.args[0])
+    if name == "relax.broadcast_to":
+        return _as_long(call.args[0], expr) and _counts(graph, call.args[0])
     if name == "relax.add":
         return any(
-            graph.scalar(b) == 0 and _counts(graph, a) for a, b in (call.args, call.args[::-1])
+            graph.scalar(b) == 0 and _as_long(a, expr) and _counts(graph, a)
+            for a, b in (call.args, call.args[::-1])
         )
-    if name != "relax.arange":
+    if name not in {"relax.astype", "relax.arange"} or str(expr.ty.dtype) not in _WIDE:
         return False
+    if name == "relax.astype":
+        return _counts(graph, call.args[0])
     start, _, step = call.args
     return _is(start, 0) and _is(step, 1)
+
+
+def _as_long(expr: relax.Expr, spread: relax.Expr) -> bool:
+    """Whether a tensor is broadcast along leading axes only, and not along its own."""
+    return _inner(expr) is not None and _inner(expr) == _inner(spread)

@@ -22,7 +22,7 @@ from quake_tvm.tvm_version import Pass, make_attrs, register_op
 from ..fold_affine import in_range
 from ..graph import Site
 from .attention_views import View
-from .causal_masks import causal_mask
+from .causal_masks import CausalMask, causal_mask
 from .graph import Graph, functions, known_shape, op_name, rewrite
 from .ops import attributes_of, operator_of
 
@@ -84,7 +84,9 @@ def _site(graph: Graph, var: relax.Var, tiles: Tiles) -> Site | None:
     (*of_q, length, depth), (*of_k, keys, of_keys), (*of_v, values, width) = (
         view.sizes for view in (q, k, v)
     )
-    if not of_q == of_k == of_v or k.group != v.group or depth != of_keys or keys != values:
+    if not of_q == of_k == of_v or depth != of_keys or keys != values:
+        return None
+    if q.group != 1 or k.group != v.group:
         return None
     if not (isinstance(depth, int) and isinstance(width, int)) or depth < SQUARE:
         return None
@@ -98,7 +100,7 @@ def _site(graph: Graph, var: relax.Var, tiles: Tiles) -> Site | None:
     axes = [axis for view in (q, k, v, out) for axis in view.axes]
     numbers = [n for t in chosen for n in (t.rows, t.vectors, t.lanes)]
     causal = causal_mask(graph, mask[0]) if mask else None
-    if causal is not None and tvm_ffi.structural_equal(causal.rows, q.shape[q.axes[2]]):
+    if causal is not None and _covers(causal, q, k):
         mask = [causal.tensor()]
     else:
         causal = None
@@ -112,6 +114,12 @@ def _site(graph: Graph, var: relax.Var, tiles: Tiles) -> Site | None:
     }
     args = (*(view.in_four() for view in (q, k, v)), *mask)
     return Site(out.tensor, "attention", args, options.source, region, attributes)
+
+
+def _covers(causal: CausalMask, q: View, k: View) -> bool:
+    """Whether a mask has all rows and keys, and none of its axes is broadcast to them."""
+    pairs = (causal.rows, q.shape[q.axes[2]]), (causal.keys, k.shape[k.axes[2]])
+    return all(tvm_ffi.structural_equal(*pair) for pair in pairs)
 
 
 @tvm.transform.module_pass(opt_level=0, name="FuseAttention")

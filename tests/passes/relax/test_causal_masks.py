@@ -97,3 +97,44 @@ def test_other_masks_stay(formula):
     call = _call(formula)
     assert int(call.attrs["causal"]) == 0
     assert [int(n) for n in call.args[3].ty.shape][-2:] == [ROWS, KEYS]
+
+
+def of_rows_alone(q, k, v, _):
+    mask = np.zeros((ROWS, 1), "float32")
+    mask[3] = -np.inf
+    return attention(q, k, v, relax.const(mask))
+
+
+def of_one_number(q, k, v, positions):
+    one = once(op.arange(0, 1, 1, "int64"))
+    return attention(q, k, v, masked(once(op.less_equal(one, column(positions)))))
+
+
+def of_a_repeated_number(q, k, v, positions):
+    same = once(op.broadcast_to(once(op.arange(0, 1, 1, "int64")), (KEYS,)))
+    return attention(q, k, v, masked(once(op.less_equal(same, column(positions)))))
+
+
+def of_a_number_added_to_zeros(q, k, v, positions):
+    zeros = relax.const(np.zeros(KEYS, "int64"), "int64")
+    same = once(op.add(once(op.arange(0, 1, 1, "int64")), zeros))
+    return attention(q, k, v, masked(once(op.less_equal(same, column(positions)))))
+
+
+def of_numbers_that_wrap_around(q, k, v, positions):
+    numbers = once(op.astype(once(op.astype(keys(), "int8")), "int64"))
+    return attention(q, k, v, masked(once(op.less_equal(numbers, column(positions)))))
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        of_rows_alone,
+        of_one_number,
+        of_a_repeated_number,
+        of_a_number_added_to_zeros,
+        of_numbers_that_wrap_around,
+    ],
+)
+def test_masks_whose_keys_are_not_counted_stay(formula):
+    assert int(_call(formula).attrs["causal"]) == 0

@@ -59,6 +59,18 @@ def test_factors_of_q_and_k_are_multiplied():
     assert float(call.attrs["scale"]) == pytest.approx(1.5 / 8)
 
 
+def test_a_factor_that_repeats_q_stays():
+    def formula(q, k, v):
+        return block(once(q * relax.const(np.full((2, 1, 1, 1), 0.5, "float32"))), k, v)
+
+    (call,) = (
+        e
+        for e in calls(fused(module(formula, (1, *BSHD[1:]), BSHD, BSHD)))
+        if op_name(e) == ATTENTION
+    )
+    assert [int(n) for n in call.args[0].ty.shape] == list(BSHD)
+
+
 def used_twice(q, k, v):
     scores = once(op.matmul(heads(q), once(op.permute_dims(k, [0, 2, 3, 1]))))
     weights = once(nn.softmax(scores, axis=-1))
@@ -74,7 +86,14 @@ def other_axis(q, k, v):
     return op.matmul(once(nn.softmax(scores, axis=2)), heads(v))
 
 
-@pytest.mark.parametrize("formula", [used_twice, negative, other_axis])
+def repeated_queries(q, k, v):
+    q = once(op.expand_dims(once(op.strided_slice(heads(q), [1], [0], [2])), 2))
+    q = once(op.reshape(once(op.broadcast_to(q, (2, 2, 2, 24, 32))), (2, 4, 24, 32)))
+    scores = once(op.matmul(q, once(op.permute_dims(k, [0, 2, 3, 1]))))
+    return op.matmul(once(nn.softmax(scores, axis=-1)), heads(v))
+
+
+@pytest.mark.parametrize("formula", [used_twice, negative, other_axis, repeated_queries])
 def test_others_stay(formula):
     names = [op_name(call) for call in calls(fused(module(formula, BSHD, BSHD, BSHD)))]
     assert ATTENTION not in names
