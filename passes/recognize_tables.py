@@ -16,6 +16,8 @@ from .graph import Expr, Graph, Site
 
 BYTES = ("int8", "uint8")
 WORDS = ("int16", "uint16")
+# Up to this, float64 has the results of all steps between integers.
+_EXACT = 2.0**53
 # A step of a chain that is no step of a float chain: its function gets the call first.
 _Step = Callable[..., np.ndarray]
 
@@ -113,8 +115,10 @@ class _Chains:
             else:
                 values = KINDS[kind](*operands, *options_of(kind, call))
             dtype = graph.dtype(var)
-            if dtype not in ("float32", "bool") and not np.all(np.isfinite(values)):
-                return None
+            if "int" in dtype:
+                if not np.all(np.abs(values) <= _EXACT):  # nor NaN
+                    return None
+                values = np.asarray(values).astype(np.int64)  # from which they wrap around
             return _Function(root, np.broadcast_to(values, count).astype(dtype))
 
     def region(self, var: Expr) -> list[Expr]:

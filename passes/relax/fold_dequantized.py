@@ -27,7 +27,8 @@ class _Fold(PyExprMutator):
             values = self._known(call.args[0])
             if values is None or not all(isinstance(n, tir.IntImm) for n in call.ty.shape):
                 return call
-            return relax.const(values.reshape([*map(int, call.ty.shape)]))
+            moved = values.reshape([*map(int, call.ty.shape)])
+            return relax.const(moved, dtype(call))
         if op_name(call) != "relax.dequantize" or str(call.attrs.out_dtype) != "float32":
             return call
         values, scale, zero = map(constant, call.args)

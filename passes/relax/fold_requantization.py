@@ -34,7 +34,7 @@ class _Fold(PyExprMutator):
             if step is None or not factor > 0 or step == factor:
                 continue
             ramp = op_name(self._call(value)) == "relax.nn.relu"
-            if ramp and middle is None:
+            if ramp and (middle is None or not step > 0):
                 continue
             inner = self._call(value).args[0] if ramp else value
             divided = self._divided(inner, np.float32(step / factor))

@@ -20,6 +20,7 @@ from quake_tvm.tvm_version import Pass
 from .convolutions import CONVOLUTIONS
 from .graph import dtype, known_shape, op_name
 from .quantized import constant, rewritten
+from .shifted_bytes import shifted
 
 _SUM = "int32"
 # No product of two bytes minus their zero points is larger.
@@ -81,13 +82,15 @@ class _Biases(PyExprMutator):
         return values.reshape(shape), steps.reshape(shape)
 
     def _depth(self, sums: relax.Expr) -> int | None:
-        """How many products of bytes are summed."""
+        """How many products of bytes are summed. None for other sums."""
         call = self._bound(sums)
-        if op_name(call) in CONVOLUTIONS:
-            return analysis.volume(list(call.args[1].ty.shape)[1:])
-        if op_name(call) == "relax.matmul":
-            return analysis.volume(list(call.args[1].ty.shape)[-2:][:1])
-        return None
+        if op_name(call) not in (*CONVOLUTIONS, "relax.matmul"):
+            return None
+        operands = [shifted(e, self.lookup_binding) for e in call.args]
+        if not all(each is not None and each.within(self.lookup_binding) for each in operands):
+            return None
+        shape = list(call.args[1].ty.shape)
+        return analysis.volume(shape[1:] if op_name(call) in CONVOLUTIONS else shape[-2:][:1])
 
 
 @tvm.transform.module_pass(opt_level=0, name="IntegerBias")

@@ -6,8 +6,6 @@ Products of two tensors that vary are summed in float32 where all sums are exact
 scale and no kernel.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import tvm
 from tvm import relax
@@ -17,19 +15,12 @@ from quake_tvm.tvm_version import Pass, tir
 
 from .convolutions import CONVOLUTIONS, convolve
 from .graph import dtype, known_shape, op_name
-from .quantized import BYTES, constant, rewritten, single
+from .quantized import constant, rewritten, single
+from .shifted_bytes import Shifted, bound, shifted
 
 _SUM = "int32"
 # float32 has all integers up to this.
 _EXACT = 2**24
-
-
-@dataclass(frozen=True)
-class _Shifted:
-    """Bytes minus a zero point: None, a constant array or an expression, in int32."""
-
-    x: relax.Expr
-    zero: np.ndarray | relax.Expr | None
 
 
 @mutator
@@ -43,7 +34,7 @@ class _Bytes(PyExprMutator):
             return call
         if dtype(call) != _SUM or not all(known_shape(e) for e in (*call.args, call)):
             return call
-        a, b = map(self._shifted, call.args)
+        a, b = (shifted(e, self.lookup_binding) for e in call.args)
         if a is None or b is None or not (a.zero is None or _same_along_last(a.zero)):
             return call
         if name in CONVOLUTIONS:
@@ -52,49 +43,9 @@ class _Bytes(PyExprMutator):
             return self._in_floats(call, a, b)
         return self._product(call, a, b)
 
-    def _bound(self, expr: relax.Expr) -> relax.Expr:
-        """What a variable is bound to, else the expression."""
-        while isinstance(expr, relax.Var):
-            value = self.lookup_binding(expr)
-            if value is None:
-                break
-            expr = value
-        return expr
-
-    def _shifted(self, expr: relax.Expr) -> _Shifted | None:
-        """The bytes that an int32 operand is made of."""
-        value, zero = self._bound(expr), None
-        if op_name(value) == "relax.subtract":
-            zero = value.args[1]
-            value = self._bound(value.args[0])
-        if op_name(value) != "relax.astype" or dtype(value.args[0]) not in BYTES:
-            return None
-        known = zero if zero is None else self._known(zero)
-        return _Shifted(value.args[0], zero if known is None else known)
-
-    def _is_byte(self, shifted: _Shifted) -> bool:
-        """Whether the zero point has the type of the bytes, so that no difference exceeds 255."""
-        zero, limits = shifted.zero, np.iinfo(dtype(shifted.x))
-        if zero is None or isinstance(zero, np.ndarray):
-            return zero is None or bool(np.all((limits.min <= zero) & (zero <= limits.max)))
-        value = self._bound(zero)
-        while op_name(value) in ("relax.reshape", "relax.expand_dims"):
-            value = self._bound(value.args[0])
-        return op_name(value) == "relax.astype" and dtype(value.args[0]) == dtype(shifted.x)
-
-    def _known(self, expr: relax.Expr) -> np.ndarray | None:
-        """The value of what is computed from a constant by casts and changes of shape."""
-        value = self._bound(expr)
-        if op_name(value) not in ("relax.astype", "relax.reshape", "relax.expand_dims"):
-            return constant(value)
-        inner = self._known(value.args[0])
-        if inner is None or not known_shape(value):
-            return None
-        return inner.reshape([int(n) for n in value.ty.shape]).astype(dtype(value))
-
     def _merged(self, call: relax.Call) -> relax.Expr:
         """Two additions of constants as one."""
-        inner = self._bound(call.args[0])
+        inner = bound(call.args[0], self.lookup_binding)
         if op_name(inner) != "relax.add" or dtype(call) != _SUM:
             return call
         terms = constant(inner.args[1]), constant(call.args[1])
@@ -124,7 +75,7 @@ class _Bytes(PyExprMutator):
             factor = self.builder_.emit(relax.op.negative(factor))
         return self.builder_.emit(relax.op.multiply(zero, factor))
 
-    def _product(self, call: relax.Call, a: _Shifted, b: _Shifted) -> relax.Expr:
+    def _product(self, call: relax.Call, a: Shifted, b: Shifted) -> relax.Expr:
         weights, zero = _signed(b)
         if zero is None or weights.ndim < 2 or zero.ndim > 2 or zero.shape[:-1] not in ((), (1,)):
             return call
@@ -143,7 +94,7 @@ class _Bytes(PyExprMutator):
             sums = self._plus(sums, self._times(zero, rows))
         return sums
 
-    def _convolution(self, call: relax.Call, a: _Shifted, b: _Shifted) -> relax.Expr:
+    def _convolution(self, call: relax.Call, a: Shifted, b: Shifted) -> relax.Expr:
         weights, zero = _signed(b) if constant(b.x) is not None else (None, None)
         if weights is None or zero is None or not _channels_first(call):
             return call
@@ -156,7 +107,7 @@ class _Bytes(PyExprMutator):
         columns: np.ndarray | relax.Expr = (weights - zero).sum(tuple(range(1, weights.ndim)))
         columns = columns.reshape(-1, *[1] * (weights.ndim - 2))
         if any(padding):
-            if isinstance(a.zero, np.ndarray):
+            if isinstance(a.zero, np.ndarray) and a.within(self.lookup_binding):
                 x = self.builder_.emit(_padded(x, padding, a.zero.item()))
                 padding = [0] * len(padding)
             elif all(isinstance(n, tir.IntImm) for n in x.ty.shape):
@@ -189,12 +140,12 @@ class _Bytes(PyExprMutator):
         each = zero if zero.ndim == 0 else zero.reshape(-1, *[1] * (weights.ndim - 2))
         return self._plus(sums, self._times(each, windows))
 
-    def _in_floats(self, call: relax.Call, a: _Shifted, b: _Shifted) -> relax.Expr:
+    def _in_floats(self, call: relax.Call, a: Shifted, b: Shifted) -> relax.Expr:
         """The product summed in float32, if no sum is larger than what it has exactly."""
         depth = getattr(call.args[0].ty.shape[-1], "value", None)
         if depth is None or depth * 255**2 > _EXACT:
             return call
-        if not all(self._is_byte(each) for each in (a, b)):
+        if not all(each.within(self.lookup_binding) for each in (a, b)):
             return call
         operands = [self.builder_.emit(relax.op.astype(e, "float32")) for e in call.args]
         product = self.builder_.emit(relax.op.matmul(*operands))
@@ -217,7 +168,7 @@ def _same_along_last(zero: np.ndarray | relax.Expr) -> bool:
     )
 
 
-def _signed(b: _Shifted) -> tuple[np.ndarray, np.ndarray | None]:
+def _signed(b: Shifted) -> tuple[np.ndarray, np.ndarray | None]:
     """Constant bytes as int8, and their zero point; None for one that varies."""
     values = constant(b.x)
     assert values is not None

@@ -31,7 +31,8 @@ class _Mover(PyExprMutator):
         call = super().visit_call_(call)
         if op_name(call) != "relax.quantize" or str(call.attrs.out_dtype) not in BYTES:
             return call
-        if None in map(number, call.args[1:]):
+        step, zero = map(number, call.args[1:])
+        if step is None or zero is None or not step > 0:  # a negative one turns the order
             return call
         x, factor = call.args[0], 1.0
         if not self._is_move(self._call(x)):

@@ -36,7 +36,10 @@ class _Products(PyExprMutator):
         if a is None or b is None or str(call.ty.dtype) != "float32":
             return call
         weights, channels = constant(b.x), 0 if convolution else b.x.ty.ndim - 1
-        if weights is None or not a.whole or not (b.whole or b.axis == channels):
+        if weights is None or not weights.size or not a.whole:
+            return call
+        # The only axis of a vector is summed.
+        if not b.whole and (b.axis != channels or weights.ndim == 1):
             return call
         if weights.size // weights.shape[channels] > _DEEPEST:
             return call
@@ -48,7 +51,8 @@ class _Products(PyExprMutator):
         sums = self.builder_.emit(
             convolve(call, *operands) if convolution else relax.op.matmul(*operands, out_dtype=_SUM)
         )
-        factors = _along(b.scale, 1, call.ty.ndim) if convolution else b.scale
+        spread = convolution or single(b.scale)
+        factors = _along(b.scale, 1, call.ty.ndim) if spread else b.scale
         real = self.builder_.emit(relax.op.astype(sums, "float32"))
         return relax.op.multiply(real, self._scale(a.scale, factors))
 

@@ -37,3 +37,15 @@ def test_others_stay():
 
     mod = FoldDequantized()(module(formula, (4, 3), dtype="int8"))
     assert "relax.dequantize" in map(op_name, Graph(mod["main"]).values.values())
+
+
+@pytest.mark.parametrize("kind", ["int64", "float64", "int8"])
+def test_reshapes_of_constants_keep_the_type(kind):
+    def formula(x):
+        real = once(op.dequantize(x, relax.const(np.float32(0.1)), relax.const(3, "int8")))
+        given = once(op.reshape(relax.const(X.astype(kind), kind), (4, 3)))
+        return op.add(real, once(op.astype(given, "float32")))
+
+    mod = FoldDequantized()(module(formula, (4, 3), dtype="int8"))
+    (cast,) = (v for v in Graph(mod["main"]).values.values() if op_name(v) == "relax.astype")
+    assert str(cast.args[0].ty.dtype) == kind

@@ -90,6 +90,9 @@ def test_relu_above_the_least_byte():
     [
         lambda x: quantized(op.multiply(sums(x), relax.const(SCALES)), 1.0),
         lambda x: quantized(op.multiply(op.multiply(sums(x), relax.const(SCALES)), c(-2.0)), 1.0),
+        lambda x: quantized(
+            op.nn.relu(once(op.multiply(sums(x), relax.const(SCALES)))), -float(STEP)
+        ),
         lambda x: quantized(sums(x)),
         lambda x: quantized(op.multiply(once(op.exp(sums(x))), relax.const(SCALES))),
         lambda x: quantized(op.multiply(sums(x), sums(x))),

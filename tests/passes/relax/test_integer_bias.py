@@ -86,3 +86,24 @@ def test_others_stay(term):
 
     mod = module(formula, (4, 6), dtype="uint8")
     tvm.ir.assert_structural_equal(IntegerBias()(mod), mod)
+
+
+def of_integers(x):
+    return once(op.astype(once(op.astype(x, "float32")), "int32"))
+
+
+def of_shifted(x):
+    return once(op.subtract(once(op.astype(x, "int32")), relax.const(np.int32(9999))))
+
+
+@pytest.mark.parametrize("operand", [of_integers, of_shifted])
+def test_sums_of_others_than_bytes_stay(operand):
+    """They may be so large that the bias makes them leave int32."""
+
+    def formula(x):
+        weights = once(op.astype(relax.const(W), "int32"))
+        total = once(op.matmul(operand(x), weights, out_dtype="int32"))
+        return op.add(scaled(total, SCALES[5]), bias(BIASES[5], SCALES[5]))
+
+    mod = module(formula, (4, 6), dtype="uint8")
+    tvm.ir.assert_structural_equal(IntegerBias()(mod), mod)

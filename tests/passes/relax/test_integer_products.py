@@ -198,6 +198,16 @@ def test_others_stay(formula):
     tvm.ir.assert_structural_equal(IntegerProducts()(mod), mod)
 
 
+def test_pads_of_what_is_no_byte():
+    x, w = numbers(1, 2, 4, 4, kind="uint8"), numbers(3, 2, 3, 3)
+    mod = module(
+        lambda x: nn.conv2d(shifted(x, 300), shifted(relax.const(w)), padding=1),
+        x.shape,
+        dtype="uint8",
+    )
+    compare(mod, IntegerProducts()(mod), x)
+
+
 def test_zero_points_of_input_channels_stay():
     def formula(x):
         return nn.conv2d(shifted(x, numbers(4, 1, 1)), shifted(relax.const(numbers(6, 4, 3, 3))))

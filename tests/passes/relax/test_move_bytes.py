@@ -101,6 +101,7 @@ def test_concatenation():
     [
         lambda x: op.reshape(real(x), (64,)),
         lambda x: quantized(nn.avg_pool2d(real(x), (2, 2))),
+        lambda x: quantized(nn.max_pool2d(real(x), (2, 2)), -0.1),
         lambda x: quantized(op.reshape(once(op.astype(x, "float32")), (64,))),
     ],
 )

@@ -61,6 +61,20 @@ def test_transposed_weights():
     check(before, after, (4, 5))
 
 
+def test_scalar_product():
+    def before(x):
+        return op.matmul(
+            real(x), real(relax.const(W[:, 0]), np.float32([0.1]), np.int8([0]), "int8")
+        )
+
+    def after(x):
+        a = once(op.subtract(wide(x), c(7, "int32")))
+        sums = once(op.matmul(a, wide(relax.const(W[:, 0])), out_dtype="int32"))
+        return op.multiply(wide_float(sums), c(np.float32(0.5) * np.float32(0.1)))
+
+    check(before, after, (6,))
+
+
 def test_convolution():
     options = {"strides": (2, 1), "padding": (1, 0, 1, 2)}
 
@@ -89,10 +103,15 @@ def test_convolution():
         lambda x: op.matmul(real(x), real(relax.const(np.ones((6, 2), np.int16)), 0.1, 0, "int16")),
         lambda x: op.matmul(real(x, 1e20), real(relax.const(W), 1e10, 0, "int8")),
         lambda x: op.matmul(real(x, 1e-20), real(relax.const(W), 1e-20, 0, "int8")),
+        lambda x: op.matmul(real(x), real(relax.const(W[:, 0]), STEPS[6], 0, "int8", axis=0)),
+        lambda x: op.matmul(real(x), real(relax.const(W[:, :0]), 0.1, 0, "int8")),
     ],
 )
 def test_others_stay(product):
-    """Real operands, scales along the summed axis, weights that vary, 16 bits, extreme scales."""
+    """Real operands, scales along the summed axis, weights that vary, 16 bits, extreme scales.
+
+    Scales along a vector, and weights without elements.
+    """
     mod = module(product, (6, 6), dtype="uint8")
     tvm.ir.assert_structural_equal(RecognizeQuantized()(mod), mod)
 

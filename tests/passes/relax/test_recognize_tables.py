@@ -162,3 +162,25 @@ def test_compiled(kind, shape):
     (site,) = model.report.sites
     assert (site.operator, site.method, site.relative) == (TABLE, "exact", 0)
     assert site.source == "dequantize+sigmoid+quantize"
+
+
+def test_integers_wrap_around():
+    """As in the kernels that a table replaces."""
+
+    def chain(x):
+        wide = once(op.multiply(once(op.astype(x, "int32")), c(1 << 24, "int32")))
+        return op.astype(once(op.divide(wide, c(1 << 20, "int32"))), "int8")
+
+    mod = RecognizeTables()(module(chain, (256,), dtype="uint8"))
+    (call,) = Graph(mod["main"]).values.values()
+    wide = BYTES["uint8"].astype(np.int32) * np.int32(1 << 24)
+    np.testing.assert_array_equal(table_of(call), (wide // (1 << 20)).astype(np.int8))
+
+
+def test_integers_that_float64_does_not_have_stay():
+    def chain(x):
+        wide = once(op.multiply(once(op.astype(x, "int64")), c((1 << 60) + 1, "int64")))
+        return op.astype(wide, "uint8")
+
+    mod = module(chain, (256,), dtype="uint8")
+    tvm.ir.assert_structural_equal(RecognizeTables()(mod), mod)
