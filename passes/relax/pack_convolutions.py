@@ -21,6 +21,7 @@ from quake_tvm.schedules import analysis, product
 from quake_tvm.schedules.product import panel_of, within_panel
 from quake_tvm.tvm_version import Pass, tir
 
+from .graph import op_name
 from .legalize import FUSABLE, UNFUSABLE, legalize
 from .pack_weights import Panel, Term, in_halves, packed_matmul, panels, widened_term
 from .weights import computed_in_float32
@@ -284,11 +285,17 @@ class PackConvolutions(Pass):
 
 
 def channels_last(call: relax.Call) -> bool:
-    """Whether a convolution has channels last and constant, non-empty weights."""
+    """Whether a convolution has channels last and constant, non-empty weights.
+
+    Those are (o, window.., i), or of a transposed convolution (i, window.., o).
+    """
     weights = call.args[1]
     layouts = {str(call.attrs.data_layout), str(call.attrs.out_layout)}
+    ends = "IO" if "transpose" in op_name(call) else "OI"
+    kernel = str(call.attrs.kernel_layout)
     return (
         isinstance(weights, tvm.ir.expr.GenericConst)
         and layouts <= {"NWC", "NHWC", "NDHWC"}
+        and kernel[0] + kernel[-1] == ends
         and 0 not in weights.value.numpy().shape
     )

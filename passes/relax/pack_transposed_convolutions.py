@@ -152,7 +152,7 @@ class PackTransposedConvolutions(Pass):
 
     def _legalize(self, builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
         x, weights = call.args
-        plain = {*map(int, call.attrs.dilation)} == {1}
+        plain = int(call.attrs.groups) == 1 and {*map(int, call.attrs.dilation)} == {1}
         if not (channels_last(call) and computed_in_float32(call) and plain):
             return call
         paired = weights.ty.dtype == self.precision == "bfloat16"

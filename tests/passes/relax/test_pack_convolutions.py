@@ -59,6 +59,11 @@ def test_weights_become_panels():
 ONES = np.ones((16, 3, 3, 4), "float32")
 
 
+def window_first(x):
+    layouts = {"data_layout": "NHWC", "kernel_layout": "HWIO"}
+    return nn.conv2d(x, const(np.moveaxis(ONES, 0, -1)), **layouts)
+
+
 @pytest.mark.parametrize(
     ("formula", "shapes", "dtype"),
     [
@@ -66,9 +71,17 @@ ONES = np.ones((16, 3, 3, 4), "float32")
         (lambda x: conv(x, const(ONES.astype("float16"))), [(1, 6, 7, 4)], "float16"),
         (lambda x: conv(x, const(ONES[:3])), [(1, 6, 7, 4)], "float32"),
         (lambda x: nn.conv2d(x, const(ONES.transpose(0, 3, 1, 2))), [(1, 4, 6, 7)], "float32"),
+        (lambda x: window_first(x), [(1, 6, 7, 4)], "float32"),
         (lambda x: relax.op.exp(x), [(1, 6, 7, 4)], "float32"),
     ],
-    ids=["weights_not_constant", "float16", "no_panel_fits", "channels_first", "no_convolution"],
+    ids=[
+        "weights_not_constant",
+        "float16",
+        "no_panel_fits",
+        "channels_first",
+        "window_first",
+        "no_convolution",
+    ],
 )
 def test_stays(formula, shapes, dtype):
     mod = module(formula, *shapes, dtype=dtype)

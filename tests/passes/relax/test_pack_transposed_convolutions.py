@@ -44,9 +44,17 @@ W = np.ones((4, 3, 3, 16), "float32")
         (lambda x: transposed(x, relax.const(W.astype("float16"))), [(1, 6, 7, 4)], "float16"),
         (lambda x: transposed(x, relax.const(W), dilation=2), [(1, 6, 7, 4)], "float32"),
         (lambda x: transposed(x, relax.const(W[..., :3])), [(1, 6, 7, 4)], "float32"),
+        (lambda x: transposed(x, relax.const(W), groups=2), [(1, 6, 7, 4)], "float32"),
         (relax.op.exp, [(1, 6, 7, 4)], "float32"),
     ],
-    ids=["weights_not_constant", "float16", "dilation", "no_panel_fits", "no_convolution"],
+    ids=[
+        "weights_not_constant",
+        "float16",
+        "dilation",
+        "no_panel_fits",
+        "groups",
+        "no_convolution",
+    ],
 )
 def test_stays(formula, shapes, dtype):
     mod = module(formula, *shapes, dtype=dtype)
