@@ -3,17 +3,25 @@
 Division by 0 gives a quotient and a remainder of 0, as in NumPy. Division of the lowest number by
 -1 wraps around. In both cases the divisor becomes 1, and the quotient is multiplied by 0 or -1. A
 select between results would not do, because TVM moves it back to the divisor. Divisions by
-constants are TVM's own.
+other constants are TVM's own.
 """
 
 from collections.abc import Callable
 
+import numpy as np
 import tvm
 from tvm import relax, te, tirx, topi
 
 from .legalize import Legalize
 
 Divide = Callable[[te.Tensor, te.Tensor], te.Tensor]
+
+
+def _safe(divisor: relax.Expr) -> bool:
+    """Whether a divisor is a constant without 0 and -1."""
+    if not isinstance(divisor, tvm.ir.GenericConst):
+        return False
+    return not np.isin(divisor.value.numpy().astype(np.int64), (0, -1)).any()
 
 
 def _rule(divide: Divide, is_rest: bool) -> Legalize:
@@ -43,7 +51,7 @@ def _rule(divide: Divide, is_rest: bool) -> Legalize:
     def rule(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
         divisor = call.args[1]
         whole = "int" in str(divisor.ty.dtype)
-        if not whole or isinstance(divisor, tvm.ir.GenericConst):
+        if not whole or _safe(divisor):
             return call.op.get_attr("FLegalize")(builder, call)
         name = call.op.name.removeprefix("relax.")
         return builder.call_te(guarded, *call.args, primfunc_name_hint=name)

@@ -99,7 +99,8 @@ def layer(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
             if len(directions) == len(reverse):
                 return x
             if isinstance(x, tvm.ir.GenericConst):
-                return relax.const(x.value.numpy()[directions.start : directions.stop])
+                own = x.value.numpy()[directions.start : directions.stop]
+                return relax.const(own, str(x.ty.dtype))
             ends = [directions.start], [directions.stop]
             return builder.emit(op.strided_slice(x, [0], *ends))
 

@@ -8,7 +8,7 @@ from tvm import relax, te, tirx
 from tvm.ir.expr import GenericConst
 
 from ...kernels.size_check import equal
-from .converter import Context, axis_of, converts, dims, same_size
+from .converter import Context, axis_of, converts, dims, dtype_of, same_size
 
 op = relax.op
 _OUTSIDE = "the dimension has too few elements"
@@ -185,7 +185,8 @@ def _split(c: Context, self: relax.Expr, split_sizes: list[Any], dim: int) -> li
         return [_cut(c, self, axis, b, n, 1) for b, n in zip(begins, split_sizes, strict=False)]
     cuts = ends[:-1]
     if isinstance(self, GenericConst):  # parts of weights are weights
-        return [relax.const(part) for part in np.split(self.value.numpy(), cuts, axis)]
+        parts = np.split(self.value.numpy(), cuts, axis)
+        return [relax.const(part, dtype_of(self)) for part in parts]
     parts = c.emit(op.split(self, cuts, axis))
     return [c.emit(relax.TupleGetItem(parts, k)) for k in range(len(split_sizes))]
 

@@ -7,6 +7,7 @@ import quake_tvm
 
 from .programs import INF, NAN, PLACES, Call, F, X, check, torch
 
+THIRDS = torch.tensor([1, 2], dtype=torch.float64) / 3
 MASK = torch.arange(20).reshape(4, 5) % 9 < 4  # 10 truths, 4 of them in row 0
 
 
@@ -31,6 +32,7 @@ def test_layout_and_indexing():
         "expand": lambda x: (x[:1].expand(3, 5, 6), x[:, :1].expand(2, 4, 5, 6)),
         "cat": lambda x: (torch.cat([torch.tensor([]), x], -2), torch.stack([x, x + 1], -1)),
         "parts": lambda x: (x.split(2, 1), x.chunk(4, 2), x.unbind(1)[2]),
+        "parts of a constant": lambda x: [x.double() + part for part in THIRDS.split(1)],
         "pad": lambda x: (
             F.pad(x, (1, 2, 0, 3), value=2.5),
             F.pad(x, (-1, 2, 1, -2)),

@@ -34,3 +34,14 @@ def test_values(dtype, shapes):
     found = quake_tvm.compile(mod, method="exact").run(x, y)
     for name, a, b in zip(divisions, found, wanted(x, y), strict=True):
         np.testing.assert_array_equal(a, b, str(name))
+
+
+@pytest.mark.parametrize("divisor", [[2, 0, -1, 5], 0, -1])
+def test_constants(divisor):
+    x = np.array([np.iinfo("int32").min, 7, np.iinfo("int32").min, -9], "int32")
+    y = np.array(divisor, "int32")
+    divisions = (op.divide, op.floor_divide, op.mod, op.floor_mod)
+    mod = module(lambda x: tuple(f(x, relax.const(y)) for f in divisions), x.shape, dtype="int32")
+    found = quake_tvm.compile(mod, method="exact").run(x)
+    for name, a, b in zip(divisions, found, wanted(x, y), strict=True):
+        np.testing.assert_array_equal(a, b, str(name))
