@@ -22,7 +22,13 @@ from quake_tvm.tvm_version import Pass, tir
 from .convolutions import CONVOLUTIONS
 from .legalize import FUSABLE, legalize
 from .pack_byte_weights import sums_bytes
-from .pack_convolutions import Window, channels_last, depthwise_convolution
+from .pack_convolutions import (
+    Window,
+    a_channel_each,
+    channels_last,
+    depthwise_convolution,
+    is_depthwise,
+)
 from .pads import taken_pad
 
 
@@ -48,7 +54,10 @@ class PackByteDepthwise(Pass):
             return call
         window, values = Window.of(call), call.args[1].value.numpy()  # (c, window.., 1)
         weights = np.ascontiguousarray(np.moveaxis(values[..., 0], 0, -1))
+        if not self.form.adds_groups and values[0].size > EXACT:
+            return call
         x, window, around = taken_pad(builder, call.args[0], window)
+        x = a_channel_each(builder, x, len(values))
         pixels = list(call.ty.shape)[1:-1]
         if self.form.adds_groups:
             row = Grouped(window.size[-1], window.strides[-1], window.dilation[-1])
@@ -59,11 +68,9 @@ class PackByteDepthwise(Pass):
             shift = self.form.shift(str(x.ty.dtype))
             sums = weights.sum(tuple(range(weights.ndim - 1)), np.int32)
             constants = [-shift * sums] if shift else []
-        elif values[0].size <= EXACT:
+        else:
             function = partial(_in_floats, window=window, around=around)
             packed, constants = weights.astype(np.float32), []
-        else:
-            return call
         return builder.call_te(
             function,
             x,
@@ -72,13 +79,6 @@ class PackByteDepthwise(Pass):
             primfunc_name_hint="conv",
             primfunc_attrs=FUSABLE,
         )
-
-
-def is_depthwise(call: relax.Call) -> bool:
-    """Whether a convolution with channels last has one filter for each channel."""
-    x, weights = call.args
-    channels = getattr(x.ty.shape[-1], "value", None)
-    return int(call.attrs.groups) == channels == int(weights.ty.shape[0])
 
 
 def _of_groups(

@@ -2,8 +2,8 @@
 
 A convolution is a product whose rows are pixels. Its weights become panels of output channels,
 (o/p, window.., i, p), as in :mod:`pack_weights`. A depthwise convolution has one weight for each
-tap and channel, (window.., c). Other grouped convolutions are independent products, one for each
-group.
+tap and channel, (window.., c). A channel with a few filters is repeated, once for each. Other
+grouped convolutions are independent products, one for each group.
 """
 
 from collections.abc import Sequence
@@ -25,6 +25,9 @@ from .graph import op_name
 from .legalize import FUSABLE, UNFUSABLE, legalize
 from .pack_weights import Panel, Term, in_halves, packed_matmul, panels, widened_term
 from .weights import computed_in_float32
+
+# With so many filters for a channel, products of each channel are as fast as repeated channels.
+MANY = 8
 
 
 @dataclass(frozen=True)
@@ -238,7 +241,7 @@ class PackConvolutions(Pass):
         values = weights.value.numpy()  # (o, window.., i)
         channels, groups = values.shape[0], int(call.attrs.groups)
         window = Window.of(call)
-        depthwise = groups == channels == int(x.ty.shape[-1])
+        depthwise = is_depthwise(call)
         paired = weights.ty.dtype == self.precision == "bfloat16" and groups == 1 and not depthwise
         if paired:
             values = np.moveaxis(packed_rows(np.moveaxis(values, -1, 0)), 0, -1)
@@ -254,6 +257,7 @@ class PackConvolutions(Pass):
         known = all(isinstance(n, tir.IntImm) for n in call.ty.shape)
         flat = depthwise or groups == 1
         if depthwise:
+            x = a_channel_each(builder, x, channels)
             packed = np.ascontiguousarray(np.moveaxis(values[..., 0], 0, -1))
             function = partial(depthwise_convolution, window=window)
         elif width is None:
@@ -282,6 +286,22 @@ class PackConvolutions(Pass):
             primfunc_attrs=FUSABLE if flat or known else UNFUSABLE,
         )
         return result if flat else relax.op.reshape(builder.emit(result), call.ty.shape)
+
+
+def is_depthwise(call: relax.Call) -> bool:
+    """Whether a convolution with channels last has one or a few filters for each channel alone.
+
+    As products of each channel, those with a few filters would have as few columns.
+    """
+    filters, groups = int(call.args[1].ty.shape[0]), int(call.attrs.groups)
+    alone = int(call.args[1].ty.shape[-1]) == 1
+    return alone and (filters == groups or (groups > 1 and filters < MANY * groups))
+
+
+def a_channel_each(builder: relax.BlockBuilder, x: relax.Expr, filters: int) -> relax.Expr:
+    """The input of a depthwise convolution, with its channels repeated: one for each filter."""
+    times = filters // int(x.ty.shape[-1])
+    return x if times == 1 else builder.emit(relax.op.repeat(x, times, axis=-1))
 
 
 def channels_last(call: relax.Call) -> bool:

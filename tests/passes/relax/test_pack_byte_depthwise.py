@@ -8,6 +8,8 @@ from tvm import relax
 from quake_tvm.kernels.byte_depthwise import EXACT
 from quake_tvm.numerics.byte_dots import FORMATS
 from quake_tvm.passes.relax.pack_byte_depthwise import PackByteDepthwise
+from quake_tvm.passes.relax.pack_convolutions import MANY
+from quake_tvm.tvm_version import tir
 from tests.helpers import module, once, run
 
 RNG = np.random.default_rng(0)
@@ -59,14 +61,26 @@ def test_sums(size, stride, dilation, dtype, form):
     np.testing.assert_array_equal(run(mod, x), summed(around, w, stride, dilation))
 
 
+@by_format
+@pytest.mark.parametrize("filters", [2, 3, MANY - 1])
+def test_a_channel_with_a_few_filters_is_repeated(filters, form):
+    x, w = bytes_of((1, 9, 10, 4), "uint8"), bytes_of((4 * filters, 3, 3, 1), "int8")
+    pixels = (tir.Var("h", "int64"), tir.Var("w", "int64"))
+    mod = PackByteDepthwise([form])(
+        module(lambda x: conv(x, w, groups=4), (1, *pixels, 4), dtype="uint8")
+    )
+    assert "conv2d" not in mod.script()
+    np.testing.assert_array_equal(run(mod, x), summed(np.repeat(x, filters, -1), w, 1, 1))
+
+
 @pytest.mark.parametrize(
     ("formula", "channels"),
     [
         (lambda x: conv(x, bytes_of((8, 3, 3, 2), "int8"), groups=4), 8),
-        (lambda x: conv(x, bytes_of((8, 3, 3, 1), "int8"), groups=4), 4),
+        (lambda x: conv(x, bytes_of((4 * MANY, 3, 3, 1), "int8"), groups=4), 4),
         (lambda x: conv(x, bytes_of((4, EXACT + 1, 1, 1), "int8"), padding=EXACT), 4),
     ],
-    ids=["groups_of_channels", "two_filters_for_a_channel", "not_exact_in_float32"],
+    ids=["groups_of_channels", "many_filters_for_a_channel", "not_exact_in_float32"],
 )
 def test_everything_else_stays(formula, channels):
     mod = module(formula, (1, 6, 7, channels), dtype="uint8")

@@ -109,9 +109,12 @@ def test_depthwise(channels, rank):
     assert channels == 1 or "depthwise" in kernels.values()
 
 
+@pytest.mark.parametrize("unknown", [(), (0, 2, 3)], ids=str)
 @pytest.mark.parametrize("multiplier", [2, 3])
-def test_depthwise_with_several_outputs_a_channel(multiplier):
-    check("Conv", (1, 8, 9, 10), (3, 3), 8 * multiplier, 8, pads=[1, 1, 1, 1])
+def test_depthwise_with_several_outputs_a_channel(multiplier, unknown):
+    outputs, pads = 8 * multiplier, [1, 1, 1, 1]
+    kernels = check("Conv", (1, 8, 9, 10), (3, 3), outputs, 8, unknown=unknown, pads=pads)
+    assert "depthwise" in kernels.values()
 
 
 @pytest.mark.parametrize("auto_pad", ["SAME_UPPER", "SAME_LOWER", "VALID"])
