@@ -1,16 +1,18 @@
-"""scatter_elements, also for indices that are shorter than the data along other axes.
+"""scatter_elements, also for indices that are shorter than the data along other axes; index_put.
 
 TVM computes positions as if both had the same extents along every axis but one. Its minima and
-maxima lose NaN.
+maxima lose NaN. Its index_put writes equal indices from several cores at once.
 """
 
 from collections.abc import Callable
 from math import prod
 
+import tvm_ffi
 from tvm import relax, te
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T
 
+from quake_tvm.kernels.index_check import CHECKED
 from quake_tvm.tvm_version import tir
 
 from ..pass_nan import either
@@ -97,4 +99,30 @@ def _scatter_elements(builder: relax.BlockBuilder, call: relax.Call) -> relax.Ex
     )
 
 
-RULES: dict[str, Legalize] = {"relax.scatter_elements": _scatter_elements}
+def _index_put(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
+    """TVM's kernel, but for one core: its indices may be equal, and the last of equal ones counts.
+
+    The copy of the data stays parallel.
+    """
+    emitted = call.op.get_attr("FLegalize")(builder, call)
+    function = builder.get()[emitted.args[0]]
+    body = tvm_ffi.structural_map(function.body, (tir.For, _in_order))
+    builder.update_func(emitted.args[0], function.with_body(body).with_attr(CHECKED, True))
+    return emitted
+
+
+def _in_order(loop: tir.For) -> tir.For:
+    """The loop for one core, unless it writes each element once: where its number says."""
+    store = loop.body
+    if isinstance(store, tir.BufferStore) and store.indices[0].same_as(loop.loop_var):
+        return loop
+    return tir.For(
+        loop.loop_var, loop.min, loop.extent, tir.ForKind.SERIAL, loop.body, loop.thread_binding,
+        loop.annotations, loop.step,
+    )  # fmt: skip
+
+
+RULES: dict[str, Legalize] = {
+    "relax.index_put": _index_put,
+    "relax.scatter_elements": _scatter_elements,
+}

@@ -3,9 +3,14 @@
 import numpy as np
 import pytest
 import tvm
+import tvm_ffi
 from tvm import relax
 
 import quake_tvm
+from quake_tvm.passes.relax.legalize import legalize
+from quake_tvm.passes.relax.legalize_scatter import RULES
+from quake_tvm.tvm_version import tir
+from tests.helpers import module, once
 
 REDUCTIONS = {
     "update": lambda _, new: new,
@@ -82,3 +87,28 @@ def test_any_length():
         new = rng.integers(-9, 9, (fewer, 2)).astype("float32")
         (y,) = model.run(given, places, new)
         np.testing.assert_array_equal(y, loops(given, places, new, 1, REDUCTIONS["add"]))
+
+
+@pytest.mark.parametrize("accumulate", [False, True])
+def test_one_core_puts_values_at_equal_indices(accumulate):
+    def put(x, places, values):
+        places = once(relax.op.astype(places, "int64"))
+        return relax.op.index_put(x, (places,), values, accumulate)
+
+    mod = module(put, (5,), (40,), (40,))
+    loops = []
+
+    def see(loop):
+        loops.extend([loop] if loop.kind == tir.ForKind.PARALLEL else [])
+
+    for function in legalize(mod, RULES).functions.values():
+        if isinstance(function, tir.PrimFunc):
+            tvm_ffi.structural_walk(function.body, (tir.For, see))
+    (copy,) = loops
+    assert copy.body.indices[0].same_as(copy.loop_var)
+    rng = np.random.default_rng(0)
+    x, places, values = rng.normal(size=5), rng.integers(-5, 5, 40), rng.integers(-9, 9, 40)
+    wanted = x.astype("float32")
+    (np.add.at if accumulate else np.put)(wanted, places, values)
+    arrays = (each.astype("float32") for each in (x, places, values))
+    np.testing.assert_array_equal(quake_tvm.compile(mod).run(*arrays)[0], wanted)
