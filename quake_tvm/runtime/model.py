@@ -135,15 +135,15 @@ class Model(Described):
                 *[buffer.tensor(a) for buffer, a in zip(machine.buffers, ordered, strict=True)],
                 *state,
             )
-            if state:
-                result, new = result[: -len(state)], result[-len(state) :]
-                keep(state, new)
+            result, new = (result[: -len(state)], result[-len(state) :]) if state else (result, ())
             outputs = arrays(result)
-            if not self._all_owned:  # before another call overwrites their memory
+            if not self._all_owned:  # before the new state or another call overwrites their memory
                 outputs = [
                     array if owned else array.copy()
                     for array, owned in zip(outputs, self._owned, strict=True)
                 ]
+            if state:
+                keep(state, new)
             return outputs
         except _REFUSALS as error:
             raise _refusal(error) from error

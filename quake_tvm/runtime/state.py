@@ -59,7 +59,15 @@ class Initial:
 
 
 def keep(state: Sequence[tvm.runtime.Tensor], new: Sequence[tvm.runtime.Tensor]) -> None:
-    """Write the new values into the memory of the state, where they are not there already."""
+    """Write the new values into the memory of the state, where they are not there already.
+
+    A new value may be what another tensor of the state was: such values are copied first.
+    """
+    held = {own.data_ptr() for own in state}
+    moved = []
     for own, value in zip(state, new, strict=True):
         if own.data_ptr() != value.data_ptr():
-            np.from_dlpack(own)[...] = np.from_dlpack(value)
+            array = np.from_dlpack(value)
+            moved.append((own, array.copy() if value.data_ptr() in held else array))
+    for own, array in moved:
+        np.from_dlpack(own)[...] = array

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
+from torch.utils import _pytree as pytree
 
 from ...errors import QuakeError, first_line
 from ...support.compiler_lock import compiling
@@ -62,7 +63,7 @@ def exported(
     dynamic = {
         name: _dynamic(name, a, shapes.get(name, ()))
         if name in tensors
-        else torch.utils._pytree.tree_map(lambda leaf: None, a)
+        else pytree.tree_map(lambda leaf: None, a)
         for name, a in bound.items()
     }
     training = [part for part in module.modules() if part.training]
@@ -79,9 +80,17 @@ def exported(
 
 
 def _try(module: torch.nn.Module, positional: Any, keyword: Any) -> None:
-    """Run the module: it tells a mistake more plainly than the export does."""
+    """Run the module: it tells a mistake more plainly than the export does.
+
+    It runs on copies of its buffers and arguments, so that what it writes does not stay.
+    """
+    positional, keyword = pytree.tree_map_only(torch.Tensor, torch.clone, (positional, keyword))
+    buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
     try:
-        module(*positional, **keyword)
+        if buffers:
+            torch.func.functional_call(module, buffers, positional, keyword)
+        else:
+            module(*positional, **keyword)
     except Exception as error:
         raise QuakeError(
             f"the module fails on its example inputs{_place(module, error)}: {first_line(error)}"
@@ -120,7 +129,7 @@ def _place(module: torch.nn.Module, error: Exception) -> str:
 
 
 def _arguments(example_inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    example_inputs = torch.utils._pytree.tree_map_only(np.ndarray, torch.from_numpy, example_inputs)
+    example_inputs = pytree.tree_map_only(np.ndarray, torch.from_numpy, example_inputs)
     if isinstance(example_inputs, Mapping):
         return (), dict(example_inputs)
     if isinstance(example_inputs, tuple | list):

@@ -152,3 +152,61 @@ def test_sessions_of_two_threads_do_not_mix(model):
         assert len(results[n]) == 20
         for got in results[n]:
             np.testing.assert_allclose(got, wanted[n], rtol=1e-4, atol=1e-5)
+
+
+class Former(nn.Module):
+    """Returns what its buffers were, and lets them change places."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("now", torch.arange(6.0))
+        self.register_buffer("before", torch.arange(6.0) + 10)
+
+    def forward(self, x):
+        now, before = self.now.clone(), self.before.clone()
+        self.now.copy_(before)
+        self.before.copy_(now)
+        return now, before.reshape(2, 3), x + self.now
+
+
+class Overwritten(nn.Module):
+    """Returns a cache as it was before a row was written in place."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("cache", torch.zeros(5, 6))
+        self.register_buffer("row", torch.zeros(1, dtype=torch.int64))
+
+    def forward(self, x):
+        before = self.cache.clone()
+        self.cache.index_copy_(0, self.row, x[:1])
+        self.row.add_(1)
+        return before, self.cache
+
+
+class Assigned(nn.Module):
+    """Gives its buffers new tensors."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("total", torch.zeros(6))
+
+    def forward(self, x):
+        self.total = self.total + x
+        return self.total * 2
+
+
+@pytest.mark.parametrize("kind", [Former, Overwritten, Assigned])
+def test_values_of_before_and_buffers_of_the_module_stay(kind):
+    """A module that is given itself begins with the buffers that it has, and keeps them."""
+    module, eager, x = kind(), kind(), X[0, :1] if kind is Overwritten else X[0, 0]
+    session = quake_tvm.compile(module, example_inputs=(x,), method="exact").session()
+    for name, buffer in kind().named_buffers():
+        torch.testing.assert_close(module.get_buffer(name), buffer)
+    calls = []
+    for _ in range(4):
+        wanted = torch.utils._pytree.tree_leaves(eager(x))
+        calls.append((session.run(x.numpy()), [value.clone() for value in wanted]))
+    for got, wanted in calls:
+        for one, value in zip(got, wanted, strict=True):
+            np.testing.assert_allclose(one, value.numpy(), rtol=1e-6)
