@@ -86,7 +86,7 @@ class Embedder:
             texts = [texts]
         if batch < 1:
             raise QuakeError(f"batch must be at least 1, not {batch}")
-        encoded = self._tokenizer.encode_batch(list(texts))
+        encoded = self._tokenizer.encode_batch([self._prepared(text) for text in texts])
         order = sorted(range(len(encoded)), key=lambda k: len(encoded[k].ids))
         rows: list[np.ndarray | None] = [None] * len(encoded)
         for start in range(0, len(order), batch):
@@ -94,6 +94,11 @@ class Embedder:
             for k, row in zip(chosen, self._vectors([encoded[k] for k in chosen]), strict=True):
                 rows[k] = row
         return np.stack(rows) if rows else np.zeros((0, self._width), np.float32)  # type: ignore
+
+    def _prepared(self, text: str) -> str:
+        """A text as sentence-transformers gives it to the tokenizer."""
+        text = (self.folder.prompt + text).strip()
+        return text.lower() if self.folder.lower else text
 
     @property
     def _width(self) -> int:

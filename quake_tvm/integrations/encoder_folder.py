@@ -18,6 +18,8 @@ _POOLINGS = {
     "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt",
 }
 _ONNX = ("model.onnx", "onnx/model.onnx")
+# transformers writes a number beyond this where a tokenizer has no longest text.
+_NO_LIMIT = 10**9
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,10 @@ class EncoderFolder:
         Whether the text's vector gets length 1.
     longest : int or None
         The most tokens of a text; longer ones are cut.
+    lower : bool
+        Whether texts are put into lower case before they are split.
+    prompt : str
+        What is put before each text.
     """
 
     path: Path
@@ -45,6 +51,8 @@ class EncoderFolder:
     pooling: tuple[str, ...]
     normalize: bool
     longest: int | None
+    lower: bool
+    prompt: str
 
     @staticmethod
     def read(path: str | Path) -> "EncoderFolder":
@@ -62,20 +70,22 @@ class EncoderFolder:
         onnx = next((folder / name for name in _ONNX if (folder / name).is_file()), None)
         if onnx is None and not (folder / "model.safetensors").is_file():
             raise QuakeError(f"neither model.onnx nor model.safetensors in {folder}")
+        prompt = _prompt(folder / "config_sentence_transformers.json")
         pooling: tuple[str, ...] = ("mean",)
         normalize = False
         for module in _json(folder / "modules.json", []):
             kind = module["type"].rpartition(".")[2]
             if kind == "Pooling":
-                pooling = _pooling(folder / module["path"] / "config.json")
+                pooling = _pooling(folder / module["path"] / "config.json", prompt)
             elif kind == "Normalize":
                 normalize = True
             elif kind != "Transformer":
                 raise QuakeError(f"{folder} has a module {kind}, which is not supported")
-        longest = _json(folder / "sentence_bert_config.json", {}).get("max_seq_length")
+        own = _json(folder / "sentence_bert_config.json", {})
+        longest, lower = own.get("max_seq_length"), bool(own.get("do_lower_case"))
         if longest is None:
-            longest = _json(folder / "config.json", {}).get("max_position_embeddings")
-        return EncoderFolder(folder, tokenizer, onnx, pooling, normalize, longest)
+            longest = _longest(folder)
+        return EncoderFolder(folder, tokenizer, onnx, pooling, normalize, longest, lower, prompt)
 
 
 def _json(path: Path, default: Any) -> Any:
@@ -88,8 +98,29 @@ def _json(path: Path, default: Any) -> Any:
         raise QuakeError(f"{path} is no JSON: {error}") from None
 
 
-def _pooling(path: Path) -> tuple[str, ...]:
+def _longest(folder: Path) -> int | None:
+    """The most tokens that both the model and the tokenizer take.
+
+    Some models have fewer places than position embeddings, which only the tokenizer tells.
+    """
+    limits = (
+        _json(folder / "config.json", {}).get("max_position_embeddings"),
+        _json(folder / "tokenizer_config.json", {}).get("model_max_length"),
+    )
+    return min((int(n) for n in limits if n and n < _NO_LIMIT), default=None)
+
+
+def _prompt(path: Path) -> str:
+    """The prompt that the folder names as the default; empty if there is none."""
     config = _json(path, {})
+    name = config.get("default_prompt_name")
+    return "" if name is None else config.get("prompts", {}).get(name, "")
+
+
+def _pooling(path: Path, prompt: str) -> tuple[str, ...]:
+    config = _json(path, {})
+    if prompt and not config.get("include_prompt", True):
+        raise QuakeError(f"{path} leaves the prompt out of the pooling, which is not supported")
     wanted = [name for name, on in config.items() if name.startswith("pooling_mode_") and on]
     for name in wanted:
         if name not in _POOLINGS:

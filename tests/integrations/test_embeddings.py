@@ -95,3 +95,23 @@ def test_what_is_missing_is_named(folder, monkeypatch):
     (folder / "tokenizer.json").unlink()
     with pytest.raises(QuakeError, match=r"no file tokenizer\.json"):
         Embedder.load(folder)
+
+
+def test_texts_are_prepared_as_the_folder_says(folder):
+    write(folder / "sentence_bert_config.json", {"do_lower_case": True})
+    prompts = {"prompts": {"query": "the quick "}, "default_prompt_name": "query"}
+    write(folder / "config_sentence_transformers.json", prompts)
+    found = Embedder.load(folder, method="quake5").embed(["FOX  "])
+    np.testing.assert_allclose(found[0], mean("the quick fox"), rtol=0, atol=1e-6)
+    modules(folder, "Transformer", "Pooling")
+    write(folder / "Pooling/config.json", {"include_prompt": False})
+    with pytest.raises(QuakeError, match="leaves the prompt out of the pooling"):
+        Embedder.load(folder)
+
+
+def test_the_longest_text_is_one_that_model_and_tokenizer_take(folder):
+    write(folder / "config.json", {"max_position_embeddings": 514})
+    assert EncoderFolder.read(folder).longest == 514
+    for most, longest in ((512, 512), (10**30, 514)):
+        write(folder / "tokenizer_config.json", {"model_max_length": most})
+        assert EncoderFolder.read(folder).longest == longest
