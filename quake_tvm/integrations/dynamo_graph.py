@@ -11,11 +11,13 @@ from typing import Any
 import torch
 from torch import fx
 
-from .graph_outputs import GraphOutputs, Unsuitable
+from .graph_outputs import GraphOutputs, Unsuitable, memory_of
 from .weights import Weight
 
 # Dynamo sets it on the tensors that are weights.
 _STATIC = "_dynamo_static_input_type"
+# Operators whose result depends on where elements lie in memory.
+_OF_MEMORY = {"as_strided", "as_strided_", "as_strided_copy", "as_strided_scatter"}
 # Of a call: the identities of the parameters, and the numbers.
 Key = tuple[tuple[int, ...], tuple[float, ...]]
 
@@ -56,10 +58,11 @@ class Graph:
         Raises
         ------
         Unsuitable
-            For an argument that is neither a tensor nor the size of one, and for outputs that do
-            not follow from computed tensors.
+            For an argument that is neither a tensor nor the size of one, for one that is read by
+            strides, and for outputs that do not follow from computed tensors.
         """
         nodes = module.graph.find_nodes(op="placeholder")
+        _check_strides(module.graph)
         weights = {k: Weight(a) for k, a in enumerate(arguments) if hasattr(a, _STATIC)}
         others = {
             k: a
@@ -184,6 +187,18 @@ class _Body(torch.nn.Module):
         at |= {k: at[tensor].shape[axis] for k, (tensor, axis) in self.graph.sizes.items()}
         count = len(self.graph_module.graph.find_nodes(op="placeholder"))
         return self.graph_module(*(at.get(k) for k in range(count)))
+
+
+def _check_strides(graph: fx.Graph) -> None:
+    """Raise Unsuitable for an operator that reads an argument by strides.
+
+    The compiled code gets contiguous tensors, whatever the strides of the arguments.
+    """
+    given = {memory_of(node) for node in graph.find_nodes(op="placeholder")} - {None}
+    for node in graph.nodes:
+        strided = getattr(node.target, "__name__", node.target) in _OF_MEMORY
+        if strided and any(memory_of(x) in given for x in node.all_input_nodes[:1]):
+            raise Unsuitable(f"{node.name} reads an argument by strides")
 
 
 def _is_number(node: fx.Node, argument: torch.Tensor) -> bool:

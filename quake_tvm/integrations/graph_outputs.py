@@ -49,13 +49,13 @@ class GraphOutputs:
         self._placeholders = graph.find_nodes(op="placeholder")
         self._owners: dict[int, list[fx.Node]] = {}
         for node in graph.nodes:
-            if (memory := _memory(node)) is not None:
+            if (memory := memory_of(node)) is not None:
                 self._owners.setdefault(memory, []).append(node)
         (raw,) = graph.output_node().args
         returned = cast(tuple[Any, ...], raw)
         shared: dict[int, set[fx.Node]] = {}
         for value in returned:
-            if isinstance(value, fx.Node) and (memory := _memory(value)) is not None:
+            if isinstance(value, fx.Node) and (memory := memory_of(value)) is not None:
                 shared.setdefault(memory, set()).add(value)
         self._alone = {memory for memory, nodes in shared.items() if len(nodes) == 1}
         self._outputs = [self._output(value) for value in returned]
@@ -77,7 +77,7 @@ class GraphOutputs:
         example = value.meta["example_value"]
         if isinstance(example, torch.SymInt | torch.SymFloat | torch.SymBool | int | float):
             return self._number(example)
-        memory = _memory(value)
+        memory = memory_of(value)
         if memory is None:
             return self._value(value)
         owners = self._owners[memory]
@@ -119,6 +119,8 @@ class GraphOutputs:
 
         def viewed(arguments: Arguments, found: Found, sizes: Sizes) -> torch.Tensor:
             tensor = owner(arguments, found, sizes)
+            if tensor.requires_grad and not view.requires_grad:
+                tensor = tensor.detach()
             return tensor.as_strided(
                 [n(arguments, found, sizes) for n in size],
                 [n(arguments, found, sizes) for n in stride],
@@ -150,9 +152,13 @@ class GraphOutputs:
         return expression
 
 
-def _memory(node: fx.Node) -> int | None:
-    """The storage of a tensor; None for other values."""
+def memory_of(node: fx.Node) -> int | None:
+    """The storage of a tensor; None for other values, and for tensors inside of torch.vmap."""
     example = node.meta.get("example_value")
-    if isinstance(example, torch.Tensor) and example.layout == torch.strided:
+    if (
+        isinstance(example, torch.Tensor)
+        and example.layout == torch.strided
+        and not torch._C._functorch.is_functorch_wrapped_tensor(example)
+    ):
         return example.untyped_storage()._cdata
     return None

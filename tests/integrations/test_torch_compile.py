@@ -258,6 +258,42 @@ def _other_dtype(x):
     return torch.exp(x), x.view(torch.int32)
 
 
+@pytest.mark.parametrize("cut", [lambda x: x.t(), lambda x: x[2:], lambda x: x[:2]])
+def test_arguments_that_are_read_by_strides_run_in_eager_mode(cut):
+    def read(x):
+        return x.as_strided((3, 2), (2, 1), 0) * 2
+
+    x = cut(torch.randn(4, 6))
+    with torch.no_grad(), pytest.warns(UserWarning, match="reads an argument by strides"):
+        got = compiled(read)(x)
+    torch.testing.assert_close(got, read(x))
+
+
+def test_detached_weights_need_no_gradient():
+    class Weights(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(3, 3))
+
+        def forward(self, x):
+            return self.weight.detach(), self.weight.t(), x @ self.weight
+
+    net = Weights()
+    with torch.no_grad():
+        got, wanted = (f(torch.ones(2, 3)) for f in (compiled(net), net))
+    assert [y.requires_grad for y in got] == [y.requires_grad for y in wanted]
+    assert got[0].data_ptr() == net.weight.data_ptr()
+
+
+def test_a_function_under_vmap():
+    check(_Mapped(), (torch.randn(3, 4),))
+
+
+class _Mapped(nn.Module):
+    def forward(self, x):
+        return torch.vmap(lambda row: torch.softmax(row, 0) * 2)(x)
+
+
 @pytest.mark.parametrize("function", [_transposed, _other_dtype])
 def test_other_views_run_in_eager_mode(function):
     x = torch.randn(3, 4)
