@@ -5,9 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 from tvm import relax
 
-from .converter import DEFAULT, TO_FLOAT, Context, converts, dtype_of, is_float
+from .converter import DEFAULT, HALF, TO_FLOAT, Context, converts, dims, dtype_of, is_float
 
 op = relax.op
 
@@ -18,18 +19,49 @@ def operands(c: Context, this: Any, other: Any, kind: Any = DEFAULT) -> tuple[An
     return c.tensor(this, dtype), c.tensor(other, dtype)
 
 
+def arithmetic(
+    c: Context, this: Any, other: Any, kind: Any = DEFAULT, factor: Any = 1
+) -> tuple[Any, Any]:
+    """Both operands, of halves in float32 if torch computes them so. The result is to be narrowed.
+
+    torch reads a number beside a tensor of halves in float32: there -1e9 is not infinite, 1e-8 is
+    not 0 and 7 / 0.7 is 10. ``factor`` is a further number of the operator.
+    """
+    dtype = c.common_dtype("self", "other", kind=kind)
+    numbers = [_is_finer(value, dtype) for value in (this, other)]
+    if dtype not in HALF or not any([*numbers, _is_finer(factor, dtype)]):
+        return operands(c, this, other, kind)
+    x, y = (
+        c.tensor(value, "float32") if finer else c.widened(c.tensor(value, dtype))
+        for value, finer in zip((this, other), numbers, strict=True)
+    )
+    return x, y
+
+
+def _is_finer(value: Any, dtype: str) -> bool:
+    """Whether a number, or what a tensor without dimensions holds, is none of this half format."""
+    if dtype not in HALF:
+        return False
+    if isinstance(value, int | float):
+        rounded = torch.tensor(value, dtype=getattr(torch, dtype)).item()
+        return rounded != value and not math.isnan(value)
+    if isinstance(getattr(value, "ty", None), relax.TensorType):
+        return not dims(value) and dtype_of(value) not in HALF
+    return True  # a size
+
+
 @converts("add.Tensor", "add.Scalar")
 def _add(c: Context, self: Any, other: Any, alpha: Any) -> relax.Expr:
-    x, y = operands(c, self, other)
+    x, y = arithmetic(c, self, other, factor=alpha)
     if c.dtype == "bool":
         return c.emit(op.logical_or(x, y)) if alpha else x
-    return c.emit(op.add(x, _times(c, y, alpha)))
+    return c.narrowed(c.emit(op.add(x, _times(c, y, alpha))))
 
 
 @converts("sub.Tensor", "sub.Scalar")
 def _sub(c: Context, self: Any, other: Any, alpha: Any) -> relax.Expr:
-    x, y = operands(c, self, other)
-    return c.emit(op.subtract(x, _times(c, y, alpha)))
+    x, y = arithmetic(c, self, other, factor=alpha)
+    return c.narrowed(c.emit(op.subtract(x, _times(c, y, alpha))))
 
 
 def _times(c: Context, x: relax.Expr, factor: Any) -> relax.Expr:
@@ -47,13 +79,13 @@ def _binary(names: tuple[str, ...], function: Callable, of_bool: Callable | None
 
 @converts("mul.Tensor", "mul.Scalar")
 def _mul(c: Context, self: Any, other: Any) -> relax.Expr:
-    x, y = operands(c, self, other)
+    x, y = arithmetic(c, self, other)
     if c.dtype == "bool":
         return c.emit(op.logical_and(x, y))
     for number, tensor in ((self, y), (other, x)):
         if isinstance(number, int | float) and number == 0 and is_float(c.dtype):
             return _times_zero(c, tensor)
-    return c.emit(op.multiply(x, y))
+    return c.narrowed(c.emit(op.multiply(x, y)))
 
 
 def _times_zero(c: Context, x: relax.Expr) -> relax.Expr:
@@ -83,7 +115,8 @@ def _shift(direction: str, function: Callable) -> None:
         zero = relax.const(0, c.dtype)
         inside = op.logical_and(op.greater_equal(y, zero), op.less(y, relax.const(width, c.dtype)))
         shifted = function(x, c.emit(op.where(inside, y, zero)))
-        if direction == "left":
+        signed = np.issubdtype(c.dtype, np.signedinteger)
+        if direction == "left" or not signed:
             return c.emit(op.where(inside, shifted, zero))
         return c.emit(op.where(inside, shifted, function(x, relax.const(width - 1, c.dtype))))
 
@@ -156,7 +189,7 @@ def _pow_scalar(c: Context, self: relax.Expr, exponent: Any) -> relax.Expr:
         return c.emit(op.power(x, c.tensor(exponent, c.dtype)))
     if not isinstance(exponent, int) or exponent < 0:
         raise c.refuse(f"of whole numbers to {exponent}")
-    result, base = None, self
+    result, base = None, c.cast(self, c.dtype)
     while exponent:
         if exponent & 1:
             result = base if result is None else c.emit(op.multiply(result, base))
@@ -175,13 +208,16 @@ def _pow(c: Context, self: Any, exponent: Any) -> relax.Expr:
 
 def _whole_power(c: Context, x: relax.Expr, exponent: relax.Expr) -> relax.Expr:
     """Powers of whole numbers by repeated squaring. To a negative exponent: 1 / x, rounded to 0."""
-    zero, one, below = (relax.const(value, c.dtype) for value in (0, 1, -1))
-    negative = c.emit(op.less(exponent, zero))
+    zero, one = (relax.const(value, c.dtype) for value in (0, 1))
+    signed = np.issubdtype(c.dtype, np.signedinteger)
     result, square, left = one, x, exponent
-    for _ in range(np.dtype(c.dtype).itemsize * 8 - 1):
+    for _ in range(np.dtype(c.dtype).itemsize * 8 - signed):
         odd = op.equal(op.bitwise_and(left, one), one)
         result = c.emit(op.where(odd, op.multiply(result, square), result))
         square = c.emit(op.multiply(square, square))
         left = c.emit(op.right_shift(left, one))
-    unit = op.logical_or(op.equal(x, one), op.equal(x, below))
+    if not signed:
+        return result
+    negative = op.less(exponent, zero)
+    unit = op.logical_or(op.equal(x, one), op.equal(x, relax.const(-1, c.dtype)))
     return c.emit(op.where(op.logical_or(op.logical_not(negative), unit), result, zero))

@@ -4,6 +4,7 @@ TVM has no complex dtype. Operators that move elements or are linear run on each
 converter for real tensors; the others are here.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -32,13 +33,16 @@ _EACH_PART = {
         *("permute.default", "squeeze.dims", "squeeze.dim", "squeeze.default", "unsqueeze.default"),
         *("select.int", "slice.Tensor", "slice_scatter.default", "cat.default", "flip.default"),
         *("split_with_sizes.default", "repeat.default", "diagonal.default", "unfold.default"),
-        *("index.Tensor", "index_select.default", "gather.default", "constant_pad_nd.default"),
+        *("index.Tensor", "index_select.default", "gather.default", "pad.default"),
+        "constant_pad_nd.default",
         *("clone.default", "alias.default", "detach.default", "contiguous.default"),
         *("lift_fresh_copy.default", "copy.default", "_to_copy.default", "neg.default"),
         *("add.Tensor", "sub.Tensor", "sum.default", "sum.dim_IntList", "mean.default"),
         *("mean.dim", "cumsum.default", "where.self", "as_strided.default", "embedding.default"),
     )
 }
+# Their arguments that hold numbers: a real one has the imaginary part 0.
+_VALUES = {"self", "other", "src", "value", "tensors"}
 
 
 def of_complex(*operators: str) -> Callable[[Convert], Convert]:
@@ -73,24 +77,23 @@ def convert(c: Context, given: Mapping[str, Any]) -> Any:
         raise c.refuse("of complex numbers")
     function = CONVERTERS[target][0]
     real, imag = (
-        function(c, **{name: _part(value, k) for name, value in given.items()}) for k in (0, 1)
+        function(c, **{name: _part(c, name, value, k) for name, value in given.items()})
+        for k in (0, 1)
     )
     if isinstance(real, list):
         return [Complex(*pair) for pair in zip(real, imag, strict=True)]
     return Complex(real, imag)
 
 
-def _part(value: Any, k: int) -> Any:
-    """The real part (0) or the imaginary part (1) of an argument. Indices have no parts."""
+def _part(c: Context, name: str, value: Any, k: int) -> Any:
+    """The real part (0) or the imaginary part (1) of an argument. Places have no parts."""
     if isinstance(value, list | tuple) and is_complex(value):
-        return [_part(item, k) if is_complex(item) else _of_real(item, k) for item in value]
-    if isinstance(value, complex):
+        return [_part(c, name, item, k) for item in value]
+    if is_complex(value):
         return (value.real, value.imag)[k]
-    return (value.real, value.imag)[k] if isinstance(value, Complex) else value
-
-
-def _of_real(x: relax.Expr, k: int) -> relax.Expr:
-    return x if k == 0 else op.zeros_like(x)
+    if k == 0 or name not in _VALUES or value is None:
+        return value
+    return 0 if isinstance(value, bool | int | float) else c.emit(op.zeros_like(value))
 
 
 def _lifted(c: Context, value: Any) -> Complex:
@@ -162,12 +165,15 @@ def _resolved(c: Context, self: Complex) -> Complex:
 
 @of_complex("abs.default")
 def _abs(c: Context, self: Complex) -> relax.Expr:
-    """Scaled by the larger part, so that no square overflows."""
+    """Scaled by the larger part, so that no square overflows. Infinite if a part is."""
     x, y = c.emit(op.abs(self.real)), c.emit(op.abs(self.imag))
     large, small = c.emit(op.maximum(x, y)), op.minimum(x, y)
     one, zero = (relax.const(value, c.dtype) for value in (1, 0))
     ratio = c.emit(op.divide(small, op.where(op.equal(large, zero), one, large)))
-    return c.emit(op.multiply(large, op.sqrt(op.add(one, op.multiply(ratio, ratio)))))
+    size = op.multiply(large, op.sqrt(op.add(one, op.multiply(ratio, ratio))))
+    infinity = relax.const(math.inf, c.dtype)
+    infinite = op.logical_or(op.equal(x, infinity), op.equal(y, infinity))
+    return c.emit(op.where(infinite, infinity, size))
 
 
 @of_complex("angle.default")

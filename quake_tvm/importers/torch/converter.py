@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import tvm
 from torch import fx
@@ -195,6 +196,8 @@ class Context:
 
     def tensor(self, value: Any, dtype: str) -> relax.Expr:
         """A tensor, a number or a size as a tensor of the dtype."""
+        if isinstance(value, int) and "int" in dtype:  # a number that is too large wraps around
+            return relax.const(np.asarray(value).astype(dtype), dtype)
         if isinstance(value, bool | int | float):
             return relax.const(value, dtype)
         if isinstance(getattr(value, "ty", None), relax.TensorType):

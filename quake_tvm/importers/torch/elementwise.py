@@ -95,6 +95,8 @@ def _abs(c: Context, self: relax.Expr) -> relax.Expr:
 
 @converts("neg.default")
 def _neg(c: Context, self: relax.Expr) -> relax.Expr:
+    if c.dtype.startswith("uint"):  # TVM multiplies by -1
+        return c.emit(op.subtract(relax.const(0, c.dtype), self))
     return c.emit(op.negative(self))
 
 
@@ -102,6 +104,8 @@ def _neg(c: Context, self: relax.Expr) -> relax.Expr:
 def _sign(c: Context, self: relax.Expr) -> relax.Expr:
     if c.dtype == "bool":
         return self
+    if c.dtype.startswith("uint"):
+        return c.emit(op.minimum(self, relax.const(1, c.dtype)))
     sign = c.emit(op.sign(self))
     if not is_float(c.dtype):
         return sign

@@ -1,6 +1,6 @@
 """Operators that only move elements: views, slices, concatenations."""
 
-from functools import reduce
+import math
 from typing import Any
 
 import numpy as np
@@ -246,10 +246,15 @@ def _as_strided(
     c: Context, self: relax.Expr, size: Any, stride: list[Any], storage_offset: Any
 ) -> relax.Expr:
     fake = c.fakes["self"]
-    if not fake.is_contiguous() or fake.storage_offset() or not _known(*dims(self)):
-        raise c.refuse("of a tensor that does not fill its memory in order")
-    flat = _reshaped(c, self, [reduce(lambda x, y: x * y, dims(self), 1)])
     offset = storage_offset or 0
+    numbers = (*dims(self), *c.shape, *stride, offset)
+    if not fake.is_contiguous() or fake.storage_offset() or not _known(*numbers):
+        raise c.refuse("of a tensor that does not fill its memory in order")
+    count = math.prod(dims(self))
+    last = offset + sum((n - 1) * step for n, step in zip(c.shape, stride, strict=True))
+    if 0 not in c.shape and last >= count:  # the memory of which the tensor is a part
+        raise c.refuse("beyond the elements of its tensor")
+    flat = _reshaped(c, self, [count])
 
     def strided(x: te.Tensor) -> te.Tensor:
         def element(*i: Any) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from tvm import relax
 
-from .converter import Context, Missing, converts, dims, dtype_of
+from .converter import HALF, Context, Missing, converts, dims, dtype_name, dtype_of
 
 op = relax.op
 
@@ -21,8 +21,17 @@ def _affine(c: Context, x: relax.Expr, shape: list[Any], weight: Any, bias: Any)
     return every(1) if weight is None else weight, every(0) if bias is None else bias
 
 
+def _in_one_dtype(c: Context, *tensors: Any) -> list[Any]:
+    """The tensors in float32 if some are halves and others not, as under torch.autocast."""
+    given = {dtype_of(t) for t in tensors if t is not None}
+    if len(given) == 1 or not given.intersection(HALF):
+        return list(tensors)
+    return [t if t is None else c.widened(t) for t in tensors]
+
+
 def _alone(c: Context, result: relax.Expr) -> list[Any]:
     """The result, with placeholders for the statistics, which only training reads."""
+    result = c.cast(result, dtype_name(c.result[0].dtype))
     return [result, *[Missing(f"the statistics of {c.node.target}")] * 2]
 
 
@@ -41,6 +50,7 @@ def _layer_norm(
     eps: float,
 ) -> list[Any]:
     _first(c, input)
+    input, weight, bias = _in_one_dtype(c, input, weight, bias)
     shape = list(normalized_shape)
     scale, offset = _affine(c, input, shape, weight, bias)
     axes = list(range(-len(shape), 0))
@@ -60,6 +70,7 @@ def _group_norm(
     eps: float,
 ) -> list[Any]:
     _first(c, input)
+    input, weight, bias = _in_one_dtype(c, input, weight, bias)
     shape = dims(input)
     if len(shape) < 3:
         stretched = c.emit(op.expand_dims(input, [2]))
@@ -90,13 +101,16 @@ def _batch_norm(
     eps: float,
 ) -> list[Any]:
     _first(c, input)
+    input, weight, bias, mean, variance = _in_one_dtype(
+        c, input, weight, bias, running_mean, running_var
+    )
     scale, offset = _affine(c, input, [dims(input)[1]], weight, bias)
     result = op.nn.batch_norm(
         input,
         scale,
         offset,
-        running_mean,
-        running_var,
+        mean,
+        variance,
         axis=1,
         epsilon=eps,
         scale=weight is not None,
@@ -119,6 +133,7 @@ def _batch_norm_no_stats(
     eps: float,
 ) -> list[Any]:
     _first(c, input)
+    input, weight, bias = _in_one_dtype(c, input, weight, bias)
     shape = dims(input)
     scale, offset = _affine(c, input, [shape[1]], weight, bias)
     axes = [0, *range(2, len(shape))]

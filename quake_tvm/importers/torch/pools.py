@@ -88,7 +88,8 @@ def _places(c: Context, x: relax.Expr, window: _Window) -> relax.Expr:
     rank, shape = len(window.size), dims(x)
     outer, count = len(shape) - rank, math.prod(window.size)
     outs = c.shape[outer:]
-    lowest = tirx.min_value(dtype_of(x))
+    keys = order_keys(c.builder, x)
+    below = tirx.min_value(dtype_of(keys))  # places outside of the image are below -inf
 
     def inside(k: Any) -> list[Any]:
         """The place in the window, from its number."""
@@ -103,7 +104,7 @@ def _places(c: Context, x: relax.Expr, window: _Window) -> relax.Expr:
             within = inside(i[-1])
             at = [window.place(d, i[outer + d], within[d]) for d in range(rank)]
             there = [tirx.all(p >= 0, p < n) for p, n in zip(at, shape[outer:], strict=True)]
-            return tirx.if_then_else(tirx.all(*there), x(*i[:outer], *at), lowest)
+            return tirx.if_then_else(tirx.all(*there), x(*i[:outer], *at), below)
 
         return te.compute([*shape[:outer], *outs, count], element, name="windows")
 
@@ -116,8 +117,8 @@ def _places(c: Context, x: relax.Expr, window: _Window) -> relax.Expr:
 
         return te.compute([*shape[:outer], *outs], element, name="places")
 
-    keys = order_keys(c.builder, c.kernel("windows", windows, x))
-    return c.kernel("places", places, c.emit(op.argmax(keys, -1)))
+    number = c.emit(op.argmax(c.kernel("windows", windows, keys), -1))
+    return c.kernel("places", places, number)
 
 
 @converts("avg_pool1d.default")

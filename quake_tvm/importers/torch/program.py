@@ -44,7 +44,7 @@ from . import (  # noqa: F401  they enter their operators in the table
 )
 from .changed_buffers import changed_buffers
 from .complex_values import Complex, convert, from_real, is_complex
-from .converter import CONVERTERS, Context, Missing, arguments, dims, dtype_name
+from .converter import CONVERTERS, Context, Missing, arguments, dims, dtype_name, is_float
 from .creation import constant
 from .decomposed import decomposed
 from .output_names import output_names
@@ -262,6 +262,8 @@ class _Import:
             return self.sizes.of(fake)
         if isinstance(fake, int | float | bool):
             return fake
+        if isinstance(fake, torch.SymBool):
+            return Missing(f"{target} of dynamic sizes")
         if node.target is operator.getitem:
             source: Any = node.args[0]
             return self.values[source][node.args[1]]
@@ -280,7 +282,7 @@ class _Import:
                 result = convert(context, given)
             elif target in CONVERTERS:
                 result = CONVERTERS[target][0](context, **given)
-            elif isinstance(fake, torch.SymBool) or fake is None:
+            elif fake is None:
                 return Missing(f"{target} of dynamic sizes")
             else:
                 raise _no_converter(target)
@@ -337,8 +339,8 @@ class _Import:
             elif value is not None and not isinstance(value, relax.Expr):
                 raise QuakeError(f"an output of the program is a {type(value).__name__}")
             if value is not None and not isinstance(value.ty, relax.TensorType):
-                size = self.builder.emit(relax.op.shape_to_tensor(relax.ShapeExpr([value])))
-                value = self.builder.emit(relax.op.squeeze(size, axis=[0]))
+                number = "float64" if is_float(str(value.ty.dtype)) else "int64"
+                value = Context(self.builder, self.sizes, node).tensor(value, number)
             if value is not None:
                 found.append(value)
         if not found:

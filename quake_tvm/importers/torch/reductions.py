@@ -259,8 +259,8 @@ def _vector_norm(
     if math.isinf(order):
         return c.narrowed(c.emit((op.max if order > 0 else op.min)(op.abs(x), axes, keepdim)))
     if order == 0:
-        there = op.astype(op.not_equal(x, constant(0)), dtype_of(x))
-        return c.narrowed(c.emit(op.sum(there, axes, keepdim)))
+        zeros = op.astype(op.equal(x, constant(0)), dtype_of(x))  # not_equal is false for NaN
+        return c.narrowed(c.emit(op.sum(op.subtract(constant(1), zeros), axes, keepdim)))
     if order == 1:
         return c.narrowed(c.emit(op.sum(op.abs(x), axes, keepdim)))
     if order == 2:

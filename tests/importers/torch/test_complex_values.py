@@ -2,7 +2,7 @@
 
 import pytest
 
-from .programs import SERIES, X, Y, check, nn, torch
+from .programs import INF, SERIES, X, Y, check, nn, torch
 
 
 def pairs(x):
@@ -34,6 +34,23 @@ def test_complex_values():
             ),
             "real + complex": (lambda x, y: torch.view_as_real(x[..., :3] + pairs(y)), (X, Y)),
             "exp": (lambda x: torch.view_as_real(torch.exp(pairs(x) * 1j)), (X,)),
+            "real values among complex ones": (
+                lambda x: [
+                    torch.view_as_real(z)
+                    for z in (
+                        torch.where(x[..., :3] > 0, pairs(x), x[..., 3:]),
+                        pairs(x).clone().copy_(x[..., :3]),
+                        torch.slice_scatter(pairs(x), x[:2, :, :3] + 0j, 0, 0, 2),
+                        torch.nn.functional.pad(pairs(x), (1, 0), value=3.0),
+                        torch.cat([x[..., :3], pairs(x)]),
+                    )
+                ],
+                (X,),
+            ),
+            "abs of infinities": (
+                lambda x: torch.complex(x, x.flip(0)).abs(),
+                (torch.tensor([INF, 1.0, 2.0, -INF]),),
+            ),
             "movement": (
                 lambda x: torch.view_as_real(
                     torch.cat([pairs(x)[1:, :, None].mT, pairs(x)[:2].unsqueeze(-1)]).flip(0).sum(1)

@@ -118,6 +118,11 @@ CASES = {
         for padding in (0, 1, 2)
         for aligned in (False, True)
     },
+    "grid with infinities": (
+        "grid_sampler_3d.default",
+        (VOLUME, torch.where(GRID > 1, INF, torch.where(GRID < -1, NAN, GRID)), 0, 0, False),
+        {},
+    ),
     "diagonal_scatter": ("diagonal_scatter.default", (ROWS, ROWS[0, :, :4] * 10, -1, 2, 0), {}),
     "adaptive maxima": ("adaptive_max_pool2d.default", (VOLUME[0], (3, 4)), {}),
     "adaptive maxima of volumes": ("adaptive_max_pool3d.default", (VOLUME, (2, 7, 4)), {}),

@@ -113,6 +113,35 @@ def test_bits_and_powers_of_whole_numbers():
     )
 
 
+def test_numbers_that_halves_do_not_have():
+    """torch reads them in float32: -1e9 is not infinite, 1e-8 not 0, and 7 / 0.7 is 10."""
+    x = torch.tensor([0, 1, 0.5, -7, 1000]).half()
+    check(
+        {
+            "mask": (lambda x: ((1 - x) * -1e9, x * -1e9), (x,)),
+            "times": (lambda x: (x * 1e-8, x * torch.tensor(1e-7)), (x,)),
+            "over": (lambda x: (x / 1e5, x[1:] / 1e-8), (x,)),
+            "alpha": (lambda x: torch.sub(x * 0, x, alpha=1e-7), (x,)),
+            "whole": (lambda x: (torch.div(x, 0.7, rounding_mode="trunc"), x // 0.7), (x,)),
+        },
+        1e-3,
+    )
+
+
+def test_bytes_without_sign():
+    few, many = torch.tensor([0, 1, 127, 128, 255]), torch.tensor([200, 7, 8, 255, 130])
+    few, many = few.to(torch.uint8), many.to(torch.uint8)
+    check(
+        {
+            "shifts": (lambda x, n: (x >> 8, x >> 3, x >> n, x << n), (few, many)),
+            "powers": (torch.pow, (many, many)),
+            "signs": (lambda x: (-x, x.sign(), x.abs()), (few,)),
+            "numbers that wrap around": (lambda x: (x * -1, x + 300, x - 1), (few,)),
+            "truths": (lambda x: (x**2, x**1, x**0), (B,)),
+        }
+    )
+
+
 def test_special_values():
     grid = (SPECIAL[:, None].expand(13, 13).clone(), SPECIAL[None].expand(13, 13).clone())
     names = ("exp", "log1p", "expm1", "sigmoid", "tanh", "isnan", "isinf", "isfinite", "square")

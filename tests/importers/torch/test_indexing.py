@@ -106,3 +106,29 @@ def test_indices_that_torch_refuses():
         for wrong in (-1, 6):
             with pytest.raises(quake_tvm.QuakeError, match=rf"torch\.{name}: index out of range"):
                 model.run(np.array([0, wrong]))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x.exp()[0, :2].as_strided((4, 4), (4, 1)) + 0,
+        lambda x: torch.as_strided_scatter(x.exp().mT, torch.zeros(3), (3,), (1,)),
+        lambda x: torch.as_strided_scatter(x.exp()[1:], torch.zeros(3), (3,), (1,), 0),
+    ],
+    ids=["beyond the tensor", "written, turned", "written before the tensor"],
+)
+def test_memory_outside_of_a_tensor_is_refused(function):
+    with torch.no_grad():
+        program = torch.export.export(Call(function), (X,))
+    with pytest.raises(quake_tvm.QuakeError, match="as_strided"):
+        quake_tvm.compile(program)
+
+
+def test_places_of_maxima_that_are_infinite():
+    def pooled(x):
+        return (
+            F.max_pool2d(x, 3, 1, 1, return_indices=True)[1],
+            F.max_pool1d(x[0], 2, 2, 1, return_indices=True)[1],
+        )
+
+    check({"pools": (pooled, (torch.full((1, 2, 4, 5), -INF),))})

@@ -167,3 +167,23 @@ def test_names_and_ranges_of_a_program():
         model.run(np.zeros((7, 5, 16), np.float32))
     with pytest.raises(quake_tvm.QuakeError, match="takes no name 'width'"):
         quake_tvm.compile(program, shapes={name: ("batch", "length", "width")})
+
+
+def test_numbers_that_follow_from_sizes_are_outputs():
+    model = _dynamic(lambda x: (x.shape[0] / 2, 3 * x.shape[0] + 1, x + 1), torch.randn(8, 3))
+    half, whole, _ = model.run(np.zeros((5, 3), np.float32))
+    assert (half.dtype, float(half), int(whole)) == (np.float64, 2.5, 16)
+    with pytest.raises(quake_tvm.QuakeError, match=r"uses .* of dynamic sizes, which is not"):
+        _dynamic(lambda x: (x.shape[0] > 3, x + 1), torch.randn(8, 3))
+
+
+@pytest.mark.parametrize("layer", [nn.LayerNorm(6), nn.BatchNorm1d(5), nn.GroupNorm(1, 5)])
+def test_norms_of_halves_with_weights_of_float32(layer):
+    """As under torch.autocast."""
+    x = X.bfloat16()
+    with torch.no_grad():
+        program = torch.export.export(layer.eval(), (x,))
+        wanted = layer(x).float().numpy()
+    (got,) = quake_tvm.compile(program, method="exact").run(x)
+    assert got.dtype.name == "bfloat16"
+    np.testing.assert_allclose(got.astype(np.float32), wanted, rtol=1e-2, atol=1e-2)

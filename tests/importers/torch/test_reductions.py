@@ -1,6 +1,6 @@
 """Reductions of torch."""
 
-from .programs import EMPTY, INF, I, X, check, torch
+from .programs import EMPTY, INF, NAN, I, X, check, torch
 
 
 def test_reductions():
@@ -19,6 +19,10 @@ def test_reductions():
                 f"norm {p}": (lambda x, p=p: torch.linalg.vector_norm(x, p, (0, -1)), (X,))
                 for p in (0, 1, 2, 3, 1.5, INF, -INF)
             },
+            "norm 0 with NaN": (
+                lambda x: torch.linalg.vector_norm(x, 0),
+                (torch.tensor([NAN, 0.0, 2.0]),),
+            ),
             "topk": (lambda x: torch.topk(x, 3, 1, largest=False), (X,)),
             "cumprod": (lambda x: x.cumprod(1), (X,)),
             "of a scalar": (lambda x: (x.sum().sum(0), x.sum().softmax(0), x.sum().amax()), (X,)),

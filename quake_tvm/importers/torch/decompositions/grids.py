@@ -36,17 +36,18 @@ def _grid_sampler_3d(
     points = [_places(grid[..., 2 - k], sizes[k], padding, aligned) for k in range(3)]
     batch = torch.arange(volume.shape[0]).reshape(-1, 1, 1, 1)
 
-    def taken(at: list[torch.Tensor]) -> torch.Tensor:
+    def taken(at: list[torch.Tensor], weight: torch.Tensor) -> torch.Tensor:
         inside = torch.ones_like(at[0], dtype=torch.bool)
         index = []
         for place, size in zip(at, sizes, strict=True):
-            inside = inside & (place >= 0) & (place < size)
-            index.append(torch.clamp(place, 0, size - 1).to(torch.int64))
+            there = (place >= 0) & (place < size)
+            inside = inside & there
+            index.append(torch.where(there, place, 0).to(torch.int64))
         values = volume.movedim(1, -1)[batch, index[0], index[1], index[2]]
-        return torch.where(inside.unsqueeze(-1), values, 0)
+        return torch.where(inside.unsqueeze(-1), values * weight.unsqueeze(-1), 0)
 
     if mode == _NEAREST:
-        return taken([torch.round(p) for p in points]).movedim(-1, 1)
+        return taken([torch.round(p) for p in points], torch.ones(())).movedim(-1, 1)
     corners = [torch.floor(p) for p in points]
     total = torch.zeros(())
     for offsets in itertools.product((0, 1), repeat=3):
@@ -55,5 +56,5 @@ def _grid_sampler_3d(
             share = point - corner
             weight = weight * (share if offset else 1 - share)
         at = [corner + offset for corner, offset in zip(corners, offsets, strict=True)]
-        total = total + taken(at) * weight.unsqueeze(-1)
+        total = total + taken(at, weight)
     return total.movedim(-1, 1)

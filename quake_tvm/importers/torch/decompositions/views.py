@@ -26,7 +26,8 @@ def _narrow_copy(x: torch.Tensor, dim: int, start: Any, length: Any) -> torch.Te
 def _as_strided_scatter(
     x: torch.Tensor, source: torch.Tensor, size: Any, stride: Any, offset: Any = None
 ) -> torch.Tensor:
-    if not all(isinstance(n, int) for n in (*size, *stride)):
+    known = all(isinstance(n, int) for n in (*x.shape, *size, *stride, offset or 0))
+    if not known or not x.is_contiguous() or x.storage_offset():
         return NotImplemented
     place = torch.full((), offset or 0, dtype=torch.int64)
     for n, step in zip(size, stride, strict=True):
