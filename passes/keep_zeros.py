@@ -1,10 +1,11 @@
-"""Keep products with a constant 0, and quotients with one, which TVM folds for any other operand.
+"""Keep products with a constant 0, quotients and sums with one, which TVM folds for any operand.
 
-0 times infinity or NaN is NaN, and so is 0/0. The zero has a sign, and x/0 is no error. When TVM
-makes a kernel, it folds a scalar constant in it. It does not fold a tensor of one element, because
-the kernel reads that from memory. So the scalar becomes such a tensor.
+0 times infinity or NaN is NaN, and so is 0/0. The zero has a sign, x/0 is no error, -0 + 0 is 0.
+When TVM makes a kernel, it folds a scalar constant in it. It does not fold a tensor of one element,
+because the kernel reads that from memory. So the scalar becomes such a tensor.
 """
 
+import numpy as np
 import tvm
 from tvm import relax
 
@@ -21,14 +22,24 @@ def _zero(expr: Expr) -> bool:
     return "float" in dtype(expr) and float(expr.value.numpy()) == 0
 
 
+def _negative(zero: Expr) -> bool:
+    return bool(np.signbit(zero.value.numpy().astype(np.float32)))
+
+
+def _folded(kind: str, call: Expr) -> bool:
+    """Whether TVM folds a step with a zero, although its result may be another one."""
+    if kind in ("multiply", "divide"):
+        return any(map(_zero, call.args))
+    if kind == "add":
+        return any(_zero(arg) and not _negative(arg) for arg in call.args)
+    return kind == "subtract" and _zero(call.args[1]) and _negative(call.args[1])
+
+
 def _find(graph: Graph) -> list[Site]:
     return [
         Site(var, graph.kind(call), tuple(call.args), "", frozenset([var]))
         for var, call in graph.values.items()
-        if graph.kind(call) in ("multiply", "divide")
-        and any(map(_zero, call.args))
-        and known_shape(var)
-        and var.ty.ndim > 0
+        if _folded(graph.kind(call), call) and known_shape(var) and var.ty.ndim > 0
     ]
 
 
@@ -42,5 +53,5 @@ class KeepZeros(Pass):
     """Turn these scalars into tensors. A module without them is unchanged."""
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
-        """Rewrite the products and quotients."""
+        """Rewrite the products, quotients and sums."""
         return rewrite(mod, _find, _read)

@@ -1,10 +1,12 @@
 """Replace operators on tensors without elements, so that no kernel has to handle these.
 
 A result without elements is only allocated. A product that sums over no elements becomes zeros. A
-scatter without indices becomes its data. TVM's kernels and the schedule rules divide by extents,
-TVM refuses slices without elements, and the virtual machine cannot load a constant without
-elements. Memory needs no kernel. Knows no importer.
+mean of no elements becomes NaN. A scatter without indices becomes its data. TVM's kernels and the
+schedule rules divide by extents, TVM refuses slices without elements, and the virtual machine
+cannot load a constant without elements. Memory needs no kernel. Knows no importer.
 """
+
+import math
 
 import tvm
 from tvm import relax
@@ -16,6 +18,7 @@ from quake_tvm.tvm_version import Pass, updated
 from .graph import functions, known_shape, op_name
 
 _SCATTERS = {"relax.scatter_nd", "relax.scatter_elements", "relax.index_put"}
+_MEANS = {"relax.mean", "relax.variance", "relax.std"}
 
 
 def _extents(expr: relax.Expr) -> list[int | None]:
@@ -36,6 +39,12 @@ def _over_nothing(value: relax.Expr) -> bool:
     )
 
 
+def _mean_of_nothing(value: relax.Expr) -> bool:
+    """Whether these are means, or variances, of no floats."""
+    kinds = op_name(value) in _MEANS and _no_elements(value.args[0]) and known_shape(value)
+    return kinds and "float" in str(value.ty.dtype)
+
+
 def _at_nothing(value: relax.Expr) -> bool:
     """Whether this is a scatter without indices."""
     if op_name(value) not in _SCATTERS:
@@ -47,6 +56,9 @@ def _at_nothing(value: relax.Expr) -> bool:
 def _memory(expr: relax.Expr) -> relax.Call:
     shape = relax.ShapeExpr(list(expr.ty.shape))
     return relax.op.builtin.alloc_tensor(shape, str(expr.ty.dtype), 0)
+
+
+_REPLACED = (_no_elements, _over_nothing, _mean_of_nothing, _at_nothing)
 
 
 @mutator
@@ -62,6 +74,9 @@ class _Filler(PyExprMutator):
             made = _memory(binding.var)
         elif _over_nothing(value):
             made = relax.op.zeros(relax.ShapeExpr(list(value.ty.shape)), str(value.ty.dtype))
+        elif _mean_of_nothing(value):
+            nan = relax.const(math.nan, str(value.ty.dtype))
+            made = relax.op.broadcast_to(nan, relax.ShapeExpr(list(value.ty.shape)))
         elif _at_nothing(value):
             made = self.visit_expr(value.args[0])
         else:
@@ -76,7 +91,7 @@ def _concerned(function: relax.Function) -> bool:
 
     def visit(expr: relax.Expr) -> None:
         if isinstance(expr, relax.Call | relax.TupleGetItem | tvm.ir.GenericConst):
-            found.append(_no_elements(expr) or _over_nothing(expr) or _at_nothing(expr))
+            found.append(any(each(expr) for each in _REPLACED))
 
     relax.analysis.post_order_visit(function, visit)
     return any(found)

@@ -54,3 +54,11 @@ def test_a_scatter_without_an_index(shape):
 
 def test_other_modules_stay():
     assert FillEmpty()(Something).same_as(Something)
+
+
+@pytest.mark.parametrize("mean", [relax.op.mean, relax.op.variance, relax.op.std])
+@pytest.mark.parametrize("keepdims", [False, True])
+def test_means_of_nothing_are_no_numbers(mean, keepdims):
+    mod = helpers.module(lambda x: mean(x, [1], keepdims), (3, 0, 2))
+    (y,) = quake_tvm.compile(mod).run(np.zeros((3, 0, 2), np.float32))
+    np.testing.assert_array_equal(y, np.full((3, 1, 2) if keepdims else (3, 2), np.nan))
