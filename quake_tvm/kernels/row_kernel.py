@@ -89,7 +89,7 @@ def kernel(
             many = blocks(several, parallel, row)
             if row.lanes < LANES:
                 return many
-            one_chunk = blocks(several, parallel, Row(length, LANES, one_chunk=True))
+            one_chunk = blocks(several, parallel, Row(length, LANES, chunks=1))
             return tir.IfThenElse(length < 2 * LANES, one_chunk, many)
 
         return by_length(length, version)

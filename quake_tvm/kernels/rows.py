@@ -95,7 +95,8 @@ def by_length(
     n = fixed(length)
     if n is not None:
         return body(Row(length, min(LANES, 1 << max(n.bit_length() - 1, 0))))
-    chosen, lanes = tir.IfThenElse(length >= 1, body(Row(1, 1)), body(Row(0, 1))), 2
+    one, none = (body(Row(length, 1, chunks=n)) for n in (1, 0))
+    chosen, lanes = tir.IfThenElse(length >= 1, one, none), 2
     while lanes <= LANES:
         row = Row(length, lanes, ends_in_tail)
         chosen = tir.IfThenElse(length >= lanes, body(row), chosen)
@@ -110,9 +111,9 @@ class Row:
     whole, so that there is always one and no branch for it. A sum with one accumulator for each
     lane has the same order in both cases, a sum with several has not.
 
-    With more than one lane and fewer than sixteen, or with ``one_chunk``, the row must have at
-    least one chunk and less than two, as :func:`by_length` ensures. It needs no loop even if its
-    length is unknown. With one lane the row may be empty.
+    With more than one lane and fewer than sixteen, the row must have at least one chunk and less
+    than two, as :func:`by_length` ensures. It needs no loop even if its length is unknown. With
+    ``chunks``, it must have as many and less than one more.
     """
 
     def __init__(
@@ -120,19 +121,21 @@ class Row:
         length: int | Expr,
         lanes: int,
         ends_in_tail: bool = False,
-        one_chunk: bool = False,
+        chunks: int | None = None,
     ) -> None:
         self.length, self.lanes = length, lanes
         self.ends_in_tail = ends_in_tail and lanes > 1 and fixed(length) is None
-        if one_chunk or 1 < lanes < LANES:
-            self.chunks, self.rest = 1, length - lanes
+        if chunks is None and 1 < lanes < LANES:
+            chunks = 1
+        if chunks is not None:
+            self.chunks, self.rest = chunks, length - chunks * lanes
         elif self.ends_in_tail:
             self.chunks = (length - 1) // lanes
             self.rest = length - self.chunks * lanes
         else:
             self.chunks, self.rest = length // lanes, length % lanes
-        chunks = fixed(self.chunks)
-        self.short = chunks is not None and 0 < chunks <= SHORT
+        known = fixed(self.chunks)
+        self.short = known is not None and 0 < known <= SHORT
 
     def vector(self, body: Callable[[Expr], Stmt], width: int | None = None) -> Stmt:
         """A vectorized loop over all lanes, or over ``width`` of them."""

@@ -24,6 +24,13 @@ def walked(lanes):
     return sequence(*found[0], *found[1], row.each(lambda i: tir.BufferStore(x, x[i] + 1, [i])))
 
 
+def normalized(x):
+    """A norm of rows of unknown length, which divides by it."""
+    one, zero = relax.const(1, x.ty.dtype), relax.const(0, x.ty.dtype)
+    scale, bias = (relax.op.full([x.ty.shape[1]], value) for value in (one, zero))
+    return nn.layer_norm(x, scale, bias, axes=[-1])
+
+
 def serial_loops(statement):
     loops = []
 
@@ -61,7 +68,7 @@ def test_bits_are_those_of_a_static_length(operator):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
-@pytest.mark.parametrize("operator", [nn.softmax, nn.log_softmax])
+@pytest.mark.parametrize("operator", [nn.softmax, nn.log_softmax, normalized])
 def test_several_rows_at_once_have_the_bits_of_one(operator, dtype):
     """Unknown sizes: rows of a chunk, of parts of it and of several; the last four rows overlap."""
     rows, length = tir.Var("m", "int64"), tir.Var("n", "int64")
@@ -88,3 +95,18 @@ def test_each_version_of_short_rows_has_its_loop_over_rows_around_it():
     kernel([rows], length, program)
     assert seen.count((LANES, 1)) == 4
     assert all(seen.count((lanes, 1)) >= 4 for lanes in SHORTER)
+
+
+def test_norms_of_images_of_unknown_size_divide_by_it():
+    """Also the version for rows of no element, whose length is no constant."""
+    ones = relax.const(np.ones(3, np.float32))
+    shape = [tir.Var(name, "int64") for name in ("n", "h", "w")]
+
+    def formula(x):
+        return nn.instance_norm(x, ones, ones, channel_axis=1, axes=[2, 3])
+
+    anything = quake_tvm.compile(module(formula, (shape[0], 3, *shape[1:])))
+    for sizes in ((1, 1), (1, 3), (2, 5), (5, 7)):
+        x = np.random.default_rng(0).normal(0, 3, (2, 3, *sizes)).astype(np.float32)
+        one = quake_tvm.compile(module(formula, x.shape))
+        np.testing.assert_array_equal(anything.run([x])[0], one.run([x])[0])
