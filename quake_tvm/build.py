@@ -167,7 +167,7 @@ def import_model(
             raise QuakeError(f"cannot import the torch program: {last_line(error)}") from error
         return _bind(imported, shapes, ranges)
     raise QuakeError(
-        f"cannot compile a {type(model).__name__}: give an ONNX path or ModelProto, "
+        f"cannot compile a value of type {type(model).__name__}: give an ONNX path or ModelProto, "
         "a torch module or ExportedProgram, or an IRModule"
     )
 

@@ -92,5 +92,7 @@ def keep(key: str, model: Model) -> None:
         folder().mkdir(parents=True, exist_ok=True)
         model.export(folder() / f"{key}.so")
         clear(LIMIT)
-    except (QuakeError, OSError) as error:
+    except OSError as error:
+        logger.warning("the build is not kept: %s: %s", error.strerror, error.filename)
+    except QuakeError as error:
         logger.warning("the build is not kept: %s", error)

@@ -141,7 +141,7 @@ def _exported(model: Any, example_inputs: Any, shapes: Shapes | None) -> tuple[A
     if torch is None or not isinstance(model, torch.nn.Module):
         if example_inputs is not None:
             raise QuakeError(
-                f"example_inputs are for a torch module, not for a {type(model).__name__}"
+                f"example_inputs are for a torch module, not for {type(model).__name__}"
             )
         return model, shapes
     from .importers.torch.modules import exported

@@ -200,7 +200,7 @@ def test_operator_that_tvm_cannot_import():
 
 
 def test_neither_model_nor_path():
-    with pytest.raises(QuakeError, match="cannot compile a int"):
+    with pytest.raises(QuakeError, match="cannot compile a value of type int"):
         quake_tvm.compile(3)
 
 

@@ -84,9 +84,7 @@ class Remote:
             with tempfile.TemporaryDirectory() as folder:
                 number = self._load(model.export(Path(folder) / "model.so"))
             return RemoteModel(self, number, model.description)
-        path = given.path(model, "the library")
-        if not path.is_file():
-            raise QuakeError(f"no such file: {path}")
+        path = given.file(model, "the library", ".so")
         check_seal(path)
         number = self._load(path)
         return RemoteModel(self, number, self._ask("reading the model", "describe", number))

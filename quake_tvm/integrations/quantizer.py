@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import QuakeError, last_line
+from ..support import given
 from ..support.whole_file import check_writable, whole_file
 
 
@@ -59,9 +60,10 @@ def quantize(
         raise QuakeError("quake_tvm.quantize needs onnxruntime: pip install onnxruntime") from None
     model, output = Path(model), Path(output)
     check_writable(output, but=model)
-    calls = [{name: np.asarray(array) for name, array in call.items()} for call in calibration]
-    if not calls:
-        raise QuakeError("the calibration is empty: give the inputs of at least one call")
+    given_calls = given.calls(calibration, "the calibration")
+    if not all(isinstance(call, Mapping) for call in given_calls):
+        raise QuakeError("the inputs of a call must be a mapping of name to array, as {'x': x}")
+    calls = [{name: np.asarray(array) for name, array in call.items()} for call in given_calls]
 
     class Calls(quantization.CalibrationDataReader):
         def __init__(self) -> None:

@@ -152,8 +152,7 @@ def convert(
         raise QuakeError("the model has no feed-forward layer: two products by constant weights")
     if wrong := [n for n in chosen if n not in range(len(blocks))]:
         raise QuakeError(f"there is no layer {wrong[0]}: the model has {len(blocks)}, from 0")
-    if not calibration:
-        raise QuakeError("a conversion needs calibration inputs")
+    calibration = given.calls(calibration, "the calibration")
     masks = [_mask(source, inputs, mask) for inputs in calibration] if mask else None
     options = [chosen, budget, asdict(settings), form, rows, mask]
     kept = StateFolder(folder, source, calibration, options)

@@ -6,7 +6,7 @@ which choice is the cheapest. Then it times the planned model.
 
 import math
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -118,11 +118,7 @@ def plan(
     name, measure = named(metric)
     if not 0 <= given.number(budget, "budget") < math.inf:
         raise QuakeError(f"budget must be a number from 0 on, not {budget!r}")
-    if not isinstance(calibration_inputs, Iterable):
-        raise QuakeError("calibration_inputs must be a list of what Model.run takes")
-    inputs = list(calibration_inputs)
-    if not inputs:
-        raise QuakeError("a plan needs calibration inputs: give some typical ones")
+    inputs = given.calls(calibration_inputs, "the calibration")
     _check_numbers(inputs)
     on = resolve(target)
     if not runs_here(on):

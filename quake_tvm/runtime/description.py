@@ -22,6 +22,8 @@ DESCRIPTION = "quake_description"
 CONDITIONS = "quake_conditions"
 # The attribute of an imported function: the names of its outputs.
 OUTPUTS = "quake_outputs"
+# What an error about a list adds, which may have been meant for one input.
+_LISTED = "; a list stands for all inputs, so put a list for one input into a list"
 Inputs = Mapping[str, ArrayLike] | Sequence[ArrayLike] | ArrayLike
 # The least size of a dimension, and the largest one; None if there is no largest.
 Range = tuple[int, int | None]
@@ -67,6 +69,7 @@ class Described:
     ) -> list[np.ndarray]:
         """A call's arrays, given by name or by position, in order. Raises QuakeError for others."""
         given: Sequence[object]
+        listed = False
         if named:
             if inputs:
                 raise QuakeError("give the inputs by position or by name, not both")
@@ -77,14 +80,13 @@ class Described:
             given = inputs
             if len(inputs) == 1 and isinstance(inputs[0], list | tuple):
                 given = inputs[0]
+                listed = not any(hasattr(g, "dtype") for g in given)
             if len(given) != len(self.inputs):
                 names = ", ".join(i.name for i in self.inputs)
                 counted = "input" if len(self.inputs) == 1 else "inputs"
-                hint = "; a list stands for all inputs, so put a list for one input into a list"
-                listed = given is not inputs and not any(hasattr(g, "dtype") for g in given)
                 raise QuakeError(
                     f"the model takes {len(self.inputs)} {counted} ({names}), got {len(given)}"
-                    f"{hint if listed else ''}"
+                    f"{_LISTED if listed else ''}"
                 )
         sizes: dict[str, int] = {}
         first: dict[str, str] = {}
@@ -97,7 +99,7 @@ class Described:
                     f"with numpy's astype"
                 )
             if array.shape != spec.shape:
-                _check_shape(spec, array.shape)
+                _check_shape(spec, array.shape, _LISTED if listed else "")
                 self._check_names(spec, array.shape, sizes, first)
             ordered.append(array)
         if self._conditions:
@@ -176,14 +178,14 @@ def _array(spec: ModelTensor, dtype: np.dtype, value: Any) -> np.ndarray:
     return converted if exact or floats else array
 
 
-def _check_shape(spec: ModelTensor, shape: tuple[int, ...]) -> None:
+def _check_shape(spec: ModelTensor, shape: tuple[int, ...], hint: str) -> None:
     """Raise unless the shape has the input's rank and its static sizes."""
     fits = len(shape) == len(spec.shape) and all(
         isinstance(wanted, str) or n == wanted for n, wanted in zip(shape, spec.shape, strict=True)
     )
     if not fits:
         wanted = ", ".join(map(str, spec.shape))
-        raise QuakeError(f"input {spec.name!r} must have shape ({wanted}), got {shape}")
+        raise QuakeError(f"input {spec.name!r} must have shape ({wanted}), got {shape}{hint}")
 
 
 def within(n: int, limits: Range) -> bool:

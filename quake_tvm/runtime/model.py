@@ -305,11 +305,7 @@ def load(path: str | Path) -> Model:
         If there is no such file, if it is not a compiled model of this library, or if it changed
         since :meth:`Model.export` wrote it.
     """
-    path = given.path(path, "the library")
-    if path.is_dir():
-        raise QuakeError(f"{path} is a folder: give the .so file in it")
-    if not path.is_file():
-        raise QuakeError(f"no such file: {path}")
+    path = given.file(path, "the library", ".so")
     digest = check_seal(path)
     try:
         with without_notes():

@@ -4,7 +4,7 @@ import keyword
 import math
 import operator
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,34 @@ def path(value: Any, what: str) -> Path:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it has a null character"
         raise QuakeError(f"{what} {str(value)[:60]!r} is no path: {reason}") from None
+    return found
+
+
+def file(value: Any, what: str, suffix: str) -> Path:
+    """A file that exists.
+
+    Parameters
+    ----------
+    value
+    what : str
+        The argument's name in error messages.
+    suffix : str
+        How names of such files end.
+
+    Raises
+    ------
+    QuakeError
+        For anything else: a folder, a device, a pipe, a path that may not be looked up.
+    """
+    found = path(value, what)
+    try:
+        if found.is_dir():
+            raise QuakeError(f"{found} is a folder: give the {suffix} file in it")
+        if not found.is_file():
+            kind = "a device or a pipe, not a file" if found.exists() else ""
+            raise QuakeError(f"{found} is {kind}" if kind else f"no such file: {found}")
+    except OSError as error:
+        raise QuakeError(f"cannot read {found}: {error.strerror}") from None
     return found
 
 
@@ -76,6 +104,24 @@ def count(value: Any, what: str, most: int = 2**31 - 1, least: int = 1) -> int:
         found = least - 1
     if not least <= found <= most or isinstance(value, bool):
         raise QuakeError(f"{what} must be a whole number from {least} to {most}, not {value!r:.60}")
+    return found
+
+
+def calls(value: Any, what: str) -> list[Any]:
+    """The inputs of some calls, each as ``Model.run`` takes them.
+
+    Raises
+    ------
+    QuakeError
+        For the inputs of one call where those of several are asked for, and for none.
+    """
+    single = isinstance(value, Mapping | str | bytes) or hasattr(value, "dtype")
+    if single or not isinstance(value, Iterable):
+        kind = type(value).__name__
+        raise QuakeError(f"{what} must be a list of the inputs of each call, [inputs], not {kind}")
+    found = list(value)
+    if not found:
+        raise QuakeError(f"{what} has no inputs: give those of some typical calls")
     return found
 
 

@@ -63,7 +63,8 @@ def test_chosen_operators(model, calls, tmp_path):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ([], "at least one call"),
+        ([], "the calibration has no inputs"),
+        ([np.zeros((8, 24))], "must be a mapping of name to array"),
         ([{"z": np.zeros((8, 24))}], "call 0 of the calibration has z; the model takes x"),
         ([{"x": np.zeros((2, 3), np.float32)}], "onnxruntime cannot quantize"),
     ],

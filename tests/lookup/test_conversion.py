@@ -159,7 +159,7 @@ def test_a_folder_of_another_conversion(tmp_path):
     [
         ({"layers": [2]}, "there is no layer 2: the model has 2"),
         ({"form": "int4"}, "form"),
-        ({"calibration": []}, "needs calibration inputs"),
+        ({"calibration": []}, "the calibration has no inputs"),
         ({"mask": "attention_mask"}, "there is no input 'attention_mask'; there are x"),
         ({"mask": "x"}, "mask: it has .* elements, and the layer .* rows"),
     ],

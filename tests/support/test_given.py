@@ -8,6 +8,7 @@ import pytest
 
 import quake_tvm
 from quake_tvm import QuakeError
+from quake_tvm.support import given
 from quake_tvm.support.array_file import read_npy, read_npz
 from tests.test_compiler import mlp
 
@@ -98,12 +99,13 @@ def test_paths(compiled, path):
     ("inputs", "message"),
     [
         ([[1.0] * 8] * 4, "takes 1 input .x., got 4; a list stands for all inputs"),
+        ([[1.0] * 8], "got .8,.; a list stands for all inputs"),
         ({"x": [[1.0], [1.0, 2.0]]}, "'x' must be an array of float32, got a list"),
         (None, "'x' must be an array of float32, got a NoneType"),
         ("text", "'x' must be an array of float32, got a str"),
         ({5: 1}, "unknown input 5"),
     ],
-    ids=["nested", "ragged", "none", "text", "key"],
+    ids=["nested", "one row", "ragged", "none", "text", "key"],
 )
 def test_inputs(compiled, inputs, message):
     with pytest.raises(QuakeError, match=message):
@@ -157,3 +159,26 @@ def test_npz_files(tmp_path):
     assert read_npy(tmp_path / "x.npy").shape == (0, 3)
     with pytest.raises(QuakeError, match="no such file"):
         read_npy(tmp_path)
+
+
+def test_files_that_are_none(tmp_path):
+    with pytest.raises(QuakeError, match=r"is a folder: give the \.so file in it"):
+        given.file(tmp_path, "the library", ".so")
+    with pytest.raises(QuakeError, match="null is a device or a pipe, not a file"):
+        given.file("/dev/null", "the library", ".so")
+    with pytest.raises(QuakeError, match="no such file"):
+        given.file(tmp_path / "x.so", "the library", ".so")
+
+
+@pytest.mark.parametrize("value", [X, {"x": X}, "x", 3])
+def test_one_call_is_no_list_of_calls(value):
+    with pytest.raises(QuakeError, match="the calibration must be a list of the inputs"):
+        given.calls(value, "the calibration")
+
+
+@pytest.mark.parametrize("entry", ["m/data.pkl", "m/archive_format"])
+def test_files_of_pytorch(tmp_path, entry):
+    with zipfile.ZipFile(tmp_path / "m.onnx", "w") as archive:
+        archive.writestr(entry, "")
+    with pytest.raises(QuakeError, match="it is a file of PyTorch: load it in Python"):
+        quake_tvm.compile(tmp_path / "m.onnx")

@@ -1,5 +1,6 @@
 """Read an ONNX model from its file and set its input shapes. Knows no TVM."""
 
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,11 @@ from .nodes import all_nodes, graphs, place
 from .outline import outline
 from .tensors import check_tensors, is_external, tensors
 
+_PYTORCH = (
+    "it is a file of PyTorch: load it in Python, and give the module or the exported program to "
+    "quake_tvm.compile"
+)
+
 
 def read(path: str | Path) -> onnx.ModelProto:
     """Read an ONNX file. Raises QuakeError if the file is missing or not a valid model."""
@@ -38,12 +44,8 @@ def opened(path: str | Path) -> onnx.ModelProto:
 
 
 def _checked(path: str | Path, reader: Callable[[Path], onnx.ModelProto]) -> onnx.ModelProto:
-    path = given.path(path, "the model")
+    path = given.file(path, "the model", ".onnx")
     try:
-        if path.is_dir():
-            raise QuakeError(f"{path} is a folder: give the .onnx file in it")
-        if not path.is_file():
-            raise QuakeError(f"no such file: {path}")
         with path.open("rb") as file:
             empty = not file.read(1)
     except OSError as error:
@@ -57,8 +59,18 @@ def _checked(path: str | Path, reader: Callable[[Path], onnx.ModelProto]) -> onn
         onnx.checker.check_model(skeleton)
         return _sound(model)
     except Exception as error:
-        reason = " ".join(str(error).split()) or "unreadable"
+        reason = _PYTORCH if _is_pytorch(path) else " ".join(str(error).split()) or "unreadable"
         raise QuakeError(f"{path} is not a valid ONNX model: {reason[:200]}") from None
+
+
+def _is_pytorch(path: Path) -> bool:
+    """Whether torch.save or torch.export.save wrote the file: archives with such an entry."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return False
+    return any(name.endswith(("/data.pkl", "/archive_format")) for name in names)
 
 
 def _check_operators(model: onnx.ModelProto) -> None:

@@ -51,6 +51,10 @@ def exported(
         raise QuakeError(
             f"a torch module needs example inputs to be exported: give them {_EXAMPLE}"
         )
+    if isinstance(module, torch.jit.ScriptModule):
+        raise QuakeError(
+            "a scripted or traced module cannot be exported: give the module it was made of"
+        )
     positional, keyword = _arguments(example_inputs)
     try:
         bound = inspect.signature(module.forward).bind(*positional, **keyword).arguments
