@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import tvm_ffi
-from tvm import s_tir
+from tvm import s_tir, sym
 from tvm.s_tir.schedule import SBlockRV
 
 from quake_tvm.tvm_version import tir
@@ -175,10 +175,10 @@ def _panels(
 
 def _begins_somewhere(index: tir.Expr, column: tir.Var) -> bool:
     """Whether an index is a column, or a column plus a number that is the same for all columns."""
-    if not isinstance(index, tir.Add):
-        return index.same_as(column)
-    pairs = [(index.a, index.b), (index.b, index.a)]
-    return any(a.same_as(column) and not _mentions([b], column) for a, b in pairs)
+    if index.same_as(column):
+        return True
+    moved = _mentions([index], column)
+    return moved and not _mentions([sym.Analyzer().simplify(index - column)], column)
 
 
 def panel_of(column: tir.Expr, width: int) -> tir.Expr:

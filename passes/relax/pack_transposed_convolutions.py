@@ -7,7 +7,7 @@ zero where a phase has fewer taps.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,7 +17,7 @@ from tvm import relax, te
 
 from quake_tvm.kernels.bfloat16_products import pair_term
 from quake_tvm.numerics.bfloat16_pairs import packed_rows
-from quake_tvm.numerics.number_formats import COMPUTED
+from quake_tvm.numerics.number_formats import COMPUTED, widen
 from quake_tvm.schedules import analysis, product
 from quake_tvm.schedules.product import panel_of, within_panel
 from quake_tvm.tvm_version import Pass, tir
@@ -25,6 +25,7 @@ from quake_tvm.tvm_version import Pass, tir
 from .legalize import FUSABLE, legalize
 from .pack_convolutions import Window, channels_last
 from .pack_weights import Panel, Term, in_halves, panels, widened_term
+from .plane_convolutions import few, in_rows
 from .weights import computed_in_float32
 
 
@@ -103,6 +104,55 @@ def transposed_convolution(
     return te.compute((x.shape[0], *places, channels), element, name="transposed_convolution")
 
 
+def transposed_planes(x: te.Tensor, w: te.Tensor, phases: Phases) -> te.Tensor:
+    """All phases of a transposed convolution with few output channels: vectors hold pixels.
+
+    Parameters
+    ----------
+    x : Tensor
+        Of shape (n, pixels.., i).
+    w : Tensor
+        Of shape (phases.., taps.., i, o).
+    phases : Phases
+
+    Returns
+    -------
+    Tensor
+        Of shape (n, (pixels, phase).., phase, o, pixels_in_a_row): without its last phase and
+        pixels, two axes for each spatial dimension.
+    """
+    window = phases.window()
+    rows = in_rows(x, window, last=True)
+    taps, i = window.axes(), te.reduce_axis((0, w.shape[-2]), "i")
+
+    def element(n: tir.Expr, *rest: tir.Expr) -> tir.Expr:
+        *places, phase, o, along = rest
+        each = [*places[1::2], phase]
+        steps = zip(each, taps, phases.pads, phases.strides, window.before, strict=True)
+        first = [(r + pad) // s - t + before for r, t, pad, s, before in steps]
+        above = [q + at for q, at in zip(places[::2], first, strict=False)]
+        pixel = rows(n, *above, i, 0, along + first[-1])
+        return te.sum(widen(w(*each, *taps, i, o)) * pixel, [*taps, i])
+
+    *above, row = phases.pixels(x.shape[1:-1])
+    places = itertools.chain.from_iterable(zip(above, phases.strides, strict=False))
+    shape = (x.shape[0], *places, phases.strides[-1], w.shape[-1], row)
+    return te.compute(shape, element, name="transposed_planes")
+
+
+def planes_interleaved(
+    y: te.Tensor, sizes: Sequence[tir.Expr], strides: Sequence[int]
+) -> te.Tensor:
+    """As :func:`interleaved`, of the result of :func:`transposed_planes`."""
+
+    def element(n: tir.Expr, *rest: tir.Expr) -> tir.Expr:
+        *places, o = rest
+        *above, (along, phase) = [(at // s, at % s) for at, s in zip(places, strides, strict=True)]
+        return y(n, *itertools.chain.from_iterable(above), phase, o, along)
+
+    return te.compute((y.shape[0], *sizes, y.shape[-2]), element, name="interleaved")
+
+
 def interleaved(y: te.Tensor, sizes: Sequence[tir.Expr], strides: Sequence[int]) -> te.Tensor:
     """The pixels of all phases in their order, (n, sizes.., o), without those that are too many.
 
@@ -140,10 +190,12 @@ class PackTransposedConvolutions(Pass):
         As for :class:`PackWeights`. A tile's rows are innermost pixels.
     precision : str
         As for :class:`PackWeights`.
+    lanes : int
+        Floats in the target's vectors.
     """
 
-    def __init__(self, panel: Panel, precision: str = COMPUTED) -> None:
-        self.panel, self.precision = panel, precision
+    def __init__(self, panel: Panel, precision: str = COMPUTED, lanes: int = 0) -> None:
+        self.panel, self.precision, self.lanes = panel, precision, lanes
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         """Legalize such convolutions. Nothing else is changed."""
@@ -175,6 +227,16 @@ class PackTransposedConvolutions(Pass):
         )
         batch, *sizes, _ = x.ty.shape
         pixels = phases.pixels(sizes)
+        if few(channels, pixels[-1], self.lanes) and weights.ty.dtype != "bfloat16":
+            each = relax.const(phase_weights(values, phases))
+            made = builder.call_te(
+                partial(transposed_planes, phases=phases),
+                x,
+                each,
+                primfunc_name_hint="conv_transpose",
+                primfunc_attrs=FUSABLE,
+            )
+            return _in_order(builder, planes_interleaved, made, call, strides)
         rows, depth = (batch, *pixels), (*phases.taps, values.shape[0])
         key = product.key(rows, channels, depth, strides, True, str(values.dtype))
         width = self.panel(key, analysis.constant(pixels[-1]))
@@ -194,10 +256,20 @@ class PackTransposedConvolutions(Pass):
             primfunc_name_hint="conv_transpose",
             primfunc_attrs=FUSABLE,
         )
-        out = list(call.ty.shape)[1:-1]
-        return builder.call_te(
-            partial(interleaved, strides=strides),
-            builder.emit(result),
-            out,
-            primfunc_name_hint="interleave",
-        )
+        return _in_order(builder, interleaved, result, call, strides)
+
+
+def _in_order(
+    builder: relax.BlockBuilder,
+    order: Callable[..., te.Tensor],
+    phases: relax.Expr,
+    call: relax.Call,
+    strides: Sequence[int],
+) -> relax.Expr:
+    """The result of a transposed convolution from that of all its phases."""
+    return builder.call_te(
+        partial(order, strides=strides),
+        builder.emit(phases),
+        list(call.ty.shape)[1:-1],
+        primfunc_name_hint="interleave",
+    )

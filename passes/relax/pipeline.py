@@ -34,6 +34,7 @@ from quake_tvm.schedules import (
     RULES,
     Recorded,
     ScheduleKernels,
+    analysis,
     product_tiles,
 )
 from quake_tvm.schedules.choice import Decide, Key, rule_default
@@ -266,7 +267,7 @@ class Pipeline:
             QuantizeProducts(panel, forms, floats=self.precision == "int8"),
             *([PackWinograd(panel, self.floats)] if self.winograd else []),
             PackConvolutions(panel, self.floats),
-            PackTransposedConvolutions(panel, self.floats),
+            PackTransposedConvolutions(panel, self.floats, analysis.lanes(self.target)),
             PlaneConvolutions(),
             PackWeights(panel, self.floats),
             WidenWeights(),

@@ -59,12 +59,14 @@ def few_channels(call: relax.Call, lanes: int) -> bool:
     """
     if not takes(call) or call.args[1].ty.dtype == "bfloat16":
         return False
-    row = analysis.constant(call.ty.shape[-1])
-    return (
-        int(call.args[1].ty.shape[0]) < min(lanes, ENOUGH_CHANNELS)
-        and {*Window.of(call).size} != {1}
-        and (row is None or row >= SHORT_ROW)
-    )
+    channels, row = int(call.args[1].ty.shape[0]), call.ty.shape[-1]
+    return few(channels, row, lanes) and {*Window.of(call).size} != {1}
+
+
+def few(channels: int, row: tir.Expr, lanes: int) -> bool:
+    """Whether so many channels leave lanes of vectors unused that the pixels of a row would use."""
+    pixels = analysis.constant(row)
+    return channels < min(lanes, ENOUGH_CHANNELS) and (pixels is None or pixels >= SHORT_ROW)
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def plane_convolution(
     last : Last
     """
     inputs = w.shape[-1 if last.weights else 1]
-    rows, step = _rows(x, window, last.input), window.strides[-1]
+    rows, step = in_rows(x, window, last.input), window.strides[-1]
     i, taps = te.reduce_axis((0, inputs), "i"), window.axes()
 
     def element(n: tir.Expr, o: tir.Expr, *pixel: tir.Expr) -> tir.Expr:
@@ -110,7 +112,7 @@ def plane_convolution(
     return te.compute(shape, element, name="plane_convolution")
 
 
-def _rows(x: te.Tensor, window: Window, last: bool) -> te.Tensor:
+def in_rows(x: te.Tensor, window: Window, last: bool) -> te.Tensor:
     """x with zeros around its pixels, of shape (n, places_but_the_last.., i, steps, row/steps)."""
     batch, *sizes = x.shape
     channels, step = sizes.pop(-1 if last else 0), window.strides[-1]
