@@ -119,18 +119,25 @@ def in_registers(sch: s_tir.Schedule, block: SBlockRV, target: tvm.target.Target
 def _in_front(blocks: list[s_tir.SBlock]) -> int:
     """How many of the blocks behind the first make up its epilogue.
 
-    What follows them may read the result of the last one only.
+    Blocks that read nothing of the first, as the reshape of a bias, are part of it wherever they
+    stand. What follows the epilogue may read the result of its last block only.
     """
-    made, count = [blocks[0].writes[0].source], 0
-    for block in blocks[1:]:
-        if not all(_in_place(result, block) for result in made):
+    made = {0: blocks[0].writes[0].source}
+    for number, block in enumerate(blocks[1:], 1):
+        if not any(_reads(block, result) for result in made.values()):
+            continue
+        if not all(_in_place(result, block) for result in made.values()):
             break
-        made.append(block.writes[0].source)
-    for count in reversed(range(len(made))):
-        later = [read.source for block in blocks[count + 1 :] for read in block.reads]
-        if not any(each.same_as(read) for each in made[:count] for read in later):
-            break
-    return count
+        made[number] = block.writes[0].source
+    for count in sorted(made, reverse=True):
+        inside = [result for number, result in made.items() if number < count]
+        if not any(_reads(block, each) for block in blocks[count + 1 :] for each in inside):
+            return count
+    return 0
+
+
+def _reads(block: s_tir.SBlock, tensor: tir.Buffer) -> bool:
+    return any(read.source.same_as(tensor) for read in block.reads)
 
 
 def _in_place(result: tir.Buffer, block: s_tir.SBlock) -> bool:

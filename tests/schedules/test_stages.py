@@ -47,6 +47,19 @@ def test_what_is_computed_for_each_result_is_computed_in_front_of_what_repeats_i
     assert minima(done) == [1, 0]
 
 
+def test_a_bias_that_is_moved_into_place_does_not_end_the_epilogue():
+    """As that of a dynamically quantized convolution, which its kernel reshapes and transposes."""
+    inputs, result = product(9)
+    bias = placeholder(COLUMNS, name="bias")
+    moved = topi.transpose(topi.reshape(topi.negative(bias), (COLUMNS, 1)))
+    output = topi.minimum(topi.add(result, moved), 6.0)
+    done = schedule(te.create_prim_func([*inputs, bias, output]), target("native"))
+    assert minima(done) == [1]
+    rule, ours, plain = both([*inputs, bias], output)
+    assert rule == "matmul"
+    np.testing.assert_array_equal(ours, plain)
+
+
 @pytest.mark.parametrize("rows", [1, 9])
 def test_a_repeated_result_has_the_bits_of_plain_loops(rows):
     inputs, output = gated(rows)
