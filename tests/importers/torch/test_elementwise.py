@@ -151,6 +151,7 @@ def test_special_values():
             **{name: (OPERATORS[name], grid) for name in ("div", "floordiv", "lt", "eq", "ne")},
             "not": (lambda x: (~(x < 0.5), torch.logical_not(x == 1)), (SPECIAL,)),
             "times 0": (lambda x: x * 0, (SPECIAL,)),
+            "atanh": (lambda x: (x.atanh(), (x[:9] * 1e-6).atanh() * 1e6), (SPECIAL,)),
             "0 over": (lambda x: 0 / x, (SPECIAL,)),
             "over 0": (lambda x: (x / 0, x // 0, x % 0, torch.fmod(x, 0)), (SPECIAL,)),
             "bool": (lambda x: x.bool(), (SPECIAL,)),
