@@ -1,6 +1,7 @@
 """Rewrites compared with the standard's formulas and at several sizes; their errors."""
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper
@@ -42,6 +43,26 @@ def test_beta_of_nothing_leaves_it_out():
     for alpha in (1.0, 0.5):
         node = helper.make_node("Gemm", ["a", "b", "c"], ["y"], alpha=alpha, beta=0.0)
         np.testing.assert_array_equal(run(node, a=a, b=b, c=c), np.full((2, 2), 3 * alpha))
+
+
+def test_branches_after_an_operator_that_onnx_does_not_know():
+    """The inference of single nodes leaves out those with branches: it may end the process."""
+    branches = {
+        name: helper.make_graph(
+            [helper.make_node(operator, ["g"], ["t"])], name, [], [onnx.ValueInfoProto(name="t")]
+        )
+        for name, operator in (("then_branch", "Neg"), ("else_branch", "Abs"))
+    }
+    nodes = [
+        helper.make_node("QuickGelu", ["x"], ["g"], domain="com.microsoft"),
+        helper.make_node("If", ["c"], ["y"], **branches),
+    ]
+    model = make(nodes, {"x": [4]}, {"y": None}, domains=["com.microsoft"])
+    model.graph.input.append(helper.make_tensor_value_info("c", TensorProto.BOOL, []))
+    feeds = {"x": np.float32([-2, -1, 1, 2]), "c": np.array(True)}
+    (y,) = onnxruntime.InferenceSession(model.SerializeToString()).run(None, feeds)
+    (q,) = quake_tvm.compile(model, method="exact").run(feeds)
+    np.testing.assert_allclose(q, y, rtol=1e-5)
 
 
 def test_weights_of_norms_broadcast_over_symbolic_extents():

@@ -182,6 +182,8 @@ class Graph:
         has none yet."""
         if node.domain or all(self.shape(name) is not None for name in node.output if name):
             return
+        if any(a.HasField("g") for a in node.attribute):  # onnx may end the process
+            return
         given = [name for name in node.input if name]
         types = {name: t for name in given if (t := self._type(name)) is not None}
         small = {
