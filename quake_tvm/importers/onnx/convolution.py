@@ -80,23 +80,27 @@ def conv_transpose(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None
     Raises
     ------
     QuakeError
-        For an output_shape of dynamic dimensions, and for negative pads.
+        For an output_shape of dynamic dimensions, for negative pads, and for pads that cut off more
+        than there is.
     """
     _check_kernel(node)
     kernel = node.shape(1)[2:]
     windows = windows_of(node, kernel, check_only=True)
     wanted = node.attributes.get("output_shape")
-    if wanted is None:
-        return None
     rank = len(windows)
-    wanted = list(wanted)[-rank:]
     extra = node.attributes.get("output_padding", [0] * rank)
+    if wanted is None:
+        for window, more in zip(windows, extra, strict=True):
+            if window.length and _whole(window, more) < window.before + window.after:
+                raise node.refuse(f"pads that cut off more than {_whole(window, more)} elements")
+        return None
+    wanted = list(wanted)[-rank:]
     lower = node.attributes.get("auto_pad", "NOTSET") != "SAME_UPPER"
     before, after, missing = [], [], []
     for window, size, more in zip(windows, wanted, extra, strict=True):
         if window.length is None:
             raise node.refuse("output_shape of dynamic dimensions; give shapes for the inputs")
-        total = (window.length - 1) * window.stride + more + window.reach - size
+        total = _whole(window, more) - size
         half = max(total, 0) // 2
         before.append(max(total, 0) - half if lower else half)
         after.append(half if lower else max(total, 0) - half)
@@ -119,6 +123,12 @@ def conv_transpose(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None
     if any(missing):
         y = builder.emit_te(topi.nn.pad, y, [0] * (rank + 2), [0, 0, *missing])
     return _with_bias(builder, node, y)
+
+
+def _whole(window: Window, more: int) -> int:
+    """The elements of a transposed convolution of a known length before pads cut some off."""
+    assert window.length is not None
+    return (window.length - 1) * window.stride + more + window.reach
 
 
 def _with_bias(builder: relax.BlockBuilder, node: Node, y: relax.Expr) -> relax.Expr:

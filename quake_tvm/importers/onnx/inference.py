@@ -4,12 +4,17 @@ It would copy the weights several times, and it refuses models of 2 GB. Knows no
 """
 
 import math
+from collections.abc import Iterator
 
 import onnx
 from onnx import helper, shape_inference
 
 # Constants of more elements are hidden from the inference: it reads only sizes and axes.
 SMALL = 1024
+_WINDOWS = {
+    *("AveragePool", "Conv", "ConvInteger", "ConvTranspose", "DeformConv", "LpPool", "MaxPool"),
+    *("Pad", "QLinearConv"),
+}
 
 
 def inferred(model: onnx.ModelProto) -> onnx.GraphProto:
@@ -23,9 +28,50 @@ def inferred(model: onnx.ModelProto) -> onnx.GraphProto:
     Raises
     ------
     Exception
-        If an annotation in the model contradicts the inference: it has no common base class.
+        If an annotation in the model contradicts the inference, or if a window is larger than what
+        it moves over: it has no common base class.
     """
-    return shape_inference.infer_shapes(_without_weights(model), data_prop=True).graph
+    bare = _without_weights(model)
+    for part in _without_slices(bare):
+        found = shape_inference.infer_shapes(part, data_prop=True).graph
+        if any(negative(value.type) for value in (*found.value_info, *found.output)):
+            raise ValueError("a window is larger than what it moves over")
+    return shape_inference.infer_shapes(bare, data_prop=True).graph
+
+
+def _without_slices(model: onnx.ModelProto) -> Iterator[onnx.ModelProto]:
+    """The model without the slices behind windows, then with the first of them, and so on.
+
+    A window that is larger than what it moves over has a result of negative extent. A slice of such
+    a tensor ends the process inside of onnx.
+    """
+    # For each value: the slices in front of it, each behind another window, and whether it is
+    # behind one more window.
+    behind: dict[str, tuple[int, bool]] = {}
+    depths: dict[int, int] = {}
+    for k, node in enumerate(model.graph.node):
+        before = [behind.get(name, (0, False)) for name in node.input]
+        depth = max((count for count, _ in before), default=0)
+        window = any(one for count, one in before if count == depth)
+        if node.op_type in _WINDOWS:
+            window = True
+        elif node.op_type == "Slice" and window:
+            depth, window = depth + 1, False
+            depths[k] = depth
+        behind.update(dict.fromkeys(node.output, (depth, window)))
+    for level in range(1, 1 + max(depths.values(), default=0)):
+        part = onnx.ModelProto()
+        part.CopyFrom(model)
+        part.opset_import.add(domain="unknown", version=1)
+        for k, depth in depths.items():
+            if depth >= level:
+                part.graph.node[k].domain = "unknown"
+        yield part
+
+
+def negative(tensor: onnx.TypeProto) -> bool:
+    """Whether a tensor's type has a negative extent, which onnx infers without an error."""
+    return any(dim.dim_value < 0 for dim in tensor.tensor_type.shape.dim)
 
 
 def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -141,3 +141,34 @@ def test_a_slice_of_all_elements_is_its_input():
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     assert "slice" not in import_model(model).script()
+
+
+@pytest.mark.parametrize("height", [1, 5])
+def test_a_slice_behind_a_window_that_does_not_fit(height):
+    """onnx's inference ends the process on a slice of a tensor of negative extent."""
+    tensors = {
+        "w": np.ones((3, 2, 5, 5), np.float32),
+        "start": np.array([0]),
+        "end": np.array([3]),
+        "axis": np.array([2]),
+    }
+    graph = helper.make_graph(
+        [
+            helper.make_node("Slice", ["x", "start", "end", "axis"], ["part"]),
+            helper.make_node("Conv", ["part", "w"], ["wide"], pads=[1, 1, 1, 1]),
+            helper.make_node("Slice", ["wide", "start", "end", "axis"], ["few"]),
+            helper.make_node("Conv", ["few", "w2"], ["none"]),
+            helper.make_node("Slice", ["none", "start", "end", "axis"], ["y"]),
+        ],
+        "windows",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 2, height, 20))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [
+            *(numpy_helper.from_array(value, name) for name, value in tensors.items()),
+            numpy_helper.from_array(np.ones((4, 3, 5, 5), np.float32), "w2"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    refused = r"^cannot import Conv: a window of 5 in \d elements and their pads"
+    with pytest.raises(quake_tvm.QuakeError, match=refused):
+        quake_tvm.compile(model)

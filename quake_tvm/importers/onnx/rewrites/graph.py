@@ -12,7 +12,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 from ..external import array
-from ..inference import SMALL, inferred
+from ..inference import SMALL, inferred, negative
 from ..nodes import graphs
 
 # Every form that differs between opset 7 and this one is rewritten.
@@ -186,6 +186,8 @@ class Graph:
             return
         given = [name for name in node.input if name]
         types = {name: t for name in given if (t := self._type(name)) is not None}
+        if any(map(negative, types.values())):  # a slice of such a tensor ends the process
+            return
         small = {
             name: self._constants[name]
             for name in given
