@@ -122,7 +122,8 @@ def transposed_planes(x: te.Tensor, w: te.Tensor, phases: Phases) -> te.Tensor:
         pixels, two axes for each spatial dimension.
     """
     window = phases.window()
-    rows = in_rows(x, window, last=True)
+    length = x.shape[-2] + window.before[-1] + window.after[-1]
+    rows = in_rows(x, window, True, length)
     taps, i = window.axes(), te.reduce_axis((0, w.shape[-2]), "i")
 
     def element(n: tir.Expr, *rest: tir.Expr) -> tir.Expr:

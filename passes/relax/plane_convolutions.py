@@ -98,7 +98,8 @@ def plane_convolution(
     last : Last
     """
     inputs = w.shape[-1 if last.weights else 1]
-    rows, step = in_rows(x, window, last.input), window.strides[-1]
+    step, reach = window.strides[-1], (window.size[-1] - 1) * window.dilation[-1]
+    rows = in_rows(x, window, last.input, shape[-1] + reach // step)
     i, taps = te.reduce_axis((0, inputs), "i"), window.axes()
 
     def element(n: tir.Expr, o: tir.Expr, *pixel: tir.Expr) -> tir.Expr:
@@ -112,12 +113,28 @@ def plane_convolution(
     return te.compute(shape, element, name="plane_convolution")
 
 
-def in_rows(x: te.Tensor, window: Window, last: bool) -> te.Tensor:
-    """x with zeros around its pixels, of shape (n, places_but_the_last.., i, steps, row/steps)."""
+def in_rows(x: te.Tensor, window: Window, last: bool, length: tir.Expr) -> te.Tensor:
+    """The rows of all channels side by side, with zeros around the pixels.
+
+    Parameters
+    ----------
+    x : Tensor
+        Of shape (n, i, places..), or (n, places.., i) with channels last.
+    window : Window
+    last : bool
+        Whether x has channels last.
+    length : Expr
+        The last index of the result that is read, plus 1.
+
+    Returns
+    -------
+    Tensor
+        Of shape (n, places_but_the_last.., i, step, length), with the step of the window in a row.
+    """
     batch, *sizes = x.shape
     channels, step = sizes.pop(-1 if last else 0), window.strides[-1]
     pads = list(zip(window.before, window.after, strict=True))
-    *outer, row = [n + before + after for n, (before, after) in zip(sizes, pads, strict=True)]
+    outer = [n + before + after for n, (before, after) in zip(sizes, pads, strict=True)][:-1]
     cut = [*map(any, pads[:-1]), any(pads[-1]) or step > 1]
 
     def value(n: tir.Expr, *rest: tir.Expr) -> tir.Expr:
@@ -130,8 +147,7 @@ def in_rows(x: te.Tensor, window: Window, last: bool) -> te.Tensor:
             return pixel
         return tir.if_then_else(tir.all(*inside), pixel, tir.const(0, x.dtype))
 
-    shape = (batch, *outer, channels, step, (row + (step - 1)) // step)
-    return te.compute(shape, value, name="rows")
+    return te.compute((batch, *outer, channels, step, length), value, name="rows")
 
 
 @tvm.transform.module_pass(opt_level=0, name="PlaneConvolutions")

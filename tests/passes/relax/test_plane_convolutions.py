@@ -122,11 +122,19 @@ def test_against_onnx_runtime(shape, size, channels, options, constant):
     assert 0 in shape or "fallback" not in kernels.values()
 
 
+@pytest.mark.parametrize("strides", [[1, 1], [2, 3]], ids=str)
 @pytest.mark.parametrize("unknown", [(0,), (2,), (3,), (0, 2, 3)], ids=str)
-def test_unknown_extents(unknown):
+def test_unknown_extents(unknown, strides):
     for constant in (True, False):
         kernels = check(
-            "Conv", (2, 3, 9, 33), [3, 3], 3, constant=constant, unknown=unknown, pads=[1] * 4
+            "Conv",
+            (2, 3, 9, 53),
+            [3, 3],
+            3,
+            constant=constant,
+            unknown=unknown,
+            pads=[1] * 4,
+            strides=strides,
         )
         assert "fallback" not in kernels.values()
 
