@@ -228,7 +228,7 @@ def broken(expected, found):
         ({"metric": "l2"}, "choose from"),
         ({"metric": broken}, "the metric fails"),
         ({"target": "raspberry-pi-4"}, "plan for native"),
-        ({"calibration_inputs": []}, "calibration inputs"),
+        ({"calibration_inputs": []}, "the calibration has no inputs"),
         ({"calibration_inputs": [np.float32([1, np.nan])]}, "calibration input 1 has NaN"),
         ({"calibration_inputs": [{"a": np.float32([[np.nan]])}]}, "calibration input 1 has NaN"),
         ({"calibration_inputs": [[np.zeros((1, 1), np.float32)]]}, "shape"),
