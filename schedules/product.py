@@ -2,7 +2,8 @@
 
 ``c[.., i, .., j] += a[.., i, .., k..] * b[.., k.., j]`` covers matrix products, batched or not, and
 convolutions with channels last. The rows of a convolution are pixels, and its k runs over the
-window and the channels. Knows no tile and no target.
+window and the channels. If its result has channels first, a is its weights, the columns are the
+pixels of a row, and they begin at an index that k moves. Knows no tile and no target.
 """
 
 import math

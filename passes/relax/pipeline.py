@@ -267,7 +267,7 @@ class Pipeline:
             QuantizeProducts(panel, forms, floats=self.precision == "int8"),
             *([PackWinograd(panel, self.floats)] if self.winograd else []),
             PackConvolutions(panel, self.floats),
-            PackTransposedConvolutions(panel, self.floats, analysis.lanes(self.target)),
+            PackTransposedConvolutions(panel, analysis.lanes(self.target), self.floats),
             PlaneConvolutions(),
             PackWeights(panel, self.floats),
             WidenWeights(),

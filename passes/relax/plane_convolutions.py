@@ -54,19 +54,24 @@ def few_channels(call: relax.Call, lanes: int) -> bool:
     Returns
     -------
     bool
-        False if each pixel is read only once, since to bring them in order takes longer than the
-        convolution; and for weights in bfloat16, whose products have instructions of their own.
+        False if each pixel is read only once: to bring them in order takes longer than the
+        convolution.
     """
-    if not takes(call) or call.args[1].ty.dtype == "bfloat16":
+    if not takes(call):
         return False
-    channels, row = int(call.args[1].ty.shape[0]), call.ty.shape[-1]
-    return few(channels, row, lanes) and {*Window.of(call).size} != {1}
+    weights = call.args[1].ty
+    fits = few(int(weights.shape[0]), call.ty.shape[-1], str(weights.dtype), lanes)
+    return fits and {*Window.of(call).size} != {1}
 
 
-def few(channels: int, row: tir.Expr, lanes: int) -> bool:
-    """Whether so many channels leave lanes of vectors unused that the pixels of a row would use."""
+def few(channels: int, row: tir.Expr, dtype: str, lanes: int) -> bool:
+    """Whether so many channels leave lanes of vectors unused that the pixels of a row would use.
+
+    False for weights in bfloat16, since their products have instructions of their own.
+    """
     pixels = analysis.constant(row)
-    return channels < min(lanes, ENOUGH_CHANNELS) and (pixels is None or pixels >= SHORT_ROW)
+    long = pixels is None or pixels >= SHORT_ROW
+    return dtype != "bfloat16" and channels < min(lanes, ENOUGH_CHANNELS) and long
 
 
 @dataclass(frozen=True)

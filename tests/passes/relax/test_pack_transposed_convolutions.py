@@ -8,25 +8,11 @@ from hypothesis import strategies as st
 from tvm import relax
 
 import quake_tvm
-from quake_tvm.passes.relax.pack_transposed_convolutions import (
-    PackTransposedConvolutions,
-    Phases,
-    phase_weights,
-)
+from quake_tvm.passes.relax.pack_transposed_convolutions import PackTransposedConvolutions
 from tests.helpers import module
 from tests.passes.relax.onnx_convolutions import RNG, check, model
 
 nn = relax.op.nn
-
-
-def test_every_tap_belongs_to_one_phase():
-    weights = np.arange(1, 6, dtype=np.float32).reshape(1, 5, 1)
-    for pad in (0, 1, 2):
-        phases = phase_weights(weights, Phases((2,), (3,), (pad,), (4,)))
-        assert phases.shape == (3, 2, 1, 1)
-        taps = [[k for k in range(5) if k % 3 == (r + pad) % 3] for r in range(3)]
-        found = [[float(w) for w in phase.ravel() if w] for phase in phases]
-        assert found == [[k + 1.0 for k in each] for each in taps]
 
 
 def transposed(x, w, **options):
@@ -58,7 +44,7 @@ W = np.ones((4, 3, 3, 16), "float32")
 )
 def test_stays(formula, shapes, dtype):
     mod = module(formula, *shapes, dtype=dtype)
-    rule = PackTransposedConvolutions(lambda key, _: 8 if key.shape[-2] >= 8 else None)
+    rule = PackTransposedConvolutions(lambda key, _: 8 if key.shape[-2] >= 8 else None, 0)
     tvm.ir.assert_structural_equal(rule(mod), mod)
 
 
@@ -169,34 +155,3 @@ def test_unknown_extents_give_the_bits_of_known_ones(attributes):
         x = RNG(1).normal(size=shape).astype(np.float32)
         known = quake_tvm.compile(proto, method="exact", shapes={"x": shape})
         np.testing.assert_array_equal(unknown.run(x)[0], known.run(x)[0])
-
-
-@pytest.mark.parametrize(
-    ("shape", "size", "channels", "options"),
-    [
-        ((1, 6, 9, 20), (2, 2), 1, {"strides": [2, 2]}),
-        ((2, 5, 7, 33), (4, 4), 3, {"strides": [2, 2], "pads": [1] * 4}),
-        ((1, 5, 6, 19), (3, 5), 7, {"strides": [3, 2], "output_padding": [1, 1]}),
-        ((2, 5, 40), (16,), 1, {"strides": [8], "pads": [4, 4]}),
-    ],
-    ids=["mask", "image", "odd", "sound"],
-)
-def test_few_output_channels_have_vectors_of_pixels(shape, size, channels, options):
-    for unknown in ((), (len(shape) - 1,)):
-        kernels = check("ConvTranspose", shape, size, channels, unknown=unknown, **options)
-        assert "fallback" not in kernels.values()
-
-
-def test_few_output_channels_give_the_bits_of_panels():
-    x = RNG(0).normal(size=(1, 5, 7, 33)).astype(np.float32)
-    weights = RNG(1).normal(size=(5, 3, 4, 4)).astype(np.float32)
-    mod = module(
-        lambda x: nn.conv2d_transpose(x, relax.const(weights), strides=2, padding=1), x.shape
-    )
-    planes = quake_tvm.compile(mod)(x)[0]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            "quake_tvm.passes.relax.pack_transposed_convolutions.few", lambda *given: False
-        )
-        panels = quake_tvm.compile(mod)(x)[0]
-    np.testing.assert_array_equal(planes.view(np.int32), panels.view(np.int32))
