@@ -7,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from quake_tvm.integrations import torch_compile  # noqa: E402
-from tests.integrations.test_torch_compile import OPTIONS, fresh  # noqa: E402, F401
+from tests.integrations.backend import OPTIONS, fresh  # noqa: E402, F401
 
 nn = torch.nn
 
