@@ -60,7 +60,7 @@ def test_transposed_convolutions():
             x, relax.const(w), strides=2, data_layout="NHWC", kernel_layout="IHWO"
         )
 
-    mod = PackTransposedConvolutions(lambda *_: 16)(module(formula, (1, 5, 6, 4)))
+    mod = PackTransposedConvolutions(lambda *_: 16, 16)(module(formula, (1, 5, 6, 4)))
     function = next(f for _, f in mod.functions_items() if isinstance(f, tir.PrimFunc))
     function = function.with_attr("global_symbol", "main")
     shapes = [[int(n) for n in p.ty.shape] for p in function.params]
