@@ -125,7 +125,11 @@ class Periodic:
 
 
 def periodic(scale: np.float32, method: Method) -> Periodic | None:
-    """The table for an unknown length; None if the scale or the method allows none."""
+    """The table for an unknown length; None if the scale or the method allows none.
+
+    It has the bits of :func:`table`. Weights that a division rounds differ from period to period,
+    so that only periods that are powers of two have weights.
+    """
     ratio = Fraction(float(scale))
     period, step = ratio.numerator, ratio.denominator
     # These modes equal half_pixel, except where one element is left or the scale does not divide.
@@ -134,6 +138,7 @@ def periodic(scale: np.float32, method: Method) -> Periodic | None:
         method = replace(method, coordinates="half_pixel")
     if (
         max(period, step) > LONGEST_PERIOD
+        or (method.mode != "nearest" and period & (period - 1))
         or method.exclude_outside
         or method.antialias
         or method.coordinates not in ("half_pixel", "asymmetric", "tf_half_pixel_for_nn")

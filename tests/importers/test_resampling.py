@@ -109,7 +109,8 @@ def test_periodic_tables_are_the_others(scale, coordinate, mode):
     method, scale = Method(mode, coordinate), np.float32(scale)
     rows = periodic(scale, method)
     if rows is None:
-        assert coordinate not in ("half_pixel", "asymmetric")
+        rounded = mode != "nearest" and scale in (0.75, 1.5, 2.5, 3)
+        assert rounded or coordinate not in ("half_pixel", "asymmetric")
         return
     for length in range(1, 40):
         o = np.arange(length * rows.period // rows.step)
@@ -119,7 +120,7 @@ def test_periodic_tables_are_the_others(scale, coordinate, mode):
         indices = o[:, None] // rows.period * rows.step + rows.indices[o % rows.period]
         np.testing.assert_array_equal(np.clip(indices, 0, length - 1), given.indices)
         if rows.weights is not None:
-            np.testing.assert_allclose(rows.weights[o % rows.period], given.weights, atol=2e-5)
+            np.testing.assert_array_equal(rows.weights[o % rows.period], given.weights)
 
 
 def test_scales_that_are_no_simple_fraction_have_no_period():

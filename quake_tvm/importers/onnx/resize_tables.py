@@ -12,8 +12,8 @@ from ..computed_taps import Expr, computed_taps
 from ..resampling import HALF, Method
 from .extents import Extent, expression
 
-_COORDINATES = {"half_pixel", "pytorch_half_pixel", "asymmetric", "align_corners"} | {
-    "tf_half_pixel_for_nn"
+_COORDINATES = {"half_pixel", "pytorch_half_pixel", "half_pixel_symmetric"} | {
+    "asymmetric", "align_corners", "tf_half_pixel_for_nn"
 }  # fmt: skip
 
 
@@ -52,10 +52,11 @@ def table(
         return tirx.floor(x) + _place(k, taps)
 
     def weight(x: Expr, k: tirx.Var) -> Expr:
-        distance = tirx.abs(x - tirx.floor(x) - _place(k, taps))
+        s = x - tirx.floor(x)
         if method.mode == "linear":
-            return _float(1) - distance
-        return _cubic(distance, method.cubic_coeff_a)
+            return tirx.Select(k == 0, _float(1) - s, s)
+        distance = tirx.abs(_double(s) - _double(_place(k, taps)))
+        return tirx.Cast("float32", _cubic(distance, method.cubic_coeff_a))
 
     sizes = [expression(length), expression(resized)]
     formula = None if method.mode == "nearest" else weight
@@ -69,6 +70,10 @@ def _place(tap: tirx.Var, taps: int) -> Expr:
 
 def _float(value: float | np.float32) -> tirx.FloatImm:
     return tirx.const(float(value), "float32")
+
+
+def _double(value: Expr | float) -> Expr:
+    return tirx.const(value, "float64") if isinstance(value, float) else tirx.Cast("float64", value)
 
 
 def _ratio(length: Expr, resized: Expr, scale: np.float32 | None) -> Expr:
@@ -94,6 +99,11 @@ def _coordinate(
     if mode == "align_corners":
         last, steps = (tirx.Cast("float32", n - 1) for n in (length, resized))
         return tirx.Select(resized > 1, place * last / steps, _float(0))
+    if mode == "half_pixel_symmetric":
+        before, after = (tirx.Cast("float32", n) for n in (length, resized))
+        offset = before / _float(2) * (_float(1) - after / (ratio * before))
+        x = _double(offset) + (_double(o) + _double(0.5)) / _double(ratio) - _double(0.5)
+        return tirx.Cast("float32", x)
     x = (place + half) / ratio - half
     if mode == "pytorch_half_pixel":
         return tirx.Select(resized > 1, x, _float(0))
@@ -109,12 +119,13 @@ def _nearest(x: Expr, ratio: Expr, rounding: str) -> Expr:
     floor = tirx.floor(x)
     tie = tirx.abs(x - floor - _float(0.5)) < _float(HALF)
     up = floor + _float(1 if rounding == "round_prefer_ceil" else 0)
-    wide = tirx.floor(tirx.Cast("float64", x) + tirx.const(0.5, "float64"))
+    wide = tirx.floor(_double(x) + _double(0.5))
     return tirx.Select(tie, up, tirx.Cast("float32", wide))
 
 
 def _cubic(x: Expr, a: float) -> Expr:
-    """The kernel of Keys (https://doi.org/10.1109/TASSP.1981.1163711) at a distance."""
-    near = (_float(a + 2) * x - _float(a + 3)) * x * x + _float(1)
-    far = ((_float(a) * x - _float(5 * a)) * x + _float(8 * a)) * x - _float(4 * a)
-    return tirx.Select(x <= _float(1), near, tirx.Select(x < _float(2), far, _float(0)))
+    """The kernel of Keys (https://doi.org/10.1109/TASSP.1981.1163711) at a float64 distance."""
+    near = (_double(a + 2) * x - _double(a + 3)) * x * x + _double(1.0)
+    far = ((_double(a) * x - _double(5 * a)) * x + _double(8 * a)) * x - _double(4 * a)
+    zero = _double(0.0)
+    return tirx.Select(x <= _double(1.0), near, tirx.Select(x < _double(2.0), far, zero))

@@ -1,0 +1,74 @@
+"""Resize of an unknown length has the bits of Resize of a known one."""
+
+import itertools
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+import quake_tvm
+
+HALF_PIXEL = ("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel")
+CASES = list(
+    itertools.product(
+        ("nearest", "linear", "cubic"),
+        (*HALF_PIXEL, "asymmetric", "align_corners"),
+        (0.75, 1.5, 2, 3, "size"),
+    )
+)
+LENGTHS = (2, 7, 38, 211)
+
+
+def _model(length: int | str) -> onnx.ModelProto:
+    """All cases; x of (length, 3). A size is that of the second input, (any, 1)."""
+    nodes = [
+        helper.make_node("Shape", ["other"], ["rows"], end=1),
+        helper.make_node("Concat", ["rows", "columns"], ["size"], axis=0),
+    ]
+    constants = [numpy_helper.from_array(np.array([3]), "columns")]
+    for k, (mode, coordinates, scale) in enumerate(CASES):
+        inputs = ["x", "", "", "size"]
+        if scale != "size":
+            inputs = ["x", "", f"scale{k}"]
+            constants.append(numpy_helper.from_array(np.float32([scale, 1]), inputs[-1]))
+        nodes.append(
+            helper.make_node(
+                "Resize", inputs, [f"y{k}"], mode=mode, coordinate_transformation_mode=coordinates
+            )
+        )
+    known = isinstance(length, int)
+    inputs = [
+        helper.make_tensor_value_info("x", TensorProto.FLOAT, [length, 3]),
+        helper.make_tensor_value_info(
+            "other", TensorProto.FLOAT, [_size(length) if known else "m", 1]
+        ),
+    ]
+    outputs = [
+        helper.make_tensor_value_info(f"y{k}", TensorProto.FLOAT, None) for k in range(len(CASES))
+    ]
+    graph = helper.make_graph(nodes, "resizes", inputs, outputs, constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9)
+
+
+def _size(length: int) -> int:
+    return length * 7 // 5 + 1
+
+
+@pytest.fixture(scope="module")
+def any_length():
+    return quake_tvm.compile(_model("n"), method="exact")
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_bits_of_a_known_length(any_length, length):
+    feeds = {
+        "x": np.random.default_rng(length).normal(size=(length, 3)).astype(np.float32),
+        "other": np.zeros((_size(length), 1), np.float32),
+    }
+    known = quake_tvm.compile(_model(length), method="exact").run(feeds)
+    peer = onnxruntime.InferenceSession(_model(length).SerializeToString()).run(None, feeds)
+    for case, found, wanted, theirs in zip(CASES, any_length.run(feeds), known, peer, strict=True):
+        np.testing.assert_array_equal(found, wanted, err_msg=str(case))
+        np.testing.assert_allclose(found, theirs, rtol=1e-4, atol=1e-4, err_msg=str(case))
