@@ -28,6 +28,7 @@ from .slices import slice_
 from .split import split
 from .squeeze import squeeze
 from .tile import tile
+from .triangle import trilu
 
 CONVERTERS: dict[str, Converter] = {
     **dict.fromkeys(("Add", "And", "Div", "Equal", "Greater", "GreaterOrEqual"), broadcast),
@@ -84,6 +85,7 @@ CONVERTERS: dict[str, Converter] = {
     "Squeeze": squeeze,
     "Tile": tile,
     "TopK": top_k,
+    "Trilu": trilu,
     "Upsample": resize,
 }
 

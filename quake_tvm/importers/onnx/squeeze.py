@@ -13,12 +13,20 @@ def squeeze(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
     Raises
     ------
     QuakeError
-        For axes that are computed at run time.
+        For axes that are computed at run time, and for symbolic extents if no axes are given.
     """
     given = node.attributes.get("axes") if len(node.inputs) < 2 else node.constant(1)
-    if given is None or node.inputs[0].ty.shape is None:
+    if node.inputs[0].ty.shape is None:
         return None
     shape = node.shape()
+    if given is None:
+        unknown = [axis for axis, n in enumerate(shape) if not isinstance(n, int)]
+        if unknown:
+            raise node.refuse(
+                f"without axes, the size of axis {unknown[0]} decides whether it is dropped: list "
+                "the axes, or give shapes for the model's inputs"
+            )
+        return None
     axes = {int(axis) % len(shape) for axis in given}
     varying = [shape[axis] for axis in axes if not isinstance(shape[axis], int)]
     if not varying:

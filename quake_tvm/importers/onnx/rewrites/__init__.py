@@ -26,6 +26,7 @@ from . import (
     dynamic_quantize,
     dynamic_quantize_lstm,
     embeddings,
+    empty_axes,
     equality,
     equivalents,
     exponential_linear,
@@ -87,6 +88,7 @@ STANDARD: dict[str, Rewriting] = {
     "Equal": equality.rewrite,
     "EyeLike": eye_like.rewrite,
     "Gemm": scaled_products.rewrite,
+    "GroupNormalization": group_norm.standard,
     "Hardmax": legacy_softmax.rewrite,
     "IsInf": infinities.rewrite,
     "LpNormalization": lp_normalization.rewrite,
@@ -117,6 +119,7 @@ STANDARD: dict[str, Rewriting] = {
     "Unique": unique.rewrite,
     **dict.fromkeys(inputs_for_attributes.MOVED, inputs_for_attributes.rewrite),
     **dict.fromkeys(reductions.OPERATORS, reductions.rewrite),
+    "Squeeze": empty_axes.rewrite,
 }
 MICROSOFT: dict[str, Rewriting] = {
     "Attention": attention.rewrite,

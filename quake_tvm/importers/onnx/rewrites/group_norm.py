@@ -1,4 +1,5 @@
-"""ONNX Runtime's GroupNorm and SkipGroupNorm, as InstanceNormalization of the groups."""
+"""Group norms whose form the importer lacks, as InstanceNormalization of the groups: ONNX Runtime's
+GroupNorm and SkipGroupNorm, and GroupNormalization before opset 21."""
 
 import numpy as np
 import onnx
@@ -12,6 +13,17 @@ def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
     """Emit GroupNorm."""
     x, gamma, beta = node.input
     _norm(graph, node, x, gamma, beta)
+
+
+def standard(node: onnx.NodeProto, graph: Graph) -> None:
+    """Emit GroupNormalization, whose weights are those of groups before opset 21."""
+    if graph.opset >= 21:
+        graph.keep(node)
+        return
+    x, scale, bias = node.input
+    given = attributes(node)
+    rows = _rows(graph, x, scale, bias, given["num_groups"], given.get("epsilon", 1e-5))
+    graph.emit("Reshape", [rows, graph.emit("Shape", [x])], node.output[0])
 
 
 def skip(node: onnx.NodeProto, graph: Graph) -> None:
@@ -33,13 +45,8 @@ def _norm(graph: Graph, node: onnx.NodeProto, x: str, gamma: str, beta: str) -> 
     given, dtype = attributes(node), graph.dtype(x)
     last, groups = given.get("channels_last", 1), given["groups"]
     first = graph.emit("Transpose", [x], perm=[0, 3, 1, 2]) if last else x
-    shape = graph.constant([0, groups, -1], TensorProto.INT64, "shape")
     one, zero = (graph.constant(np.full(groups, n), dtype, "group") for n in (1, 0))
-    rows = graph.emit(
-        "InstanceNormalization",
-        [graph.emit("Reshape", [first, shape]), one, zero],
-        epsilon=given.get("epsilon", 1e-5),
-    )
+    rows = _rows(graph, first, one, zero, groups, given.get("epsilon", 1e-5))
     y = graph.emit("Reshape", [rows, graph.emit("Shape", [first])])
     weights = [graph.emit("Cast", [w], to=dtype) for w in (gamma, beta)]
     for operator, weight in zip(("Mul", "Add"), weights, strict=True):
@@ -48,6 +55,12 @@ def _norm(graph: Graph, node: onnx.NodeProto, x: str, gamma: str, beta: str) -> 
         y = graph.emit("Mul", [y, graph.emit("Sigmoid", [y])])
     order = [0, 2, 3, 1] if last else [0, 1, 2, 3]
     graph.emit("Transpose", [y], node.output[0], perm=order)
+
+
+def _rows(graph: Graph, x: str, scale: str, bias: str, groups: int, epsilon: float) -> str:
+    shape = graph.constant([0, groups, -1], TensorProto.INT64, "shape")
+    rows = graph.emit("Reshape", [x, shape])
+    return graph.emit("InstanceNormalization", [rows, scale, bias], epsilon=epsilon)
 
 
 def _unsqueezed(graph: Graph, x: str, axes: list[int]) -> str:

@@ -7,6 +7,7 @@ from .case import Case, K, c, f, s
 
 def normalizations() -> list[Case]:
     x = f(2, 4, 3, 5)
+    half, wide = f(2, 4, 3, 5, dtype="float16"), f(2, 4, 3, dtype="float64")
     positive = np.abs(f(4)) + 0.5
     cases = [
         c("BatchNormalization", x, f(4), f(4), f(4), positive, epsilon=0.1, momentum=0.5),
@@ -20,6 +21,8 @@ def normalizations() -> list[Case]:
         c("MeanVarianceNormalization", x, rtol=1e-4),
         c("MeanVarianceNormalization", x, axes=[0, 1], rtol=1e-4),
         c("GroupNormalization", x, f(2), f(2), num_groups=2, epsilon=0.1, since=18, until=20),
+        c("GroupNormalization", half, half[0, :2, 0, 0], half[1, :2, 0, 0], num_groups=2, until=20),
+        c("GroupNormalization", wide, wide[0, :2, 0], wide[1, :2, 0], num_groups=2, until=20),
         c("GroupNormalization", x, f(4), f(4), num_groups=2, epsilon=0.1, since=21),
         c("RMSNormalization", x, f(5), epsilon=0.1),
         c("RMSNormalization", x, f(3, 5), axis=-2, stash_type=1),
