@@ -79,7 +79,7 @@ def checked(
     sizes = [n for n in map(_number, extents) if n is not None]
     if not open_ and len(sizes) == len(extents):
         if isinstance(index, tvm.ir.GenericConst):
-            return _constant(index.value.numpy(), sizes, places, user)
+            return _constant(index.value.numpy(), sizes, places, user, problem)
         if 0 in (_number(n) for n in index.ty.shape):
             return index
     attributes = make_attrs(places=places.value, user=user, source="", problem=problem)
@@ -105,7 +105,9 @@ def _range(extents: Sequence[Any], places: Places) -> str:
     return " x ".join(f"[{low}, {{0}})".format(getattr(n, "value", n)) for n in extents)
 
 
-def _constant(index: np.ndarray, sizes: list[int], places: Places, user: str) -> relax.Expr:
+def _constant(
+    index: np.ndarray, sizes: list[int], places: Places, user: str, problem: str
+) -> relax.Expr:
     extents = np.array(sizes if len(sizes) > 1 else sizes[0], np.int64)
     wide = index.astype(np.int64)
     if places is Places.NEAREST:
@@ -116,8 +118,8 @@ def _constant(index: np.ndarray, sizes: list[int], places: Places, user: str) ->
         wide = np.where(wide < 0, wide + extents, wide)
     outside = (wide < 0) | (wide >= extents)
     if outside.any():
-        bad = index[outside][0]
-        raise QuakeError(f"{user}: index out of range: {bad} is not in {_range(sizes, places)}")
+        number = f"{index[outside][0]} is not in {_range(sizes, places)}"
+        raise QuakeError(f"{user}: {problem or 'index out of range'}: {number}")
     dtype = _dtype(str(index.dtype))
     return relax.const(np.asarray(wide, dtype), dtype)
 

@@ -7,9 +7,11 @@ import tvm
 import tvm_ffi
 from tvm import relax
 
+from ...kernels.index_check import Places, checked
 from ...kernels.size_check import equal
 from ...numerics.number_formats import COMPUTED, HALVES
 from .. import recurrent
+from .extents import Extent
 from .node import Node
 from .nodes import DoesNotFitError
 
@@ -57,6 +59,8 @@ _FUNCTIONS: dict[str, tuple[str, dict[str, float]]] = {
 }
 # What int8 weights are multiplied by: inputs that the standard's LSTM has not.
 _FACTORS = slice(8, 10)
+# The rank of each input of the standard.
+_RANKS = {0: 3, 1: 3, 2: 3, 3: 2, 4: 1, 5: 3, 6: 3, 7: 2}
 _DIRECTIONS = {"forward": [False], "reverse": [True], "bidirectional": [False, True]}
 
 
@@ -77,36 +81,33 @@ def layer(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
     reverse = _DIRECTIONS.get(given.get("direction", "forward"))
     if reverse is None:
         raise node.refuse(f"the direction {given['direction']!r}")
-    batch_first = bool(given.get("layout", 0))
     hidden = _check_weights(node, kind, len(reverse))
+    batch_first = bool(given.get("layout", 0))
     batch = node.shape(0)[0 if batch_first else 1]
     bias, further, options = _cell(builder, node, kind, hidden)
     further += [
         _state(builder, node, 5 + k, (len(reverse), batch, hidden), batch_first)
         for k in range(kind.states)
     ]
-    lengths = []
-    if node.input(4) is not None:
-        node.require(builder, equal(node.shape(4)[0], batch), "a length for each row", 4)
-        lengths = [builder.emit(op.astype(node.inputs[4], "int32"))]
-    functions = _functions(node, kind, len(reverse))
+    lengths = [] if node.input(4) is None else [_lengths(builder, node, batch, batch_first)]
+    functions, x = _functions(node, kind, len(reverse)), _input(builder, node)
     factors = node.inputs[_FACTORS] if node.dtype(1) == "int8" else []
 
     def made(directions: range) -> list[relax.Expr]:
         """Directions that have the same functions."""
 
-        def part(x: relax.Expr) -> relax.Expr:
+        def part(whole: relax.Expr) -> relax.Expr:
             if len(directions) == len(reverse):
-                return x
-            if isinstance(x, tvm.ir.GenericConst):
-                own = x.value.numpy()[directions.start : directions.stop]
-                return relax.const(own, str(x.ty.dtype))
+                return whole
+            if isinstance(whole, tvm.ir.GenericConst):
+                own = whole.value.numpy()[directions.start : directions.stop]
+                return relax.const(own, str(whole.ty.dtype))
             ends = [directions.start], [directions.stop]
-            return builder.emit(op.strided_slice(x, [0], *ends))
+            return builder.emit(op.strided_slice(whole, [0], *ends))
 
         return recurrent.layer(
             builder,
-            node.inputs[0],
+            x,
             part(node.inputs[1]),
             part(node.inputs[2]),
             None if bias is None else part(bias),
@@ -158,24 +159,31 @@ def _cell(
 
 
 def _check_weights(node: Node, kind: _Kind, directions: int) -> int:
-    """The units of a state. Raises QuakeError for weights of other shapes than the standard's."""
-    features, hidden = node.shape(0)[2], node.shape(2)[-1]
-    stated = node.attributes.get("hidden_size", hidden)
+    """The units of a state. Raises QuakeError for inputs of other shapes than the standard's."""
+    for k, rank in _RANKS.items():
+        if node.input(k) is not None and len(node.shape(k)) != rank:
+            raise _unfit(node, k, f"one of rank {rank}")
+    hidden = node.attributes.get("hidden_size", node.shape(2)[-1])
+    if not isinstance(hidden, int) or hidden <= 0:
+        raise node.refuse(f"a hidden size of {hidden}")
+    features = node.shape(0)[2]
+    features = features if isinstance(features, int) else node.shape(1)[2]  # a run checks open ones
     wanted = {
+        2: [directions, kind.gates * hidden, hidden],
         1: [directions, kind.gates * hidden, features],
-        2: [directions, kind.gates * hidden, stated],
         3: [directions, 2 * kind.gates * hidden],
         7: [directions, 3 * hidden],
     }
     for k, shape in wanted.items():
         if node.input(k) is not None and node.shape(k) != shape:
-            raise DoesNotFitError(
-                f"cannot import {node.operator}: "
-                f"input {k} has the shape {node.shape(k)}, not {shape}"
-            )
-    if hidden == 0:
-        raise node.refuse("a hidden size of 0")
+            raise _unfit(node, k, str(shape))
     return hidden
+
+
+def _unfit(node: Node, index: int, wanted: str) -> DoesNotFitError:
+    """The error for an input of another shape than the standard's."""
+    problem = f"input {index} has the shape {node.shape(index)}, not {wanted}"
+    return DoesNotFitError(f"cannot import {node.operator}: {problem}")
 
 
 def _state(
@@ -192,11 +200,36 @@ def _state(
     state = node.inputs[index]
     if batch_first:
         state = _swapped(builder, state, 0)
-    # Directions and units may be open in the file. The kernel's are the weights'.
-    wanted = relax.TensorType(list(shape), node.dtype())
-    if tvm_ffi.structural_equal(state.ty, wanted):
-        return state
-    return builder.match_cast(state, wanted)
+    return _closed(builder, state, shape)
+
+
+def _input(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
+    """The input of all steps. A run checks that its features are the weights'."""
+    *outer, features = node.shape()
+    own = node.shape(1)[2]
+    node.require(builder, equal(features, own), f"input 0 must have {own} features")
+    return _closed(builder, node.inputs[0], (*outer, own))
+
+
+def _closed(builder: relax.BlockBuilder, x: relax.Expr, shape: tuple) -> relax.Expr:
+    """``x`` of this shape: sizes that the file leaves open are the weights', as in the kernel."""
+    wanted = relax.TensorType(list(shape), x.ty.dtype)
+    return x if tvm_ffi.structural_equal(x.ty, wanted) else builder.match_cast(x, wanted)
+
+
+def _lengths(
+    builder: relax.BlockBuilder, node: Node, batch: Extent, batch_first: bool
+) -> relax.Expr:
+    """How many steps each row has. A run checks that the input has them."""
+    node.require(builder, equal(node.shape(4)[0], batch), "sequence_lens: not one for each row", 4)
+    lengths = checked(
+        node.inputs[4],
+        [node.shape(0)[1 if batch_first else 0] + 1],
+        Places.FRONT,
+        node.operator,
+        problem="sequence_lens: a length that is negative or above the number of steps",
+    )
+    return builder.emit(op.astype(lengths, "int32"))
 
 
 def _swapped(builder: relax.BlockBuilder, x: relax.Expr, axis: int) -> relax.Expr:

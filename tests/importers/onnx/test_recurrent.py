@@ -183,6 +183,50 @@ def test_an_initial_state_of_unknown_sizes():
         compiled.run(feeds | {"x0_5": np.ones((1, 3, 18), np.float32)})
 
 
+def of_lengths(*lengths):
+    """A model of 4 steps, whose steps and rows are open, and its inputs."""
+    return recurrent.model([replace(of("GRU", steps=4), lengths=np.int32(lengths))], dims=True)
+
+
+def test_lengths_that_no_row_can_have_end_a_run():
+    model, feeds = of_lengths(4, 0, 2)
+    compiled = quake_tvm.compile(model, method="quake5")
+    compiled.run(feeds)
+    for wrong in (5, -1):
+        with pytest.raises(QuakeError, match="GRU: sequence_lens: a length that is negative or a"):
+            compiled.run({**feeds, "x0_4": np.int32([4, wrong, 2])})
+
+
+def test_constant_lengths_that_no_row_can_have_are_refused():
+    model, feeds = of_lengths(4, 0, 5)
+    model.graph.initializer.append(numpy_helper.from_array(feeds["x0_4"], "x0_4"))
+    del model.graph.input[1]
+    with pytest.raises(QuakeError, match=r"sequence_lens: .* 5 is not in \[0, 5\)"):
+        quake_tvm.compile(model, shapes={"x0_0": (4, 3, 7)})
+
+
+@pytest.mark.parametrize("index", range(8))
+def test_an_input_of_another_rank_is_refused(index):
+    ones = [np.ones((1, 3, 19), np.float32)] * 2
+    peepholes = np.ones((1, 57), np.float32)
+    layer = replace(of("LSTM"), lengths=np.ones(3, np.int32), states=ones, peepholes=peepholes)
+    model, _ = recurrent.model([layer], constant=False)
+    model.graph.input[index].type.tensor_type.shape.dim.add().dim_value = 1
+    with pytest.raises(QuakeError, match=rf"cannot import LSTM: input {index} has .* of rank \d"):
+        quake_tvm.compile(model)
+
+
+def test_features_of_unknown_number():
+    """They are those of the weights, whatever the file says."""
+    layer = of("LSTM", directions=2)
+    model, feeds = recurrent.model([layer])
+    model.graph.input[0].type.tensor_type.shape.dim[2].dim_param = "features"
+    compiled = quake_tvm.compile(model, method="quake5")
+    assert_right(compiled.run(feeds), recurrent.expected([layer]))
+    with pytest.raises(QuakeError, match="LSTM: input 0 must have 7 features"):
+        compiled.run({"x0_0": feeds["x0_0"][..., :6]})
+
+
 def test_states_that_do_not_fit_are_refused(open_layers):
     made, compiled = open_layers
     feeds = recurrent.model(made)[1]
@@ -223,7 +267,8 @@ def test_functions_are_sites():
         ({"activations": ["Gelu"]}, "the activation 'Gelu'"),
         ({"activations": ["Tanh", "Tanh"]}, "2 activations for 1 directions"),
         ({"direction": "sideways"}, "the direction 'sideways'"),
-        ({"hidden_size": 20}, r"input 2 has the shape \[1, 19, 19\], not \[1, 19, 20\]"),
+        ({"hidden_size": 20}, r"input 2 has the shape \[1, 19, 19\], not \[1, 20, 20\]"),
+        ({"hidden_size": 0}, "a hidden size of 0"),
     ],
 )
 def test_what_is_refused(attributes, reason):
