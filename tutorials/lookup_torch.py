@@ -58,7 +58,7 @@ class BH4(nn.Module):
         self.padded = blocks * BLOCK
         repeats = -(-columns // self.padded)
         shape = repeats, TIMES, blocks, BLOCK, BLOCK
-        self.weight = nn.Parameter(torch.randn(shape) / math.sqrt(BLOCK))
+        self.weight = nn.Parameter(torch.randn(shape) / math.sqrt(BLOCK * self.padded))
         self.bias = nn.Parameter(torch.zeros(columns))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -79,7 +79,7 @@ class BH4(nn.Module):
 
 
 def hadamard(x: Tensor) -> Tensor:
-    """The orthogonal Hadamard transform of the last axis, whose size is a power of two."""
+    """The Hadamard transform of the last axis, by signs: its size is a power of two."""
     size, step = x.shape[-1], 1
     y = x
     while step < size:
@@ -87,7 +87,7 @@ def hadamard(x: Tensor) -> Tensor:
         first, second = pairs.unbind(-2)
         y = torch.stack((first + second, first - second), -2).reshape(x.shape)
         step *= 2
-    return y / math.sqrt(size)
+    return y
 
 
 class Hash(nn.Module):

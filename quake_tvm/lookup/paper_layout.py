@@ -1,14 +1,14 @@
 """Layers in the layout of the paper's code, as ONNX: a norm, a projection, a look-up, a bias.
 
 The projection is dense, or BH4: four times a product with a block-diagonal matrix and a Hadamard
-transform. The transform of 512 is that of the blocks, times one across the blocks. The first is
-multiplied into the blocks' weights; the second is a product by a small matrix of signs.
+transform. As in the paper's code the transform is a product by signs, without a factor. The
+transform of 512 is that of the blocks, times one across the blocks. The first is multiplied into
+the blocks' weights; the second is a product by a small matrix of signs.
 
 Source: LookupFFN (arXiv 2403.07221), sections 3.2 and 3.3, and the parameters' names of its code.
 Knows no TVM.
 """
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,13 +17,21 @@ import onnx
 from onnx import helper, numpy_helper
 
 from ..errors import QuakeError
+from ..support import given
 from .layer import STORED, LookupLayer
 from .onnx_function import OPSET, declare, node
 
 # The share of the transform in BH4; the rest is the input itself.
 _SHARE = 0.7
 _TIMES = 4
-_NEEDED = ("LayerNorm.weight", "LayerNorm.bias", "tables", "bias")
+_NEEDED = (
+    "LayerNorm.weight",
+    "LayerNorm.bias",
+    "tables",
+    "bias",
+    "hash.projection.weight",
+    "hash.projection.bias",
+)
 
 
 def to_onnx(
@@ -47,20 +55,19 @@ def to_onnx(
     QuakeError
         If the arrays are no such layer.
     """
-    arrays = {name: np.asarray(value, np.float32) for name, value in state.items()}
-    names = (*_NEEDED, "hash.projection.weight", "hash.projection.bias")
-    if missing := [name for name in names if name not in arrays]:
-        raise QuakeError(f"the layer has no {missing[0]}")
-    if form not in STORED:
-        raise QuakeError(f"form is {', '.join(STORED)}, not {form!r}")
-    tables = arrays["tables"]
+    given.choice(form, "form", STORED)
+    arrays = _arrays(state)
+    tables, weight = arrays["tables"], arrays["hash.projection.weight"]
     bits = tables.shape[1].bit_length() - 1 if tables.ndim == 3 else 0
-    if not bits or 1 << bits != tables.shape[1]:
-        raise QuakeError("tables has the shape (H, a power of two, output size)")
-    columns, weight = tables.shape[0] * bits, arrays["hash.projection.weight"]
-    if arrays["hash.projection.bias"].shape != (columns,):
-        raise QuakeError(f"hash.projection.bias has the shape ({columns},)")
-    hidden = len(arrays["LayerNorm.weight"])
+    if not tables.size or not bits or 1 << bits != tables.shape[1]:
+        raise QuakeError(f"tables is (H, a power of two, output size), not {tables.shape}")
+    columns, hidden = tables.shape[0] * bits, arrays["LayerNorm.weight"].size
+    if weight.ndim != 5:
+        _check(arrays, "hash.projection.weight", (columns, hidden))
+    _check(arrays, "hash.projection.bias", (columns,))
+    _check(arrays, "LayerNorm.weight", (hidden,))
+    _check(arrays, "LayerNorm.bias", (hidden,))
+    _check(arrays, "bias", (tables.shape[2],))
     graph = _Graph()
     x = graph.op(
         "LayerNormalization", "x", arrays["LayerNorm.weight"], arrays["LayerNorm.bias"],
@@ -84,15 +91,40 @@ def to_onnx(
     return graph.close(hidden, tables.shape[2])
 
 
+def _arrays(state: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """What a layer needs, float32."""
+    if not isinstance(state, Mapping):
+        raise QuakeError(f"the state is a mapping of names to arrays, not {type(state).__name__}")
+    if missing := [name for name in _NEEDED if name not in state]:
+        raise QuakeError(f"the layer has no {missing[0]}")
+    found = {}
+    for name in _NEEDED:
+        value = state[name]
+        try:  # numpy takes no parameters of torch, and none of its bfloat16
+            value = value.detach().cpu().float() if hasattr(value, "detach") else value
+            found[name] = np.asarray(value, np.float32)
+        except (TypeError, ValueError):
+            raise QuakeError(f"{name} is no array of numbers") from None
+    return found
+
+
+def _check(arrays: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...]) -> None:
+    if arrays[name].shape != shape:
+        raise QuakeError(f"{name} has the shape {arrays[name].shape}; {shape} is needed")
+
+
 def _bh4(graph: "_Graph", x: str, weight: np.ndarray, hidden: int, columns: int) -> str:
-    repeats, times, blocks, size, _ = weight.shape
+    repeats, times, blocks, _, size = weight.shape
     padded = blocks * size
-    if times != _TIMES or padded < hidden or repeats * padded < columns:
-        raise QuakeError("BH4's weight has the shape (repeats, 4, blocks, n, n)")
+    if times != _TIMES or padded < hidden or repeats * padded < columns or weight.shape[3] != size:
+        raise QuakeError(
+            f"BH4's weight is (repeats, 4, blocks, n, n), with blocks * n at least {hidden} and "
+            f"repeats * blocks * n at least {columns}, not {weight.shape}"
+        )
     if padded > hidden:
         x = graph.op("Pad", x, np.array([0, 0, 0, padded - hidden]))
     # y_o = sum over i of w[o, i] x_i, then the transform of the block.
-    folded = np.einsum("rjnoi,op->rjnip", weight, _hadamard(size)).astype(np.float32)
+    folded = np.einsum("rjnoi,op->rjnip", weight, _signs(size)).astype(np.float32)
     made = []
     for repeat in range(repeats):
         value = x
@@ -101,7 +133,7 @@ def _bh4(graph: "_Graph", x: str, weight: np.ndarray, hidden: int, columns: int)
             rows = graph.op("MatMul", rows, folded[repeat, j])
             value = graph.op("Reshape", rows, np.array([-1, padded]))
             value = _across(graph, value, blocks, size)
-        scaled = graph.op("Mul", value, np.float32(_SHARE / math.sqrt(blocks) ** times))
+        scaled = graph.op("Mul", value, np.float32(_SHARE))
         made.append(graph.op("Add", scaled, graph.op("Mul", x, np.float32(1 - _SHARE))))
     whole = made[0] if repeats == 1 else graph.op("Concat", *made, axis=1)
     if repeats * padded > columns:
@@ -111,20 +143,20 @@ def _bh4(graph: "_Graph", x: str, weight: np.ndarray, hidden: int, columns: int)
 
 
 def _across(graph: "_Graph", x: str, blocks: int, size: int) -> str:
-    """The Hadamard transform across blocks, without its factor: a small product for each row."""
-    signs = np.sign(_hadamard(blocks)).astype(np.float32)
+    """The Hadamard transform across blocks: a small product for each row."""
+    signs = _signs(blocks).astype(np.float32)
     rows = graph.op("Reshape", x, np.array([-1, blocks, size]))
     return graph.op("Reshape", graph.op("MatMul", signs, rows), np.array([-1, blocks * size]))
 
 
-def _hadamard(size: int) -> np.ndarray:
-    """The orthogonal Hadamard matrix of a power of two."""
+def _signs(size: int) -> np.ndarray:
+    """The Hadamard matrix of a power of two: 1 and -1."""
     if size < 1 or size & (size - 1):
         raise QuakeError(f"BH4 has a power of two of blocks, a power of two wide, not {size}")
     made = np.ones((1, 1))
     while len(made) < size:
         made = np.block([[made, made], [made, -made]])
-    return made / math.sqrt(size)
+    return made
 
 
 class _Graph:

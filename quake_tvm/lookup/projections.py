@@ -38,15 +38,16 @@ def _blocks(width: int) -> int:
 def layer(width: int, kind: str) -> onnx.ModelProto:
     """A layer with random weights."""
     random, columns, blocks = np.random.default_rng(0), TABLES[width] * BITS, _blocks(width)
-    shapes = {
-        DENSE: (columns, width),
-        BH4: (-(-columns // (blocks * BLOCK)), 4, blocks, BLOCK, BLOCK),
-    }
-    weight = random.standard_normal(shapes[kind]).astype(np.float32)
+    padded = blocks * BLOCK
+    # The weight's shape, and the variance that it is divided by, so that z is about 1.
+    shape, size = {
+        DENSE: ((columns, width), width),
+        BH4: ((-(-columns // padded), 4, blocks, BLOCK, BLOCK), padded * BLOCK),
+    }[kind]
     state = {
         "LayerNorm.weight": np.ones(width),
         "LayerNorm.bias": np.zeros(width),
-        "hash.projection.weight": weight / np.sqrt(weight.shape[-1]),
+        "hash.projection.weight": random.standard_normal(shape) / np.sqrt(size),
         "hash.projection.bias": np.zeros(columns),
         "tables": random.standard_normal((TABLES[width], 1 << BITS, width)),
         "bias": np.zeros(width),

@@ -17,10 +17,12 @@ def state(torch, kind):
         return torch.randn(*shape, generator=random, dtype=torch.float64)
 
     shape = (TABLES * BITS, HIDDEN) if kind == "dense" else (2, 4, 4, 16, 16)
+    # The paper's code starts BH4 from these sizes: then z is around 1, and not saturated.
+    size = HIDDEN if kind == "dense" else 16 * 64
     return {
         "LayerNorm.weight": normal(HIDDEN),
         "LayerNorm.bias": normal(HIDDEN),
-        "hash.projection.weight": normal(*shape) / shape[-1] ** 0.5,
+        "hash.projection.weight": normal(*shape) / size**0.5,
         "hash.projection.bias": normal(TABLES * BITS) / 10,
         "tables": normal(TABLES, 2**BITS, OUT),
         "bias": normal(OUT),
@@ -28,10 +30,10 @@ def state(torch, kind):
 
 
 def hadamard(torch, x):
-    """The orthogonal transform of the last axis, by its definition."""
+    """The transform of the last axis, by its definition: signs without a factor."""
     n = x.shape[-1]
     signs = [[(-1) ** bin(i & j).count("1") for j in range(n)] for i in range(n)]
-    return x @ torch.tensor(signs, dtype=x.dtype) / n**0.5
+    return x @ torch.tensor(signs, dtype=x.dtype)
 
 
 def bh4(torch, x, weight):
@@ -77,7 +79,21 @@ def test_against_torch(kind):
         ({"tables": None}, "no tables"),
         ({"tables": np.zeros((TABLES, 6, OUT))}, "a power of two"),
         ({"hash.projection.bias": np.zeros(5)}, "hash.projection.bias has the shape"),
+        ({"hash.projection.bias": np.array(["a"] * TABLES * BITS)}, "bias is no array of numbers"),
+        (
+            {"hash.projection.weight": np.zeros((5, HIDDEN))},
+            r"shape \(5, 40\); \(72, 40\) is needed",
+        ),
+        ({"hash.projection.weight": np.zeros((TABLES * BITS, HIDDEN, 2))}, r"\(72, 40\) is needed"),
+        ({"LayerNorm.weight": np.ones((2, HIDDEN // 2))}, "LayerNorm.weight has the shape"),
+        (
+            {"LayerNorm.bias": np.zeros(3)},
+            r"LayerNorm.bias has the shape \(3,\); \(40,\) is needed",
+        ),
+        ({"bias": np.zeros(1)}, r"bias has the shape \(1,\); \(20,\) is needed"),
+        ({"tables": np.zeros((0, 8, OUT))}, "tables is"),
         ({"hash.projection.weight": np.zeros((1, 4, 4, 16, 16))}, "BH4's weight"),
+        ({"hash.projection.weight": np.zeros((3, 4, 4, 16, 8))}, "BH4's weight"),
         ({"hash.projection.weight": np.zeros((3, 4, 4, 12, 12))}, "a power of two wide, not 12"),
         ({"hash.projection.weight": np.zeros((3, 4, 3, 16, 16))}, "a power of two of blocks"),
     ],
@@ -94,3 +110,18 @@ def test_wrong_layers(changed, problem):
     given = {k: v for k, v in {**good, **changed}.items() if v is not None}
     with pytest.raises(QuakeError, match=problem):
         to_onnx(given)
+
+
+def test_no_state():
+    with pytest.raises(QuakeError, match="a mapping of names to arrays, not int"):
+        to_onnx(3)
+
+
+@pytest.mark.parametrize("form", ["Parameter", "bfloat16", "float16"])
+def test_torch_tensors(form):
+    torch = pytest.importorskip("torch")
+    values = {name: value.bfloat16() for name, value in state(torch, "bh4").items()}
+    change = torch.nn.Parameter if form == "Parameter" else lambda v: v.to(getattr(torch, form))
+    given = {name: change(value) for name, value in values.items()}
+    numbers = {name: value.detach().double().numpy() for name, value in given.items()}
+    assert to_onnx(given) == to_onnx(numbers)
