@@ -39,10 +39,11 @@ _EACH_PART = {
         *("lift_fresh_copy.default", "copy.default", "_to_copy.default", "neg.default"),
         *("add.Tensor", "sub.Tensor", "sum.default", "sum.dim_IntList", "mean.default"),
         *("mean.dim", "cumsum.default", "where.self", "as_strided.default", "embedding.default"),
+        *("full.default", "scalar_tensor.default", "index_put.default"),
     )
 }
 # Their arguments that hold numbers: a real one has the imaginary part 0.
-_VALUES = {"self", "other", "src", "value", "tensors"}
+_VALUES = {"self", "other", "src", "value", "values", "tensors", "fill_value", "s"}
 
 
 def of_complex(*operators: str) -> Callable[[Convert], Convert]:
@@ -143,14 +144,79 @@ def _div(c: Context, self: Any, other: Any) -> Complex:
         divisor = c.tensor(other, c.dtype)
         return Complex(*(c.emit(op.divide(part, divisor)) for part in (x.real, x.imag)))
     y = _lifted(c, other)
-    size = c.emit(op.add(op.multiply(y.real, y.real), op.multiply(y.imag, y.imag)))
-    above = product(c, x, Complex(y.real, c.emit(op.negative(y.imag))))
-    return Complex(*(c.emit(op.divide(part, size)) for part in (above.real, above.imag)))
+    result = _quotient(c, x, y)
+    size = c.emit(op.maximum(op.abs(y.real), op.abs(y.imag)))
+    none = c.emit(op.equal(size, relax.const(0, c.dtype)))
+    parts = ((x.real, result.real), (x.imag, result.imag))
+    return Complex(*(c.emit(op.where(none, op.divide(a, size), b)) for a, b in parts))
+
+
+@of_complex("reciprocal.default")
+def _reciprocal(c: Context, self: Complex) -> Complex:
+    return _quotient(c, _lifted(c, 1), self)
+
+
+def _quotient(c: Context, x: Complex, y: Complex) -> Complex:
+    """x/y by Smith's rule: as in torch, no square overflows and 1/∞ is 0. 1/0 is NaN."""
+    first = c.emit(op.greater_equal(op.abs(y.real), op.abs(y.imag)))
+    large, small = _chosen(c, first, y.real, y.imag)
+    above, below = _chosen(c, first, x.real, x.imag)
+    ratio = c.emit(op.divide(small, large))
+    divisor = c.emit(op.add(large, op.multiply(small, ratio)))
+    real = c.emit(op.divide(op.add(above, op.multiply(below, ratio)), divisor))
+    imag = c.emit(op.divide(op.subtract(below, op.multiply(above, ratio)), divisor))
+    return Complex(real, c.emit(op.where(first, imag, op.negative(imag))))
+
+
+def _chosen(
+    c: Context, first: relax.Expr, x: relax.Expr, y: relax.Expr
+) -> tuple[relax.Expr, relax.Expr]:
+    """Both values; exchanged where the condition does not hold."""
+    return c.emit(op.where(first, x, y)), c.emit(op.where(first, y, x))
+
+
+@of_complex("pow.Tensor_Scalar")
+def _pow(c: Context, self: Complex, exponent: Any) -> Complex:
+    """A small whole power, by products."""
+    if exponent not in range(1, 5):
+        raise c.refuse(f"of complex numbers with exponent={exponent}")
+    power = self
+    for _ in range(int(exponent) - 1):
+        power = product(c, power, self)
+    return power
+
+
+@of_complex("eq.Tensor", "eq.Scalar", "ne.Tensor", "ne.Scalar")
+def _equal(c: Context, self: Any, other: Any) -> relax.Expr:
+    dtype = next(dtype_of(x.real) for x in (self, other) if isinstance(x, Complex))
+    pairs = [
+        [c.tensor(part, dtype) for part in ((x.real, x.imag) if is_complex(x) else (x, 0))]
+        for x in (self, other)
+    ]
+    parts = [c.emit(op.equal(a, b)) for a, b in zip(*pairs, strict=True)]
+    same = c.emit(op.logical_and(*parts))
+    return same if ".eq." in str(c.node.target) else c.emit(op.logical_not(same))
 
 
 @of_complex("mm.default", "bmm.default")
 def _mm(c: Context, self: Complex, mat2: Complex) -> Complex:
     return product(c, self, mat2, op.matmul)
+
+
+@of_complex("matmul.default")
+def _matmul(c: Context, self: Complex, other: Complex) -> Complex:
+    times, _ = CONVERTERS["aten.matmul.default"]
+    return product(c, self, other, lambda x, y: times(c, x, y))
+
+
+@of_complex("addmm.default", "baddbmm.default")
+def _addmm(
+    c: Context, self: Complex, mat1: Complex, mat2: Complex, beta: Any, alpha: Any
+) -> Complex:
+    if (beta, alpha) != (1, 1):
+        raise c.refuse("of complex numbers with beta or alpha")
+    result = product(c, mat1, mat2, op.matmul)
+    return Complex(c.emit(op.add(self.real, result.real)), c.emit(op.add(self.imag, result.imag)))
 
 
 @of_complex("_conj.default", "conj_physical.default", "_conj_physical.default")

@@ -205,6 +205,8 @@ class Context:
         if tvm.ir.is_prim_expr(value):
             if is_float(str(value.ty.dtype)):
                 return self._number(value, dtype)
+            if str(value.ty.dtype) == "bool":
+                value = tirx.Select(value, tirx.const(1, "int64"), tirx.const(0, "int64"))
             size = self.emit(relax.op.shape_to_tensor(relax.ShapeExpr([value])))
             return self.cast(self.emit(relax.op.squeeze(size, axis=[0])), dtype)
         raise self.refuse(f"with a {type(value).__name__}")

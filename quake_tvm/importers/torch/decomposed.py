@@ -5,7 +5,7 @@ import warnings
 import torch
 
 from ...errors import QuakeError
-from . import recurrent
+from . import recurrent, shared_buffers
 from .decompositions import DECOMPOSITIONS, overload
 
 # _DECOMPOSED: torch does not decompose these by itself. _KEPT: torch decomposes these, but one
@@ -27,6 +27,7 @@ _KEPT = (
 
 def decomposed(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
     """The program in operators that have converters. Raises QuakeError if torch fails."""
+    program = shared_buffers.apart(program)
     table = torch.export.default_decompositions()
     for name in (*_KEPT, *filter(lambda name: _takes_layers(program, name), recurrent.OPERATORS)):
         table.pop(overload(name), None)
@@ -37,6 +38,12 @@ def decomposed(program: torch.export.ExportedProgram) -> torch.export.ExportedPr
             warnings.simplefilter("ignore")
             return program.run_decompositions(table)
     except Exception as error:
+        shared = shared_buffers.used_together(program)
+        if shared:
+            raise QuakeError(
+                f"the buffers {' and '.join(shared)} share memory, and the program may change one: "
+                "give each memory of its own (.clone())"
+            ) from error
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
         raise QuakeError(f"torch cannot decompose this program: {reason}") from error
 

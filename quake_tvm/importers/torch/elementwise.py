@@ -103,7 +103,7 @@ def _abs(c: Context, self: relax.Expr) -> relax.Expr:
     return self if c.dtype in ("bool", "uint8") else c.emit(op.abs(self))
 
 
-@converts("neg.default")
+@converts("neg.default", "_neg_view.default")
 def _neg(c: Context, self: relax.Expr) -> relax.Expr:
     if c.dtype.startswith("uint"):  # TVM multiplies by -1
         return c.emit(op.subtract(relax.const(0, c.dtype), self))

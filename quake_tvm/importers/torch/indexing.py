@@ -196,19 +196,37 @@ def _scattered(
     if 0 in counts or 0 in shape:
         return x
     axis = axis_of(dim, len(shape))
-    if [n for k, n in enumerate(counts) if k != axis] != [
-        n for k, n in enumerate(shape) if k != axis
-    ]:  # TVM assumes that the index is as wide as the tensor
-        raise c.refuse("with an index that is smaller than the tensor")
-    if dims(source) != counts:
-        axes = list(range(len(counts)))
-        source = c.emit(op.strided_slice(source, axes, [0] * len(counts), counts))
+    source = _corner(c, source, counts)
+    # TVM assumes that the index is as wide as the tensor
+    reached = [n if k == axis else counts[k] for k, n in enumerate(shape)]
     index = held(c, index, shape[axis], Places.FRONT)
 
     def write(x: relax.Expr, source: relax.Expr, how: str) -> relax.Expr:
         return op.scatter_elements(x, index, source, axis, how)
 
-    return _written(c, write, x, source, how)
+    written = _written(c, write, _corner(c, x, reached), source, how)
+    return written if reached == shape else _with_corner(c, x, written)
+
+
+def _corner(c: Context, x: relax.Expr, shape: list[int]) -> relax.Expr:
+    """The first elements along every dimension."""
+    if dims(x) == shape:
+        return x
+    axes = list(range(len(shape)))
+    return c.emit(op.strided_slice(x, axes, [0] * len(shape), shape))
+
+
+def _with_corner(c: Context, x: relax.Expr, corner: relax.Expr) -> relax.Expr:
+    """The tensor with other first elements along every dimension."""
+
+    def joined(x: te.Tensor, corner: te.Tensor) -> te.Tensor:
+        def element(*i: Any) -> Any:
+            inside = tirx.all(*(k < n for k, n in zip(i, corner.shape, strict=True)))
+            return tirx.if_then_else(inside, corner(*i), x(*i))
+
+        return te.compute(x.shape, element, name="corner")
+
+    return c.kernel("corner", joined, x, corner)
 
 
 def _written(

@@ -4,6 +4,7 @@ Knows torch.export, no operator.
 """
 
 import inspect
+import logging
 import traceback
 import warnings
 from collections.abc import Mapping
@@ -18,6 +19,9 @@ from torch.utils import _pytree as pytree
 from ...errors import QuakeError, first_line
 from ...support.compiler_lock import compiling
 from ..dimensions import Shapes
+from .attributes import Attributes
+
+logger = logging.getLogger(__name__)
 
 _TORCH = str(Path(torch.__file__).parent)
 _EXAMPLE = "as example_inputs=(torch.zeros(1, 128),)"
@@ -26,7 +30,7 @@ _EXAMPLE = "as example_inputs=(torch.zeros(1, 128),)"
 def exported(
     module: torch.nn.Module, example_inputs: Any, shapes: Shapes
 ) -> tuple[torch.export.ExportedProgram, Shapes]:
-    """Export a module in eval mode. Its own mode is kept.
+    """Export a module in eval mode. Its own mode and its attributes are kept.
 
     Parameters
     ----------
@@ -71,15 +75,26 @@ def exported(
         for name, a in bound.items()
     }
     training = [part for part in module.modules() if part.training]
+    before = Attributes(module)
     try:
         # Two exports at a time disturb each other.
         with compiling(), warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
             _try(module.eval(), positional, keyword)
+            changed = before.changed()
+            if before.only_numbers_changed():  # others may be made once, and not while exporting
+                before.restore()
             program = _export(module, positional, keyword, dynamic if shapes else None)
     finally:
+        before.restore()
         for part in training:
             part.training = True
+    if changed:
+        logger.warning(
+            "forward changes the module's %s: the program keeps the values of the export, and the "
+            "module those it had; use buffers for what a run may change",
+            ", ".join(changed),
+        )
     return program, shapes
 
 

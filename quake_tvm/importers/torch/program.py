@@ -263,7 +263,10 @@ class _Import:
         if isinstance(fake, int | float | bool):
             return fake
         if isinstance(fake, torch.SymBool):
-            return Missing(f"{target} of dynamic sizes")
+            try:
+                return self.sizes.of(fake)
+            except QuakeError as error:
+                return Missing(f"{target} of dynamic sizes ({error})")
         if node.target is operator.getitem:
             source: Any = node.args[0]
             return self.values[source][node.args[1]]
@@ -339,7 +342,8 @@ class _Import:
             elif value is not None and not isinstance(value, relax.Expr):
                 raise QuakeError(f"an output of the program is a {type(value).__name__}")
             if value is not None and not isinstance(value.ty, relax.TensorType):
-                number = "float64" if is_float(str(value.ty.dtype)) else "int64"
+                kind = str(value.ty.dtype)
+                number = "float64" if is_float(kind) else "bool" if kind == "bool" else "int64"
                 value = Context(self.builder, self.sizes, node).tensor(value, number)
             if value is not None:
                 found.append(value)

@@ -2,7 +2,7 @@
 
 torch.export states the shape of every value as formulas of symbols, one symbol per dynamic
 dimension of an input. This module converts these formulas to TVM's expressions: whole numbers to
-int64, others to float64, in which Python computes them. Knows no operator.
+int64, others to float64, in which Python computes them, comparisons to bool. Knows no operator.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -85,8 +85,8 @@ class Sizes:
             }
         )
 
-    def of(self, size: int | torch.SymInt | torch.SymFloat) -> Any:
-        """A number that follows from sizes, as a number or as an expression of the variables.
+    def of(self, size: int | torch.SymInt | torch.SymFloat | torch.SymBool) -> Any:
+        """A number or truth that follows from sizes, as such or as an expression of the variables.
 
         Raises
         ------
@@ -126,7 +126,7 @@ class Sizes:
         return build(*map(self._convert, formula.args))
 
 
-def _formula(size: int | torch.SymInt | torch.SymFloat) -> sympy.Expr:
+def _formula(size: int | torch.SymInt | torch.SymFloat | torch.SymBool) -> sympy.Expr:
     return sympy.Integer(size) if isinstance(size, int) else size.node.expr
 
 
@@ -175,6 +175,16 @@ def _rounded(rounding: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda x: tirx.Cast("int64", rounding(_float(x)))
 
 
+def _compared(build: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    def compared(x: Any, y: Any) -> Any:
+        if _is_whole(x) and _is_whole(y):
+            zero = tirx.const(0, "int64")
+            return build(zero + x, zero + y)
+        return build(_float(x), _float(y))
+
+    return compared
+
+
 # The largest numerator and denominator of a factor that is computed in whole numbers.
 _LONGEST = 2**20
 _BUILD: Mapping[type, Any] = {
@@ -197,4 +207,13 @@ _BUILD: Mapping[type, Any] = {
     torch_sympy.PythonMod: lambda x, y: tirx.floormod(x, y),
     torch_sympy.Max: lambda *sizes: reduce(tirx.max, sizes),
     torch_sympy.Min: lambda *sizes: reduce(tirx.min, sizes),
+    sympy.Eq: _compared(tirx.EQ),
+    sympy.Ne: _compared(tirx.NE),
+    sympy.Gt: _compared(tirx.GT),
+    sympy.Ge: _compared(tirx.GE),
+    sympy.Lt: _compared(tirx.LT),
+    sympy.Le: _compared(tirx.LE),
+    sympy.And: tirx.all,
+    sympy.Or: tirx.any,
+    sympy.Not: tirx.Not,
 }

@@ -4,6 +4,12 @@ import pytest
 
 from .programs import INF, SERIES, X, Y, check, nn, torch
 
+LARGE = torch.cartesian_prod(*[torch.tensor([0.0, 1.0, -2.0, 1e30, 1e-30, INF])] * 2)
+
+
+def large(x):
+    return torch.view_as_complex(x)
+
 
 def pairs(x):
     return torch.view_as_complex(x.reshape(4, 5, 3, 2))
@@ -26,6 +32,39 @@ def test_complex_values():
         {
             "rotary": (Rotary().eval(), (X,)),
             "mul, div": (lambda x, y: torch.view_as_real(pairs(x) / (pairs(y) * 2 + 1j)), (X, Y)),
+            "quotients of large and of no values": (
+                lambda x: torch.view_as_real(large(x)[:, None] / large(x)),
+                (LARGE,),
+            ),
+            "reciprocal": (lambda x: torch.view_as_real(1 / large(x)), (LARGE,)),
+            "powers": (lambda x: torch.view_as_real(pairs(x) ** 2 + pairs(x) ** 3), (X,)),
+            "matmul": (
+                lambda x, y: [
+                    torch.view_as_real(z)
+                    for z in (
+                        pairs(x).mT @ pairs(y),
+                        pairs(x) @ pairs(y)[0, 0],
+                        torch.addmm(pairs(x)[0], pairs(y)[0, :, :3], pairs(x)[0, :3]),
+                    )
+                ],
+                (X, Y),
+            ),
+            "equality": (
+                lambda x: (pairs(x) == pairs(x).real, pairs(x) != pairs(x).roll(5)),
+                (X.round(),),
+            ),
+            "filled": (
+                lambda x: [
+                    torch.view_as_real(z)
+                    for z in (
+                        torch.full((3,), 1 + 2j) * pairs(x),
+                        pairs(x).masked_fill(x[..., :3] > 0, 2j),
+                        pairs(x).index_put((torch.tensor([1]),), pairs(x)[0]),
+                    )
+                ],
+                (X,),
+            ),
+            "imaginary part of a conjugate": (lambda x: pairs(x).conj().imag * 2, (X,)),
             "polar": (lambda x, y: torch.polar(x, y).real + torch.polar(x, y).imag, (X, Y)),
             "abs, angle": (lambda x, y: (torch.complex(x, y).abs(), pairs(x).angle()), (X, Y)),
             "conj": (

@@ -100,6 +100,16 @@ def test_arithmetic_of_sizes():
     _compare(cases, (9, 8), ((5, 6), (12, 30), (7, 16)))
 
 
+def test_truths_that_follow_from_sizes():
+    cases = {
+        "order": lambda x: (x.shape[1] > x.shape[2], x.shape[1] * 2 <= x.shape[2] + 1),
+        "equality": lambda x: (x.shape[1] == 7, x.shape[2] != 16, x.shape[1] / 2 == 2.5),
+        "not": lambda x: torch.sym_not(x.shape[1] % 2 == 0),
+        "a tensor": lambda x: x * torch.scalar_tensor(x.shape[1] >= 7),
+    }
+    _compare(cases, (9, 8), ((5, 6), (12, 30), (7, 16)))
+
+
 class Halved(torch.nn.Module):
     """A U-Net of two levels, with its branch around the lower one."""
 

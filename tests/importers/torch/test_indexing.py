@@ -53,6 +53,13 @@ def test_layout_and_indexing():
             x.scatter(1, torch.tensor([3, 0])[None, :, None].expand(4, 2, 6), x),
             x.scatter_add(0, torch.tensor([1, 1])[:, None, None].expand(2, 5, 6), x),
         ),
+        "scatter narrower than the tensor": lambda x: (
+            x.scatter(1, PLACES.abs()[:, :, None], x),
+            x.scatter_add(0, PLACES.abs()[:, :, None].expand(2, 3, 4), x),
+            x.scatter(2, PLACES.abs()[:, :, None], 3.0),
+            x.scatter_reduce(0, PLACES.abs()[:, :, None], x, "amax", include_self=False),
+            (x > 0).scatter_add(2, PLACES.abs()[None], x[:1, :2] > 1),
+        ),
         "combined": lambda x: [
             x.scatter_reduce(1, PLACES.abs()[:1, :, None].expand(4, 3, 6), x, how, include_self=own)
             for how in ("sum", "prod", "amax", "amin", "mean")

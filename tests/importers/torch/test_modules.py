@@ -152,3 +152,44 @@ def test_programs_in_training_mode_are_refused(part):
     program = torch.export.export(part.train(), (X,))
     with pytest.raises(QuakeError, match=r"export the module after module\.eval\(\)"):
         quake_tvm.compile(program)
+
+
+class _Counting(torch.nn.Module):
+    """Counts its calls, keeps what it saw, and makes a table at the first call."""
+
+    def __init__(self, table):
+        super().__init__()
+        self.calls, self.seen, self.table = 0, [], table
+
+    def forward(self, x):
+        if self.table is None:
+            self.table = torch.arange(8.0)
+            self.width = 8
+        self.calls += 1
+        self.seen.append(self.calls)
+        return x * self.table
+
+
+@pytest.mark.parametrize("table", [None, torch.arange(8.0)], ids=["made by forward", "given"])
+def test_what_forward_changes_is_as_it_was_and_told(table, caplog):
+    module = torch.nn.Sequential(_Counting(table))
+    model = quake_tvm.compile(module, method="exact", example_inputs=X)
+    np.testing.assert_array_equal(model(X)[0], (X * torch.arange(8.0)).numpy())
+    part = module[0]
+    assert (part.calls, part.seen, part.table) == (0, [], table)
+    assert not hasattr(part, "width")
+    assert "0.calls, 0.seen" in caplog.text
+
+
+class _Calls(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        return x * self.calls
+
+
+def test_the_program_is_that_of_the_first_call():
+    np.testing.assert_array_equal(quake_tvm.compile(_Calls(), example_inputs=X)(X)[0], X.numpy())

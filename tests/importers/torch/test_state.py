@@ -210,3 +210,31 @@ def test_values_of_before_and_buffers_of_the_module_stay(kind):
     for got, wanted in calls:
         for one, value in zip(got, wanted, strict=True):
             np.testing.assert_allclose(one, value.numpy(), rtol=1e-6)
+
+
+class Twice(nn.Module):
+    """Changes a buffer that has two names."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("one", torch.zeros(6))
+        self.register_buffer("other", self.one)
+
+    def forward(self, x):
+        self.one.add_(x)
+        return self.other * 2
+
+
+def test_a_buffer_of_two_names_is_one():
+    x = X[0, 0]
+    session = quake_tvm.compile(Twice(), example_inputs=(x,), method="exact").session()
+    eager = Twice()
+    for _ in range(3):
+        np.testing.assert_array_equal(session.run(x.numpy())[0], eager(x).numpy())
+
+
+def test_buffers_that_overlap_and_change_are_refused():
+    module = Twice()
+    module.other = module.one[:3]
+    with pytest.raises(quake_tvm.QuakeError, match="buffers one and other share memory"):
+        quake_tvm.compile(module, example_inputs=(X[0, 0],))
