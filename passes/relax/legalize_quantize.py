@@ -1,21 +1,31 @@
-"""Quantizations of float32 to bytes by :mod:`quake_tvm.numerics.byte_rounding`.
+"""Quantizations of float32 to bytes by :mod:`quake_tvm.numerics.byte_rounding`, others to 16 bits.
 
-TVM's own legalization rounds, converts and clamps.
+TVM's own legalization rounds, clamps and converts, and what NaN becomes depends on the CPU.
 """
 
 from tvm import relax, te
 
 from quake_tvm.numerics.byte_rounding import rounded
+from quake_tvm.numerics.exp_bits import let
 from quake_tvm.tvm_version import tir
 
 from .graph import dtype
 from .legalize import Legalize
 from .quantized import BYTES, number, single
 
+_WORDS = ("int16", "uint16")
+
+
+def _word(value: tir.Expr, zero: tir.Expr, to: str) -> tir.Expr:
+    """The integer of 16 bits nearest to ``value + zero``. NaN becomes the least one."""
+    low, high = (tir.Cast("float32", end(to)) for end in (tir.min_value, tir.max_value))
+    shifted = tir.nearbyint(value) + tir.Cast("float32", zero)
+    return tir.Cast(to, let(shifted, lambda v: tir.Select(v > low, tir.min(v, high), low)))
+
 
 def _quantize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
     (x, scale, zero), to = call.args, str(call.attrs.out_dtype)
-    if to not in BYTES or {dtype(x), dtype(scale)} != {"float32"}:
+    if to not in (*BYTES, *_WORDS) or {dtype(x), dtype(scale)} != {"float32"}:
         return call.op.get_attr("FLegalize")(builder, call)
     axis = int(call.attrs.axis) % max(x.ty.ndim, 1)
     apart = [p for p in (scale, zero) if number(p) is None]
@@ -31,7 +41,8 @@ def _quantize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
 
         def element(*i: tir.Expr) -> tir.Expr:
             value = x(*i) / parameter(scale, i) if number(scale) != 1 else x(*i)
-            return rounded(value, tir.Cast("int32", parameter(zero, i)), to)
+            integer = rounded if to in BYTES else _word
+            return integer(value, tir.Cast("int32", parameter(zero, i)), to)
 
         return te.compute(x.shape, element, name="quantized")
 

@@ -52,11 +52,21 @@ def test_values(kind):
     np.testing.assert_array_equal(varying, wanted(low, low.max() + np.float32(1), zero, kind))
 
 
-@pytest.mark.parametrize("kind", ["int8", "uint8"])
-def test_nan_is_the_largest_byte(kind):
+@pytest.mark.parametrize("kind", ["int8", "uint8", "int16", "uint16"])
+def test_nan_is_the_least_number(kind):
+    """As in ONNX Runtime, also beside a convolution, where quantizations are spelled out."""
+    weights = relax.const(np.ones((4, 4, 1, 1), np.float32))
+
     def formula(x):
-        return op.quantize(x, c(1.0), relax.const(np.array(3, kind)), out_dtype=kind)
+        quantized = op.quantize(x, c(1.0), relax.const(np.array(3, kind)), out_dtype=kind)
+        return quantized, op.nn.conv2d(op.astype(once(quantized), "float32"), weights)
 
     x = np.uint32([0x7FC00000, 0xFFC00000, 0x7F800001, 0xFFFFFFFF]).view(np.float32)
-    (found,) = quake_tvm.compile(module(formula, x.shape)).run(x)
-    np.testing.assert_array_equal(found, np.full(4, np.iinfo(kind).max, kind))
+    x = x.reshape(1, 4, 1, 1)
+    least = np.full(x.shape, np.iinfo(kind).min, kind)
+    for outputs in (1, 2):
+        mod = module(lambda x, n=outputs: formula(x)[:n], x.shape)
+        found, *sums = quake_tvm.compile(mod).run(x)
+        np.testing.assert_array_equal(found, least)
+        for each in sums:
+            np.testing.assert_array_equal(each, 4 * least.astype(np.float32))

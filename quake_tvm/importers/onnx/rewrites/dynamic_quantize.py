@@ -1,6 +1,7 @@
-"""DynamicQuantizeLinear with a scale of 1 for a tensor of zeros.
+"""DynamicQuantizeLinear with ONNX Runtime's answers where the standard's formula has none.
 
-The standard's formula divides by a scale of 0 there. ONNX Runtime gives 1, and so do we.
+For a tensor of zeros it divides by a scale of 0: the scale is 1. If the zero point would be NaN,
+because the range is infinite or its 255th part vanishes, it is 255.
 """
 
 import onnx
@@ -17,7 +18,8 @@ def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
     low = graph.emit("Min", [graph.emit("ReduceMin", [x], keepdims=0), zero])
     high = graph.emit("Max", [graph.emit("ReduceMax", [x], keepdims=0), zero])
     step = graph.emit("Div", [graph.emit("Sub", [high, low]), steps])
-    graph.emit("Where", [graph.emit("Equal", [step, zero]), one, step], scale)
-    start = graph.emit("Clip", [graph.emit("Div", [graph.emit("Neg", [low]), scale]), zero, steps])
-    graph.emit("Cast", [graph.emit("Round", [start])], zero_point, to=TensorProto.UINT8)
+    graph.emit("Where", [graph.emit("Equal", [low, high]), one, step], scale)
+    start = graph.emit("Div", [graph.emit("Neg", [low]), scale])
+    inside = graph.emit("Where", [graph.emit("Less", [start, steps]), start, steps])
+    graph.emit("Cast", [graph.emit("Round", [inside])], zero_point, to=TensorProto.UINT8)
     graph.emit("QuantizeLinear", [x, scale, zero_point], quantized)

@@ -42,6 +42,8 @@ def dequantize(graph: Graph, inputs: Sequence[str], output: str, given: Mapping[
 def quantize(node: onnx.NodeProto, graph: Graph) -> None:
     """Emit x / scale, rounded, + zero point within the type's limits; or the node itself.
 
+    NaN becomes the least number, as in ONNX Runtime.
+
     Raises
     ------
     QuakeError
@@ -62,7 +64,8 @@ def quantize(node: onnx.NodeProto, graph: Graph) -> None:
         y = graph.emit("Add", [y, _repeated(graph, given, points, x)])
     ends = [np.iinfo(limits).min, np.iinfo(limits).max]
     low, high = (graph.constant(n, TensorProto.FLOAT, "limit") for n in ends)
-    graph.emit("Cast", [graph.emit("Clip", [y, low, high])], node.output[0], to=dtype)
+    below, above = graph.emit("Min", [y, high]), graph.emit("Greater", [y, low])
+    graph.emit("Cast", [graph.emit("Where", [above, below, low])], node.output[0], to=dtype)
 
 
 def _repeated(graph: Graph, given: Mapping[str, Any], values: str, x: str) -> str:
