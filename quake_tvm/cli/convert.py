@@ -1,6 +1,5 @@
 """``quake-tvm convert`` in the shell: options, progress, the table. Loads TVM when it is called."""
 
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -74,6 +73,7 @@ def convert(
     from ..lookup import convert as run
     from ..lookup.distil import Settings
     from ..lookup.report import table
+    from ..lookup.state_folder import remove
     from ..planning.inputs import read
 
     check_writable(out, but=model)
@@ -99,7 +99,7 @@ def convert(
     with whole_file(out) as temporary:
         onnx.save(found.beside if beside else found.model, temporary)
     if work is None:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(folder)
     if as_json:
         print_json({"output": str(out), "layers": [asdict(each) for each in found.layers]})
         return

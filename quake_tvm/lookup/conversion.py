@@ -6,9 +6,11 @@ be stopped and continued.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import SupportsIndex
 
 import numpy as np
 import onnx
@@ -21,7 +23,7 @@ from ..support import given
 from ..support.notebook import page, text
 from .blocks import Block, find
 from .distil import Distillation, Settings
-from .layer import STORED, LookupLayer
+from .layer import FORMATS, STORED, LookupLayer
 from .measure import Errors, errors, milliseconds
 from .report import table
 from .state_folder import StateFolder, arrays
@@ -140,34 +142,79 @@ def convert(
     Raises
     ------
     QuakeError
-        If the model has no such layer, if the mask does not fit its rows, or if the folder is
-        another conversion's.
+        If the model has no such layer or is too large with its tables, if an option has no such
+        value, if the inputs or the mask do not fit the model, if they give rows with NaN or
+        infinity, or if the folder cannot be written, is in use, or is another conversion's.
     """
     given.choice(form, "form", STORED)
-    settings = settings or Settings()
-    source = onnx_file.read(model) if isinstance(model, str | Path) else model
+    budget = given.number(budget, "budget")
+    if budget < 0:
+        raise QuakeError(f"budget must be a relative error from 0, not {budget:g}")
+    given.count(rows, "rows")
+    settings = Settings() if settings is None else settings
+    if not isinstance(settings, Settings):
+        raise QuakeError(f"settings must be Settings(..), not {type(settings).__name__}")
+    source = _source(model)
     blocks = find(source)
-    chosen = list(range(len(blocks))) if layers is None else sorted(set(layers))
     if not blocks:
         raise QuakeError("the model has no feed-forward layer: two products by constant weights")
-    if wrong := [n for n in chosen if n not in range(len(blocks))]:
-        raise QuakeError(f"there is no layer {wrong[0]}: the model has {len(blocks)}, from 0")
+    chosen = _chosen(layers, len(blocks))
+    _check_size(source, [blocks[n] for n in chosen], settings, form)
     calibration = given.calls(calibration, "the calibration")
-    masks = [_mask(source, inputs, mask) for inputs in calibration] if mask else None
+    masks = None if mask is None else [_mask(source, inputs, mask) for inputs in calibration]
     options = [chosen, budget, asdict(settings), form, rows, mask]
-    kept = StateFolder(folder, source, calibration, options)
     result = both = source
     made = []
-    for n in chosen:
-        found, layer = _converted(
-            result, blocks[n], calibration, masks, budget, settings, form, rows, kept, progress
-        )
-        if found.kept:
-            result = replaced(result, blocks[n], layer, form)
-            both = beside(both, blocks[n], layer, form)
-        made.append(found)
-        logger.info("layer %d: error %.3g, %s", n, found.errors.look_up, "kept" * found.kept)
+    with StateFolder(folder, source, calibration, options) as kept:
+        for n in chosen:
+            found, layer = _converted(
+                result, blocks[n], calibration, masks, budget, settings, form, rows, kept, progress
+            )
+            if found.kept:
+                result = replaced(result, blocks[n], layer, form)
+                both = beside(both, blocks[n], layer, form)
+            made.append(found)
+            logger.info("layer %d: error %.3g, %s", n, found.errors.look_up, "kept" * found.kept)
     return Converted(result, both, made)
+
+
+def _source(model: onnx.ModelProto | str | Path) -> onnx.ModelProto:
+    if isinstance(model, onnx.ModelProto):
+        return onnx_file.sound(model)
+    if isinstance(model, str | Path):
+        return onnx_file.read(model)
+    kind = type(model).__name__
+    raise QuakeError(f"cannot convert a value of type {kind}: give an ONNX path or ModelProto")
+
+
+def _chosen(layers: Sequence[int] | None, count: int) -> list[int]:
+    """The numbers of the layers to convert, ascending."""
+    if layers is None:
+        return list(range(count))
+    if isinstance(layers, str | bytes) or not isinstance(layers, Iterable):
+        raise QuakeError(f"layers must be a list of layers' numbers, as [0, 1], not {layers!r:.60}")
+    chosen = list(layers)
+    for n in chosen:
+        if isinstance(n, bool) or not isinstance(n, SupportsIndex):
+            raise QuakeError(f"layers must be whole numbers, as [0, 1], not {n!r:.60}")
+        if n not in range(count):
+            raise QuakeError(f"there is no layer {n}: the model has {count}, from 0")
+    return sorted({operator.index(n) for n in chosen})
+
+
+def _check_size(
+    model: onnx.ModelProto, blocks: Sequence[Block], settings: Settings, form: str
+) -> None:
+    """Refuse, before days of training, tables that an ONNX file has no room for."""
+    entries = settings.tables << settings.bits
+    size = FORMATS[form].itemsize if form in FORMATS else 1
+    added = sum(entries * (block.widths[2] * size + 4 * (form not in FORMATS)) for block in blocks)
+    whole = model.ByteSize() + added
+    if whole > onnx.checker.MAXIMUM_PROTOBUF:
+        raise QuakeError(
+            f"with its tables the model has {whole / 1e9:.1f} GB, and an ONNX file at most 2: take "
+            "fewer layers, tables or bits, or the format int8"
+        )
 
 
 def _converted(
@@ -217,8 +264,12 @@ def _mask(model: onnx.ModelProto, inputs: Inputs, name: str) -> np.ndarray:
     names = [value.name for value in onnx_file.inputs(model)]
     if name not in names:
         raise QuakeError(f"mask: there is no input {name!r}; there are {', '.join(names)}")
-    array = inputs[name] if isinstance(inputs, Mapping) else arrays(inputs)[names.index(name)]
-    return np.asarray(array).ravel() != 0
+    given = (
+        inputs if isinstance(inputs, Mapping) else dict(zip(names, arrays(inputs), strict=False))
+    )
+    if name not in given:
+        raise QuakeError(f"mask: the calibration has no input {name!r}")
+    return np.asarray(given[name]).ravel() != 0
 
 
 def _rows(
@@ -238,6 +289,12 @@ def _rows(
                 raise QuakeError(
                     f"mask: it has {len(masks[n])} elements, and the layer {len(rows)} rows"
                 )
-            found[name].append(rows[masks[n]] if masks else rows)
+            rows = rows[masks[n]] if masks else rows
+            if not np.isfinite(rows).all():
+                raise QuakeError(
+                    f"call {n} of the calibration, from 0, gives layer {block.number} rows with "
+                    "NaN or infinity, from which nothing is learnt: leave it out"
+                )
+            found[name].append(rows)
     whole = {name: np.concatenate(arrays) for name, arrays in found.items()}
     return whole[block.x], whole[block.y], whole.get(block.residual or "")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..support import given
 from ..support.whole_file import whole_file
 from .layer import Hashed, LookupLayer, hashed
 from .training_kernels import LANES, aligned, gather, update
@@ -32,16 +33,27 @@ class Settings:
     Attributes
     ----------
     tables, bits : int
-        The number of tables, and the bits of their codes.
+        The number of tables, and the bits of their codes, at most 16.
     rows : int
         The number of rows to train on; rows of the data are used again.
     seed : int
+
+    Raises
+    ------
+    QuakeError
+        For other values, and if all tables together have 2^31 rows or more.
     """
 
     tables: int = 128
     bits: int = 8
     rows: int = 400_000
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        given.count(self.bits, "bits", most=16)
+        given.count(self.tables, "tables", most=(2**31 - 1) >> self.bits)
+        given.count(self.rows, "rows")
+        given.count(self.seed, "seed", least=0)
 
 
 class Distillation:

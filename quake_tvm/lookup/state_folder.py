@@ -1,9 +1,11 @@
 """The state of a conversion in a folder, from which an interrupted one is continued."""
 
+import fcntl
 import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +13,18 @@ import onnx
 
 from ..errors import QuakeError
 from ..runtime.description import Inputs
+from ..support import given
 from ..support.whole_file import whole_file
 from .distil import Distillation
 
 # Seconds between two states that are written.
 _BETWEEN_SAVES = 20.0
+# Files of the folder: what the conversion is of, a lock, and a state for each layer.
+_MARK, _LOCK, _LAYER = "conversion.txt", "lock", "layer_{}.npz"
 
 
-class StateFolder:
-    """The folder of one conversion. Without a path nothing is kept.
+class StateFolder(AbstractContextManager["StateFolder"]):
+    """The folder of one conversion, for a ``with`` block. Without a path nothing is kept.
 
     Parameters
     ----------
@@ -32,7 +37,7 @@ class StateFolder:
     Raises
     ------
     QuakeError
-        If the folder has the state of another conversion.
+        If the folder cannot be written, is in use, or has the state of another conversion.
     """
 
     def __init__(
@@ -42,17 +47,27 @@ class StateFolder:
         calibration: Sequence[Inputs],
         options: Sequence[object],
     ) -> None:
-        self.path = None if path is None else Path(path)
+        self._held = ExitStack()
+        self.path = None if path is None else given.path(path, "the folder of the state")
         if self.path is None:
             return
         key = hashlib.sha256(model.SerializeToString(deterministic=True))
         for inputs in calibration:
-            for array in arrays(inputs):
+            names = list(inputs) if isinstance(inputs, Mapping) else None
+            found = arrays(inputs)
+            key.update(repr([names, [(a.shape, str(a.dtype)) for a in found]]).encode())
+            for array in found:
                 key.update(array.tobytes())
-        key.update(json.dumps(options).encode())
-        self.path.mkdir(parents=True, exist_ok=True)
-        mark = self.path / "conversion.txt"
-        if mark.exists() and mark.read_text() != key.hexdigest():
+        key.update(json.dumps(options, default=int).encode())
+        mark = self.path / _MARK
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock(self.path / _LOCK)
+            other = mark.exists() and mark.read_text() != key.hexdigest()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise QuakeError(f"cannot keep the state in {self.path}: {reason}") from None
+        if other:
             raise QuakeError(
                 f"{self.path} has the state of another conversion: remove it, or give another "
                 "folder"
@@ -60,9 +75,22 @@ class StateFolder:
         with whole_file(mark) as temporary:
             temporary.write_text(key.hexdigest())
 
+    def _lock(self, path: Path) -> None:
+        """Hold a lock until the exit, or until the process ends."""
+        file = self._held.enter_context(path.open("wb"))
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise QuakeError(
+                f"another conversion uses {self.path}: wait for its end, or give another folder"
+            ) from None
+
+    def __exit__(self, *_: object) -> None:
+        self._held.close()
+
     def train(self, state: Distillation, number: int, tick: Callable[[], None]) -> None:
         """Train to the end, from where an earlier run stopped."""
-        place = None if self.path is None else self.path / f"layer_{number}.npz"
+        place = None if self.path is None else self.path / _LAYER.format(number)
         if place is not None and place.exists():
             state.restore(place)
         last = time.monotonic()
@@ -75,6 +103,14 @@ class StateFolder:
                 last = time.monotonic()
 
         state.run(each)
+
+
+def remove(path: Path) -> None:
+    """Remove a conversion's state, and the folder if it has nothing else."""
+    for each in (path / _MARK, path / _LOCK, *path.glob(_LAYER.format("*"))):
+        each.unlink(missing_ok=True)
+    with suppress(OSError):
+        path.rmdir()
 
 
 def arrays(inputs: Inputs) -> list[np.ndarray]:

@@ -50,6 +50,9 @@ def test_layers_are_kept_beside_look_ups(files, tmp_path):
         ((), "say what to convert to: --lookup"),
         (("--lookup", "--layer", "3"), "there is no layer 3: the model has 1, from 0"),
         (("--lookup", "--format", "int4"), "form"),
+        (("--lookup", "--bits", "17"), "bits must be a whole number from 1 to 16, not 17"),
+        (("--lookup", "--budget", "-1"), "budget must be a relative error from 0, not -1"),
+        (("--lookup", "--work", "/proc/none"), "cannot keep the state in /proc/none"),
     ],
 )
 def test_errors(files, tmp_path, arguments, problem):

@@ -10,7 +10,7 @@ from quake_tvm.errors import QuakeError
 from quake_tvm.lookup import convert
 from quake_tvm.lookup.blocks import find
 from quake_tvm.lookup.distil import Distillation, Settings
-from quake_tvm.lookup.state_folder import StateFolder
+from quake_tvm.lookup.state_folder import StateFolder, remove
 from tests.lookup.models import encoder, inputs
 
 SMALL = Settings(tables=16, bits=4, rows=12_000)
@@ -147,11 +147,48 @@ def test_an_interrupted_training_continues_to_the_same_tables(tmp_path):
 
 
 def test_a_folder_of_another_conversion(tmp_path):
+    model, calls = encoder(layers=1), [{"x": np.zeros((4, 6)), "m": np.ones((4, 6))}]
+    with StateFolder(tmp_path, model, calls, [np.int64(1)]):
+        pass
+    with StateFolder(tmp_path, model, calls, [1]):
+        pass
+    swapped = [dict(zip("mx", calls[0].values(), strict=True))]
+    others = [
+        (calls, [2]),
+        (swapped, [1]),
+        ([{name: array.reshape(2, 2, 6) for name, array in calls[0].items()}], [1]),
+        ([{name: array.view(np.int64) for name, array in calls[0].items()}], [1]),
+    ]
+    for given, options in others:
+        with pytest.raises(QuakeError, match="another conversion"):
+            StateFolder(tmp_path, model, given, options)
+
+
+def test_a_folder_in_use(tmp_path):
     model, calls = encoder(layers=1), inputs(1)
-    StateFolder(tmp_path, model, calls, [1])
-    StateFolder(tmp_path, model, calls, [1])
-    with pytest.raises(QuakeError, match="another conversion"):
-        StateFolder(tmp_path, model, calls, [2])
+    with (
+        StateFolder(tmp_path, model, calls, [1]),
+        pytest.raises(QuakeError, match=r"another conversion uses .*: wait for its end"),
+    ):
+        StateFolder(tmp_path, model, calls, [1])
+
+
+def test_only_the_state_is_removed(tmp_path):
+    folder = tmp_path / "empty"
+    with StateFolder(folder, encoder(layers=1), inputs(1), []):
+        (folder / "layer_0.npz").touch()
+    remove(folder)
+    assert not folder.exists()
+    with StateFolder(tmp_path, encoder(layers=1), inputs(1), []):
+        (tmp_path / "layer_0.txt").touch()
+    remove(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["layer_0.txt"]
+
+
+def with_value(value):
+    calls = inputs(2)
+    calls[1]["x"][70, 3] = value
+    return calls
 
 
 @pytest.mark.parametrize(
@@ -162,9 +199,43 @@ def test_a_folder_of_another_conversion(tmp_path):
         ({"calibration": []}, "the calibration has no inputs"),
         ({"mask": "attention_mask"}, "there is no input 'attention_mask'; there are x"),
         ({"mask": "x"}, "mask: it has .* elements, and the layer .* rows"),
+        ({"mask": "x", "calibration": [{"y": 0}]}, "mask: the calibration has no input 'x'"),
+        ({"mask": ""}, "there is no input ''"),
+        ({"layers": 1}, r"layers must be a list of layers' numbers, as \[0, 1\], not 1"),
+        ({"layers": [True]}, r"layers must be whole numbers, as \[0, 1\], not True"),
+        ({"layers": ["0"]}, "layers must be whole numbers"),
+        ({"budget": -1}, "budget must be a relative error from 0, not -1"),
+        ({"budget": float("nan")}, "budget must be a number, not nan"),
+        ({"budget": None}, "budget must be a number, not None"),
+        ({"rows": 0}, "rows must be a whole number from 1"),
+        ({"settings": {"tables": 4}}, r"settings must be Settings\(..\), not dict"),
+        ({"settings": Settings(30_000, 16)}, "the model has 251.7 GB, and an ONNX file at most 2"),
+        ({"model": b"ab"}, "cannot convert a value of type bytes"),
+        ({"folder": "/proc/none"}, "cannot keep the state in /proc/none: No such file"),
+        ({"folder": __file__}, "cannot keep the state in .*: File exists"),
+        ({"calibration": with_value(np.nan)}, "call 1 of .* gives layer 0 rows with NaN"),
+        ({"calibration": with_value(np.inf)}, "call 1 of .* gives layer 0 rows with NaN"),
     ],
 )
 def test_wrong_options(options, problem):
-    given = {"calibration": inputs(1), **options}
+    given = {"model": encoder(), "calibration": inputs(1), **options}
     with pytest.raises(QuakeError, match=problem):
-        convert(encoder(), **given)
+        convert(**given)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"tables": 0},
+        {"tables": 1.5},
+        {"tables": 2**20},
+        {"bits": 0},
+        {"bits": 17},
+        {"rows": 0},
+        {"seed": -1},
+    ],
+    ids=str,
+)
+def test_wrong_settings(options):
+    with pytest.raises(QuakeError, match=f"{next(iter(options))} must be a whole number from"):
+        Settings(**{"bits": 16, **options})
