@@ -9,13 +9,12 @@ transposed, which TVM's schedule also requires.
 
 import tvm
 from tvm import relay
-from tvm.relay.op import OpPattern
 
 from quake_tvm.tvm_version import Pass
 
-from .graph import mutated, op_name
+from .graph import Mutator, is_step, mutated, op_name
 
-_PRODUCT = "nn.batch_matmul"
+_PRODUCT, _BIAS = "nn.batch_matmul", "nn.bias_add"
 
 
 def _shape(expr: relay.Expr) -> list[int] | None:
@@ -26,7 +25,14 @@ def _shape(expr: relay.Expr) -> list[int] | None:
     return [int(n) for n in extents]
 
 
-class _Densify(relay.ExprMutator):
+def _of_matrix(call: relay.Call, args: list[relay.Expr], rank: int) -> relay.Call | None:
+    """The call that does to a matrix what ``call`` does to a tensor of this rank, or None."""
+    if op_name(call) == _BIAS:
+        return relay.add(*args) if call.attrs.axis in (-1, rank - 1) else None
+    return relay.Call(call.op, args, call.attrs) if is_step(call) else None
+
+
+class _Densify(Mutator):
     def __init__(self) -> None:
         super().__init__()
         # Maps each reshape made here to its operand, a matrix with the same last dimension.
@@ -54,6 +60,8 @@ class _Densify(relay.ExprMutator):
         (a, b), before = new.args, _shape(call.args[0])
         if call.attrs.transpose_a or call.args[0].checked_type.dtype != "float32":
             return new
+        if 0 in shape or 0 in (before or ()):  # a reshape of Relay reads 0 as an extent to copy
+            return new
         turned = call.attrs.transpose_b
         if before is not None and isinstance(b, relay.Constant) and b.data.shape[0] == 1:
             weights = b.data.numpy()[0]
@@ -71,17 +79,14 @@ class _Densify(relay.ExprMutator):
         """
         if not any(arg in self.flat for arg in new.args):
             return new
-        pattern = call.op.get_attr("TOpPattern")
-        if pattern is None or pattern > OpPattern.BROADCAST:
-            return new
         for old, arg in zip(call.args, new.args, strict=True):
             old_shape = _shape(old)
             if old_shape is None or (
                 old_shape != shape if arg in self.flat else len(old_shape) > 1
             ):
                 return new
-        args = [self.flat.get(arg, arg) for arg in new.args]
-        return self.shaped(relay.Call(call.op, args, call.attrs), shape)
+        step = _of_matrix(call, [self.flat.get(arg, arg) for arg in new.args], len(shape))
+        return new if step is None else self.shaped(step, shape)
 
 
 @relay.transform.function_pass(opt_level=3, name="DensifyProducts")

@@ -88,7 +88,7 @@ class Graph(graph.Graph):
         if not isinstance(expr.checked_type, relay.TensorType):
             return None
         extents = [int(n) if isinstance(n, tir.IntImm) else None for n in expr.checked_type.shape]
-        args = [self.shape(a) for a in expr.args] if _spreads(expr) and None in extents else []
+        args = [self.shape(a) for a in expr.args] if is_step(expr) and None in extents else []
 
         def symbol(place: int) -> object:
             """The only unknown extent that broadcasting can have put here, else a new symbol."""
@@ -107,10 +107,23 @@ class Graph(graph.Graph):
         return expr.data.numpy() if isinstance(expr, relay.Constant) else None
 
 
-def _spreads(expr: relay.Expr) -> bool:
-    """Whether this operator broadcasts its operands and does not change shapes otherwise."""
+def mark_by_element(name: str) -> None:
+    """Note that the attributes of this operator hold for every element of any tensor."""
+    tvm.ir.register_op_attr(name, _BY_ELEMENT, True)
+
+
+# Attributes of other operators are an axis, a shape or a diagonal.
+_BY_ELEMENT = "quake_by_element"
+for _name in ("cast", "clip", "nn.leaky_relu"):
+    mark_by_element(_name)
+
+
+def is_step(expr: relay.Expr) -> bool:
+    """Whether this operator computes each element from those that broadcasting puts there."""
     pattern = expr.op.get_attr("TOpPattern") if op_name(expr) else None
-    return pattern is not None and pattern <= relay.op.OpPattern.BROADCAST
+    if pattern is None or pattern > relay.op.OpPattern.BROADCAST:
+        return False
+    return expr.attrs is None or expr.op.get_attr(_BY_ELEMENT) is not None
 
 
 # Expressions without a computation.
@@ -179,6 +192,14 @@ def functions(mod: tvm.IRModule) -> Iterator[tuple[tvm.ir.GlobalVar, relay.Funct
     for name, function in mod.functions.items():
         if isinstance(function, relay.Function) and not has_mark(function, *_FOREIGN):
             yield name, function
+
+
+class Mutator(relay.ExprMutator):
+    """Leaves functions unchanged that other compilers take."""
+
+    def visit_function(self, function: relay.Function) -> relay.Function:
+        """Change no parameter, since none is changed by any mutator."""
+        return function if has_mark(function, *_FOREIGN) else super().visit_function(function)
 
 
 class _Rewriter(relay.ExprMutator):

@@ -20,7 +20,7 @@ from quake_tvm.numerics.operators import OPERATORS
 from quake_tvm.tvm_version import make_attrs, register_op
 
 from ..site_attrs import SiteAttrs
-from .graph import op_name
+from .graph import mark_by_element, op_name
 
 PREFIX = "quake."
 # Element-wise operators take any layout, as TVM's own do.
@@ -116,6 +116,7 @@ def declared(operator: str) -> tvm.ir.Op:
     registry.register_stateful(name, False)
     registry.register_pattern(name, OpPattern.ELEMWISE if row.elementwise else OpPattern.OPAQUE)
     if row.elementwise:
+        mark_by_element(name)
         tvm.ir.register_op_attr(name, _LAYOUT, tvm.ir.Op.get(_ANY).get_attr(_LAYOUT))
     return tvm.ir.Op.get(name)
 

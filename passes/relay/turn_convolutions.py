@@ -11,14 +11,14 @@ from tvm import relay
 
 from quake_tvm.tvm_version import Pass
 
-from .graph import mutated, op_name
+from .graph import Mutator, mutated, op_name
 
 
 def _turned(shape: list[int]) -> list[int]:
     return [*shape[:2], shape[3], shape[2]]
 
 
-class _Turn(relay.ExprMutator):
+class _Turn(Mutator):
     def visit_call(self, call: relay.Call) -> relay.Expr:
         new = super().visit_call(call)
         if op_name(call) != "nn.conv2d":

@@ -32,6 +32,12 @@ def rows(x: Expr) -> Expr:
     return relay.reshape(x, (1, 4, 6))
 
 
+def foreign(x: Expr) -> Expr:
+    """A product in a function that another compiler takes."""
+    y = relay.var("y", shape=ON)
+    return relay.Function([y], product(y)).with_attr("Composite", "other.product")(x)
+
+
 ON = (1, 4, 8)
 CASES = {
     "constant weights": (product, lambda x: rows(dense(x))),
@@ -58,6 +64,26 @@ CASES = {
     "a summand of full shape stays outside": (
         lambda x: product(x) + relay.const(np.ones((1, 4, 6), "float32")),
         lambda x: rows(dense(x)) + relay.const(np.ones((1, 4, 6), "float32")),
+    ),
+    "a bias of the last axis is a summand": (
+        lambda x: relay.nn.bias_add(product(x), relay.const(BIAS), axis=2),
+        lambda x: rows(dense(x) + relay.const(BIAS)),
+    ),
+    "a bias of the rows stays outside": (
+        lambda x: relay.nn.bias_add(product(x), relay.const(BIAS[:4]), axis=1),
+        lambda x: relay.nn.bias_add(rows(dense(x)), relay.const(BIAS[:4]), axis=1),
+    ),
+    "slopes of the rows stay outside": (
+        lambda x: relay.nn.prelu(product(x), relay.const(BIAS[:4]), axis=1),
+        lambda x: relay.nn.prelu(rows(dense(x)), relay.const(BIAS[:4]), axis=1),
+    ),
+    "repeated rows stay outside": (
+        lambda x: relay.repeat(product(x), 1, 1),
+        lambda x: relay.repeat(rows(dense(x)), 1, 1),
+    ),
+    "limits go before the reshape": (
+        lambda x: relay.nn.leaky_relu(relay.clip(product(x), -1, 1), 0.5),
+        lambda x: rows(relay.nn.leaky_relu(relay.clip(dense(x), -1, 1), 0.5)),
     ),
     "softmax stays outside": (
         lambda x: relay.nn.softmax(product(x)),
@@ -102,8 +128,10 @@ def test_product_of_two_computed_matrices() -> None:
             "float32",
         ),
         (lambda x: product(x), ((relay.Any(), 4, 8),), "float32"),
+        (lambda x: product(x, WEIGHTS[:, :0]), ((2, 3, 0),), "float32"),
+        (lambda x: foreign(x), (ON,), "float32"),
     ],
-    ids=["as wanted", "float16", "a transposed", "unknown rows"],
+    ids=["as wanted", "float16", "a transposed", "unknown rows", "no column", "other compiler"],
 )
 def test_left_alone(formula, shapes, dtype) -> None:
     mod = module(formula, *shapes, dtype=dtype)

@@ -9,6 +9,7 @@ from tvm import relay
 
 import quake_tvm
 from quake_tvm import target
+from quake_tvm.passes.relay.graph import Graph
 from tests.relay.modules import run_vm
 
 WIDTH, HEADS = 16, 2
@@ -80,3 +81,16 @@ def test_images_of_any_size() -> None:
         x = np.random.default_rng(1).normal(size=(1, 3, height, width)).astype(np.float32)
         wanted = run_vm(built(x.shape), x)
         np.testing.assert_allclose(run_vm(executable, x), wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_unknown_extents_are_equal_only_behind_steps() -> None:
+    x = relay.var("x", shape=(relay.Any(), 4))
+    extents = relay.var("extents", shape=(2,), dtype="int64")
+    results = relay.exp(x) + relay.clip(x, 0, 1), relay.repeat(x, 2, 0), relay.ones(extents, "int8")
+    function = relay.Function([x, extents], relay.Tuple(results))
+    function = relay.transform.InferType()(tvm.IRModule.from_expr(function))["main"]
+    graph = Graph(function)
+    step, repeated, ones = map(graph.shape, function.body.fields)
+    assert step == graph.shape(function.params[0])
+    assert repeated != step
+    assert 2 not in ones
