@@ -3,6 +3,7 @@
 Knows files, and no runtime.
 """
 
+import os
 import shutil
 import tempfile
 import weakref
@@ -14,11 +15,19 @@ if TYPE_CHECKING:
 
 
 class Folder:
-    """A temporary folder that is removed with this object, or when the process ends."""
+    """A temporary folder that is removed with this object, or when the process ends.
+
+    A forked child, which has a copy of this object, leaves the folder to its parent.
+    """
 
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="model-"))
-        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+        weakref.finalize(self, _remove, self.path, os.getpid())
+
+
+def _remove(folder: Path, owner: int) -> None:
+    if os.getpid() == owner:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def packed(model: "Model") -> bytes:

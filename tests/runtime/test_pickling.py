@@ -51,6 +51,15 @@ def test_an_unpickled_model_takes_its_folder_along(model):
     assert [str(w.message) for w in warned] == []
 
 
+def test_the_end_of_a_forked_child_leaves_the_folder(model, tmp_path):
+    (tmp_path / "model.pickle").write_bytes(pickle.dumps(model))
+    code = (
+        "import os, pickle; model = pickle.load(open('model.pickle', 'rb'))\n"
+        "if child := os.fork(): os.waitpid(child, 0); pickle.dumps(model)"
+    )
+    subprocess.run(python(code), cwd=tmp_path, check=True)
+
+
 def test_another_process_reads_it(model, tmp_path):
     (tmp_path / "model.pickle").write_bytes(pickle.dumps(model))
     np.save(tmp_path / "x.npy", X)
