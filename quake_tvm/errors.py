@@ -16,5 +16,6 @@ def first_line(error: BaseException, length: int = 200) -> str:
 
 
 def _line(error: BaseException, place: int) -> str:
-    lines = str(error).strip().splitlines()
+    text = str(error).strip().splitlines()
+    lines = [line for line in text if not line.startswith("#")]  # notes of TVM on its own texts
     return lines[place].strip() if lines else type(error).__name__

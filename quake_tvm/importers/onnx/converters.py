@@ -14,7 +14,9 @@ from . import (
 from .expand import expand
 from .filled import constant_of_shape
 from .fitting import broadcast, concat, gemm, matmul, prelu
+from .flatten import flatten
 from .instance_norm import instance_norm
+from .known_extents import batch_norm, row_norm
 from .limits import clip, extreme
 from .node import Converter
 from .order import top_k
@@ -36,6 +38,7 @@ CONVERTERS: dict[str, Converter] = {
     **dict.fromkeys(("Or", "Pow", "Sub", "Sum", "Where", "Xor"), broadcast),
     "AffineGrid": images.affine_grid,
     "AveragePool": pooling.average_pool,
+    "BatchNormalization": batch_norm,
     "Clip": clip,
     "ConstantOfShape": constant_of_shape,
     "Concat": concat,
@@ -46,6 +49,7 @@ CONVERTERS: dict[str, Converter] = {
     "CumProd": cum_prod,
     "Einsum": einsum.einsum,
     "Expand": expand,
+    "Flatten": flatten,
     "Gather": gathers.gather,
     **dict.fromkeys(("GRU", "LSTM", "RNN"), recurrent.layer),
     "GatherElements": gathers.gather_elements,
@@ -58,6 +62,7 @@ CONVERTERS: dict[str, Converter] = {
     own_operators.LOOKUP: lookup.lookup,
     own_operators.SCALED_LOOKUP: lookup.lookup,
     own_operators.CHOICE: lookup.choice,
+    "LayerNormalization": row_norm,
     "LpPool": pooling.lp_pool,
     "MatMul": matmul,
     "Max": extreme,
@@ -68,6 +73,7 @@ CONVERTERS: dict[str, Converter] = {
     "NonMaxSuppression": images.non_max_suppression,
     "PRelu": prelu,
     "Pad": pad,
+    "RMSNormalization": row_norm,
     "Range": range_,
     "Reshape": reshape,
     "Resize": resize,

@@ -6,6 +6,7 @@ TVM's importer adds the pads of ``auto_pad`` by a kernel of its own, and only fo
 from tvm import relax, topi
 
 from .fitting import differ, misfit
+from .known_extents import impose
 from .node import Node
 from .windows import Window, check_fit, pads_apart, windows_of
 
@@ -20,7 +21,7 @@ def conv(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
         the input's, and for negative pads.
     """
     _check_kernel(node)
-    _check_channels(node)
+    _check_channels(builder, node)
     windows = windows_of(node, node.shape(1)[2:])
     if not node.attributes.get("auto_pad", "NOTSET").startswith("SAME"):
         check_fit(node, windows)
@@ -38,7 +39,7 @@ def conv_integer(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
         As for :func:`conv`.
     """
     _check_kernel(node)
-    _check_channels(node)
+    _check_channels(builder, node)
     windows = windows_of(node, node.shape(1)[2:])
     check_fit(node, windows)
     rank = len(windows) + 2
@@ -84,6 +85,7 @@ def conv_transpose(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None
         than there is.
     """
     _check_kernel(node)
+    impose(builder, node, {1: node.shape(1)[0]})
     kernel = node.shape(1)[2:]
     windows = windows_of(node, kernel, check_only=True)
     wanted = node.attributes.get("output_shape")
@@ -138,10 +140,12 @@ def _with_bias(builder: relax.BlockBuilder, node: Node, y: relax.Expr) -> relax.
     return relax.op.add(y, relax.op.reshape(bias, [1, -1, *[1] * (len(node.shape()) - 2)]))
 
 
-def _check_channels(node: Node) -> None:
+def _check_channels(builder: relax.BlockBuilder, node: Node) -> None:
     x, weights = node.shape(0), node.shape(1)
-    if differ([x[1], weights[1] * node.attributes.get("group", 1)]):
+    channels = weights[1] * node.attributes.get("group", 1)
+    if differ([x[1], channels]):
         raise misfit(node, [x, weights])
+    impose(builder, node, {1: channels})
 
 
 def _check_kernel(node: Node) -> None:

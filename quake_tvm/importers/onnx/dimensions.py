@@ -14,6 +14,7 @@ Dimension = onnx.TensorShapeProto.Dimension
 # The last version of the format whose exporters wrote 0 for "any".
 _ZERO_IS_OPEN = 3
 _NAME = re.compile(r"[A-Za-z_]\w*")
+_NAMELESS = re.compile(r"\W*|\s*-\d+\s*|None")
 _TWO = re.compile(r"\s*(\w+)\s*([-+*]|//?)\s*(\w+)\s*")
 
 
@@ -52,8 +53,8 @@ def name_dimensions(inputs: list[onnx.ValueInfoProto]) -> None:
 
 
 def is_named(dim: Dimension) -> bool:
-    """Whether a dimension has a name. Some exporters write "?" for one without."""
-    return re.search(r"\w", dim.dim_param) is not None
+    """Whether a dimension has a name. Some exporters write "?", "-1" or "None" for one without."""
+    return _NAMELESS.fullmatch(dim.dim_param) is None
 
 
 def rename_dimensions(dims: Iterable[Dimension], given: Mapping[str, int | str]) -> None:

@@ -23,5 +23,8 @@ def tile(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
         return None
     if len(repeats) != len(shape):
         raise node.refuse(f"{len(repeats)} repeats for {len(shape)} dimensions")
+    if 0 in (*shape, *repeats):
+        sizes = [expression(n) * k for n, k in zip(shape, repeats, strict=True)]
+        return relax.op.zeros(relax.ShapeExpr(sizes), node.dtype())
     node.require(builder, [(0, n) for n in repeats], "a negative number of repeats")
     return tiled(builder, node.inputs[0], [expression(n) for n in repeats])

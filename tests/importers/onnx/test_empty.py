@@ -6,6 +6,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import quake_tvm
+from tests.importers.onnx.models import constant, make
 from tests.onnx_models import node
 
 CONSTANTS = {
@@ -140,3 +141,17 @@ def test_means_over_outer_axes_of_nothing():
     for _ in range(3):  # in memory that a former run has freed
         np.testing.assert_allclose(compiled.run(np.full((2, 40, 4), 3, np.float32))[0], 3)
         assert np.isnan(compiled.run(np.ones((2, 40, 0), np.float32))[0]).all()
+
+
+def test_no_elements_beside_symbolic_extents():
+    repeats = [constant(np.array([2, 2, 1]), "repeats"), constant(np.array([1, 0, 1]), "never")]
+    nodes = [
+        node("Flatten", "x", "flat", axis=3),
+        node("Flatten", "x", "rows", axis=1),
+        node("Tile", "x repeats", "more"),
+        node("Tile", "x never", "none"),
+    ]
+    shapes = {"flat": (0, 1), "rows": (2, 0), "more": (4, 0, 3), "none": (2, 0, 3)}
+    model = make(nodes, {"x": ["n", 0, "m"]}, dict.fromkeys(shapes), repeats)
+    results = quake_tvm.compile(model, method="exact").run(np.zeros((2, 0, 3), np.float32))
+    assert [result.shape for result in results] == list(shapes.values())

@@ -55,7 +55,7 @@ def test_some_inputs_static_others_dynamic():
 
 
 def test_dimensions_without_a_name_are_not_one():
-    for shape in ([None, None], ["?", "?"]):
+    for shape in ([None, None], ["?", "?"], ["None", "None"], ["-1", "-1"]):
         compiled = compare(exp(shape), ramp(2, 3))
         assert len(set(compiled.inputs[0].shape)) == 2
 

@@ -267,3 +267,13 @@ def test_scales_in_half_precision_give_the_sums_a_float32_factor():
     factor = np.float32(scales[0]) * np.float32(scales[1]) / np.float32(scales[2])
     wanted = np.clip(np.rint(sums * factor) + zeros[2], 0, 255)
     np.testing.assert_array_equal(y, wanted)
+
+
+def test_a_constant_that_is_handed_on_is_one():
+    nodes = [
+        helper.make_node("Identity", ["false"], ["handed"]),
+        helper.make_node("Dropout", ["x", "", "handed"], ["y"]),
+    ]
+    model = make(nodes, {"x": (2, 3)}, {"y": None}, [constant(np.array(False), "false")])
+    x = np.float32([[1, 2, 3], [4, 5, 6]])
+    np.testing.assert_array_equal(quake_tvm.compile(model).run(x)[0], x)

@@ -55,6 +55,8 @@ class Graph:
             value = next((a.t for a in node.attribute if a.name == "value"), None)
             if node.op_type == "Constant" and not node.domain and value is not None:
                 found[node.output[0]] = value
+            elif node.op_type == "Identity" and not node.domain and node.input[0] in found:
+                found[node.output[0]] = found[node.input[0]]
         return found
 
     @cached_property
