@@ -51,9 +51,10 @@ with hidden("torch"):
 
 from .errors import QuakeError  # noqa: E402
 from .support.toolchain import Triple  # noqa: E402
+from .support.which_tvm import has_relay  # noqa: E402
 
 # Whether this TVM has Relay.
-RELAY = util.find_spec("tvm.relay") is not None
+RELAY = has_relay()
 
 if RELAY:
     from tvm import tir

@@ -19,6 +19,7 @@ from rich.table import Table
 from .. import __version__
 from ..errors import QuakeError
 from ..support.interrupts import leave
+from ..support.which_tvm import has_relay
 from ..support.whole_file import check_writable, whole_file
 from .accuracy import accuracy
 from .bench import bench
@@ -113,18 +114,10 @@ def _before(
     command = context.invoked_subcommand
     if command == "doctor":  # doctor reports what is wrong itself
         return
-    from .. import tvm_version
+    need_relax = ("compile", "convert", "norms", "plan", "quantize", "run", "runtime", "tune")
+    if command in need_relax and has_relay():
+        from .. import tvm_version
 
-    if tvm_version.RELAY and command in (
-        "compile",
-        "convert",
-        "norms",
-        "plan",
-        "quantize",
-        "run",
-        "runtime",
-        "tune",
-    ):
         raise QuakeError(
             f"{command} needs the TVM that has Relax: {tvm_version.RELAX_INSTALL}; "
             "with this one build in Python, with quake_tvm.PassContext around relay.build"

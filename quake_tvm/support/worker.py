@@ -25,6 +25,8 @@ from .scratch import Scratch
 START = f"{__package__}.worker_start"
 # Seconds that a worker has to end by itself after it is closed.
 FAREWELL = 2.0
+# A patient worker that gets no processor may take so many times its limit.
+PATIENCE = 10
 
 
 class WorkerError(Exception):
@@ -50,6 +52,10 @@ class Worker:
     ----------
     module : str
         The module that the process runs.
+    patient : bool
+        For work that this machine does by itself. A worker beyond its limit has more time, up to
+        ``PATIENCE`` times the limit, as long as it has had less processor time than the limit:
+        the machine is busy, and the worker does not hang.
     **environment : str
         Variables added to this process's environment.
 
@@ -58,7 +64,8 @@ class Worker:
     process : subprocess.Popen
     """
 
-    def __init__(self, module: str, **environment: str) -> None:
+    def __init__(self, module: str, patient: bool = False, **environment: str) -> None:
+        self._patient = patient
         # The worker's temporary files are removed with it, however it ends.
         self._folder = Scratch()
         self._errors = Path(self._folder.name, "errors")
@@ -86,7 +93,7 @@ class Worker:
         Parameters
         ----------
         seconds : float
-            The worker is killed if there is no answer within this time.
+            The worker is killed if there is no answer within this time; see ``patient``.
         method : str
         *arguments
             Pickled; so is the result.
@@ -102,7 +109,7 @@ class Worker:
             raise Died("ended before")
         try:
             self._pipe.send((method, arguments))
-            if not self._pipe.poll(seconds):
+            if not self._answers(seconds):
                 self.kill()
                 self.close()
                 raise TimedOut(f"no answer in {seconds:g} s")
@@ -114,6 +121,22 @@ class Worker:
         if not well:
             raise Failed(answer)
         return answer
+
+    def _answers(self, seconds: float) -> bool:
+        before = self._processor_seconds()
+        for _ in range(PATIENCE if self._patient else 1):
+            if self._pipe.poll(seconds):
+                return True
+            if self._processor_seconds() - before >= seconds:
+                return False
+        return False
+
+    def _processor_seconds(self) -> float:
+        """The processor time of the process and of the processes that it has waited for."""
+        stat = Path(f"/proc/{self.process.pid}/stat").read_text()
+        # The second field, a name, may contain blanks and brackets.
+        ticks = stat.rpartition(")")[2].split()[11:15]
+        return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
 
     def kill(self) -> None:
         """Kill the worker and the processes it started, at once. A waiting ``ask`` raises Died."""

@@ -42,7 +42,7 @@ class Pool:
             try:
                 worker = self._idle.get_nowait()
             except Empty:
-                worker = Worker(self._module)
+                worker = Worker(self._module, patient=True)
             try:
                 return work(worker, item)
             except WorkerError as error:

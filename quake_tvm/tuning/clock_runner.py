@@ -88,5 +88,5 @@ class ClockRunner:
 
     def _ready(self) -> Worker:
         if self._worker is None or self._worker.closed:
-            self._worker = stopwatch.session(TVM_NUM_THREADS=self._threads)
+            self._worker = stopwatch.session(patient=True, TVM_NUM_THREADS=self._threads)
         return self._worker

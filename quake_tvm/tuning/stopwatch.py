@@ -13,10 +13,18 @@ REPEATS, MILLISECONDS = 5, 8
 ENOUGH = 1.0
 
 
-def session(**environment: str) -> Worker:
-    """A worker that runs kernels, on this machine until it is connected to a board."""
+def session(patient: bool = False, **environment: str) -> Worker:
+    """A worker that runs kernels, on this machine until it is connected to a board.
+
+    Parameters
+    ----------
+    patient : bool
+        As for :class:`Worker`; for kernels that run on this machine.
+    **environment : str
+    """
     # TVM loads twice as fast without its compiler.
-    return Worker("quake_tvm.tuning.kernel_session", TVM_USE_RUNTIME_LIB="1", **environment)
+    module = "quake_tvm.tuning.kernel_session"
+    return Worker(module, patient, TVM_USE_RUNTIME_LIB="1", **environment)
 
 
 def timing(worker: Worker, library: Library, seconds: float) -> Timing:

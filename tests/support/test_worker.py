@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from quake_tvm.support import worker as workers
 from quake_tvm.support.worker import Died, Failed, TimedOut, Worker
 from tests.processes import children, running, soon
 
@@ -51,6 +52,20 @@ def test_it_is_killed_at_its_deadline(worker, asked):
     assert time.monotonic() - start < LONG
     assert worker.closed
     assert not running(worker.process.pid)
+
+
+@pytest.mark.parametrize(("asked", "ends"), [(("sleep", 1000), 3.0), (("spin",), 0.3)])
+def test_a_patient_one_has_more_time_while_it_gets_no_processor(asked, ends, monkeypatch):
+    monkeypatch.setattr(workers, "PATIENCE", 1000)
+    worker = Worker(MODULE, patient=True, PYTHONPATH=ROOT)
+    assert worker.ask(LONG, "double", 2) == 4
+    assert worker.ask(0.001, "sleep", 0.1) is None  # it has had less than 1 ms of a processor
+    monkeypatch.setattr(workers, "PATIENCE", 10)
+    start = time.monotonic()
+    with pytest.raises(TimedOut, match=r"no answer in 0\.3 s"):
+        worker.ask(0.3, *asked)
+    assert time.monotonic() - start >= ends
+    assert worker.closed
 
 
 @pytest.mark.parametrize(

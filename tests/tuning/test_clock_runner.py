@@ -11,6 +11,7 @@ from tvm import te, topi
 
 from quake_tvm import QuakeError
 from quake_tvm.machines.targets import target
+from quake_tvm.support import worker
 from quake_tvm.tuning import clock_runner
 from quake_tvm.tuning.clock_runner import ClockRunner
 from tests.processes import children, python, running, soon
@@ -53,6 +54,7 @@ def test_a_bad_kernel_spoils_only_its_own_timing(runner, monkeypatch):
     found = measure(runner, *(k for name in bad for k in (BAD[name][0], product(64))))
     with monkeypatch.context() as hasty:
         hasty.setattr(clock_runner, "DEADLINE", 2.0)
+        hasty.setattr(worker, "PATIENCE", 1)
         found += measure(runner, BAD["endless"][0])
     found += measure(runner, product(64))
     for timing, says in zip(found[::2], [BAD[name][1] for name in (*bad, "endless")], strict=True):

@@ -11,6 +11,7 @@ import pytest
 from quake_tvm import QuakeError
 from quake_tvm.emulation import mca
 from quake_tvm.machines.targets import target
+from quake_tvm.support import worker
 from quake_tvm.tuning import static_runner
 from quake_tvm.tuning.clock_runner import ClockRunner
 from quake_tvm.tuning.static_runner import StaticRunner
@@ -69,6 +70,7 @@ def test_a_bad_kernel_spoils_only_its_own_timing(runner, monkeypatch, a72):
     names = ["abort", "stray", "missing", "unknown", "growing"]
     *bad, good = measure(runner, *(BAD[name][0] for name in names), product(64, a72))
     monkeypatch.setattr(static_runner, "DEADLINE", 2.0)
+    monkeypatch.setattr(worker, "PATIENCE", 1)
     bad += measure(runner, BAD["endless"][0])
     for name, timing in zip((*names, "endless"), bad, strict=True):
         assert timing.cost is None
