@@ -1,10 +1,12 @@
 """Find feed-forward layers in an ONNX graph: products by constants, around element-wise operators.
 
 A layer is a product by constant weights whose rows are wider than those before and behind it: one
-product, or two whose results are multiplied (a gated layer), then element-wise operators, then one
-product. Nothing else may read what is inside. Knows no TVM.
+product, or two whose results are multiplied (a gated layer; also one product that is split), then
+element-wise operators, then one product. Nothing else may read what is inside. Knows no TVM.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import onnx
@@ -56,6 +58,8 @@ class Block:
         All of its nodes.
     widths : tuple of int
         The elements of a row of x, inside, and of y.
+    weights : int
+        The elements of all of its constants.
     """
 
     number: int
@@ -64,6 +68,7 @@ class Block:
     residual: str | None
     nodes: tuple[onnx.NodeProto, ...]
     widths: tuple[int, int, int]
+    weights: int
 
 
 def find(model: onnx.ModelProto) -> list[Block]:
@@ -100,9 +105,9 @@ class _Graph:
         inside: list[onnx.NodeProto] = []
         sources: set[str] = set()
         widths = set()
-        todo = [last.input[0]]
+        todo = [(last.input[0], inner)]
         while todo:
-            name = todo.pop()
+            name, width = todo.pop()
             if name in self.sizes:
                 continue
             node = self.makers.get(name)
@@ -111,16 +116,18 @@ class _Graph:
             if any(each is node for each in inside):
                 continue
             wide = self._weights(node)
-            if wide is not None and wide[1] == inner:
+            if wide is not None and wide[1] == width:
                 sources.add(node.input[0])
                 widths.add(wide[0])
                 more = [n for n in node.input[2:] if n]
             elif node.op_type in _ELEMENTWISE and len(inside) < 32:
                 more = list(node.input)
+            elif node.op_type == "Split":
+                more, width = [node.input[0]], width * len(node.output)
             else:
                 return None
             inside.append(node)
-            todo += more
+            todo += [(each, width) for each in more]
         if len(sources) != 1 or len(widths) != 1 or inner <= max(*widths, outer):
             return None
         nodes = [*inside, last]
@@ -130,7 +137,8 @@ class _Graph:
             return None
         (x,), (first,) = sources, widths
         ordered = tuple(n for n in self.nodes if any(n is each for each in nodes))
-        return Block(number, x, y, self._residual(y), ordered, (first, inner, outer))
+        widths_of = first, inner, outer
+        return Block(number, x, y, self._residual(y), ordered, widths_of, self._elements(ordered))
 
     def _weights(self, node: onnx.NodeProto) -> tuple[int, int] | None:
         """The rows' widths before and behind a product by constant weights."""
@@ -152,6 +160,11 @@ class _Graph:
             if len(other) == 1 and self.sizes.get(other[0]) == (width,):
                 return readers[0].output[0], [readers[0]]
         return y, []
+
+    def _elements(self, nodes: Sequence[onnx.NodeProto]) -> int:
+        """The elements of all constants that these nodes read."""
+        read = {name for node in nodes for name in node.input if name in self.sizes}
+        return sum(math.prod(self.sizes[name]) for name in read)
 
     def _closed(self, nodes: list[onnx.NodeProto], y: str) -> bool:
         """Whether nothing else reads what these nodes compute, except y."""

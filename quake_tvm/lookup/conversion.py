@@ -8,7 +8,7 @@ be stopped and continued.
 import logging
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import SupportsIndex
 
@@ -54,7 +54,7 @@ class ConvertedLayer:
     bytes_before, bytes_after : int
         The size of its weights.
     ms_before, ms_after : float
-        Milliseconds of the layer alone for ``rows`` rows, on one thread.
+        Milliseconds of the layer alone for ``rows`` rows, on TVM's threads.
     rows : int
     kept : bool
         Whether the look-up is in the model.
@@ -241,15 +241,14 @@ def _converted(
     layer = state.layer()
     found = errors(layer, form, (x, y), residual, tested)
     new = replaced(model, block, layer, form)
-    look_up = Block(block.number, block.x, block.y, block.residual, (), block.widths)
-    width = block.widths
+    look_up = replace(block, nodes=())
     before, after = milliseconds([alone(model, block, rows), alone(new, look_up, rows)])
     done = ConvertedLayer(
         block.number,
         block.x,
         block.y,
         found,
-        4 * width[1] * (width[0] + width[2]),
+        4 * block.weights,
         layer.bytes[form],
         before,
         after,
@@ -282,19 +281,38 @@ def _rows(
     part = compile(cut(model, block), target="native", method=_METHOD)
     names = [output.name for output in part.outputs]
     found: dict[str, list[np.ndarray]] = {name: [] for name in names}
-    for n, inputs in enumerate(calibration):
+    for inputs in calibration:
         for name, array in zip(names, part.run(inputs), strict=True):
-            rows = np.array(array).reshape(-1, array.shape[-1])
-            if masks and len(masks[n]) != len(rows):
-                raise QuakeError(
-                    f"mask: it has {len(masks[n])} elements, and the layer {len(rows)} rows"
-                )
-            rows = rows[masks[n]] if masks else rows
-            if not np.isfinite(rows).all():
-                raise QuakeError(
-                    f"call {n} of the calibration, from 0, gives layer {block.number} rows with "
-                    "NaN or infinity, from which nothing is learnt: leave it out"
-                )
-            found[name].append(rows)
-    whole = {name: np.concatenate(arrays) for name, arrays in found.items()}
+            found[name].append(np.array(array))
+    if block.residual and any(
+        a.shape != b.shape for a, b in zip(found[block.y], found[block.residual], strict=True)
+    ):
+        del found[block.residual]  # something else than a residual: one for several rows
+    whole = {name: _flat(arrays, block, masks) for name, arrays in found.items()}
+    if len(whole[block.x]) != len(whole[block.y]):
+        raise QuakeError(
+            f"layer {block.number} gives {len(whole[block.y])} rows for {len(whole[block.x])}: "
+            "leave it out"
+        )
     return whole[block.x], whole[block.y], whole.get(block.residual or "")
+
+
+def _flat(
+    arrays: Sequence[np.ndarray], block: Block, masks: Sequence[np.ndarray] | None
+) -> np.ndarray:
+    """The rows of a tensor of the block on all inputs, without padding."""
+    found = []
+    for n, array in enumerate(arrays):
+        rows = array.reshape(-1, array.shape[-1])
+        if masks and len(masks[n]) != len(rows):
+            raise QuakeError(
+                f"mask: it has {len(masks[n])} elements, and the layer {len(rows)} rows"
+            )
+        rows = rows[masks[n]] if masks else rows
+        if not np.isfinite(rows).all():
+            raise QuakeError(
+                f"call {n} of the calibration, from 0, gives layer {block.number} rows with NaN "
+                "or infinity, from which nothing is learnt: leave it out"
+            )
+        found.append(rows)
+    return np.concatenate(found)

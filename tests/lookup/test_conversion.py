@@ -23,7 +23,29 @@ def test_layers_are_found():
         ("norm0", "out1", "norm0"),
     ]
     assert {b.widths for b in found} == {(32, 96, 32)}
-    assert [b.y for b in find(encoder(gated=True))] == ["narrow0", "narrow1"]
+    gated = find(encoder(gated=True))
+    assert [b.y for b in gated] == ["narrow0", "narrow1"]
+    assert {b.weights for b in gated} == {3 * 32 * 96}
+
+
+def test_gates_that_one_product_gives_are_found():
+    model = encoder(layers=1, gated=True)
+    nodes, weights = model.graph.node, model.graph.initializer
+    arrays = {c.name: onnx.numpy_helper.to_array(c) for c in weights}
+    both = np.concatenate([arrays["a0"], arrays["u0"]], axis=1)
+    weights.append(onnx.numpy_helper.from_array(both, "both"))
+    weights.append(onnx.numpy_helper.from_array(np.array([96, 96]), "parts"))
+    for node in [n for n in nodes if n.output[0] in {"wide0", "up0"}]:
+        nodes.remove(node)
+    split = onnx.helper.make_node("Split", ["whole", "parts"], ["wide0", "up0"], axis=-1)
+    nodes.insert(0, split)
+    nodes.insert(0, onnx.helper.make_node("MatMul", ["x", "both"], ["whole"]))
+    onnx.checker.check_model(model)
+    (block,) = find(model)
+    assert (block.x, block.y, block.residual, block.widths) == ("x", "narrow0", "x", (32, 96, 32))
+    few = Settings(tables=4, bits=2, rows=512)
+    done = convert(model, inputs(2), settings=few, rows=4, budget=9)
+    assert "Split" not in {n.op_type for n in done.model.graph.node}
 
 
 def test_a_layer_that_something_else_reads_is_none():
@@ -45,7 +67,7 @@ def test_look_ups_learn(converted):
     for layer in done.layers:
         assert layer.errors.look_up < layer.errors.left_out / 3
         assert layer.ms_before > 0 < layer.ms_after
-        assert layer.bytes_before == 4 * 2 * 32 * 96
+        assert layer.bytes_before == 4 * (2 * 32 * 96 + 96 + 32)
     assert str(done).count("look-up") == 3  # a title and two layers
 
 
@@ -99,6 +121,17 @@ def test_a_layer_over_the_budget_stays():
     (layer,) = done.layers
     assert not layer.kept
     assert done.model == done.beside == model
+
+
+def test_what_is_added_to_all_rows_is_no_residual():
+    model = encoder(layers=1)
+    most = onnx.helper.make_node("ReduceMax", ["x", "axis"], ["top"])
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([0]), "axis"))
+    model.graph.node.insert(0, most)
+    next(n for n in model.graph.node if n.output[0] == "sum0").input[:] = ["out0", "top"]
+    few = Settings(tables=4, bits=2, rows=512)
+    (layer,) = convert(model, inputs(2), settings=few, rows=4).layers
+    assert 1 <= layer.errors.left_out < 1.1  # relative to the layer alone
 
 
 def test_padding_is_not_learnt():
