@@ -231,18 +231,22 @@ def models(paths: Sequence[Path], shapes: Mapping[str, Sequence[int]]) -> list[C
         For a file that is no model; for a shape that does not fit or is missing; and for a shape of
         an input that no model has.
     """
-    cases, unknown = [], set(shapes)
+    cases, unknown, known = [], set(shapes), dict[str, None]()
     for path in paths:
         model = onnx_file.read(path)
-        names = {i.name for i in model.graph.input}
-        unknown -= names
+        names = [value.name for value in onnx_file.inputs(model)]
+        unknown.difference_update(names)
+        known |= dict.fromkeys(names)
         own = {name: shape for name, shape in shapes.items() if name in names}
         sized = onnx_file.with_shapes(model, own)
         _refuse_dynamic(sized, path.name)
         text = ", ".join(_text(shape) for shape in own.values())
         cases.append(Case(path.name, text, sized, sizes=_sizes(model, sized)))
     if unknown:
-        raise QuakeError(f"no model has an input named {', '.join(sorted(unknown))}")
+        raise QuakeError(
+            f"no model has an input named {', '.join(sorted(unknown))}; "
+            f"the inputs: {', '.join(known)}"
+        )
     return cases
 
 

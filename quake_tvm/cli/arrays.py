@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import QuakeError
 from ..runtime.description import Described
-from ..support.array_file import read_npy
+from ..support.array_file import read_npy, read_npz
 
 
 def feeds_for(
@@ -22,7 +22,8 @@ def feeds_for(
     ----------
     model : Described
     items : list of str
-        ``NAME=FILE.npy``. Other inputs are normally distributed, and those of integers are ones.
+        ``NAME=FILE.npy``, or ``FILE.npz`` with inputs by name. Other inputs are normally
+        distributed, and those of integers are ones.
     shapes : mapping
         The sizes of inputs by name. Other dynamic dimensions get the sizes that files give, or else
         their least, and at least 1.
@@ -35,12 +36,10 @@ def feeds_for(
     """
     feeds: dict[str, Any] = {}
     for item in items:
-        name, separator, file = item.partition("=")
-        if not separator:
-            raise QuakeError(f"--input takes NAME=FILE.npy, not {item!r}")
-        if name in feeds:
-            raise QuakeError(f"--input {name}=... is given twice")
-        feeds[name] = read_npy(file)
+        for name, array in _arrays(item).items():
+            if name in feeds:
+                raise QuakeError(f"--input gives {name!r} twice")
+            feeds[name] = array
     names = [spec.name for spec in model.inputs]
     for name, size in shapes.items():
         if name not in names:
@@ -67,6 +66,15 @@ def feeds_for(
         else:
             feeds[spec.name] = np.ones(shape, spec.dtype)
     return feeds
+
+
+def _arrays(item: str) -> dict[str, np.ndarray]:
+    name, separator, file = item.partition("=")
+    if separator:
+        return {name: read_npy(file)}
+    if item.endswith(".npz"):
+        return read_npz(item)
+    raise QuakeError(f"--input takes NAME=FILE.npy or FILE.npz, not {item!r}")
 
 
 def differences(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> dict[str, float]:

@@ -44,8 +44,9 @@ def compare(
     """Compare a model on every rung with ONNX Runtime and OpenVINO: time, difference, size.
 
     Ends with the rung to take: the most accurate one within 5 % of the fastest. On one thread,
-    times are CPU times of the process, which other programs disturb less. The runtimes take part if
-    they are installed: pip install onnxruntime openvino.
+    times are CPU times of the process, which other programs disturb less. Inputs are random: normal
+    floats, and 0 and 1 for integers. On real inputs differences may be much smaller or larger. The
+    runtimes take part if they are installed: pip install onnxruntime openvino.
     """
     os.environ.update(TVM_NUM_THREADS=str(threads), TVM_BIND_THREADS="0")  # read when TVM starts
     from ..bench import cases, peers

@@ -47,7 +47,9 @@ def run(
     model: Annotated[Path, typer.Argument(help="What `compile -o` wrote, or an ONNX file.")],
     inputs: Annotated[
         list[str] | None,
-        typer.Option("--input", "-i", help="NAME=FILE.npy; repeatable. Random where missing."),
+        typer.Option(
+            "--input", "-i", help="NAME=FILE.npy, or FILE.npz; repeatable. Random where missing."
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option("--output", "-o", help="Outputs as .npz.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of random inputs.")] = 0,

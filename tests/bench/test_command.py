@@ -242,7 +242,7 @@ def test_tables_in_the_shell(model):
         ("missing.onnx", "no such file"),
         ("{model}", "--shape x=1,8"),
         ("{model} --shape x=4,9", "does not fit"),
-        ("{model} --shape x=4,8 --shape z=1", "no model has an input named z"),
+        ("{model} --shape x=4,8 --shape z=1", "no model has an input named z; the inputs: x"),
         ("-k sofmax", "choose from: softmax"),
         ("-m quake9", "unknown method"),
         ("-t aarch64", "does not run aarch64"),
