@@ -170,11 +170,11 @@ def test_names_and_ranges_of_a_program():
 
 
 def test_numbers_that_follow_from_sizes_are_outputs():
-    model = _dynamic(lambda x: (x.shape[0] / 2, 3 * x.shape[0] + 1, x + 1), torch.randn(8, 3))
-    half, whole, _ = model.run(np.zeros((5, 3), np.float32))
+    numbers = lambda x: (x.shape[0] / 2, 3 * x.shape[0] + 1, x.shape[0] > 5, x + 1)  # noqa: E731
+    model = _dynamic(numbers, torch.randn(8, 3))
+    half, whole, many, _ = model.run(np.zeros((5, 3), np.float32))
     assert (half.dtype, float(half), int(whole)) == (np.float64, 2.5, 16)
-    with pytest.raises(quake_tvm.QuakeError, match=r"uses .* of dynamic sizes, which is not"):
-        _dynamic(lambda x: (x.shape[0] > 3, x + 1), torch.randn(8, 3))
+    assert (many.dtype, bool(many)) == (np.bool_, False)
 
 
 @pytest.mark.parametrize("layer", [nn.LayerNorm(6), nn.BatchNorm1d(5), nn.GroupNorm(1, 5)])
