@@ -111,8 +111,8 @@ def sound(model: onnx.ModelProto) -> onnx.ModelProto:
     Raises
     ------
     QuakeError
-        Without nodes or outputs, and for tensors whose data are elsewhere, or do not match their
-        type and shape.
+        Without nodes or outputs, for two values of one name, and for tensors whose data are
+        elsewhere, or do not match their type and shape.
     """
     for tensor in tensors(model):
         if is_external(tensor):
@@ -129,7 +129,18 @@ def _sound(model: onnx.ModelProto) -> onnx.ModelProto:
     if not model.graph.output:
         raise QuakeError("its graph has no outputs")
     check_tensors(model)
+    _check_names(model.graph)
     return in_order(model)
+
+
+def _check_names(graph: onnx.GraphProto) -> None:
+    """Refuse a graph in which two values have one name: which of them a node reads is open."""
+    names = {value.name for value in (*graph.input, *graph.initializer)}
+    for node in graph.node:
+        for name in filter(None, node.output):
+            if name in names:
+                raise QuakeError(f"two values are named {name!r} ({place(node)}): rename one")
+            names.add(name)
 
 
 def _skeleton(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -310,3 +310,10 @@ def test_ranges_prove_conditions():
     states = [onnx_import.to_relax(model, {}, ranges) for ranges in ({}, {"length": (1, 8)})]
     found = [ExtentLimits.of(mod["main"]).conditions for mod in states]
     assert found == [("length <= 8",), ()]
+
+
+def test_two_values_of_one_name_are_refused():
+    again = [node("Exp", ["x"], ["y"]), node("Neg", ["x"], ["w"]), node("Add", ["y", "w"], ["z"])]
+    model = make(again, {"x": [3]}, {"z": None}, [constant(ramp(3), "w")])
+    with pytest.raises(QuakeError, match=r"two values are named 'w' \(the node of 'w'\)"):
+        quake_tvm.compile(model)
