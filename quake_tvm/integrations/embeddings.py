@@ -43,6 +43,10 @@ class Embedder:
         self.model, self.folder = model, folder
         self._tokenizer, self._tokens = tokenizer, found[0]
 
+    def __repr__(self) -> str:
+        pooled = "+".join(self.folder.pooling)
+        return f"<quake_tvm.integrations.Embedder {self.folder.path} ({pooled}), {self.model!r}>"
+
     @staticmethod
     def load(folder: str | Path, **options: Any) -> "Embedder":
         """Load a folder as sentence-transformers, transformers or optimum write it.
@@ -81,9 +85,15 @@ class Embedder:
         -------
         array of float32, of shape (texts, width)
             One text gives one row.
+
+        Raises
+        ------
+        QuakeError
+            For a batch below 1, and for what is no text.
         """
-        if isinstance(texts, str):
-            texts = [texts]
+        texts = [texts] if isinstance(texts, str) else list(texts)
+        for n, text in enumerate(texts):
+            _check(text, n)
         if batch < 1:
             raise QuakeError(f"batch must be at least 1, not {batch}")
         encoded = self._tokenizer.encode_batch([self._prepared(text) for text in texts])
@@ -120,6 +130,15 @@ class Embedder:
         if not self.folder.normalize:
             return pooled
         return pooled / np.maximum(np.linalg.norm(pooled, axis=1, keepdims=True), 1e-12)
+
+
+def _check(text: Any, n: int) -> None:
+    if not isinstance(text, str):
+        raise QuakeError(f"text {n} must be a str, not a {type(text).__name__}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise QuakeError(f"text {n} is no valid Unicode: {error}") from None
 
 
 def pool(tokens: np.ndarray, mask: np.ndarray, kinds: Sequence[str]) -> np.ndarray:

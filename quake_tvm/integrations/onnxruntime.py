@@ -93,6 +93,9 @@ class InferenceSession:
                 raise QuakeError("these bytes are no ONNX model") from None
         self.model = compile(model, **options)
 
+    def __repr__(self) -> str:
+        return f"<quake_tvm.integrations.onnxruntime.InferenceSession of {self.model!r}>"
+
     def get_inputs(self) -> list[NodeArg]:
         """The inputs in order."""
         return list(map(_node_arg, self.model.inputs))

@@ -47,8 +47,13 @@ def test_texts_of_any_length(folder):
     write(folder / "sentence_bert_config.json", {"max_seq_length": 2})
     cut = Embedder.load(folder, method="quake5").embed(texts)
     np.testing.assert_allclose(cut[0], mean("the quick"), rtol=0, atol=1e-6)
+    assert repr(embedder).startswith(f"<quake_tvm.integrations.Embedder {folder} (mean), <")
     with pytest.raises(QuakeError, match="batch must be at least 1"):
         embedder.embed(texts, batch=0)
+    with pytest.raises(QuakeError, match="text 1 must be a str, not a int"):
+        embedder.embed(["dog", 1])
+    with pytest.raises(QuakeError, match="text 0 is no valid Unicode"):
+        embedder.embed(["\ud800"])
 
 
 def test_the_folder_says_how_to_pool(folder):

@@ -29,6 +29,7 @@ def test_inputs_and_outputs(sessions):
             (a.name, a.type, a.shape) for a in theirs
         ]
     assert sessions[0].get_providers() == sessions[1].get_providers()
+    assert "(x: float32[" in repr(sessions[0])
 
 
 @pytest.mark.parametrize("names", ["all", None, []])
