@@ -10,6 +10,7 @@ from tvm import relax
 from ...kernels.size_check import equal
 from .expand import spread
 from .extents import Extent
+from .known_extents import impose
 from .node import Node
 from .nodes import DoesNotFitError
 
@@ -32,12 +33,15 @@ def matmul(builder: relax.BlockBuilder, node: Node) -> None:
 
 
 def gemm(builder: relax.BlockBuilder, node: Node) -> None:
-    """Check Gemm, which TVM's importer converts."""
+    """Check Gemm, which TVM's importer converts, and make rows known that the summand has."""
     if _have_shapes(node):
         left, right = node.shape(0), node.shape(1)
         columns = left[0 if node.attributes.get("transA") else 1]
         if differ([columns, right[1 if node.attributes.get("transB") else 0]]):
             raise misfit(node, [left, right])
+        summand = node.shape(2) if node.input(2) is not None else []
+        if len(summand) == 2 and not _is_one(summand[0]):
+            impose(builder, node, {1 if node.attributes.get("transA") else 0: summand[0]})
 
 
 def prelu(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:

@@ -37,3 +37,14 @@ def test_known_by_the_weights():
         np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-5)
     with pytest.raises(quake_tvm.QuakeError, match="sizes of input and weights differ"):
         compiled.run(ramp(2, 4, 3, 6))
+
+
+@pytest.mark.parametrize("turned", [0, 1])
+def test_rows_of_a_product_known_by_its_summand(turned):
+    nodes = [node("Gemm", ["x", "w", "c"], ["z"], transA=turned), node("Softmax", ["z"], ["y"])]
+    constants = [constant(ramp(4, 2), "w"), constant(ramp(3, 1), "c")]
+    model = make(nodes, {"x": ["k", "n"] if turned else ["n", "k"]}, {"y": None}, constants)
+    x = ramp(4, 3) if turned else ramp(3, 4)
+    (wanted,) = ReferenceEvaluator(model).run(None, {"x": x})
+    (got,) = quake_tvm.compile(model, method="exact").run(x)
+    np.testing.assert_allclose(got, wanted, rtol=1e-5)
