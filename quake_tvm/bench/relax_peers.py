@@ -14,6 +14,7 @@ from ..build import import_model
 from ..passes.relax.constant_functions import with_weights
 from ..report import Report
 from ..runtime.model import Model
+from ..support.quiet import without_notes
 from .cases import Case, random_feeds
 from .runtimes import Contender, Job
 
@@ -96,7 +97,8 @@ def _default(mod: tvm.IRModule, job: Job) -> Contender:
     """A module compiled with TVM's default pipeline."""
     own = json.loads(job.exact.description)
     description = {**own, "owned": [False] * len(own["owned"]), "report": asdict(Report())}
-    executable = tvm.compile(with_weights(mod), job.target)
+    with without_notes():
+        executable = tvm.compile(with_weights(mod), job.target)
     return compiled(Model(executable, json.dumps(description)), job)
 
 

@@ -1,8 +1,9 @@
 """Workers that run the same module, each on one item at a time. Knows no work."""
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 from queue import Empty, SimpleQueue
+from threading import Event
 from typing import TypeVar
 
 from .worker import Worker, WorkerError
@@ -36,28 +37,44 @@ class Pool:
         work : callable
             (worker, item) to result.
         items : sequence
+
+        Notes
+        -----
+        If the caller stops before the end, the workers that are at work are killed.
         """
+        busy: set[Worker] = set()
+        left = Event()
 
         def attempt(item: Item) -> Result | WorkerError:
             try:
                 worker = self._idle.get_nowait()
             except Empty:
                 worker = Worker(self._module, patient=True)
+            busy.add(worker)
             try:
                 return work(worker, item)
             except WorkerError as error:
                 return error
             finally:
-                if not worker.closed:
+                busy.discard(worker)
+                if left.is_set():  # it may have been killed
+                    worker.close()
+                elif not worker.closed:
                     self._idle.put(worker)
 
         executor = ThreadPoolExecutor(self._count)
+        futures = {executor.submit(attempt, item): n for n, item in enumerate(items)}
         try:
-            futures = {executor.submit(attempt, item): n for n, item in enumerate(items)}
             for future in as_completed(futures):
                 yield futures[future], future.result()
         finally:
-            executor.shutdown(cancel_futures=True)
+            left.set()
+            executor.shutdown(wait=False, cancel_futures=True)
+            while not all(future.done() for future in futures):  # nobody wants the results
+                for worker in tuple(busy):
+                    worker.kill()
+                wait(futures, timeout=0.1)
+            executor.shutdown()
 
     def close(self) -> None:
         """End the workers. Calling it again has no effect."""

@@ -11,7 +11,10 @@ from tvm import relax
 
 import quake_tvm
 from quake_tvm import QuakeError
+from quake_tvm.bench.cases import Case
+from quake_tvm.bench.relax_peers import job, tvm_default
 from quake_tvm.cli.shell import busy
+from quake_tvm.machines.targets import target
 from quake_tvm.passes.relax.legalize import orderly
 from quake_tvm.support.quiet import without_notes
 from tests.helpers import module
@@ -52,6 +55,16 @@ def test_an_operator_that_has_no_kernel(capfd):
 
     with pytest.raises(QuakeError, match="why"):
         relax.transform.LegalizeOps(orderly({"relax.exp": fail}))(module(relax.op.exp, (4, 8)))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_tvms_default_pipeline_beside_this_library(capfd):
+    index = helper.make_tensor("i", TensorProto.INT64, (2,), [1, 0])
+    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, (2, 3)) for n in ("x", "y")]
+    gather = helper.make_node("Gather", ["x", "i"], ["y"])
+    graph = helper.make_graph([gather], "graph", values[:1], values[1:], [index])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    tvm_default(job(Case("gather", "2x3", model), target("native"), threads=1))
     assert capfd.readouterr() == ("", "")
 
 

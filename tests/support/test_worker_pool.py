@@ -1,9 +1,11 @@
 """A pool of workers: every item has a result, lost workers are replaced, never too many run."""
 
 import os
+import time
 
 import pytest
 
+from quake_tvm.support import worker
 from quake_tvm.support.worker import Died, Failed, TimedOut
 from quake_tvm.support.worker_pool import Pool
 from tests.processes import children
@@ -35,7 +37,9 @@ def test_every_item_has_its_result(pool):
     assert results(pool, work, []) == []
 
 
-def test_workers_that_are_lost_are_replaced(pool):
+def test_workers_that_are_lost_are_replaced(pool, monkeypatch):
+    monkeypatch.setattr(worker, "PATIENCE", 1)
+
     asked = [("double", 1), ("end", 3), ("fail", "why"), ("sleep", 1000), ("double", 2)] * 2
     found = results(pool, lambda worker, item: worker.ask(2.0, *item), asked)
     for one, died, failed, late, two in (found[:5], found[5:]):
@@ -49,4 +53,13 @@ def test_it_can_be_left_early(pool):
     each = pool.each(lambda worker, item: worker.ask(LONG, "double", item), range(1000))
     next(each)
     each.close()
+    assert results(pool, lambda worker, item: worker.ask(LONG, "double", item), [3]) == [6]
+
+
+def test_what_is_at_work_ends_when_it_is_left(pool):
+    each = pool.each(lambda worker, seconds: worker.ask(LONG, "sleep", seconds), [0, 1000, 1000])
+    next(each)
+    start = time.monotonic()
+    each.close()
+    assert time.monotonic() - start < LONG / 2
     assert results(pool, lambda worker, item: worker.ask(LONG, "double", item), [3]) == [6]
