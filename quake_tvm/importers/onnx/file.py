@@ -27,6 +27,8 @@ from .nodes import all_nodes, graphs, place
 from .outline import outline
 from .tensors import check_tensors, is_external, tensors
 
+# The first version of the format in which constants need not be inputs.
+_CONSTANTS_APART = 4
 _PYTORCH = (
     "it is a file of PyTorch: load it in Python, and give the module or the exported program to "
     "quake_tvm.compile"
@@ -206,6 +208,18 @@ def _rename_domains(model: onnx.ModelProto) -> None:
         model.opset_import.append(helper.make_opsetid(DOMAIN, 1))
 
 
+def _without_constant_inputs(model: onnx.ModelProto) -> None:
+    """Take, in place, constants from the inputs, where files before version 4 must have them.
+
+    onnx takes a constant that is none of such a file's inputs for unknown, and then infers
+    wrong shapes.
+    """
+    own = inputs(model)
+    del model.graph.input[:]
+    model.graph.input.extend(own)
+    model.ir_version = max(model.ir_version, _CONSTANTS_APART)
+
+
 def with_shapes(
     model: onnx.ModelProto, shapes: Shapes, ranges: Ranges | None = None
 ) -> onnx.ModelProto:
@@ -220,6 +234,7 @@ def with_shapes(
     """
     model = _with_domains(model)
     open_dimensions(model)
+    _without_constant_inputs(model)
     own = {i.name: i for i in inputs(model)}
     given: dict[str, int | str] = {}
     unnamed: list[tuple[Dimension, int | str]] = []
