@@ -59,31 +59,26 @@ class StateFolder(AbstractContextManager["StateFolder"]):
             for array in found:
                 key.update(array.tobytes())
         key.update(json.dumps(options, default=int).encode())
-        mark = self.path / _MARK
+        with ExitStack() as held:  # an error releases the lock
+            self._open(self.path, key.hexdigest(), held)
+            self._held = held.pop_all()
+
+    def _open(self, path: Path, key: str, held: ExitStack) -> None:
+        """Make the folder this conversion's, or raise QuakeError."""
+        mark = path / _MARK
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._lock(self.path / _LOCK)
-            other = mark.exists() and mark.read_text() != key.hexdigest()
+            path.mkdir(parents=True, exist_ok=True)
+            _lock(path / _LOCK, held)
+            other = mark.exists() and mark.read_text() != key
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise QuakeError(f"cannot keep the state in {self.path}: {reason}") from None
+            raise QuakeError(f"cannot keep the state in {path}: {reason}") from None
         if other:
             raise QuakeError(
-                f"{self.path} has the state of another conversion: remove it, or give another "
-                "folder"
+                f"{path} has the state of another conversion: remove it, or give another folder"
             )
         with whole_file(mark) as temporary:
-            temporary.write_text(key.hexdigest())
-
-    def _lock(self, path: Path) -> None:
-        """Hold a lock until the exit, or until the process ends."""
-        file = self._held.enter_context(path.open("wb"))
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise QuakeError(
-                f"another conversion uses {self.path}: wait for its end, or give another folder"
-            ) from None
+            temporary.write_text(key)
 
     def __exit__(self, *_: object) -> None:
         self._held.close()
@@ -103,6 +98,17 @@ class StateFolder(AbstractContextManager["StateFolder"]):
                 last = time.monotonic()
 
         state.run(each)
+
+
+def _lock(path: Path, held: ExitStack) -> None:
+    """Lock the folder until ``held`` is closed, or until the process ends."""
+    file = held.enter_context(path.open("wb"))
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise QuakeError(
+            f"another conversion uses {path.parent}: wait for its end, or give another folder"
+        ) from None
 
 
 def remove(path: Path) -> None:

@@ -192,9 +192,11 @@ def test_a_folder_of_another_conversion(tmp_path):
         ([{name: array.reshape(2, 2, 6) for name, array in calls[0].items()}], [1]),
         ([{name: array.view(np.int64) for name, array in calls[0].items()}], [1]),
     ]
+    raised = []  # errors that are kept hold no lock
     for given, options in others:
-        with pytest.raises(QuakeError, match="another conversion"):
+        with pytest.raises(QuakeError, match="the state of another conversion") as error:
             StateFolder(tmp_path, model, given, options)
+        raised.append(error)
 
 
 def test_a_folder_in_use(tmp_path):
