@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -50,8 +51,8 @@ def quantize(
     Raises
     ------
     QuakeError
-        If onnxruntime is missing, if a call does not fit the model, if there is no call, or if
-        onnxruntime cannot quantize the model.
+        If onnxruntime is missing, if a call does not fit the model, is empty or has NaN, if there
+        is no call, if a scale would be infinite, or if onnxruntime cannot quantize the model.
     """
     try:
         from onnxruntime import quantization
@@ -89,6 +90,7 @@ def quantize(
             )
         except Exception as error:  # onnxruntime's have no common class
             raise QuakeError(f"onnxruntime cannot quantize {model}: {last_line(error)}") from error
+        _check_scales(file)
     return output
 
 
@@ -101,12 +103,55 @@ def _check_inputs(model: Path, calls: Sequence[Mapping[str, np.ndarray]]) -> Non
     except Exception as error:  # protobuf's have no common class
         raise QuakeError(f"{model} cannot be read as an ONNX model: {last_line(error)}") from None
     constants = {tensor.name for tensor in graph.initializer}
-    names = [value.name for value in graph.input if value.name not in constants]
+    taken = {value.name: value for value in graph.input if value.name not in constants}
     for number, call in enumerate(calls):
-        if sorted(call) != sorted(names):
+        if sorted(call) != sorted(taken):
             found = ", ".join(sorted(call)) or "nothing"
             raise QuakeError(
-                f"call {number} of the calibration has {found}; the model takes {', '.join(names)}"
+                f"call {number} of the calibration has {found}; the model takes {', '.join(taken)}"
+            )
+        for name, array in call.items():
+            fault = _fault(array, taken[name])
+            if fault:
+                raise QuakeError(f"call {number} of the calibration: {name!r} {fault}")
+
+
+def _fault(array: np.ndarray, value: Any) -> str:
+    """Why an array cannot calibrate an input of a graph; empty if it can."""
+    from onnx import helper
+
+    kind = value.type.tensor_type
+    dtype = np.dtype(helper.tensor_dtype_to_np_dtype(kind.elem_type) if kind.elem_type else object)
+    if array.dtype != dtype and dtype.kind != "O":
+        return f"has the type {array.dtype}; the model takes {dtype}"
+    if kind.HasField("shape"):
+        sizes = [d.dim_value or d.dim_param or "?" for d in kind.shape.dim]
+        pairs = zip(sizes, array.shape, strict=False)
+        if len(sizes) != array.ndim or any(isinstance(n, int) and n != m for n, m in pairs):
+            wanted = ", ".join(map(str, sizes))
+            return f"has the shape {array.shape}; the model takes ({wanted})"
+    if not array.size:
+        return "has no elements: give a typical input"
+    if array.dtype.kind == "f" and np.isnan(array).any():
+        return "has NaN: give a typical input"
+    return ""
+
+
+def _check_scales(path: Path) -> None:
+    """Refuse a quantized model of which some scale is no number, as every value would be lost."""
+    import onnx
+    from onnx import numpy_helper
+
+    graph = onnx.load(path).graph
+    values = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
+            continue
+        scale = values.get(node.input[1])
+        if scale is not None and not np.isfinite(numpy_helper.to_array(scale)).all():
+            raise QuakeError(
+                f"{node.input[0]!r} has no finite scale: the calibration or the weights have "
+                "infinities or values near the largest float32"
             )
 
 

@@ -10,6 +10,7 @@ from quake_tvm.errors import QuakeError
 
 pytest.importorskip("onnxruntime")
 RNG = np.random.default_rng(0)
+X = RNG.normal(size=(8, 24)).astype(np.float32)
 W, BIAS = (RNG.normal(size=s).astype(np.float32) for s in ((24, 32), (32,)))
 
 
@@ -66,7 +67,10 @@ def test_chosen_operators(model, calls, tmp_path):
         ([], "the calibration has no inputs"),
         ([np.zeros((8, 24))], "must be a mapping of name to array"),
         ([{"z": np.zeros((8, 24))}], "call 0 of the calibration has z; the model takes x"),
-        ([{"x": np.zeros((2, 3), np.float32)}], "onnxruntime cannot quantize"),
+        ([{"x": np.zeros((8, 24))}], "'x' has the type float64; the model takes float32"),
+        ([{"x": X[:2, :3]}], r"'x' has the shape \(2, 3\); the model takes \(8, 24\)"),
+        ([{"x": X * np.nan}], "'x' has NaN: give a typical input"),
+        ([{"x": X}, {"x": X + np.inf}], "has no finite scale: the calibration or the weights have"),
     ],
 )
 def test_what_the_user_got_wrong(model, tmp_path, given, said):
@@ -74,6 +78,19 @@ def test_what_the_user_got_wrong(model, tmp_path, given, said):
         quake_tvm.quantize(model, given, tmp_path / "quantized.onnx")
     assert "\n" not in str(error.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_an_empty_call(tmp_path):
+    graph = helper.make_graph(
+        [helper.make_node("Sigmoid", ["x"], ["y"])],
+        "any_batch",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ("n", 24))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ("n", 24))],
+    )
+    path = tmp_path / "any_batch.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
+    with pytest.raises(QuakeError, match="call 0 of the calibration: 'x' has no elements"):
+        quake_tvm.quantize(path, [{"x": X[:0]}], tmp_path / "quantized.onnx")
 
 
 def test_files(model, calls, tmp_path):
