@@ -33,7 +33,9 @@ def _table(title: str, results: Sequence[Result], cell: Callable[[Result, Row], 
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), title_justify="left")
     for name in ("", "", *names):
         justify: JustifyMethod = "right" if name else "left"
-        table.add_column(name.replace(" ", "\n"), justify=justify, no_wrap=True)
+        words = name.split()
+        longest = max(map(len, words), default=None)
+        table.add_column("\n".join(words), justify=justify, overflow="fold", min_width=longest)
     for result, line in zip(results, lines, strict=True):
         shape = result.case.shape + ("*" if result.case.tiny else "")
         table.add_row(escape(result.case.name), shape, *(line.get(name, "") for name in names))
@@ -65,9 +67,12 @@ def _lowered(result: Result, row: Row) -> str:
     return f"{row.lowered[0]} of {row.lowered[1]}" if row.lowered else ""
 
 
-def tables(results: Sequence[Result]) -> str:
-    """Ratios, medians with their spread, differences; then the skipped contenders with reasons."""
-    console = Console(width=WIDTH, record=True, file=io.StringIO())
+def tables(results: Sequence[Result], width: int = WIDTH) -> str:
+    """Ratios, medians with their spread, differences; then the skipped contenders with reasons.
+
+    Cells of tables wider than ``width`` have several lines.
+    """
+    console = Console(width=width, record=True, file=io.StringIO())
     first = results[0].rows[0].contender
     console.print(_table(f"time / time of {first}: above 1, {first} is faster", results, _ratio))
     kinds = {

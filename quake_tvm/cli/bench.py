@@ -183,7 +183,8 @@ def _show(results: list[Any], facts: dict[str, Any], plot: Path | None, as_json:
         markup=False,
         soft_wrap=True,
     )
-    output.print(show.tables(results), markup=False, soft_wrap=True)
+    width = output.width if output.is_terminal else show.WIDTH
+    output.print(show.tables(results, width), markup=False, soft_wrap=True)
     if plot is not None:
         output.print(f"written: {plot}")
 
