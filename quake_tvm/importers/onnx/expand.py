@@ -13,7 +13,7 @@ from .node import Node
 
 
 def expand(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
-    """Convert Expand. Constant extents and shapes computed from data are left to TVM.
+    """Convert Expand. Constant extents but 0 and shapes computed from data are left to TVM.
 
     Raises
     ------
@@ -24,7 +24,7 @@ def expand(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
     if wanted is None or node.inputs[0].ty.shape is None:
         return None
     given = node.shape()
-    if all(isinstance(n, int) for n in (*given, *wanted)):
+    if all(isinstance(n, int) and n for n in (*given, *wanted)):
         return None
     rank = max(len(given), len(wanted))
     ones = rank - len(given)
@@ -35,6 +35,8 @@ def expand(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
         shape.append(extent)
         within += needs
     node.require(builder, within, "the shapes do not fit")
+    if any(isinstance(n, int) and n == 0 for n in shape):
+        return relax.op.zeros(relax.ShapeExpr(shape), node.dtype())
     return spread(builder, node.inputs[0], shape)
 
 

@@ -155,3 +155,18 @@ def test_no_elements_beside_symbolic_extents():
     model = make(nodes, {"x": ["n", 0, "m"]}, dict.fromkeys(shapes), repeats)
     results = quake_tvm.compile(model, method="exact").run(np.zeros((2, 0, 3), np.float32))
     assert [result.shape for result in results] == list(shapes.values())
+
+
+def test_an_expansion_to_no_elements_in_a_branch():
+    branches = {
+        name: helper.make_graph(
+            [node("Expand", "x none", f"{name}_y"), node("ReduceSum", f"{name}_y", f"{name}_z")],
+            name, [], [helper.make_tensor_value_info(f"{name}_z", TensorProto.FLOAT, None)],
+        )
+        for name in ("then_branch", "else_branch")
+    }  # fmt: skip
+    nodes = [node("ReduceSum", "x", "s", keepdims=0), node("Cast", "s", "c", to=TensorProto.BOOL)]
+    nodes.append(node("If", "c", "y", **branches))
+    model = make(nodes, {"x": [2, 1]}, {"y": None}, [constant(np.array([0, 2, 3]), "none")])
+    (y,) = quake_tvm.compile(model, method="exact").run(np.ones((2, 1), np.float32))
+    np.testing.assert_array_equal(y, np.zeros((1, 1, 1), np.float32))
