@@ -78,6 +78,8 @@ def loop(
     """
     dtype = dtype_of(count) if isinstance(count, Expr) else "int64"
     known = fixed(count)
+    if known == 0:  # TVM simplifies also what never runs: there a size that is 0 may be a divisor
+        return tir.Evaluate(0)
     if (kind == tir.ForKind.SERIAL and known is not None and 0 < known <= most) or known == 1:
         return sequence(*(body(tir.const(i, dtype)) for i in range(known)))
     extent = count if isinstance(count, Expr) else tir.const(count, dtype)

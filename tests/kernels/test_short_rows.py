@@ -67,6 +67,26 @@ def test_bits_are_those_of_a_static_length(operator):
         np.testing.assert_array_equal(anything.run([x])[0], one.run([x])[0])
 
 
+def test_a_mask_whose_row_is_found_by_a_division_by_the_length():
+    """Rows of no element are a version of the kernel, which divided by 0 while it was compiled."""
+    batch, n = tir.Var("b", "int64"), tir.Var("n", "int64")
+
+    def masked(x, mask):
+        scores = relax.op.multiply(x, relax.const(0.25, "float32"))
+        return nn.softmax(relax.op.add(scores, mask))
+
+    anything = quake_tvm.compile(module(masked, (batch, 4, n, n), (batch, 1, 1, n)))
+    generator = np.random.default_rng(0)
+    for b, length in ((2, 0), (2, 1), (3, 5), (1, 40), (2, 130)):
+        x = generator.normal(0, 3, (b, 4, length, length)).astype(np.float32)
+        mask = np.where(generator.random((b, 1, 1, length)) < 0.5, -9, 0).astype(np.float32)
+        (found,) = anything.run([x, mask])
+        one = quake_tvm.compile(module(masked, x.shape, mask.shape)).run([x, mask])[0]
+        np.testing.assert_array_equal(found, one)
+        e = np.exp(x / 4 + mask)
+        np.testing.assert_allclose(found, e / e.sum(-1, keepdims=True), rtol=1e-3, atol=1e-6)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 @pytest.mark.parametrize("operator", [nn.softmax, nn.log_softmax, normalized])
 def test_several_rows_at_once_have_the_bits_of_one(operator, dtype):
