@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from tvm import relax, te, tirx
+from tvm.ir import Expr
 
 from ..errors import QuakeError
 
@@ -59,7 +60,7 @@ def order_keys(builder: relax.BlockBuilder, x: relax.Expr, nan_last: bool = True
 
 
 def top(
-    builder: relax.BlockBuilder, x: relax.Expr, k: int, axis: int, largest: bool
+    builder: relax.BlockBuilder, x: relax.Expr, k: int | Expr, axis: int, largest: bool
 ) -> list[relax.Expr]:
     """The k largest or smallest elements along an axis, in order, and their indices.
 
@@ -68,7 +69,9 @@ def top(
     builder : BlockBuilder
     x : Expr
         A tensor of any dtype but uint64, of known shape.
-    k, axis : int
+    k : int or Expr
+        An expression must be at least 0, and at most the length of the axis.
+    axis : int
     largest : bool
         Whether the largest elements are wanted; otherwise the smallest.
 
@@ -78,6 +81,15 @@ def top(
         The elements, and their int64 indices along the axis.
     """
     keys = order_keys(builder, x)
-    places = relax.op.topk(keys, k, axis, ret_type="indices", largest=largest, dtype="int64")
+    if isinstance(k, int):
+        places = relax.op.topk(keys, k, axis, ret_type="indices", largest=largest, dtype="int64")
+    else:
+        order = builder.emit(relax.op.argsort(keys, axis, largest, "int64"))
+        shape = list(order.ty.shape)
+        shape[axis] = k
+        places = builder.call_te(
+            lambda order, shape: te.compute(shape, lambda *i: order(*i)), order, shape,
+            primfunc_name_hint="slice",
+        )  # fmt: skip
     places = builder.emit(places)
     return [builder.emit(relax.op.gather_elements(x, places, axis)), places]

@@ -221,9 +221,12 @@ def _topk(
     largest: bool,
     sorted: bool,
 ) -> list[relax.Expr]:
-    if not dims(self) or 0 in dims(self) or not isinstance(k, int) or k < 1:
-        raise c.refuse("of no elements, of a scalar or with a dynamic number")
-    return top(c.builder, self, k, axis_of(dim, len(dims(self))), largest)
+    if not dims(self) or 0 in dims(self) or (isinstance(k, int) and k < 1):
+        raise c.refuse("of no elements, or of a scalar")
+    axis = axis_of(dim, len(dims(self)))
+    if not isinstance(k, int):
+        self = c.hold(self, [(0, k), (k, dims(self)[axis])], "the axis has fewer elements")
+    return top(c.builder, self, k, axis, largest)
 
 
 @converts("_softmax.default", "_log_softmax.default")

@@ -58,6 +58,53 @@ def test_beside_onnx_runtime(shape):
         np.testing.assert_array_equal(got, wanted, err_msg=str(case))
 
 
+def test_a_number_that_follows_from_the_length():
+    """The half of an axis, rounded up, and at most three: forms of detectors' exporters."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["length"], start=1, end=2),
+        helper.make_node("Add", ["length", "one"], ["more"]),
+        helper.make_node("Div", ["more", "two"], ["half"]),
+        helper.make_node("Min", ["length", "three"], ["few"]),
+        helper.make_node("TopK", ["x", "half"], ["v0", "i0"], axis=1),
+        helper.make_node("TopK", ["x", "few"], ["v1", "i1"], axis=1, largest=0),
+    ]
+    constants = [
+        helper.make_tensor(name, TensorProto.INT64, [1], [k])
+        for k, name in ((1, "one"), (2, "two"), (3, "three"))
+    ]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", "m", 2])
+    outputs = [
+        helper.make_tensor_value_info(name, kind, None)
+        for name, kind in zip(
+            ("v0", "i0", "v1", "i1"), (TensorProto.FLOAT, TensorProto.INT64) * 2, strict=True
+        )
+    ]
+    graph = helper.make_graph(nodes, "half", [x], outputs, constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    session, any_length = ort.InferenceSession(model.SerializeToString()), quake_tvm.compile(model)
+    for shape in ((1, 1, 2), (2, 2, 2), (3, 40, 2)):
+        # few different values: equal ones keep their order
+        feeds = {"x": np.random.default_rng(0).integers(0, 9, shape).astype(np.float32)}
+        for wanted, got in zip(session.run(None, feeds), any_length.run(feeds), strict=True):
+            np.testing.assert_array_equal(got, wanted)
+
+
+def test_a_number_beyond_the_length_ends_the_run():
+    nodes = [
+        helper.make_node("Shape", ["y"], ["number"], end=1),
+        helper.make_node("TopK", ["x", "number"], ["v", "i"]),
+    ]
+    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, [f"of_{n}"]) for n in "xy")
+    v = helper.make_tensor_value_info("v", TensorProto.FLOAT, None)
+    graph = helper.make_graph(nodes, "beyond", [x, y], [v])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    compiled = quake_tvm.compile(model)
+    three, four = np.float32([1, 3, 2]), np.zeros(4, np.float32)
+    assert compiled.run([three, four[:2]])[0].tolist() == [3, 2]
+    with pytest.raises(QuakeError, match="TopK: the axis has fewer elements"):
+        compiled.run([three, four])
+
+
 def test_a_number_that_cannot_be():
     with pytest.raises(
         QuakeError, match=r"^cannot import TopK: the first -1 elements \(node 'v0'\)$"

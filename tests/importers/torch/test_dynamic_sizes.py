@@ -96,6 +96,7 @@ def test_arithmetic_of_sizes():
         "repeated": lambda x: F.pad(x, (x.shape[1] - 4, 1), mode="replicate"),
         "variance": lambda x: x.var(1),
         "norm": lambda x: F.layer_norm(x, (x.shape[2],)),
+        "largest half": lambda x: torch.topk(x, x.shape[1] // 2, 1),
     }
     _compare(cases, (9, 8), ((5, 6), (12, 30), (7, 16)))
 
