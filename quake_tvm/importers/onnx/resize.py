@@ -168,7 +168,7 @@ def _least(node: Node, resized: Extent, method: Method) -> int:
     """The size, or one for which TVM resizes as for all that it may be."""
     if isinstance(resized, int):
         return resized
-    any_size = method.coordinates in ("half_pixel", "asymmetric")
+    any_size = method.coordinates in ("half_pixel", "pytorch_half_pixel", "asymmetric")
     return 2 if any_size or node.extents.proves(resized >= 2) else 1
 
 
