@@ -33,9 +33,7 @@ def clamped(body: tir.Stmt) -> tir.Stmt:
         if not any(map(is_data, node.indices)):
             return node
         indices = [
-            tir.max(tir.min(i, tir.Cast(i.dtype, n) - 1), tir.const(0, i.dtype))
-            if is_data(i)
-            else i
+            _limited(i, n) if is_data(i) else i
             for i, n in zip(node.indices, node.buffer.shape, strict=True)
         ]
         if isinstance(node, tir.BufferLoad):
@@ -47,6 +45,13 @@ def clamped(body: tir.Stmt) -> tir.Stmt:
         known = len(from_data)
         tir.stmt_functor.post_order_visit(body, note)
     return tir.stmt_functor.ir_transform(body, None, within, ["tir.BufferLoad", "tir.BufferStore"])
+
+
+def _limited(index: tir.PrimExpr, extent: tir.PrimExpr) -> tir.PrimExpr:
+    """The nearest index from 0 to the extent, which a type of 8 or 16 bits may not hold."""
+    dtype = index.dtype if tvm.DataType(index.dtype).bits >= 32 else "int32"
+    last = tir.Cast(dtype, extent) - 1
+    return tir.max(tir.min(tir.Cast(dtype, index), last), tir.const(0, dtype))
 
 
 @tir.transform.prim_func_pass(opt_level=0, name="QuAKE.ClampKernels")

@@ -42,3 +42,17 @@ def test_indices_beyond_the_end(machine, index):
     written[nearest] = -7
     np.testing.assert_array_equal(first, written)
     np.testing.assert_array_equal(second, written)
+
+
+def test_index_types_that_cannot_hold_the_extent():
+    x = relay.var("x", shape=(300,))
+    u, e = relay.var("u", shape=(3,), dtype="uint8"), relay.var("e", shape=(3,), dtype="int8")
+    values = [relay.take(x, i, mode="fast") for i in (u, e)]
+    mod = tvm.IRModule.from_expr(relay.Function([x, u, e], relay.Tuple(values)))
+    with quake_tvm.PassContext(opt_level=3, method="quake2"):
+        lib = relay.build(mod, quake_tvm.target("native"))
+    machine = graph_executor.GraphModule(lib["default"](tvm.cpu()))
+    unsigned, signed = np.uint8([0, 5, 250]), np.int8([5, 127, -1])
+    machine.run(x=np.arange(300, dtype=np.float32), u=unsigned, e=signed)
+    np.testing.assert_array_equal(machine.get_output(0).numpy(), [0, 5, 250])
+    np.testing.assert_array_equal(machine.get_output(1).numpy(), [5, 127, 299])
