@@ -15,6 +15,7 @@
 #include <cstring>
 #include <fstream>
 #include <map>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -46,6 +47,30 @@ void CheckSize(const std::string& name, const std::vector<int64_t>& shape) {
   for (int64_t extent : shape) {
     if (extent > most) throw std::runtime_error(name + " is too large for memory");
     most /= std::max<int64_t>(extent, 1);
+  }
+}
+
+// Raises for a word that is no input and no dimension, and for a dimension out of its range.
+void CheckWords(const ffi::json::Object& model, std::map<std::string, std::string> given) {
+  std::set<std::string> known;
+  for (const ffi::Any& input : model["inputs"].cast<ffi::json::Array>()) {
+    auto described = input.cast<ffi::json::Object>();
+    known.insert(described["name"].cast<ffi::String>());
+    for (const ffi::Any& size : described["shape"].cast<ffi::json::Array>())
+      if (auto open = size.try_cast<ffi::String>()) known.insert(*open);
+  }
+  for (const auto& word : given)
+    if (!known.count(word.first))
+      throw std::runtime_error("the model has no input and no dimension " + word.first);
+  for (const auto& limits : model["ranges"].cast<ffi::json::Object>()) {
+    std::string name = limits.first.cast<ffi::String>();
+    auto range = limits.second.cast<ffi::json::Array>();
+    auto most = range[1].try_cast<int64_t>();
+    int64_t least = range[0].cast<int64_t>(), extent = Extent(name, given[name]);
+    if (extent < least || (most && extent > *most))
+      throw std::runtime_error(
+          name + " is " + std::to_string(extent) + " and takes " + std::to_string(least) +
+          (most ? " to " + std::to_string(*most) : " or more"));
   }
 }
 
@@ -108,6 +133,7 @@ int main(int count, char** words) try {
   auto function = [&](const char* name) { return machine->GetFunction(name).value(); };
   function("vm_initialization")(static_cast<int>(kDLCPU), 0, /* a pool of memory */ 2);
   auto description = ffi::json::Parse(function("quake_description")().cast<ffi::String>());
+  CheckWords(description.cast<ffi::json::Object>(), given);
   auto inputs = description.cast<ffi::json::Object>()["inputs"].cast<ffi::json::Array>();
   std::vector<ffi::Any> arguments;
   for (const ffi::Any& input : inputs)

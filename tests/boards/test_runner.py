@@ -74,7 +74,8 @@ def deployed(request, tmp_path_factory):
         for library in runtime.libraries(on).iterdir():
             (folder / library.name).symlink_to(library)
     build(on, folder)
-    quake_tvm.compile(mlp(), on, method="quake3").export(folder / "model.so")
+    model = quake_tvm.compile(mlp(), on, method="quake3", ranges={"n": (1, 8)})
+    model.export(folder / "model.so")
     X.tofile(folder / "x.bin")
     return on, folder
 
@@ -136,7 +137,12 @@ def test_inputs_are_zeros_and_open_dimensions_one(deployed):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["x=x.bin", "n=5"], "x takes a file of 160 bytes"), (["x=no.bin"], "x takes a file of 32")],
+    [
+        (["x=x.bin", "n=5"], "x takes a file of 160 bytes"),
+        (["x=no.bin"], "x takes a file of 32"),
+        (["N=4"], "the model has no input and no dimension N"),
+        (["n=9"], "n is 9 and takes 1 to 8"),
+    ],
 )
 def test_runner_says_what_is_wrong(deployed, arguments, message):
     done = run(*deployed, *arguments)
