@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode, is_concrete_int
 from torch.utils import _pytree as pytree
 
 from ...errors import QuakeError, first_line
@@ -49,7 +49,8 @@ def exported(
     Raises
     ------
     QuakeError
-        If the examples or shapes do not fit, or if the export fails.
+        If the examples or shapes do not fit, if the export fails, or if it fixes a dimension that
+        has a name.
     """
     if example_inputs is None:
         raise QuakeError(
@@ -85,6 +86,7 @@ def exported(
             if before.only_numbers_changed():  # others may be made once, and not while exporting
                 before.restore()
             program = _export(module, positional, keyword, dynamic if shapes else None)
+            _check_named(program, shapes)
     finally:
         before.restore()
         for part in training:
@@ -130,8 +132,22 @@ def _export(
         ) from error
     except Exception as error:  # torch.export raises any type
         raise QuakeError(
-            f"torch.export fails{_place(module, error)}: {first_line(error)}"
+            f"torch.export fails{_place(module, error)}: {first_line(error)}; "
+            "torch.compile(..., backend='quake_tvm') leaves such parts to eager mode"
         ) from error
+
+
+def _check_named(program: torch.export.ExportedProgram, shapes: Shapes) -> None:
+    """Raise QuakeError if the export has fixed a dimension that has a name."""
+    for node in program.graph.find_nodes(op="placeholder"):
+        for axis, n in enumerate(shapes.get(node.name, ())):
+            size = node.meta["val"].shape[axis]
+            if isinstance(n, str) and is_concrete_int(size):
+                raise QuakeError(
+                    f"dimension {axis} of input {node.name!r} takes no name {n!r}: torch.export "
+                    f"fixes it at {size}, as the module's code does, or as LSTM, GRU and RNN fix "
+                    "their steps, which a file of torch.onnx.export(dynamo=False) leaves open"
+                )
 
 
 def _place(module: torch.nn.Module, error: Exception) -> str:

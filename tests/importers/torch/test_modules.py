@@ -84,7 +84,7 @@ def test_names_beside_nested_examples():
         ({"example_inputs": X, "shapes": {"y": (1,)}}, "shapes has no input 'y'; the inputs: x"),
         ({"example_inputs": X, "shapes": {"x": ("n", 9)}}, "give an example of these sizes"),
         ({"example_inputs": X, "shapes": {"x": ("n",)}}, "1 dimensions, and its example has 2"),
-        ({"example_inputs": X, "shapes": {"x": ("n", "k")}}, "takes no name 'k'"),
+        ({"example_inputs": X, "shapes": {"x": ("n", "k")}}, "fixes it at 8"),
         ({"example_inputs": X[:1], "shapes": {"x": ("n", 8)}}, "an example with 2 or more"),
     ],
 )
@@ -98,6 +98,28 @@ class _Choice(torch.nn.Module):
         if x.sum() > 0:
             return x * 2
         return x
+
+
+def test_named_steps_of_a_recurrent_layer_are_refused_with_the_way_out():
+    x, shapes = torch.ones(6, 3, 5), {"input": ("s", 3, 5)}
+    with pytest.raises(QuakeError, match=r"no name 's': .* at 6, .* leaves open"):
+        quake_tvm.compile(torch.nn.GRU(5, 4), example_inputs=x, shapes=shapes)
+
+
+class _Packed(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.GRU(5, 4)
+
+    def forward(self, x, lengths):
+        packed = torch.nn.utils.rnn.pack_padded_sequence(x, lengths)
+        return self.layer(packed)[1]
+
+
+def test_a_layer_of_packed_sequences_is_refused_with_the_way_out():
+    examples = torch.ones(6, 2, 5), torch.tensor([6, 4])
+    with pytest.raises(QuakeError, match=r"torch.export fails .*; torch.compile\(..., backend='q"):
+        quake_tvm.compile(_Packed(), example_inputs=examples)
 
 
 def test_an_if_that_data_decide_is_refused_with_its_line():
