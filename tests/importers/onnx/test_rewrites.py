@@ -215,6 +215,16 @@ def test_one_build_for_the_prompt_and_for_each_token():
             r"g_idx has blocks that do not exist",
         ),
         (
+            ms("MatMulNBits", f(3, 32), K(i(5, 2, 8, low=0, dtype="uint8")), K(f(8)), K=32,
+              N=4, block_size=16),
+            r"its weights have 80 numbers, where N, K, bits and block_size give 64",
+        ),
+        (
+            ms("MatMulNBits", f(3, 32), K(i(4, 2, 8, low=0, dtype="uint8")), K(f(4)), K=32,
+              N=4, block_size=16),
+            r"its scales have 4 numbers, where N, K, bits and block_size give 8",
+        ),
+        (
             ms("GroupQueryAttention", f(1, 1, 64), f(1, 1, 16), f(1, 1, 16), f(1, 1, 4, 16),
               f(1, 1, 4, 16), i(1, dtype="int32"), np.array(5, np.int32), outputs=3, num_heads=4,
               kv_num_heads=1),

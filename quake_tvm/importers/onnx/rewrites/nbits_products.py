@@ -35,8 +35,9 @@ def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
     Raises
     ------
     QuakeError
-        If the weights are computed, for numbers of bits other than 2, 4 and 8, and for a g_idx that
-        ONNX Runtime does not compute as its definition says.
+        If the weights are computed, for numbers of bits other than 2, 4 and 8, for weights, scales
+        or zero points of other sizes than N, K and block_size give, and for a g_idx that ONNX
+        Runtime does not compute as its definition says.
     """
     x, *inputs, bias = [*node.input, "", "", ""][:6]
     given = attributes(node)
@@ -50,6 +51,7 @@ def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
             f"com.microsoft.MatMulNBits with {bits} bits is not supported: quantize to 2, 4 or 8"
         )
     packed = _Matrix(weights, scales, points, order)
+    _check_sizes(packed, bits, given["block_size"], given["N"], given["K"])
     _check_order(packed, bits)
     matrix = _dequantized(packed, bits, given["block_size"], given["N"], given["K"])
     name = graph.constant(matrix.T, graph.dtype(x), "weights")
@@ -57,6 +59,27 @@ def rewrite(node: onnx.NodeProto, graph: Graph) -> None:
         graph.emit("MatMul", [x, name], node.output[0])
         return
     graph.emit("Add", [graph.emit("MatMul", [x, name]), bias], node.output[0])
+
+
+def _check_sizes(packed: _Matrix, bits: int, size: int, columns: int, rows: int) -> None:
+    """Refuse other numbers than those of the matrix (columns, rows) in blocks of so many rows."""
+    if rows < 1:
+        raise QuakeError("com.microsoft.MatMulNBits: K must be at least 1")
+    blocks = -(-rows // size)
+    sizes = [
+        ("weights", packed.weights, columns * blocks * (size * bits // 8)),
+        ("scales", packed.scales, columns * blocks),
+    ]
+    if packed.points is not None:
+        bytes_ = packed.points.dtype == np.uint8
+        each = -(-blocks * bits // 8) if bytes_ else blocks
+        sizes.append(("zero points", packed.points, columns * each))
+    for name, given, wanted in sizes:
+        if given.size != wanted:
+            raise QuakeError(
+                f"com.microsoft.MatMulNBits: its {name} have {given.size} numbers, where N, K, "
+                f"bits and block_size give {wanted}"
+            )
 
 
 def _check_order(packed: _Matrix, bits: int) -> None:
