@@ -47,6 +47,8 @@ def evaluate(
         return None
     if not all(i in known or not i for i in node.input):
         return None
+    if node.op_type == "Slice" and _begins_before_the_first(node, known):
+        return None
     feeds = {name: known[name] for name in node.input if name}
     small = {name: value for name, value in feeds.items() if value.size <= SMALL}
     graph = helper.make_graph(
@@ -79,6 +81,17 @@ def evaluate(
         name: value.astype(helper.tensor_dtype_to_np_dtype(dtype)) if dtype else value
         for name, value, dtype in zip(node.output, results, types, strict=True)
     }
+
+
+def _begins_before_the_first(node: onnx.NodeProto, known: Mapping[str, np.ndarray]) -> bool:
+    """Whether a slice goes backwards from before the first element: NumPy keeps none of the axis,
+    the standard the first one."""
+    if len(node.input) < 5 or not node.input[4]:
+        return False
+    shape = known[node.input[0]].shape
+    starts, steps = (known[node.input[k]].ravel() for k in (1, 4))
+    axes = known[node.input[3]].ravel() if node.input[3] else range(len(starts))
+    return any(t < 0 and s < -shape[a] for s, t, a in zip(starts, steps, axes, strict=True))
 
 
 def _size(value: onnx.ValueInfoProto) -> int:

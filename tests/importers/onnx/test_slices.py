@@ -7,6 +7,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import quake_tvm
 from quake_tvm.build import import_model
+from tests.importers.onnx.models import constant, make, node
 
 FAR = 2**62
 # Starts, ends and steps.
@@ -172,3 +173,13 @@ def test_a_slice_behind_a_window_that_does_not_fit(height):
     refused = r"^cannot import Conv: a window of 5 in \d elements and their pads"
     with pytest.raises(quake_tvm.QuakeError, match=refused):
         quake_tvm.compile(model)
+
+
+def test_a_folded_slice_backwards_from_before_the_first_element():
+    bounds = {"s": [-4], "e": [-(2**63)], "a": [0], "t": [-1]}
+    constants = [constant(np.array(values), name) for name, values in bounds.items()]
+    nodes = [node("Shape", ["x"], ["sizes"]), node("Slice", ["sizes", "s", "e", "a", "t"], ["y"])]
+    for shape in ((3, 2), ("n", 2)):
+        model = make(nodes, {"x": shape}, {"y": None}, constants)
+        (y,) = quake_tvm.compile(model, method="exact").run(np.zeros((3, 2), np.float32))
+        np.testing.assert_array_equal(y, [3])
