@@ -1,6 +1,7 @@
 """Read an ONNX model from its file and set its input shapes. Knows no TVM."""
 
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,11 @@ def _sound(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def _check_names(graph: onnx.GraphProto) -> None:
     """Refuse a graph in which two values have one name: which of them a node reads is open."""
+    twice = {
+        name for name, count in Counter(c.name for c in graph.initializer).items() if count > 1
+    }
+    if twice:
+        raise QuakeError(f"two constants are named {min(twice)!r}: rename one")
     names = {value.name for value in (*graph.input, *graph.initializer)}
     for node in graph.node:
         for name in filter(None, node.output):

@@ -317,6 +317,10 @@ def test_two_values_of_one_name_are_refused():
     model = make(again, {"x": [3]}, {"z": None}, [constant(ramp(3), "w")])
     with pytest.raises(QuakeError, match=r"two values are named 'w' \(the node of 'w'\)"):
         quake_tvm.compile(model)
+    constants = [constant(ramp(3) + k, "w") for k in range(2)]
+    model = make([node("Add", ["x", "w"], ["z"])], {"x": [3]}, {"z": None}, constants)
+    with pytest.raises(QuakeError, match="two constants are named 'w'"):
+        quake_tvm.compile(model)
 
 
 def test_constants_of_old_files_that_fold():
