@@ -27,6 +27,8 @@ START = f"{__package__}.worker_start"
 FAREWELL = 2.0
 # A patient worker that gets no processor may take so many times its limit.
 PATIENCE = 10
+# Linux tells there how much processor time a process has had.
+PROCESSES = Path("/proc")
 
 
 class WorkerError(Exception):
@@ -55,7 +57,7 @@ class Worker:
     patient : bool
         For work that this machine does by itself. A worker beyond its limit has more time, up to
         ``PATIENCE`` times the limit, as long as it has had less processor time than the limit:
-        the machine is busy, and the worker does not hang.
+        the machine is busy, and the worker does not hang. On Linux only.
     **environment : str
         Variables added to this process's environment.
 
@@ -123,8 +125,10 @@ class Worker:
         return answer
 
     def _answers(self, seconds: float) -> bool:
+        if not self._patient or not PROCESSES.is_dir():
+            return self._pipe.poll(seconds)
         before = self._processor_seconds()
-        for _ in range(PATIENCE if self._patient else 1):
+        for _ in range(PATIENCE):
             if self._pipe.poll(seconds):
                 return True
             if self._processor_seconds() - before >= seconds:
@@ -133,7 +137,7 @@ class Worker:
 
     def _processor_seconds(self) -> float:
         """The processor time of the process and of the processes that it has waited for."""
-        stat = Path(f"/proc/{self.process.pid}/stat").read_text()
+        stat = Path(PROCESSES, str(self.process.pid), "stat").read_text()
         # The second field, a name, may contain blanks and brackets.
         ticks = stat.rpartition(")")[2].split()[11:15]
         return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")

@@ -59,13 +59,21 @@ def test_a_patient_one_has_more_time_while_it_gets_no_processor(asked, ends, mon
     monkeypatch.setattr(workers, "PATIENCE", 1000)
     worker = Worker(MODULE, patient=True, PYTHONPATH=ROOT)
     assert worker.ask(LONG, "double", 2) == 4
-    assert worker.ask(0.001, "sleep", 0.1) is None  # it has had less than 1 ms of a processor
+    assert worker.ask(0.05, "sleep", 0.3) is None  # it has had less than 50 ms of a processor
     monkeypatch.setattr(workers, "PATIENCE", 10)
     start = time.monotonic()
     with pytest.raises(TimedOut, match=r"no answer in 0\.3 s"):
         worker.ask(0.3, *asked)
     assert time.monotonic() - start >= ends
     assert worker.closed
+
+
+def test_without_proc_a_patient_one_has_its_limit(monkeypatch):
+    monkeypatch.setattr(workers, "PROCESSES", Path("/nowhere"))
+    worker = Worker(MODULE, patient=True, PYTHONPATH=ROOT)
+    assert worker.ask(LONG, "double", 2) == 4
+    with pytest.raises(TimedOut):
+        worker.ask(0.05, "sleep", 1000)
 
 
 @pytest.mark.parametrize(
