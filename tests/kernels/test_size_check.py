@@ -29,8 +29,9 @@ NODES = [
     (c("Pad", f(5, 6), k(-2, 3, -1, 2)), [(2, 6)], "Pad: .* constant"),
     (c("TopK", f(7, 4), k(5), outputs=2, axis=0), [(4, 4), (0, 4)], "topk: .* fewer than 5"),
     (c("ArgMax", f(4, 3), axis=0), [(0, 3)], "argmax: .* no elements"),
-    (c("Conv", f(1, 4, 7), K(f(4, 2, 3)), group=2), [(1, 3, 7), (1, 4, 2)], "conv1d: .* channels"),
-    (c("ConvTranspose", f(1, 3, 5), K(f(3, 4, 3))), [(1, 2, 5)], "conv1d_transpose: .* channels"),
+    (c("Conv", f(1, 4, 7), K(f(4, 2, 3)), group=2), [(1, 3, 7)], "Conv: the sizes of input"),
+    (c("Conv", f(1, 4, 7), K(f(4, 2, 3)), group=2), [(1, 4, 2)], "conv1d: .* smaller"),
+    (c("ConvTranspose", f(1, 3, 5), K(f(3, 4, 3))), [(1, 2, 5)], "ConvTranspose: the sizes of"),
     (c("MaxPool", f(1, 2, 6), kernel_shape=[3]), [(1, 2, 2)], "max_pool1d: .* window"),
     (c("GatherND", f(3, 4), K(a(0, 1, 3).reshape(3, 1)), batch_dims=1), [(4, 4), (2, 4)], "Gath"),
     (
