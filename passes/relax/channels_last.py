@@ -13,7 +13,7 @@ from tvm import relax
 
 from quake_tvm.tvm_version import Pass
 
-from . import spell_out_quantization
+from . import number_within, spell_out_quantization
 from .fold_moves import FoldMoves
 from .graph import functions, op_name
 from .legalize import legalize
@@ -160,4 +160,4 @@ class ChannelsLast(Pass):
             FoldMoves(),
             relax.transform.FoldConstant(),
         ]
-        return tvm.transform.Sequential(steps)(mod)
+        return number_within.spelled_out(tvm.transform.Sequential(steps)(mod))

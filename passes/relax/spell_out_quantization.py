@@ -9,6 +9,7 @@ from tvm import relax
 
 from .graph import dtype
 from .legalize import Legalize
+from .number_within import number_within
 
 _BYTES = ("int8", "uint8")
 
@@ -27,10 +28,7 @@ def _quantize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
     if not _all(zero, 0):
         value = builder.emit(relax.op.add(value, _along(builder, zero, call, "float32")))
     least, greatest = np.iinfo(kind).min, np.iinfo(kind).max
-    below = builder.emit(relax.op.minimum(value, relax.const(float(greatest), "float32")))
-    low = relax.const(float(least), "float32")
-    # NaN is not greater, so it becomes the least byte. A maximum would let it pass.
-    inside = builder.emit(relax.op.where(builder.emit(relax.op.greater(below, low)), below, low))
+    inside = builder.emit(number_within(value, float(least), float(greatest)))
     return relax.op.astype(inside, kind)
 
 
