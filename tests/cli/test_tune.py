@@ -20,6 +20,8 @@ from tests.shell import quake
 ROOT = Path(__file__).parents[2]
 # One small product with its GELU.
 SMALL = "--shape", "x=4,8", "--ops", "matmul", "--cost-model", "random"
+# The same with more candidates, so that it still runs when a busy machine gets to the interrupt.
+LARGER = "--shape", "x=96,8", *SMALL[2:]
 # More trials than there are candidates.
 ENDLESS = "--trials", "100000"
 # When a tune is killed: after so many new lines, and so many seconds more. While it starts, after
@@ -118,7 +120,7 @@ def test_plot_without_matplotlib(model, tmp_path):  # noqa: F811
 
 def test_interrupt(model, tmp_path):  # noqa: F811
     report, folder = tmp_path / "report", tmp_path / "records"
-    with start(report, model, *SMALL, *ENDLESS, "-r", folder) as process:
+    with start(report, model, *LARGER, *ENDLESS, "-r", folder) as process:
         assert soon(lambda: len(lines(report)) >= 5)
         started = children(process.pid)
         assert started
