@@ -183,8 +183,22 @@ def test_generate_text(capsys):
     (agree,) = re.findall(r"^quake4: .* the first (\d+) of 12 tokens", printed, re.MULTILINE)
     (answer,) = re.findall(r"^(?:\d+ ){12}$", printed, re.MULTILINE)
     assert len(answer.split()) == int(agree) == 12
-    assert generate_text.main(["--temperature", "-1"]) == 2
-    assert capsys.readouterr().err.startswith("error: temperature")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["--temperature", "-1"],
+        ["--temperature", "nan"],
+        ["--prompt", ""],
+        ["--page", "page.md"],
+        ["--count", "1"],
+    ],
+)
+def test_generate_text_refuses_an_option_in_one_line(capsys, given):
+    assert generate_text.main(["--small", *given]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {given[0][2:]} is ")
 
 
 def test_the_perplexity_of_uniform_logits_is_the_size_of_the_vocabulary():

@@ -153,8 +153,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--page", type=Path, help="a page whose table of rungs is to be written")
     parser.add_argument("--small", action="store_true", help="a small random model")
     arguments = parser.parse_args(argv)
-    if arguments.temperature < 0:
+    if not arguments.temperature >= 0:  # NaN too
         return fail(f"temperature is {arguments.temperature:g}: give 0 or more")
+    if not arguments.prompt:
+        return fail("prompt is empty: give some text")
+    if arguments.page and not arguments.rungs:
+        return fail(f"page is {arguments.page}, which --rungs writes: give both")
     least = {"count": 2, "tokens": 2, "window": 2, "threads": 1}
     for name, n in least.items():
         if getattr(arguments, name) < n:
