@@ -263,12 +263,10 @@ def _mask(model: onnx.ModelProto, inputs: Inputs, name: str) -> np.ndarray:
     names = [value.name for value in onnx_file.inputs(model)]
     if name not in names:
         raise QuakeError(f"mask: there is no input {name!r}; there are {', '.join(names)}")
-    given = (
-        inputs if isinstance(inputs, Mapping) else dict(zip(names, arrays(inputs), strict=False))
-    )
-    if name not in given:
+    call = inputs if isinstance(inputs, Mapping) else dict(zip(names, arrays(inputs), strict=False))
+    if name not in call:
         raise QuakeError(f"mask: the calibration has no input {name!r}")
-    return np.asarray(given[name]).ravel() != 0
+    return np.asarray(call[name]).ravel() != 0
 
 
 def _rows(

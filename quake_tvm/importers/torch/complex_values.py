@@ -186,7 +186,7 @@ def _pow(c: Context, self: Complex, exponent: Any) -> Complex:
     return power
 
 
-@of_complex("eq.Tensor", "eq.Scalar", "ne.Tensor", "ne.Scalar")
+@of_complex("eq.Tensor", "eq.Scalar")
 def _equal(c: Context, self: Any, other: Any) -> relax.Expr:
     dtype = next(dtype_of(x.real) for x in (self, other) if isinstance(x, Complex))
     pairs = [
@@ -194,8 +194,12 @@ def _equal(c: Context, self: Any, other: Any) -> relax.Expr:
         for x in (self, other)
     ]
     parts = [c.emit(op.equal(a, b)) for a, b in zip(*pairs, strict=True)]
-    same = c.emit(op.logical_and(*parts))
-    return same if ".eq." in str(c.node.target) else c.emit(op.logical_not(same))
+    return c.emit(op.logical_and(*parts))
+
+
+@of_complex("ne.Tensor", "ne.Scalar")
+def _not_equal(c: Context, self: Any, other: Any) -> relax.Expr:
+    return c.emit(op.logical_not(_equal(c, self, other)))
 
 
 @of_complex("mm.default", "bmm.default")
