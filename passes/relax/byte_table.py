@@ -12,14 +12,14 @@ from tvm import relax, te
 
 from quake_tvm.numerics import byte_tables  # registers the targets' instructions
 from quake_tvm.report import TABLE
-from quake_tvm.tvm_version import make_attrs, register_op, tir
+from quake_tvm.tvm_version import make_attrs, tir
 
 from ..lower_tir import SITES
+from .declare import declare
 from .graph import dtype
 from .legalize import legalize
 
 NAME = "quake.table"
-_LAYOUT, _ANY = "FRelaxInferLayout", "relax.sigmoid"
 _ELEMENTWISE = {"op_pattern": 0}  # TVM's kElemWise: the reads of the table hide it from TVM
 
 
@@ -30,11 +30,7 @@ def _infer_type(call: relax.Call, _: relax.BlockBuilder) -> relax.Type:
     return relax.TensorType(x.shape, str(call.attrs["dtype"]))
 
 
-if NAME not in tvm.ir.Op.list_op_names():
-    register_op(NAME, "the table's entry for each byte")
-    tvm.ir.register_op_attr(NAME, "FInferType", _infer_type)
-    tvm.ir.register_op_attr(NAME, "FPurity", True)
-    tvm.ir.register_op_attr(NAME, _LAYOUT, tvm.ir.Op.get(_ANY).get_attr(_LAYOUT))
+declare(NAME, "the table's entry for each byte", _infer_type)
 
 
 def look_up(x: relax.Expr, table: np.ndarray, source: str = "") -> relax.Call:

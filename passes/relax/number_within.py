@@ -7,19 +7,17 @@ Knows no quantization.
 import tvm
 from tvm import relax
 
-from quake_tvm.tvm_version import make_attrs, register_op
+from quake_tvm.tvm_version import make_attrs
 
+from .declare import declare
 from .graph import dtype
 from .legalize import legalize
 
 NAME = "quake.number_within"
-_LAYOUT, _ANY = "FRelaxInferLayout", "relax.sigmoid"
 
-if NAME not in tvm.ir.Op.list_op_names():
-    register_op(NAME, "the nearest number of a range, and its least for NaN")
-    tvm.ir.register_op_attr(NAME, "FInferType", lambda call, _: call.args[0].ty)
-    tvm.ir.register_op_attr(NAME, "FPurity", True)
-    tvm.ir.register_op_attr(NAME, _LAYOUT, tvm.ir.Op.get(_ANY).get_attr(_LAYOUT))
+declare(
+    NAME, "the nearest number of a range, and its least for NaN", lambda call, _: call.args[0].ty
+)
 
 
 def number_within(x: relax.Expr, low: float, high: float) -> relax.Call:

@@ -13,14 +13,13 @@ import tvm
 from tvm import relax
 
 from quake_tvm.numerics.operators import OPERATORS
-from quake_tvm.tvm_version import make_attrs, register_op
+from quake_tvm.tvm_version import make_attrs
 
 from ..site_attrs import SiteAttrs
+from .declare import declare
 from .graph import op_name
 
 PREFIX = "quake."
-# Element-wise operators take any layout, as TVM's own do.
-_LAYOUT, _ANY = "FRelaxInferLayout", "relax.sigmoid"
 
 
 def _infer_type(call: relax.Call, _: relax.BlockBuilder) -> relax.Type:
@@ -36,12 +35,8 @@ def _infer_type(call: relax.Call, _: relax.BlockBuilder) -> relax.Type:
 def declared(operator: str) -> tvm.ir.Op:
     """TVM's operator for a row of the registry, registered at the first call."""
     name = PREFIX + operator
-    if name not in tvm.ir.Op.list_op_names():
-        register_op(name, OPERATORS[operator].formula)
-        tvm.ir.register_op_attr(name, "FInferType", _infer_type)
-        tvm.ir.register_op_attr(name, "FPurity", True)
-        if OPERATORS[operator].elementwise:
-            tvm.ir.register_op_attr(name, _LAYOUT, tvm.ir.Op.get(_ANY).get_attr(_LAYOUT))
+    row = OPERATORS[operator]
+    declare(name, row.formula, _infer_type, row.elementwise)
     return tvm.ir.Op.get(name)
 
 

@@ -13,13 +13,13 @@ from quake_tvm.kernels.piecewise import piecewise_linear
 from quake_tvm.lut.integers import IntegerTable
 from quake_tvm.options import lut_method
 from quake_tvm.report import TABLE
-from quake_tvm.tvm_version import make_attrs, register_op
+from quake_tvm.tvm_version import make_attrs
 
 from ..lower_tir import SITES
+from .declare import declare
 from .legalize import legalize
 
 NAME = "quake.piecewise_table"
-_LAYOUT, _ANY = "FRelaxInferLayout", "relax.sigmoid"
 
 
 def _infer_type(call: relax.Call, _: relax.BlockBuilder) -> relax.Type:
@@ -29,11 +29,7 @@ def _infer_type(call: relax.Call, _: relax.BlockBuilder) -> relax.Type:
     return relax.TensorType(x.shape, to)
 
 
-if NAME not in tvm.ir.Op.list_op_names():
-    register_op(NAME, "a piecewise-linear function of integers")
-    tvm.ir.register_op_attr(NAME, "FInferType", _infer_type)
-    tvm.ir.register_op_attr(NAME, "FPurity", True)
-    tvm.ir.register_op_attr(NAME, _LAYOUT, tvm.ir.Op.get(_ANY).get_attr(_LAYOUT))
+declare(NAME, "a piecewise-linear function of integers", _infer_type)
 
 
 def piecewise(x: relax.Expr, table: IntegerTable, entries: int, source: str = "") -> relax.Call:
