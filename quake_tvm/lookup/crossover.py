@@ -35,7 +35,7 @@ ROUNDS = 9
 BITS = 8
 # The number of tables for a width: a third of it.
 TABLES = {384: 128, 768: 256}
-ROWS = (1, 4, 16, 64, 256)
+ROWS = (1, 4, 16, 128, 256)
 # Inputs that the calls take in turn, and the rows that all have together at least.
 INPUTS, TOGETHER = 16, 256
 OWN, OTHER = "this library", "ONNX Runtime"
