@@ -11,6 +11,8 @@ from functools import partial
 import tvm
 from tvm import relax
 
+from quake_tvm.kernels.fitted import FITTED
+from quake_tvm.kernels.size_check import HELD
 from quake_tvm.tvm_version import Pass
 
 from . import number_within, spell_out_quantization
@@ -25,7 +27,7 @@ from .weights import computed_in_float32, weights_of
 
 # ConvertLayout does not know that these are element-wise and take any layout.
 _LAYOUT, _ANY = "FRelaxInferLayout", "relax.nn.relu"
-for _name in ("relax.nn.leakyrelu", "relax.nn.softplus"):
+for _name in ("relax.nn.leakyrelu", "relax.nn.softplus", HELD, FITTED):
     tvm.ir.register_op_attr(_name, _LAYOUT, tvm.ir.Op.get(_ANY).get_attr(_LAYOUT))
 
 LAYOUTS = {

@@ -7,9 +7,9 @@ unequal extents no shape. Known extents that differ are refused.
 import tvm_ffi
 from tvm import relax
 
+from ...kernels.fitted import fitted
 from ...kernels.size_check import equal
-from .expand import spread
-from .extents import Extent
+from .extents import Extent, expression
 from .known_extents import impose
 from .node import Node
 from .nodes import DoesNotFitError
@@ -125,4 +125,4 @@ def _fit(
 def _apply(builder: relax.BlockBuilder, node: Node, shapes: list[list[Extent]]) -> None:
     for k, shape in enumerate(shapes):
         if not tvm_ffi.structural_equal(node.inputs[k].ty.shape, relax.ShapeExpr(shape)):
-            node.inputs[k] = builder.emit(spread(builder, node.inputs[k], shape))
+            node.inputs[k] = builder.emit(fitted(node.inputs[k], [expression(n) for n in shape]))

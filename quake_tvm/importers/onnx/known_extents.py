@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from tvm import relax
 
+from ...kernels.fitted import fitted
 from ...kernels.size_check import equal
 from .extents import Extent, expression
 from .node import Node
@@ -25,8 +26,7 @@ def impose(builder: relax.BlockBuilder, node: Node, wanted: Mapping[int, Extent]
     pairs = [pair for axis, n in known.items() for pair in equal(shape[axis], n)]
     node.require(builder, pairs, "the sizes of input and weights differ")
     extents = [expression(known.get(axis, n)) for axis, n in enumerate(shape)]
-    fixed = relax.op.reshape(node.inputs[0], relax.ShapeExpr(extents))
-    node.inputs[0] = builder.emit(fixed)
+    node.inputs[0] = builder.emit(fitted(node.inputs[0], extents))
 
 
 def batch_norm(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:

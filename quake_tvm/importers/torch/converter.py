@@ -19,6 +19,7 @@ from torch._prims_common import ELEMENTWISE_TYPE_PROMOTION_KIND, elementwise_dty
 from tvm import relax, te, tirx
 
 from ...errors import QuakeError
+from ...kernels.fitted import fitted
 from ...kernels.size_check import Need, Pair, equal, held
 from ...tvm_version import replace_variable
 from .sizes import Sizes
@@ -176,7 +177,7 @@ class Context:
         within = [pair for a, b in apart for pair in equal(a, b)]
         shown = " x ".join(map(str, shape)), " x ".join(map(str, dims(x)))
         checked = self.hold(x, within, f"torch states a size of {shown[0]}, TVM {shown[1]}")
-        return self.emit(relax.op.reshape(checked, relax.ShapeExpr(shape)))
+        return self.emit(fitted(checked, list(relax.ShapeExpr(shape).values)))
 
     @property
     def user(self) -> str:

@@ -46,3 +46,34 @@ def test_a_product_that_does_not_fit_in_a_branch():
     np.testing.assert_array_equal(compiled.run({"x": x, "c": np.array(False)})[0], x)
     with pytest.raises(QuakeError, match=r"the branch .* MatMul: operands of \(2, 4\) and \(5, 3"):
         compiled.run({"x": x, "c": np.array(True)})
+
+
+def pyramid():
+    """An image at half and at a quarter of its size, the smaller one enlarged and added."""
+    rng = np.random.default_rng(0)
+    kernels = [
+        constant(rng.normal(size=(8, n, 3, 3)).astype(np.float32) / 6, name)
+        for n, name in ((4, "v"), (8, "w"))
+    ]
+    window = {"strides": [2, 2], "pads": [1, 1, 1, 1]}
+    nodes = [
+        node("Conv", ["x", "v"], ["half"], **window),
+        node("Conv", ["half", "w"], ["quarter"], **window),
+        node("Resize", ["quarter", "", "two"], ["wide"], mode="nearest"),
+        node("Add", ["half", "wide"], ["sum"]),
+        node("Conv", ["sum", "w"], ["y"]),
+    ]
+    twice = constant(np.float32([1, 1, 2, 2]), "two")
+    return make(nodes, {"x": (1, 4, "h", "w_")}, {"y": None}, [*kernels, twice])
+
+
+def test_images_that_are_checked_to_fit_keep_channels_last():
+    compiled = quake_tvm.compile(pyramid())
+    for shape in ((1, 4, 8, 12), (1, 4, 23, 31)):
+        x = np.random.default_rng(1).normal(size=shape).astype(np.float32)
+        (static,) = quake_tvm.compile(pyramid(), shapes={"x": shape}).run({"x": x})
+        np.testing.assert_array_equal(compiled.run({"x": x})[0], static)
+    with pytest.raises(QuakeError, match="the sizes of the operands differ"):
+        compiled.run({"x": np.ones((1, 4, 9, 12), np.float32)})
+    # One of the input, and one of the result.
+    assert sum("transpose" in name for name in compiled.report.kernels) == 2
