@@ -58,7 +58,8 @@ def _fits(expr: Any) -> Any:
     return tirx.all(*found) if found else None
 
 
-def _divisors(expr: Any) -> Iterator[Any]:
+def divisors(expr: Any) -> Iterator[Any]:
+    """The symbolic divisors in an integer expression."""
     found: list[Any] = []
     kinds = (tirx.FloorDiv, tirx.FloorMod, tirx.Div, tirx.Mod)
     tvm_ffi.structural_walk(expr, [(kinds, lambda division: found.append(division.b))])
@@ -99,7 +100,7 @@ def _statements(shape: Shape) -> Iterator[tirx.Stmt]:
 
     number, factors = _factors(shape)
     for factor in factors:
-        for divisor in _divisors(factor):
+        for divisor in divisors(factor):
             yield hold(divisor != 0, "it divides by 0")
         fits = _fits(factor)
         if fits is not None:

@@ -14,7 +14,8 @@
   numbers of its sites.
 - ``schedule``: merge equal kernels; apply the schedule rules.
 - ``finish``: TVM's lowering to the virtual machine, with checks of computed sizes; plan memory for
-  the largest sizes; make each shape once; say which tensors do not overlap.
+  the largest sizes, or share it between tensors of several sizes; make each shape once; say which
+  tensors do not overlap.
 """
 
 from collections.abc import Sequence
@@ -101,6 +102,7 @@ from .release_held import ReleaseHeld
 from .restrict_pointers import RestrictPointers
 from .reuse_shapes import ReuseShapes
 from .row_extremes import RowExtremes
+from .share_memory import ShareMemory
 from .unify_extents import UnifyExtents
 from .view_reshapes import ViewReshapes
 from .widen_halves import WidenHalves
@@ -304,6 +306,7 @@ class Pipeline:
             ReleaseHeld(),
             CheckAllocations(),
             PlanMemory(),
+            ShareMemory(),
             *cpu_generic.finalize_passes(self.target)[1:],  # without StaticPlanBlockMemory
             ReuseShapes(),
             RestrictPointers(),
