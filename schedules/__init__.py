@@ -31,6 +31,7 @@ from . import (
     stack_tiles,  # noqa: F401  it enters TVM's build
     winograd,
 )
+from .borders import cut_borders
 from .choice import Choice, Decide, Key, TrackedKnobs, rule_default
 from .divisors import above_zero
 from .fence import fence_products
@@ -209,5 +210,6 @@ def finished(
         A condition on symbolic extents that holds whenever the function runs.
     """
     done = split_at_guards(overlap_tiles(dot_products.accumulate(function), given))
+    done = cut_borders(done)
     done = keep_floats(choose_instructions(done, target, over_rows=over_rows))
     return above_zero(keep_indices(done))

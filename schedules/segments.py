@@ -54,7 +54,7 @@ class Segments:
                     return tir.const(bool(1 - neutral), "bool")
                 left = [s for s, value in zip(sides, values, strict=True) if value != neutral]
                 return type(condition)(*left) if len(left) == 2 else (*left, sides[0])[0]
-            found = _threshold(condition, index)
+            found = threshold(condition, index)
             if found is None:
                 return condition
             least, true_from = found
@@ -105,7 +105,7 @@ def segments(function: tir.PrimFunc) -> Segments | None:
     for condition in _conditions(block.body):
         if not uses(condition, index):
             continue
-        found = _threshold(condition, index)
+        found = threshold(condition, index)
         if found is None or any(uses(found[0], each.var) for each in block.iter_vars):
             return None
         if not any(sizes.can_prove_equal(cut, found[0]) for cut in cuts):
@@ -220,7 +220,7 @@ def _conditions(body: tir.Stmt) -> list[tir.Expr]:
     return found
 
 
-def _threshold(condition: tir.Expr, index: tir.Var) -> tuple[tir.Expr, bool] | None:
+def threshold(condition: tir.Expr, index: tir.Var) -> tuple[tir.Expr, bool] | None:
     """The least index from which a condition is true, or from which it is false.
 
     None if the condition is no comparison of the index with sizes.

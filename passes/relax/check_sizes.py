@@ -80,10 +80,12 @@ def _convolution(call: relax.Call) -> Limits:
     if "transpose" in op_name(call):
         problem = "the tensor has other channels than the weights, or is smaller than its pads"
         return [*equal(channels, inner), *_spread(call, kernel, order)], problem
-    pairs = equal(channels, inner * int(call.attrs.groups))
+    groups, filters = int(call.attrs.groups), weights[kernel_order.index("O")]
+    pairs = [*equal(channels, inner * groups), (filters % groups, 0)]
     if all(isinstance(n, int) for n in kernel):
         pairs += _windows(call, kernel, order)
-    return pairs, "the tensor has other channels than the weights, or is smaller than their window"
+    problem = "the tensor has other channels than the weights, or is smaller than their window"
+    return pairs, problem if groups == 1 else f"{problem}, or the groups do not divide the filters"
 
 
 def _grid_sample(call: relax.Call) -> Limits:
