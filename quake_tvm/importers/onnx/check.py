@@ -21,6 +21,8 @@ from .operators import STANDARD, versions
 _OF_ONE_CPU = "com.microsoft.nchwc"
 # The operators of other domains than the standard's.
 _CONTRIBUTED = {DOMAIN: MICROSOFT, own_operators.DOMAIN: own_operators.OPERATORS}
+# Errors name at most so many nodes.
+_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,8 @@ def check(model: onnx.ModelProto) -> None:
     """
     unknown = _unknown(model)
     for problem in problems(model):
-        raise QuakeError(_lacking(unknown) if problem.operator in unknown else problem.message)
+        lacking = problem.operator in map(name, unknown)
+        raise QuakeError(_lacking(unknown) if lacking else problem.message)
 
 
 def problems(model: onnx.ModelProto) -> Iterator[Problem]:
@@ -67,7 +70,9 @@ def problems(model: onnx.ModelProto) -> Iterator[Problem]:
                 f"{name(node)} has the layout of one CPU, which the file does not say: optimise "
                 'the model to the level "extended" (ORT_ENABLE_EXTENDED) only',
             )
-    yield from (Problem(operator, _lacking([operator])) for operator in _unknown(model))
+    unknown = _unknown(model)
+    for operator in sorted(set(map(name, unknown))):
+        yield Problem(operator, _lacking([node for node in unknown if name(node) == operator]))
     used = {i for n in all_nodes(model.graph) for i in n.input} | _graph_outputs(model.graph)
     for node in all_nodes(model.graph):
         if _known(node):
@@ -86,15 +91,19 @@ def _problems_of(model: onnx.ModelProto, node: onnx.NodeProto, used: set[str]) -
         )
 
 
-def _unknown(model: onnx.ModelProto) -> list[str]:
+def _unknown(model: onnx.ModelProto) -> list[onnx.NodeProto]:
+    """The nodes of operators that have no converter."""
     nodes = [n for n in all_nodes(model.graph) if not n.domain.startswith(_OF_ONE_CPU)]
-    return sorted({name(n) for n in nodes if not _known(n)})
+    return [node for node in nodes if not _known(node)]
 
 
-def _lacking(operators: list[str]) -> str:
+def _lacking(nodes: list[onnx.NodeProto]) -> str:
+    operators = sorted(set(map(name, nodes)))
+    shown = ", ".join(map(place, nodes[:_SHOWN]))
+    more = f" and {len(nodes) - _SHOWN} more" if len(nodes) > _SHOWN else ""
     return (
         f"TVM cannot import these ONNX operators: {', '.join(operators)}; "
-        "replace them in the model, or import it yourself and pass the IRModule"
+        f"replace {shown}{more} in the model, or import it yourself and pass the IRModule"
     )
 
 

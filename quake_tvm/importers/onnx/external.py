@@ -17,7 +17,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from ...errors import QuakeError
-from .tensors import in_nodes, is_external, size_in_bytes, tensors
+from .tensors import is_external, others, size_in_bytes, tensors
 
 # Tensors of fewer bytes are always read: sizes, axes and scales, which the import looks at.
 LARGE = 1 << 16
@@ -54,7 +54,7 @@ def locate_external(model: onnx.ModelProto, path: Path) -> None:
             locate(tensor, file, offset, size)
         else:
             _load(tensor, path)
-    for tensor in in_nodes(model):
+    for tensor in others(model):
         _load(tensor, path)
 
 
@@ -126,7 +126,8 @@ def _place(tensor: onnx.TensorProto, path: Path) -> tuple[Path, int, int]:
     length = _number(tensor, given, "length", wanted)
     if length != wanted:
         raise QuakeError(
-            f"the tensor {tensor.name!r} takes {wanted} bytes, but the file gives it {length}"
+            f"the tensor {tensor.name!r} takes {wanted} bytes, but the file gives it {length}: "
+            "save the model again"
         )
     return file, offset, wanted
 
@@ -137,15 +138,19 @@ def _open(tensor: onnx.TensorProto, file: Path, wanted: int) -> BinaryIO:
         opened = os.fdopen(os.open(file, os.O_RDONLY | os.O_NONBLOCK), "rb")
     except OSError as error:
         raise QuakeError(
-            f"cannot read the tensor {tensor.name!r} in {file}: {error.strerror}"
+            f"cannot read the tensor {tensor.name!r} in {file}: {error.strerror}; copy the model "
+            "with all its files"
         ) from None
     facts = os.fstat(opened.fileno())
     if stat.S_ISREG(facts.st_mode) and wanted <= facts.st_size:
         return opened
     opened.close()
     if not stat.S_ISREG(facts.st_mode):
-        raise QuakeError(f"{file}, which has the tensor {tensor.name!r}, is no file")
-    raise QuakeError(f"{file} has {facts.st_size} bytes, the tensor {tensor.name!r} needs {wanted}")
+        raise QuakeError(f"{file}, which has the tensor {tensor.name!r}, is no file: put it there")
+    raise QuakeError(
+        f"{file} has {facts.st_size} bytes, the tensor {tensor.name!r} needs {wanted}: it is cut "
+        "off or of another model; copy the model again with all its files"
+    )
 
 
 def _file(tensor: onnx.TensorProto, location: str, path: Path) -> Path:
@@ -156,7 +161,8 @@ def _file(tensor: onnx.TensorProto, location: str, path: Path) -> Path:
     folders = {path.parent.resolve(), path.resolve().parent}
     if outside or not any(file.resolve().is_relative_to(folder) for folder in folders):
         raise QuakeError(
-            f"the tensor {tensor.name!r} is kept in {location!r}, outside of the model's folder"
+            f"the tensor {tensor.name!r} is kept in {location!r}, outside of the model's folder: "
+            "save the model with its data in one folder"
         )
     return file
 
@@ -164,5 +170,8 @@ def _file(tensor: onnx.TensorProto, location: str, path: Path) -> Path:
 def _number(tensor: onnx.TensorProto, given: dict[str, str], key: str, default: int) -> int:
     text = given.get(key, str(default))
     if not (text.isascii() and text.isdecimal()):
-        raise QuakeError(f"the tensor {tensor.name!r} has {key} {text[:40]!r}, which is no number")
+        raise QuakeError(
+            f"the tensor {tensor.name!r} has {key} {text[:40]!r}, which is no number: save the "
+            "model again"
+        )
     return int(text)

@@ -1,6 +1,5 @@
 """Read an ONNX model from its file and set its input shapes. Knows no TVM."""
 
-import zipfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,17 +22,15 @@ from .dimensions import (
     set_dimension,
 )
 from .external import LARGE, load_external, locate, locate_external
+from .formats import other_format
 from .node_order import in_order
 from .nodes import all_nodes, graphs, place
 from .outline import outline
+from .sparse import with_dense
 from .tensors import check_tensors, is_external, tensors
 
 # The first version of the format in which constants need not be inputs.
 _CONSTANTS_APART = 4
-_PYTORCH = (
-    "it is a file of PyTorch: load it in Python, and give the module or the exported program to "
-    "quake_tvm.compile"
-)
 
 
 def read(path: str | Path) -> onnx.ModelProto:
@@ -55,25 +52,25 @@ def _checked(path: str | Path, reader: Callable[[Path], onnx.ModelProto]) -> onn
         raise QuakeError(f"cannot read {path}: {error.strerror}") from None
     try:
         if empty:
-            raise QuakeError("the file is empty")
-        model = in_order(reader(path))
+            raise QuakeError("the file is empty: download or export it again")
+        model = in_order(with_dense(reader(path)))
         skeleton = _skeleton(model)
         _check_operators(skeleton)
         onnx.checker.check_model(skeleton)
         return _sound(model)
     except Exception as error:
-        reason = _PYTORCH if _is_pytorch(path) else " ".join(str(error).split()) or "unreadable"
-        raise QuakeError(f"{path} is not a valid ONNX model: {reason[:200]}") from None
+        reason = other_format(path) or _reason(error)
+        raise QuakeError(f"{path} is not a valid ONNX model: {reason}") from None
 
 
-def _is_pytorch(path: Path) -> bool:
-    """Whether torch.save or torch.export.save wrote the file: archives with such an entry."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except (OSError, zipfile.BadZipFile):
-        return False
-    return any(name.endswith(("/data.pkl", "/archive_format")) for name in names)
+def _reason(error: Exception) -> str:
+    """What is wrong with a file and what to do, in one line. onnx's own words may be long."""
+    if isinstance(error, QuakeError):
+        return str(error)
+    words = " ".join(str(error).split())[:200] or "it cannot be read"
+    if isinstance(error, DecodeError):
+        words = "it is cut off, or not in the format of ONNX files"
+    return f"{words}; download or export it again"
 
 
 def _check_operators(model: onnx.ModelProto) -> None:
@@ -88,10 +85,7 @@ def _check_operators(model: onnx.ModelProto) -> None:
 
 
 def _whole(path: Path) -> onnx.ModelProto:
-    try:
-        model = onnx.load(path, load_external_data=False)
-    except DecodeError:
-        raise QuakeError("it is cut off, or not in the format of ONNX files") from None
+    model = onnx.load(path, load_external_data=False)
     load_external(model, path)
     return model
 
@@ -123,14 +117,14 @@ def sound(model: onnx.ModelProto) -> onnx.ModelProto:
                 f"the data of the tensor {tensor.name!r} are in another file: give the model's "
                 "path, or load the model with its data"
             )
-    return _sound(model)
+    return _sound(with_dense(model))
 
 
 def _sound(model: onnx.ModelProto) -> onnx.ModelProto:
     if not model.graph.node:
-        raise QuakeError("its graph has no nodes")
+        raise QuakeError("its graph has no nodes: export the model again")
     if not model.graph.output:
-        raise QuakeError("its graph has no outputs")
+        raise QuakeError("its graph has no outputs: name in it what the model gives")
     check_tensors(model)
     _check_names(model.graph)
     return in_order(model)
@@ -159,7 +153,7 @@ def _skeleton(model: onnx.ModelProto) -> onnx.ModelProto:
     copy = onnx.ModelProto()
     for field in ("ir_version", "opset_import", "functions", "model_version"):
         _copy_field(model, copy, field)
-    for field in ("name", "node", "input", "output", "value_info", "sparse_initializer"):
+    for field in ("name", "node", "input", "output", "value_info"):
         _copy_field(model.graph, copy.graph, field)
     for tensor in model.graph.initializer:
         copy.graph.initializer.add(name=tensor.name, data_type=tensor.data_type, dims=[0])

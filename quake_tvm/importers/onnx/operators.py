@@ -59,7 +59,7 @@ STANDARD: dict[str, frozenset[str]] = {
         "Compress": "axis",
         "Concat": "axis",
         "ConcatFromSequence": "axis new_axis",
-        "Constant": "value value_float value_floats value_int value_ints",
+        "Constant": "sparse_value value value_float value_floats value_int value_ints",
         "ConstantOfShape": "value",
         "Conv": "B auto_pad dilations group kernel_shape pads strides",
         "ConvInteger": "auto_pad dilations group kernel_shape pads strides w_zero_point"

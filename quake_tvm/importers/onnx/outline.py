@@ -95,7 +95,9 @@ def _fields(file: BinaryIO, start: int, stop: int) -> Iterator[_Field]:
     while start < stop:
         file.seek(start)
         tag = _number(file)
-        kind = tag & 7
+        number, kind = tag >> 3, tag & 7
+        if not number:
+            raise ValueError("it is not in the format of ONNX files")
         if kind == _VARYING:
             content, end = file.tell(), file.tell() + len(_digits(file))
         elif kind == _BYTES:
@@ -108,8 +110,8 @@ def _fields(file: BinaryIO, start: int, stop: int) -> Iterator[_Field]:
         else:
             raise ValueError("it is not in the format of ONNX files")
         if end > stop:
-            raise ValueError("it ends too early")
-        yield _Field(tag >> 3, kind, start, content, end)
+            raise ValueError("it ends too early, as after a copy that broke off")
+        yield _Field(number, kind, start, content, end)
         start = end
 
 

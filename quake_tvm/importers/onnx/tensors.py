@@ -5,7 +5,7 @@ tensor, or read past the end of the data. Knows no TVM.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import onnx
 from onnx import TensorProto, helper
@@ -37,13 +37,15 @@ _DATA = (
 
 
 def tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """All tensors of a model: initializers, and tensors in nodes of graphs and functions."""
+    """All tensors of a model: initializers, parts of sparse ones, and tensors in nodes of graphs
+    and functions."""
     yield from model.graph.initializer
-    yield from in_nodes(model)
+    yield from others(model)
 
 
-def in_nodes(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """The tensors of a model but for its initializers."""
+def others(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """The tensors of a model but for its dense initializers."""
+    yield from _parts(model.graph.sparse_initializer)
     for nodes in (model.graph.node, *(function.node for function in model.functions)):
         for node in nodes:
             yield from _of_node(node)
@@ -63,10 +65,7 @@ def check_tensors(model: onnx.ModelProto) -> None:
         With the tensor's name.
     """
     for tensor in tensors(model):
-        _check(tensor)
-    if model.graph.sparse_initializer:
-        name = model.graph.sparse_initializer[0].values.name
-        raise QuakeError(f"the sparse initializer {name!r} is not supported: store it dense")
+        check_tensor(tensor)
 
 
 def check_types(model: onnx.ModelProto) -> None:
@@ -132,14 +131,23 @@ def size_in_bytes(tensor: onnx.TensorProto) -> int:
 
 def _of_graph(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
     yield from graph.initializer
+    yield from _parts(graph.sparse_initializer)
     for node in graph.node:
         yield from _of_node(node)
+
+
+def _parts(sparse: Iterable[onnx.SparseTensorProto]) -> Iterator[onnx.TensorProto]:
+    for tensor in sparse:
+        yield tensor.values
+        yield tensor.indices
 
 
 def _of_node(node: onnx.NodeProto) -> Iterator[onnx.TensorProto]:
     for attribute in node.attribute:
         if attribute.HasField("t"):
             yield attribute.t
+        if attribute.HasField("sparse_tensor"):
+            yield from _parts([attribute.sparse_tensor])
         yield from attribute.tensors
         for graph in (attribute.g, *attribute.graphs):
             yield from _of_graph(graph)
@@ -158,7 +166,8 @@ def _count(tensor: onnx.TensorProto) -> int:
     return math.prod(tensor.dims)
 
 
-def _check(tensor: onnx.TensorProto) -> None:
+def check_tensor(tensor: onnx.TensorProto) -> None:
+    """Refuse a tensor whose data do not match its declared type and shape: QuakeError."""
     count = _count(tensor)
     if is_external(tensor):
         lengths = (entry.value for entry in tensor.external_data if entry.key == "length")
@@ -185,7 +194,7 @@ def _compare(tensor: onnx.TensorProto, wanted: int, held: int, unit: str) -> Non
     if wanted != held:
         raise QuakeError(
             f"the tensor {tensor.name!r} is {_kind(tensor)}{[*tensor.dims]}, {wanted} {unit}, but "
-            f"the file has {held}"
+            f"the file has {held}: export the model again"
         )
 
 

@@ -1,6 +1,7 @@
 """ONNX files that are read or refused, and the shapes of their inputs."""
 
 import os
+import zipfile
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -179,6 +180,37 @@ def test_what_is_wrong_with_a_file(tmp_path, reader, content, reason):
     path.write_bytes(content)
     with pytest.raises(QuakeError, match=reason):
         reader(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\n", "pointer of Git LFS: .* git lfs pull"),
+        (b"<!DOCTYPE html><html>", "web page: download the file itself"),
+        (b"\x1c\0\0\0TFL3" + bytes(64), "TensorFlow Lite model: convert it with tf2onnx"),
+        (b"\x10\0\0\0ORTM" + bytes(64), "ONNX Runtime's own format: give the .onnx file"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(64), "HDF5 file, as Keras writes: export"),
+        (b"GGUF\x03" + bytes(64), "GGUF file: export"),
+        (b'\x40\0\0\0\0\0\0\0{"w":{}}', "safetensors, which has weights only: export"),
+        (b"\x1f\x8b\x08" + bytes(64), "compressed: unpack it"),
+        (bytes(64), "in the format of ONNX files.*; download or export it again$"),
+        (exp([2]).SerializeToString()[:20], "; download or export it again$"),
+    ],
+    ids=["lfs", "page", "lite", "ort", "keras", "gguf", "safetensors", "gzip", "zeros", "cut"],
+)
+def test_what_a_file_is_instead_and_what_to_do(tmp_path, content, reason):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(content)
+    for reader in (read, opened):
+        with pytest.raises(QuakeError, match=f"is not a valid ONNX model: [^\\n]*{reason}"):
+            reader(path)
+
+
+def test_an_archive_of_a_model(tmp_path):
+    with zipfile.ZipFile(tmp_path / "model.onnx", "w") as archive:
+        archive.writestr("model.onnx", exp([2]).SerializeToString())
+    with pytest.raises(QuakeError, match="zip archive: unpack it"):
+        opened(tmp_path / "model.onnx")
 
 
 def test_a_file_without_permission(tmp_path, monkeypatch):

@@ -105,6 +105,17 @@ def test_operators_tvm_cannot_import(made, named, capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_operators_that_lack_are_named_with_their_nodes():
+    made = [node("Det", ["x"], [f"d{k}"], name="first" * (k == 0)) for k in range(4)]
+    model = make([*made, node("FFT", ["x"], ["y"], domain="acme")], {"x": [3, 3]}, {"y": None})
+    message = (
+        "operators: Det, acme.FFT; replace node 'first', the node of 'd1', the node of 'd2' and 2 "
+        "more in the model, or import it yourself"
+    )
+    with pytest.raises(QuakeError, match=message):
+        quake_tvm.compile(model)
+
+
 def test_what_the_importer_raises_is_one_line(capsys):
     nodes = [node("ReduceSum", ["x", "axes"], ["y"])]
     model = make(nodes, {"x": [2, 3]}, {"y": [None, None]})

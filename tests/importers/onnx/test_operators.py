@@ -35,6 +35,8 @@ UNTRIED = {
     "Scan", "SequenceAt", "SequenceConstruct", "SequenceEmpty", "SequenceErase", "SequenceInsert",
     "SequenceLength", "SplitToSequence",
 }  # fmt: skip
+# ONNX Runtime gives these outputs as sparse ones: test_sparse.py.
+SPARSE = {"sparse_value"}
 FORMS = [(name, form) for name in sorted(STANDARD) for form in forms(name)]
 NEWEST = onnx.defs.onnx_opset_version() == OPSET
 
@@ -130,7 +132,7 @@ def test_what_is_honoured_is_tried():
     for operator, form in FORMS:
         if operator not in UNTRIED:
             names = {n for n, honoured in honours(operator, form).items() if honoured}
-            assert names <= tried[operator], operator
+            assert names - SPARSE <= tried[operator], operator
 
 
 @pytest.mark.parametrize("name", sorted(STANDARD))
