@@ -18,6 +18,7 @@ from .fold import fold_shapes
 from .module import converted, errors_with_advice
 from .nodes import all_nodes
 from .unique_names import with_unique_names
+from .unread import without_unread
 
 # What may become of a node: it is computed when the model runs, replaced by other nodes, computed
 # during the import, or not imported.
@@ -48,7 +49,7 @@ class Finding:
 def examine(
     model: onnx.ModelProto, shapes: Shapes | None = None, ranges: Ranges | None = None
 ) -> tuple[list[Finding], tvm.IRModule | None]:
-    """The fates of all nodes, and the imported module; None if something is refused.
+    """The fates of all nodes that are read, and the imported module; None if something is refused.
 
     Parameters
     ----------
@@ -61,7 +62,8 @@ def examine(
     QuakeError
         For shapes and ranges that do not fit.
     """
-    own = with_unique_names(functions.inline(with_shapes(model, shapes or {}, ranges or {})))
+    own = functions.inline(with_shapes(model, shapes or {}, ranges or {}))
+    own = without_unread(with_unique_names(own))
     refused = _refused(own)
     if refused:
         return refused, None

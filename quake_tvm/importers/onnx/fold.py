@@ -20,6 +20,7 @@ from .external import array
 from .inference import inferred
 from .loops import unroll_known
 from .nodes import graphs, read_by
+from .unread import without_unread
 
 # Constants of more elements than MAX_FOLDED are made only if the tensors that they are made from
 # have as many elements, or if all that are larger have no more than this together.
@@ -49,6 +50,7 @@ def fold_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
         if not changed and len(model.graph.node) == count:
             break
         known |= {c.name: c for c in model.graph.initializer}
+    without_unread(model)
     _drop_unused(model)
     return model
 

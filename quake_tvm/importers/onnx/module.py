@@ -1,9 +1,9 @@
 """Convert an ONNX model to a Relax module that TVM can compile.
 
-The steps, in this order: set the inputs' shapes, inline functions, make names unique, refuse
-features that would be ignored, rewrite operators that TVM's importer gets wrong, fold what computes
-shapes and other constants, take the branches and unroll the loops that are known, replace tensors
-without elements, import. Knows nothing of nonlinearities.
+The steps, in this order: set the inputs' shapes, inline functions, make names unique, leave out
+nodes that nothing reads, refuse features that would be ignored, rewrite operators that TVM's
+importer gets wrong, fold what computes shapes and other constants, take the branches and unroll the
+loops that are known, replace tensors without elements, import. Knows nothing of nonlinearities.
 """
 
 from collections.abc import Iterator, Mapping
@@ -27,6 +27,7 @@ from .fold import fold_shapes
 from .importer import Importer, NotTaken
 from .tensors import check_types
 from .unique_names import with_unique_names
+from .unread import without_unread
 
 
 def to_relax(
@@ -55,7 +56,7 @@ def to_relax(
     """
     model = with_shapes(model, shapes or {}, ranges or {})
     with errors_with_advice(model):
-        model = with_unique_names(functions.inline(model))
+        model = without_unread(with_unique_names(functions.inline(model)))
         check(model)
         model = functions.expand(model)
         check(model)  # the nodes of the expanded functions

@@ -52,8 +52,6 @@ from .sizes import Sizes
 
 logger = logging.getLogger(__name__)
 
-# Assertions about metadata, which the export already checked.
-_ASSERTIONS = {"aten._assert_tensor_metadata.default"}
 # Of layers in training mode. In eval() mode torch uses others, or none.
 _TRAINING = (
     "aten._native_batch_norm_legit_functional.default",
@@ -102,6 +100,13 @@ def _shape_env(program: torch.export.ExportedProgram) -> Any:
     return None
 
 
+def _asserted(graph: fx.Graph) -> list[Any]:
+    """The conditions on sizes that a program asserts."""
+    nodes = graph.find_nodes(op="call_function", target=torch.ops.aten._assert_scalar.default)
+    stated = [node.args[0].meta["val"] for node in nodes if isinstance(node.args[0], fx.Node)]
+    return [value.node.expr for value in stated if isinstance(value, torch.SymBool)]
+
+
 def _check_outputs(program: torch.export.ExportedProgram) -> None:
     for spec in program.graph_signature.output_specs:
         if spec.kind == OutputKind.USER_INPUT_MUTATION:
@@ -113,6 +118,9 @@ def _check_outputs(program: torch.export.ExportedProgram) -> None:
 class _Import:
     def __init__(self, program: torch.export.ExportedProgram, shape_env: Any) -> None:
         self.program, self.shape_env = program, shape_env
+        self.asserted = _asserted(program.graph)
+        # All nodes are pure, but for assertions. Of these only the ones about sizes are checked.
+        program.graph.eliminate_dead_code(lambda node: node.op in ("placeholder", "output"))
         self.sizes = Sizes()
         self.builder = relax.BlockBuilder()
         self.values: dict[fx.Node, Any] = {}
@@ -189,15 +197,8 @@ class _Import:
 
     def _conditions(self) -> list[str]:
         """Conditions on sizes under which the program is valid, as Python of their names."""
-        found: list[Any] = []
-        if self.shape_env is not None:
-            found += [g.expr.xreplace(self.shape_env.replacements) for g in self.shape_env.guards]
-        for node in self.program.graph.find_nodes(
-            op="call_function", target=torch.ops.aten._assert_scalar.default
-        ):
-            fake = node.args[0].meta["val"] if isinstance(node.args[0], fx.Node) else True
-            if isinstance(fake, torch.SymBool):
-                found.append(fake.node.expr)
+        guards = [] if self.shape_env is None else self.shape_env.guards
+        found = [g.expr.xreplace(self.shape_env.replacements) for g in guards] + self.asserted
         found = [self.sizes.in_dimensions(condition, whole=True) for condition in found]
         for factor, whole in self.sizes.multiples.values():
             found.append(sympy.Eq(torch_sympy.PythonMod(whole, factor), 0))
@@ -258,20 +259,13 @@ class _Import:
 
     def _call(self, node: fx.Node) -> Any:
         fake, target = node.meta.get("val"), str(node.target)
-        if isinstance(fake, torch.SymInt | torch.SymFloat):
+        if isinstance(fake, torch.SymInt | torch.SymFloat | torch.SymBool):
             return self.sizes.of(fake)
         if isinstance(fake, int | float | bool):
             return fake
-        if isinstance(fake, torch.SymBool):
-            try:
-                return self.sizes.of(fake)
-            except QuakeError as error:
-                return Missing(f"{target} of dynamic sizes ({error})")
         if node.target is operator.getitem:
             source: Any = node.args[0]
             return self.values[source][node.args[1]]
-        if target in _ASSERTIONS:
-            return None
         if node.target is torch.ops.higher_order.cond:
             return self._choice(node)
         if isinstance(node.target, HigherOrderOperator):  # while_loop, ...: it has no schema
@@ -285,8 +279,6 @@ class _Import:
                 result = convert(context, given)
             elif target in CONVERTERS:
                 result = CONVERTERS[target][0](context, **given)
-            elif fake is None:
-                return Missing(f"{target} of dynamic sizes")
             else:
                 raise _no_converter(target)
             if (

@@ -60,9 +60,9 @@ def test_all_that_is_refused_is_found():
     findings, module = examine(
         model(
             node("Multinomial", ["x"], ["a"]),
-            node("Multinomial", ["x"], ["b"]),
-            node("Det", ["x"], ["c"]),
-            node("Softmax", ["x"], ["y"], name="rows", flavour=1),
+            node("Multinomial", ["a"], ["b"]),
+            node("Det", ["b"], ["c"]),
+            node("Softmax", ["c"], ["y"], name="rows", flavour=1),
         )
     )
     assert module is None

@@ -1,5 +1,7 @@
 """The import of whole ONNX models, and what is refused and how."""
 
+from itertools import pairwise
+
 import numpy as np
 import onnx
 import pytest
@@ -106,8 +108,10 @@ def test_operators_tvm_cannot_import(made, named, capsys):
 
 
 def test_operators_that_lack_are_named_with_their_nodes():
-    made = [node("Det", ["x"], [f"d{k}"], name="first" * (k == 0)) for k in range(4)]
-    model = make([*made, node("FFT", ["x"], ["y"], domain="acme")], {"x": [3, 3]}, {"y": None})
+    names = ["x", "d0", "d1", "d2", "d3"]
+    made = [node("Det", [a], [b]) for a, b in pairwise(names)]
+    made[0].name = "first"
+    model = make([*made, node("FFT", ["d3"], ["y"], domain="acme")], {"x": [3, 3]}, {"y": None})
     message = (
         "operators: Det, acme.FFT; replace node 'first', the node of 'd1', the node of 'd2' and 2 "
         "more in the model, or import it yourself"

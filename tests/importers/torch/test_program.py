@@ -7,6 +7,7 @@ import pytest
 
 import quake_tvm
 from quake_tvm.build import import_model
+from quake_tvm.passes.relax.graph import op_name
 
 from .programs import Call, F, Several, X, Y, nn, torch
 
@@ -38,6 +39,22 @@ def test_what_cannot_be_compiled_is_refused_in_one_line(function, what):
     with pytest.raises(quake_tvm.QuakeError, match=what) as error:
         import_model(program)
     assert "\n" not in str(error.value)
+
+
+def test_what_no_output_depends_on_is_left_out():
+    """It may be of operators without converter, and its sizes may depend on data."""
+
+    def forward(x):
+        torch.linalg.svdvals(x)
+        torch.ones(x.shape[0], x.sum().long()).cumsum(1)
+        torch.cond(x.sum() > 0, torch.exp, torch.neg, (x,))
+        return x * 2
+
+    with torch.no_grad():
+        program = torch.export.export(Call(forward), (X,))
+    main = import_model(program)["main"]
+    found = [op_name(b.value) for block in main.body.blocks for b in block.bindings]
+    assert list(filter(None, found)) == ["relax.multiply"]  # the output is a tuple
 
 
 def test_inputs_and_outputs_keep_their_order():

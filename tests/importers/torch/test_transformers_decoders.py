@@ -40,6 +40,18 @@ GPT2 = {
     "bos_token_id": 1,
     "eos_token_id": 2,
 }
+OPT = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": WIDTH,
+    "word_embed_proj_dim": WIDTH,
+    "ffn_dim": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": HEADS,
+    "max_position_embeddings": CAPACITY,
+    "pad_token_id": 1,
+}
+# It computes the positions, if they are not given, from a tensor whose size depends on the cache.
+POSITIONS = {"opt"}
 ARCHITECTURES = {
     "llama": COMMON,
     "qwen2": COMMON,
@@ -48,6 +60,7 @@ ARCHITECTURES = {
     "gemma": COMMON,
     "phi": COMMON,
     "gpt2": GPT2,
+    "opt": OPT,
 }
 
 
@@ -57,6 +70,7 @@ class Cached(torch.nn.Module):
     def __init__(self, name):
         super().__init__()
         torch.manual_seed(0)
+        self.with_positions = name in POSITIONS
         config = transformers.AutoConfig.for_model(name, **ARCHITECTURES[name])
         self.model = transformers.AutoModelForCausalLM.from_config(config).eval()
         self.cache = transformers.StaticCache(config=config, max_cache_len=CAPACITY)
@@ -71,6 +85,8 @@ class Cached(torch.nn.Module):
             for part in ("keys", "values", "cumulative_length"):
                 setattr(layer, part, getattr(self, f"{part}_{n}"))
         given = {"past_key_values": self.cache, "use_cache": True, "logits_to_keep": 1}
+        if self.with_positions:
+            given["position_ids"] = (self.cumulative_length_0 + torch.arange(ids.shape[1]))[None]
         return self.model(ids, **given).logits
 
 
