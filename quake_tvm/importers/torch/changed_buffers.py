@@ -10,7 +10,7 @@ from torch.export.graph_signature import OutputKind
 
 from ...errors import QuakeError
 from ...runtime.state import Initial
-from .converter import dtype_name
+from .converter import HALF, dtype_name
 
 # Key of a node's meta: its result may take the memory of its first argument.
 IN_PLACE = "quake_in_place"
@@ -24,7 +24,7 @@ class Buffer:
     ----------
     name : str
     initial : Initial
-        Its value before the first run.
+        Its value before the first run. A buffer of half precision is kept in float32.
     """
 
     name: str
@@ -40,7 +40,7 @@ def changed_buffers(program: torch.export.ExportedProgram) -> list[Buffer]:
     Raises
     ------
     QuakeError
-        For a complex or a bfloat16 buffer.
+        For a complex buffer.
     """
     signature = program.graph_signature
     buffers = {
@@ -53,13 +53,14 @@ def changed_buffers(program: torch.export.ExportedProgram) -> list[Buffer]:
         if spec.kind != OutputKind.BUFFER_MUTATION:
             continue
         value = values[spec.target]
-        if value.is_complex() or value.dtype == torch.bfloat16:
+        if value.is_complex():
             raise QuakeError(
                 f"the program changes its buffer {spec.target!r} of {value.dtype}; "
-                "keep it in float32"
+                "keep its view_as_real"
             )
-        dtype_name(value.dtype)  # raises for dtypes that cannot be compiled
-        found.append(Buffer(spec.target, Initial.of(value.detach().numpy())))
+        # raises for dtypes that cannot be compiled
+        kept = value.float() if dtype_name(value.dtype) in HALF else value
+        found.append(Buffer(spec.target, Initial.of(kept.detach().numpy())))
         before, after = nodes[buffers[spec.target]], nodes[spec.arg.name]
         if after.target is torch.ops.aten.index_copy.default and list(before.users) == [after]:
             after.meta[IN_PLACE] = after.args[0] is before and value.dim() != 0

@@ -242,7 +242,11 @@ def _written(
 @converts("index_copy.default")
 def _index_copy(c: Context, self: Any, dim: int, index: Any, source: Any) -> relax.Expr:
     if c.node.meta.get(IN_PLACE):
-        return _written_in_place(c, self, axis_of(dim, len(dims(self))), index, source)
+        # The state has a buffer of half precision in float32, and `self` is its narrow copy.
+        kept = c.builder.lookup_binding(self).args[0] if c.dtype in HALF else self
+        axis = axis_of(dim, len(dims(self)))
+        written = _written_in_place(c, kept, axis, index, c.cast(source, dtype_of(kept)))
+        return c.narrowed(written)
     return _put_along(c, self, dim, index, source, False)
 
 

@@ -128,12 +128,14 @@ class _Import:
 
     def module(self) -> tvm.IRModule:
         nodes = list(self.program.graph.nodes)
-        inputs = self._inputs([n for n in nodes if n.op == "placeholder"])
+        placeholders = [n for n in nodes if n.op == "placeholder"]
+        inputs = self._inputs(placeholders)
         # No dataflow block can contain a branch.
         straight = not any(node.target is torch.ops.higher_order.cond for node in nodes)
         with self.builder.function("main", inputs):
             try:
                 with self.builder.dataflow() if straight else nullcontext():
+                    self._narrow_state(placeholders)
                     emit = self.builder.emit_output if straight else self.builder.emit
                     output = emit(self._outputs(self._body(nodes)))
             except BaseException:
@@ -147,6 +149,14 @@ class _Import:
         if self.state:
             function = function.with_attr(STATE, [b.initial.to_json() for b in self.state])
         return updated(mod, {main: self._limits().write(function)})
+
+    def _narrow_state(self, placeholders: list[fx.Node]) -> None:
+        """Give buffers that the state has in float32 their own dtype."""
+        for node in placeholders:
+            value, fake = self.values[node], node.meta.get("val")
+            if isinstance(value, relax.Var) and isinstance(fake, torch.Tensor):
+                context = Context(self.builder, self.sizes, node)
+                self.values[node] = context.cast(value, context.dtype)
 
     def _body(self, nodes: list[fx.Node]) -> fx.Node:
         """Convert the nodes; the one that returns the outputs."""
@@ -341,7 +351,9 @@ class _Import:
                 found.append(value)
         if not found:
             raise QuakeError("the program has no output")
-        return relax.Tuple([*found, *(state[buffer.name] for buffer in self.state)])
+        context = Context(self.builder, self.sizes, node)
+        kept = [context.cast(state[b.name], b.initial.dtype) for b in self.state]
+        return relax.Tuple([*found, *kept])
 
 
 def _no_converter(target: str) -> QuakeError:

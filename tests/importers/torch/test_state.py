@@ -48,10 +48,9 @@ def test_a_session_continues_and_a_run_does_not(tmp_path):
             assert int(got[1]) == 10
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.complex64])
-def test_buffers_that_cannot_be_kept_are_refused(dtype):
+def test_complex_buffers_are_refused():
     counter = Counter()
-    counter.seen = counter.seen.to(dtype)
+    counter.seen = counter.seen.to(torch.complex64)
     program = torch.export.export(counter, (X,))
     with pytest.raises(quake_tvm.QuakeError, match="buffer 'seen' of torch") as error:
         import_model(program)
@@ -104,6 +103,36 @@ def test_the_cache_is_written_in_its_own_memory(model):
     filled = np.from_dlpack(session._state[0])
     assert filled[:, :, :6].any(axis=(0, 1, 3)).all()
     assert not filled[:, :, 6:].any()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_decoder_of_half_precision(dtype):
+    """Its cache is kept in float32, and written in its own memory."""
+    session = quake_tvm.compile(exported(Decoder().to(dtype)), method="quake5").session()
+    before = [tensor.data_ptr() for tensor in session._state]
+    eager = Decoder().to(dtype).float()
+    given = []
+
+    def step(ids):
+        given.append(torch.from_numpy(ids))
+        return session.run(ids)[0]
+
+    got = _tokens(step, PROMPTS[0])
+    assert [tensor.data_ptr() for tensor in session._state] == before
+    with torch.no_grad():
+        wanted = np.concatenate([eager(ids).numpy() for ids in given])
+    eps = torch.finfo(dtype).eps
+    np.testing.assert_allclose(got.astype(np.float32), wanted, rtol=eps, atol=eps)
+
+
+def test_a_buffer_of_half_precision_that_is_copied():
+    counter = Counter().bfloat16()
+    program = torch.export.export(counter, (X.bfloat16(),))
+    session, eager = quake_tvm.compile(program, method="exact").session(), Counter().bfloat16()
+    for _ in range(3):
+        wanted = eager(X.bfloat16())["sum"].float().numpy()
+        total, _ = session.run(X.bfloat16())
+        np.testing.assert_allclose(total.astype(np.float32), wanted, rtol=2**-7)
 
 
 def test_a_full_cache_ends_the_run(model):
