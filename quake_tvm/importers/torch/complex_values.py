@@ -4,7 +4,6 @@ TVM has no complex dtype. Operators that move elements or are linear run on each
 converter for real tensors; the others are here.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -39,11 +38,13 @@ _EACH_PART = {
         *("lift_fresh_copy.default", "copy.default", "_to_copy.default", "neg.default"),
         *("add.Tensor", "sub.Tensor", "sum.default", "sum.dim_IntList", "mean.default"),
         *("mean.dim", "cumsum.default", "where.self", "as_strided.default", "embedding.default"),
-        *("full.default", "scalar_tensor.default", "index_put.default"),
+        *("full.default", "full_like.default", "fill.Scalar", "fill.Tensor"),
+        *("scalar_tensor.default", "index_put.default", "index_copy.default", "index_add.default"),
+        *("scatter.src", "scatter.value", "scatter_add.default"),
     )
 }
 # Their arguments that hold numbers: a real one has the imaginary part 0.
-_VALUES = {"self", "other", "src", "value", "values", "tensors", "fill_value", "s"}
+_VALUES = {"self", "other", "src", "source", "value", "values", "tensors", "fill_value", "s"}
 
 
 def of_complex(*operators: str) -> Callable[[Convert], Convert]:
@@ -97,7 +98,7 @@ def _part(c: Context, name: str, value: Any, k: int) -> Any:
     return 0 if isinstance(value, bool | int | float) else c.emit(op.zeros_like(value))
 
 
-def _lifted(c: Context, value: Any) -> Complex:
+def lifted(c: Context, value: Any) -> Complex:
     """Any operand as a complex tensor of the result's dtype."""
     if isinstance(value, Complex):
         return value
@@ -109,10 +110,9 @@ def _lifted(c: Context, value: Any) -> Complex:
 
 @of_complex("add.Tensor", "sub.Tensor")
 def _add(c: Context, self: Any, other: Any, alpha: Any) -> Complex:
-    if alpha != 1:
-        raise c.refuse("of complex numbers with alpha")
     function = op.add if str(c.node.target) == "aten.add.Tensor" else op.subtract
-    x, y = _lifted(c, self), _lifted(c, other)
+    x, y = lifted(c, self), lifted(c, other)
+    y = y if alpha == 1 else product(c, y, lifted(c, alpha))
     real, imag = c.emit(function(x.real, y.real)), c.emit(function(x.imag, y.imag))
     shape = relax.ShapeExpr(c.shape)
     if len(dims(imag)) < len(c.shape) or dims(imag) != c.shape:
@@ -132,19 +132,19 @@ def _mul(c: Context, self: Any, other: Any) -> Complex:
     if isinstance(other, Complex) and not is_complex(self):
         self, other = other, self
     if is_complex(other):
-        return product(c, _lifted(c, self), _lifted(c, other))
+        return product(c, lifted(c, self), lifted(c, other))
     factor = c.tensor(other, c.dtype)
     return Complex(*(c.emit(op.multiply(part, factor)) for part in (self.real, self.imag)))
 
 
 @of_complex("div.Tensor", "div.Scalar")
 def _div(c: Context, self: Any, other: Any) -> Complex:
-    x = _lifted(c, self)
+    x = lifted(c, self)
     if not is_complex(other):
         divisor = c.tensor(other, c.dtype)
         return Complex(*(c.emit(op.divide(part, divisor)) for part in (x.real, x.imag)))
-    y = _lifted(c, other)
-    result = _quotient(c, x, y)
+    y = lifted(c, other)
+    result = quotient(c, x, y)
     size = c.emit(op.maximum(op.abs(y.real), op.abs(y.imag)))
     none = c.emit(op.equal(size, relax.const(0, c.dtype)))
     parts = ((x.real, result.real), (x.imag, result.imag))
@@ -152,11 +152,12 @@ def _div(c: Context, self: Any, other: Any) -> Complex:
 
 
 @of_complex("reciprocal.default")
-def _reciprocal(c: Context, self: Complex) -> Complex:
-    return _quotient(c, _lifted(c, 1), self)
+def reciprocal(c: Context, self: Complex) -> Complex:
+    """1/x by the rule of :func:`quotient`."""
+    return quotient(c, lifted(c, 1), self)
 
 
-def _quotient(c: Context, x: Complex, y: Complex) -> Complex:
+def quotient(c: Context, x: Complex, y: Complex) -> Complex:
     """x/y by Smith's rule: as in torch, no square overflows and 1/∞ is 0. 1/0 is NaN."""
     first = c.emit(op.greater_equal(op.abs(y.real), op.abs(y.imag)))
     large, small = _chosen(c, first, y.real, y.imag)
@@ -173,17 +174,6 @@ def _chosen(
 ) -> tuple[relax.Expr, relax.Expr]:
     """Both values; exchanged where the condition does not hold."""
     return c.emit(op.where(first, x, y)), c.emit(op.where(first, y, x))
-
-
-@of_complex("pow.Tensor_Scalar")
-def _pow(c: Context, self: Complex, exponent: Any) -> Complex:
-    """A small whole power, by products."""
-    if exponent not in range(1, 5):
-        raise c.refuse(f"of complex numbers with exponent={exponent}")
-    power = self
-    for _ in range(int(exponent) - 1):
-        power = product(c, power, self)
-    return power
 
 
 @of_complex("eq.Tensor", "eq.Scalar")
@@ -223,6 +213,29 @@ def _addmm(
     return Complex(c.emit(op.add(self.real, result.real)), c.emit(op.add(self.imag, result.imag)))
 
 
+@of_complex("isnan.default", "isinf.default")
+def _either(c: Context, self: Complex) -> relax.Expr:
+    """Whether it holds for a part."""
+    function, _ = CONVERTERS[str(c.node.target)]
+    return c.emit(op.logical_or(function(c, self.real), function(c, self.imag)))
+
+
+@of_complex("convolution.default")
+def _convolution(
+    c: Context, input: Complex, weight: Complex, bias: Complex | None, **options: Any
+) -> Complex:
+    times, _ = CONVERTERS["aten.convolution.default"]
+    result = product(c, input, weight, lambda x, y: times(c, x, y, None, **options))
+    if bias is None:
+        return result
+    column = [1, -1, *[1] * (len(c.shape) - 2)]
+    real, imag = (
+        c.emit(op.add(part, op.reshape(added, column)))
+        for part, added in ((result.real, bias.real), (result.imag, bias.imag))
+    )
+    return Complex(real, imag)
+
+
 @of_complex("_conj.default", "conj_physical.default", "_conj_physical.default")
 def _conj(c: Context, self: Complex) -> Complex:
     return Complex(self.real, c.emit(op.negative(self.imag)))
@@ -231,40 +244,6 @@ def _conj(c: Context, self: Complex) -> Complex:
 @of_complex("resolve_conj.default", "resolve_neg.default")
 def _resolved(c: Context, self: Complex) -> Complex:
     return self
-
-
-@of_complex("abs.default")
-def _abs(c: Context, self: Complex) -> relax.Expr:
-    """Scaled by the larger part, so that no square overflows. Infinite if a part is."""
-    x, y = c.emit(op.abs(self.real)), c.emit(op.abs(self.imag))
-    large, small = c.emit(op.maximum(x, y)), op.minimum(x, y)
-    one, zero = (relax.const(value, c.dtype) for value in (1, 0))
-    ratio = c.emit(op.divide(small, op.where(op.equal(large, zero), one, large)))
-    size = op.multiply(large, op.sqrt(op.add(one, op.multiply(ratio, ratio))))
-    infinity = relax.const(math.inf, c.dtype)
-    infinite = op.logical_or(op.equal(x, infinity), op.equal(y, infinity))
-    return c.emit(op.where(infinite, infinity, size))
-
-
-@of_complex("angle.default")
-def _angle(c: Context, self: Complex) -> relax.Expr:
-    return c.emit(op.atan2(self.imag, self.real))
-
-
-@of_complex("exp.default")
-def _exp(c: Context, self: Complex) -> Complex:
-    return _rotated(c, c.emit(op.exp(self.real)), self.imag)
-
-
-def _rotated(c: Context, size: relax.Expr, angle: relax.Expr) -> Complex:
-    return Complex(
-        c.emit(op.multiply(size, op.cos(angle))), c.emit(op.multiply(size, op.sin(angle)))
-    )
-
-
-@converts("polar.default")
-def _polar(c: Context, abs: relax.Expr, angle: relax.Expr) -> Complex:
-    return _rotated(c, abs, angle)
 
 
 @converts("complex.default")

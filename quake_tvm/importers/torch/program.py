@@ -26,6 +26,7 @@ from ...tvm_version import updated
 from . import (  # noqa: F401  they enter their operators in the table
     attention,
     binary,
+    complex_functions,
     creation,
     division,
     elementwise,
