@@ -126,7 +126,7 @@ SHAPED: Table = {
     "relax.nn.pad": _pad,
     "relax.reshape": _reshape,
 }
-# Operators that are checked after ChannelsLast, because a held tensor would block that pass.
+# Operators that are checked after the recognizers, which do not see what made a held tensor.
 WINDOWED: Table = {
     **{f"relax.nn.conv{n}d": _convolution for n in _RANKS},
     **{f"relax.nn.conv{n}d_transpose": _convolution for n in _RANKS},
