@@ -1,14 +1,20 @@
-"""ONNX's Einsum: check that all dimensions of one letter have the same extent.
+"""ONNX's Einsum: check the equation, and that all dimensions of one letter have the same extent.
 
-TVM takes the extent from one operand, and would read past the end of a shorter operand. It would
-also sum half precision in half precision.
+TVM ends the process, or never ends, for some equations that are wrong. It takes an extent from one
+operand, and would read past the end of a shorter operand. It would also sum half precision in half
+precision.
 """
+
+import re
+from collections.abc import Sequence
 
 import tvm
 from tvm import relax, topi
 
 from ...numerics.number_formats import COMPUTED, HALVES
 from .node import Node
+
+_TERM = re.compile(r"[A-Za-z]*(\.\.\.)?[A-Za-z]*")
 
 
 def einsum(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
@@ -17,9 +23,14 @@ def einsum(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
     Raises
     ------
     QuakeError
-        If the dimensions of a letter may differ.
+        For an equation that is wrong or does not fit the inputs, and if the dimensions of a letter
+        may differ.
     """
-    terms = node.attributes["equation"].replace(" ", "").partition("->")[0].split(",")
+    left, arrow, result = node.attributes["equation"].replace(" ", "").partition("->")
+    terms = left.split(",")
+    ranks = [len(node.shape(k)) for k in range(len(node.inputs))]
+    if wrong := _wrong(terms, result if arrow else None, ranks):
+        raise node.refuse(f"the equation {node.attributes['equation']!r}: {wrong}")
     analyzer = tvm.sym.Analyzer()
     extents: dict[str, int | tvm.ir.Expr] = {}
     for k, term in enumerate(terms):
@@ -39,3 +50,25 @@ def einsum(builder: relax.BlockBuilder, node: Node) -> relax.Expr | None:
     wide = [builder.emit(relax.op.astype(x, COMPUTED)) for x in node.inputs]
     found = builder.emit_te(topi.einsum, node.attributes["equation"], *wide)
     return relax.op.astype(found, node.dtype())
+
+
+def _wrong(terms: Sequence[str], result: str | None, ranks: Sequence[int]) -> str | None:
+    """What is wrong with an equation of these terms for inputs of these ranks, if anything."""
+    if any(_TERM.fullmatch(term) is None for term in (*terms, result or "")):
+        return "a term may have letters and one ellipsis only"
+    if len(terms) != len(ranks):
+        return f"{len(terms)} terms for {len(ranks)} inputs"
+    for term, rank in zip(terms, ranks, strict=True):
+        letters = len(term.replace("...", ""))
+        if letters > rank or (letters < rank and "..." not in term):
+            return f"{term!r} for an input of {rank} dimensions"
+    if result is None:
+        return None
+    letters = result.replace("...", "")
+    if len(set(letters)) < len(letters):
+        return "the result has a letter twice"
+    if unknown := set(letters).difference(*terms):
+        return f"the result has {min(unknown)!r}, which no input has"
+    if "..." not in result and any("..." in term for term in terms):
+        return "the result lacks the dimensions of the ellipsis"
+    return None
