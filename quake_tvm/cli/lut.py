@@ -50,6 +50,8 @@ def lut(
     given.count(exponent, "--exponent", scaled.EXPONENTS[-1], scaled.EXPONENTS[0])
     if seed is not None and search != "genetic":
         raise QuakeError("--seed is for --search genetic: the dynamic programme draws nothing")
+    if seed is not None:
+        given.count(seed, "--seed", least=0)
     if plot is not None:
         check_writable(plot)
     of = functions.function(function)

@@ -20,7 +20,10 @@ def spectral(matrix: np.ndarray) -> float:
         return 0.0
     if matrix.shape[0] > matrix.shape[1]:
         matrix = matrix.T
-    largest = np.linalg.eigvalsh(matrix @ matrix.T)[-1]
+    square = matrix @ matrix.T
+    if not np.isfinite(square).all():  # it has overflowed
+        return float("inf")
+    largest = np.linalg.eigvalsh(square)[-1]
     return float(np.sqrt(max(largest, 0.0))) * _MARGIN
 
 

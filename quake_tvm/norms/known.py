@@ -19,7 +19,7 @@ class Known(Protocol):
         """The features of a tensor; None if nothing is known."""
 
     def constant(self, expr: relax.Expr) -> np.ndarray | None:
-        """A constant in float64, None for other expressions."""
+        """A finite constant in float64, None for other expressions."""
 
     def mixes(self, expr: relax.Expr) -> bool:
         """Whether rows are weights of a mean: not negative, with the sum 1."""

@@ -177,7 +177,9 @@ def _scaled(number: int, found: Found, seen: float | None) -> Norm:
         "unknown",
     )
     proven = _power(room(found.length), found.proven)
-    if proven is not None and (found.typical is None or proven * found.typical >= _LEAST):
+    if proven is not None and (
+        proven == 1.0 or found.typical is None or proven * found.typical >= _LEAST
+    ):
         return replace(norm, scale=proven, claim="proven")
     if found.typical is not None:
         return replace(norm, scale=_power(_TYPICAL_TOP, found.typical), claim="typical")
@@ -186,6 +188,6 @@ def _scaled(number: int, found: Found, seen: float | None) -> Norm:
 
 def _power(limit: float, size: float | None) -> float | None:
     """The largest power of two, at most 1, that makes a size at most this."""
-    if size is None or not math.isfinite(size):
+    if size is None:
         return None
-    return min(1.0, 2.0 ** math.floor(math.log2(limit / size))) if size > 0 else 1.0
+    return 1.0 if size <= limit else 2.0 ** math.floor(math.log2(limit / size))

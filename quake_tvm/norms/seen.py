@@ -9,6 +9,7 @@ from tvm import relax
 from tvm.relax.expr_functor import PyExprMutator, mutator
 
 from ..compiler import compile
+from ..errors import QuakeError
 from ..tvm_version import updated
 from .walk import is_norm
 
@@ -24,6 +25,11 @@ def largest(mod: tvm.IRModule, inputs: Sequence[Mapping[str, np.ndarray]]) -> li
         With its norms recognised, and no branch in ``main``.
     inputs : sequence of mapping of input name to array
         Of one run each.
+
+    Raises
+    ------
+    QuakeError
+        For inputs that do not fit, and if a norm's rows are NaN or none.
     """
     watch = _Watch(mod)
     watched = updated(mod, {mod.get_global_var("main"): watch.visit_expr(mod["main"])})
@@ -31,7 +37,10 @@ def largest(mod: tvm.IRModule, inputs: Sequence[Mapping[str, np.ndarray]]) -> li
         return []
     model = compile(watched, method="exact")
     runs = [[float(total) for total in model.run(dict(call))] for call in inputs]
-    return [math.sqrt(total) for total in np.max(runs, axis=0)]
+    most = np.max(runs, axis=0)
+    if not (most >= 0).all():  # NaN, or the maximum of nothing
+        raise QuakeError("the inputs give a norm no rows, or rows of NaN: give typical inputs")
+    return [math.sqrt(total) for total in most]
 
 
 @mutator

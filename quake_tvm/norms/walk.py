@@ -4,6 +4,7 @@ The chain before a norm (products, biases, nonlinearities, attention, residuals)
 the norms, tables and inputs that it comes from. Knows no scale.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -113,6 +114,9 @@ class _Walk:
             proven = None if rows.bounded is None else rows.bounded.length
             typical = None if rows.typical is None else rows.typical.length
         operator = NORMS[op_name(call)]
+        proven, typical = (
+            size if size is not None and math.isfinite(size) else None for size in (proven, typical)
+        )
         return Found(self.name, operator, length, float(call.attrs.epsilon), proven, typical)
 
     def _value(self, value: relax.Expr) -> Placed | list[Placed] | None:
@@ -143,11 +147,11 @@ class _Walk:
         return found if isinstance(found, Placed) else None
 
     def constant(self, expr: relax.Expr) -> np.ndarray | None:
-        """A constant in float64, None for other expressions."""
+        """A finite constant in float64, None for other expressions."""
         found = self.graph.constant(self.graph.value(expr))
         if found is None:
             found = self.computed.get(expr)
-        return None if found is None else found.astype(np.float64)
+        return None if found is None or not np.isfinite(found).all() else found.astype(np.float64)
 
     def mixes(self, expr: relax.Expr) -> bool:
         """Whether rows are weights of a mean: not negative, with the sum 1."""

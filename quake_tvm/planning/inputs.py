@@ -46,6 +46,8 @@ def _calls(path: Path, inputs: Sequence[ModelTensor]) -> list[dict[str, np.ndarr
     if more == {0}:
         return [arrays]
     counts = {arrays[name].shape[0] for name in names} if more == {1} else set()
+    if counts == {0}:
+        raise QuakeError(f"{path} holds the inputs of no call")
     if len(counts) != 1:
         shapes = ", ".join(f"{i.name} {'x'.join(map(str, i.shape))}" for i in inputs)
         raise QuakeError(

@@ -33,6 +33,7 @@ def test_json() -> None:
         (["gelu", "-e", "7"], "--exponent"),
         (["gelu", "--search", "random"], "--search"),
         (["gelu", "--seed", "1"], "--seed is for --search genetic"),
+        (["gelu", "--search", "genetic", "--seed", "-1"], "--seed"),
     ],
 )
 def test_errors(words, said) -> None:

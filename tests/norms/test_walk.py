@@ -5,6 +5,7 @@ import pytest
 from tvm import relax
 
 import quake_tvm
+from quake_tvm import QuakeError
 from quake_tvm.tvm_version import tir
 from tests.helpers import c, module, once
 
@@ -170,6 +171,30 @@ def test_nothing_is_proven_of_what_is_not_known(formula):
     found = quake_tvm.norm_scales(module(formula, (2, LENGTH, D), (D, D)))
     assert found.norms[-1].proven is None
     assert found.survives == "not proven"
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_nothing_is_known_of_weights_that_are_not_finite(wrong):
+    weights = np.full((D, D), wrong, np.float32)
+    (found,) = quake_tvm.norm_scales(
+        module(lambda x: norm(once(op.matmul(x, relax.const(weights)))), (2, D))
+    ).norms
+    assert (found.claim, found.proven, found.typical) == ("unknown", None, None)
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-40, 1e-3])
+def test_short_rows_need_no_scale(size):
+    weights = np.full((D, D), size, np.float32)
+    _, last = quake_tvm.norm_scales(
+        module(lambda x: norm(once(op.matmul(norm(x), relax.const(weights)))), (2, D))
+    ).norms
+    assert (last.claim, last.scale) == ("proven", 1.0)
+
+
+def test_rows_of_nan_are_no_typical_inputs():
+    rows = [{"x0": np.full((2, D), np.nan, np.float32)}]
+    with pytest.raises(QuakeError, match="give typical inputs"):
+        quake_tvm.norm_scales(module(norm, (2, D)), inputs=rows)
 
 
 def test_an_input_has_a_typical_size_and_no_proof():

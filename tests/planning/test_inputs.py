@@ -33,6 +33,7 @@ def test_one_call_and_many(tmp_path):
         ({"x": np.zeros((1, 3)), "m": np.zeros(2)}, "holds m, x"),
         ({"x": np.zeros((4, 1, 3)), "n": np.zeros(2)}, "neither one call"),
         ({"x": np.zeros((4, 1, 3)), "n": np.zeros((5, 2))}, "neither one call"),
+        ({"x": np.zeros((0, 1, 3)), "n": np.zeros((0, 2))}, "holds the inputs of no call"),
     ],
 )
 def test_what_does_not_fit(tmp_path, arrays, reason):
