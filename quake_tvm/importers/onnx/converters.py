@@ -15,6 +15,7 @@ from .expand import expand
 from .filled import constant_of_shape
 from .fitting import broadcast, concat, gemm, matmul, prelu
 from .flatten import flatten
+from .hardmax import hardmax
 from .instance_norm import instance_norm
 from .known_extents import batch_norm, row_norm
 from .limits import clip, extreme
@@ -58,6 +59,7 @@ CONVERTERS: dict[str, Converter] = {
     "GlobalAveragePool": pooling.global_average_pool,
     "GlobalLpPool": pooling.global_lp_pool,
     "GlobalMaxPool": pooling.global_max_pool,
+    "Hardmax": hardmax,
     "InstanceNormalization": instance_norm,
     own_operators.LOOKUP: lookup.lookup,
     own_operators.SCALED_LOOKUP: lookup.lookup,

@@ -8,6 +8,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from quake_tvm import QuakeError
 from quake_tvm.build import import_model
+from quake_tvm.importers.onnx.converters import CONVERTERS
 from quake_tvm.importers.onnx.examine import FOLDED, REFUSED, REWRITTEN, TAKEN, Finding, examine
 
 node = helper.make_node
@@ -97,7 +98,8 @@ def test_all_that_is_refused_is_found():
     ],
     ids=["by_this_library", "by_tvm"],
 )
-def test_a_refusal_names_the_node(nodes, what):
+def test_a_refusal_names_the_node(nodes, what, monkeypatch):
+    monkeypatch.delitem(CONVERTERS, "Hardmax")  # TVM's own needs rows of known length
     (finding,), module = examine(model(*nodes, axes=np.array([0])))
     assert module is None
     assert finding.what.startswith(what)
