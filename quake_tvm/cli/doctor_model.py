@@ -14,6 +14,7 @@ from ..runtime.model_tensor import ModelTensor
 from .shell import output
 
 if TYPE_CHECKING:
+    import onnx
     import tvm
 
     from ..importers.onnx.examine import Finding
@@ -58,8 +59,6 @@ def examine(path: Path, shapes: Shapes, ranges: Ranges) -> Examination:
     QuakeError
         For a file that is no ONNX model, and for shapes and ranges that do not fit it.
     """
-    from onnx import helper
-
     from ..importers.onnx import file
     from ..importers.onnx.examine import examine as operators_of
 
@@ -69,13 +68,25 @@ def examine(path: Path, shapes: Shapes, ranges: Ranges) -> Examination:
         ModelTensor(
             value.name,
             tuple(d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim),
-            helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name,
+            _type(value.type),
         )
         for value in file.inputs(file.with_shapes(model, shapes, ranges))
     ]
     if module is None:
         return Examination(inputs, [], found, [])
     return Examination(inputs, _conditions(module), found, _nonlinearities(module))
+
+
+def _type(of: "onnx.TypeProto") -> str:
+    """The dtype of a tensor, or what an input is that is no tensor."""
+    from onnx import helper
+
+    kind = of.WhichOneof("value") or "unknown"
+    if kind != "tensor_type":
+        return kind.removesuffix("_type")
+    if of.tensor_type.elem_type not in helper.get_all_tensor_dtypes():
+        return "unknown"
+    return str(helper.tensor_dtype_to_np_dtype(of.tensor_type.elem_type).name)
 
 
 def _conditions(module: "tvm.IRModule") -> list[str]:

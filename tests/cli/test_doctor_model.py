@@ -126,3 +126,24 @@ def test_the_functions_of_recurrent_layers_are_nonlinearities(folder):
         ("sigmoid", "stepsx2x3", ""),
         ("tanh", "stepsx2x3", ""),
     ]
+
+
+@pytest.mark.parametrize(
+    ("of", "said", "status"),
+    [
+        (helper.make_sequence_type_proto(helper.make_tensor_type_proto(1, None)), "sequence", 1),
+        (helper.make_optional_type_proto(helper.make_tensor_type_proto(1, None)), "optional", 1),
+        (helper.make_tensor_type_proto(TensorProto.UNDEFINED, [2]), "unknown", 0),
+    ],
+    ids=["sequence", "optional", "undefined"],
+)
+def test_an_input_that_is_no_tensor(tmp_path, of, said, status):
+    nodes = [helper.make_node("Identity", ["x"], ["y"])]
+    values = [helper.make_value_info(name, of) for name in "xy"]
+    graph = helper.make_graph(nodes, "graph", values[:1], values[1:])
+    opsets = [helper.make_opsetid("", 18)]
+    path = tmp_path / "model.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=9), path)
+    done = quake("doctor", path)
+    assert done.returncode == status, done.stderr
+    assert said in done.stdout

@@ -59,8 +59,8 @@ def _wrong(terms: Sequence[str], result: str | None, ranks: Sequence[int]) -> st
     if len(terms) != len(ranks):
         return f"{len(terms)} terms for {len(ranks)} inputs"
     for term, rank in zip(terms, ranks, strict=True):
-        letters = len(term.replace("...", ""))
-        if letters > rank or (letters < rank and "..." not in term):
+        named = len(term.replace("...", ""))
+        if named > rank or (named < rank and "..." not in term):
             return f"{term!r} for an input of {rank} dimensions"
     if result is None:
         return None
