@@ -1,7 +1,7 @@
 """layer_norm and rms_norm over several axes as norms over one, or as the operators they consist of.
 
 Over the last axes a tensor is reshaped, and the norm runs along rows, for which there are kernels.
-Over other axes, or unknown extents, the norm is spelled out. TVM's ConvertLayout would move the
+Over other axes the norm is spelled out. TVM's ConvertLayout would move the
 axes of such a norm, but not those of its weights. Knows no kernel.
 """
 
@@ -21,13 +21,12 @@ _NORMS = ("relax.nn.layer_norm", "relax.nn.rms_norm")
 
 
 def _flat(builder: relax.BlockBuilder, call: relax.Call, axes: list[int]) -> relax.Expr | None:
-    """The norm over a reshaped tensor. None if the axes are not the last ones, or not known."""
+    """The norm over a reshaped tensor. None if the axes are not the last ones."""
     x, *weights = call.args
     shape = list(x.ty.shape)
-    extents = [shape[a].value for a in axes if hasattr(shape[a], "value")]
-    if axes != list(range(len(shape)))[-len(axes) :] or len(extents) < len(axes):
+    if axes != list(range(len(shape)))[-len(axes) :]:
         return None
-    length = prod(extents)
+    length = prod((shape[a] for a in axes[1:]), start=shape[axes[0]])
     rows = builder.emit(op.reshape(x, [*shape[: axes[0]], length]))
     flat = [builder.emit(op.reshape(weight, [length])) for weight in weights]
     attrs = call.attrs
