@@ -154,9 +154,14 @@ def _open(tensor: onnx.TensorProto, file: Path, wanted: int) -> BinaryIO:
 
 
 def _file(tensor: onnx.TensorProto, location: str, path: Path) -> Path:
-    """The file of a location. Raises QuakeError if it is outside of the model's folder."""
+    """The file of a location. Raises QuakeError for other names and outside the model's folder."""
+    if not location.isprintable():
+        raise QuakeError(
+            f"the tensor {tensor.name!r} is kept in {location!r}, which is no name of a file: save "
+            "the model again"
+        )
     place = PurePosixPath(location)
-    outside = not location or "\0" in location or place.is_absolute() or ".." in place.parts
+    outside = not location or place.is_absolute() or ".." in place.parts
     file = path.parent / location if not outside else path
     folders = {path.parent.resolve(), path.resolve().parent}
     if outside or not any(file.resolve().is_relative_to(folder) for folder in folders):

@@ -74,12 +74,13 @@ def test_types_that_tvm_cannot_hold():
         ({"location": "/etc/passwd"}, "outside of the model's folder"),
         ({"location": "away"}, "outside of the model's folder"),
         ({"location": ""}, "outside of the model's folder"),
+        ({"location": "a\nb"}, "which is no name of a file"),
         ({"location": "fifo"}, "is no file"),
         ({"location": "here", "offset": "8"}, "has 48 bytes, the tensor 'w' needs 56"),
         ({"location": "here", "offset": "-8"}, "offset '-8', which is no number"),
         ({"location": "here", "length": "12"}, "takes 48 bytes, but the file gives it 12"),
     ],
-    ids=["up", "absolute", "link", "none", "fifo", "short", "negative", "length"],
+    ids=["up", "absolute", "link", "none", "lines", "fifo", "short", "negative", "length"],
 )
 def test_places_outside_of_the_model(tmp_path, entries, message):
     folder = tmp_path / "model"
