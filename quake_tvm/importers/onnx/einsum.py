@@ -1,8 +1,7 @@
 """ONNX's Einsum: check the equation, and that all dimensions of one letter have the same extent.
 
-TVM ends the process, or never ends, for some equations that are wrong. It takes an extent from one
-operand, and would read past the end of a shorter operand. It would also sum half precision in half
-precision.
+TVM ends the process for some equations that are wrong. It takes an extent from one operand, and
+would read past the end of a shorter operand. It would also sum half precision in half precision.
 """
 
 import re
