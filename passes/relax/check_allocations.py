@@ -29,7 +29,8 @@ _NUMBER = re.compile(r"T\.int64\((-?\d+)\)")
 Shape = list[Any]
 
 
-def _variables(exprs: Iterable[Any]) -> set[tirx.Var]:
+def variables(exprs: Iterable[Any]) -> set[tirx.Var]:
+    """The variables in some sizes."""
     found: set[tirx.Var] = set()
     for expr in exprs:
         if not isinstance(expr, int):
@@ -116,10 +117,10 @@ def _statements(shape: Shape) -> Iterator[tirx.Stmt]:
 
 def _check(shapes: list[Shape]) -> tuple[tirx.PrimFunc, list[tirx.Var]]:
     """A kernel that checks the shapes, and the sizes that are its parameters."""
-    variables = sorted(_variables(size for s in shapes for size in s), key=lambda v: v.name)
+    used = sorted(variables(size for s in shapes for size in s), key=lambda v: v.name)
     statements = [statement for shape in shapes for statement in _statements(shape)]
-    function = tirx.PrimFunc(variables, tirx.SeqStmt([*statements, tirx.Evaluate(0)]))
-    return function.with_attr("tirx.is_scheduled", True), variables
+    function = tirx.PrimFunc(used, tirx.SeqStmt([*statements, tirx.Evaluate(0)]))
+    return function.with_attr("tirx.is_scheduled", True), used
 
 
 class _Places:
@@ -142,7 +143,7 @@ class _Places:
         key = frozenset((extent, extents.count(extent)) for extent in extents)
         at = k - 1
         if all(isinstance(factor, tirx.Var) for factor in factors):
-            used = _variables(factors)
+            used = variables(factors)
             at = max((k for k, new in enumerate(self._defined) if new & used), default=-1)
         elif number <= self._held.get(key, 0):
             return
@@ -203,7 +204,7 @@ class _Needs:
         return [
             [tvm_ffi.structural_map(n, [(tirx.Var, sizes.get)]) for n in shape]
             for shape in self._known[call.op]
-            if _variables(shape) <= sizes.keys()
+            if variables(shape) <= sizes.keys()
         ]
 
 
@@ -241,9 +242,9 @@ class _Checker(PyExprMutator):
     def _call(self, shapes: list[Shape]) -> list[relax.Binding]:
         if not shapes:
             return []
-        function, variables = _check(shapes)
+        function, used = _check(shapes)
         name = self.builder_.add_func(function, "check_allocations")
-        call = relax.Call(name, variables, ty_args=[relax.TupleType([])])
+        call = relax.Call(name, used, ty_args=[relax.TupleType([])])
         return [relax.VarBinding(relax.Var("checked", relax.TupleType([])), call)]
 
 

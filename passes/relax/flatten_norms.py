@@ -1,8 +1,8 @@
 """layer_norm and rms_norm over several axes as norms over one, or as the operators they consist of.
 
 Over the last axes a tensor is reshaped, and the norm runs along rows, for which there are kernels.
-Over other axes the norm is spelled out. TVM's ConvertLayout would move the
-axes of such a norm, but not those of its weights. Knows no kernel.
+Over other axes the norm is spelled out. TVM's ConvertLayout would move the axes of such a norm, but
+not those of its weights. Knows no kernel.
 """
 
 from math import prod
@@ -11,12 +11,14 @@ import tvm
 from tvm import relax
 from tvm.relax.expr_functor import PyExprMutator, mutator
 
+from quake_tvm.kernels.size_check import Need, equal, held
 from quake_tvm.tvm_version import Pass, updated
 
 from . import spell_out_norms
 from .graph import functions, op_name
 
 op = relax.op
+_PROBLEM = "the weights have other sizes than the axes"
 _NORMS = ("relax.nn.layer_norm", "relax.nn.rms_norm")
 
 
@@ -28,7 +30,15 @@ def _flat(builder: relax.BlockBuilder, call: relax.Call, axes: list[int]) -> rel
         return None
     length = prod((shape[a] for a in axes[1:]), start=shape[axes[0]])
     rows = builder.emit(op.reshape(x, [*shape[: axes[0]], length]))
-    flat = [builder.emit(op.reshape(weight, [length])) for weight in weights]
+    flat = []
+    for weight in weights:
+        pairs = [
+            pair
+            for own, axis in zip(weight.ty.shape, axes, strict=True)
+            for pair in equal(own, shape[axis])
+        ]
+        need = Need(pairs, op_name(call).removeprefix("relax.nn."), _PROBLEM)
+        flat.append(builder.emit(op.reshape(held(builder, weight, [need]), [length])))
     attrs = call.attrs
     if len(weights) == 1:
         norm = op.nn.rms_norm(rows, *flat, axes=[-1], epsilon=attrs.epsilon)

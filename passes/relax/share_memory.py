@@ -16,7 +16,7 @@ from tvm import relax, tirx
 
 from quake_tvm.tvm_version import Pass, updated
 
-from .check_allocations import MOST, divisors
+from .check_allocations import MOST, divisors, variables
 from .graph import functions, op_name
 
 # The size that an extent is assumed to have.
@@ -94,15 +94,9 @@ def _assigned(tensors: Sequence[_Tensor]) -> list[_Block]:
     return blocks
 
 
-def _variables(expr: tirx.Expr) -> set[tirx.Var]:
-    found: set[tirx.Var] = set()
-    tvm_ffi.structural_walk(expr, [(tirx.Var, found.add)])
-    return found
-
-
 def _about(bytes_: tirx.Expr) -> int:
     """The bytes if each extent has the size ``ABOUT``."""
-    sizes = dict.fromkeys(_variables(bytes_), tirx.const(ABOUT, "int64"))
+    sizes = dict.fromkeys(variables([bytes_]), tirx.const(ABOUT, "int64"))
     found = tvm.sym.Analyzer().simplify(tvm_ffi.structural_map(bytes_, [(tirx.Var, sizes.get)]))
     return max(int(found.value), 1) if isinstance(found, tirx.IntImm) else 1
 
@@ -181,8 +175,8 @@ def _shared(
 
 def _may_join(bytes_: tirx.Expr, known: set[tirx.Var]) -> bool:
     """Whether a size is symbolic, and can be computed when its block of bindings begins."""
-    variables = _variables(bytes_)
-    return bool(variables) and variables <= known and not list(divisors(bytes_))
+    used = variables([bytes_])
+    return bool(used) and used <= known and not list(divisors(bytes_))
 
 
 @tvm.transform.module_pass(opt_level=0, name="ShareMemory")

@@ -6,6 +6,7 @@ import tvm
 from tvm import relax, tirx
 
 import quake_tvm
+from quake_tvm import QuakeError
 from quake_tvm.passes.relax.flatten_norms import FlattenNorms
 from tests.helpers import module, once
 
@@ -51,3 +52,13 @@ def test_symbolic_extents_have_the_bits_of_constant_ones():
         arrays = [rng.normal(size=size).astype(np.float32) for size in sizes]
         (static,) = quake_tvm.compile(module(formula, *sizes)).run(arrays)
         np.testing.assert_array_equal(any_size.run(arrays)[0], static)
+
+
+def test_weights_of_other_extents_end_the_run():
+    shapes = (A, B, C), *[(tirx.Var("p", "int64"), tirx.Var("q", "int64"))] * 2
+    model = quake_tvm.compile(module(lambda *args: normed(*args, [-2, -1]), *shapes))
+    x = np.ones((2, 3, 4), np.float32)
+    assert model.run([x, *[np.ones((3, 4), np.float32)] * 2])[0].shape == x.shape
+    for sizes in ((4, 3), (2, 4), (1, 4), (30, 40)):
+        with pytest.raises(QuakeError, match="the weights have other sizes than the axes"):
+            model.run([x, *[np.ones(sizes, np.float32)] * 2])
