@@ -1,8 +1,8 @@
 """Refuse ONNX nodes that use a feature which the import would ignore.
 
 A node is refused if its operator is not listed in :mod:`operators`; if it has an attribute, an
-input or a used output that is not listed (an attribute with its default value is allowed); or if it
-has a form of an unknown opset. Knows no TVM.
+input or a used output that is not listed (an attribute with its default value is allowed); if it
+has a form of an unknown opset; or if it is an Einsum with a malformed equation. Knows no TVM.
 """
 
 from collections.abc import Collection, Iterator
@@ -12,7 +12,7 @@ import onnx
 from onnx import helper
 
 from ...errors import QuakeError
-from . import own_operators
+from . import equations, own_operators
 from .contributed import DOMAIN, MICROSOFT
 from .nodes import all_nodes, place
 from .operators import STANDARD, versions
@@ -75,7 +75,9 @@ def problems(model: onnx.ModelProto) -> Iterator[Problem]:
         yield Problem(operator, _lacking([node for node in unknown if name(node) == operator]))
     used = {i for n in all_nodes(model.graph) for i in n.input} | _graph_outputs(model.graph)
     for node in all_nodes(model.graph):
-        if _known(node):
+        if node.op_type == "Einsum" and not node.domain and (wrong := equations.problem(node)):
+            yield Problem(name(node), wrong)
+        elif _known(node):
             yield from (Problem(name(node), m) for m in _problems_of(model, node, used))
 
 
