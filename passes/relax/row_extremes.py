@@ -1,7 +1,8 @@
 """Maxima and minima of float32 along the last axes: kernels over rows, which vectors read.
 
 The maximum and the minimum of one tensor along the same axes, as of DynamicQuantizeLinear, come
-from one reading. A whole tensor has rows too, of neighbouring elements; their extremes are reduced
+from one reading. The rows have a known length; how many there are may be known only to a run. A
+whole tensor of known shape has rows too, of neighbouring elements; their extremes are reduced
 again. Other extremes stay for :mod:`legalize_extremes`.
 """
 
@@ -13,10 +14,10 @@ from tvm import relax
 
 from quake_tvm.kernels.kernel_spec import KernelSpec
 from quake_tvm.schedules import analysis
-from quake_tvm.tvm_version import Pass
+from quake_tvm.tvm_version import Pass, tir
 
 from .call_written_out import call_written_out
-from .graph import dtype, functions, op_name
+from .graph import dtype, functions, known_shape, op_name, same_shape
 from .legalize import legalize
 from .pack_byte_weights import converted_once
 
@@ -25,31 +26,32 @@ _KINDS = {"relax.min": "min", "relax.max": "max"}
 _MOST, _LEAST = 4096, 128
 
 
-def _length(call: relax.Call) -> int | None:
-    """The elements of a row in a tensor of known shape, if the axes are the last ones."""
-    shape = call.args[0].ty.shape
-    if dtype(call.args[0]) != "float32" or shape is None or not analysis.volume(list(shape)):
+def _rows(call: relax.Call) -> tuple[tir.Expr, int] | None:
+    """The number of rows of float32 and their length, if the axes are the last ones.
+
+    None also for a length that only a run knows, and for tensors without elements.
+    """
+    x = call.args[0]
+    if dtype(x) != "float32" or not known_shape(x):
         return None
-    rank, given = len(shape), call.attrs.axis
+    shape, given = list(x.ty.shape), call.attrs.axis
+    rank = len(shape)
     axes = sorted({int(axis) % rank for axis in (range(rank) if given is None else given)})
-    count = len(axes)
-    if axes != list(range(rank - count, rank)):
+    first = rank - len(axes)
+    length = analysis.volume(shape[first:])
+    if axes != list(range(first, rank)) or not length:
         return None
-    return math.prod(_numbers(call.args[0])[rank - count :])
+    count = math.prod(shape[:first], start=tir.const(1, "int64"))
+    return None if analysis.constant(count) == 0 else (count, length)
 
 
-def _numbers(x: relax.Expr) -> list[int]:
-    """A known shape."""
-    return [int(n) for n in x.ty.shape]
-
-
-def _taken(mod: tvm.IRModule) -> dict[tuple[relax.Expr, int | None], set[str]]:
+def _taken(mod: tvm.IRModule) -> dict[tuple[relax.Expr, int], set[str]]:
     """The kinds of extremes that are taken of each tensor along so many elements."""
     taken = defaultdict(set)
 
     def see(expr: relax.Expr) -> None:
-        if op_name(expr) in _KINDS:
-            taken[expr.args[0], _length(expr)].add(_KINDS[expr.op.name])
+        if op_name(expr) in _KINDS and (rows := _rows(expr)):
+            taken[expr.args[0], rows[1]].add(_KINDS[expr.op.name])
 
     for _, function in functions(mod):
         relax.analysis.post_order_visit(function, see)
@@ -58,33 +60,33 @@ def _taken(mod: tvm.IRModule) -> dict[tuple[relax.Expr, int | None], set[str]]:
 
 @tvm.transform.module_pass(opt_level=0, name="RowExtremes")
 class RowExtremes(Pass):
-    """Legalize maxima and minima along the last axes of tensors of known shape."""
+    """Legalize maxima and minima along the last axes, if those have known extents."""
 
     def transform_module(self, mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         """Legalize those of rows that are long enough, and make equal calls one."""
         taken = _taken(mod)
 
         def rule(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
-            x, kind, length = call.args[0], _KINDS[call.op.name], _length(call)
-            if length is None:
+            x, kind, rows = call.args[0], _KINDS[call.op.name], _rows(call)
+            if rows is None:
                 return call
-            count = math.prod(_numbers(x))
-            whole = length == count
-            row = math.gcd(count, _MOST) if whole else length
-            if row < _LEAST or row == count:
-                return call
+            count, length = rows
             kinds = sorted(taken.get((x, length), {kind}))
-            found = _of_rows(builder, x, count // row, row, kinds)[kinds.index(kind)]
+            whole = analysis.constant(count) == 1
+            if whole:
+                count, length = length // math.gcd(length, _MOST), math.gcd(length, _MOST)
+            if length < _LEAST or analysis.constant(count) == 1:
+                return call
+            found = _of_rows(builder, x, count, length, kinds)[kinds.index(kind)]
             if whole:
                 found = builder.emit((relax.op.min if kind == "min" else relax.op.max)(found))
-            same = _numbers(found) == _numbers(call)
-            return found if same else relax.op.reshape(found, call.ty.shape)
+            return found if same_shape(found, call) else relax.op.reshape(found, call.ty.shape)
 
         return converted_once(mod, legalize(mod, dict.fromkeys(_KINDS, rule), keep_emitted=True))
 
 
 def _of_rows(
-    builder: relax.BlockBuilder, x: relax.Expr, count: int, length: int, kinds: list[str]
+    builder: relax.BlockBuilder, x: relax.Expr, count: int | tir.Expr, length: int, kinds: list[str]
 ) -> list[relax.Expr]:
     """The extremes of each row of x, as tensors of shape (count,)."""
     rows = builder.emit(relax.op.reshape(x, (count, length)))

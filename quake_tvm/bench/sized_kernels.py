@@ -82,6 +82,9 @@ ELEMENTWISE = {
 }
 REDUCTIONS = {
     "sum of rows": "(float[t, f] x) => (y) <int64[1] axis = {-1}> { y = ReduceSum(x, axis) }",
+    "largest of rows of 384": (
+        "(float[t, 384] x) => (y) <int64[1] axis = {-1}> { y = ReduceMax(x, axis) }"
+    ),
     "largest of rows": "(float[t, f] x) => (y) <int64[1] axis = {-1}> { y = ReduceMax(x, axis) }",
     "sum of columns": "(float[t, f] x) => (y) <int64[1] axis = {0}> { y = ReduceSum(x, axis) }",
     "mean over tokens": (

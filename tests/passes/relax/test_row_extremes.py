@@ -54,6 +54,23 @@ def test_values(keepdims):
                 np.testing.assert_array_equal(next(results), wanted)
 
 
+def test_any_number_of_rows():
+    b, t = (tirx.Var(name, "int64") for name in "bt")
+    mod = module(
+        lambda x, y: (op.max(x, axis=[-1]), op.min(y, axis=[2, 3], keepdims=True)),
+        *[(b, t, 130), (b, 3, 4, 64)],
+    )
+    model = quake_tvm.compile(mod)
+    assert list(model.report.kernels.values()).count("rows") == 2
+    for count, tokens in ((1, 1), (2, 7), (3, 0), (0, 5), (5, 40)):
+        x = RNG.normal(size=(count, tokens, 130)).astype(np.float32)
+        y = RNG.normal(size=(count, 3, 4, 64)).astype(np.float32)
+        x[..., 129:] = np.nan
+        largest, least = model.run([x, y])
+        np.testing.assert_array_equal(largest, x.max(axis=-1))
+        np.testing.assert_array_equal(least, y.min(axis=(2, 3), keepdims=True))
+
+
 def kernels(formula, *shapes):
     """The options of the kernels over rows that a module gets."""
     found = RowExtremes()(module(formula, *shapes))
@@ -75,8 +92,15 @@ def test_both_of_one_tensor_are_one_kernel():
     assert sorted(both) == [["max"], ["min"]]
 
 
+SIZE = tirx.Var("n", "int64")
+
+
 @pytest.mark.parametrize(
-    ("shape", "axis"), [((16, 512), 0), ((16, 8), 1), ((512,), None), ((7, 31), None)]
+    ("shape", "axis"),
+    [
+        *[((16, 512), 0), ((16, 8), 1), ((512,), None), ((7, 31), None), ((0, 512), 1)],
+        *[((SIZE, 512), None), ((512, SIZE), 1), ((SIZE, 8), 1)],
+    ],
 )
 def test_what_stays(shape, axis):
     assert not kernels(lambda x: op.max(x, axis=axis), shape)
