@@ -43,4 +43,5 @@ def quantize(
     if as_json:
         print_json({"model": str(model), "calls": len(calls), "output": str(out)})
         return
-    output.print(f"written: {out}, from {len(calls)} calls", markup=False, soft_wrap=True)
+    found = "1 call" if len(calls) == 1 else f"{len(calls)} calls"
+    output.print(f"written: {out}, from {found}", markup=False, soft_wrap=True)

@@ -18,6 +18,8 @@ from ..errors import QuakeError, last_line
 from ..support import given
 from ..support.whole_file import check_writable, whole_file
 
+_QUANTIZED = {"QuantizeLinear", "DequantizeLinear"}
+
 
 def quantize(
     model: str | Path,
@@ -40,8 +42,8 @@ def quantize(
     output : path
         The QDQ model to write.
     operators : sequence of str, optional
-        The ONNX operators to quantize, ``["MatMul"]`` for instance. By default all for which
-        onnxruntime has a quantized form.
+        The model's ONNX operators to quantize, ``["MatMul"]`` for instance. By default all for
+        which onnxruntime has a quantized form.
 
     Returns
     -------
@@ -52,19 +54,26 @@ def quantize(
     ------
     QuakeError
         If onnxruntime is missing, if a call does not fit the model, is empty or has NaN, if there
-        is no call, if a scale would be infinite, or if onnxruntime cannot quantize the model.
+        is no call, if the model has no such operator or is quantized already, if a scale would be
+        infinite, or if onnxruntime cannot quantize the model, or finds nothing to quantize.
     """
     try:
         from onnxruntime import quantization
         from onnxruntime.quantization.shape_inference import quant_pre_process
     except ImportError:
         raise QuakeError("quake_tvm.quantize needs onnxruntime: pip install onnxruntime") from None
-    model, output = Path(model), Path(output)
+    model, output = given.file(model, "model", ".onnx"), given.path(output, "output")
     check_writable(output, but=model)
     given_calls = given.calls(calibration, "the calibration")
     if not all(isinstance(call, Mapping) for call in given_calls):
         raise QuakeError("the inputs of a call must be a mapping of name to array, as {'x': x}")
-    calls = [{name: np.asarray(array) for name, array in call.items()} for call in given_calls]
+    calls = [
+        {
+            name: _array(value, f"call {number} of the calibration: {name!r}")
+            for name, value in pairs
+        }
+        for number, pairs in enumerate(call.items() for call in given_calls)
+    ]
 
     class Calls(quantization.CalibrationDataReader):
         def __init__(self) -> None:
@@ -73,7 +82,9 @@ def quantize(
         def get_next(self) -> dict[str, np.ndarray] | None:
             return next(self._left, None)
 
-    _check_inputs(model, calls)
+    graph = _graph(model)
+    _check_inputs(graph, calls)
+    chosen = None if operators is None else _chosen(operators, graph, model)
     with tempfile.TemporaryDirectory() as folder, whole_file(output) as file, _quiet():
         prepared = Path(folder) / "prepared.onnx"
         try:
@@ -83,25 +94,58 @@ def quantize(
                 file,
                 Calls(),
                 quant_format=quantization.QuantFormat.QDQ,
-                op_types_to_quantize=None if operators is None else list(operators),
+                op_types_to_quantize=chosen,
                 per_channel=True,
                 activation_type=quantization.QuantType.QUInt8,
                 weight_type=quantization.QuantType.QInt8,
             )
         except Exception as error:  # onnxruntime's have no common class
-            raise QuakeError(f"onnxruntime cannot quantize {model}: {last_line(error)}") from error
-        _check_scales(file)
+            hint = "; the calibration has infinities" if _infinite(calls) else ""
+            said = f"onnxruntime cannot quantize {model}: {last_line(error)}{hint}"
+            raise QuakeError(said) from error
+        _check_result(file, model)
     return output
 
 
-def _check_inputs(model: Path, calls: Sequence[Mapping[str, np.ndarray]]) -> None:
-    """Refuse a file that is no ONNX model, and calls with other inputs than the model's."""
+def _array(value: ArrayLike, what: str) -> np.ndarray:
+    try:
+        return np.asarray(value)
+    except Exception as error:  # what an object's own conversion raises
+        raise QuakeError(f"{what} is no array: {last_line(error)}") from None
+
+
+def _infinite(calls: Sequence[Mapping[str, np.ndarray]]) -> bool:
+    return any(a.dtype.kind == "f" and np.isinf(a).any() for call in calls for a in call.values())
+
+
+def _graph(model: Path) -> Any:
+    """The graph of a file that is an ONNX model and not quantized yet."""
     import onnx
 
     try:
         graph = onnx.load(model, load_external_data=False).graph
     except Exception as error:  # protobuf's have no common class
         raise QuakeError(f"{model} cannot be read as an ONNX model: {last_line(error)}") from None
+    if _QUANTIZED & {node.op_type for node in graph.node}:
+        raise QuakeError(f"{model} is quantized already: compile it as it is")
+    return graph
+
+
+def _chosen(operators: Sequence[str], graph: Any, model: Path) -> list[str]:
+    """The operators to quantize, by the names that they have after onnxruntime's preparation."""
+    if isinstance(operators, str) or not operators:
+        raise QuakeError("operators must be a list of names of ONNX operators, as ['MatMul']")
+    present = {node.op_type for node in graph.node}
+    for name in operators:
+        if name not in present:
+            found = ", ".join(sorted(present))
+            raise QuakeError(f"{model} has no operator {name!r} to quantize; it has {found}")
+    # The preparation makes Gemm of a MatMul and an Add.
+    return [*operators, "Gemm"] if "MatMul" in operators else list(operators)
+
+
+def _check_inputs(graph: Any, calls: Sequence[Mapping[str, np.ndarray]]) -> None:
+    """Refuse calls with other inputs than the model's."""
     constants = {tensor.name for tensor in graph.initializer}
     taken = {value.name: value for value in graph.input if value.name not in constants}
     for number, call in enumerate(calls):
@@ -137,16 +181,19 @@ def _fault(array: np.ndarray, value: Any) -> str:
     return ""
 
 
-def _check_scales(path: Path) -> None:
-    """Refuse a quantized model of which some scale is no number, as every value would be lost."""
+def _check_result(path: Path, model: Path) -> None:
+    """Refuse a file without quantizations, and one of which some scale is no number."""
     import onnx
     from onnx import numpy_helper
 
     graph = onnx.load(path).graph
     values = {tensor.name: tensor for tensor in graph.initializer}
-    for node in graph.node:
-        if node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
-            continue
+    nodes = [node for node in graph.node if node.op_type in _QUANTIZED]
+    if not nodes:
+        raise QuakeError(
+            f"onnxruntime's quantizer has no quantized form of these operators of {model}"
+        )
+    for node in nodes:
         scale = values.get(node.input[1])
         if scale is not None and not np.isfinite(numpy_helper.to_array(scale)).all():
             raise QuakeError(

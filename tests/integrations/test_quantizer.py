@@ -61,6 +61,48 @@ def test_chosen_operators(model, calls, tmp_path):
     assert "QuantizeLinear" in operators(out)
 
 
+def test_products_that_the_preparation_renames(model, calls, tmp_path):
+    out = quake_tvm.quantize(model, calls, tmp_path / "quantized.onnx", operators=["MatMul"])
+    assert "Gemm" in operators(out)
+    weights = [t for t in onnx.load(out).graph.initializer if t.data_type == TensorProto.INT8]
+    assert list(W.shape) in [list(t.dims) for t in weights]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        (["matmul"], "has no operator 'matmul' to quantize; it has Add, MatMul, Sigmoid"),
+        ([3], "has no operator 3 to quantize"),
+        ([], "operators must be a list of names"),
+        ("MatMul", "operators must be a list of names"),
+    ],
+)
+def test_operators_that_the_model_does_not_have(model, calls, tmp_path, chosen, said):
+    with pytest.raises(QuakeError, match=said):
+        quake_tvm.quantize(model, calls, tmp_path / "quantized.onnx", operators=chosen)
+
+
+def test_nothing_to_quantize(calls, tmp_path):
+    graph = helper.make_graph(
+        [helper.make_node("Cos", ["x"], ["y"])],
+        "cosine",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (8, 24))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, (8, 24))],
+    )
+    path = tmp_path / "cosine.onnx"
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path
+    )
+    with pytest.raises(QuakeError, match="has no quantized form of these operators"):
+        quake_tvm.quantize(path, calls, tmp_path / "quantized.onnx")
+
+
+def test_a_quantized_model_is_not_quantized_again(model, calls, tmp_path):
+    once = quake_tvm.quantize(model, calls, tmp_path / "once.onnx")
+    with pytest.raises(QuakeError, match="is quantized already: compile it as it is"):
+        quake_tvm.quantize(once, calls, tmp_path / "twice.onnx")
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -70,6 +112,7 @@ def test_chosen_operators(model, calls, tmp_path):
         ([{"x": np.zeros((8, 24))}], "'x' has the type float64; the model takes float32"),
         ([{"x": X[:2, :3]}], r"'x' has the shape \(2, 3\); the model takes \(8, 24\)"),
         ([{"x": X * np.nan}], "'x' has NaN: give a typical input"),
+        ([{"x": [[1.0], [2.0, 3.0]]}], "call 0 of the calibration: 'x' is no array"),
         ([{"x": X}, {"x": X + np.inf}], "has no finite scale: the calibration or the weights have"),
     ],
 )
@@ -100,3 +143,5 @@ def test_files(model, calls, tmp_path):
         quake_tvm.quantize(text, calls, tmp_path / "quantized.onnx")
     with pytest.raises(QuakeError):
         quake_tvm.quantize(model, calls, model)
+    with pytest.raises(QuakeError, match="model must be a path"):
+        quake_tvm.quantize(onnx.load(model), calls, tmp_path / "quantized.onnx")
