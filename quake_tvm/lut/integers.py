@@ -121,7 +121,7 @@ def _candidates(outputs: np.ndarray, dtype: str, to: str, entries: int) -> list[
         shifts = range(half)
     else:
         steepest = np.abs(values[stride::stride] - values[:-stride:stride]).max() / stride
-        most = int(np.floor(np.log2(slopes[1] / max(steepest, 1.0))))
+        most = max(int(np.floor(np.log2(slopes[1] / max(steepest, 1.0)))), 0)
         shifts = range(most, most + 1)
     forms = [dynamic.Format(s, slopes, (limits.min, limits.max)) for s in shifts]
     return [dynamic.fit(values, first, entries, form, stride) for form in forms]

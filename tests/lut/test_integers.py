@@ -37,13 +37,14 @@ def test_error(dtype: str, to: str) -> None:
         assert errors[1] < (np.ptp(exact.astype(float)) / 100) ** 2
 
 
-@pytest.mark.parametrize("dtype", TYPES)
-def test_sums_fit(dtype: str) -> None:
+@pytest.mark.parametrize(("dtype", "to"), [*zip(TYPES, TYPES, strict=True), *PAIRS])
+def test_sums_fit(dtype: str, to: str) -> None:
     """Neither products nor sums leave the wide type, even for jumps from end to end."""
-    limits = np.iinfo(dtype)
+    limits, out = np.iinfo(dtype), np.iinfo(to)
     x = np.arange(limits.min, limits.max + 1)
-    for exact in (np.where(x > limits.max - 9, limits.max, limits.min), x[::-1], x, 0 * x):
-        made = approximate(exact.astype(dtype), dtype, 8)
+    jumps = [np.where(x > at, out.max, out.min) for at in (limits.max - 9, signed(dtype))]
+    for exact in (*jumps, x[::-1], x, 0 * x):
+        made = approximate(exact.astype(to), dtype, 8)
         inside = np.iinfo(made.wide)
         at = x - signed(dtype)
         slopes = np.asarray(made.table.slopes)
