@@ -28,6 +28,7 @@ from .resize import resize
 from .reverse_sequence import reverse_sequence
 from .running_products import cum_prod
 from .slices import slice_
+from .softplus import mish, softplus
 from .split import split
 from .squeeze import squeeze
 from .tile import tile
@@ -72,6 +73,7 @@ CONVERTERS: dict[str, Converter] = {
     "MaxRoiPool": images.max_roi_pool,
     "MaxUnpool": pooling.max_unpool,
     "Min": extreme,
+    "Mish": mish,
     "NonMaxSuppression": images.non_max_suppression,
     "PRelu": prelu,
     "Pad": pad,
@@ -88,6 +90,7 @@ CONVERTERS: dict[str, Converter] = {
     "SequenceInsert": sequences.insert,
     "SequenceLength": sequences.length,
     "Slice": slice_,
+    "Softplus": softplus,
     "Split": split,
     "SplitToSequence": sequences.split_to,
     "Squeeze": squeeze,

@@ -1,4 +1,4 @@
-"""Exact sinh, cosh, tanh and erf against mpmath: near 0, at the ends, and in vectors."""
+"""Exact sinh, cosh, tanh, erf and softplus against mpmath: near 0, at the ends, and in vectors."""
 
 import mpmath
 import numpy as np
@@ -19,6 +19,23 @@ def operands(dtype: str) -> np.ndarray:
     x = np.array(x)
     with np.errstate(over="ignore"):
         return np.concatenate([x, -x]).astype(dtype)
+
+
+def softplus(x: mpmath.mpf) -> mpmath.mpf:
+    """log(1 + e^x), as max(x, 0) + log(1 + e^-|x|)."""
+    return max(x, mpmath.mpf(0)) + mpmath.log1p(mpmath.exp(-abs(x)))
+
+
+@pytest.mark.parametrize(("beta", "dtype"), [(1, "float32"), (2, "float32"), (1, "float64")])
+def test_small_results_of_softplus(beta, dtype):
+    limits = np.finfo(dtype)
+    x = np.concatenate([np.linspace(-80, 80, 1601), [1e-30, 0, np.inf, -np.inf, np.nan]])
+    x = (x / beta).astype(dtype)
+    mod = module(lambda x: op.nn.softplus(x, beta, 40.0), x.shape, dtype=dtype)
+    (found,) = quake_tvm.compile(mod, method="exact").run(x)
+    wanted = [float(softplus(mpmath.mpf(beta * float(v))) / beta) for v in x[:-3]]
+    np.testing.assert_allclose(found[:-3], wanted, rtol=SPACINGS * limits.eps)
+    np.testing.assert_array_equal(found[-3:], [np.inf, 0, np.nan])
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
