@@ -4,11 +4,15 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import tvm
 from tvm import relax
 
 from .converter import Context, converts, dtype_of, is_float
 
 op = relax.op
+_EXP, _CAST = map(tvm.ir.Op.get, ("relax.exp", "relax.astype"))
+# Beyond this softplus(x) rounds to x in every format, and below it e^x is a number in float32.
+_LINEAR = 40.0
 
 
 def _plain(function: Callable) -> Callable:
@@ -28,18 +32,28 @@ def _scaled(function: Callable, factor: float) -> Callable:
     return lambda c, x: c.emit(op.multiply(function(x), relax.const(factor, dtype_of(x))))
 
 
+def _exponent(c: Context, x: relax.Expr) -> relax.Expr | None:
+    """y if x is exp(y), also with casts to halves and back between."""
+    made: Any = c.builder.lookup_binding(x)
+    while isinstance(made, relax.Call) and made.op == _CAST and is_float(dtype_of(made.args[0])):
+        made = c.builder.lookup_binding(made.args[0])
+    if not isinstance(made, relax.Call) or made.op != _EXP:
+        return None
+    y = c.widened(made.args[0])
+    return y if dtype_of(y) == dtype_of(x) else None
+
+
 def _log1p(c: Context, x: relax.Expr) -> relax.Expr:
     """log(1 + x), accurate for small x (Kahan's correction).
 
-    After an exponential it is plain log(1 + x), the form by which the softplus family is
-    recognised.
+    After an exponential it is softplus, by which the softplus family is recognised.
     """
+    exponent = _exponent(c, x)
+    if exponent is not None:
+        return c.emit(op.nn.softplus(exponent, threshold=_LINEAR))
     one = relax.const(1, dtype_of(x))
     u = c.emit(op.add(x, one))
     log = c.emit(op.log(u))
-    argument: Any = c.node.args[0]
-    if str(argument.target) == "aten.exp.default":
-        return log
     done = c.emit(op.subtract(u, one))
     corrected = c.emit(op.multiply(log, op.divide(x, done)))
     small = c.emit(op.equal(done, relax.const(0, dtype_of(x))))

@@ -2,6 +2,7 @@
 
 import operator
 
+import numpy as np
 import pytest
 
 import quake_tvm
@@ -180,3 +181,31 @@ def test_integers_are_divided_by_nothing_that_stops_the_processor():
     floor, *rest = quake_tvm.compile(program, method="exact").run(low.numpy(), by.numpy())
     assert floor[2] == 2
     assert [int(r[2]) for r in rest] == [1, 1, 2]
+
+
+def test_small_results_of_the_softplus_family():
+    """log(1 + e^x) written as log1p loses no small e^x, and is one operator in half precision."""
+    functions = {
+        "softplus": nn.functional.softplus,
+        "logsigmoid": lambda x: nn.functional.logsigmoid(-x),
+        "log1p": lambda x: torch.log1p(torch.exp(x)),
+        "through_ints": lambda x: torch.log1p(torch.exp(x).to(torch.int32).to(x.dtype)),
+    }
+
+    class Family(nn.Module):
+        def forward(self, x):
+            return tuple(f(x) for f in functions.values())
+
+    x = torch.linspace(-80, 20, 401)
+    program = torch.export.export(Family(), (x,))
+    for name, found in zip(
+        functions, quake_tvm.compile(program, method="exact").run([x.numpy()]), strict=True
+    ):
+        np.testing.assert_allclose(found, functions[name](x.double()), rtol=1e-6, err_msg=name)
+
+    class Half(nn.Module):
+        def forward(self, x):
+            return torch.log1p(torch.exp(x))
+
+    model = quake_tvm.compile(torch.export.export(Half(), (x.half(),)))
+    assert [site.operator for site in model.report.sites] == ["softplus"]
