@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import onnx
+import onnx.parser
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
@@ -116,3 +117,22 @@ def test_bits_of_images_of_a_computed_size():
         known = quake_tvm.compile(_images(size, other), method="exact").run(feeds)
         for case, ours, wanted in zip(IMAGES, found, known, strict=True):
             np.testing.assert_array_equal(ours, wanted, err_msg=f"{case} {size} {other}")
+
+
+def test_cubic_resize_to_half_of_an_image():
+    """Sizes that are rounded halves compile, with the bits of known sizes."""
+    model = onnx.parser.parse_model(
+        '<ir_version: 9, opset_import: ["": 19]> halved (float[n, c, h, w] x) => (y) {'
+        " first = Shape<end = 2>(x) image = Shape<start = 2>(x)"
+        " one = Constant<value_ints = [1]>() two = Constant<value_ints = [2]>()"
+        " more = Add(image, one) half = Div(more, two) size = Concat<axis = 0>(first, half)"
+        ' y = Resize<mode = "cubic", coordinate_transformation_mode = "asymmetric">'
+        "(x, , , size) }"
+    )
+    x = np.random.default_rng(0).normal(size=(2, 1, 7, 10)).astype(np.float32)
+    any_length = quake_tvm.compile(model, method="exact")
+    known = quake_tvm.compile(model, method="exact", shapes={"x": x.shape})
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    (y,) = any_length.run(x)
+    assert y.tobytes() == known.run(x)[0].tobytes()
+    np.testing.assert_allclose(y, session.run(None, {"x": x})[0], rtol=1e-5, atol=1e-6)
