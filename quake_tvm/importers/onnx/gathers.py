@@ -4,6 +4,7 @@ Negative indices are passed to ``quake_tvm.index``, which counts them from the e
 indices out of range. TVM's importer would add extents computed at run time.
 """
 
+import math
 from typing import Any
 
 import tvm
@@ -67,6 +68,12 @@ def scatter_nd(builder: relax.BlockBuilder, node: Node) -> relax.Expr:
     within = [pair for sizes in zip(wanted, given, strict=True) for pair in equal(*sizes)]
     index = _held(builder, node, shape[: counts[-1]], within)
     data, _, updates = node.inputs
+    if len(counts) > 2 and not all(isinstance(n, int) for n in counts):
+        # TVM's kernel of places in several dynamic dimensions does not compile.
+        number = math.prod(counts[:-1])
+        index = relax.op.reshape(index, [number, counts[-1]])
+        updates = relax.op.reshape(updates, [number, *shape[counts[-1] :]])
+        index, updates = builder.normalize(index), builder.normalize(updates)
     return relax.op.scatter_nd(data, index, updates, _reduction(node))
 
 
