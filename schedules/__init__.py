@@ -45,6 +45,7 @@ from .overlap import overlap_tiles
 from .records.record import Trace
 from .records.trace import replay
 from .rule import Rule, Scheduled
+from .varying_cuts import ignore_varying_cuts
 from .versions import Version, joined, with_few
 
 RULES = (
@@ -210,6 +211,6 @@ def finished(
         A condition on symbolic extents that holds whenever the function runs.
     """
     done = split_at_guards(overlap_tiles(dot_products.accumulate(function), given))
-    done = cut_borders(done)
+    done = ignore_varying_cuts(cut_borders(done))
     done = keep_floats(choose_instructions(done, target, over_rows=over_rows))
     return above_zero(keep_indices(done))
