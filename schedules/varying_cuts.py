@@ -10,7 +10,7 @@ unknown extent have no hint any more: see :mod:`guards`. Knows no rule.
 import tvm_ffi
 from tvm import s_tir
 
-from quake_tvm.tvm_version import tir
+from quake_tvm.tvm_version import dtype_of, tir
 
 from .analysis import PARTITION
 
@@ -39,7 +39,10 @@ def ignore_varying_cuts(function: tir.PrimFunc) -> tir.PrimFunc:
 
 
 class _Marks:
-    """Marks for the comparisons of one loop's variable with what the loop does not bind."""
+    """Marks for the comparisons of one loop's variable with what the loop does not bind.
+
+    Comparisons of floats cut no loop, and :mod:`keep_floats` has to see them.
+    """
 
     def __init__(self, variable: tir.Var, own: list[tir.Var]) -> None:
         self.variable, self.own = variable, own
@@ -52,6 +55,8 @@ class _Marks:
         }
 
         def mark(comparison: tir.Expr) -> tir.Expr:
+            if "int" not in dtype_of(comparison.a):
+                return comparison
             used = [v for each in _variables(comparison) for v in values.get(each, [each])]
             varies = any(not any(v.same_as(each) for each in self.own) for v in used)
             if not varies or not any(v.same_as(self.variable) for v in used):
