@@ -54,7 +54,7 @@ def cases(info: OpInfo, most: int) -> Iterator[Case]:
         torch.manual_seed(0)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            samples = [s for s in info.sample_inputs("cpu", dtype, False) if _small(s)]
+            samples = [s for s in info.sample_inputs("cpu", dtype, False) if _taken(s)]
         step = max(1, -(-len(samples) // most))
         for sample in samples[::step]:
             yield _case(info.op, dtype, sample)
@@ -62,9 +62,11 @@ def cases(info: OpInfo, most: int) -> Iterator[Case]:
             yield _case(_on_a_copy(info.inplace_variant), dtype, samples[0], "in place, ")
 
 
-def _small(sample: Any) -> bool:
+def _taken(sample: Any) -> bool:
+    """Whether the tensors are small and dense: arrays hold no sparse ones."""
     leaves = pytree.tree_leaves((sample.input, sample.args, sample.kwargs))
-    return all(x.numel() <= _MOST_ELEMENTS for x in leaves if isinstance(x, torch.Tensor))
+    tensors = [x for x in leaves if isinstance(x, torch.Tensor)]
+    return all(x.layout == torch.strided and x.numel() <= _MOST_ELEMENTS for x in tensors)
 
 
 def _real(x: torch.Tensor) -> torch.Tensor:

@@ -101,17 +101,18 @@ def _compared(runs: list[tuple[Case, list[Any]]]) -> Iterator[Verdict]:
         got, results = results[: len(expected)], results[len(expected) :]
         differences = [_difference(a, _array(b)) for a, b in zip(got, expected, strict=True)]
         reason = "; ".join(filter(None, differences))
-        if len(got) == 2 and not differences[0] and _chosen(case.inputs[0].numpy(), *got):
+        pair = len(got) == 2 and bool(case.inputs)
+        if reason and pair and not differences[0] and _chosen(case.inputs[0].numpy(), *got):
             reason = ""
         yield Verdict(case.label, WRONG if reason else RIGHT, reason)
 
 
 def _chosen(x: np.ndarray, values: np.ndarray, places: np.ndarray) -> bool:
     """Whether the values stand at the places, along any axis: torch chooses any of equal ones."""
-    if places.dtype != np.int64 or places.shape != values.shape:
+    if places.dtype != np.int64 or places.shape != values.shape or x.ndim - places.ndim > 1:
         return False
     for axis in range(x.ndim):
-        kept = places.ndim == x.ndim
+        kept = places.ndim >= x.ndim
         index, wanted = (t if kept else np.expand_dims(t, axis) for t in (places, values))
         others = [n for k, n in enumerate(x.shape) if k != axis]
         if [n for k, n in enumerate(index.shape) if k != axis] == others:

@@ -85,6 +85,16 @@ def _arange(c: Context, start: Any, end: Any, step: Any, dtype: Any) -> relax.Ex
     return c.kernel("arange", count)
 
 
+@converts("linspace.default")
+def _linspace(c: Context, start: Any, end: Any, steps: Any, dtype: Any) -> relax.Expr:
+    return constant(torch.linspace(start, end, steps, dtype=c.result.dtype))
+
+
+@converts("logspace.default")
+def _logspace(c: Context, start: Any, end: Any, steps: Any, base: Any, dtype: Any) -> relax.Expr:
+    return constant(torch.logspace(start, end, steps, base, dtype=c.result.dtype))
+
+
 @converts("copy.default")
 def _copy(c: Context, self: Any, src: relax.Expr) -> relax.Expr:
     return c.emit(op.broadcast_to(c.cast(src, c.dtype), relax.ShapeExpr(c.shape)))

@@ -9,6 +9,7 @@ from . import (  # noqa: F401  they enter their operators in the table
     orders,
     pools,
     products,
+    ranges,
     scans,
     special,
     views,
