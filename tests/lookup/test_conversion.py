@@ -182,7 +182,7 @@ def test_an_interrupted_training_continues_to_the_same_tables(tmp_path):
 def test_a_folder_of_another_conversion(tmp_path):
     model, calls = encoder(layers=1), [{"x": np.zeros((4, 6)), "m": np.ones((4, 6))}]
     with StateFolder(tmp_path, model, calls, [np.int64(1)]):
-        pass
+        (tmp_path / "layer_0.npz").touch()
     with StateFolder(tmp_path, model, calls, [1]):
         pass
     swapped = [dict(zip("mx", calls[0].values(), strict=True))]
@@ -197,6 +197,15 @@ def test_a_folder_of_another_conversion(tmp_path):
         with pytest.raises(QuakeError, match="the state of another conversion") as error:
             StateFolder(tmp_path, model, given, options)
         raised.append(error)
+
+
+def test_a_conversion_that_fails_before_a_state_leaves_no_folder(tmp_path):
+    folder = tmp_path / "state"
+    with pytest.raises(QuakeError), StateFolder(folder, encoder(layers=1), inputs(1), [1]):
+        raise QuakeError("the calibration has no rows")
+    assert not folder.exists()
+    with StateFolder(folder, encoder(layers=1), inputs(1), [2]):
+        pass
 
 
 def test_a_folder_in_use(tmp_path):
@@ -215,7 +224,8 @@ def test_only_the_state_is_removed(tmp_path):
     remove(folder)
     assert not folder.exists()
     with StateFolder(tmp_path, encoder(layers=1), inputs(1), []):
-        (tmp_path / "layer_0.txt").touch()
+        for name in ("layer_0.txt", "layer_0.npz"):
+            (tmp_path / name).touch()
     remove(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["layer_0.txt"]
 
