@@ -1,6 +1,6 @@
 """Find feed-forward layers in an ONNX graph: products by constants, around element-wise operators.
 
-A layer is a product by constant weights whose rows are wider than those before and behind it: one
+A layer is a product by constant float32 weights whose rows are wider than those before and behind it: one
 product, or two whose results are multiplied (a gated layer; also one product that is split), then
 element-wise operators, then one product. Nothing else may read what is inside. Knows no TVM.
 """
@@ -86,11 +86,13 @@ class _Graph:
     def __init__(self, graph: onnx.GraphProto) -> None:
         self.nodes = list(graph.node)
         self.makers = {name: node for node in graph.node for name in node.output}
-        self.sizes = {c.name: tuple(c.dims) for c in graph.initializer}
+        constants = {c.name: c for c in graph.initializer}
         self.outputs = {o.name for o in graph.output}
         for node in graph.node:
             if node.op_type == "Constant" and node.attribute[0].name == "value":
-                self.sizes[node.output[0]] = tuple(node.attribute[0].t.dims)
+                constants[node.output[0]] = node.attribute[0].t
+        self.sizes = {name: tuple(c.dims) for name, c in constants.items()}
+        self.types = {name: c.data_type for name, c in constants.items()}
         self.readers: dict[str, list[onnx.NodeProto]] = {}
         for node in graph.node:
             for name in read_by(node):
@@ -147,6 +149,8 @@ class _Graph:
         size = self.sizes.get(node.input[1], ())
         flags = {a.name: a.i for a in node.attribute}
         if len(size) != 2 or flags.get("transA"):
+            return None
+        if self.types[node.input[1]] != onnx.TensorProto.FLOAT:
             return None
         before, behind = size[::-1] if flags.get("transB") else size
         return before, behind

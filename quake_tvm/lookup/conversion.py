@@ -157,7 +157,10 @@ def convert(
     source = _source(model)
     blocks = find(source)
     if not blocks:
-        raise QuakeError("the model has no feed-forward layer: two products by constant weights")
+        raise QuakeError(
+            "the model has no feed-forward layer: two products by constant float32 weights. Convert "
+            "before you change the precision or quantize"
+        )
     chosen = _chosen(layers, len(blocks))
     _check_size(source, [blocks[n] for n in chosen], settings, form)
     calibration = given.calls(calibration, "the calibration")

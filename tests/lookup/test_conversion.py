@@ -54,6 +54,17 @@ def test_a_layer_that_something_else_reads_is_none():
     assert not find(model)
 
 
+def halves():
+    """The model with weights in float16."""
+    model = encoder(layers=1)
+    for weight in model.graph.initializer:
+        array = onnx.numpy_helper.to_array(weight)
+        if array.dtype == np.float32:
+            half = onnx.numpy_helper.from_array(array.astype(np.float16), weight.name)
+            weight.CopyFrom(half)
+    return model
+
+
 @pytest.fixture(scope="module")
 def converted():
     model, calls = encoder(), inputs()
@@ -255,6 +266,7 @@ def with_value(value):
         ({"rows": 0}, "rows must be a whole number from 1"),
         ({"settings": {"tables": 4}}, r"settings must be Settings\(..\), not dict"),
         ({"settings": Settings(30_000, 16)}, "the model has 251.7 GB, and an ONNX file at most 2"),
+        ({"model": halves()}, "no feed-forward layer: .* float32 weights"),
         ({"model": b"ab"}, "cannot convert a value of type bytes"),
         ({"folder": "/proc/none"}, "cannot keep the state in /proc/none: No such file"),
         ({"folder": __file__}, "cannot keep the state in .*: File exists"),
