@@ -1,8 +1,9 @@
 """Find feed-forward layers in an ONNX graph: products by constants, around element-wise operators.
 
-A layer is a product by constant float32 weights whose rows are wider than those before and behind it: one
-product, or two whose results are multiplied (a gated layer; also one product that is split), then
-element-wise operators, then one product. Nothing else may read what is inside. Knows no TVM.
+A layer is a product by constant float32 weights whose rows are wider than those before and behind
+it: one product, or two whose results are multiplied (a gated layer; also one product that is
+split), then element-wise operators, then one product. Nothing else may read what is inside. Knows
+no TVM.
 """
 
 import math

@@ -158,8 +158,8 @@ def convert(
     blocks = find(source)
     if not blocks:
         raise QuakeError(
-            "the model has no feed-forward layer: two products by constant float32 weights. Convert "
-            "before you change the precision or quantize"
+            "the model has no feed-forward layer: two products by constant float32 weights. "
+            "Convert before you change the precision or quantize"
         )
     chosen = _chosen(layers, len(blocks))
     _check_size(source, [blocks[n] for n in chosen], settings, form)

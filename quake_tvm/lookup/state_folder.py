@@ -81,7 +81,7 @@ class StateFolder(AbstractContextManager["StateFolder"]):
             temporary.write_text(key)
 
     def __exit__(self, *_: object) -> None:
-        """Release the folder. One without a layer's state is removed, so that others can have it."""
+        """Release the folder, and remove it if it has no layer's state."""
         if self.path is not None and not any(self.path.glob(_LAYER.format("*"))):
             remove(self.path)
         self._held.close()
