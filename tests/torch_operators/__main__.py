@@ -67,7 +67,7 @@ def main() -> int:
             if verdict.outcome in (WRONG, FAULT) or (given.names and verdict.reason):
                 print(f"  {verdict.outcome}: {verdict.label}: {verdict.reason}", flush=True)
     if not given.names:
-        write(verdicts)
+        write(dict(sorted(verdicts.items())))
     return any(v.outcome in (WRONG, FAULT) for found in verdicts.values() for v in found)
 
 
