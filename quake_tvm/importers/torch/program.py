@@ -11,6 +11,7 @@ from typing import Any
 import sympy
 import torch
 import tvm
+import tvm_ffi
 from torch import fx
 from torch._ops import HigherOrderOperator
 from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind
@@ -19,6 +20,7 @@ from torch.utils._sympy.printers import PythonPrinter
 from tvm import relax
 
 from ...errors import QuakeError, last_line
+from ...kernels.fitted import fitted
 from ...runtime.description import OUTPUTS, Range
 from ...runtime.extent_limits import ExtentLimits
 from ...runtime.state import STATE
@@ -131,12 +133,14 @@ class _Import:
         nodes = list(self.program.graph.nodes)
         placeholders = [n for n in nodes if n.op == "placeholder"]
         inputs = self._inputs(placeholders)
+        self.sizes.check_formulas()
         # No dataflow block can contain a branch.
         straight = not any(node.target is torch.ops.higher_order.cond for node in nodes)
         with self.builder.function("main", inputs):
             try:
                 with self.builder.dataflow() if straight else nullcontext():
                     self._narrow_state(placeholders)
+                    self._fit_inputs(placeholders)
                     emit = self.builder.emit_output if straight else self.builder.emit
                     output = emit(self._outputs(self._body(nodes)))
             except BaseException:
@@ -150,6 +154,16 @@ class _Import:
         if self.state:
             function = function.with_attr(STATE, [b.initial.to_json() for b in self.state])
         return updated(mod, {main: self._limits().write(function)})
+
+    def _fit_inputs(self, placeholders: list[fx.Node]) -> None:
+        """Write dimensions of inputs as the formulas that give them, as the rest of the program."""
+        for node in placeholders:
+            value, fake = self.values[node], node.meta.get("val")
+            if not isinstance(value, relax.Var) or not isinstance(fake, torch.Tensor):
+                continue
+            shape = self.sizes.shape(fake.shape)
+            if not tvm_ffi.structural_equal(value.ty.shape, relax.ShapeExpr(shape)):
+                self.values[node] = self.builder.emit(fitted(value, shape))
 
     def _narrow_state(self, placeholders: list[fx.Node]) -> None:
         """Give buffers that the state has in float32 their own dtype."""
@@ -213,6 +227,8 @@ class _Import:
         found = [self.sizes.in_dimensions(condition, whole=True) for condition in found]
         for factor, whole in self.sizes.multiples.values():
             found.append(sympy.Eq(torch_sympy.PythonMod(whole, factor), 0))
+        for dimension, formula in self.sizes.formulas.items():
+            found.append(sympy.Eq(dimension, self.sizes.in_dimensions(formula, whole=True)))
         known = self.sizes.variables.keys()
         texts = [
             PythonPrinter().doprint(condition)

@@ -27,36 +27,41 @@ class Sizes:
     multiples : dict of sympy.Symbol to (int, sympy.Symbol)
         A symbol of which an input's dimension is a multiple: the factor, and the variable of that
         dimension.
+    formulas : dict of sympy.Symbol to sympy.Expr
+        The variable of a dimension that another formula of dimensions gives, and the formula.
     """
 
     def __init__(self) -> None:
         self.variables: dict[str, tirx.Var] = {}
         self.multiples: dict[sympy.Symbol, tuple[int, sympy.Symbol]] = {}
+        self.formulas: dict[sympy.Symbol, sympy.Expr] = {}
 
     def of_input(self, name: str, shape: Iterable[int | torch.SymInt]) -> list[Any]:
-        """The sizes of an input. Symbols become variables, and so does a dimension like 4*s.
-
-        Raises
-        ------
-        QuakeError
-            For a dimension that is another formula.
-        """
+        """The sizes of an input: numbers and variables, also for dimensions like 4*s and s + t."""
         found: list[Any] = []
-        for size in shape:
+        for axis, size in enumerate(shape):
             self._divide(_formula(size))
             formula = self.in_dimensions(_formula(size))
-            if isinstance(formula, sympy.Symbol):
-                variable = tirx.Var(str(formula), "int64")
-                found.append(self.variables.setdefault(str(formula), variable))
-            elif formula.is_Integer:
+            if formula.is_Integer:
                 found.append(int(formula))
-            else:
-                raise QuakeError(
-                    f"a dimension of input {name!r} is {_formula(size)}: only sizes that are "
-                    "fixed, free or multiples can be compiled; export the program with this one "
-                    "fixed"
-                )
+                continue
+            if not isinstance(formula, sympy.Symbol):
+                dimension = sympy.Symbol(f"{name}_{axis}", integer=True, positive=True)
+                self.formulas[dimension] = _formula(size)
+                formula = dimension
+            variable = tirx.Var(str(formula), "int64")
+            found.append(self.variables.setdefault(str(formula), variable))
         return found
+
+    def check_formulas(self) -> None:
+        """Refuse a dimension whose formula has a symbol that is no input's dimension."""
+        for dimension, formula in self.formulas.items():
+            symbols = map(str, self.in_dimensions(formula).free_symbols)
+            if not self.variables.keys() >= set(symbols):
+                raise QuakeError(
+                    f"dimension {str(dimension)!r} of an input is {formula}, and not every size in "
+                    "it is a dimension of an input; export the program with this one fixed"
+                )
 
     def _divide(self, formula: sympy.Expr) -> None:
         """Let a dimension like 4*s be a variable, and s a quarter of it."""

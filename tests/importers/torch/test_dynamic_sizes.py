@@ -11,7 +11,7 @@ import pytest
 import quake_tvm
 from quake_tvm.errors import QuakeError
 
-from .programs import F, Several, torch
+from .programs import Call, F, Several, torch
 
 pytestmark = pytest.mark.slow
 DYNAMIC = torch.export.Dim.DYNAMIC
@@ -143,3 +143,42 @@ def test_sizes_that_must_be_multiples(named):
     if named:
         with pytest.raises(QuakeError, match="takes 0 to 80"):
             model.run(np.zeros((1, 3, 82, 8), np.float32))
+
+
+class Cached(torch.nn.Module):
+    """Attention over past and new positions; the mask's length is the sum of both."""
+
+    def forward(self, mask, x, past):
+        keys = torch.cat([past, x], 1)
+        scores = torch.where(mask[:, None] > 0, x @ keys.mT, -1e9)
+        return scores.softmax(-1) @ keys, mask.sum(1)
+
+
+def _cached(batch, new, past):
+    mask = torch.ones(batch, past + new)
+    mask[:, 0] = 0
+    return mask, torch.randn(batch, new, 8), torch.randn(batch, past, 8)
+
+
+def test_dimensions_that_are_sums():
+    inputs = _cached(2, 3, 5)
+    dims = tuple({0: DYNAMIC, 1: DYNAMIC} for _ in inputs)
+    program = torch.export.export(Cached(), inputs, dynamic_shapes=dims)
+    model = quake_tvm.compile(program, method="exact", records=False)
+    for sizes in [(2, 3, 5), (1, 1, 7), (1, 2, 0), (3, 1, 1), (4, 7, 2)]:
+        inputs = _cached(*sizes)
+        got = model.run([x.numpy() for x in inputs])
+        for one, expected in zip(got, Cached()(*inputs), strict=True):
+            np.testing.assert_allclose(one, expected, 1e-5, 1e-5)
+    mask, x, past = (x.numpy() for x in _cached(2, 3, 5))
+    with pytest.raises(QuakeError, match="exported for sizes with mask_1 =="):
+        model.run([mask[:, 1:], x, past])
+
+
+def test_dimensions_of_sizes_that_no_input_has():
+    n = torch.export.Dim("n", min=3, max=50)
+    program = torch.export.export(
+        Call(lambda x: x * 2), (torch.zeros(2, 7),), dynamic_shapes=(({1: 2 * n + 1},),)
+    )
+    with pytest.raises(QuakeError, match="not every size in it is a dimension of an input"):
+        quake_tvm.compile(program, records=False)
