@@ -79,10 +79,10 @@ def _arange(c: Context, start: Any, end: Any, step: Any, dtype: Any) -> relax.Ex
     if start == 0 and step == 1 and c.dtype == "int64":
         return c.emit(op.arange(start, end, step, c.dtype))
 
-    def count() -> te.Tensor:
+    def count(start: Any, step: Any) -> te.Tensor:
         return te.compute(c.shape, lambda i: (start + i * step).astype(c.dtype), name="arange")
 
-    return c.kernel("arange", count)
+    return c.kernel("arange", count, start, step)
 
 
 @converts("linspace.default")

@@ -45,6 +45,7 @@ from . import (  # noqa: F401  they enter their operators in the table
     reductions,
     resize,
 )
+from .assumed import LEAST, follows
 from .changed_buffers import changed_buffers
 from .complex_values import Complex, convert, from_real, is_complex
 from .converter import CONVERTERS, Context, Missing, arguments, dims, dtype_name, is_float
@@ -211,20 +212,25 @@ class _Import:
     def _limits(self) -> ExtentLimits:
         """The ranges of the dimensions, and further conditions of the program."""
         ranges: dict[str, Range] = {}
+        stated = self._stated()
         for symbol, limits in self.program.range_constraints.items():
-            # torch states a lower limit of 2 for every size and does not check it
-            least = int(limits.lower) if limits.lower > 2 else 0
+            least = int(limits.lower)
+            if least <= LEAST or follows(symbol, least, stated):
+                least = 0
             most = int(limits.upper) if limits.upper.is_Integer else None
             factor, name = self.sizes.multiples.get(symbol, (1, symbol))
             if str(name) in self.sizes.variables and (least or most is not None):
                 ranges[str(name)] = factor * least, None if most is None else factor * most
         return ExtentLimits(tuple(self._conditions()), ranges)
 
+    def _stated(self) -> list[sympy.Expr]:
+        """Conditions on sizes that the export relies on, in its symbols."""
+        guards = [] if self.shape_env is None else self.shape_env.guards
+        return [g.expr.xreplace(self.shape_env.replacements) for g in guards] + self.asserted
+
     def _conditions(self) -> list[str]:
         """Conditions on sizes under which the program is valid, as Python of their names."""
-        guards = [] if self.shape_env is None else self.shape_env.guards
-        found = [g.expr.xreplace(self.shape_env.replacements) for g in guards] + self.asserted
-        found = [self.sizes.in_dimensions(condition, whole=True) for condition in found]
+        found = [self.sizes.in_dimensions(condition, whole=True) for condition in self._stated()]
         for factor, whole in self.sizes.multiples.values():
             found.append(sympy.Eq(torch_sympy.PythonMod(whole, factor), 0))
         for dimension, formula in self.sizes.formulas.items():

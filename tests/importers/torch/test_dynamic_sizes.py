@@ -175,6 +175,27 @@ def test_dimensions_that_are_sums():
         model.run([mask[:, 1:], x, past])
 
 
+class Continued(torch.nn.Module):
+    """Positions that follow the past; torch finds that the mask has past + new of them."""
+
+    def forward(self, mask, x, past):
+        places = torch.arange(past.shape[1], past.shape[1] + x.shape[1])
+        torch._check(mask.shape[1] == past.shape[1] + x.shape[1])
+        return x + places[:, None], mask.cumsum(1)[:, -1:] * past.sum(1)
+
+
+def test_lower_limits_that_torch_only_assumes_are_none():
+    inputs = _cached(2, 3, 5)
+    dims = tuple({0: DYNAMIC, 1: DYNAMIC} for _ in inputs)
+    program = torch.export.export(Continued(), inputs, dynamic_shapes=dims)
+    model = quake_tvm.compile(program, method="exact", records=False)
+    for sizes in [(2, 3, 5), (1, 1, 0), (3, 1, 1), (2, 0, 2)]:
+        inputs = _cached(*sizes)
+        got = model.run([x.numpy() for x in inputs])
+        for one, expected in zip(got, Continued()(*inputs), strict=True):
+            np.testing.assert_allclose(one, expected, 1e-5, 1e-5)
+
+
 def test_dimensions_of_sizes_that_no_input_has():
     n = torch.export.Dim("n", min=3, max=50)
     program = torch.export.export(
