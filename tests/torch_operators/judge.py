@@ -112,7 +112,7 @@ def _chosen(x: np.ndarray, values: np.ndarray, places: np.ndarray) -> bool:
     if places.dtype != np.int64 or places.shape != values.shape or x.ndim - places.ndim > 1:
         return False
     for axis in range(x.ndim):
-        kept = places.ndim >= x.ndim
+        kept = places.ndim == x.ndim
         index, wanted = (t if kept else np.expand_dims(t, axis) for t in (places, values))
         others = [n for k, n in enumerate(x.shape) if k != axis]
         if [n for k, n in enumerate(index.shape) if k != axis] == others:

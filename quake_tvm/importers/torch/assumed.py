@@ -22,12 +22,9 @@ def follows(symbol: sympy.Symbol, limit: int, conditions: Iterable[sympy.Expr]) 
     conditions : iterable of sympy.Expr
         Conditions of the program, which runs check. Only linear ones are understood.
     """
-    return any(
-        bound is not None and bound >= limit
-        for condition in conditions
-        for positive, least in _sides(condition)
-        for bound in [_lower(symbol, positive, least)]
-    )
+    sides = [side for condition in conditions for side in _sides(condition)]
+    bounds = [_lower(symbol, term, least) for term, least in sides]
+    return any(bound is not None and bound >= limit for bound in bounds)
 
 
 def _sides(condition: sympy.Expr) -> list[tuple[sympy.Expr, int]]:

@@ -214,23 +214,23 @@ class _Import:
         ranges: dict[str, Range] = {}
         stated = self._stated()
         for symbol, limits in self.program.range_constraints.items():
-            least = int(limits.lower)
-            if least <= LEAST or follows(symbol, least, stated):
+            least = int(limits.lower) if limits.lower > LEAST else 0
+            if follows(symbol, least, stated):
                 least = 0
             most = int(limits.upper) if limits.upper.is_Integer else None
             factor, name = self.sizes.multiples.get(symbol, (1, symbol))
             if str(name) in self.sizes.variables and (least or most is not None):
                 ranges[str(name)] = factor * least, None if most is None else factor * most
-        return ExtentLimits(tuple(self._conditions()), ranges)
+        return ExtentLimits(tuple(self._conditions(stated)), ranges)
 
     def _stated(self) -> list[sympy.Expr]:
         """Conditions on sizes that the export relies on, in its symbols."""
         guards = [] if self.shape_env is None else self.shape_env.guards
         return [g.expr.xreplace(self.shape_env.replacements) for g in guards] + self.asserted
 
-    def _conditions(self) -> list[str]:
+    def _conditions(self, stated: list[sympy.Expr]) -> list[str]:
         """Conditions on sizes under which the program is valid, as Python of their names."""
-        found = [self.sizes.in_dimensions(condition, whole=True) for condition in self._stated()]
+        found = [self.sizes.in_dimensions(condition, whole=True) for condition in stated]
         for factor, whole in self.sizes.multiples.values():
             found.append(sympy.Eq(torch_sympy.PythonMod(whole, factor), 0))
         for dimension, formula in self.sizes.formulas.items():

@@ -54,7 +54,13 @@ class Sizes:
         return found
 
     def check_formulas(self) -> None:
-        """Refuse a dimension whose formula has a symbol that is no input's dimension."""
+        """Check, once all inputs are known, that inputs have every size in the formulas.
+
+        Raises
+        ------
+        QuakeError
+            For a formula with a size that no input has as a dimension.
+        """
         for dimension, formula in self.formulas.items():
             symbols = map(str, self.in_dimensions(formula).free_symbols)
             if not self.variables.keys() >= set(symbols):
