@@ -161,5 +161,5 @@ def test_exported_programs():
     for place, length in enumerate((3, 3)):
         wrong = [t.numpy() for t in given]
         wrong[place] = wrong[place][..., :length]
-        with pytest.raises(QuakeError, match=r"^pad: |takes 4 or more"):
+        with pytest.raises(QuakeError, match="takes 4 or more"):
             model.run(*wrong)

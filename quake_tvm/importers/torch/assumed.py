@@ -46,6 +46,8 @@ def _lower(symbol: sympy.Symbol, term: sympy.Expr, least: int) -> sympy.Expr | N
     own = factors.pop(symbol, 0)
     number = factors.pop(sympy.S.One, 0)
     linear = all(isinstance(each, sympy.Symbol) for each in factors)
+    if not factors:
+        return None  # the condition itself is the limit
     if not linear or own <= 0 or any(factor > 0 for factor in factors.values()):
         return None
     return (least - number - LEAST * sum(factors.values())) / own

@@ -29,7 +29,9 @@ def test_limits_that_follow(limit, condition):
 
 @pytest.mark.parametrize(
     "condition",
-    [A <= B, sympy.Eq(A + B, 9), sympy.Ne(A, B), A >= B * C, A >= B - C, B >= C, sympy.true],
+    [A <= B, sympy.Eq(A + B, 9), sympy.Ne(A, B), A >= B * C, A >= B - C, B >= C, sympy.true]
+    # The condition is the limit: no other size is assumed to be 2.
+    + [A >= 3, A - 3 >= 1, 2 * A > 7],
 )
 def test_conditions_that_give_none(condition):
     assert not follows(A, 3, [condition])
