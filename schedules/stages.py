@@ -77,7 +77,8 @@ def _short_pixels(sch: s_tir.Schedule, block: SBlockRV) -> bool:
     if few is None or few >= SHORT or analysis.extent(sch, along) is None:
         return False
     channel = sch.get(block).iter_vars[-1].var
-    return all(read.region[-1].min.same_as(channel) for read in sch.get(block).reads)
+    regions = [read.region for read in sch.get(block).reads]
+    return all(not len(region) or region[-1].min.same_as(channel) for region in regions)
 
 
 def in_registers(sch: s_tir.Schedule, block: SBlockRV, target: tvm.target.Target) -> SBlockRV:

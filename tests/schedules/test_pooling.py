@@ -102,6 +102,13 @@ def test_over_several_axes(axes, columns):
     np.testing.assert_allclose(ours, exact, rtol=1e-5, atol=1e-5)
 
 
+def test_narrow_columns_beside_a_scalar():
+    x, least = placeholder(3, 2, 1, 2), placeholder(name="least")
+    clipped = topi.where(topi.greater(x, least), x, least)
+    _, ours, plain = both([x, least], topi.sum(clipped, axis=0, keepdims=True))
+    np.testing.assert_array_equal(ours, plain)
+
+
 def test_epilogue_and_threads():
     x, b = placeholder(2, 33, 35, 40), placeholder(40, name="b")
     y = topi.tanh(topi.add(pooled("avg", 3, 1, 1)(x), b))

@@ -10,7 +10,10 @@ from .decompositions import DECOMPOSITIONS, overload
 
 # _DECOMPOSED: torch does not decompose these by itself. _KEPT: torch decomposes these, but one
 # kernel here does better, or the parts accept other indices than the operator.
-_DECOMPOSED = ("grid_sampler_2d.default", "var_mean.correction", "diagonal_scatter.default")
+_DECOMPOSED = (
+    *("grid_sampler_2d.default", "diagonal_scatter.default", "dist.default"),
+    *("tril_indices.default", "triu_indices.default"),
+)
 _RESIZES = (
     *(f"upsample_nearest{k}d" for k in (1, 2, 3)),
     *(f"_upsample_nearest_exact{k}d" for k in (1, 2, 3)),

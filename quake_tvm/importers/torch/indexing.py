@@ -142,7 +142,7 @@ def _index_reduce(
 ) -> relax.Expr:
     shape = dims(source)
     if not shape:
-        raise c.refuse("of a scalar")
+        return _combined(c, self, dim, c.emit(op.reshape(index, [])), source, reduce, include_self)
     axis = axis_of(dim, len(shape))
     index = c.emit(op.reshape(index, [-1 if k == axis else 1 for k in range(len(shape))]))
     index = c.emit(op.broadcast_to(index, relax.ShapeExpr(shape)))
@@ -154,8 +154,8 @@ def _combined(
 ) -> relax.Expr:
     if reduce == "mean":
         return _averaged(c, self, dim, index, src, include_self)
-    if reduce not in _COMBINE or c.dtype == "bool":
-        raise c.refuse(f"with reduce={reduce!r} of {c.dtype}")
+    if c.dtype == "bool":
+        return _of_bool(c, self, dim, index, src, reduce, include_self)
     how, neutral = _COMBINE[reduce]
     if not include_self:
         if not math.isfinite(neutral) and not is_float(c.dtype):
@@ -163,6 +163,17 @@ def _combined(
             neutral = limits.min if neutral < 0 else limits.max
         self = _scattered(c, self, dim, index, c.full(dims(index), neutral, c.dtype), "update")
     return _scattered(c, self, dim, index, src, how)
+
+
+def _of_bool(
+    c: Context, self: Any, dim: int, index: Any, src: Any, reduce: str, include_self: bool
+) -> relax.Expr:
+    """A sum or maximum of booleans is "or", a product or minimum "and"."""
+    self, src = (c.emit(op.astype(t, "int8")) for t in (self, src))
+    how, neutral = ("max", 0) if reduce in ("add", "sum", "amax") else ("min", 1)
+    if not include_self:
+        self = _scattered(c, self, dim, index, c.full(dims(index), neutral, "int8"), "update")
+    return c.cast(_scattered(c, self, dim, index, src, how), "bool")
 
 
 def _averaged(
@@ -181,6 +192,13 @@ def _averaged(
     return c.emit((op.divide if is_float(c.dtype) else op.floor_divide)(total, count))
 
 
+@converts("scatter.value_reduce")
+def _scatter_value_reduce(
+    c: Context, self: Any, dim: int, index: Any, value: Any, reduce: str
+) -> relax.Expr:
+    return _combined(c, self, dim, index, c.full(dims(index), value, c.dtype), reduce, True)
+
+
 @converts("scatter.value")
 def _scatter_value(c: Context, self: Any, dim: int, index: Any, value: Any) -> relax.Expr:
     filled = c.full(dims(index), value, c.dtype)
@@ -191,10 +209,13 @@ def _scattered(
     c: Context, x: relax.Expr, dim: int, index: relax.Expr, source: relax.Expr, how: str
 ) -> relax.Expr:
     shape, counts = dims(x), dims(index)
-    if not shape or not all(isinstance(n, int) for n in [*shape, *counts, *dims(source)]):
-        raise c.refuse("of a scalar or with dynamic sizes")
     if 0 in counts or 0 in shape:
         return x
+    if not shape:
+        x, index, source = (c.emit(op.reshape(t, [-1])) for t in (x, index, source))
+        return c.emit(op.reshape(_scattered(c, x, 0, index, source, how), []))
+    if not all(isinstance(n, int) for n in [*shape, *counts, *dims(source)]):
+        raise c.refuse("with dynamic sizes")
     axis = axis_of(dim, len(shape))
     source = _corner(c, source, counts)
     # TVM assumes that the index is as wide as the tensor
@@ -329,8 +350,10 @@ def put(
 ) -> relax.Expr:
     """Write values at index tensors, one for each dimension that is not None."""
     shape = dims(self)
-    if not all(isinstance(n, int) for n in shape) or 0 in shape:
-        raise c.refuse("with dynamic sizes or without elements")
+    if not all(isinstance(n, int) for n in shape):
+        raise c.refuse("with dynamic sizes")
+    if 0 in shape:
+        return self
     axes = [k for k, index in enumerate(indices) if index is not None]
     # The indexed dimensions come first, flattened to one; the other dimensions follow unchanged.
     others = [k for k in range(len(shape)) if k not in axes]

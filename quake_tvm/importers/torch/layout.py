@@ -203,6 +203,8 @@ def _repeat(c: Context, self: relax.Expr, repeats: list[Any]) -> relax.Expr:
     shape = [1] * (len(repeats) - len(dims(self))) + dims(self)
     if not repeats:
         return self
+    if 0 in c.shape:
+        return c.full(c.shape, 0, c.dtype)
 
     def repeated(x: te.Tensor) -> te.Tensor:
         skipped = len(shape) - len(x.shape)
@@ -213,7 +215,7 @@ def _repeat(c: Context, self: relax.Expr, repeats: list[Any]) -> relax.Expr:
 
         return te.compute(c.shape, element, name="repeat")
 
-    if _known(*repeats) and 0 not in repeats and 0 not in shape:
+    if _known(*repeats):
         return c.emit(op.tile(self, repeats))
     return c.kernel("repeat", repeated, self)
 
@@ -267,6 +269,8 @@ def _as_strided(
 
 @converts("unfold.default")
 def _unfold(c: Context, self: relax.Expr, dimension: int, size: int, step: int) -> relax.Expr:
+    if not dims(self):
+        return _reshaped(c, self, c.shape)
     axis = axis_of(dimension, len(dims(self)))
     self = c.hold(self, [(size, dims(self)[axis])], _OUTSIDE)
 

@@ -35,11 +35,6 @@ def _alone(c: Context, result: relax.Expr) -> list[Any]:
     return [result, *[Missing(f"the statistics of {c.node.target}")] * 2]
 
 
-def _first(c: Context, x: relax.Expr) -> None:
-    if 0 in dims(x) or not dims(x):
-        raise c.refuse("of no elements")
-
-
 @converts("native_layer_norm.default")
 def _layer_norm(
     c: Context,
@@ -49,7 +44,8 @@ def _layer_norm(
     bias: Any,
     eps: float,
 ) -> list[Any]:
-    _first(c, input)
+    if 0 in dims(input):
+        return _alone(c, input)
     input, weight, bias = _in_one_dtype(c, input, weight, bias)
     shape = list(normalized_shape)
     scale, offset = _affine(c, input, shape, weight, bias)
@@ -69,7 +65,8 @@ def _group_norm(
     group: int,
     eps: float,
 ) -> list[Any]:
-    _first(c, input)
+    if 0 in dims(input):
+        return _alone(c, input)
     input, weight, bias = _in_one_dtype(c, input, weight, bias)
     shape = dims(input)
     if len(shape) < 3:
@@ -100,7 +97,8 @@ def _batch_norm(
     momentum: float,
     eps: float,
 ) -> list[Any]:
-    _first(c, input)
+    if 0 in dims(input):
+        return _alone(c, input)
     input, weight, bias, mean, variance = _in_one_dtype(
         c, input, weight, bias, running_mean, running_var
     )
@@ -132,7 +130,8 @@ def _batch_norm_no_stats(
     momentum: float,
     eps: float,
 ) -> list[Any]:
-    _first(c, input)
+    if 0 in dims(input):
+        return _alone(c, input)
     input, weight, bias = _in_one_dtype(c, input, weight, bias)
     shape = dims(input)
     scale, offset = _affine(c, input, [shape[1]], weight, bias)

@@ -27,7 +27,9 @@ def _spatial(c: Context) -> int:
 
 def _batched(c: Context, x: relax.Expr, rank: int, function: Any) -> relax.Expr:
     """Pool a batch of images, or a single image."""
-    if 0 in [*dims(x), *c.shape]:
+    if 0 in c.shape:
+        return c.full(c.shape, 0, c.dtype)
+    if 0 in dims(x):
         raise c.refuse("of no elements")
     single = len(dims(x)) == rank + 1
     result = c.emit(function(c.emit(op.expand_dims(x, 0)) if single else x))
@@ -44,12 +46,16 @@ def _max_pool(
     dilation: Any,
     ceil_mode: bool,
 ) -> list[Any]:
-    if not is_float(dtype_of(self)):
-        raise c.refuse("of whole numbers")
     rank = _spatial(c)
     size = _all(kernel_size, rank)
     pads = _all(padding, rank)
-    c.shape = c.sizes.shape(c.result[0].shape)
+    c.shape, c.dtype = c.sizes.shape(c.result[0].shape), dtype_of(self)
+    window = _Window(size, _all(stride, rank, size), pads, _all(dilation, rank))
+    if 0 in c.shape:
+        return [c.full(c.shape, 0, dtype) for dtype in (c.dtype, "int64")]
+    if not is_float(c.dtype):  # TVM's pools are of floats
+        places = _places(c, self, window)
+        return [_elements(c, self, places, rank), places]
     result = _batched(
         c,
         self,
@@ -57,15 +63,14 @@ def _max_pool(
         lambda x: getattr(op.nn, f"max_pool{rank}d")(
             x,
             pool_size=size,
-            strides=_all(stride, rank, size),
+            strides=window.stride,
             padding=[*pads, *pads],
-            dilation=_all(dilation, rank),
+            dilation=window.dilation,
             ceil_mode=ceil_mode,
         ),
     )
     if all(user.args[1] == 0 for user in c.node.users):
         return [result, Missing("the indices of a pool")]
-    window = _Window(size, _all(stride, rank, size), pads, _all(dilation, rank))
     return [result, _places(c, self, window)]
 
 
@@ -121,6 +126,14 @@ def _places(c: Context, x: relax.Expr, window: _Window) -> relax.Expr:
     return c.kernel("places", places, number)
 
 
+def _elements(c: Context, x: relax.Expr, places: relax.Expr, rank: int) -> relax.Expr:
+    """The elements at places of the flattened image."""
+    outer = dims(x)[: len(dims(x)) - rank]
+    flat, at = (c.emit(op.reshape(t, [*outer, -1])) for t in (x, places))
+    found = c.emit(op.gather_elements(flat, at, len(outer)))
+    return c.emit(op.reshape(found, c.shape))
+
+
 @converts("avg_pool1d.default")
 def _avg_pool1d(
     c: Context,
@@ -143,8 +156,38 @@ def _avg_pool(
     padding: Any,
     ceil_mode: bool,
     count_include_pad: bool,
+    divisor_override: int | None,
 ) -> relax.Expr:
-    return _averaged(c, self, kernel_size, stride, padding, ceil_mode, count_include_pad)
+    if divisor_override is None:
+        return _averaged(c, self, kernel_size, stride, padding, ceil_mode, count_include_pad)
+    rank = _spatial(c)
+    size = _all(kernel_size, rank)
+    window = _Window(size, _all(stride, rank, size), _all(padding, rank), [1] * rank)
+    return c.narrowed(_divided(c, c.widened(self), window, divisor_override))
+
+
+def _divided(c: Context, x: relax.Expr, window: _Window, divisor: int) -> relax.Expr:
+    """The sums of windows, divided by a number; whole numbers are rounded towards 0."""
+    rank, shape = len(window.size), dims(x)
+    outer = len(shape) - rank
+
+    def sums(x: te.Tensor) -> te.Tensor:
+        inside = [te.reduce_axis((0, n), name=f"k{d}") for d, n in enumerate(window.size)]
+
+        def element(*i: Any) -> Any:
+            at = [window.place(d, i[outer + d], k.var) for d, k in enumerate(inside)]
+            there = [tirx.all(p >= 0, p < n) for p, n in zip(at, shape[outer:], strict=True)]
+            nothing = tirx.const(0, x.dtype)
+            return te.sum(tirx.if_then_else(tirx.all(*there), x(*i[:outer], *at), nothing), inside)
+
+        return te.compute(c.shape, element, name="sums")
+
+    def divided(total: te.Tensor) -> te.Tensor:
+        by = tirx.const(divisor, total.dtype)
+        divide = tirx.div if is_float(str(total.dtype)) else tirx.truncdiv
+        return te.compute(c.shape, lambda *i: divide(total(*i), by), name="divided")
+
+    return c.kernel("divided", divided, c.kernel("sums", sums, x))
 
 
 def _averaged(

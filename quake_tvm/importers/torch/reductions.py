@@ -162,7 +162,7 @@ def _places(c: Context, largest: bool, x: relax.Expr, dim: Any, keepdim: bool) -
     if not rank:
         return relax.const(0, "int64")
     if 0 in dims(x):
-        raise c.refuse("of no elements")
+        return _filled(c, 0)
     x = order_keys(c.builder, x, nan_last=largest)  # if there is a NaN, it is the extreme
     if dim is None:
         x = c.emit(op.reshape(x, [-1]))
@@ -173,12 +173,18 @@ def _places(c: Context, largest: bool, x: relax.Expr, dim: Any, keepdim: bool) -
     return found
 
 
+def _no_elements(c: Context, dtype: str) -> list[relax.Expr]:
+    """Values and places, where there are none."""
+    shape = c.sizes.shape(c.result[0].shape)
+    return [c.full(shape, 0, dtype), c.full(shape, 0, "int64")]
+
+
 @converts("max.dim", "min.dim")
 def _extreme_and_place(c: Context, self: relax.Expr, dim: int, keepdim: bool) -> list[relax.Expr]:
     largest = str(c.node.target) == "aten.max.dim"
-    if dtype_of(self) == "bool" or 0 in dims(self):
-        raise c.refuse("of bool or of no elements")
-    found = _reduced(c, op.max if largest else op.min, self, dim, keepdim)
+    if 0 in dims(self):
+        return _no_elements(c, dtype_of(self))
+    found = _extremes(c, largest, self, dim, keepdim)
     return [found, _places(c, largest, self, dim, keepdim)]
 
 
@@ -221,8 +227,10 @@ def _topk(
     largest: bool,
     sorted: bool,
 ) -> list[relax.Expr]:
-    if not dims(self) or 0 in dims(self) or (isinstance(k, int) and k < 1):
-        raise c.refuse("of no elements, or of a scalar")
+    if 0 in dims(self) or (isinstance(k, int) and k == 0):
+        return _no_elements(c, dtype_of(self))
+    if not dims(self):
+        return [self, relax.const(0, "int64")]
     axis = axis_of(dim, len(dims(self)))
     if not isinstance(k, int):
         self = c.hold(self, [(0, k), (k, dims(self)[axis])], "the axis has fewer elements")

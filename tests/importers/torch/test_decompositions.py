@@ -142,6 +142,19 @@ CASES = {
     ),
     "addbmm": ("addbmm.default", (WEIGHT[:3], torch.ones(2, 3, 4), torch.ones(2, 4, 3)), {}),
     "bucketize": ("bucketize.Tensor", (VALUES, SORTED[0]), {"out_int32": True}),
+    **{
+        f"round to {decimals}": ("round.decimals", (LINE,), {"decimals": decimals})
+        for decimals in (-1, 0, 2)
+    },
+    **{
+        f"{name} {dim}": (f"{name}.correction", (FLOATS.nan_to_num(), dim), {"correction": 2})
+        for name in ("var_mean", "std_mean")
+        for dim in (None, [0, 2])
+    },
+    "view_copy": ("view_copy.default", (WEIGHT, (3, -1)), {}),
+    "permute_copy": ("permute_copy.default", (WEIGHT, (1, 0)), {}),
+    "unbind_copy": ("unbind_copy.int", (WEIGHT, -1), {}),
+    "take": ("take.default", (WEIGHT, torch.tensor([[-1, 3], [7, 0]])), {}),
     "repeat_interleave": (
         "repeat_interleave.Tensor",
         (torch.tensor([2, 0, 3]),),

@@ -65,6 +65,20 @@ def test_layout_and_indexing():
             for how in ("sum", "prod", "amax", "amin", "mean")
             for own in (True, False)
         ],
+        "combined truths": lambda x: [
+            (x > 0).scatter_reduce(1, PLACES.abs()[:1, :, None], x > 1, how, include_self=own)
+            for how in ("sum", "prod", "amax", "amin")
+            for own in (True, False)
+        ],
+        "scalars": lambda x: (
+            x.sum().scatter(0, torch.tensor(0), x[0, 0, 0]),
+            x.sum().scatter_add(0, torch.tensor([0]), x[0, 0]),
+            x.sum().index_reduce(0, torch.tensor(0), x[0, 0, 0], "amax"),
+            x.scatter(1, PLACES.abs()[:, :, None], 3.0, reduce="multiply"),
+            x.sum().unfold(0, 1, 1),
+            x.take(torch.tensor([[-1, 3], [7, 0]])),
+        ),
+        "repeated to nothing": lambda x: (x.repeat(2, 0, 1, 1), x[:, :0].repeat(1, 2, 1)),
         "combined along": lambda x: [
             y.index_reduce(1, torch.tensor([3, 1, 3]), y[:, 1:4] * 3, how, include_self=own)
             for how, y in (("mean", x), ("amax", x), ("mean", (x * 9).int()))

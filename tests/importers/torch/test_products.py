@@ -35,6 +35,46 @@ def test_products_convolutions_and_pools():
     check(cases, 1e-4)
 
 
+def test_pools_with_a_divisor_of_whole_numbers_and_of_nothing():
+    whole = (PICTURE * 9).int()
+    nothing = PICTURE[:0]
+    check(
+        {
+            **{
+                f"divisor {divisor}, ceil {ceil}": (
+                    lambda x, y, divisor=divisor, ceil=ceil: (
+                        F.avg_pool2d(x, 3, 2, 1, ceil, True, divisor),
+                        F.avg_pool2d(x.double(), (2, 3), 2, 1, ceil, False, divisor),
+                        F.avg_pool2d(y.long(), 3, 2, 1, ceil, True, divisor),
+                        F.avg_pool3d(x, 2, 3, 1, ceil, True, divisor),
+                    ),
+                    (PICTURE, whole),
+                )
+                for divisor in (2, -3)
+                for ceil in (False, True)
+            },
+            "maxima": (
+                lambda x: (F.max_pool2d(x, 3, 2, 1), F.max_pool2d(x.long(), 2, ceil_mode=True)),
+                (whole,),
+            ),
+            "maxima and places": (
+                lambda x: F.max_pool2d(x, 3, 1, 1, return_indices=True),
+                (whole.to(torch.uint8),),
+            ),
+            "nothing": (
+                lambda x: (
+                    F.max_pool2d(x, 2, return_indices=True),
+                    F.avg_pool2d(x, 2),
+                    F.adaptive_avg_pool2d(x, 3),
+                    F.group_norm(x, 1),
+                    F.layer_norm(x, (9, 8)),
+                ),
+                (nothing,),
+            ),
+        }
+    )
+
+
 def test_places_of_maxima():
     options = {"kernel_size": 3, "stride": 2, "padding": 1, "return_indices": True}
     check(

@@ -28,7 +28,7 @@ from .programs import Call, F, Several, X, Y, nn, torch
             lambda x: torch.cond(x.sum() > 0, torch.fft.fft, lambda x: x + 0j, (x,)).real,
             "a branch of torch.cond gives something other than real tensors",
         ),
-        (lambda x: F.avg_pool2d(x, 2, divisor_override=3), "divisor_override=3"),
+        (lambda x: F.scaled_dot_product_attention(x, x, x, dropout_p=0.5), "dropout_p=0.5"),
         (lambda x: torch.fft.fft(x), "an output of the program is complex"),
         (lambda x: torch.fft.fft(x).asin().real, "aten.asin.default of complex numbers"),
     ],

@@ -24,6 +24,19 @@ def test_reductions():
                 (torch.tensor([NAN, 0.0, 2.0]),),
             ),
             "topk": (lambda x: torch.topk(x, 3, 1, largest=False), (X,)),
+            "extremes of truths": (lambda x: ((x > 0).max(1), (x > 9).min(0)), (X,)),
+            "topk of a scalar and of nothing": (
+                lambda x, y: (x[0, 0, 0].topk(1), y.topk(0, 1), y.max(0), y.argmin(0)),
+                (X, EMPTY),
+            ),
+            "with means": (
+                lambda x: (torch.var_mean(x, 1), torch.std_mean(x, (0, 2), correction=0)),
+                (X,),
+            ),
+            "of what is no NaN": (
+                lambda x: torch.where(x > 1, NAN, x)[..., None].nansum(0, keepdim=True),
+                (X,),
+            ),
             "cumprod": (lambda x: x.cumprod(1), (X,)),
             "of a scalar": (lambda x: (x.sum().sum(0), x.sum().softmax(0), x.sum().amax()), (X,)),
             "of nothing": (lambda x: (x.sum(1), x.mean(1), x.prod(1), x.any(1)), (EMPTY,)),

@@ -17,6 +17,26 @@ def _view(x: torch.Tensor, size: Any) -> torch.Tensor:
     return torch.ops.aten._unsafe_view.default(contiguous, size)
 
 
+@decomposes("view_copy.default")
+def _view_copy(x: torch.Tensor, size: Any) -> torch.Tensor:
+    return torch.reshape(x, size)
+
+
+@decomposes("permute_copy.default")
+def _permute_copy(x: torch.Tensor, dims: Any) -> torch.Tensor:
+    return torch.permute(x, dims).clone()
+
+
+@decomposes("unbind_copy.int")
+def _unbind_copy(x: torch.Tensor, dim: int = 0) -> list[torch.Tensor]:
+    return [part.clone() for part in torch.unbind(x, dim)]
+
+
+@decomposes("take.default")
+def _take(x: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    return torch.ops.aten.index.Tensor(x.reshape(-1), [index])
+
+
 @decomposes("narrow_copy.default")
 def _narrow_copy(x: torch.Tensor, dim: int, start: Any, length: Any) -> torch.Tensor:
     return torch.narrow(x, dim, start, length).clone()
